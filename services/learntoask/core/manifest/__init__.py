@@ -1,0 +1,33 @@
+"""The manifest as pydantic models: the one source of validation, JSON schema and (in a cluster) the CRD."""
+
+from learntoask.core.manifest.data import Dataset, Grader, Label, PackReference, Store
+from learntoask.core.manifest.model import Duration, ManifestModel, seconds
+from learntoask.core.manifest.reading import load_manifest, parse_manifest
+from learntoask.core.manifest.release import Evaluate, Gate, Serve, Threshold
+from learntoask.core.manifest.run import LearnToAskRun, Metadata, RunSpec
+from learntoask.core.manifest.train import Base, Grpo, Reward, Sft, Train
+
+__all__ = [
+    "Base",
+    "Dataset",
+    "Duration",
+    "Evaluate",
+    "Gate",
+    "Grader",
+    "Grpo",
+    "Label",
+    "LearnToAskRun",
+    "ManifestModel",
+    "Metadata",
+    "PackReference",
+    "Reward",
+    "RunSpec",
+    "Serve",
+    "Sft",
+    "Store",
+    "Threshold",
+    "Train",
+    "load_manifest",
+    "parse_manifest",
+    "seconds",
+]

@@ -1,0 +1,54 @@
+"""Where logs, pack and artefacts are, and how sessions become samples."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from learntoask.core.manifest.model import ManifestModel, Share, Uri
+
+
+class Dataset(ManifestModel):
+    uri: Uri
+    """Logs, one JSON session a line. A path is relative to the manifest."""
+    test_uri: Uri | None = None
+    """Held-out logs. Given, they are the test split and none is cut from `uri`."""
+    validation_share: Share = 0.1
+    """Share of the sessions of `uri` that choose between checkpoints and stop a run early."""
+    test_share: Share = 0.2
+    """Share of the sessions of `uri` held out for the report, when there is no `testUri`."""
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    """Seed of the split; near-duplicates always stay on one side."""
+    max_sessions: Annotated[int, Field(ge=1)] | None = None
+    """Use only the first sessions of `uri`."""
+    max_message_bytes: Annotated[int, Field(ge=1)] = 65536
+    """A session with a longer message is quarantined."""
+    max_messages: Annotated[int, Field(ge=2)] = 1000
+    """A session with more messages is quarantined."""
+
+
+class PackReference(ManifestModel):
+    uri: Uri
+    """Domain pack (YAML). A path is relative to the manifest."""
+
+
+class Store(ManifestModel):
+    uri: Uri = ".lta/store"
+    """Where published stages lie. The environment variable LTA_STORE overrides it."""
+
+
+class Label(ManifestModel):
+    method: Literal["annotated", "lexicon"] = "lexicon"
+    """`annotated`: the log carries structured items. `lexicon`: the pack's patterns find them."""
+    max_failed_share: Share = 0.2
+    """The stage stops when more than this share of the decision points could not be labelled."""
+
+
+class Grader(ManifestModel):
+    """Recognises which fields a question asks for (model-free)."""
+
+    encoder: Literal["minilm", "hashing"] = "minilm"
+    """Sentence encoder: packaged all-MiniLM-L6-v2, or character n-gram hashing for tiny runs."""
+    max_missing_share: Share = 0.2
+    """A run stops when more than this share of the grades is missing."""

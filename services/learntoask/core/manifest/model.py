@@ -1,0 +1,41 @@
+"""The base of every manifest model: camelCase as Kubernetes writes it, no unknown fields, docstrings as descriptions."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+class ManifestModel(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+
+_DURATION = re.compile(r"^(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")
+
+
+def seconds(duration: str) -> int:
+    """Seconds of a duration such as `90s`, `45m`, `1h30m`. Raises ValueError."""
+    match = _DURATION.match(duration)
+    if not match:
+        raise ValueError(f"{duration!r} is not a duration such as 90s, 45m or 1h30m")
+    hours, minutes, rest = (int(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + rest
+
+
+def _valid_duration(duration: str) -> str:
+    seconds(duration)
+    return duration
+
+
+Duration = Annotated[str, Field(max_length=20), AfterValidator(_valid_duration)]
+Uri = Annotated[str, Field(min_length=1, max_length=2048)]
+Share = Annotated[float, Field(ge=0, le=1)]

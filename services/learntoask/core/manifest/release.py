@@ -1,0 +1,53 @@
+"""Evaluation, the gate and serving."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from learntoask.core.manifest.model import ManifestModel
+
+
+class Evaluate(ManifestModel):
+    samples: Annotated[int, Field(ge=0, le=64)] = 3
+    """R, completions a decision point in the sampled decoding; 0 leaves it out."""
+    temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
+    max_sessions: Annotated[int, Field(ge=1)] | None = None
+    """Use only this many held-out sessions (seeded choice)."""
+    bootstrap: Annotated[int, Field(ge=100, le=100000)] = 1000
+    """Resamples of the confidence intervals, clustered by session."""
+    replay: bool = True
+    """Replay held-out sessions with the answers the logs hold."""
+
+
+class Threshold(ManifestModel):
+    metric: Annotated[str, Field(min_length=1, max_length=100)]
+    """Name as in the report, e.g. `WS-stop`, `Total`, `WA-GH`."""
+    bound: Literal["point", "lower", "upper"] = "point"
+    """Compare the value itself or a bound of its 95 % interval."""
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _compares(self) -> Threshold:
+        if self.min is None and self.max is None:
+            raise ValueError("give min, max or both")
+        return self
+
+
+class Gate(ManifestModel):
+    thresholds: tuple[Threshold, ...] = ()
+    """All must hold for the policy to be served."""
+
+
+class Serve(ManifestModel):
+    host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 50051
+    max_concurrent: Annotated[int, Field(ge=1)] = 32
+    """Requests decoded together."""
+    max_queue: Annotated[int, Field(ge=0)] = 256
+    """Requests that may wait; more are refused with RESOURCE_EXHAUSTED."""
+    max_new_tokens: Annotated[int, Field(ge=1)] = 64
+    record_conversations: bool = False
+    """Write served decisions as log records that `lta run` reads back."""

@@ -1,0 +1,48 @@
+"""`LearnToAskRun`: the one manifest of the whole loop, for a laptop and for a cluster."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from learntoask.core.manifest.data import Dataset, Grader, Label, PackReference, Store
+from learntoask.core.manifest.model import Duration, ManifestModel
+from learntoask.core.manifest.release import Evaluate, Gate, Serve
+from learntoask.core.manifest.train import Train
+
+Name = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+
+
+class Metadata(ManifestModel):
+    name: Name
+    namespace: Name | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class RunSpec(ManifestModel):
+    dataset: Dataset
+    pack: PackReference
+    store: Store = Store()
+    label: Label = Label()
+    grader: Grader = Grader()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    gate: Gate = Gate()
+    serve: Serve = Serve()
+    suspend: bool = False
+    """Stop after the running step and start nothing new."""
+    attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    """Attempts a stage may use before the run fails."""
+    stage_deadline: Duration = "24h"
+    """Longest time of one attempt of one stage."""
+    ttl: Duration | None = None
+    """Time after which a finished run may be collected."""
+
+
+class LearnToAskRun(ManifestModel):
+    api_version: Literal["learntoask.io/v1alpha1"]
+    kind: Literal["LearnToAskRun"]
+    metadata: Metadata
+    spec: RunSpec

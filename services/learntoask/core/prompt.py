@@ -1,0 +1,83 @@
+"""What the policy reads: one rendering for training, evaluation and serving, so that they cannot drift apart.
+
+The system prompt depends on the task alone and turns only ever append, so the rendering of a context is a prefix of
+the rendering of every longer context of the session. Session trees (design page 2) rest on that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Literal, TypedDict
+
+from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from learntoask.core.errors import InputError
+from learntoask.core.pack import InformationField, Pack
+from learntoask.core.records import STOP, Message
+
+_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+
+
+class ChatMessage(TypedDict):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+def system_prompt(
+    pack: Pack,
+    task_name: str,
+    *,
+    goal: str | None = None,
+    may_stop: bool = True,
+    fields: Sequence[InformationField] | None = None,
+) -> str:
+    """The policy's system prompt for one task.
+
+    `fields` overrides the order (training may shuffle it, so that the policy reads the list rather than knows it);
+    `may_stop=False` leaves the stop line out (reward mode `ask_only`). Raises InputError on a faulty template.
+    """
+    task = pack.task(task_name)
+    try:
+        return _template(pack.prompts.policy).render(
+            goal=goal or task.goal,
+            fields=list(fields if fields is not None else task.fields),
+            roles=pack.roles,
+            stopping=pack.stopping,
+            stop=STOP,
+            may_stop=may_stop,
+            task=task.name,
+        )
+    except TemplateError as error:
+        raise InputError(f"pack {pack.name!r}, prompts.policy: {error}") from error
+
+
+def conversation(messages: Iterable[Message]) -> list[ChatMessage]:
+    """Merge bursts into turns and skip messages that stripping left empty."""
+    turns: list[ChatMessage] = []
+    for message in messages:
+        text = message.content.strip()
+        if not text:
+            continue
+        if turns and turns[-1]["role"] == message.role:
+            turns[-1] = {"role": message.role, "content": turns[-1]["content"] + "\n" + text}
+        else:
+            turns.append({"role": message.role, "content": text})
+    return turns
+
+
+def policy_messages(
+    pack: Pack, task_name: str, messages: Sequence[Message], *, goal: str | None = None, may_stop: bool = True
+) -> list[ChatMessage]:
+    """The whole context as the policy sees it: system prompt, then every turn so far."""
+    system: ChatMessage = {
+        "role": "system",
+        "content": system_prompt(pack, task_name, goal=goal, may_stop=may_stop),
+    }
+    return [system, *conversation(messages)]
+
+
+@lru_cache(maxsize=256)
+def _template(source: str) -> Template:
+    return _ENVIRONMENT.from_string(source)

@@ -1,0 +1,48 @@
+"""The contract between a stage and whatever runs it: a laptop process or a pod."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import JsonValue
+
+from learntoask.core.manifest import RunSpec
+from learntoask.core.pack import Pack
+
+
+class Progress(Protocol):
+    """Told by long steps how far they are; shows a bar on a laptop, is pushed to the operator in a pod."""
+
+    def update(self, done: float, total: float, message: str = "", **metrics: float) -> None:
+        """`done` of `total` units of the step named `message`; `metrics` are the latest values worth showing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageContext:
+    """Everything a stage may read and write.
+
+    `inputs` maps the name of each upstream stage to a folder with its published output (read only).
+    `files` maps external inputs (`dataset`, `test`) to local paths of the fetched files.
+    `out` is an empty folder: whatever lies in it when the stage returns is published.
+    `work` survives a killed attempt of the same key: checkpoints and journals go there.
+    """
+
+    stage: str
+    key: str
+    spec: RunSpec
+    pack: Pack
+    inputs: Mapping[str, Path]
+    files: Mapping[str, Path]
+    out: Path
+    work: Path
+    progress: Progress
+
+
+StageSummary = dict[str, JsonValue]
+"""Small figures (counts, metrics, digests) that go into the published manifest, status and final table."""
+
+StageFunction = Callable[[StageContext], StageSummary]
+"""Raises StageError with a reason a person can act on; any other exception is a fault of ours."""
