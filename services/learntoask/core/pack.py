@@ -187,9 +187,17 @@ class Pack(PackModel):
 
 
 def load_pack(path: Path) -> Pack:
-    """Read a pack from YAML. Raises InputError with the file and the field at fault."""
+    """Read a pack from YAML. Raises InputError with the file and the field at fault.
+
+    A pack that may not be committed (its schema has a licence of its own) is made by a `make_pack.py` beside it;
+    where there is one, the error says to run it.
+    """
     try:
         return parse_pack(path.read_text(encoding="utf-8"), where=str(path))
+    except FileNotFoundError as error:
+        maker = path.with_name("make_pack.py")
+        hint = f"make it: python {maker}" if maker.exists() else "check pack.uri in the manifest"
+        raise InputError(f"domain pack {path} does not exist; {hint}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"domain pack {path} cannot be read: {error}") from error
 
