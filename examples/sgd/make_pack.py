@@ -4,9 +4,9 @@
 
 One task per (service, intent), named `service/intent`. Its fields are the slots that the intent's call can
 take: first the required ones, then the optional ones, with the descriptions and possible values of
-`slots.json`. The logs say which slots a call can take; only slot *names* are read from them, never a session's
-values, so the pack holds what the schema says and nothing about an answer. The result is not committed (the
-data is CC BY-SA 4.0).
+`slots.json`. The logs say which slots a call can take; only slot *names* are read from them, never a
+session's values, so the pack holds what the schema says and nothing about an answer. The result is not
+committed (the data is CC BY-SA 4.0).
 """
 
 from __future__ import annotations

@@ -126,8 +126,8 @@ class Prompts(PackModel):
     """Jinja templates (sandboxed)."""
 
     policy: str = DEFAULT_POLICY_PROMPT
-    """System prompt of the policy. Variables: goal, fields (name, title, description, required, values), roles,
-    stopping, stop (the stop string), may_stop, task."""
+    """System prompt of the policy. Variables: goal, fields (name, title, description, required, values),
+    roles, stopping, stop (the stop string), may_stop, task."""
 
 
 class Pack(PackModel):
@@ -138,8 +138,8 @@ class Pack(PackModel):
     stopping: str = "When nothing needed is missing, stop asking."
     """What stopping means in this domain, as the prompt says it."""
     stop_at: Literal["acts", "asking_done"] = "acts"
-    """`acts`: the stop is the turn where the expert acts. `asking_done`: the first turn with nothing left to ask
-    becomes the session's one stop and the session ends there."""
+    """`acts`: the stop is the turn where the expert acts. `asking_done`: the first turn with nothing left to
+    ask becomes the session's one stop and the session ends there."""
     end_markers: tuple[str, ...] = ("<stop>", "<stop />")
     """Literal strings that mark the expert's action; removed from every context."""
     require_end_marker: bool = False
@@ -155,7 +155,7 @@ class Pack(PackModel):
     tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
     fluency: Fluency = Fluency()
     fallback: str = "Could you tell me a little more?"
-    """What the server says when the model's answer is neither a question nor a stop, even after one repair."""
+    """What the server says when the model's answer is neither question nor stop, even after one repair."""
     prompts: Prompts = Prompts()
     demo: tuple[str, ...] = ()
     """User messages of a short conversation that `lta run` holds with the finished policy."""
@@ -189,8 +189,8 @@ class Pack(PackModel):
 def load_pack(path: Path) -> Pack:
     """Read a pack from YAML. Raises InputError with the file and the field at fault.
 
-    A pack that may not be committed (its schema has a licence of its own) is made by a `make_pack.py` beside it;
-    where there is one, the error says to run it.
+    A pack that may not be committed (its schema has a licence of its own) is made by a `make_pack.py` beside
+    it; where there is one, the error says to run it.
     """
     try:
         return parse_pack(path.read_text(encoding="utf-8"), where=str(path))
