@@ -1,0 +1,98 @@
+"""What a grader is asked and what it answers (design page 1, §3).
+
+A grade counts the *items asked*, not question marks, and its content is the share of them that is in the
+target, not "any": otherwise asking three things at once pays whenever one of them hits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from learntoask.core.answer import is_exact_stop
+from learntoask.core.errors import TooManyMissing
+from learntoask.core.records import Decision
+
+_FORMAT_BY_ITEMS = {1: 1.0, 2: 0.5}  # three or more, or none: 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradeCase:
+    """One response of the policy, or one turn of an expert, to be graded.
+
+    `session_id` is where the context comes from: a grader that knows the logs leaves that session out.
+    `target` holds the field names of the micro-goal I*, empty where the truth is a stop.
+    """
+
+    session_id: str
+    task: str
+    response: str
+    target: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grade:
+    content: float  # share of the asked items that are in the target, 0…1
+    content_any: float  # 1 if any asked item is in the target, else 0: the published metric
+    format: float  # by items asked: 1 for one, 0.5 for two, else 0
+    asked: frozenset[str]  # field names the response asks for; empty is a valid finding
+    is_question: bool  # whether it passed the fluency guard as a question
+
+
+@dataclass(frozen=True)
+class Missing:
+    """The grader could not answer. Never 0 and never 1: the sample is masked out and counted."""
+
+    reason: str
+
+
+class Grader(Protocol):
+    @property
+    def digest(self) -> str:
+        """Identifies the fitted grader; equal digests give equal grades."""
+
+    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | Missing]:
+        """One answer per case, in order."""
+
+
+def question_grade(asked: frozenset[str], *, target: frozenset[str]) -> Grade:
+    """The grade of a fluent question that asks for the fields `asked`."""
+    hits = len(asked & target)
+    return Grade(
+        content=hits / len(asked) if asked else 0.0,
+        content_any=1.0 if hits else 0.0,
+        format=_FORMAT_BY_ITEMS.get(len(asked), 0.0),
+        asked=asked,
+        is_question=True,
+    )
+
+
+REFUSED = Grade(content=0.0, content_any=0.0, format=0.0, asked=frozenset(), is_question=False)
+"""The grade of what is neither a stop nor a fluent question: a grade, not a missing one."""
+
+
+def stop_grade(response: str, *, decision: Decision) -> Grade:
+    """The grade of a stop, by rule: right iff the truth stops, well formed iff it is nothing else."""
+    content = 1.0 if decision == "stop" else 0.0
+    return Grade(
+        content=content,
+        content_any=content,
+        format=1.0 if is_exact_stop(response) else 0.0,
+        asked=frozenset(),
+        is_question=False,
+    )
+
+
+def require_answers(grades: Sequence[Grade | Missing], *, max_missing_share: float, where: str) -> float:
+    """The share of missing grades. Raises TooManyMissing above the bound, with the commonest reason."""
+    reasons = [grade.reason for grade in grades if isinstance(grade, Missing)]
+    share = len(reasons) / len(grades) if grades else 0.0
+    if share > max_missing_share:
+        commonest = max(sorted(set(reasons)), key=reasons.count)
+        raise TooManyMissing(
+            f"{where}: {len(reasons)} of {len(grades)} grades are missing ({share:.0%}, allowed "
+            f"{max_missing_share:.0%}); most often: {commonest}. Add example questions or patterns to the fields "
+            "of the pack, or raise spec.grader.maxMissingShare"
+        )
+    return share
