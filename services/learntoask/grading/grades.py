@@ -92,7 +92,7 @@ def require_answers(grades: Sequence[Grade | Missing], *, max_missing_share: flo
         commonest = max(sorted(set(reasons)), key=reasons.count)
         raise TooManyMissing(
             f"{where}: {len(reasons)} of {len(grades)} grades are missing ({share:.0%}, allowed "
-            f"{max_missing_share:.0%}); most often: {commonest}. Add example questions or patterns to the fields "
+            f"{max_missing_share:.0%}); most often: {commonest}. Add example questions to the fields "
             "of the pack, or raise spec.grader.maxMissingShare"
         )
     return share
