@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from learntoask.core.manifest.model import ManifestModel
+from learntoask.core.manifest.model import Duration, ManifestModel
+from learntoask.core.manifest.quantity import Quantity
 
 
 class Evaluate(ManifestModel):
@@ -44,10 +46,27 @@ class Gate(ManifestModel):
 class Serve(ManifestModel):
     host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 50051
-    max_concurrent: Annotated[int, Field(ge=1)] = 32
+    """0 takes a free port."""
+    max_concurrent: Annotated[int, Field(ge=1, le=1024)] = 32
     """Requests decoded together."""
     max_queue: Annotated[int, Field(ge=0)] = 256
     """Requests that may wait; more are refused with RESOURCE_EXHAUSTED."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 64
+    deadline: Duration = "30s"
+    """Longest time for one answer; a caller's own deadline may only shorten it."""
+    prefix_cache: Quantity = "512Mi"
+    """Memory for the keys and values of conversations between their turns; the least recent ones leave first."""
     record_conversations: bool = False
     """Write served decisions as log records that `lta run` reads back."""
+    redact: tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...] = ()
+    """Regular expressions whose matches are replaced by `[redacted]` in recorded conversations."""
+
+    @field_validator("redact")
+    @classmethod
+    def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"pattern {pattern!r} is not a regular expression: {error}") from error
+        return patterns
