@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, FiniteFloat, field_validator, model_validator
 
+from learntoask.core.manifest.metric import checked_metric
 from learntoask.core.manifest.model import Duration, ManifestModel
 from learntoask.core.manifest.quantity import Quantity
 
@@ -21,15 +22,18 @@ class Evaluate(ManifestModel):
     """Resamples of the confidence intervals, clustered by session."""
     replay: bool = True
     """Replay held-out sessions with the answers the logs hold."""
+    replay_sessions: Annotated[int, Field(ge=1)] = 100
+    """Sessions to replay at most (seeded choice among the held-out ones)."""
 
 
 class Threshold(ManifestModel):
-    metric: Annotated[str, Field(min_length=1, max_length=100)]
-    """Name as in the report, e.g. `WS-stop`, `Total`, `WA-GH`."""
-    bound: Literal["point", "lower", "upper"] = "point"
-    """Compare the value itself or a bound of its 95 % interval."""
-    min: float | None = None
-    max: float | None = None
+    metric: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(checked_metric)]
+    """Name as in the report: `WS-stop`, `unseen.WA-GH`, `sampled.Total`, `grpo-sft.WS-stop`, `gap.WA-GH`,
+    `replay.coverage`, `grader.kappa`, …"""
+    bound: Literal["point", "lower", "upper", "lowerOneSided", "upperOneSided"] = "point"
+    """Compare the value itself, a bound of its 95 % interval, or its one-sided 95 % bound (differences only)."""
+    min: FiniteFloat | None = None
+    max: FiniteFloat | None = None
 
     @model_validator(mode="after")
     def _compares(self) -> Threshold:
