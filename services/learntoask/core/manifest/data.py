@@ -34,8 +34,9 @@ class PackReference(ManifestModel):
 
 
 class Store(ManifestModel):
-    uri: Uri = ".lta/store"
-    """Where published stages lie. The environment variable LTA_STORE overrides it."""
+    uri: Uri | None = None
+    """Folder of the published stages, relative to the manifest. The environment variable LTA_STORE overrides it;
+    with neither it is `.lta/store` below the folder that `lta` runs in."""
 
 
 class Label(ManifestModel):

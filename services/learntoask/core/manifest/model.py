@@ -1,4 +1,4 @@
-"""The base of every manifest model: camelCase as Kubernetes writes it, no unknown fields, docstrings as descriptions."""
+"""The base of manifest models: camelCase as Kubernetes writes it, no unknown fields, docstrings as descriptions."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ Name = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9
 class Metadata(ManifestModel):
     name: Name
     namespace: Name | None = None
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
 
 
 class RunSpec(ManifestModel):
@@ -32,7 +32,7 @@ class RunSpec(ManifestModel):
     gate: Gate = Gate()
     serve: Serve = Serve()
     suspend: bool = False
-    """Stop after the running step and start nothing new."""
+    """Stop what runs (training continues from its checkpoint later) and start nothing new."""
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
     """Attempts a stage may use before the run fails."""
     stage_deadline: Duration = "24h"

@@ -1,0 +1,11 @@
+"""`python -m learntoask.cli.stage REQUEST FD`: one attempt of one stage, as laptop and pods run it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from learntoask.local.stage_process import main
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

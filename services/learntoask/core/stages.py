@@ -1,0 +1,149 @@
+"""The stages of a run: what each reads, which part of the manifest it depends on, and its key.
+
+A stage is a pure function of its key. `version` is raised by whoever changes what a stage computes, so that results
+of the old code are not taken for results of the new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pydantic import JsonValue
+
+from learntoask.core.digest import digest_of
+from learntoask.core.errors import InputError
+from learntoask.core.manifest import ManifestModel, RunSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """`files` are the external inputs it reads (by their role), `settings` the part of the spec it depends on."""
+
+    name: str
+    version: int
+    inputs: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    reads_pack: bool = True
+    settings: Callable[[RunSpec], dict[str, JsonValue]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInputs:
+    """What lies outside the manifest: digests of the pack and of the external files, and the rerun counters."""
+
+    pack: str
+    files: Mapping[str, str]
+    reruns: Mapping[str, int] = field(default_factory=dict)
+
+
+def _dump(model: ManifestModel, *exclude: str) -> dict[str, JsonValue]:
+    return model.model_dump(mode="json", by_alias=True, exclude=set(exclude))
+
+
+def _policy(spec: RunSpec) -> dict[str, JsonValue]:
+    """Settings that every stage with a model depends on (checkpoint intervals change no result)."""
+    return {
+        "seed": spec.train.seed,
+        "precision": spec.train.precision,
+        "maxPromptTokens": spec.train.max_prompt_tokens,
+        "mode": spec.train.reward.mode,
+    }
+
+
+# Calibration (of labeller and grader prompts) takes its place between prepare and label.
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        name="fetch",
+        version=1,
+        files=("base",),
+        reads_pack=False,
+        settings=lambda spec: {"base": _dump(spec.train.base), "seed": spec.train.seed},
+    ),
+    Stage(
+        name="prepare",
+        version=1,
+        files=("dataset", "test"),
+        settings=lambda spec: _dump(spec.dataset, "uri", "test_uri"),
+    ),
+    Stage(name="label", version=1, inputs=("prepare",), settings=lambda spec: _dump(spec.label)),
+    Stage(name="grader", version=1, inputs=("label",), settings=lambda spec: _dump(spec.grader)),
+    Stage(
+        name="sft",
+        version=1,
+        inputs=("fetch", "label"),
+        settings=lambda spec: {**_policy(spec), "sft": _dump(spec.train.sft)},
+    ),
+    Stage(
+        name="grpo",
+        version=1,
+        inputs=("label", "grader", "sft"),
+        settings=lambda spec: {
+            **_policy(spec),
+            "grpo": _dump(spec.train.grpo),
+            "reward": _dump(spec.train.reward),
+            "maxNewTokens": spec.train.max_new_tokens,
+            "maxMissingShare": spec.grader.max_missing_share,
+        },
+    ),
+    Stage(
+        name="evaluate",
+        version=1,
+        inputs=("fetch", "label", "grader", "sft", "grpo"),
+        settings=lambda spec: {
+            **_policy(spec),
+            "evaluate": _dump(spec.evaluate),
+            "reward": _dump(spec.train.reward),
+            "maxNewTokens": spec.train.max_new_tokens,
+        },
+    ),
+    Stage(name="gate", version=1, inputs=("evaluate",), settings=lambda spec: _dump(spec.gate)),
+    Stage(
+        name="serve",
+        version=1,
+        inputs=("gate", "grpo"),
+        settings=lambda spec: {**_policy(spec), "serve": _dump(spec.serve, "host", "port")},
+    ),
+)
+
+STAGE_BY_NAME = {stage.name: stage for stage in STAGES}
+_ALIASES = {"train": "sft"}  # one word for both training stages, where people rewind
+
+
+def stage_key(stage: Stage, *, spec: RunSpec, inputs: RunInputs, outputs: Mapping[str, str]) -> str:
+    """Key of `stage`; `outputs` maps each of its upstream stages to the digest of its published output."""
+    return digest_of(
+        {
+            "stage": stage.name,
+            "version": stage.version,
+            "settings": stage.settings(spec),
+            "pack": inputs.pack if stage.reads_pack else None,
+            "files": {role: inputs.files[role] for role in stage.files if role in inputs.files},
+            "inputs": {name: outputs[name] for name in stage.inputs},
+            "rerun": inputs.reruns.get(stage.name, 0),
+        }
+    )
+
+
+def resolve_stage(name: str) -> str:
+    """The stage meant by `name` (`train` means its first part). Raises InputError naming the stages."""
+    resolved = _ALIASES.get(name, name)
+    if resolved not in STAGE_BY_NAME:
+        known = ", ".join(stage.name for stage in STAGES)
+        raise InputError(f"there is no stage {name!r}; the stages are {known}")
+    return resolved
+
+
+def rewound(reruns: Mapping[str, int], name: str) -> dict[str, int]:
+    """Rerun counters after rewinding to `name`: it and everything that reads from it is computed anew."""
+    again = {resolve_stage(name)}
+    for stage in STAGES:
+        if again & set(stage.inputs):
+            again.add(stage.name)
+    return {**reruns, **{stage: reruns.get(stage, 0) + 1 for stage in again}}
+
+
+def upstream_first(names: Iterable[str]) -> list[str]:
+    """`names` in the order of the stages."""
+    wanted = set(names)
+    return [stage.name for stage in STAGES if stage.name in wanted]

@@ -1,0 +1,221 @@
+"""The laptop's loop: observe, plan, act, wait, until the plan says how the run ended.
+
+All decisions are the planner's; this module starts and stops processes and remembers what became of them. One stage
+runs at a time: a laptop's cores are better spent on one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from learntoask.core.digest import digest_of_model
+from learntoask.core.planner import Observed, Plan, Start, Stop, plan
+from learntoask.core.stages import STAGES, RunInputs, rewound
+from learntoask.local.home import Attempt, RunFolder, RunState
+from learntoask.local.sources import Sources
+from learntoask.local.stage_process import StageRequest
+from learntoask.store.folder import FolderStore
+from learntoask.store.protocol import Publications
+
+_GRACE = 10.0  # seconds between asking a stage to end and ending it
+_LOG_TAIL = 400  # characters of a crashed stage's last words
+
+
+class Display(Protocol):
+    def planned(self, plan: Plan) -> None: ...
+
+    def started(self, stage: str, attempt: int) -> None: ...
+
+    def progressed(self, stage: str, progress: dict[str, Any]) -> None: ...
+
+    def ended(self, stage: str, *, failure: str | None, took: float) -> None: ...
+
+
+@dataclass
+class _Running:
+    stage: str
+    process: subprocess.Popen[bytes]
+    pipe: IO[bytes]
+    log: Path
+    buffer: bytes = b""
+    final: dict[str, Any] = field(default_factory=dict)
+
+
+class Executor:
+    def __init__(
+        self, *, sources: Sources, store: FolderStore, folder: RunFolder, home: Path, display: Display
+    ) -> None:
+        self._sources, self._store, self._folder = sources, store, folder
+        self._home, self._display = home, display
+        self._digests = sources.digests()
+        self._published = Publications(store)
+        self._state = folder.read() or RunState(manifest=str(sources.path))
+        self._running: _Running | None = None
+
+    def run(self, *, rewind_to: str | None = None, now: Callable[[], float] = time.time) -> Plan:
+        """Run until the plan is no longer `Running`. The caller holds the run's lock.
+
+        Whatever an earlier process left as running has ended with it, and asking again forgives earlier failures.
+        """
+        reruns = rewound(self._state.reruns, rewind_to) if rewind_to else self._state.reruns
+        kept = {name: attempt for name, attempt in self._state.stages.items() if attempt.state == "published"}
+        self._remember(RunState(manifest=str(self._sources.path), reruns=reruns, stages=kept))
+        try:
+            while True:
+                current = self.plan(now())
+                self._display.planned(current)
+                for action in current.actions:
+                    self._act(action, now())
+                if current.outcome != "Running" and self._running is None:
+                    return current
+                self._wait(until=current.wake_at, now=now)
+        finally:
+            if self._running:
+                self._terminate()
+
+    def plan(self, now: float) -> Plan:
+        pack = digest_of_model(self._sources.pack)
+        inputs = RunInputs(pack=pack, files=self._digests, reruns=self._state.reruns)
+        observed = {
+            name: Observed(**attempt.model_dump())
+            for name, attempt in self._state.stages.items()
+            if attempt.state != "published"
+        }
+        return plan(
+            spec=self._sources.spec, inputs=inputs, published=self._published, observed=observed, now=now
+        )
+
+    def _act(self, action: Start | Stop, now: float) -> None:
+        if isinstance(action, Stop):
+            if self._running and self._running.stage == action.stage:
+                self._terminate()
+                failure = {"reason": action.reason, "message": action.message, "retryable": True}
+                self._finish({"failure": failure} if action.failed else {}, now)
+        elif self._running is None:
+            self._start(action, now)
+
+    def _start(self, start: Start, now: float) -> None:
+        log = self._folder.log(start.stage, start.attempt)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        roles = next(stage.files for stage in STAGES if stage.name == start.stage)
+        request = StageRequest(
+            home=self._home,
+            run=self._folder.name,
+            store=self._store.root,
+            stage=start.stage,
+            key=start.key,
+            spec=self._sources.spec,
+            pack=self._sources.pack,
+            inputs=dict(start.inputs),
+            files={
+                role: (self._sources.files[role], self._digests[role])
+                for role in roles
+                if role in self._digests
+            },
+        )
+        request_path = self._folder.path / "request.json"
+        request_path.write_text(request.model_dump_json(by_alias=True))
+        reader, writer = os.pipe()
+        command = [sys.executable, "-m", "learntoask.cli.stage", str(request_path), str(writer)]
+        with log.open("ab") as out:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                pass_fds=(writer,),
+                start_new_session=True,
+            )
+        os.close(writer)
+        os.set_blocking(reader, False)
+        self._running = _Running(stage=start.stage, process=process, pipe=os.fdopen(reader, "rb", 0), log=log)
+        attempt = Attempt(key=start.key, state="running", attempt=start.attempt, started=now)
+        self._remember_stage(start.stage, attempt)
+        self._display.started(start.stage, start.attempt)
+
+    def _wait(self, *, until: float | None, now: Callable[[], float]) -> None:
+        """Until the stage ends or `until` passes; progress is shown on the way."""
+        if self._running is None:
+            time.sleep(max(0.0, min(until - now(), 1.0)) if until else 0.05)
+            return
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._running.pipe, selectors.EVENT_READ)
+            while until is None or now() < until:
+                patience = 1.0 if until is None else min(1.0, max(0.0, until - now()))
+                if selector.select(patience) and not self._listen(self._running):
+                    self._running.process.wait()
+                    self._finish(self._running.final or _crash(self._running), now())
+                    return
+
+    def _listen(self, running: _Running) -> bool:
+        """Read what the stage said; False when it closed its end."""
+        data = running.pipe.read(65536)
+        if not data:
+            return data is None
+        *lines, running.buffer = (running.buffer + data).split(b"\n")
+        for line in lines:
+            told = json.loads(line)
+            if "progress" in told:
+                self._display.progressed(running.stage, told["progress"])
+            else:
+                running.final = told
+        return True
+
+    def _finish(self, final: dict[str, Any], now: float) -> None:
+        running, self._running = self._running, None
+        assert running is not None
+        running.pipe.close()
+        attempt = self._state.stages[running.stage]
+        failure = final.get("failure")
+        if failure:
+            attempt = attempt.model_copy(update={"state": "failed", "finished": now, **failure})
+        elif "result" in final:
+            attempt = attempt.model_copy(update={"state": "published", "finished": now})
+        if final:
+            self._remember_stage(running.stage, attempt)
+        else:  # stopped on purpose: not an attempt that counts
+            rest = {name: seen for name, seen in self._state.stages.items() if name != running.stage}
+            self._remember(self._state.model_copy(update={"stages": rest}))
+        told = failure["message"] if failure else None
+        self._display.ended(running.stage, failure=told, took=now - attempt.started)
+
+    def _terminate(self) -> None:
+        assert self._running is not None
+        process = self._running.process
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _remember_stage(self, stage: str, attempt: Attempt) -> None:
+        self._remember(self._state.model_copy(update={"stages": {**self._state.stages, stage: attempt}}))
+
+    def _remember(self, state: RunState) -> None:
+        self._state = state
+        self._folder.write(state)
+
+
+def _crash(running: _Running) -> dict[str, Any]:
+    """The failure of a process that ended without a word."""
+    code = running.process.returncode
+    tail = running.log.read_text(errors="replace")[-_LOG_TAIL:].strip()
+    if code < 0:
+        how = f"was killed by {signal.Signals(-code).name}"
+        if -code == signal.SIGKILL:
+            how += " (often: out of memory)"
+    else:
+        how = f"ended with exit code {code}"
+    message = f"the process {how}. Log: {running.log}" + (f"\n{tail}" if tail else "")
+    return {"failure": {"reason": "Crashed", "message": message, "retryable": True}}

@@ -1,0 +1,102 @@
+"""What `lta` remembers between invocations: one folder a run, one JSON file in it.
+
+.lta/runs/NAME/run.json          manifest path, rerun counters, latest attempt of every stage
+.lta/runs/NAME/logs/             what the stages printed
+.lta/runs/NAME/work/KEY/         checkpoints and journals of unfinished stages
+.lta/runs/NAME/inputs/           published outputs as folders, for the stages that read them
+.lta/runs/NAME/results/          the outputs people look at: report, policy
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from learntoask.core.errors import InputError
+
+
+class Attempt(BaseModel):
+    """The latest attempt of a stage; times in seconds since the epoch."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    state: Literal["running", "failed", "published"]
+    attempt: int
+    started: float
+    finished: float | None = None
+    reason: str = ""
+    message: str = ""
+    retryable: bool = True
+
+
+class RunState(BaseModel):
+    """`stages` is remembered, never trusted: whether a stage is done, only the store says."""
+
+    manifest: str
+    reruns: dict[str, int] = {}
+    stages: dict[str, Attempt] = {}
+
+
+class RunFolder:
+    def __init__(self, home: Path, name: str) -> None:
+        self.path = home / "runs" / name
+        self.name = name
+
+    def read(self) -> RunState | None:
+        """The remembered state; None for a run that was never started. Raises InputError when it is damaged."""
+        try:
+            return RunState.model_validate_json((self.path / "run.json").read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            raise InputError(
+                f"{self.path / 'run.json'} is damaged ({error.error_count()} faults); remove it"
+            ) from error
+
+    def write(self, state: RunState) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        partial = self.path / "run.json.partial"
+        partial.write_text(state.model_dump_json(indent=1))
+        partial.replace(self.path / "run.json")
+
+    def log(self, stage: str, attempt: int) -> Path:
+        return self.path / "logs" / f"{stage}-{attempt}.log"
+
+    def work(self, key: str) -> Path:
+        return self.path / "work" / key[:16]
+
+    def inputs(self, output: str) -> Path:
+        return self.path / "inputs" / output[:16]
+
+    @property
+    def results(self) -> Path:
+        return self.path / "results"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run against a second `lta run` of it. Raises InputError when somebody has it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"run {self.name!r} is already being run by another process; wait for it or stop it first"
+                ) from None
+            yield
+
+
+def home_folder() -> Path:
+    """LTA_HOME, or `.lta` below the current folder."""
+    return Path(os.environ.get("LTA_HOME") or ".lta").resolve()
+
+
+def run_folders(home: Path) -> list[RunFolder]:
+    return [RunFolder(home, path.parent.name) for path in sorted(home.glob("runs/*/run.json"))]
