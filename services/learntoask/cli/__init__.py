@@ -1,0 +1,1 @@
+"""The `lta` command: thin, one module a command group; everything it does lives in the packages below."""

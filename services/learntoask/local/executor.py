@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from learntoask.core.digest import digest_of_model
-from learntoask.core.planner import Observed, Plan, Start, Stop, plan
-from learntoask.core.stages import STAGES, RunInputs, rewound
+from learntoask.core.planner import Plan, Start, Stop
+from learntoask.core.stages import STAGE_BY_NAME, rewound
 from learntoask.local.home import Attempt, RunFolder, RunState
 from learntoask.local.sources import Sources
 from learntoask.local.stage_process import StageRequest
+from learntoask.local.view import planned
 from learntoask.store.folder import FolderStore
 from learntoask.store.protocol import Publications
 
@@ -84,16 +84,7 @@ class Executor:
                 self._terminate()
 
     def plan(self, now: float) -> Plan:
-        pack = digest_of_model(self._sources.pack)
-        inputs = RunInputs(pack=pack, files=self._digests, reruns=self._state.reruns)
-        observed = {
-            name: Observed(**attempt.model_dump())
-            for name, attempt in self._state.stages.items()
-            if attempt.state != "published"
-        }
-        return plan(
-            spec=self._sources.spec, inputs=inputs, published=self._published, observed=observed, now=now
-        )
+        return planned(self._sources, self._state, self._published, digests=self._digests, now=now)
 
     def _act(self, action: Start | Stop, now: float) -> None:
         if isinstance(action, Stop):
@@ -107,7 +98,7 @@ class Executor:
     def _start(self, start: Start, now: float) -> None:
         log = self._folder.log(start.stage, start.attempt)
         log.parent.mkdir(parents=True, exist_ok=True)
-        roles = next(stage.files for stage in STAGES if stage.name == start.stage)
+        roles = STAGE_BY_NAME[start.stage].files
         request = StageRequest(
             home=self._home,
             run=self._folder.name,

