@@ -1,0 +1,177 @@
+"""Attention over packed session trees, plugged into transformers' attention interface.
+
+On a CPU: causal attention over every trunk, and for each group of branches exact attention over [trunk prefix; the
+group], so there is no n×n mask and autograd sees ordinary attention calls. (Not by merging two attentions through the
+log-sum-exp: the one the CPU kernel returns carries no gradient. Not by FlexAttention: it has no CPU backward.)
+On a GPU: FlexAttention with a block mask from the same three integers a token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import PreTrainedModel
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from learntoask.core.errors import InputError
+from learntoask.training.tree import BranchGroup, PackedRow, TrunkSpan
+
+NAME = "session_tree"
+
+
+@dataclass(frozen=True)
+class TreeMask:
+    """What the layers need of a row, made once and used by all of them."""
+
+    spans: tuple[TrunkSpan, ...]
+    group_masks: tuple[Tensor, ...]
+    block_mask: Any = None
+
+
+def tree_mask(row: PackedRow, *, device: torch.device, dtype: torch.dtype) -> TreeMask:
+    if device.type == "cpu":
+        groups = (group for span in row.spans for group in span.groups)
+        return TreeMask(row.spans, tuple(group_mask(group, dtype) for group in groups))
+    return TreeMask(row.spans, (), _block_mask(row, device))
+
+
+def group_mask(group: BranchGroup, dtype: torch.dtype) -> Tensor:
+    """Additive mask [s, prefix + s] of one group of s tokens: all of the prefix, own branch so far."""
+    size = group.stop - group.start
+    branch = torch.repeat_interleave(torch.arange(len(group.lengths)), torch.tensor(group.lengths))
+    own = (branch[:, None] == branch[None, :]).tril()
+    mask = torch.zeros(size, group.prefix + size, dtype=dtype)
+    mask[:, group.prefix :].masked_fill_(~own, float("-inf"))
+    return mask
+
+
+def tree_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    tree: TreeMask | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attention of a layer: query [1, heads, n, d], key and value [1, kv heads, n, d] → ([1, n, heads, d], None).
+
+    Without `tree` it is transformers' own SDPA, so one model serves sampling and updates alike.
+    """
+    if tree is None:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+    if tree.block_mask is not None:
+        out = _flex(query, key, value, tree.block_mask, scaling)
+    else:
+        out = _by_spans(query, key, value, tree, scaling)
+    return out.transpose(1, 2).contiguous(), None
+
+
+def _by_spans(query: Tensor, key: Tensor, value: Tensor, tree: TreeMask, scale: float | None) -> Tensor:
+    heads_per_kv = query.shape[1] // key.shape[1]
+    masks = iter(tree.group_masks)
+    parts = []
+    for span in tree.spans:
+        trunk = slice(span.start, span.stop)
+        parts.append(
+            scaled_dot_product_attention(
+                query[:, :, trunk],
+                repeat_kv(key[:, :, trunk], heads_per_kv),
+                repeat_kv(value[:, :, trunk], heads_per_kv),
+                is_causal=True,
+                scale=scale,
+            )
+        )
+        for group in span.groups:
+            prefix = slice(span.start, span.start + group.prefix)
+            own = slice(group.start, group.stop)
+            parts.append(
+                _grouped(
+                    query[:, :, own],
+                    torch.cat([key[:, :, prefix], key[:, :, own]], dim=2),
+                    torch.cat([value[:, :, prefix], value[:, :, own]], dim=2),
+                    next(masks),
+                    scale,
+                )
+            )
+    return torch.cat(parts, dim=2)
+
+
+def _grouped(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float | None) -> Tensor:
+    """Masked attention whose query heads of one key/value head are folded into the length, so that keys and values
+    are not copied per head: query [1, h, s, d], key and value [1, h_kv, k, d], mask [s, k] → [1, h, s, d]."""
+    one, heads, size, width = query.shape
+    fold = heads // key.shape[1]
+    folded = query.reshape(one, key.shape[1], fold * size, width)
+    out = scaled_dot_product_attention(
+        folded, key, value, attn_mask=mask.repeat(fold, 1)[None, None], scale=scale
+    )
+    return out.reshape(one, heads, size, width)
+
+
+def _block_mask(row: PackedRow, device: torch.device) -> Any:
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    size = len(row.tokens)
+    return create_block_mask(
+        block_predicate(row, device), B=None, H=None, Q_LEN=size, KV_LEN=size, device=device
+    )
+
+
+def block_predicate(row: PackedRow, device: torch.device) -> Any:
+    """`PackedRow.sees` as a FlexAttention mask function."""
+    trunk_start = torch.from_numpy(row.trunk_start).to(device)
+    trunk_limit = torch.from_numpy(row.trunk_limit).to(device)
+    branch_start = torch.from_numpy(row.branch_start).to(device)
+
+    def sees(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        in_trunk = (trunk_start[query] <= key) & (key < trunk_limit[query])
+        return in_trunk | ((branch_start[query] <= key) & (key <= query))
+
+    return sees
+
+
+def _flex(query: Tensor, key: Tensor, value: Tensor, block_mask: Any, scale: float | None) -> Tensor:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    compiled = torch.compile(flex_attention, dynamic=True)
+    return compiled(query, key, value, block_mask=block_mask, scale=scale, enable_gqa=True)
+
+
+def enable_tree_attention(model: PreTrainedModel) -> None:
+    """Make `model` compute packed trees when it is given one.
+
+    Raises InputError for models whose layers carry state across branches or drop attention at random: a tree would
+    be silently wrong for them.
+    """
+    config = model.config
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    sliding = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
+    findings = {
+        f"layers of type {', '.join(sorted(kinds))}": kinds != {"full_attention"},
+        "sliding-window attention": bool(sliding),
+        "attention dropout": bool(getattr(config, "attention_dropout", 0.0)),
+        "soft-capped attention scores": bool(getattr(config, "attn_logit_softcapping", None)),
+        "no replaceable attention": not getattr(model, "_supports_attention_backend", False),
+    }
+    for finding, present in findings.items():
+        if present:
+            raise InputError(
+                f"spec.train.base: the {config.model_type} model has {finding}, which session trees do not support; "
+                "take a model with full causal attention in every layer (Llama, Qwen2.5, Qwen3, SmolLM2 …)"
+            )
+    config._attn_implementation = NAME
+
+
+ALL_ATTENTION_FUNCTIONS.register(NAME, tree_attention)
+ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, sdpa_mask)

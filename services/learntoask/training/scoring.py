@@ -1,0 +1,59 @@
+"""Log-probabilities of the scored tokens of a packed row: the one forward pass of SFT and GRPO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from learntoask.training.attention import tree_mask
+from learntoask.training.tree import PackedRow
+
+CHUNK = 1024
+"""Scored tokens whose logits exist at one time; with 49,152 words a chunk's logits take 200 MB."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """`logprobs` [m] and, without gradient, `entropies` [m] of the distributions they come from."""
+
+    logprobs: Tensor
+    entropies: Tensor
+
+
+def score(model: PreTrainedModel, row: PackedRow, *, temperature: float = 1.0) -> Scores:
+    """Score every target of `row` under `model` at `temperature`; differentiable, equal to unpacked rows."""
+    device = model.device
+    hidden = model.base_model(
+        input_ids=torch.from_numpy(row.tokens).to(device)[None],
+        position_ids=torch.from_numpy(row.positions).to(device)[None],
+        # A 4-d mask is handed through as it is: it keeps transformers from making an n×n mask of its own.
+        attention_mask=torch.empty(1, 1, 1, 0, device=device),
+        use_cache=False,
+        tree=tree_mask(row, device=device, dtype=model.dtype),
+    ).last_hidden_state[0]
+    read = hidden[torch.from_numpy(row.reads).to(device)]
+    targets = torch.from_numpy(row.targets).to(device)
+    chunks = list(zip(read.split(CHUNK), targets.split(CHUNK), strict=True))
+    parts = [_head(model, *chunk, temperature, recompute=len(chunks) > 1) for chunk in chunks]
+    return Scores(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _head(
+    model: PreTrainedModel, hidden: Tensor, targets: Tensor, temperature: float, *, recompute: bool
+) -> tuple[Tensor, Tensor]:
+    def logprobs(states: Tensor) -> tuple[Tensor, Tensor]:
+        logits = model.get_output_embeddings()(states).float()
+        if temperature != 1.0:
+            logits = logits / temperature
+        logs = torch.log_softmax(logits, dim=-1)
+        with torch.no_grad():
+            entropies = -(logs.exp() * logs).sum(dim=-1)
+        return logs.gather(1, targets[:, None])[:, 0], entropies
+
+    if recompute and torch.is_grad_enabled():
+        return checkpoint(logprobs, hidden, use_reentrant=False)
+    return logprobs(hidden)

@@ -1,0 +1,176 @@
+"""The tree computes what plain padded rows compute: log-probabilities, loss and the whole gradient."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
+
+from learntoask.core.errors import InputError
+from learntoask.training import scoring
+from learntoask.training.attention import block_predicate, enable_tree_attention
+from learntoask.training.tree import Completion, SessionTree, fill_rows, pack_row
+
+VOCABULARY = 31
+SHAPE = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 512,
+    "tie_word_embeddings": True,
+}
+
+
+def model_of(kind: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    model = (
+        LlamaForCausalLM(LlamaConfig(**SHAPE)) if kind == "llama" else Qwen3ForCausalLM(Qwen3Config(**SHAPE))
+    )
+    # Freshly initialised weights attend almost uniformly, which would hide mask errors.
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                parameter.mul_(8)
+    enable_tree_attention(model)
+    return model.train()
+
+
+MODELS = {kind: model_of(kind) for kind in ("llama", "qwen3")}
+tokens = st.integers(0, VOCABULARY - 1)
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> SessionTree:
+    trunk = tuple(draw(st.lists(tokens, min_size=1, max_size=24)))
+    attaches = draw(st.lists(st.integers(1, len(trunk)), min_size=1, max_size=4))
+    completions = [
+        Completion(attach, tuple(draw(st.lists(tokens, min_size=1, max_size=7))))
+        for attach in attaches
+        for _ in range(draw(st.integers(1, 3)))
+    ]
+    if draw(st.booleans()):  # an expert turn: the trunk itself goes on with the completion
+        start = draw(st.integers(1, len(trunk)))
+        if start < len(trunk):
+            completions.append(Completion(start, trunk[start : draw(st.integers(start + 1, len(trunk)))]))
+    return SessionTree(trunk=trunk, completions=tuple(draw(st.permutations(completions))))
+
+
+def padded_logprobs(model: torch.nn.Module, forest: list[SessionTree]) -> list[torch.Tensor]:
+    """Every completion in a row of its own, right-padded, through transformers' ordinary causal attention."""
+    rows = [(tree.trunk[: c.attach] + c.tokens, c.attach) for tree in forest for c in tree.completions]
+    width = max(len(row) for row, _ in rows)
+    ids = torch.tensor([[*row, *[0] * (width - len(row))] for row, _ in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row, _ in rows])
+    logs = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float().log_softmax(-1)
+    return [
+        logs[index, attach - 1 : len(row) - 1].gather(1, ids[index, attach : len(row), None])[:, 0]
+        for index, (row, attach) in enumerate(rows)
+    ]
+
+
+def gradients(model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
+    model.zero_grad()
+    loss.backward()
+    return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+
+
+@pytest.mark.parametrize("kind", sorted(MODELS))
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(forest=st.lists(trees(), min_size=1, max_size=3), weights=st.randoms(use_true_random=False))
+def test_equals_padded_rows(kind: str, forest: list[SessionTree], weights) -> None:
+    model = MODELS[kind]
+    row = pack_row(forest)
+    assert len(row.tokens) == sum(tree.size for tree in forest)
+    expected = padded_logprobs(model, forest)
+    scores = scoring.score(model, row).logprobs
+    pieces = scores.split(row.lengths.tolist())
+    assert [len(piece) for piece in pieces] == [len(piece) for piece in expected]
+    for piece, plain in zip(pieces, expected, strict=True):
+        torch.testing.assert_close(piece, plain, atol=2e-4, rtol=1e-4)
+
+    # A loss that weighs every token on its own, so that no two errors can cancel.
+    weight = torch.tensor([weights.uniform(-1, 1) for _ in range(len(row.targets))])
+    loss, plain_loss = (weight * scores).sum(), (weight * torch.cat(expected)).sum()
+    torch.testing.assert_close(loss, plain_loss, atol=2e-3, rtol=1e-4)
+    plain_gradient = gradients(model, plain_loss)
+    difference = (gradients(model, loss) - plain_gradient).norm() / plain_gradient.norm().clamp_min(1e-6)
+    assert difference < 1e-4
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(forest=st.lists(trees(), min_size=1, max_size=3))
+def test_mask_lets_a_token_see_its_own_path_only(forest: list[SessionTree]) -> None:
+    """The three integers a token, and the GPU predicate, say what the paths of the trees say."""
+    row = pack_row(forest)
+    size = len(row.tokens)
+    path: list[set[int]] = []
+    for span in row.spans:
+        path += [set(range(span.start, index + 1)) for index in range(span.start, span.stop)]
+        for group in span.groups:
+            start = group.start
+            for length in group.lengths:
+                prefix = set(range(span.start, span.start + group.prefix))
+                path += [prefix | set(range(start, index + 1)) for index in range(start, start + length)]
+                start += length
+    expected = torch.tensor([[key in seen for key in range(size)] for seen in path])
+    index = torch.arange(size)
+    assert torch.equal(torch.from_numpy(row.sees(index[:, None].numpy(), index[None].numpy())), expected)
+    predicate = block_predicate(row, torch.device("cpu"))
+    zero = torch.zeros((), dtype=torch.long)
+    assert torch.equal(predicate(zero, zero, index[:, None], index[None]), expected)
+
+
+def test_recomputed_logits_give_the_same_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = MODELS["llama"]
+    row = pack_row([SessionTree(tuple(range(20)), tuple(Completion(a, (1, 2, 3, 4, 5)) for a in (3, 9, 20)))])
+    whole = gradients(model, scoring.score(model, row).logprobs.sum())
+    monkeypatch.setattr(scoring, "CHUNK", 4)
+    torch.testing.assert_close(gradients(model, scoring.score(model, row).logprobs.sum()), whole)
+
+
+def test_temperature_and_entropy() -> None:
+    model = MODELS["llama"]
+    tree = SessionTree((1, 2, 3), (Completion(3, (4, 5)),))
+    logits = model(torch.tensor([[1, 2, 3, 4]]), use_cache=False).logits[0, 2:].float() / 0.5
+    scores = scoring.score(model, pack_row([tree]), temperature=0.5)
+    expected = logits.log_softmax(-1)
+    torch.testing.assert_close(scores.logprobs, expected[[0, 1], [4, 5]])
+    torch.testing.assert_close(scores.entropies, torch.distributions.Categorical(logits=logits).entropy())
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        ({"layer_types": ["sliding_attention", "full_attention"]}, "sliding_attention"),
+        ({"layer_types": ["linear_attention", "full_attention"]}, "linear_attention"),
+        ({"sliding_window": 128, "use_sliding_window": True}, "sliding-window attention"),
+        ({"attention_dropout": 0.1}, "attention dropout"),
+    ],
+)
+def test_refuses_what_a_tree_would_compute_wrongly(change: dict, finding: str) -> None:
+    model = Qwen3ForCausalLM(Qwen3Config(**SHAPE))
+    for name, value in change.items():
+        setattr(model.config, name, value)
+    with pytest.raises(InputError, match=finding):
+        enable_tree_attention(model)
+
+
+def test_a_completion_must_attach_inside_the_trunk() -> None:
+    with pytest.raises(ValueError, match="cannot attach at 4"):
+        SessionTree((1, 2, 3), (Completion(4, (1,)),))
+
+
+@given(sizes=st.lists(st.integers(1, 50), max_size=30), budget=st.integers(1, 60))
+def test_rows_keep_order_and_budget(sizes: list[int], budget: int) -> None:
+    rows = fill_rows(sizes, budget=budget)
+    assert [index for row in rows for index in row] == list(range(len(sizes)))
+    assert all(len(row) == 1 or sum(sizes[index] for index in row) <= budget for row in rows)
+    # Greedy: no row could have taken the next tree as well.
+    for row, following in zip(rows, rows[1:], strict=False):
+        assert sum(sizes[index] for index in row) + sizes[following[0]] > budget
