@@ -156,6 +156,8 @@ class Pack(PackModel):
     fluency: Fluency = Fluency()
     fallback: str = "Could you tell me a little more?"
     """What the server says when the model's answer is neither question nor stop, even after one repair."""
+    unknown_reply: str = "I don't know."
+    """What the replayed user says to a question that the log holds no answer to, in the language of the logs."""
     prompts: Prompts = Prompts()
     demo: tuple[str, ...] = ()
     """User messages of a short conversation that `lta run` holds with the finished policy."""
