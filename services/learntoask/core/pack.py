@@ -150,6 +150,16 @@ class Pack(PackModel):
     """Patterns of an expert message that hands the conversation over to somebody else."""
     exclusions: tuple[Pattern, ...] = ()
     """Sessions with a message that matches one of these are set aside and counted (test chats, spam)."""
+    non_answers: tuple[Pattern, ...] = (
+        r"^\W*(?:(?:sorry|hm+|uh+|well|honestly|oh)\W+)*(?:i\s+)?(?:really\s+|honestly\s+|just\s+)?"
+        r"(?:don'?t|do\s+not|dont|can'?t|cannot)\s+(?:really\s+)?(?:know|remember|recall|say|tell)\b\D{0,30}$",
+        r"^\W*(?:(?:sorry|hm+|uh+|well|honestly|oh|i\s+have|i'm)\W+)*(?:no\s+(?:idea|clue)|not\s+(?:really\s+)?sure)"
+        r"\b\D{0,30}$",
+        r"^\W*(?:(?:i'd|i\s+would)\s+(?:rather|prefer)\s+not|why\s+do\s+you|let\s+me\s+(?:check|see|look)"
+        r"|(?:one|just\s+a|hold\s+on|wait)\s*(?:moment|second|sec|minute|on|a)?)\b\D{0,40}$",
+        r"^\W*(?:hm+|uh+|ok(?:ay)?|thanks?(?:\s+you)?|what)?\W*$",
+    )
+    """Patterns of user messages that answer nothing ("I don't know", "one moment"); labeller `lexicon` reads them."""
     task_from: tuple[str, ...] = ("task",)
     """Where a session names its task: dotted paths of keys, joined by `/` (e.g. annotations.service)."""
     tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
@@ -163,7 +173,7 @@ class Pack(PackModel):
     """User messages of a short conversation that `lta run` holds with the finished policy."""
     demo_task: str | None = None
 
-    @field_validator("action_patterns", "handoff_patterns", "exclusions")
+    @field_validator("action_patterns", "handoff_patterns", "exclusions", "non_answers")
     @classmethod
     def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
         return _compiled(patterns)

@@ -26,6 +26,11 @@ class Dataset(ManifestModel):
     """A session with a longer message is quarantined."""
     max_messages: Annotated[int, Field(ge=2)] = 1000
     """A session with more messages is quarantined."""
+    max_line_bytes: Annotated[int, Field(ge=1)] = 8 * 1024 * 1024
+    """A longer line is quarantined unread, so that a file without line ends cannot fill the memory."""
+    near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Sessions whose texts are at least this similar (share of common 8-byte pieces) stay on one side of the
+    split; one in `uri` that is that near to one in `testUri` is set aside and counted."""
 
 
 class PackReference(ManifestModel):

@@ -1,0 +1,74 @@
+"""What must be known about all sessions at once: some thirty bytes each, the signatures in a file.
+
+Sessions themselves are never held; they wait in a spool file until the split is known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learntoask.core.records import EndReason, Session
+from learntoask.labeling.duplicates import clusters, open_signatures
+
+ENDS = tuple(EndReason)
+
+
+def _array(code: str) -> array[int]:
+    return array(code)
+
+
+@dataclass
+class Ledger:
+    """One entry a well-formed session, in the order of reading."""
+
+    id_high: array[int] = field(default_factory=lambda: _array("Q"))
+    id_low: array[int] = field(default_factory=lambda: _array("Q"))
+    lines: array[int] = field(default_factory=lambda: _array("Q"))
+    from_test: array[int] = field(default_factory=lambda: _array("B"))  # 1: read from `testUri`
+    turns: array[int] = field(default_factory=lambda: _array("L"))
+    ends: array[int] = field(default_factory=lambda: _array("B"))  # index into ENDS
+    stops: array[int] = field(default_factory=lambda: _array("B"))  # acts in the log, at most 255
+    stopped: array[int] = field(default_factory=lambda: _array("B"))  # 1: has a stop turn
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def add(self, session: Session, *, line: int, from_test: bool, acts: int) -> None:
+        high, low = digest_of(session.session_id)
+        self.id_high.append(high)
+        self.id_low.append(low)
+        self.lines.append(line)
+        self.from_test.append(from_test)
+        self.turns.append(len(session.turns))
+        self.ends.append(ENDS.index(session.end))
+        self.stops.append(min(acts, 255))
+        self.stopped.append(session.stop_turn is not None)
+
+    def first_occurrences(self) -> NDArray[np.int64]:
+        """For each session the index of the first one with its id."""
+        return repeated(np.asarray(self.id_high, dtype=np.uint64), np.asarray(self.id_low, dtype=np.uint64))
+
+    def clusters(self, signatures: Path, *, threshold: float) -> NDArray[np.int32]:
+        return clusters(open_signatures(signatures, len(self)), threshold=threshold)
+
+
+def repeated(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """For each 128-bit id digest [n] the index of its first occurrence."""
+    order = np.lexsort((low, high))
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (high[order][1:] != high[order][:-1]) | (low[order][1:] != low[order][:-1])
+    first = np.empty(len(order), dtype=np.int64)
+    first[order] = order[np.flatnonzero(new)[np.cumsum(new) - 1]] if len(order) else order
+    return first
+
+
+def digest_of(session_id: str) -> tuple[int, int]:
+    """High and low half of a 128-bit digest of a session id."""
+    digest = hashlib.blake2b(session_id.encode(), digest_size=16).digest()
+    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")

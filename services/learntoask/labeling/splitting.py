@@ -1,0 +1,61 @@
+"""Which sessions train, which validate, which test: by cluster of near-duplicates, seeded, exact in size."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+NAMES = ("train", "validation", "test")
+
+
+def split(
+    clusters: NDArray[np.int32],
+    ids: NDArray[np.uint64],
+    *,
+    validation_share: float,
+    test_share: float,
+    seed: int,
+) -> NDArray[np.uint8]:
+    """Side of each session [n].
+
+    `clusters` [n] names each session's cluster, `ids` [n] are digests of the session ids. Clusters are ordered by a
+    seeded digest of their smallest id, so that the order of lines does not matter and a log that grows moves few
+    sessions. They fill the test side up to its share, then the validation side; a cluster that would overfill a side
+    is passed on, so that a mass of duplicates ends in training. A side with a share above 0 gets at least one session
+    where there are enough clusters.
+    """
+    names, inverse, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
+    smallest = np.full(len(names), np.iinfo(np.uint64).max, dtype=np.uint64)
+    np.minimum.at(smallest, inverse, ids)
+    order = np.argsort(_shuffled(smallest, seed), kind="stable")
+    chosen = np.zeros(len(names), dtype=np.uint8)
+    left = len(names)  # clusters that are not handed out yet; the last one is training's
+    for side, share in ((TEST, test_share), (VALIDATION, validation_share)):
+        free = max(round(share * len(clusters)), 1) if share > 0 else 0
+        waiting = order[chosen[order] == TRAIN]
+        if not free or left < 2:
+            continue
+        if sizes[waiting].min() > free:  # rather a side too large than an empty one
+            chosen[waiting[np.argmin(sizes[waiting])]] = side
+            left -= 1
+            continue
+        for cluster in waiting:
+            if sizes[cluster] <= free and left > 1:
+                chosen[cluster] = side
+                free -= int(sizes[cluster])
+                left -= 1
+            if not free:
+                break
+    return chosen[inverse]
+
+
+def _shuffled(values: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
+    """A digest of each value under the seed (SplitMix64's finaliser)."""
+    key = np.uint64(int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=8).digest(), "little"))
+    mixed = values ^ key
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return mixed ^ (mixed >> np.uint64(31))

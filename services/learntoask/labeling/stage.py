@@ -1,0 +1,143 @@
+"""Stage `label`: every decision point gets its micro-goal and macro-goal, or a line in quarantine.jsonl."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from learntoask.core.errors import StageError
+from learntoask.core.manifest import Label
+from learntoask.core.pack import Pack
+from learntoask.core.records import Session
+from learntoask.core.stage import StageContext, StageSummary
+from learntoask.labeling.annotated import Annotated
+from learntoask.labeling.labeller import Findings, Labeller
+from learntoask.labeling.lexicon import Lexicon
+from learntoask.labeling.lines import JsonLinesWriter
+from learntoask.labeling.quarantine import Quarantine
+from learntoask.labeling.samples import Labelling, make_samples
+
+_STEP = 500  # sessions between progress reports
+
+
+@dataclass
+class Tally:
+    """Counts of the stage."""
+
+    sessions: int = 0
+    without_samples: int = 0
+    decision_points: int = 0
+    empty: int = 0
+    failed: int = 0
+    stops_moved: int = 0
+    questions: int = 0
+    unnamed_questions: int = 0
+    decisions: Counter[str] = field(default_factory=Counter)
+    splits: Counter[str] = field(default_factory=Counter)
+    requested: Counter[str] = field(default_factory=Counter)
+
+    def add(self, labelling: Labelling, findings: Findings) -> None:
+        labelled = labelling.labelled
+        self.sessions += 1
+        self.without_samples += not labelled.samples
+        self.decision_points += labelling.decision_points
+        self.empty += labelling.empty
+        self.failed += len(labelling.failures)
+        self.stops_moved += labelling.stop_moved
+        self.questions += findings.questions
+        self.unnamed_questions += findings.unnamed_questions
+        for sample in labelled.samples:
+            self.decisions[sample.decision] += 1
+            self.splits[labelled.session.split] += 1
+            self.requested.update(sample.requested)
+
+    @property
+    def failed_share(self) -> float:
+        return self.failed / self.decision_points if self.decision_points else 0.0
+
+
+def labeller_for(label: Label, pack: Pack) -> Labeller:
+    return Annotated(pack) if label.method == "annotated" else Lexicon(pack)
+
+
+def run(context: StageContext) -> StageSummary:
+    """Publishes labelled.jsonl and quarantine.jsonl. Raises StageError when too many labels failed."""
+    label = context.spec.label
+    labeller = labeller_for(label, context.pack)
+    tally = Tally()
+    with (
+        JsonLinesWriter(context.out / "labelled.jsonl") as labelled,
+        JsonLinesWriter(context.out / "quarantine.jsonl") as bad_samples,
+    ):
+        quarantine = Quarantine(bad_samples)
+        for session in _sessions(context):
+            findings = labeller.label(session)
+            labelling = make_samples(
+                session,
+                findings,
+                stop_at=context.pack.stop_at,
+                require_marker=context.pack.require_end_marker,
+                provenance=labeller.provenance,
+            )
+            labelled.write(labelling.labelled.__pydantic_serializer__.to_json(labelling.labelled))
+            for turn, failure in labelling.failures:
+                quarantine.sample(
+                    session_id=session.session_id,
+                    turn=turn,
+                    message_index=session.turns[turn].start,
+                    reason=failure.reason,
+                    message=failure.message,
+                    labeller=labeller.provenance.labeller,
+                )
+            tally.add(labelling, findings)
+    _check(tally, quarantine, label)
+    return _summary(tally, quarantine, label)
+
+
+def _sessions(context: StageContext) -> Iterator[Session]:
+    path: Path = context.inputs["prepare"] / "sessions.jsonl"
+    total, done = path.stat().st_size, 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file):
+            yield Session.model_validate_json(line)
+            done += len(line)
+            if number % _STEP == 0:
+                context.progress.update(done, total, "labelling", sessions=number + 1)
+    context.progress.update(total, total, "labelling")
+
+
+def _check(tally: Tally, quarantine: Quarantine, label: Label) -> None:
+    if tally.failed_share > label.max_failed_share:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in quarantine.counts.most_common(3))
+        raise StageError(
+            f"{tally.failed} of {tally.decision_points} decision points could not be labelled ({reasons}), more than "
+            f"label.maxFailedShare = {label.max_failed_share:g} allows; mend the logs or the pack",
+            reason="TooManyFailedLabels",
+        )
+    if not tally.decisions:
+        raise StageError(
+            f"labeller {label.method!r} found no sample in {tally.sessions} sessions; do the fields of the pack and "
+            "their patterns fit these logs?",
+            reason="NoSamples",
+        )
+
+
+def _summary(tally: Tally, quarantine: Quarantine, label: Label) -> StageSummary:
+    return {
+        "labeller": label.method,
+        "sessions": tally.sessions,
+        "sessions_without_samples": tally.without_samples,
+        "decision_points": tally.decision_points,
+        "samples": dict(tally.decisions),
+        "samples_by_split": dict(tally.splits),
+        "dropped_empty_micro_goal": tally.empty,
+        "failed": tally.failed,
+        "failed_share": round(tally.failed_share, 4),
+        "failed_by_reason": dict(quarantine.counts.most_common()),
+        "stops_moved": tally.stops_moved,
+        "questions": tally.questions,
+        "unnamed_questions": tally.unnamed_questions,
+        "requested_fields": dict(tally.requested.most_common(40)),
+    }
