@@ -1,0 +1,29 @@
+"""A small typed client of a policy server.
+
+    with Client("localhost:50051") as client:
+        decision = client.decide([user("It hurts since Monday.")])
+        with client.converse(task="default") as conversation:
+            print(conversation.say("It hurts since Monday.").question)
+
+`AsyncClient` is the same with `await`. Give several addresses: a call that one server cannot take goes to the next,
+and a conversation is replayed there.
+"""
+
+from learntoask.client.asynchronous import AsyncClient, AsyncConversation
+from learntoask.client.blocking import Client, Conversation
+from learntoask.client.connection import Tls
+from learntoask.client.types import CallFailed, Decision, ServerInfo, Usage, assistant, user
+
+__all__ = [
+    "AsyncClient",
+    "AsyncConversation",
+    "CallFailed",
+    "Client",
+    "Conversation",
+    "Decision",
+    "ServerInfo",
+    "Tls",
+    "Usage",
+    "assistant",
+    "user",
+]

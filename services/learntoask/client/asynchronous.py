@@ -1,0 +1,195 @@
+"""The asynchronous client: one deadline over all attempts, the next address after UNAVAILABLE, conversations replayed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, TypeVar
+
+import grpc
+
+from learntoask.client.connection import Connections, Tls
+from learntoask.client.types import CallFailed, Decision, ServerInfo, user
+from learntoask.client.wiring import decision_from, failure, info_from, to_wire
+from learntoask.core.records import Message
+from learntoask.wire import ask_pb2 as wire
+
+Answer = TypeVar("Answer")
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 3.0
+
+
+class AsyncClient:
+    """`timeout` is in seconds and bounds one answer, all attempts together; `attempts` bounds those."""
+
+    def __init__(
+        self,
+        addresses: str | Sequence[str],
+        *,
+        token: str | None = None,
+        tls: Tls | None = None,
+        timeout: float = 30.0,
+        attempts: int = 4,
+    ) -> None:
+        self._connections = Connections(addresses, token=token, tls=tls)
+        self._timeout = timeout
+        self._attempts = max(attempts, len(self._connections.addresses))
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._connections.close()
+
+    async def decide(
+        self,
+        messages: Sequence[Message],
+        *,
+        task: str = "",
+        goal: str = "",
+        conversation_id: str = "",
+        timeout: float | None = None,
+    ) -> Decision:
+        """What to do next in the conversation `messages`, the user's last. Raises CallFailed."""
+        request = wire.DecideRequest(
+            messages=to_wire(messages), task=task, goal=goal, conversation_id=conversation_id
+        )
+
+        async def attempt(seconds: float) -> Decision:
+            response = await self._connections.stub().Decide(
+                request, timeout=seconds, metadata=self._connections.metadata
+            )
+            return decision_from(response.decision)
+
+        return await self.answered(attempt, timeout=timeout)
+
+    async def server_info(self, *, timeout: float | None = None) -> ServerInfo:
+        async def attempt(seconds: float) -> ServerInfo:
+            request = wire.GetServerInfoRequest()
+            stub = self._connections.stub()
+            return info_from(
+                await stub.GetServerInfo(request, timeout=seconds, metadata=self._connections.metadata)
+            )
+
+        return await self.answered(attempt, timeout=timeout)
+
+    def converse(
+        self,
+        *,
+        task: str = "",
+        goal: str = "",
+        conversation_id: str = "",
+        history: Sequence[Message] = (),
+    ) -> AsyncConversation:
+        """A conversation held by one stream; `async with` it. `history` ends with an assistant's message, if any."""
+        opening = wire.ConverseRequest.Open(task=task, goal=goal, conversation_id=conversation_id)
+        return AsyncConversation(self, opening, history)
+
+    def open_stream(self) -> Any:
+        return self._connections.stub().Converse(metadata=self._connections.metadata)
+
+    async def answered(
+        self, attempt: Callable[[float], Awaitable[Answer]], *, timeout: float | None = None
+    ) -> Answer:
+        """`attempt(seconds left)` at one address after the other until one is available. Raises CallFailed."""
+        loop = asyncio.get_running_loop()
+        bound = self._timeout if timeout is None else timeout
+        end = loop.time() + bound
+        for number in range(1, self._attempts + 1):
+            left = end - loop.time()
+            try:
+                async with asyncio.timeout(left):
+                    return await attempt(left)
+            except TimeoutError:
+                raise CallFailed("DEADLINE_EXCEEDED", f"no answer within {bound:g} s") from None
+            except grpc.aio.AioRpcError as error:
+                pause = self._pause(number)
+                if error.code() is not grpc.StatusCode.UNAVAILABLE or number == self._attempts:
+                    raise failure(error) from error
+                if loop.time() + pause >= end:
+                    raise failure(error) from error
+                self._connections.move_on()
+            await asyncio.sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _pause(self, number: int) -> float:
+        """Seconds before the next attempt: none until every address was tried, then growing, with jitter."""
+        rounds = number // len(self._connections.addresses)
+        if rounds == 0:
+            return 0.0
+        longest: float = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** (rounds - 1))
+        return longest * random.uniform(0.5, 1.0)
+
+
+class AsyncConversation:
+    """`messages` is the whole conversation so far, as it would be replayed."""
+
+    def __init__(
+        self, client: AsyncClient, opening: wire.ConverseRequest.Open, history: Sequence[Message]
+    ) -> None:
+        self.messages: list[Message] = list(history)
+        self._client = client
+        self._opening = opening
+        self._stream: Any = None
+
+    async def __aenter__(self) -> AsyncConversation:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        stream, self._stream = self._stream, None
+        if stream is None:
+            return
+        if kind is not None:
+            stream.cancel()
+            return
+        try:
+            await stream.done_writing()
+            await stream.read()
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            return  # the server closed it first; every answer has arrived
+
+    async def say(self, content: str, *, timeout: float | None = None) -> Decision:
+        """The answer to the user's next message. Raises CallFailed; the message is then not part of `messages`."""
+        said = user(content)
+
+        async def attempt(_seconds: float) -> Decision:
+            try:
+                return decision_from((await self._exchange(said)).decision)
+            except BaseException:
+                if self._stream is not None:
+                    self._stream.cancel()
+                    self._stream = None
+                raise
+
+        decision = await self._client.answered(attempt, timeout=timeout)
+        self.messages += [said, decision.message]
+        return decision
+
+    async def _exchange(self, said: Message) -> wire.ConverseResponse:
+        if self._stream is None:
+            self._stream = self._client.open_stream()
+            opening = wire.ConverseRequest.Open()
+            opening.CopyFrom(self._opening)
+            opening.history.extend(to_wire([*self.messages, said]))
+            request = wire.ConverseRequest(open=opening)
+        else:
+            request = wire.ConverseRequest(user_message=said.content)
+        with suppress(asyncio.InvalidStateError):  # closed by the server meanwhile: reading tells why
+            await self._stream.write(request)
+        response: wire.ConverseResponse = await self._stream.read()
+        if response is grpc.aio.EOF:
+            raise grpc.aio.AioRpcError(
+                grpc.StatusCode.UNAVAILABLE,
+                grpc.aio.Metadata(),
+                grpc.aio.Metadata(),
+                details="the server closed the stream without an answer",
+            )
+        return response

@@ -1,0 +1,109 @@
+"""The client for code without an event loop: the asynchronous one, on a loop in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from threading import Thread
+from typing import Any, TypeVar
+
+from learntoask.client.asynchronous import AsyncClient, AsyncConversation
+from learntoask.client.connection import Tls
+from learntoask.client.types import Decision, ServerInfo
+from learntoask.core.records import Message
+
+Result = TypeVar("Result")
+
+
+class Client:
+    """Thread-safe. `with` it, or `close` it."""
+
+    def __init__(
+        self,
+        addresses: str | Sequence[str],
+        *,
+        token: str | None = None,
+        tls: Tls | None = None,
+        timeout: float = 30.0,
+        attempts: int = 4,
+    ) -> None:
+        self._client = AsyncClient(addresses, token=token, tls=tls, timeout=timeout, attempts=attempts)
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name="learntoask-client", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._loop.is_closed():
+            return
+        self.run(self._client.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def decide(
+        self,
+        messages: Sequence[Message],
+        *,
+        task: str = "",
+        goal: str = "",
+        conversation_id: str = "",
+        timeout: float | None = None,
+    ) -> Decision:
+        """What to do next in the conversation `messages`, the user's last. Raises CallFailed."""
+        return self.run(
+            self._client.decide(
+                messages, task=task, goal=goal, conversation_id=conversation_id, timeout=timeout
+            )
+        )
+
+    def server_info(self, *, timeout: float | None = None) -> ServerInfo:
+        return self.run(self._client.server_info(timeout=timeout))
+
+    def converse(
+        self,
+        *,
+        task: str = "",
+        goal: str = "",
+        conversation_id: str = "",
+        history: Sequence[Message] = (),
+    ) -> Conversation:
+        """A conversation held by one stream; `with` it."""
+        return Conversation(
+            self,
+            self._client.converse(task=task, goal=goal, conversation_id=conversation_id, history=history),
+        )
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+
+class Conversation:
+    def __init__(self, client: Client, conversation: AsyncConversation) -> None:
+        self._client = client
+        self._conversation = conversation
+
+    def __enter__(self) -> Conversation:
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self._client.run(self._conversation.__aexit__(kind, error, trace))
+
+    @property
+    def messages(self) -> list[Message]:
+        """The whole conversation so far."""
+        return list(self._conversation.messages)
+
+    def say(self, content: str, *, timeout: float | None = None) -> Decision:
+        """The answer to the user's next message. Raises CallFailed."""
+        return self._client.run(self._conversation.say(content, timeout=timeout))

@@ -1,0 +1,120 @@
+"""The frame around every call: its request id, the status its failure becomes, its metrics and its line in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from types import TracebackType
+
+import grpc
+
+from learntoask.serving.deciding import QueueFull
+from learntoask.serving.engine import ContextTooLong
+from learntoask.serving.logs import LOGGER
+from learntoask.serving.metrics import Metrics
+from learntoask.serving.validation import MAX_ID_LENGTH, InvalidRequest
+
+REQUEST_ID = "x-request-id"
+Code = grpc.StatusCode
+
+
+class Draining(Exception):
+    """The server takes no more of this; another one does."""
+
+
+class TooManyConversations(Exception):
+    """As many streams are open as the server holds."""
+
+
+def status_of(error: BaseException, *, request_id: str) -> tuple[grpc.StatusCode, str]:
+    """What the caller is told: code, and a sentence that says what to do."""
+    match error:
+        case InvalidRequest():
+            return Code.INVALID_ARGUMENT, str(error)
+        case ContextTooLong():
+            return (
+                Code.INVALID_ARGUMENT,
+                f"messages: the conversation has {error}; shorten it or begin a new one",
+            )
+        case QueueFull() | TooManyConversations():
+            return Code.RESOURCE_EXHAUSTED, f"{error}; retry later or elsewhere"
+        case TimeoutError():
+            return (
+                Code.DEADLINE_EXCEEDED,
+                "no answer before the deadline; the server is busy or the bound too short",
+            )
+        case Draining():
+            return Code.UNAVAILABLE, "the server drains; replay the conversation at another address"
+        case asyncio.CancelledError():
+            return Code.CANCELLED, "cancelled by the caller"
+        case _:
+            return (
+                Code.INTERNAL,
+                f"a fault of the server; its log has the details under request id {request_id}",
+            )
+
+
+class Call:
+    """`async with` it around the making of one answer; what is raised inside aborts the call with its status."""
+
+    __slots__ = ("_context", "_metrics", "_started", "fields", "method", "request_id")
+
+    def __init__(
+        self, method: str, context: grpc.aio.ServicerContext, metrics: Metrics, *, request_id: str = ""
+    ) -> None:
+        self._started = time.perf_counter()
+        self._context = context
+        self._metrics = metrics
+        self.method = method
+        self.request_id = request_id or _request_id(context)
+        self.fields: dict[str, object] = {}
+
+    async def __aenter__(self) -> Call:
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._finish(Code.OK)
+            return
+        if isinstance(error, grpc.aio.AbortError):  # an answer inside this stream has told the caller already
+            self._finish(Code(self._context.code()))
+            return
+        code, message = status_of(error, request_id=self.request_id)
+        self._finish(code, error=error, message=message)
+        if not isinstance(error, asyncio.CancelledError):
+            await self._context.abort(code, message)
+
+    def _finish(
+        self, code: grpc.StatusCode, *, error: BaseException | None = None, message: str = ""
+    ) -> None:
+        seconds = time.perf_counter() - self._started
+        self._metrics.calls(self.method, code.name).inc()
+        self._metrics.seconds(self.method).observe(seconds)
+        fields = {
+            "method": self.method,
+            "request_id": self.request_id,
+            "code": code.name,
+            "ms": round(seconds * 1000, 3),
+            **self.fields,
+        }
+        if message:
+            fields["status_message"] = message
+        if code is Code.INTERNAL:
+            LOGGER.error("call", exc_info=error, extra={"fields": fields})
+        else:
+            LOGGER.info("call", extra={"fields": fields})
+
+
+def _request_id(context: grpc.aio.ServicerContext) -> str:
+    """The caller's id, else a fresh one; every response tells it, errors too."""
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID and isinstance(value, str) and 0 < len(value) <= MAX_ID_LENGTH:
+            request_id = value
+            break
+    else:
+        request_id = secrets.token_hex(8)
+    context.set_trailing_metadata(((REQUEST_ID, request_id),))
+    return request_id

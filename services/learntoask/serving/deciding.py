@@ -1,0 +1,79 @@
+"""One decision from context to answer: a place in the bounded queue, the engine under a deadline, a valid answer."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from learntoask.core.pack import Pack
+from learntoask.serving.answers import Answer, answer_of
+from learntoask.serving.engine import Context, Engine, Usage
+from learntoask.serving.metrics import Metrics
+
+
+class QueueFull(Exception):
+    """As many decisions run and wait as the server takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    answer: Answer
+    stop_probability: float  # 0…1
+    usage: Usage
+    said: str  # the model's own words, for the log
+
+
+class Decider:
+    """Holds what every decision needs. `capacity` counts running and waiting decisions together."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        pack: Pack,
+        is_question: Callable[[str], bool],
+        metrics: Metrics,
+        capacity: int,
+        deadline_seconds: float,
+        may_stop: bool = True,
+    ) -> None:
+        self.in_flight = 0
+        self._engine = engine
+        self._pack = pack
+        self._is_question = is_question
+        self._metrics = metrics
+        self._capacity = capacity
+        self._deadline_seconds = deadline_seconds
+        self._may_stop = may_stop
+
+    async def decide(self, context: Context, *, seconds_left: float | None) -> Decided:
+        """`seconds_left` is the caller's own deadline. Raises QueueFull, TimeoutError, ContextTooLong."""
+        if self.in_flight >= self._capacity:
+            raise QueueFull(f"{self.in_flight} decisions run or wait, the server takes {self._capacity}")
+        deadline = (
+            self._deadline_seconds if seconds_left is None else min(seconds_left, self._deadline_seconds)
+        )
+        self.in_flight += 1
+        try:
+            async with asyncio.timeout(deadline):
+                draft = await self._engine.decide(context)
+        finally:
+            self.in_flight -= 1
+        answer = answer_of(
+            draft.text,
+            is_question=self._is_question,
+            fallback=self._pack.fallback,
+            may_stop=self._may_stop,
+        )
+        self._count(answer, draft.usage)
+        # A log-probability summed in float32 may come out a hair above 0.
+        return Decided(answer, math.exp(min(draft.stop_logprob, 0.0)), draft.usage, draft.text)
+
+    def _count(self, answer: Answer, usage: Usage) -> None:
+        metrics = self._metrics
+        metrics.decisions("stop" if answer.question is None else "ask", answer.origin).inc()
+        metrics.prompt_tokens.inc(usage.prompt)
+        metrics.cached_tokens.inc(usage.cached)
+        metrics.completion_tokens.inc(usage.completion)

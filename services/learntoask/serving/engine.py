@@ -1,0 +1,60 @@
+"""The seam between the service and whatever decodes: transformers on this machine, later vLLM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from learntoask.core.records import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything the policy may read: a task of the pack, a goal that overrides the task's, the messages so far."""
+
+    task: str
+    goal: str | None
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens. `cached` are those of the prompt whose keys and values were at hand."""
+
+    prompt: int
+    cached: int
+    completion: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The policy's answer as the model gave it, not yet validated.
+
+    `stop_logprob` is the natural log of the probability of the whole stop string as the answer's beginning.
+    """
+
+    text: str
+    stop_logprob: float
+    usage: Usage
+
+
+class ContextTooLong(Exception):
+    """The rendered context has more tokens than the policy reads."""
+
+    def __init__(self, *, tokens: int, limit: int) -> None:
+        super().__init__(f"{tokens} tokens, the policy reads {limit}")
+        self.tokens = tokens
+        self.limit = limit
+
+
+class Engine(Protocol):
+    """Decides for many contexts at once. Deadlines are the caller's: cancelling a call frees what it holds."""
+
+    async def decide(self, context: Context) -> Draft:
+        """Raises ContextTooLong; any other exception is a fault of the engine."""
+
+    def cache_bytes(self) -> int:
+        """Memory held for keys and values between calls."""
+
+    async def close(self) -> None:
+        """Stop at once; calls that still run fail."""

@@ -1,0 +1,315 @@
+"""AskService on gRPC: protobuf to records of the core and back. The wire's types do not leave this module."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from learntoask.core.pack import Pack
+from learntoask.core.records import Author, Message, Role
+from learntoask.serving import validation
+from learntoask.serving.calls import Call, Draining, TooManyConversations
+from learntoask.serving.config import ServeConfig
+from learntoask.serving.deciding import Decided, Decider
+from learntoask.serving.engine import Context
+from learntoask.serving.metrics import Metrics
+from learntoask.serving.recording import Recording
+from learntoask.serving.records import RecordedDecision
+from learntoask.serving.validation import InvalidRequest
+from learntoask.wire import ask_pb2 as wire
+
+SERVICE = wire.DESCRIPTOR.services_by_name["AskService"].full_name
+
+_ROLES: dict[int, Role] = {wire.ROLE_USER: "user", wire.ROLE_ASSISTANT: "assistant"}
+_AUTHORS: dict[int, Author] = {
+    wire.AUTHOR_USER: "user",
+    wire.AUTHOR_EXPERT: "expert",
+    wire.AUTHOR_POLICY: "policy",
+}
+_ORIGINS = {
+    "model": wire.ORIGIN_MODEL,
+    "repaired": wire.ORIGIN_REPAIRED,
+    "fallback": wire.ORIGIN_FALLBACK,
+}
+
+Request = TypeVar("Request")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What decides here; every decision carries the revision."""
+
+    revision: str
+    pack: Pack
+    pack_digest: str
+
+
+class AskService:
+    """Make it inside the event loop that serves it."""
+
+    def __init__(
+        self,
+        decider: Decider,
+        *,
+        identity: Identity,
+        config: ServeConfig,
+        metrics: Metrics,
+        recording: Recording | None,
+    ) -> None:
+        self._decider = decider
+        self._identity = identity
+        self._pack = identity.pack
+        self._config = config
+        self._limits = validation.Limits(
+            max_messages=config.max_messages, max_message_bytes=config.max_message_bytes
+        )
+        self._metrics = metrics
+        self._recording = recording
+        self._conversations = 0
+        self._draining: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def drain(self) -> None:
+        """Refuse new conversations; open ones finish the answer they are at and close with UNAVAILABLE."""
+        if not self._draining.done():
+            self._draining.set_result(None)
+
+    async def decide(
+        self, request: wire.DecideRequest | _Unparsable, context: grpc.aio.ServicerContext
+    ) -> wire.DecideResponse:
+        async with Call("Decide", context, self._metrics) as call:
+            asked = _parsed(request)
+            validation.check_id("conversation_id", asked.conversation_id)
+            messages = self._messages("messages", asked.messages)
+            subject = self._subject(messages, task=asked.task, goal=asked.goal, field="messages")
+            decided = await self._decided(subject, context, call, conversation=asked.conversation_id)
+            self._record(decided, subject, messages, call, conversation=asked.conversation_id)
+            decision = self._decision(decided, call)
+            return wire.DecideResponse(decision=decision)
+
+    async def converse(self, _requests: object, context: grpc.aio.ServicerContext) -> None:
+        async with Call("Converse", context, self._metrics) as stream:
+            if self._conversations >= self._config.max_conversations:
+                raise TooManyConversations(f"{self._conversations} conversations are open")
+            self._conversations += 1
+            self._metrics.conversations.inc()
+            conversation = stream.request_id
+            try:
+                event = await self._next(context)
+                if event is None:
+                    return
+                opening = _opening(event)
+                validation.check_id("open.conversation_id", opening.conversation_id)
+                conversation = opening.conversation_id or conversation
+                stream.fields["conversation_id"] = conversation
+                stream.fields["answers"] = await self._hold(opening, context, conversation)
+            finally:
+                self._conversations -= 1
+                self._metrics.conversations.dec()
+                if self._recording:
+                    self._recording.end([conversation])
+
+    async def server_info(
+        self, request: wire.GetServerInfoRequest | _Unparsable, context: grpc.aio.ServicerContext
+    ) -> wire.GetServerInfoResponse:
+        async with Call("GetServerInfo", context, self._metrics):
+            _parsed(request)
+            config = self._config
+            return wire.GetServerInfoResponse(
+                version=version("learntoask"),
+                policy_revision=self._identity.revision,
+                pack=self._pack.name,
+                pack_digest=self._identity.pack_digest,
+                tasks=[
+                    wire.TaskInfo(
+                        name=task.name, goal=task.goal, fields=[field.name for field in task.fields]
+                    )
+                    for task in self._pack.tasks
+                ],
+                default_task=self._pack.default_task or "",
+                limits=wire.Limits(
+                    max_messages=config.max_messages,
+                    max_message_bytes=config.max_message_bytes,
+                    max_prompt_tokens=config.max_prompt_tokens,
+                    max_new_tokens=config.max_new_tokens,
+                    max_concurrent=config.max_concurrent,
+                    max_queue=config.max_queue,
+                ),
+                draining=self._draining.done(),
+            )
+
+    async def _hold(
+        self, opening: wire.ConverseRequest.Open, context: grpc.aio.ServicerContext, conversation: str
+    ) -> int:
+        """Answer every user message of a stream until the caller closes it; returns the number of answers."""
+        messages = self._messages("open.history", opening.history)
+        self._subject(
+            messages, task=opening.task, goal=opening.goal
+        )  # a wrong task is told before any message
+        answers = 0
+        unanswered = bool(messages) and messages[-1].role == "user"
+        while True:
+            if not unanswered:
+                event = await self._next(context)
+                if event is None:
+                    return answers
+                messages.append(self._user_message(event))
+            unanswered = False
+            async with Call("Converse.answer", context, self._metrics) as call:
+                subject = self._subject(messages, task=opening.task, goal=opening.goal, field="open.history")
+                decided = await self._decided(subject, context, call, conversation=conversation)
+                self._record(decided, subject, messages, call, conversation=conversation)
+            messages.append(decided.answer.message)
+            await context.write(wire.ConverseResponse(decision=self._decision(decided, call)))
+            answers += 1
+
+    async def _next(self, context: grpc.aio.ServicerContext) -> wire.ConverseRequest | None:
+        """The stream's next event, None at its end. Raises Draining where the server drains first."""
+        reading = asyncio.ensure_future(context.read())
+        await asyncio.wait({reading, self._draining}, return_when=asyncio.FIRST_COMPLETED)
+        if self._draining.done():
+            reading.cancel()
+            raise Draining
+        event = reading.result()
+        return None if event is grpc.aio.EOF else _parsed(event)
+
+    async def _decided(
+        self, subject: Context, context: grpc.aio.ServicerContext, call: Call, *, conversation: str
+    ) -> Decided:
+        call.fields |= {
+            "conversation_id": conversation,
+            "task": subject.task,
+            "messages": len(subject.messages),
+        }
+        if self._config.log_messages:
+            call.fields["context"] = [(message.role, message.content) for message in subject.messages]
+        decided = await self._decider.decide(subject, seconds_left=context.time_remaining())
+        answer = decided.answer
+        call.fields |= {
+            "action": "stop" if answer.question is None else "ask",
+            "origin": answer.origin,
+            "stop_probability": round(decided.stop_probability, 6),
+            "prompt_tokens": decided.usage.prompt,
+            "cached_tokens": decided.usage.cached,
+            "completion_tokens": decided.usage.completion,
+        }
+        if self._config.log_messages:
+            call.fields["said"] = decided.said
+        return decided
+
+    def _decision(self, decided: Decided, call: Call) -> wire.Decision:
+        question = decided.answer.question
+        action: dict[str, Any] = (
+            {"stop": wire.Stop()} if question is None else {"ask": wire.Ask(question=question)}
+        )
+        return wire.Decision(
+            **action,
+            stop_probability=decided.stop_probability,
+            policy_revision=self._identity.revision,
+            usage=wire.Usage(
+                prompt_tokens=decided.usage.prompt,
+                cached_tokens=decided.usage.cached,
+                completion_tokens=decided.usage.completion,
+            ),
+            origin=_ORIGINS[decided.answer.origin],
+            request_id=call.request_id,
+        )
+
+    def _record(
+        self, decided: Decided, subject: Context, messages: list[Message], call: Call, *, conversation: str
+    ) -> None:
+        """Keep the conversation as it came, end markers included, if the operator wants records."""
+        if self._recording is None:
+            return
+        recorded = RecordedDecision(
+            answer=decided.answer, stop_probability=decided.stop_probability, request_id=call.request_id
+        )
+        whole = Context(subject.task, subject.goal, tuple(messages))
+        self._recording.note(conversation or call.request_id, whole, recorded)
+        if not conversation:  # nothing could ever be added to it
+            self._recording.end([call.request_id])
+
+    def _messages(self, field: str, messages: Iterable[wire.Message]) -> list[Message]:
+        messages = list(messages)
+        validation.check_count(field, len(messages), self._limits)
+        return [
+            validation.checked_message(
+                field=f"{field}[{index}]",
+                role=_ROLES.get(message.role),
+                content=message.content,
+                author=_AUTHORS.get(message.author),
+                limits=self._limits,
+            )
+            for index, message in enumerate(messages)
+        ]
+
+    def _user_message(self, event: wire.ConverseRequest) -> Message:
+        if event.WhichOneof("event") != "user_message":
+            raise InvalidRequest("event", "a stream is opened once; send user_message from then on")
+        validation.check_size("user_message", event.user_message, self._limits)
+        return Message(role="user", content=event.user_message, author="user")
+
+    def _subject(self, messages: list[Message], *, task: str, goal: str, field: str | None = None) -> Context:
+        """The context to decide on; with `field`, it must be answerable."""
+        validation.check_size("goal", goal, self._limits)
+        subject = validation.context_of(
+            messages, task=validation.checked_task(task, self._pack), goal=goal, pack=self._pack
+        )
+        if field is not None:
+            validation.check_count(field, len(subject.messages), self._limits)
+            validation.check_answerable(subject.messages, field=field)
+        return subject
+
+
+def handlers(service: AskService) -> grpc.GenericRpcHandler:
+    """Not the generated registration: its parser would turn malformed bytes into an INTERNAL error."""
+    return grpc.method_handlers_generic_handler(
+        SERVICE,
+        {
+            "Decide": grpc.unary_unary_rpc_method_handler(
+                service.decide, _parser(wire.DecideRequest), wire.DecideResponse.SerializeToString
+            ),
+            "Converse": grpc.stream_stream_rpc_method_handler(
+                service.converse, _parser(wire.ConverseRequest), wire.ConverseResponse.SerializeToString
+            ),
+            "GetServerInfo": grpc.unary_unary_rpc_method_handler(
+                service.server_info,
+                _parser(wire.GetServerInfoRequest),
+                wire.GetServerInfoResponse.SerializeToString,
+            ),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class _Unparsable:
+    finding: str
+
+
+def _parser(kind: Any) -> Callable[[bytes], Any]:
+    parse = kind.FromString
+
+    def parsed(data: bytes) -> Any:
+        try:
+            return parse(data)
+        except DecodeError as error:
+            return _Unparsable(f"not a {kind.DESCRIPTOR.full_name}: {error}; strings must be UTF-8")
+
+    return parsed
+
+
+def _parsed(request: Request | _Unparsable) -> Request:
+    if isinstance(request, _Unparsable):
+        raise InvalidRequest("request", request.finding)
+    return request
+
+
+def _opening(event: wire.ConverseRequest) -> wire.ConverseRequest.Open:
+    if event.WhichOneof("event") != "open":
+        raise InvalidRequest("event", "the first request of a stream is open; send it before user_message")
+    return event.open

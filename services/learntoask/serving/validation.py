@@ -1,0 +1,109 @@
+"""Whether a request can be answered: pure checks that name the field at fault and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from learntoask.core.pack import Pack
+from learntoask.core.records import STOP, Author, Message, Role
+from learntoask.serving.engine import Context
+
+MAX_ID_LENGTH = 200
+
+
+class InvalidRequest(Exception):
+    """`field` as the caller wrote it, e.g. `messages[3].content`."""
+
+    def __init__(self, field: str, finding: str) -> None:
+        super().__init__(f"{field}: {finding}")
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    max_messages: int
+    max_message_bytes: int
+
+
+def checked_message(
+    *, field: str, role: Role | None, content: str, author: Author | None, limits: Limits
+) -> Message:
+    """A message of the core. `role` None means unspecified or unknown, `author` None the role's usual one."""
+    if role is None:
+        raise InvalidRequest(f"{field}.role", "unspecified or unknown; set ROLE_USER or ROLE_ASSISTANT")
+    if author is None:
+        author = "user" if role == "user" else "policy"
+    elif (author == "user") != (role == "user"):
+        raise InvalidRequest(
+            f"{field}.author", f"a message of role {role} cannot be written by {author}; leave it unspecified"
+        )
+    check_size(f"{field}.content", content, limits)
+    return Message(role=role, content=content, author=author)
+
+
+def check_size(field: str, text: str, limits: Limits) -> None:
+    # A character takes at most 4 bytes, so most texts need no encoding to be measured.
+    if len(text) * 4 <= limits.max_message_bytes:
+        return
+    size = len(text.encode("utf-8"))
+    if size > limits.max_message_bytes:
+        raise InvalidRequest(
+            field, f"{size} bytes, at most {limits.max_message_bytes} are read; shorten or split it"
+        )
+
+
+def check_count(field: str, count: int, limits: Limits) -> None:
+    if count > limits.max_messages:
+        raise InvalidRequest(
+            field, f"{count} messages, at most {limits.max_messages} are read; begin a new conversation"
+        )
+
+
+def check_id(field: str, identifier: str) -> None:
+    if len(identifier) > MAX_ID_LENGTH:
+        raise InvalidRequest(field, f"{len(identifier)} characters, at most {MAX_ID_LENGTH} are kept")
+
+
+def checked_task(name: str, pack: Pack) -> str:
+    """The task's name, the pack's default where the request names none."""
+    if not name:
+        if pack.default_task is None:
+            raise InvalidRequest("task", f"not given and pack {pack.name!r} has no default; {_known(pack)}")
+        return pack.default_task
+    if name not in pack.task_by_name:
+        raise InvalidRequest("task", f"{name[:80]!r} is not in pack {pack.name!r}; {_known(pack)}")
+    return name
+
+
+def check_answerable(messages: tuple[Message, ...], *, field: str) -> None:
+    """The conversation has a message, and the user has the last word."""
+    if not messages:
+        raise InvalidRequest(field, "no messages; send the whole conversation, the user's message last")
+    if messages[-1].role != "user":
+        raise InvalidRequest(
+            f"{field}[{len(messages) - 1}].role",
+            "the last message is the assistant's; send the user's answer to it too",
+        )
+    if not messages[-1].content.strip():
+        raise InvalidRequest(f"{field}[{len(messages) - 1}].content", "the user's last message is empty")
+
+
+def context_of(messages: Iterable[Message], *, task: str, goal: str, pack: Pack) -> Context:
+    """What the policy reads: end markers leave the messages, as they left the logs that it learnt from."""
+    markers = (*pack.end_markers, STOP)
+    return Context(task, goal or None, tuple(_without(message, markers) for message in messages))
+
+
+def _without(message: Message, markers: tuple[str, ...]) -> Message:
+    content = message.content
+    while any(marker in content for marker in markers):  # what is left of two markers may be a third
+        for marker in markers:
+            content = content.replace(marker, "")
+    return message if content is message.content else message.model_copy(update={"content": content.strip()})
+
+
+def _known(pack: Pack) -> str:
+    names = sorted(pack.task_by_name)
+    more = f" and {len(names) - 8} more (GetServerInfo lists them)" if len(names) > 8 else ""
+    return f"known tasks: {', '.join(names[:8])}{more}"
