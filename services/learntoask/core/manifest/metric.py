@@ -11,6 +11,7 @@ grader.PATH                                a figure of the grader's agreement fi
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from functools import lru_cache
 
 POLICIES = ("base", "sft", "grpo")
@@ -63,15 +64,15 @@ def metric_names() -> frozenset[str]:
     return frozenset(names)
 
 
-def near(name: str, known: frozenset[str]) -> str:
-    """The known name closest to `name`, as a hint for a sentence; letter case and `_` count for little."""
+def near(name: str, known: frozenset[str], *, examples: Sequence[str] = METRICS) -> str:
+    """The known name closest to `name`, or else `examples`, as a hint; letter case and `_` count for little."""
     folded: dict[str, str] = {}
     for candidate in sorted(known, key=lambda known_name: (len(known_name), known_name)):
         folded.setdefault(_fold(candidate), candidate)
     matches = difflib.get_close_matches(_fold(name), folded, n=1, cutoff=0.5)
     if matches:
         return f"did you mean {folded[matches[0]]!r}?"
-    return f"metrics are {', '.join(METRICS)}"
+    return f"there are {', '.join(examples)}"
 
 
 def checked_metric(name: str) -> str:

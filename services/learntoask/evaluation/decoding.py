@@ -1,0 +1,75 @@
+"""Policies decoded by the trainer's own sampler: the one module here that needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from learntoask.core.manifest import RunSpec
+from learntoask.core.pack import Pack
+from learntoask.core.records import LabelledSession
+from learntoask.evaluation.decisions import Answered, targets
+from learntoask.evaluation.policy import Dialogue, Opener, Told
+from learntoask.training.policy import Policy
+from learntoask.training.sampling import Context, decode_contexts, decode_sessions
+
+
+def decoder_of(spec: RunSpec, pack: Pack) -> Opener:
+    """Opens model folders with the limits and the prompt that the run trains with."""
+
+    def opened(folder: Path) -> Decoder:
+        policy = Policy.load(
+            folder,
+            pack,
+            max_prompt_tokens=spec.train.max_prompt_tokens,
+            may_stop=spec.train.reward.mode != "ask_only",
+        )
+        return Decoder(policy, max_new_tokens=spec.train.max_new_tokens)
+
+    return opened
+
+
+class Decoder:
+    """Implements evaluation.policy.PolicyUnderTest."""
+
+    def __init__(self, policy: Policy, *, max_new_tokens: int) -> None:
+        self._policy = policy
+        self._max_new_tokens = max_new_tokens
+
+    def decide(
+        self, sessions: Sequence[LabelledSession], *, samples: int, temperature: float, seed: int, told: Told
+    ) -> list[Answered]:
+        decoded = decode_sessions(
+            self._policy,
+            sessions,
+            samples=samples,
+            temperature=temperature,
+            max_new_tokens=self._max_new_tokens,
+            seed=seed,
+            progress=told,
+        )
+        return [
+            Answered(
+                session=labelled.session.session_id,
+                task=labelled.session.task,
+                turn=sample.turn,
+                truth=sample.decision,
+                target=target,
+                completion=index,
+                response=completion.text,
+                finished=completion.finished,
+                tokens=len(completion.tokens),
+            )
+            for labelled, of_session in zip(sessions, decoded, strict=True)
+            for sample, target, completions in zip(
+                labelled.samples, targets(labelled), of_session, strict=True
+            )
+            for index, completion in enumerate(completions)
+        ]
+
+    def reply(self, dialogues: Sequence[Dialogue], *, seed: int) -> list[str]:
+        contexts = [Context(task=one.task, goal=one.goal, messages=one.messages) for one in dialogues]
+        completions = decode_contexts(
+            self._policy, contexts, temperature=0.0, max_new_tokens=self._max_new_tokens, seed=seed
+        )
+        return [completion.text for completion in completions]

@@ -1,0 +1,190 @@
+"""Evaluate policies on held-out sessions: decode, grade with both graders, replay, and sum up.
+
+The stage and `lta evaluate` both come through here. Every finished policy × decoding is journalled in the work folder,
+so a killed evaluation decodes nothing twice.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from learntoask.core.manifest import Evaluate
+from learntoask.core.pack import Pack
+from learntoask.core.records import Record
+from learntoask.core.stage import Progress
+from learntoask.evaluation.analysis import decoding_report, gap_growth, pair, stop_probability
+from learntoask.evaluation.bootstrap import Difference
+from learntoask.evaluation.decisions import DecisionRow, Decoding, graded
+from learntoask.evaluation.heldout import HeldOut, choose, group_of
+from learntoask.evaluation.lines import read_lines, write_lines
+from learntoask.evaluation.policy import Opener, PolicyUnderTest, Told
+from learntoask.evaluation.replay import Replayed, replay, replay_report
+from learntoask.evaluation.schema import Pair, PolicyReport
+from learntoask.grading.grades import Grader
+
+Row = TypeVar("Row", bound=Record)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What all policies are evaluated on and with; `work` keeps the journal."""
+
+    held_out: HeldOut
+    pack: Pack
+    reporting: Grader
+    rewarding: Grader
+    settings: Evaluate
+    seed: int
+    opener: Opener
+    work: Path
+    progress: Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """Everything found out about one policy; `replays` is empty where they were left out."""
+
+    name: str
+    decisions: Mapping[Decoding, Sequence[DecisionRow]]
+    replays: Sequence[Replayed]
+    report: PolicyReport
+
+
+def evaluate_policy(name: str, model: Path, bench: Bench) -> Evaluated:
+    """Evaluate the policy in folder `model`, called `name` in the report.
+
+    The model is loaded only if the journal leaves something to do.
+    """
+    with _opened_when_needed(model, bench.opener) as policy:
+        decodings: tuple[Decoding, ...] = ("greedy", "sampled") if bench.settings.samples else ("greedy",)
+        decisions = {decoding: _decisions(name, policy, bench, decoding) for decoding in decodings}
+        replays = _replays(name, policy, bench) if bench.settings.replay else []
+    resamples, seed = bench.settings.bootstrap, bench.seed
+    report = PolicyReport(
+        name=name,
+        model=folder_digest(model),
+        decodings={
+            decoding: decoding_report(rows, resamples=resamples, seed=seed)
+            for decoding, rows in decisions.items()
+        },
+        stop_probability=stop_probability(decisions["greedy"], resamples=resamples, seed=seed),
+        replay=replay_report(replays, resamples=resamples, seed=seed) if replays else None,
+    )
+    return Evaluated(name=name, decisions=decisions, replays=replays, report=report)
+
+
+def differences(evaluated: Sequence[Evaluated], bench: Bench) -> list[Pair]:
+    """Each policy against the one before it, under every decoding."""
+    return [
+        pair(
+            before.decisions[decoding],
+            after.decisions[decoding],
+            resamples=bench.settings.bootstrap,
+            seed=bench.seed,
+        )
+        for before, after in itertools.pairwise(evaluated)
+        for decoding in after.decisions
+    ]
+
+
+def reward_hacking(evaluated: Sequence[Evaluated], bench: Bench) -> dict[str, Difference]:
+    """How the gap between the graders grew from the SFT policy to the last; empty where those are not two."""
+    before = next((one for one in evaluated[:-1] if one.name == "sft"), None)
+    if before is None:
+        return {}
+    return gap_growth(
+        before.decisions["greedy"],
+        evaluated[-1].decisions["greedy"],
+        resamples=bench.settings.bootstrap,
+        seed=bench.seed,
+    )
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over names and contents of the files in a folder."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
+    return total.hexdigest()
+
+
+def _decisions(
+    name: str, policy: Callable[[], PolicyUnderTest], bench: Bench, decoding: Decoding
+) -> list[DecisionRow]:
+    def compute() -> Iterator[DecisionRow]:
+        greedy = decoding == "greedy"
+        answers = policy().decide(
+            bench.held_out.sessions,
+            samples=1 if greedy else bench.settings.samples,
+            temperature=0.0 if greedy else bench.settings.temperature,
+            seed=bench.seed,
+            told=_told(bench, f"{name}: {decoding} decisions"),
+        )
+        by_reporting = graded(answers, bench.reporting, told=_told(bench, f"{name}: reporting grader"))
+        by_rewarding = graded(answers, bench.rewarding, told=_told(bench, f"{name}: rewarding grader"))
+        for answer, reporting, rewarding in zip(answers, by_reporting, by_rewarding, strict=True):
+            group = group_of(bench.pack, answer.task)
+            yield DecisionRow(
+                **dict(answer),
+                policy=name,
+                decoding=decoding,
+                group=group,
+                seen=group in bench.held_out.seen_groups,
+                reporting=reporting,
+                rewarding=rewarding,
+            )
+
+    return _journalled(bench.work / f"decisions-{name}-{decoding}.jsonl", DecisionRow, compute)
+
+
+def _replays(name: str, policy: Callable[[], PolicyUnderTest], bench: Bench) -> list[Replayed]:
+    def compute() -> Sequence[Replayed]:
+        return replay(
+            choose(bench.held_out.sessions, bench.settings.replay_sessions),
+            name=name,
+            policy=policy(),
+            grader=bench.reporting,
+            pack=bench.pack,
+            seed=bench.seed,
+            told=_told(bench, f"{name}: session replay"),
+        )
+
+    return _journalled(bench.work / f"replay-{name}.jsonl", Replayed, compute)
+
+
+def _journalled(
+    path: Path, kind: type[Row], compute: Callable[[], Sequence[Row] | Iterator[Row]]
+) -> list[Row]:
+    if not path.exists():
+        write_lines(path, list(compute()))
+    return list(read_lines(path, kind))
+
+
+def _told(bench: Bench, message: str) -> Told:
+    return lambda done, total: bench.progress.update(done, total, message)
+
+
+@contextmanager
+def _opened_when_needed(model: Path, opener: Opener) -> Iterator[Callable[[], PolicyUnderTest]]:
+    """A function that loads the policy the first time; its memory is given back at the end."""
+    opened: list[PolicyUnderTest] = []
+
+    def policy() -> PolicyUnderTest:
+        if not opened:
+            opened.append(opener(model))
+        return opened[0]
+
+    try:
+        yield policy
+    finally:
+        opened.clear()
+        gc.collect()

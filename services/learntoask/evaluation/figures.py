@@ -1,0 +1,89 @@
+"""Every figure of a report by its name: what a gate's thresholds are held against (names: core.manifest.metric)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from learntoask.core.manifest.metric import GRADER_PREFIX
+from learntoask.evaluation.bootstrap import Difference, Estimate
+from learntoask.evaluation.schema import PolicyReport, Report
+
+_DECODING_PREFIXES = {"greedy": "", "sampled": "sampled."}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A value with the bounds that are known of it."""
+
+    value: float | None
+    lower: float | None = None
+    upper: float | None = None
+    lower_one_sided: float | None = None
+    upper_one_sided: float | None = None
+
+
+def figures(report: Report) -> dict[str, Figure]:
+    """Name → figure. Names without a policy are those of the policy under test."""
+    named: dict[str, Figure] = {}
+    for policy in report.policies:
+        own = dict(_of_policy(policy))
+        named |= {f"{policy.name}.{name}": figure for name, figure in own.items()}
+        if policy.name == report.under_test:
+            named |= own
+            named |= {f"gap.{name}": _difference(gap) for name, gap in policy.decodings["greedy"].gap.items()}
+    named |= {f"gap-growth.{name}": _difference(growth) for name, growth in report.gap_growth.items()}
+    for pair in report.pairs:
+        if pair.decoding == "greedy":
+            scope = f"{pair.after}-{pair.before}"
+            named |= {f"{scope}.{name}": _difference(found) for name, found in pair.metrics.items()}
+    return named | {GRADER_PREFIX + name: figure for name, figure in _numbers(report.grader.agreement)}
+
+
+def _of_policy(policy: PolicyReport) -> Iterator[tuple[str, Figure]]:
+    for decoding, found in policy.decodings.items():
+        prefix = _DECODING_PREFIXES[decoding]
+        for name, estimate in found.metrics.items():
+            yield prefix + name, _estimate(estimate)
+        for group, part in found.groups.items():
+            for name, estimate in part.metrics.items():
+                yield f"{prefix}{group}.{name}", _estimate(estimate)
+    if policy.replay:
+        for name, estimate in policy.replay.metrics.items():
+            yield f"replay.{name}", _estimate(estimate)
+
+
+def _numbers(node: JsonValue, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Figure]]:
+    """Numbers of nested JSON by dotted path; `{value, low, high}` is one figure with its interval."""
+    if not isinstance(node, dict):
+        value = _number(node)
+        if value is not None:
+            yield ".".join(path), Figure(value=value)
+        return
+    if "value" in node and {"low", "high"} <= set(node):
+        yield (
+            ".".join(path),
+            Figure(value=_number(node["value"]), lower=_number(node["low"]), upper=_number(node["high"])),
+        )
+    for name, child in node.items():
+        yield from _numbers(child, (*path, name))
+
+
+def _number(value: JsonValue) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _estimate(found: Estimate) -> Figure:
+    return Figure(value=found.value, lower=found.low, upper=found.high)
+
+
+def _difference(found: Difference) -> Figure:
+    return Figure(
+        value=found.value,
+        lower=found.low,
+        upper=found.high,
+        lower_one_sided=found.one_sided_low,
+        upper_one_sided=found.one_sided_high,
+    )

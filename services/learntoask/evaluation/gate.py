@@ -1,0 +1,118 @@
+"""The gate: does the policy under test hold every threshold of the manifest?
+
+A figure that was not measured, or has no such bound, fails its threshold: what is not known is not good enough.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+
+from learntoask.core.errors import GateFailed, InputError
+from learntoask.core.manifest import Threshold
+from learntoask.core.manifest.metric import GRADER_PREFIX, near
+from learntoask.core.records import Record
+from learntoask.core.stage import StageContext, StageSummary
+from learntoask.evaluation.figures import Figure, figures
+from learntoask.evaluation.schema import Report, read_report
+
+_BOUNDS = {
+    "point": ("value", ""),
+    "lower": ("lower", "the lower bound of "),
+    "upper": ("upper", "the upper bound of "),
+    "lowerOneSided": ("lower_one_sided", "the one-sided lower bound of "),
+    "upperOneSided": ("upper_one_sided", "the one-sided upper bound of "),
+}
+
+
+class Check(Record):
+    """One threshold held against the report; `reason` is a sentence for a person."""
+
+    metric: str
+    bound: str
+    min: float | None
+    max: float | None
+    value: float | None
+    passed: bool
+    reason: str
+
+
+class Verdict(Record):
+    """verdict.json."""
+
+    passed: bool
+    policy: str
+    checks: tuple[Check, ...]
+    message: str
+
+
+def run(context: StageContext) -> StageSummary:
+    """Write verdict.json. Raises GateFailed with every reason when a threshold does not hold."""
+    report = read_report(context.inputs["evaluate"])
+    verdict = judge(report, context.spec.gate.thresholds)
+    with (context.out / "verdict.json").open("w", encoding="utf-8") as file:
+        file.write(verdict.model_dump_json(indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    if not verdict.passed:
+        raise GateFailed(verdict.message)
+    return {
+        "passed": True,
+        "policy": verdict.policy,
+        "checks": len(verdict.checks),
+        "message": verdict.message,
+    }
+
+
+def judge(report: Report, thresholds: Sequence[Threshold]) -> Verdict:
+    """Hold every threshold against the report. Raises InputError for a grader figure that it does not have."""
+    known = figures(report)
+    checks = tuple(_check(threshold, known) for threshold in thresholds)
+    failed = [check for check in checks if not check.passed]
+    if not checks:
+        message = (
+            f"no thresholds are set (spec.gate.thresholds), so policy {report.under_test} passes unjudged"
+        )
+    elif not failed:
+        message = f"policy {report.under_test} holds all {len(checks)} thresholds"
+    else:
+        reasons = "; ".join(check.reason for check in failed)
+        message = f"policy {report.under_test} fails {len(failed)} of {len(checks)} thresholds: {reasons}"
+    return Verdict(passed=not failed, policy=report.under_test, checks=checks, message=message)
+
+
+def _check(threshold: Threshold, known: Mapping[str, Figure]) -> Check:
+    name = threshold.metric
+    if name.startswith(GRADER_PREFIX) and name not in known:
+        agreement = frozenset(figure for figure in known if figure.startswith(GRADER_PREFIX))
+        listed = near(name, agreement, examples=sorted(agreement)) if agreement else "it reports no figures"
+        raise InputError(f"spec.gate.thresholds: the grader reports no {name!r}; {listed}")
+    attribute, words = _BOUNDS[threshold.bound]
+    value = getattr(known[name], attribute) if name in known else None
+    passed, finding = _holds(threshold, value)
+    if name not in known:
+        finding = "is not in this report"
+    elif known[name].value is None:
+        finding = "could not be measured: the held-out sessions have nothing to measure it on"
+    elif value is None:
+        finding = "is not known"
+    return Check(
+        metric=name,
+        bound=threshold.bound,
+        min=threshold.min,
+        max=threshold.max,
+        value=value,
+        passed=passed,
+        reason=f"{words}{name} {finding}",
+    )
+
+
+def _holds(threshold: Threshold, value: float | None) -> tuple[bool, str]:
+    if value is None or math.isnan(value):
+        return False, ""
+    if threshold.min is not None and value < threshold.min:
+        return False, f"is {value:.6g}, below the minimum {threshold.min:g}"
+    if threshold.max is not None and value > threshold.max:
+        return False, f"is {value:.6g}, above the maximum {threshold.max:g}"
+    return True, f"is {value:.6g}"

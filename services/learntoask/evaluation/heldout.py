@@ -1,0 +1,107 @@
+"""What is evaluated on: the held-out sessions of labelled.jsonl, and what training knew of their tasks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from learntoask.core.errors import StageError
+from learntoask.core.pack import Pack
+from learntoask.core.records import LabelledSession
+from learntoask.evaluation.lines import read_lines
+from learntoask.evaluation.schema import DataReport
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """`sessions` are the chosen ones of `available`; `seen_groups` the groups of tasks training has sessions of."""
+
+    sessions: tuple[LabelledSession, ...]
+    available: int
+    training_sessions: int
+    seen_groups: frozenset[str]
+
+
+def read_held_out(labelled: Path, pack: Pack, *, max_sessions: int | None = None) -> HeldOut:
+    """Stream labelled.jsonl and keep the test sessions that have a decision point.
+
+    The choice depends on session ids alone, so every run on the same test split is evaluated on the same sessions
+    and two runs can be compared in pairs. Raises StageError when there is nothing to evaluate on.
+    """
+    kept: list[LabelledSession] = []
+    seen: set[str] = set()
+    training = 0
+    for labelled_session in read_lines(labelled, LabelledSession):
+        session = labelled_session.session
+        if session.split == "test" and labelled_session.samples:
+            kept.append(labelled_session)
+        elif session.split == "train":
+            training += 1
+            seen.add(group_of(pack, session.task))
+    if not kept:
+        raise StageError(
+            "there are no held-out sessions with a labelled decision point to evaluate on; "
+            "raise spec.dataset.testShare or give spec.dataset.testUri",
+            reason="NothingToEvaluate",
+        )
+    return HeldOut(
+        sessions=choose(tuple(kept), max_sessions),
+        available=len(kept),
+        training_sessions=training,
+        seen_groups=frozenset(seen),
+    )
+
+
+def choose(sessions: tuple[LabelledSession, ...], at_most: int | None) -> tuple[LabelledSession, ...]:
+    """`at_most` of the sessions, by the digest of their ids, in order of their ids."""
+
+    def draw(labelled: LabelledSession) -> str:
+        return hashlib.sha256(labelled.session.session_id.encode("utf-8", "surrogatepass")).hexdigest()
+
+    chosen = sorted(sessions, key=draw)[:at_most]
+    return tuple(sorted(chosen, key=lambda labelled: labelled.session.session_id))
+
+
+def group_of(pack: Pack, task: str) -> str:
+    """The group that a task counts under when seen and unseen tasks are told apart."""
+    return pack.task(task).group or task
+
+
+def data_report(held_out: HeldOut, pack: Pack, *, inputs: Mapping[str, Path]) -> DataReport:
+    """Counts of what the figures rest on, with everything that was set aside on the way."""
+    samples = [sample for labelled in held_out.sessions for sample in labelled.samples]
+    stops = sum(sample.decision == "stop" for sample in samples)
+    seen = sum(
+        group_of(pack, labelled.session.task) in held_out.seen_groups for labelled in held_out.sessions
+    )
+    return DataReport(
+        sessions=len(held_out.sessions),
+        available=held_out.available,
+        training_sessions=held_out.training_sessions,
+        decision_points=len(samples),
+        continues=len(samples) - stops,
+        stops=stops,
+        seen_sessions=seen,
+        unseen_sessions=len(held_out.sessions) - seen,
+        ends=_counted(labelled.session.end.value for labelled in held_out.sessions),
+        labellers=_counted(sample.provenance.labeller for sample in samples),
+        quarantined={
+            stage: _counted(_reasons(folder / "quarantine.jsonl"))
+            for stage, folder in inputs.items()
+            if (folder / "quarantine.jsonl").exists()
+        },
+    )
+
+
+def _reasons(quarantine: Path) -> Iterator[str]:
+    with quarantine.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            yield str(json.loads(line).get("reason", "unknown"))
+
+
+def _counted(words: Iterator[str]) -> dict[str, int]:
+    return dict(sorted(Counter(words).items()))

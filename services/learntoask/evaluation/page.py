@@ -1,0 +1,237 @@
+"""report.html from report.json: one file without scripts or outside references, so that it works offline and for ever.
+
+All text is escaped by the template engine; a content security policy forbids whatever might slip through.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from pydantic import JsonValue
+
+from learntoask.core.manifest.metric import METRICS
+from learntoask.evaluation import plots, published
+from learntoask.evaluation.bootstrap import Difference, Estimate
+from learntoask.evaluation.schema import Curve, Metrics, Pair, PolicyReport, Report, read_report
+
+TITLES = {"base": "Base", "sft": "SFT", "grpo": "GRPO"}
+MEANING = {
+    "WA": "how good the questions are where the expert went on asking: 1 if any item asked is one the expert still "
+    "went on to get (0 for a wrong stop)",
+    "WA-share": "the same, but the share of the items asked that are right: asking for much at once does not pay",
+    "WA-GH": "share of those turns with a full hit; equal to WA where the content grade is 0 or 1, as here",
+    "ask-rate": "share of those turns that were answered with a question at all",
+    "WA-given-asked": "WA over the turns where a question was asked",
+    "WA-GH-given-asked": "WA-GH over the turns where a question was asked: WA-GH = ask-rate × this",
+    "WS-continue": "goes on where the expert went on asking",
+    "WS-stop": "stops where the expert stopped",
+    "TA": "right decisions over all turns",
+    "Format": "one question at a time: 1 for one item, 0.5 for two, 0 otherwise; an exact stop is 1; 0 when wrong",
+    "Total": "the reward, 0 to 4: TA + 2·(p·WA + (1−p)·WS-stop) + Format, p = share of turns that continue",
+    "Total-share": "Total with WA-share for WA: what training rewards with the default weights",
+    "missing-share": "questions that the grader could not judge; they leave every other metric",
+}
+_PANELS = ("WA-GH", "WA-GH-given-asked", "WS-continue", "WS-stop", "Format", "Total")
+_TILES = ("WA-GH", "WS-continue", "WS-stop", "Total")
+_FOREST = ("WA-GH", "WA-GH-given-asked", "ask-rate", "WS-continue", "WS-stop", "TA", "Format")
+_GROUPED = ("WA-GH", "WS-continue", "WS-stop", "Total")
+_VERDICTS = ("on-time", "too-early", "too-late", "endless")
+_Chart = tuple[str, Markup, list[tuple[str, int]]]  # name, drawing, (label, series) of its lines
+_LARGEST = {"Total": 4.0, "Total-share": 4.0}
+
+
+def render(report_json: Path, out: Path) -> None:
+    """Write the page for the report in `report_json` to `out`. Raises InputError when it is not a report."""
+    text = page(read_report(report_json))
+    with out.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def page(report: Report) -> str:
+    """The whole HTML document."""
+    environment = Environment(
+        loader=PackageLoader("learntoask.evaluation", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": _number, "signed": _signed, "percent": _percent, "title": _title}
+    source, _, _ = PackageLoader("learntoask.evaluation", ".").get_source(environment, "report.css")
+    tested = report.policy(report.under_test)
+    assert tested is not None, "a report names a policy under test that it does not hold"
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        tested=tested,
+        style=Markup(source),  # ours, shipped beside the template
+        metrics=METRICS,
+        meaning=MEANING,
+        tiles=[_tile(report, tested, name) for name in _TILES],
+        panels=[(name, MEANING[name], _panel(report.policies, name)) for name in _PANELS],
+        forests=[(pair, _forest(pair)) for pair in report.pairs if pair.decoding == "greedy"],
+        decodings=[
+            (decoding, words)
+            for decoding, words in (
+                ("greedy", "Greedy, as the server decodes"),
+                ("sampled", _sampled_words(report)),
+            )
+            if decoding in tested.decodings
+        ],
+        grouped=_grouped(report.policies),
+        calibration=_calibration(report.policies),
+        verdicts=[(policy, _verdicts(policy)) for policy in report.policies if policy.replay],
+        curves=_curves(report.curves),
+        agreement=_agreement(report.grader.agreement),
+        published=published,
+    )
+
+
+def _tile(report: Report, tested: PolicyReport, name: str) -> dict[str, object]:
+    change: Difference | None = None
+    before = ""
+    for pair in report.pairs:
+        if pair.after == tested.name and pair.decoding == "greedy":
+            change, before = pair.metrics[name], pair.before
+    tone = ""
+    if change and change.significant and change.value is not None:
+        tone = "better" if change.value > 0 else "worse"
+    return {
+        "name": name,
+        "estimate": tested.decodings["greedy"].metrics[name],
+        "change": change,
+        "before": before,
+        "tone": tone,
+        "meaning": MEANING[name],
+    }
+
+
+def _panel(policies: Sequence[PolicyReport], name: str) -> Markup:
+    rows = [
+        _bar(_title(policy.name), index, policy.decodings["greedy"].metrics[name])
+        for index, policy in enumerate(policies)
+    ]
+    return plots.bars(rows, top=_LARGEST.get(name, 1.0), title=f"{name} of each policy, with 95 % intervals")
+
+
+def _forest(pair: Pair) -> Markup:
+    rows = [
+        plots.Bar(name, 0, found.value, found.low, found.high)
+        for name in _FOREST
+        for found in (pair.metrics[name],)
+    ]
+    return plots.forest(rows, title=f"{_title(pair.after)} minus {_title(pair.before)}, 95 % intervals")
+
+
+def _grouped(policies: Sequence[PolicyReport]) -> list[tuple[str, Markup]]:
+    """Per headline metric, seen beside unseen tasks for every policy; empty where sessions are of one kind."""
+    if not all(policy.decodings["greedy"].groups for policy in policies):
+        return []
+    found = []
+    for name in _GROUPED:
+        rows = [
+            _bar(
+                f"{_title(policy.name)} {group}",
+                index,
+                policy.decodings["greedy"].groups[group].metrics[name],
+            )
+            for index, policy in enumerate(policies)
+            for group in ("seen", "unseen")
+        ]
+        chart = plots.bars(rows, top=_LARGEST.get(name, 1.0), title=f"{name} on seen and unseen tasks")
+        found.append((name, chart))
+    return found
+
+
+def _calibration(policies: Sequence[PolicyReport]) -> Markup | None:
+    series = [
+        plots.Line(
+            _title(policy.name), index, [(bin.mean, bin.stop_share) for bin in policy.stop_probability.bins]
+        )
+        for index, policy in enumerate(policies)
+        if policy.stop_probability
+    ]
+    return plots.calibration(series, title="Calibration of the stop probability") if series else None
+
+
+def _verdicts(policy: PolicyReport) -> Markup:
+    metrics: Metrics = policy.replay.metrics if policy.replay else {}
+    shares = [(name, metrics[name].value or 0.0) for name in _VERDICTS]
+    return plots.stacked(shares, title=f"How replayed sessions of {_title(policy.name)} ended")
+
+
+def _curves(curves: Sequence[Curve]) -> list[tuple[str, list[_Chart]]]:
+    """Charts per stage, one for each figure of its log; training and validation share a chart."""
+    stages: dict[str, dict[str, list[Curve]]] = {}
+    for curve in curves:
+        figure = curve.name.partition("/")[2] or curve.name
+        stages.setdefault(curve.stage, {}).setdefault(figure, []).append(curve)
+    return [
+        (stage, [_chart(stage, figure, found) for figure, found in figures.items()])
+        for stage, figures in stages.items()
+    ]
+
+
+def _chart(stage: str, figure: str, curves: Sequence[Curve]) -> _Chart:
+    series = [
+        plots.Line(curve.name.partition("/")[0], index, list(zip(curve.steps, curve.values, strict=True)))
+        for index, curve in enumerate(curves, 1)
+    ]
+    drawn = plots.lines(series, title=f"{stage}: {figure} against updates")
+    return figure, drawn, [(line.label, line.series) for line in series]
+
+
+def _agreement(node: JsonValue, path: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """(name, text) of every figure in the grader's agreement file; `{value, low, high, n}` is one of them."""
+    if isinstance(node, dict) and {"value", "low", "high"} <= node.keys():
+        low, high = _json(node["low"]), _json(node["high"])
+        n = f", n = {_json(node['n'])}" if "n" in node else ""
+        return [(_words(path), f"{_json(node['value'])} ({low} – {high}{n})")]
+    if isinstance(node, dict):
+        return [row for name, child in node.items() for row in _agreement(child, (*path, name))]
+    if isinstance(node, list):
+        return [(_words(path), ", ".join(_json(child) for child in node))]
+    return [(_words(path), _json(node))]
+
+
+def _words(path: tuple[str, ...]) -> str:
+    return ", ".join(part.replace("_", " ") for part in path)
+
+
+def _json(value: JsonValue) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _bar(label: str, series: int, estimate: Estimate) -> plots.Bar:
+    return plots.Bar(label, series, estimate.value, estimate.low, estimate.high)
+
+
+def _sampled_words(report: Report) -> str:
+    settings = report.settings.get("evaluate")
+    if isinstance(settings, dict):
+        return f"{settings.get('samples')} samples at temperature {settings.get('temperature')}"
+    return "Sampled"
+
+
+def _title(policy: str) -> str:
+    return TITLES.get(policy, policy)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.3f}".replace("-", "−")
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"

@@ -1,0 +1,198 @@
+"""Plots as inline SVG: small pure functions from numbers to markup.
+
+Colours come from the page's style sheet by class (`series-0`, `series-1`, …), so light and dark need no second plot.
+All text is escaped; sizes are in view-box units and scale with the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+_ROW = 22
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A value with its interval, drawn as series `series`; None is drawn as a dash."""
+
+    label: str
+    series: int
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    label: str
+    series: int
+    points: Sequence[tuple[float, float]]
+
+
+def bars(rows: Sequence[Bar], *, top: float, title: str) -> Markup:
+    """Horizontal bars from 0 to `top` with interval whiskers."""
+    left, width, right = 46, 196, 50
+    height = _ROW * len(rows) + 4
+    parts = [_line(left, 0, left, height, "axis")]
+    for index, row in enumerate(rows):
+        middle = _ROW * index + _ROW / 2 + 2
+        parts.append(_text(left - 6, middle, row.label, anchor="end"))
+        if row.value is None:
+            parts.append(_text(left + 6, middle, "–", css="faint"))
+            continue
+        end = left + width * _clip(row.value / top)
+        parts.append(
+            f'<rect class="series-{row.series}" x="{left}" y="{middle - 6:.1f}" '
+            f'width="{max(end - left, 0.8):.1f}" height="12" rx="2"/>'
+        )
+        if row.low is not None and row.high is not None:
+            low, high = (left + width * _clip(bound / top) for bound in (row.low, row.high))
+            parts += [
+                _line(low, middle, high, middle, "whisker"),
+                _line(low, middle - 3.5, low, middle + 3.5, "whisker"),
+                _line(high, middle - 3.5, high, middle + 3.5, "whisker"),
+            ]
+        parts.append(_text(left + width + right, middle, f"{row.value:.3f}", anchor="end", css="value"))
+    return _svg(left + width + right, height, title, parts)
+
+
+def forest(rows: Sequence[Bar], *, title: str) -> Markup:
+    """Differences with their intervals around a line at 0; a filled dot where the interval leaves out 0."""
+    left, width, right = 128, 220, 112
+    bounds = [abs(bound) for row in rows for bound in (row.low, row.high, row.value) if bound is not None]
+    reach = max([*bounds, 0.02]) * 1.08
+    height = _ROW * len(rows) + 18
+
+    def at(value: float) -> float:
+        return left + width * (0.5 + 0.5 * value / reach)
+
+    parts = [_line(at(0), 0, at(0), height - 14, "axis")]
+    for tick in (-reach, reach):
+        parts.append(_text(at(tick), height - 5, f"{tick:+.2f}", anchor="middle", css="tick"))
+    parts.append(_text(at(0), height - 5, "0", anchor="middle", css="tick"))
+    for index, row in enumerate(rows):
+        middle = _ROW * index + _ROW / 2
+        parts.append(_text(left - 8, middle, row.label, anchor="end"))
+        if row.value is None:
+            parts.append(_text(at(0), middle, "not measured", anchor="middle", css="faint"))
+            continue
+        sure = row.low is not None and row.high is not None and (row.low > 0 or row.high < 0)
+        tone = "same" if not sure else "better" if row.value > 0 else "worse"
+        if row.low is not None and row.high is not None:
+            parts.append(_line(at(row.low), middle, at(row.high), middle, f"span {tone}"))
+        parts.append(f'<circle class="dot {tone}" cx="{at(row.value):.1f}" cy="{middle:.1f}" r="4.2"/>')
+        parts.append(_text(left + width + 8, middle, _difference(row), css="value"))
+    return _svg(left + width + right, height, title, parts)
+
+
+def lines(series: Sequence[Line], *, title: str) -> Markup:
+    """Curves over a shared x axis, with the smallest and largest value written at the side."""
+    left, width, height, bottom = 44, 236, 92, 16
+    points = [point for line in series for point in line.points]
+    (x0, x1), (y0, y1) = _span(x for x, _ in points), _span(y for _, y in points)
+
+    def at(point: tuple[float, float]) -> str:
+        x = left + width * (point[0] - x0) / (x1 - x0)
+        return f"{x:.1f},{6 + (height - 12) * (1 - (point[1] - y0) / (y1 - y0)):.1f}"
+
+    parts = [_line(left, height, left + width, height, "axis"), _line(left, 0, left, height, "axis")]
+    for value, y in ((y1, 6), (y0, height - 6)):
+        parts.append(_text(left - 5, y, _number(value), anchor="end", css="tick"))
+    for value, x, anchor in ((x0, left, "start"), (x1, left + width, "end")):
+        parts.append(_text(x, height + 9, _number(value), anchor=anchor, css="tick"))
+    for line in series:
+        path = " ".join(at(point) for point in line.points)
+        if len(line.points) == 1:
+            x, y = path.split(",")
+            parts.append(f'<circle class="series-{line.series}" cx="{x}" cy="{y}" r="3"/>')
+        else:
+            parts.append(f'<polyline class="curve series-{line.series}" points="{path}"/>')
+    return _svg(left + width + 6, height + bottom, title, parts)
+
+
+def calibration(series: Sequence[Line], *, title: str) -> Markup:
+    """Predicted against observed share in the unit square, with the diagonal of perfect calibration."""
+    left, size, bottom = 40, 220, 34
+
+    def at(point: tuple[float, float]) -> tuple[float, float]:
+        return left + size * point[0], 6 + size * (1 - point[1])
+
+    parts = [
+        f'<rect class="frame" x="{left}" y="6" width="{size}" height="{size}"/>',
+        _line(*at((0, 0)), *at((1, 1)), "diagonal"),
+        _text(left + size / 2, size + 30, "probability of stopping", anchor="middle", css="tick"),
+        f'<text class="tick" text-anchor="middle" transform="translate(10 {6 + size / 2}) rotate(-90)">'
+        "share where the expert stopped</text>",
+    ]
+    for value in (0.0, 0.5, 1.0):
+        x, y = at((value, value))
+        parts.append(_text(x, size + 15, f"{value:g}", anchor="middle", css="tick"))
+        parts.append(_text(left - 5, y, f"{value:g}", anchor="end", css="tick"))
+    for line in series:
+        places = [at(point) for point in line.points]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        parts.append(f'<polyline class="curve series-{line.series}" points="{path}"/>')
+        parts += [
+            f'<circle class="series-{line.series}" cx="{x:.1f}" cy="{y:.1f}" r="3.4"/>' for x, y in places
+        ]
+    return _svg(left + size + 10, size + bottom + 4, title, parts)
+
+
+def stacked(parts_of: Sequence[tuple[str, float]], *, title: str) -> Markup:
+    """One horizontal bar of shares that add up to at most 1; each part has the class of its name."""
+    width, height, x = 300.0, 18, 0.0
+    parts = [f'<rect class="empty" x="0" y="0" width="{width:g}" height="{height}" rx="3"/>']
+    for name, share in parts_of:
+        if share > 0:
+            parts.append(
+                f'<rect class="{escape(name)}" x="{x:.1f}" y="0" width="{width * share:.1f}" height="{height}">'
+                f"<title>{escape(name)}: {share:.1%}</title></rect>"
+            )
+            if share > 0.12:
+                label = f"{share:.0%}"
+                parts.append(_text(x + width * share / 2, height / 2, label, anchor="middle", css="on-bar"))
+            x += width * share
+    return _svg(width, height, title, parts)
+
+
+def _svg(width: float, height: float, title: str, parts: Iterable[str]) -> Markup:
+    name = escape(title)
+    return Markup(
+        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{name}"><title>{name}</title>'
+        + "".join(parts)
+        + "</svg>"
+    )
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, css: str) -> str:
+    return f'<line class="{css}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+
+
+def _text(x: float, y: float, text: str, *, anchor: str = "start", css: str = "label") -> str:
+    return (
+        f'<text class="{css}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" dominant-baseline="central">'
+        f"{escape(text)}</text>"
+    )
+
+
+def _difference(row: Bar) -> str:
+    if row.low is None or row.high is None:
+        return f"{row.value:+.3f}"
+    return f"{row.value:+.3f}  ({row.low:+.3f}, {row.high:+.3f})"
+
+
+def _clip(share: float) -> float:
+    return min(max(share, 0.0), 1.0)
+
+
+def _span(numbers: Iterable[float]) -> tuple[float, float]:
+    found = list(numbers)
+    low, high = min(found, default=0.0), max(found, default=1.0)
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"

@@ -1,0 +1,132 @@
+"""The evaluate stage: base, SFT and GRPO policy side by side on the held-out sessions.
+
+Publishes report.json, report.html, decisions.jsonl and, where sessions were replayed, replay.jsonl.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from learntoask.core.errors import InputError, TooManyMissing
+from learntoask.core.manifest import RunSpec
+from learntoask.core.pack import Pack
+from learntoask.core.stage import Progress, StageContext, StageSummary
+from learntoask.evaluation.evaluate import Bench, Evaluated, evaluate_policy
+from learntoask.evaluation.heldout import read_held_out
+from learntoask.evaluation.lines import write_lines
+from learntoask.evaluation.page import render
+from learntoask.evaluation.policy import Opener
+from learntoask.evaluation.report import assemble, headline
+from learntoask.evaluation.schema import Report
+from learntoask.grading.grades import Grader
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graders:
+    """What the grader stage published; `agreement` is its agreement.json."""
+
+    reporting: Grader
+    rewarding: Grader
+    agreement: Mapping[str, JsonValue]
+
+
+def run(context: StageContext) -> StageSummary:
+    """Evaluate every policy of the run. Raises StageError where there is nothing to evaluate on."""
+    from learntoask.evaluation.decoding import decoder_of  # noqa: PLC0415 - torch, only where a model is run
+
+    inputs, spec = context.inputs, context.spec
+    models = {"base": inputs["fetch"] / "model", "sft": inputs["sft"] / "model"}
+    if spec.train.grpo.updates:  # else its model is the SFT policy once more
+        models["grpo"] = inputs["grpo"] / "model"
+    report = evaluate_models(
+        models=models,
+        labelled=inputs["label"] / "labelled.jsonl",
+        graders=load_graders(inputs["grader"], context.pack),
+        spec=spec,
+        pack=context.pack,
+        key=context.key,
+        inputs=inputs,
+        out=context.out,
+        work=context.work,
+        progress=context.progress,
+        opener=decoder_of(spec, context.pack),
+    )
+    return {"headline": headline(report), "underTest": report.under_test, "sessions": report.data.sessions}
+
+
+def evaluate_models(
+    *,
+    models: Mapping[str, Path],
+    labelled: Path,
+    graders: Graders,
+    spec: RunSpec,
+    pack: Pack,
+    key: str,
+    inputs: Mapping[str, Path],
+    out: Path,
+    work: Path,
+    progress: Progress,
+    opener: Opener,
+) -> Report:
+    """Evaluate the model folders of `models`, in the order they were trained in, and write everything to `out`.
+
+    `work` keeps the journal of an attempt with the same arguments. `inputs` are folders of upstream stages whose
+    training logs and quarantine files the report shows (may be empty). Raises StageError and InputError.
+    """
+    bench = Bench(
+        held_out=read_held_out(labelled, pack, max_sessions=spec.evaluate.max_sessions),
+        pack=pack,
+        reporting=graders.reporting,
+        rewarding=graders.rewarding,
+        settings=spec.evaluate,
+        seed=spec.train.seed,
+        opener=opener,
+        work=work,
+        progress=progress,
+    )
+    evaluated = []
+    for name, model in models.items():
+        evaluated.append(evaluate_policy(name, model, bench))
+        if name != "base":  # what an untrained model says may well be beyond any grader
+            _require_grades(evaluated[-1], spec.grader.max_missing_share)
+    report = assemble(evaluated, bench=bench, spec=spec, key=key, agreement=graders.agreement, inputs=inputs)
+    write_lines(
+        out / "decisions.jsonl", (row for one in evaluated for rows in one.decisions.values() for row in rows)
+    )
+    if spec.evaluate.replay:
+        write_lines(out / "replay.jsonl", (row for one in evaluated for row in one.replays))
+    (out / "report.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    render(out / "report.json", out / "report.html")
+    return report
+
+
+def load_graders(folder: Path, pack: Pack) -> Graders:
+    """What the grader stage published in `folder`."""
+    from learntoask.grading.fields import FieldGrader  # noqa: PLC0415 - a sentence encoder comes with it
+
+    agreement = folder / "agreement.json"
+    try:
+        figures = json.loads(agreement.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"the graders' agreement {agreement} cannot be read: {error}") from error
+    return Graders(
+        reporting=FieldGrader.load(folder / "reporting", pack),
+        rewarding=FieldGrader.load(folder / "rewarding", pack),
+        agreement=figures,
+    )
+
+
+def _require_grades(evaluated: Evaluated, bound: float) -> None:
+    missing = evaluated.report.decodings["greedy"].missing
+    if missing.share > bound:
+        commonest = max(missing.reasons, key=lambda reason: missing.reasons[reason])
+        raise TooManyMissing(
+            f"policy {evaluated.name}: {missing.count} grades are missing ({missing.share:.0%}, allowed {bound:.0%}); "
+            f"most often: {commonest}. Add example questions to the fields of the pack, "
+            "or raise spec.grader.maxMissingShare"
+        )
