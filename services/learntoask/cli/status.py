@@ -38,6 +38,8 @@ def status(
         console.print(stage_table(shown))
         if shown.plan.message:
             console.print(shown.plan.message, markup=False, style="red")
+        if shown.outcome == "Stopped":
+            console.print(f"[bold]lta run {shown.sources.path}[/] continues where it was")
 
 
 def run_json(shown: RunView) -> dict[str, Any]:
@@ -45,7 +47,7 @@ def run_json(shown: RunView) -> dict[str, Any]:
     return {
         "run": shown.folder.name,
         "manifest": str(shown.sources.path),
-        "outcome": shown.plan.outcome,
+        "outcome": shown.outcome,
         "reason": shown.plan.reason,
         "message": shown.plan.message,
         "stages": [
@@ -67,7 +69,7 @@ def run_json(shown: RunView) -> dict[str, Any]:
 
 
 def stage_table(shown: RunView) -> Table:
-    table = Table(title=f"run {shown.folder.name}: {shown.plan.outcome}", title_justify="left")
+    table = Table(title=f"run {shown.folder.name}: {shown.outcome}", title_justify="left")
     for heading in ("stage", "state", "took", "output", "inputs"):
         table.add_column(heading, overflow="fold")
     for stage in shown.plan.stages:

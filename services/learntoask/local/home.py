@@ -79,6 +79,18 @@ class RunFolder:
     def results(self) -> Path:
         return self.path / "results"
 
+    @property
+    def active(self) -> bool:
+        """Whether an `lta run` is at work on it now."""
+        try:
+            with (self.path / "lock").open("r") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except FileNotFoundError:
+            return False
+        return False
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run against a second `lta run` of it. Raises InputError when somebody has it."""

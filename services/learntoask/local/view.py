@@ -29,6 +29,11 @@ class RunView:
     plan: Plan
     publications: dict[str, Publication]
 
+    @property
+    def outcome(self) -> str:
+        """The plan's outcome, or `Stopped` where nothing is at work on an unfinished run."""
+        return "Stopped" if self.plan.outcome == "Running" and not self.folder.active else self.plan.outcome
+
     def output(self, stage: str) -> Path:
         """Folder with what `stage` published. Raises InputError when it has not."""
         publication = self.publications.get(stage)
