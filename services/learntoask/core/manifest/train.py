@@ -37,6 +37,14 @@ class Sft(ManifestModel):
     turns: Literal["labelled", "all"] = "labelled"
     """Train the labelled expert turns only, or all of them."""
     weight_decay: Weight = 0.0
+    decay: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate falls after the warm-up (linear and cosine: to 0 at the last update)."""
+    shuffle_fields: bool = True
+    """List the task's fields in another order in every epoch, so that the policy reads its prompt instead of knowing
+    the task by heart."""
+    kept_share: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """Share of the training sessions that SFT leaves out and GRPO learns from: on sessions SFT knows by heart nearly
+    all completions agree, so they teach nothing, and stopping cannot be guarded where it is memorised."""
 
 
 class Grpo(ManifestModel):
@@ -61,6 +69,8 @@ class Train(ManifestModel):
     max_prompt_tokens: Positive = 2048
     max_new_tokens: Positive = 64
     """Longest answer of the policy."""
+    row_tokens: Positive = 1024
+    """Tokens packed in one row of an update; bounds memory (about 1.7 MB a token for the 135M base)."""
     checkpoint_every: Positive = 10
     """Updates between checkpoints; a killed run continues from the last one."""
     sft: Sft = Sft()

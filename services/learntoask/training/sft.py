@@ -1,0 +1,208 @@
+"""Supervised fine-tuning on expert turns: each session once per epoch, all its targets in the same pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from learntoask.core.errors import StageError
+from learntoask.core.manifest import Sft
+from learntoask.core.records import LabelledSession
+from learntoask.core.stage import Progress
+from learntoask.training import checkpoint
+from learntoask.training.journal import Journal
+from learntoask.training.optimisation import Schedule, adamw, apply_update, epoch_order
+from learntoask.training.precision import autocast
+from learntoask.training.scoring import score
+from learntoask.training.supervised import (
+    SessionRenderer,
+    SupervisedTrees,
+    shuffled_fields,
+    supervised_trees,
+)
+from learntoask.training.tree import PackedRow, SessionTree, fill_rows, pack_row
+
+MAX_GRADIENT_NORM = 1.0
+CHECKPOINT = "sft.pt"
+BEST = "sft-best.pt"
+
+
+@dataclass(frozen=True)
+class SftRun:
+    """One run's fixed parts. `work` outlives a killed attempt."""
+
+    settings: Sft
+    seed: int
+    precision: torch.dtype
+    row_tokens: int
+    checkpoint_every: int
+    work: Path
+
+
+@dataclass(frozen=True)
+class SftResult:
+    """`updates` made; the published weights are those of `best_update`, the lowest validation loss (or the last
+    weights where there are no validation sessions)."""
+
+    updates: int
+    best_update: int
+    best_loss: float
+    sessions: int
+    fallbacks: int
+    too_long: int
+
+
+def train(
+    model: PreTrainedModel,
+    renderer: SessionRenderer,
+    sessions: Sequence[LabelledSession],
+    validation: Sequence[LabelledSession],
+    *,
+    run: SftRun,
+    progress: Progress,
+) -> tuple[SftResult, Journal]:
+    """Train `model` in place and leave the best weights in it. Continues from `run.work` after a kill: the weights
+    come out bit-identical to those of an uninterrupted run (same machine and thread count).
+
+    Raises StageError when nothing can be trained or the loss is not finite.
+    """
+    plan = _Plan(renderer, sessions, run)
+    held_out = [tree for session in validation for tree in plan.plain(session).trees]
+    if not plan.usable:
+        raise StageError(
+            "no training session has a labelled turn within train.maxPromptTokens; look at the quarantine of the "
+            "label stage, or raise the bound",
+            reason="NothingToTrain",
+        )
+    optimiser = adamw(model, weight_decay=run.settings.weight_decay)
+    state = checkpoint.load(run.work / CHECKPOINT)
+    update, best_update, best_loss = 0, 0, math.inf
+    if state:
+        checkpoint.restore_weights(model, state["weights"])
+        optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["rng"])
+        update, best_update, best_loss = state["update"], state["best_update"], state["best_loss"]
+    journal = Journal(run.work, start_at=update)
+    schedule = plan.schedule()
+    # Once an epoch, and at half the last one: where over-fitting, if any, begins.
+    evaluations = {plan.per_epoch * (epoch + 1) for epoch in range(run.settings.epochs)}
+    evaluations.add(schedule.total - plan.per_epoch // 2)
+    model.train()
+    while update < schedule.total:
+        trees = plan.batch(update)
+        loss, tokens = _accumulate(model, trees, run)
+        rate = schedule.rate(update)
+        norm = apply_update(
+            model, optimiser, rate=rate, max_norm=MAX_GRADIENT_NORM, loss=loss, update=update
+        )
+        journal.write(update, "sft", loss=loss, gradient_norm=norm, learning_rate=rate, target_tokens=tokens)
+        update += 1
+        if held_out and update in evaluations:
+            value = mean_loss(model, held_out, run)
+            journal.write(update - 1, "validation", loss=value)
+            if value < best_loss:
+                best_update, best_loss = update, value
+                checkpoint.save(run.work / BEST, checkpoint.weights(model))
+        if update % run.checkpoint_every == 0 or update in evaluations:
+            checkpoint.save(
+                run.work / CHECKPOINT,
+                {
+                    "update": update,
+                    "weights": checkpoint.weights(model),
+                    "optimiser": optimiser.state_dict(),
+                    "rng": torch.get_rng_state(),
+                    "best_update": best_update,
+                    "best_loss": best_loss,
+                },
+            )
+        progress.update(update, schedule.total, "SFT", loss=loss)
+    best = checkpoint.load(run.work / BEST)
+    if best:
+        checkpoint.restore_weights(model, best)
+    return (
+        SftResult(
+            updates=update,
+            best_update=best_update or update,
+            best_loss=best_loss,
+            sessions=len(plan.usable),
+            fallbacks=plan.fallbacks,
+            too_long=plan.too_long,
+        ),
+        journal,
+    )
+
+
+class _Plan:
+    """What is trained in which update, as a function of the update's number."""
+
+    def __init__(self, renderer: SessionRenderer, sessions: Sequence[LabelledSession], run: SftRun) -> None:
+        self._renderer = renderer
+        self._run = run
+        plain = [self.plain(session) for session in sessions]
+        self.usable = [session for session, trees in zip(sessions, plain, strict=True) if trees.trees]
+        self.fallbacks = sum(trees.fallbacks for trees in plain)
+        self.too_long = sum(trees.too_long for trees in plain)
+        self.per_epoch = math.ceil(len(self.usable) / run.settings.batch_sessions)
+
+    def plain(self, session: LabelledSession) -> SupervisedTrees:
+        return supervised_trees(self._renderer, session, turns=self._run.settings.turns)
+
+    def schedule(self) -> Schedule:
+        total = self.per_epoch * self._run.settings.epochs
+        return Schedule(
+            peak=self._run.settings.learning_rate,
+            warmup=math.ceil(total * self._run.settings.warmup_share),
+            total=total,
+            decay=self._run.settings.decay,
+        )
+
+    def batch(self, update: int) -> list[SessionTree]:
+        epoch, position = divmod(update, self.per_epoch)
+        size = self._run.settings.batch_sessions
+        order = epoch_order(len(self.usable), seed=self._run.seed, epoch=epoch)
+        chosen = [self.usable[index] for index in order[position * size : (position + 1) * size]]
+        return [tree for session in chosen for tree in self._trees(session, epoch).trees]
+
+    def _trees(self, session: LabelledSession, epoch: int) -> SupervisedTrees:
+        if not self._run.settings.shuffle_fields:
+            return self.plain(session)
+        fields = shuffled_fields(self._renderer.pack, session, seed=self._run.seed, epoch=epoch)
+        return supervised_trees(self._renderer, session, turns=self._run.settings.turns, fields=fields)
+
+
+def _rows(trees: Sequence[SessionTree], row_tokens: int) -> list[PackedRow]:
+    # Longest first: rows fill better, and the largest row shows at once whether memory suffices.
+    ordered = sorted(trees, key=lambda tree: -tree.size)
+    rows = fill_rows([tree.size for tree in ordered], budget=row_tokens)
+    return [pack_row([ordered[index] for index in row]) for row in rows]
+
+
+def _accumulate(model: PreTrainedModel, trees: Sequence[SessionTree], run: SftRun) -> tuple[float, int]:
+    """Gradients of the mean loss over all target tokens of `trees`; returns (loss, target tokens)."""
+    rows = _rows(trees, run.row_tokens)
+    tokens = sum(len(row.targets) for row in rows)
+    total = 0.0
+    for row in rows:
+        with autocast(run.precision, model.device):
+            loss = -score(model, row).logprobs.sum() / tokens
+        loss.backward()
+        total += float(loss.detach())
+    return total, tokens
+
+
+@torch.no_grad()
+def mean_loss(model: PreTrainedModel, trees: Sequence[SessionTree], run: SftRun) -> float:
+    """Mean loss a target token."""
+    model.eval()
+    rows = _rows(trees, run.row_tokens)
+    with autocast(run.precision, model.device):
+        total = sum(float(score(model, row).logprobs.sum()) for row in rows)
+    model.train()
+    return -total / sum(len(row.targets) for row in rows)
+
+

@@ -1,0 +1,122 @@
+"""Which expert turns SFT trains, and the session trees that hold them as targets."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from transformers import PreTrainedTokenizerBase
+
+from learntoask.core.pack import InformationField, Pack
+from learntoask.core.records import LabelledSession
+from learntoask.training.rendering import completion_tokens, expert_answer, render_session
+from learntoask.training.tree import Completion, SessionTree
+
+
+@dataclass(frozen=True)
+class SessionRenderer:
+    """Everything that turns a session into tokens in one run."""
+
+    tokenizer: PreTrainedTokenizerBase
+    pack: Pack
+    max_prompt_tokens: int
+    may_stop: bool = True
+
+
+@dataclass(frozen=True)
+class SupervisedTrees:
+    """The trees of one session; `fallbacks` and `too_long` count contexts that are no prefix, or are left out."""
+
+    trees: tuple[SessionTree, ...]
+    fallbacks: int
+    too_long: int
+
+    @property
+    def size(self) -> int:
+        return sum(tree.size for tree in self.trees)
+
+
+def trained_turns(labelled: LabelledSession, *, turns: Literal["labelled", "all"], may_stop: bool) -> list[int]:
+    """Turns whose expert answer is a target: the labelled ones, or every turn up to the stop with a word in it."""
+    session = labelled.session
+    if turns == "labelled":
+        chosen = [
+            sample.turn
+            for sample in labelled.samples
+            if sample.decision == "stop" or (sample.remaining and expert_answer(session, sample.turn))
+        ]
+    else:
+        last = len(session.turns) - 1 if session.stop_turn is None else session.stop_turn
+        chosen = [turn for turn in range(last + 1) if expert_answer(session, turn)]
+    return [turn for turn in chosen if may_stop or turn != session.stop_turn]
+
+
+def supervised_trees(
+    renderer: SessionRenderer,
+    labelled: LabelledSession,
+    *,
+    turns: Literal["labelled", "all"],
+    fields: Sequence[InformationField] | None = None,
+) -> SupervisedTrees:
+    """The session's trees with the expert's answers as completions (empty when nothing of it is trained)."""
+    rendering = render_session(
+        renderer.tokenizer,
+        renderer.pack,
+        labelled.session,
+        turns=trained_turns(labelled, turns=turns, may_stop=renderer.may_stop),
+        max_prompt_tokens=renderer.max_prompt_tokens,
+        may_stop=renderer.may_stop,
+        fields=fields,
+    )
+    trees = tuple(
+        SessionTree(
+            trunk=trunk.tokens,
+            completions=tuple(
+                Completion(
+                    end.attach,
+                    completion_tokens(renderer.tokenizer, expert_answer(labelled.session, end.turn)),
+                )
+                for end in trunk.contexts
+            ),
+        )
+        for trunk in rendering.trunks
+    )
+    return SupervisedTrees(trees, rendering.fallbacks, len(rendering.too_long))
+
+
+def shuffled_fields(
+    pack: Pack, labelled: LabelledSession, *, seed: int, epoch: int
+) -> tuple[InformationField, ...]:
+    """The task's fields in an order of this (session, epoch), so that the policy reads the list of its prompt instead
+    of knowing the task by heart: it meets tasks that it never saw."""
+    fields = list(pack.task(labelled.session.task).fields)
+    random.Random(f"{seed}:{epoch}:{labelled.session.session_id}").shuffle(fields)
+    return tuple(fields)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The training sessions SFT learns from, those kept for GRPO alone, and the validation sessions."""
+
+    sft: tuple[LabelledSession, ...]
+    kept: tuple[LabelledSession, ...]
+    validation: tuple[LabelledSession, ...]
+
+
+def divide(labelled: Iterable[LabelledSession], *, kept_share: float, seed: int) -> Parts:
+    """Divide by session, by a hash of its id, so that SFT and GRPO agree whatever the order of the file."""
+    parts: dict[str, list[LabelledSession]] = {"sft": [], "kept": [], "validation": []}
+    for session in labelled:
+        record = session.session
+        if not session.samples or record.split == "test":
+            continue
+        if record.split == "validation":
+            parts["validation"].append(session)
+            continue
+        digest = hashlib.sha256(f"{seed}:{record.session_id}".encode()).digest()
+        kept = int.from_bytes(digest[:8]) < kept_share * 2**64
+        parts["kept" if kept else "sft"].append(session)
+    return Parts(**{name: tuple(sessions) for name, sessions in parts.items()})
