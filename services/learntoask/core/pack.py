@@ -114,9 +114,12 @@ class Fluency(PackModel):
         r"\bi(?: am|'m)? (?:sorry|unable)\b",
         r"\bi (?:do not|don't|cannot|can't) (?:have|access|provide|book|make|help)\b",
     )
-    """Patterns of answers that are apologies or refusals, never questions."""
+    """Patterns of sentences that are apologies or refusals, never questions."""
+    questions: tuple[Pattern, ...] = ()
+    """Patterns of sentences that ask without a question mark ("Please tell me the date"). None given: English
+    cues where the pack's language is English, else only question marks count."""
 
-    @field_validator("forbidden", "refusals")
+    @field_validator("forbidden", "refusals", "questions")
     @classmethod
     def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
         return _compiled(patterns)
@@ -151,12 +154,16 @@ class Pack(PackModel):
     exclusions: tuple[Pattern, ...] = ()
     """Sessions with a message that matches one of these are set aside and counted (test chats, spam)."""
     non_answers: tuple[Pattern, ...] = (
-        r"^\W*(?:(?:sorry|hm+|uh+|well|honestly|oh)\W+)*(?:i\s+)?(?:really\s+|honestly\s+|just\s+)?"
-        r"(?:don'?t|do\s+not|dont|can'?t|cannot)\s+(?:really\s+)?(?:know|remember|recall|say|tell)\b\D{0,30}$",
-        r"^\W*(?:(?:sorry|hm+|uh+|well|honestly|oh|i\s+have|i'm)\W+)*(?:no\s+(?:idea|clue)|not\s+(?:really\s+)?sure)"
-        r"\b\D{0,30}$",
-        r"^\W*(?:(?:i'd|i\s+would)\s+(?:rather|prefer)\s+not|why\s+do\s+you|let\s+me\s+(?:check|see|look)"
-        r"|(?:one|just\s+a|hold\s+on|wait)\s*(?:moment|second|sec|minute|on|a)?)\b\D{0,40}$",
+        r"^\W*(?:(?:sorry|hm+|uh+|well|honestly|oh)\W+)*(?:i\s+)?(?:(?:really|honestly|just)\s+)?"
+        r"(?:do\s*n['’]?o?t|ca\s*n['’]?(?:no)?t|couldn['’]?t|could\s+not)\s+(?:really\s+)?"
+        r"(?:know|remember|recall|say|tell)\b\D{0,30}$",
+        r"^\W*(?:(?:sorry|hm+|uh+|well|honestly|oh|i\s+have|i['’]?m)\W+)*(?:dunno|no\s+(?:idea|clue)"
+        r"|not\s+(?:really\s+)?sure)\b\D{0,30}$",
+        r"^\W*(?:i['’]d|i\s+would)\s+(?:rather|prefer)\s+not\b\D{0,40}$",
+        r"^\W*why\s+do\s+you\b",
+        r"^\W*(?:let\s+me\s+(?:check|see|look)|i(?:['’]d|\s+would)?\s+have\s+to\s+(?:check|look)|hold\s+on"
+        r"|(?:\w+\W+){0,4}(?:one|just\s+a)\s+(?:moment|second|sec|minute))\b\D{0,30}$",
+        r"^\W*(?:btw|by\s+the\s+way)\b",
         r"^\W*(?:hm+|uh+|ok(?:ay)?|thanks?(?:\s+you)?|what)?\W*$",
     )
     """Patterns of user messages that answer nothing ("I don't know", "one moment"); labeller `lexicon` reads them."""

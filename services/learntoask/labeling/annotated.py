@@ -197,7 +197,7 @@ def _label(noted: _NotedTurns, session: Session, *, start: int, act: int | None)
 
 def _answers(noted: _NotedTurns, session: Session, known: Sequence[Item]) -> tuple[Answer, ...]:
     """Every value with the message that gives it: requested, known at the start, and volunteered."""
-    given = {
+    given: dict[tuple[str, int | None], str | None] = {
         (one.field, one.answered): one.value
         for entry in noted.values()
         if isinstance(entry, _Noted)

@@ -20,10 +20,9 @@ from learntoask.core.stage import StageContext, StageSummary
 from learntoask.labeling import splitting
 from learntoask.labeling.duplicates import append_signature, signature
 from learntoask.labeling.ledger import ENDS, Ledger
-from learntoask.labeling.lines import JsonLinesWriter, Line, read_lines
-from learntoask.labeling.parsing import LogFormat, parse_session
-from learntoask.labeling.quarantine import Quarantine, Reason, Rejected
-from learntoask.labeling.sessions import Rules, build_session
+from learntoask.labeling.lines import JsonLinesWriter
+from learntoask.labeling.quarantine import Quarantine, Reason
+from learntoask.labeling.reading import LogReader, Read
 
 _DUPLICATE, _NEAR_TEST = 3, 4  # fates of a session beside the sides of the split
 _UNSPLIT = b'"split":"train"'
@@ -69,46 +68,42 @@ def _read(
     spool: Path,
     signatures: Path,
 ) -> None:
-    dataset = context.spec.dataset
-    form, rules = LogFormat.of(context.pack, dataset), Rules.of(context.pack)
     total = sum(path.stat().st_size for path in context.files.values())
     with JsonLinesWriter(spool) as sessions, signatures.open("wb") as signature_file:
-        for source, line in _lines(context, ledger, reading):
-            try:
-                session, acts = build_session(parse_session(line, form), rules)
-            except Rejected as error:
+        for source, read in _lines(context, ledger, reading):
+            session, refusal = read.session, read.refusal
+            if session is not None:
+                sessions.write(session.__pydantic_serializer__.to_json(session))
+                append_signature(signature_file, signature(message.content for message in session.messages))
+                ledger.add(session, line=read.line.number, from_test=source == "test", acts=read.acts)
+            elif refusal is not None:
                 quarantine.line(
                     source=source,
-                    number=line.number,
-                    reason=error.reason,
-                    where=error.where,
-                    message=str(error),
-                    text=line.text,
+                    number=read.line.number,
+                    reason=refusal.reason,
+                    where=refusal.where,
+                    message=str(refusal),
+                    text=read.line.text,
                 )
-                continue
-            sessions.write(session.__pydantic_serializer__.to_json(session))
-            append_signature(signature_file, signature(message.content for message in session.messages))
-            ledger.add(session, line=line.number, from_test=source == "test", acts=acts)
-            if len(ledger) % _STEP == 0:
+            else:
+                reading.blank += 1
+            if reading.lines % _STEP == 0:
                 context.progress.update(reading.done_bytes, total, "reading logs", sessions=len(ledger))
     context.progress.update(total, total, "reading logs", sessions=len(ledger))
 
 
-def _lines(context: StageContext, ledger: Ledger, reading: Reading) -> Iterator[tuple[str, Line]]:
-    """Every line that is not blank; the test file first, so that of two equal sessions the test one stays."""
-    dataset = context.spec.dataset
+def _lines(context: StageContext, ledger: Ledger, reading: Reading) -> Iterator[tuple[str, Read]]:
+    """Every line; the test file first, so that of two equal sessions the test one stays."""
+    reader = LogReader(context.pack, context.spec.dataset)
     for source in reversed(_SOURCES):
         if source not in context.files:
             continue
-        before, read = len(ledger), reading.done_bytes
-        for line in read_lines(context.files[source], max_bytes=dataset.max_line_bytes):
+        before, read_bytes = len(ledger), reading.done_bytes
+        for read in reader.read(context.files[source]):
             reading.lines += 1
-            reading.done_bytes = read + line.end
-            if not line.text.strip():
-                reading.blank += 1
-                continue
-            yield source, line
-            if source == "dataset" and len(ledger) - before == dataset.max_sessions:
+            reading.done_bytes = read_bytes + read.line.end
+            yield source, read
+            if source == "dataset" and len(ledger) - before == context.spec.dataset.max_sessions:
                 break
 
 
