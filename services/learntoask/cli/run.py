@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.panel import Panel
-from rich.table import Table
 
+from learntoask.cli.metrics import metrics_table
 from learntoask.cli.status import run_json, stage_table
 from learntoask.core.errors import GateFailed, LearnToAskError, StageError
 from learntoask.core.planner import Plan
@@ -32,7 +32,9 @@ def run(
     rewind_to: Annotated[
         str | None, typer.Option("--from", metavar="STAGE", help="Compute this stage and all after it anew.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress goes to stderr.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON; progress goes to stderr.")
+    ] = False,
 ) -> None:
     """Run every stage whose inputs changed: logs to samples, labels, training, report, gate, demo.
 
@@ -66,8 +68,11 @@ def _raise_for(outcome: Plan) -> None:
 def _present(console: Console, shown: RunView) -> None:
     console.print()
     console.print(stage_table(shown))
-    if "evaluate" in shown.publications:
-        console.print(_metrics_table(shown))
+    headline = (
+        shown.publications["evaluate"].summary.get("headline") if "evaluate" in shown.publications else None
+    )
+    if isinstance(headline, dict):
+        console.print(metrics_table(headline))
     if "serve" in shown.publications:
         _print_demo(console, shown)
     name = shown.folder.name
@@ -81,26 +86,11 @@ def _present(console: Console, shown: RunView) -> None:
         console.print(f"  [bold]lta status {name}[/]   stages, digests, durations")
 
 
-def _metrics_table(shown: RunView) -> Table:
-    """Headline metrics of every policy, as the evaluate stage put them into its summary."""
-    table = Table(title="held-out sessions, greedy decoding", title_justify="left")
-    policies = shown.publications["evaluate"].summary.get("policies")
-    rows: dict[str, dict[str, float]] = policies if isinstance(policies, dict) else {}  # type: ignore[assignment]
-    names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
-    for heading in ("policy", *names):
-        table.add_column(heading, justify="left" if heading == "policy" else "right")
-    for policy, metrics in rows.items():
-        table.add_row(policy, *(_figure(metrics.get(name)) for name in names))
-    return table
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
 def _print_demo(console: Console, shown: RunView) -> None:
     demo = json.loads((shown.output("serve") / "demo.json").read_text())
     lines = []
     for turn in demo["turns"]:
         lines.append(f"[bold]{turn['role']}[/]: {turn['text']}")
-    console.print(Panel("\n".join(lines), title="a conversation with the policy, over gRPC", title_align="left"))
+    console.print(
+        Panel("\n".join(lines), title="a conversation with the policy, over gRPC", title_align="left")
+    )

@@ -22,14 +22,18 @@ def register(app: typer.Typer) -> None:
 
 
 def status(
-    run: Annotated[str | None, typer.Argument(help="Name of the run or its manifest; all runs when left out.")] = None,
+    run: Annotated[
+        str | None, typer.Argument(help="Name of the run or its manifest; all runs when left out.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show stage, state, duration and digests of a run."""
     home = home_folder()
     views = [view(run, home=home)] if run else [view(folder.name, home=home) for folder in run_folders(home)]
     if as_json:
-        typer.echo(json.dumps([run_json(shown) for shown in views] if run is None else run_json(views[0]), indent=2))
+        typer.echo(
+            json.dumps([run_json(shown) for shown in views] if run is None else run_json(views[0]), indent=2)
+        )
         return
     console = Console()
     if not views:
@@ -74,7 +78,11 @@ def stage_table(shown: RunView) -> Table:
         table.add_column(heading, overflow="fold")
     for stage in shown.plan.stages:
         publication = shown.publications.get(stage.name)
-        lineage = " ".join(f"{name}:{digest[:8]}" for name, digest in publication.inputs.items()) if publication else ""
+        lineage = (
+            " ".join(f"{name}:{digest[:8]}" for name, digest in publication.inputs.items())
+            if publication
+            else ""
+        )
         took = _seconds(shown, stage.name)
         table.add_row(
             stage.name,

@@ -95,6 +95,8 @@ STAGES: tuple[Stage, ...] = (
             "evaluate": _dump(spec.evaluate),
             "reward": _dump(spec.train.reward),
             "maxNewTokens": spec.train.max_new_tokens,
+            "maxMissingShare": spec.grader.max_missing_share,
+            "grpo": spec.train.grpo.updates > 0,
         },
     ),
     Stage(name="gate", version=1, inputs=("evaluate",), settings=lambda spec: _dump(spec.gate)),

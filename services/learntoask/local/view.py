@@ -38,7 +38,9 @@ class RunView:
         """Folder with what `stage` published. Raises InputError when it has not."""
         publication = self.publications.get(stage)
         if publication is None:
-            raise InputError(f"run {self.folder.name!r} has not published stage {stage} yet; see `lta status`")
+            raise InputError(
+                f"run {self.folder.name!r} has not published stage {stage} yet; see `lta status`"
+            )
         return materialise(self.store, publication, self.folder.inputs(publication.output))
 
 
@@ -65,10 +67,14 @@ def view(name_or_manifest: str, *, home: Path) -> RunView:
     return view_of(read_sources(Path(state.manifest)), folder, home=home)
 
 
-def planned(sources: Sources, state: RunState, published: Publications, *, digests: dict[str, str], now: float) -> Plan:
+def planned(
+    sources: Sources, state: RunState, published: Publications, *, digests: dict[str, str], now: float
+) -> Plan:
     """The planner's view of a run on this machine."""
     observed = {
-        name: Observed(**attempt.model_dump()) for name, attempt in state.stages.items() if attempt.state != "published"
+        name: Observed(**attempt.model_dump())
+        for name, attempt in state.stages.items()
+        if attempt.state != "published"
     }
     inputs = RunInputs(pack=digest_of_model(sources.pack), files=digests, reruns=state.reruns)
     return plan(spec=sources.spec, inputs=inputs, published=published, observed=observed, now=now)
