@@ -6,7 +6,7 @@ from learntoask.core.records import STOP, Decision
 
 
 def decision_of(answer: str) -> Decision:
-    """`stop` iff the stop string occurs anywhere in the answer (design page 1, §3)."""
+    """`stop` iff the stop string occurs anywhere in the answer (docs/method.md)."""
     return "stop" if STOP in answer else "continue"
 
 

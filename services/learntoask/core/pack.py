@@ -1,4 +1,4 @@
-"""The domain pack: everything that is about one domain, as data (design page 1, §1).
+"""The domain pack: everything that is about one domain, as data (docs/method.md).
 
 No domain constant lives in code; what a pack leaves out falls back to wording that holds for any domain.
 """

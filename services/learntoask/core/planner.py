@@ -1,4 +1,4 @@
-"""What runs next: one pure decision for the laptop and for the operator (design page 4).
+"""What runs next: one pure decision for the laptop and for the operator.
 
 `plan` is level-based: it looks at what the store holds and at what the stages' processes or pods are doing now, and
 never at how things came to be so. Calling it again with the same arguments gives the same plan.

@@ -1,7 +1,7 @@
 """What the policy reads: one rendering for training, evaluation and serving, so that they cannot drift apart.
 
 The system prompt depends on the task alone and turns only ever append, so the rendering of a context is a prefix of
-the rendering of every longer context of the session. Session trees (design page 2) rest on that.
+the rendering of every longer context of the session. Session trees (docs/method.md) rest on that.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the stages hand each other: sessions, decision points and labelled samples (design page 1, §1 and §2).
+"""What the stages hand each other: sessions, decision points and labelled samples (docs/method.md).
 
 All indices are message indices of the raw session: end markers are stripped from `content`, which may leave it
 empty, but a message is never removed, so that annotations, provenance and quarantine refer to the same numbers.

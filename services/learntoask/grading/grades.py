@@ -1,4 +1,4 @@
-"""What a grader is asked and what it answers (design page 1, §3).
+"""What a grader is asked and what it answers (docs/method.md).
 
 A grade counts the *items asked*, not question marks, and its content is the share of them that is in the
 target, not "any": otherwise asking three things at once pays whenever one of them hits.

@@ -1,4 +1,4 @@
-"""From a grade to a reward: the four modes of design page 1, §3, as one pure function."""
+"""From a grade to a reward: the four modes of docs/method.md, as one pure function."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Serve(ManifestModel):
     max_new_tokens: Annotated[int, Field(ge=1)] = 64
     deadline: Duration = "30s"
     """Longest time for one answer; a caller's own deadline may only shorten it."""
-    prefix_cache: Quantity = "512Mi"
+    prefix_cache: Quantity = "1Gi"
     """Memory for the keys and values of conversations between their turns; the least recent ones leave first."""
     record_conversations: bool = False
     """Write served decisions as log records that `lta run` reads back."""
