@@ -1,0 +1,196 @@
+"""Attention for sampling on trees: many branches read one trunk's keys and values, which are never copied per branch.
+
+Each attention over [trunk; own branch] is computed as two and merged by their log-sum-exp. That is exact, but the
+log-sum-exp carries no gradient here: for sampling only (updates have `attention.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+NAME = "branching"
+
+
+class Plan(Protocol):
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """Query [heads, n, d], key and value [kv heads, n, d] of the n packed tokens → [n, heads, d]."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrunkSegment:
+    """Tokens `start:stop` of a packed row go on from the first `shared` tokens of `source`.
+
+    `cache` receives one [2, kv heads, shared + new, d] per layer: keys and values of the whole trunk.
+    """
+
+    start: int
+    stop: int
+    source: Sequence[Tensor] = ()
+    shared: int = 0
+    cache: list[Tensor] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Prefill:
+    """Several trunks, one after another in one row without padding; each sees itself (and its source) causally."""
+
+    segments: Sequence[TrunkSegment]
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        heads, tokens, width = query.shape
+        kv_heads = key.shape[0]
+        fold = heads // kv_heads
+        out = query.new_empty(tokens, kv_heads, fold, width)
+        for segment in self.segments:
+            span = slice(segment.start, segment.stop)
+            size = segment.stop - segment.start
+            new = torch.stack((key[:, span], value[:, span]))
+            asked = query[:, span].view(kv_heads, fold, size, width)
+            per_head = new[:, :, None].expand(-1, -1, fold, -1, -1)
+            part, lse = attention(asked, per_head[0], per_head[1], scale=scale, causal=True)
+            if segment.shared:
+                past = segment.source[layer][:, :, : segment.shared]
+                folded = asked.reshape(1, kv_heads, fold * size, width)
+                before, before_lse = attention(folded, past[None, 0], past[None, 1], scale=scale)
+                part = merged(part, lse, before.view_as(part), before_lse.view_as(lse))
+                new = torch.cat((past, new), dim=2)
+            segment.cache.append(new)
+            out[span] = part.permute(2, 0, 1, 3)
+        return out.view(tokens, heads, width)
+
+
+@dataclass(frozen=True, eq=False)
+class BranchGroup:
+    """Rows `start:stop` of a step hang on one trunk and see `length` tokens of it, less what `mask` hides.
+
+    `mask` is additive, [1, 1, fold · rows, length], or None when all attach at `length`.
+    """
+
+    start: int
+    stop: int
+    trunk: Sequence[Tensor]
+    length: int
+    mask: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One new token for each of b branches. `own` [layers, 2, b, kv heads, capacity, d] holds the branches' keys and
+    values, `slots` [b] says where the new token's go; rows of one trunk lie together (`groups`)."""
+
+    groups: Sequence[BranchGroup]
+    own: Tensor
+    slots: Tensor
+    longest: int  # the greatest slot
+    mask: Tensor | None  # additive, [b, 1, 1, longest + 1]; None when all slots are equal
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        heads, rows, width = query.shape
+        kv_heads = key.shape[0]
+        fold = heads // kv_heads
+        every = torch.arange(rows, device=query.device)
+        keys, values = self.own[layer]
+        keys[every, :, self.slots] = key.transpose(0, 1).to(keys.dtype)
+        values[every, :, self.slots] = value.transpose(0, 1).to(values.dtype)
+
+        asked = query.view(kv_heads, fold, rows, width)
+        own, own_lse = attention(
+            asked.permute(2, 0, 1, 3),
+            keys[:, :, : self.longest + 1],
+            values[:, :, : self.longest + 1],
+            scale=scale,
+            mask=None if self.mask is None else self.mask.expand(-1, -1, fold, -1),
+        )
+        trunk = torch.empty_like(own)
+        trunk_lse = torch.empty_like(own_lse)
+        for group in self.groups:
+            span = slice(group.start, group.stop)
+            size = group.stop - group.start
+            cache = group.trunk[layer][:, None, :, : group.length]
+            part, lse = attention(
+                asked[:, :, span].reshape(1, kv_heads, fold * size, width),
+                cache[0],
+                cache[1],
+                scale=scale,
+                mask=group.mask,
+            )
+            trunk[span] = part.view(kv_heads, fold, size, width).permute(2, 0, 1, 3)
+            trunk_lse[span] = lse.view(kv_heads, fold, size).permute(2, 0, 1)
+        return merged(trunk, trunk_lse, own, own_lse).reshape(rows, heads, width)
+
+
+def attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    scale: float,
+    causal: bool = False,
+    mask: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Softmax attention and the log-sum-exp of its scores: query [b, h, q, d], key and value [b, h, k, d], additive
+    mask broadcast to [b, h, q, k] → [b, h, q, d] and [b, h, q]."""
+    dtype = value.dtype  # under autocast, rotary embedding leaves query and key in float32
+    query, key = query.to(dtype), key.to(dtype)
+    if query.device.type == "cpu":
+        # The kernel behind scaled_dot_product_attention; only here does it hand out its log-sum-exp.
+        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            query, key, value, 0.0, causal, attn_mask=None if mask is None else mask.to(dtype), scale=scale
+        )
+    scores = (query @ key.transpose(-1, -2)).float() * scale
+    if causal:
+        hidden = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu_(1)
+        scores = scores.masked_fill_(hidden, float("-inf"))
+    if mask is not None:
+        scores = scores + mask
+    lse = scores.logsumexp(dim=-1)
+    return (scores - lse[..., None]).exp_().to(dtype) @ value, lse
+
+
+def merged(one: Tensor, one_lse: Tensor, other: Tensor, other_lse: Tensor) -> Tensor:
+    """Two attentions over disjoint keys as one over all of them: outputs [..., d], log-sum-exps [...]."""
+    share = torch.sigmoid(other_lse - one_lse)[..., None].to(one.dtype)
+    return torch.lerp(one, other, share)
+
+
+def _forward(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float,
+    branching: Plan,
+    **_ignored: Any,
+) -> tuple[Tensor, None]:
+    """transformers' attention interface; a row [1, heads, n, d] of packed tokens, laid out by `branching`."""
+    return branching.attend(module.layer_idx, query[0], key[0], value[0], scaling)[None], None
+
+
+@contextmanager
+def branching(model: PreTrainedModel) -> Iterator[None]:
+    """Inside, `model` computes attention by the `branching=` plan of each call, in evaluation mode, ungraded.
+
+    Not inference mode: its tensors would be unusable for a model in training that shares buffers with this one.
+    """
+    implementation, training = model.config._attn_implementation, model.training
+    model.config._attn_implementation = NAME
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.config._attn_implementation = implementation
+        model.train(training)
+
+
+ALL_ATTENTION_FUNCTIONS.register(NAME, _forward)

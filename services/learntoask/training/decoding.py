@@ -1,0 +1,353 @@
+"""Decode many answers at once on trees: each trunk is read once, its branches share its keys and values.
+
+Two more savings, both exact. Branches of one context that have drawn the same tokens so far are one row of the batch
+until they part (a policy that is sure of its stop says it once, not G times). And a trunk that begins like another
+one still at hand (same system prompt, earlier turns of the same conversation) is read from where they part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from learntoask.training.branching_attention import BranchGroup, Plan, Prefill, Step, TrunkSegment, branching
+from learntoask.training.drawing import Uniforms, draw
+
+PREFILL_TOKENS = 4096
+"""Trunk tokens computed in one forward pass; bounds the memory of activations."""
+MIN_SHARED = 32
+"""Common beginnings shorter than this are computed again: cheaper than another attention call a layer."""
+CAPACITY_STEP = 16
+"""Tokens by which the branches' own caches grow."""
+
+
+@dataclass(eq=False)
+class Branch:
+    """An answer being decoded after `attach` tokens of its trunk: forced, sampled (it has `numbers`) or greedy.
+
+    `logprobs` are those of the distribution the token was drawn from: at `temperature` for a sampled branch, at 1 for
+    greedy and forced ones. `ended` tells an answer that ended itself from one cut at `max_new_tokens`.
+    """
+
+    attach: int
+    max_new_tokens: int
+    temperature: float = 1.0
+    numbers: Uniforms | None = None
+    forced: tuple[int, ...] = ()
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    ended: bool = False
+
+    @property
+    def done(self) -> bool:
+        return self.ended or len(self.tokens) == (len(self.forced) or self.max_new_tokens)
+
+
+@dataclass(eq=False)
+class Trunk:
+    """Context tokens with the branches that hang on them; `cache` is filled when the decoder admits it.
+
+    `shared` of its tokens were not computed then but taken over from another trunk.
+    """
+
+    tokens: NDArray[np.int64]
+    branches: list[Branch]
+    cache: list[Tensor] = field(default_factory=list)
+    shared: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """Branches that have the same trunk, attach point and tokens so far; `token` is the last of those `drawn`."""
+
+    trunk: Trunk
+    attach: int
+    drawn: int
+    token: int
+    branches: list[Branch]
+
+
+class Decoder:
+    """Branches of any number of trunks, decoded as one batch; trunks may be admitted between steps.
+
+    `kept_tokens`: trunk tokens whose keys and values stay at hand after their last branch is done, so that a
+    continued conversation is read from where it was left. `model` must not change while any are kept.
+    """
+
+    def __init__(self, model: PreTrainedModel, *, ends: frozenset[int], kept_tokens: int = 0) -> None:
+        self._model = model
+        self._ends = ends
+        self._kept_tokens = kept_tokens
+        self._kept: list[Trunk] = []  # the most recently used last
+        self._rows: list[_Row] = []
+        self._own: Tensor | None = None  # [layers, 2, rows, kv heads, capacity, d]
+
+    @property
+    def rows(self) -> int:
+        """Tokens the next step computes."""
+        return len(self._rows)
+
+    @property
+    def trunk_tokens(self) -> int:
+        """Tokens of the trunks that still have branches to decode."""
+        return sum(len(trunk.tokens) for trunk in self._live())
+
+    @property
+    def idle_tokens(self) -> int:
+        """Tokens of the trunks that are only kept for what may go on from them."""
+        return sum(len(trunk.tokens) for trunk in self._kept)
+
+    def admit(self, trunks: Sequence[Trunk]) -> list[Branch]:
+        """Read `trunks` and draw the first token of each of their branches. Returns the branches already done."""
+        done: list[Branch] = []
+        with branching(self._model):
+            for wave in self._waves(trunks):
+                for batch in _batches(wave):
+                    done += self._prefill(batch)
+        self._keep([*self._kept, *trunks])
+        return done
+
+    def step(self) -> list[Branch]:
+        """Draw one more token for every live branch. Returns the branches done by it."""
+        if not self._rows or self._own is None:
+            return []
+        slots = [row.drawn - 1 for row in self._rows]
+        self._own = _roomy(self._own, max(slots) + 1)
+        device = self._own.device
+        plan = Step(
+            groups=list(self._groups()),
+            own=self._own,
+            slots=torch.tensor(slots, device=device),
+            longest=max(slots),
+            mask=_length_mask([slot + 1 for slot in slots], device)[:, None, None]
+            if min(slots) < max(slots)
+            else None,
+        )
+        with branching(self._model):
+            logits = self._logits(
+                [row.token for row in self._rows],
+                [row.attach + row.drawn - 1 for row in self._rows],
+                plan,
+                keep=range(len(self._rows)),
+            )
+            before = self._live()
+            rows, parents, done = self._advance(logits, self._rows)
+        self._replace(rows, parents)
+        self._keep([*self._kept, *before])
+        return done
+
+    def cancel(self, branch: Branch) -> None:
+        """Stop decoding `branch`; its place in the batch is free from the next step on."""
+        before = self._live()
+        rows = [
+            replace(row, branches=[other for other in row.branches if other is not branch])
+            for row in self._rows
+        ]
+        parents = [index for index, row in enumerate(rows) if row.branches]
+        self._replace([rows[index] for index in parents], parents)
+        self._keep([*self._kept, *before])
+
+    def _prefill(self, batch: Sequence[tuple[Trunk, Trunk | None, int]]) -> list[Branch]:
+        segments, rows, keep = [], [], []
+        tokens: list[int] = []
+        positions: list[int] = []
+        for trunk, source, shared in batch:
+            start = len(tokens)
+            trunk.shared = shared
+            tokens.extend(trunk.tokens[shared:].tolist())
+            positions.extend(range(shared, len(trunk.tokens)))
+            segments.append(
+                TrunkSegment(
+                    start, len(tokens), source.cache if source else (), shared=shared, cache=trunk.cache
+                )
+            )
+            for attach in sorted({branch.attach for branch in trunk.branches}):
+                members = [branch for branch in trunk.branches if branch.attach == attach]
+                rows.append(_Row(trunk, attach, 0, -1, members))
+                keep.append(start + attach - 1 - shared)
+        logits = self._logits(tokens, positions, Prefill(segments), keep=keep)
+        rows, _, done = self._advance(logits, rows)
+        self._append(rows)
+        return done
+
+    def _logits(
+        self, tokens: Sequence[int], positions: Sequence[int], plan: Plan, *, keep: Sequence[int]
+    ) -> Tensor:
+        """Logits [len(keep), vocabulary] of a packed row, float32."""
+        device = self._model.device
+        output = self._model(
+            input_ids=torch.tensor([tokens], device=device),
+            position_ids=torch.tensor([positions], device=device),
+            use_cache=False,
+            logits_to_keep=torch.tensor(list(keep), device=device),
+            branching=plan,
+        )
+        return output.logits[0].float()
+
+    def _advance(self, logits: Tensor, rows: Sequence[_Row]) -> tuple[list[_Row], list[int], list[Branch]]:
+        """Give each branch of `rows` its next token; returns the rows to go on with, the index of the row each came
+        from, and the branches now done."""
+        places = [(index, branch) for index, row in enumerate(rows) for branch in row.branches]
+        tokens, logprobs = choose(logits, places)
+        parts: dict[tuple[int, int], list[Branch]] = {}
+        done = []
+        for (index, branch), token, logprob in zip(places, tokens, logprobs, strict=True):
+            branch.tokens.append(token)
+            branch.logprobs.append(logprob)
+            branch.ended = not branch.forced and token in self._ends
+            if branch.done:
+                done.append(branch)
+            else:
+                parts.setdefault((index, token), []).append(branch)
+        grown = [
+            _Row(rows[index].trunk, rows[index].attach, rows[index].drawn + 1, token, branches)
+            for (index, token), branches in parts.items()
+        ]
+        return grown, [index for index, _ in parts], done
+
+    def _append(self, rows: list[_Row]) -> None:
+        if not rows:
+            return
+        cache = rows[0].trunk.cache
+        _, kv_heads, _, width = cache[0].shape
+        capacity = CAPACITY_STEP if self._own is None else self._own.shape[4]
+        own = cache[0].new_zeros(len(cache), 2, len(rows), kv_heads, capacity, width)
+        self._own = own if self._own is None else torch.cat((self._own, own), dim=2)
+        self._rows = [*self._rows, *rows]
+
+    def _replace(self, rows: list[_Row], parents: list[int]) -> None:
+        if not rows:
+            self._own = None
+        elif self._own is not None and parents != list(range(len(self._rows))):
+            self._own = self._own.index_select(2, torch.tensor(parents, device=self._own.device))
+        self._rows = rows
+
+    def _groups(self) -> Iterator[BranchGroup]:
+        start = 0
+        while start < len(self._rows):
+            trunk = self._rows[start].trunk
+            stop = start
+            while stop < len(self._rows) and self._rows[stop].trunk is trunk:
+                stop += 1
+            lengths = [row.attach for row in self._rows[start:stop]]
+            mask = None
+            if min(lengths) < max(lengths):
+                config = self._model.config
+                fold = config.num_attention_heads // trunk.cache[0].shape[1]
+                mask = _length_mask(lengths, trunk.cache[0].device).repeat(fold, 1)[None, None]
+            yield BranchGroup(start, stop, trunk.cache, max(lengths), mask)
+            start = stop
+
+    def _waves(self, trunks: Sequence[Trunk]) -> list[list[tuple[Trunk, Trunk | None, int]]]:
+        """Trunks with the trunk they go on from and the length they share with it: first those that need nothing
+        that is still to be read, then those that begin like one of the first."""
+        at_hand = [*self._live(), *self._kept]
+        leaders: list[tuple[Trunk, Trunk | None, int]] = []
+        followers: list[tuple[Trunk, Trunk | None, int]] = []
+        for trunk in trunks:
+            found = _longest_shared(trunk, at_hand)
+            ahead = _longest_shared(trunk, [leader for leader, _, _ in leaders])
+            if ahead[1] >= found[1] + MIN_SHARED:
+                followers.append((trunk, *ahead))
+            else:
+                leaders.append((trunk, *found))
+        return [leaders, followers]
+
+    def _live(self) -> list[Trunk]:
+        return list(dict.fromkeys(row.trunk for row in self._rows))
+
+    def _keep(self, candidates: Sequence[Trunk]) -> None:
+        """Of the trunks without live branches keep the most recent ones that fit, but none that another begins with;
+        forget the caches of the others."""
+        live = set(self._live())
+        room = self._kept_tokens
+        kept: list[Trunk] = []
+        for trunk in reversed(list(dict.fromkeys(candidates))):
+            if trunk in live:
+                continue
+            if room >= len(trunk.tokens) and not any(_begins(other, trunk.tokens) for other in kept):
+                room -= len(trunk.tokens)
+                kept.append(trunk)
+            else:
+                trunk.cache = []
+        self._kept = kept[::-1]
+
+
+def choose(logits: Tensor, places: Sequence[tuple[int, Branch]]) -> tuple[list[int], list[float]]:
+    """The next token of each branch and its log-probability. `logits` [rows, vocabulary]; `places` are (row, branch),
+    rows ascending."""
+    rows = torch.tensor([row for row, _ in places], device=logits.device)
+    tokens = torch.empty(len(places), dtype=torch.long, device=logits.device)
+    logprobs = torch.empty(len(places), device=logits.device)
+    for temperature in sorted({branch.temperature for _, branch in places}):
+        logs = torch.log_softmax(logits if temperature == 1.0 else logits / temperature, dim=-1)
+        chosen = [i for i, (_, branch) in enumerate(places) if branch.temperature == temperature]
+        sampled = [i for i in chosen if places[i][1].numbers is not None]
+        forced = [i for i in chosen if places[i][1].forced]
+        greedy = [i for i in chosen if i not in set(sampled) and i not in set(forced)]
+        if sampled:
+            numbers = [float(places[i][1].numbers[len(places[i][1].tokens)]) for i in sampled]
+            asked = torch.tensor(numbers, dtype=torch.float64, device=logits.device)
+            tokens[sampled] = draw(logs, rows[sampled], asked)
+        if forced:
+            tokens[forced] = torch.tensor(
+                [places[i][1].forced[len(places[i][1].tokens)] for i in forced], device=logits.device
+            )
+        if greedy:
+            tokens[greedy] = logs.argmax(dim=-1)[rows[greedy]]
+        logprobs[chosen] = logs[rows[chosen], tokens[chosen]]
+    return tokens.tolist(), logprobs.tolist()
+
+
+def _batches(
+    wave: Sequence[tuple[Trunk, Trunk | None, int]],
+) -> Iterator[list[tuple[Trunk, Trunk | None, int]]]:
+    """Cut `wave` where its new tokens pass PREFILL_TOKENS (a longer trunk goes alone)."""
+    batch: list[tuple[Trunk, Trunk | None, int]] = []
+    used = 0
+    for trunk, source, shared in wave:
+        new = len(trunk.tokens) - shared
+        if batch and used + new > PREFILL_TOKENS:
+            yield batch
+            batch, used = [], 0
+        batch.append((trunk, source, shared))
+        used += new
+    if batch:
+        yield batch
+
+
+def _longest_shared(trunk: Trunk, sources: Sequence[Trunk]) -> tuple[Trunk | None, int]:
+    """The source that begins most like `trunk`, and for how many tokens; every attach point's own token is left out,
+    since its logits must be computed."""
+    limit = min(branch.attach for branch in trunk.branches) - 1
+    best: tuple[Trunk | None, int] = (None, 0)
+    for source in sources:
+        size = min(limit, len(source.tokens))
+        different = np.flatnonzero(trunk.tokens[:size] != source.tokens[:size])
+        shared = int(different[0]) if len(different) else size
+        if shared >= MIN_SHARED and shared > best[1]:
+            best = (source, shared)
+    return best
+
+
+def _begins(trunk: Trunk, tokens: NDArray[np.int64]) -> bool:
+    return np.array_equal(trunk.tokens[: len(tokens)], tokens)
+
+
+def _length_mask(lengths: Sequence[int], device: torch.device) -> Tensor:
+    """Additive mask [rows, longest] that hides what lies beyond each row's length."""
+    beyond = torch.arange(max(lengths), device=device) >= torch.tensor(lengths, device=device)[:, None]
+    return torch.zeros(beyond.shape, device=device).masked_fill_(beyond, float("-inf"))
+
+
+def _roomy(own: Tensor, needed: int) -> Tensor:
+    capacity = own.shape[4]
+    if needed <= capacity:
+        return own
+    return torch.nn.functional.pad(own, (0, 0, 0, CAPACITY_STEP))
