@@ -21,20 +21,22 @@ from learntoask.evaluation.schema import Curve, Metrics, Pair, PolicyReport, Rep
 
 TITLES = {"base": "Base", "sft": "SFT", "grpo": "GRPO"}
 MEANING = {
-    "WA": "how good the questions are where the expert went on asking: 1 if any item asked is one the expert still "
-    "went on to get (0 for a wrong stop)",
-    "WA-share": "the same, but the share of the items asked that are right: asking for much at once does not pay",
-    "WA-GH": "share of those turns with a full hit; equal to WA where the content grade is 0 or 1, as here",
-    "ask-rate": "share of those turns that were answered with a question at all",
-    "WA-given-asked": "WA over the turns where a question was asked",
-    "WA-GH-given-asked": "WA-GH over the turns where a question was asked: WA-GH = ask-rate × this",
+    "WA": "quality of the questions where the expert went on asking: 1 if any item asked is one the expert still "
+    "went on to get, 0 for a wrong stop",
+    "WA-share": "the same with the share of the asked items that are right, so that asking for much does not pay",
+    "WA-GH": "good hits: share of the turns where the expert went on asking in which the policy asks for something "
+    "still needed. The grader at work grades 0 or 1, so WA is the same figure",
+    "ask-rate": "share of the turns where the expert went on asking that were answered with a question at all",
+    "WA-given-asked": "WA over the turns where the policy asked a question",
+    "WA-GH-given-asked": "good hits over the turns where the policy asked: WA-GH = ask-rate × this",
     "WS-continue": "goes on where the expert went on asking",
     "WS-stop": "stops where the expert stopped",
-    "TA": "right decisions over all turns",
-    "Format": "one question at a time: 1 for one item, 0.5 for two, 0 otherwise; an exact stop is 1; 0 when wrong",
-    "Total": "the reward, 0 to 4: TA + 2·(p·WA + (1−p)·WS-stop) + Format, p = share of turns that continue",
-    "Total-share": "Total with WA-share for WA: what training rewards with the default weights",
-    "missing-share": "questions that the grader could not judge; they leave every other metric",
+    "TA": "right decisions, to go on or to stop, over all turns",
+    "Format": "one thing at a time: 1 for one item asked, 0.5 for two, else 0; 1 for an exact stop; 0 for a wrong "
+    "decision",
+    "Total": "the whole in one figure, 0 to 4: TA + 2·(p·WA + (1−p)·WS-stop) + Format, p = share of continue turns",
+    "Total-share": "Total with WA-share for WA: the reward that training sees with its default weights",
+    "missing-share": "share of the answers that the grader could not judge; they leave every other metric",
 }
 _PANELS = ("WA-GH", "WA-GH-given-asked", "WS-continue", "WS-stop", "Format", "Total")
 _TILES = ("WA-GH", "WS-continue", "WS-stop", "Total")

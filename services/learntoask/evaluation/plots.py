@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 _ROW = 22
+_REACHES = (0.05, 0.1, 0.2, 0.5, 1.0)  # half-widths of a forest's axis
+_LETTER = 6.2  # width of an average letter of a label
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Line:
 
 def bars(rows: Sequence[Bar], *, top: float, title: str) -> Markup:
     """Horizontal bars from 0 to `top` with interval whiskers."""
-    left, width, right = 46, 196, 50
+    left, width, right = 12 + _LETTER * max(len(row.label) for row in rows), 200, 46
     height = _ROW * len(rows) + 4
     parts = [_line(left, 0, left, height, "axis")]
     for index, row in enumerate(rows):
@@ -61,9 +63,9 @@ def bars(rows: Sequence[Bar], *, top: float, title: str) -> Markup:
 
 def forest(rows: Sequence[Bar], *, title: str) -> Markup:
     """Differences with their intervals around a line at 0; a filled dot where the interval leaves out 0."""
-    left, width, right = 128, 220, 112
+    left, width, right = 12 + _LETTER * max(len(row.label) for row in rows), 190, 150
     bounds = [abs(bound) for row in rows for bound in (row.low, row.high, row.value) if bound is not None]
-    reach = max([*bounds, 0.02]) * 1.08
+    reach = next(step for step in (*_REACHES, max([1.0, *bounds])) if step >= max([0.0, *bounds]))
     height = _ROW * len(rows) + 18
 
     def at(value: float) -> float:
@@ -71,7 +73,7 @@ def forest(rows: Sequence[Bar], *, title: str) -> Markup:
 
     parts = [_line(at(0), 0, at(0), height - 14, "axis")]
     for tick in (-reach, reach):
-        parts.append(_text(at(tick), height - 5, f"{tick:+.2f}", anchor="middle", css="tick"))
+        parts.append(_text(at(tick), height - 5, f"{tick:+g}".replace("-", "−"), anchor="middle", css="tick"))
     parts.append(_text(at(0), height - 5, "0", anchor="middle", css="tick"))
     for index, row in enumerate(rows):
         middle = _ROW * index + _ROW / 2
@@ -83,7 +85,7 @@ def forest(rows: Sequence[Bar], *, title: str) -> Markup:
         tone = "same" if not sure else "better" if row.value > 0 else "worse"
         if row.low is not None and row.high is not None:
             parts.append(_line(at(row.low), middle, at(row.high), middle, f"span {tone}"))
-        parts.append(f'<circle class="dot {tone}" cx="{at(row.value):.1f}" cy="{middle:.1f}" r="4.2"/>')
+        parts.append(f'<circle class="dot {tone}" cx="{at(row.value):.1f}" cy="{middle:.1f}" r="3.6"/>')
         parts.append(_text(left + width + 8, middle, _difference(row), css="value"))
     return _svg(left + width + right, height, title, parts)
 
@@ -101,15 +103,12 @@ def lines(series: Sequence[Line], *, title: str) -> Markup:
     parts = [_line(left, height, left + width, height, "axis"), _line(left, 0, left, height, "axis")]
     for value, y in ((y1, 6), (y0, height - 6)):
         parts.append(_text(left - 5, y, _number(value), anchor="end", css="tick"))
-    for value, x, anchor in ((x0, left, "start"), (x1, left + width, "end")):
-        parts.append(_text(x, height + 9, _number(value), anchor=anchor, css="tick"))
+    for value, place, anchor in ((x0, left, "start"), (x1, left + width, "end")):
+        parts.append(_text(place, height + 9, _number(value), anchor=anchor, css="tick"))
     for line in series:
-        path = " ".join(at(point) for point in line.points)
-        if len(line.points) == 1:
-            x, y = path.split(",")
-            parts.append(f'<circle class="series-{line.series}" cx="{x}" cy="{y}" r="3"/>')
-        else:
-            parts.append(f'<polyline class="curve series-{line.series}" points="{path}"/>')
+        # A curve of one point is a line of no length: its round caps make it a dot.
+        path = " ".join(at(point) for point in [*line.points, *line.points[:1]][: max(2, len(line.points))])
+        parts.append(f'<polyline class="curve series-{line.series}" points="{path}"/>')
     return _svg(left + width + 6, height + bottom, title, parts)
 
 
@@ -161,9 +160,8 @@ def stacked(parts_of: Sequence[tuple[str, float]], *, title: str) -> Markup:
 def _svg(width: float, height: float, title: str, parts: Iterable[str]) -> Markup:
     name = escape(title)
     return Markup(
-        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{name}"><title>{name}</title>'
-        + "".join(parts)
-        + "</svg>"
+        f'<svg viewBox="0 0 {width:g} {height:g}" style="max-width: {1.3 * width:.0f}px" role="img" '
+        f'aria-label="{name}"><title>{name}</title>' + "".join(parts) + "</svg>"
     )
 
 
@@ -181,7 +179,7 @@ def _text(x: float, y: float, text: str, *, anchor: str = "start", css: str = "l
 def _difference(row: Bar) -> str:
     if row.low is None or row.high is None:
         return f"{row.value:+.3f}"
-    return f"{row.value:+.3f}  ({row.low:+.3f}, {row.high:+.3f})"
+    return f"{row.value:+.3f} ({row.low:+.3f} … {row.high:+.3f})".replace("-", "−")
 
 
 def _clip(share: float) -> float:
