@@ -5,6 +5,7 @@ No domain constant lives in code; what a pack leaves out falls back to wording t
 
 from __future__ import annotations
 
+import difflib
 import re
 from functools import cached_property
 from pathlib import Path
@@ -179,11 +180,28 @@ class Pack(PackModel):
     demo: tuple[str, ...] = ()
     """User messages of a short conversation that `lta run` holds with the finished policy."""
     demo_task: str | None = None
+    """Task of the demo conversation (default: the one of sessions that name none)."""
 
     @field_validator("action_patterns", "handoff_patterns", "exclusions", "non_answers")
     @classmethod
     def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
         return _compiled(patterns)
+
+    @model_validator(mode="after")
+    def _tasks_can_be_told_apart(self) -> Pack:
+        names = [task.name for task in self.tasks]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"task names occur twice: {sorted(twice)}")
+        if self.demo_task is not None and self.demo_task not in names:
+            near = difflib.get_close_matches(self.demo_task, names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(sorted(names)[:8])}"
+            raise ValueError(f"demoTask {self.demo_task!r} is not a task of this pack; {hint}")
+        if self.demo and self.demo_task is None and self.default_task is None:
+            raise ValueError(
+                "demo needs demoTask, since the pack has several tasks and none called 'default'"
+            )
+        return self
 
     @cached_property
     def task_by_name(self) -> dict[str, Task]:

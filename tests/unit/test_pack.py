@@ -1,0 +1,63 @@
+"""What a domain pack refuses, and in which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from learntoask.core.errors import InputError
+from learntoask.core.pack import load_pack, parse_pack
+
+TASKS = """
+  - name: repair
+    fields: [{name: bike}]
+  - name: rental
+    fields: [{name: day}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: shop\ntasks: []", "tasks"),
+        ("name: shop\ntasks: [{name: a, fields: []}]", "tasks.0.fields"),
+        (
+            "name: shop\ntasks: [{name: a, fields: [{name: x}, {name: x}]}]",
+            r"field names occur twice .*\['x'\]",
+        ),
+        ("name: shop\ntasks: [{name: a, fields: [{name: x, patterns: ['(']}]}]", "'\\('.*regular expression"),
+        ("name: shop\ntasks: [{name: a, fields: [{name: x, answerPattern: [y]}]}]", "mean 'answerPatterns'"),
+        (
+            f"name: shop\ntasks: {TASKS}  - name: rental\n    fields: [{{name: day}}]",
+            r"task names .*\['rental'\]",
+        ),
+        (f"name: shop\ntasks: {TASKS}demoTask: repairs", "did you mean 'repair'"),
+        (f"name: shop\ntasks: {TASKS}demo: [hello]", "demo needs demoTask"),
+        ("- a list", "document"),
+        ("name: [", "not valid YAML"),
+    ],
+)
+def test_a_faulty_pack_is_refused_by_file_and_field(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        parse_pack(text, where="shop/pack.yaml")
+    assert "shop/pack.yaml" in str(caught.value)
+
+
+def test_a_pack_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "pack.yaml"
+    path.write_bytes(b"name: caf\xe9")
+    with pytest.raises(InputError, match=r"pack\.yaml cannot be read"):
+        load_pack(path)
+
+
+def test_the_default_task_is_the_only_one_or_the_one_called_so() -> None:
+    assert parse_pack(f"name: shop\ntasks: {TASKS}", where="p").default_task is None
+    assert parse_pack("name: shop\ntasks: [{name: a, fields: [{name: x}]}]", where="p").default_task == "a"
+    called_so = f"name: shop\ntasks: {TASKS}  - name: default\n    fields: [{{name: day}}]"
+    assert parse_pack(called_so, where="p").default_task == "default"
+
+
+def test_an_unknown_task_names_the_known_ones() -> None:
+    pack = parse_pack(f"name: shop\ntasks: {TASKS}", where="p")
+    with pytest.raises(InputError, match=r"'sale' is not in pack 'shop' \(it has: rental, repair\)"):
+        pack.task("sale")
