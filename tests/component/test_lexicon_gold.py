@@ -148,13 +148,13 @@ def test_endings_and_stops_are_the_true_ones_but_for_mistyped_hand_overs(outcome
 
 
 def test_what_the_lexicon_names_is_right(outcome: Outcome) -> None:
-    """Measured: fields a turn asks for .985 / .669, micro-goals .979 / .628 (precision / recall)."""
+    """Measured: fields a turn asks for .985 / .650, micro-goals .985 / .617 (precision / recall)."""
     asked_precision, asked_recall = _agreement(outcome, "requested")
     goal_precision, goal_recall = _agreement(outcome, "remaining")
     assert asked_precision >= 0.97
-    assert asked_recall >= 0.65
-    assert goal_precision >= 0.96
-    assert goal_recall >= 0.6
+    assert asked_recall >= 0.62
+    assert goal_precision >= 0.97
+    assert goal_recall >= 0.58
 
 
 def _agreement(outcome: Outcome, part: str) -> tuple[float, float]:
