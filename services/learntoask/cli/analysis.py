@@ -34,12 +34,13 @@ def evaluate(
     as_json: _Json = False,
 ) -> None:
     """Evaluate any model on the held-out sessions of a run, with that run's graders and pack."""
+    if not (model / "config.json").is_file():
+        raise InputError(f"--model: {model} is no model folder (it has no config.json)")
+
     from learntoask.evaluation.decoding import decoder_of  # noqa: PLC0415 - torch, only where a model is run
     from learntoask.evaluation.report import headline  # noqa: PLC0415
     from learntoask.evaluation.stage import evaluate_models, load_graders  # noqa: PLC0415
 
-    if not (model / "config.json").is_file():
-        raise InputError(f"--model: {model} is no model folder (it has no config.json)")
     shown = view(run, home=home_folder())
     spec, pack = shown.sources.spec, shown.sources.pack
     out.mkdir(parents=True, exist_ok=True)
