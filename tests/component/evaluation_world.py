@@ -28,8 +28,14 @@ PACK: Pack = parse_pack(
     """
 name: travel desk
 tasks:
-  - {name: trains, group: rail, goal: Book a train, fields: [{name: origin}, {name: destination}, {name: travel_date}, {name: seats}]}
-  - {name: hotels, group: stay, goal: Book a room, fields: [{name: city}, {name: arrival}, {name: nights}, {name: guests}]}
+  - name: trains
+    group: rail
+    goal: Book a train
+    fields: [{name: origin}, {name: destination}, {name: travel_date}, {name: seats}]
+  - name: hotels
+    group: stay
+    goal: Book a room
+    fields: [{name: city}, {name: arrival}, {name: nights}, {name: guests}]
 """,
     where="test",
 )
@@ -116,12 +122,13 @@ class SkilledPolicy:
     def decide(
         self, sessions: Sequence[LabelledSession], *, samples: int, temperature: float, seed: int, told: Told
     ) -> list[Answered]:
-        self.calls.append(f"decide {samples} at {temperature}")
+        self.calls.append(f"decide {len(sessions)}")
         answers = []
         for one in sessions:
             for sample, target in zip(one.samples, targets(one), strict=True):
-                for index in range(samples):
-                    key = f"{self.seed}/{seed}/{one.session.session_id}/{sample.turn}/{index}/{temperature}"
+                for index in range(samples + 1):
+                    greedy = index == 0
+                    key = f"{self.seed}/{seed}/{one.session.session_id}/{sample.turn}/{index}"
                     answers.append(
                         Answered(
                             session=one.session.session_id,
@@ -129,11 +136,12 @@ class SkilledPolicy:
                             turn=sample.turn,
                             truth=sample.decision,
                             target=target,
-                            completion=index,
+                            decoding="greedy" if greedy else "sampled",
+                            completion=0 if greedy else index - 1,
                             response=self._say(random.Random(key), one.session.task, target),
                             finished=True,
                             tokens=7,
-                            stop_logprob=-0.2 if sample.decision == "stop" else -2.5,
+                            stop_logprob=(-0.2 if sample.decision == "stop" else -2.5) if greedy else None,
                         )
                     )
         told(len(sessions), len(sessions))

@@ -5,7 +5,7 @@ Comparing runs and computing the metrics anew need these lines only, never a mod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from learntoask.core.answer import decision_of
@@ -78,6 +78,7 @@ class Answered(Record):
     turn: int
     truth: Decision
     target: tuple[str, ...]
+    decoding: Decoding
     completion: int
     response: str
     finished: bool
@@ -105,7 +106,7 @@ def targets(session: LabelledSession) -> list[tuple[str, ...]]:
     return [tuple(sorted({item.field for item in sample.remaining})) for sample in session.samples]
 
 
-def graded(answers: Sequence[Answered], grader: Grader, *, told: Callable[[int, int], None]) -> list[Graded]:
+def graded(answers: Sequence[Answered], grader: Grader) -> list[Graded]:
     """One grade per answer, in order. Stops are graded by rule and the grader is asked for each question once."""
     found: list[Graded | None] = [None] * len(answers)
     places: dict[GradeCase, list[int]] = {}
@@ -126,7 +127,6 @@ def graded(answers: Sequence[Answered], grader: Grader, *, told: Callable[[int, 
         for case, grade in zip(batch, grader.grade(batch), strict=True):
             for index in places[case]:
                 found[index] = _graded(grade)
-        told(min(start + _CASES_AT_ONCE, len(cases)), len(cases))
     return [grade for grade in found if grade is not None]
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from learntoask.core.manifest import RunSpec
 from learntoask.core.pack import Pack
-from learntoask.core.records import LabelledSession
-from learntoask.evaluation.decisions import Answered, targets
+from learntoask.core.records import LabelledSession, Sample
+from learntoask.evaluation.decisions import Answered, Decoding, targets
 from learntoask.evaluation.policy import Dialogue, Opener, Told
-from learntoask.training.policy import Policy
-from learntoask.training.sampling import Context, decode_contexts, decode_sessions
+from learntoask.training.policy import Context, Policy
+from learntoask.training.sampling import Completion, Decided, decide_sessions, decode_contexts
 
 
 def decoder_of(spec: RunSpec, pack: Pack) -> Opener:
@@ -39,7 +39,7 @@ class Decoder:
     def decide(
         self, sessions: Sequence[LabelledSession], *, samples: int, temperature: float, seed: int, told: Told
     ) -> list[Answered]:
-        decoded = decode_sessions(
+        decided = decide_sessions(
             self._policy,
             sessions,
             samples=samples,
@@ -49,22 +49,10 @@ class Decoder:
             progress=told,
         )
         return [
-            Answered(
-                session=labelled.session.session_id,
-                task=labelled.session.task,
-                turn=sample.turn,
-                truth=sample.decision,
-                target=target,
-                completion=index,
-                response=completion.text,
-                finished=completion.finished,
-                tokens=len(completion.tokens),
-            )
-            for labelled, of_session in zip(sessions, decoded, strict=True)
-            for sample, target, completions in zip(
-                labelled.samples, targets(labelled), of_session, strict=True
-            )
-            for index, completion in enumerate(completions)
+            answer
+            for labelled, of_session in zip(sessions, decided, strict=True)
+            for sample, target, at_point in zip(labelled.samples, targets(labelled), of_session, strict=True)
+            for answer in _answers(labelled, sample, target, at_point)
         ]
 
     def reply(self, dialogues: Sequence[Dialogue], *, seed: int) -> list[str]:
@@ -73,3 +61,27 @@ class Decoder:
             self._policy, contexts, temperature=0.0, max_new_tokens=self._max_new_tokens, seed=seed
         )
         return [completion.text for completion in completions]
+
+
+def _answers(
+    labelled: LabelledSession, sample: Sample, target: tuple[str, ...], decided: Decided
+) -> Iterator[Answered]:
+    decodings: tuple[tuple[Decoding, tuple[Completion, ...]], ...] = (
+        ("greedy", (decided.greedy,)),
+        ("sampled", decided.samples),
+    )
+    for decoding, completions in decodings:
+        for index, completion in enumerate(completions):
+            yield Answered(
+                session=labelled.session.session_id,
+                task=labelled.session.task,
+                turn=sample.turn,
+                truth=sample.decision,
+                target=target,
+                decoding=decoding,
+                completion=index,
+                response=completion.text,
+                finished=completion.finished,
+                tokens=len(completion.tokens),
+                stop_logprob=decided.stop_logprob if decoding == "greedy" else None,
+            )

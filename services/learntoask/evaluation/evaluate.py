@@ -1,7 +1,7 @@
 """Evaluate policies on held-out sessions: decode, grade with both graders, replay, and sum up.
 
-The stage and `lta evaluate` both come through here. Every finished policy × decoding is journalled in the work folder,
-so a killed evaluation decodes nothing twice.
+The stage and `lta evaluate` both come through here. Every policy is journalled part by part in the work folder, so a
+killed evaluation starts again where it was.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from learntoask.core.manifest import Evaluate
 from learntoask.core.pack import Pack
-from learntoask.core.records import Record
+from learntoask.core.records import LabelledSession
 from learntoask.core.stage import Progress
 from learntoask.evaluation.analysis import decoding_report, gap_growth, pair, stop_probability
 from learntoask.evaluation.bootstrap import Difference
@@ -29,7 +28,7 @@ from learntoask.evaluation.replay import Replayed, replay, replay_report
 from learntoask.evaluation.schema import Pair, PolicyReport
 from learntoask.grading.grades import Grader
 
-Row = TypeVar("Row", bound=Record)
+_PART = 64  # sessions decoded and journalled at a time: what a killed evaluation may have to do again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +62,10 @@ def evaluate_policy(name: str, model: Path, bench: Bench) -> Evaluated:
     The model is loaded only if the journal leaves something to do.
     """
     with _opened_when_needed(model, bench.opener) as policy:
-        decodings: tuple[Decoding, ...] = ("greedy", "sampled") if bench.settings.samples else ("greedy",)
-        decisions = {decoding: _decisions(name, policy, bench, decoding) for decoding in decodings}
+        rows = _decisions(name, policy, bench)
         replays = _replays(name, policy, bench) if bench.settings.replay else []
+    decodings: tuple[Decoding, ...] = ("greedy", "sampled") if bench.settings.samples else ("greedy",)
+    decisions = {decoding: [row for row in rows if row.decoding == decoding] for decoding in decodings}
     resamples, seed = bench.settings.bootstrap, bench.seed
     report = PolicyReport(
         name=name,
@@ -117,60 +117,63 @@ def folder_digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def _decisions(
-    name: str, policy: Callable[[], PolicyUnderTest], bench: Bench, decoding: Decoding
-) -> list[DecisionRow]:
-    def compute() -> Iterator[DecisionRow]:
-        greedy = decoding == "greedy"
-        answers = policy().decide(
-            bench.held_out.sessions,
-            samples=1 if greedy else bench.settings.samples,
-            temperature=0.0 if greedy else bench.settings.temperature,
-            seed=bench.seed,
-            told=_told(bench, f"{name}: {decoding} decisions"),
-        )
-        by_reporting = graded(answers, bench.reporting, told=_told(bench, f"{name}: reporting grader"))
-        by_rewarding = graded(answers, bench.rewarding, told=_told(bench, f"{name}: rewarding grader"))
-        for answer, reporting, rewarding in zip(answers, by_reporting, by_rewarding, strict=True):
-            group = group_of(bench.pack, answer.task)
-            yield DecisionRow(
-                **dict(answer),
-                policy=name,
-                decoding=decoding,
-                group=group,
-                seen=group in bench.held_out.seen_groups,
-                reporting=reporting,
-                rewarding=rewarding,
-            )
+def _decisions(name: str, policy: Callable[[], PolicyUnderTest], bench: Bench) -> list[DecisionRow]:
+    sessions = bench.held_out.sessions
+    rows: list[DecisionRow] = []
+    for start in range(0, len(sessions), _PART):
+        part = sessions[start : start + _PART]
+        journal = bench.work / f"decisions-{name}-{start:06}.jsonl"
+        if not journal.exists():
+            told = _told_part(bench, f"{name}: decisions", before=start, part=len(part), of=len(sessions))
+            write_lines(journal, _decide(name, policy(), bench, part, told))
+        rows += read_lines(journal, DecisionRow)
+    return rows
 
-    return _journalled(bench.work / f"decisions-{name}-{decoding}.jsonl", DecisionRow, compute)
+
+def _decide(
+    name: str, policy: PolicyUnderTest, bench: Bench, sessions: Sequence[LabelledSession], told: Told
+) -> list[DecisionRow]:
+    answers = policy.decide(
+        sessions,
+        samples=bench.settings.samples,
+        temperature=bench.settings.temperature,
+        seed=bench.seed,
+        told=told,
+    )
+    grades = zip(graded(answers, bench.reporting), graded(answers, bench.rewarding), strict=True)
+    groups = [group_of(bench.pack, answer.task) for answer in answers]
+    return [
+        DecisionRow(
+            **dict(answer),
+            policy=name,
+            group=group,
+            seen=group in bench.held_out.seen_groups,
+            reporting=reporting,
+            rewarding=rewarding,
+        )
+        for answer, group, (reporting, rewarding) in zip(answers, groups, grades, strict=True)
+    ]
 
 
 def _replays(name: str, policy: Callable[[], PolicyUnderTest], bench: Bench) -> list[Replayed]:
-    def compute() -> Sequence[Replayed]:
-        return replay(
+    journal = bench.work / f"replay-{name}.jsonl"
+    if not journal.exists():
+        replayed = replay(
             choose(bench.held_out.sessions, bench.settings.replay_sessions),
             name=name,
             policy=policy(),
             grader=bench.reporting,
             pack=bench.pack,
             seed=bench.seed,
-            told=_told(bench, f"{name}: session replay"),
+            told=lambda done, total: bench.progress.update(done, total, f"{name}: session replay"),
         )
-
-    return _journalled(bench.work / f"replay-{name}.jsonl", Replayed, compute)
-
-
-def _journalled(
-    path: Path, kind: type[Row], compute: Callable[[], Sequence[Row] | Iterator[Row]]
-) -> list[Row]:
-    if not path.exists():
-        write_lines(path, list(compute()))
-    return list(read_lines(path, kind))
+        write_lines(journal, replayed)
+    return list(read_lines(journal, Replayed))
 
 
-def _told(bench: Bench, message: str) -> Told:
-    return lambda done, total: bench.progress.update(done, total, message)
+def _told_part(bench: Bench, message: str, *, before: int, part: int, of: int) -> Told:
+    """Progress of a part, told as progress of all sessions."""
+    return lambda done, total: bench.progress.update(before + part * done / max(total, 1), of, message)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ class PolicyUnderTest(Protocol):
     def decide(
         self, sessions: Sequence[LabelledSession], *, samples: int, temperature: float, seed: int, told: Told
     ) -> list[Answered]:
-        """`samples` completions at every labelled decision point; temperature 0 is greedy."""
+        """One greedy and `samples` sampled answers at every labelled decision point."""
 
     def reply(self, dialogues: Sequence[Dialogue], *, seed: int) -> list[str]:
         """One greedy answer per dialogue, in order."""
