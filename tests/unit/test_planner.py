@@ -7,11 +7,21 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from learntoask.core.manifest import RunSpec
+from learntoask.core.pack import parse_pack
 from learntoask.core.planner import Observed, Plan, Start, Stop, plan, retry_delay
 from learntoask.core.publication import Publication, PublishedFile
-from learntoask.core.stages import STAGE_BY_NAME, STAGES, RunInputs, rewound, stage_key
+from learntoask.core.stages import (
+    STAGE_BY_NAME,
+    STAGES,
+    PackPart,
+    RunInputs,
+    pack_digests,
+    rewound,
+    stage_key,
+)
 
-INPUTS = RunInputs(pack="pack", files={"dataset": "data"})
+PACK: dict[PackPart, str] = {"logs": "l", "policy": "p", "grading": "g", "whole": "w"}
+INPUTS = RunInputs(pack=PACK, files={"dataset": "data"})
 NOW = 1_000_000.0
 
 
@@ -80,7 +90,7 @@ def test_checkpoint_interval_and_address_change_no_result() -> None:
 def test_the_lineage_follows_content_not_keys() -> None:
     store: dict[str, Publication] = {}
     run_to_end(store)
-    other_logs = RunInputs(pack="pack", files={"dataset": "other data, same samples"})
+    other_logs = RunInputs(pack=PACK, files={"dataset": "other data, same samples"})
     assert run_to_end(store, inputs=other_logs) == ["prepare"]
 
 
@@ -89,7 +99,7 @@ def test_rewinding_repeats_a_stage_and_all_that_read_from_it() -> None:
     assert set(counters) == {"sft", "grpo", "evaluate", "gate", "serve"}
     store: dict[str, Publication] = {}
     run_to_end(store)
-    again = run_to_end(store, inputs=RunInputs(pack="pack", files={"dataset": "data"}, reruns=counters))
+    again = run_to_end(store, inputs=RunInputs(pack=PACK, files={"dataset": "data"}, reruns=counters))
     assert again == ["sft", "grpo", "evaluate", "gate", "serve"]
 
 
@@ -202,10 +212,15 @@ def test_keys_differ_by_everything_a_stage_depends_on() -> None:
     base = stage_key(prepare, spec=spec(), inputs=INPUTS, outputs={})
     variants = [
         stage_key(prepare, spec=spec(dataset={"uri": "logs.jsonl", "seed": 1}), inputs=INPUTS, outputs={}),
-        stage_key(prepare, spec=spec(), inputs=RunInputs(pack="other", files=INPUTS.files), outputs={}),
-        stage_key(prepare, spec=spec(), inputs=RunInputs(pack="pack", files={"dataset": "x"}), outputs={}),
         stage_key(
-            prepare, spec=spec(), inputs=RunInputs(pack="pack", files={}, reruns={"prepare": 1}), outputs={}
+            prepare,
+            spec=spec(),
+            inputs=RunInputs(pack={**PACK, "logs": "other"}, files=INPUTS.files),
+            outputs={},
+        ),
+        stage_key(prepare, spec=spec(), inputs=RunInputs(pack=PACK, files={"dataset": "x"}), outputs={}),
+        stage_key(
+            prepare, spec=spec(), inputs=RunInputs(pack=PACK, files={}, reruns={"prepare": 1}), outputs={}
         ),
     ]
     assert len({base, *variants}) == 5
@@ -213,3 +228,17 @@ def test_keys_differ_by_everything_a_stage_depends_on() -> None:
     assert (
         stage_key(prepare, spec=moved, inputs=INPUTS, outputs={}) == base
     )  # content counts, not its address
+
+
+def test_a_pack_edit_repeats_only_the_stages_that_read_what_changed() -> None:
+    text = "name: x\ntasks: [{name: default, goal: Help., fields: [{name: a, patterns: [b]}]}]\n"
+    before = pack_digests(parse_pack(text, where="pack"))
+
+    def changed(edited: str) -> set[str]:
+        after = pack_digests(parse_pack(edited, where="pack"))
+        return {part for part, digest in after.items() if digest != before[part]}
+
+    assert changed(text + "demo: [hello]\n") == {"whole"}
+    assert changed(text + "fluency: {maxWords: 9}\n") == {"whole", "grading"}
+    assert changed(text.replace("[b]", "[c]")) == {"whole", "grading", "logs"}
+    assert changed(text + "stopping: Stop then.\n") == {"whole", "policy"}

@@ -8,33 +8,57 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pydantic import JsonValue
 
 from learntoask.core.digest import digest_of
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import ManifestModel, RunSpec
+from learntoask.core.pack import Pack
+
+PackPart = Literal["logs", "policy", "grading", "whole"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """`files` are the external inputs it reads (by their role), `settings` the part of the spec it depends on."""
+    """`files` are the external inputs it reads (by their role), `pack` and `settings` the parts of the pack and of
+    the spec it depends on."""
 
     name: str
     version: int
     inputs: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
-    reads_pack: bool = True
+    pack: PackPart | None = None
     settings: Callable[[RunSpec], dict[str, JsonValue]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunInputs:
-    """What lies outside the manifest: digests of the pack and of the external files, and the rerun counters."""
+    """What lies outside the manifest: digests of the pack's parts and of the external files; the rerun counters."""
 
-    pack: str
+    pack: Mapping[PackPart, str]
     files: Mapping[str, str]
     reruns: Mapping[str, int] = field(default_factory=dict)
+
+
+def pack_digests(pack: Pack) -> dict[PackPart, str]:
+    """Digests of what stages read of a pack: a new demo, fallback or fluency rule must not train a policy again."""
+    whole = pack.model_dump(mode="json", by_alias=True)
+    logs = {"prompts", "fluency", "fallback", "demo", "demoTask", "stopping", "name", "version"}
+    unprompted = {"patterns", "answerPatterns", "questions"}
+    prompted_tasks = [
+        {**task, "fields": [{k: v for k, v in one.items() if k not in unprompted} for one in task["fields"]]}
+        for task in whole["tasks"]
+    ]
+    roles = {role: whole["roles"][role] for role in ("user", "expert")}
+    prompt = {"tasks": prompted_tasks, "roles": roles, "stopping": whole["stopping"]}
+    return {
+        "logs": digest_of({part: value for part, value in whole.items() if part not in logs}),
+        "policy": digest_of({**prompt, "prompt": whole["prompts"]["policy"]}),
+        "grading": digest_of({part: whole[part] for part in ("tasks", "fluency", "language")}),
+        "whole": digest_of(whole),
+    }
 
 
 def _dump(model: ManifestModel, *exclude: str) -> dict[str, JsonValue]:
@@ -57,27 +81,31 @@ STAGES: tuple[Stage, ...] = (
         name="fetch",
         version=1,
         files=("base",),
-        reads_pack=False,
         settings=lambda spec: {"base": _dump(spec.train.base), "seed": spec.train.seed},
     ),
     Stage(
         name="prepare",
         version=1,
         files=("dataset", "test"),
+        pack="logs",
         settings=lambda spec: _dump(spec.dataset, "uri", "test_uri"),
     ),
-    Stage(name="label", version=1, inputs=("prepare",), settings=lambda spec: _dump(spec.label)),
-    Stage(name="grader", version=1, inputs=("label",), settings=lambda spec: _dump(spec.grader)),
+    Stage(name="label", version=1, inputs=("prepare",), pack="logs", settings=lambda spec: _dump(spec.label)),
     Stage(
         name="sft",
         version=1,
         inputs=("fetch", "label"),
+        pack="policy",
         settings=lambda spec: {**_policy(spec), "sft": _dump(spec.train.sft)},
+    ),
+    Stage(
+        name="grader", version=1, inputs=("label",), pack="grading", settings=lambda spec: _dump(spec.grader)
     ),
     Stage(
         name="grpo",
         version=1,
         inputs=("label", "grader", "sft"),
+        pack="policy",  # what its rewards need of the pack is in the graders' digest
         settings=lambda spec: {
             **_policy(spec),
             "grpo": _dump(spec.train.grpo),
@@ -90,6 +118,7 @@ STAGES: tuple[Stage, ...] = (
         name="evaluate",
         version=1,
         inputs=("fetch", "label", "grader", "sft", "grpo"),
+        pack="whole",
         settings=lambda spec: {
             **_policy(spec),
             "evaluate": _dump(spec.evaluate),
@@ -104,6 +133,7 @@ STAGES: tuple[Stage, ...] = (
         name="serve",
         version=1,
         inputs=("gate", "grpo"),
+        pack="whole",
         settings=lambda spec: {**_policy(spec), "serve": _dump(spec.serve, "host", "port")},
     ),
 )
@@ -119,7 +149,7 @@ def stage_key(stage: Stage, *, spec: RunSpec, inputs: RunInputs, outputs: Mappin
             "stage": stage.name,
             "version": stage.version,
             "settings": stage.settings(spec),
-            "pack": inputs.pack if stage.reads_pack else None,
+            "pack": inputs.pack[stage.pack] if stage.pack else None,
             "files": {role: inputs.files[role] for role in stage.files if role in inputs.files},
             "inputs": {name: outputs[name] for name in stage.inputs},
             "rerun": inputs.reruns.get(stage.name, 0),

@@ -6,11 +6,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from learntoask.core.digest import digest_of_model
 from learntoask.core.errors import InputError
 from learntoask.core.planner import Observed, Plan, plan
 from learntoask.core.publication import Publication
-from learntoask.core.stages import RunInputs
+from learntoask.core.stages import RunInputs, pack_digests
 from learntoask.local.home import RunFolder, RunState
 from learntoask.local.sources import Sources, open_store, read_sources
 from learntoask.local.stage_process import materialise
@@ -76,5 +75,5 @@ def planned(
         for name, attempt in state.stages.items()
         if attempt.state != "published"
     }
-    inputs = RunInputs(pack=digest_of_model(sources.pack), files=digests, reruns=state.reruns)
+    inputs = RunInputs(pack=pack_digests(sources.pack), files=digests, reruns=state.reruns)
     return plan(spec=sources.spec, inputs=inputs, published=published, observed=observed, now=now)

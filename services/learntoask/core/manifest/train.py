@@ -49,16 +49,31 @@ class Sft(ManifestModel):
 
 class Grpo(ManifestModel):
     updates: Annotated[int, Field(ge=0)] = 32
-    """Updates of the policy; 0 keeps the SFT policy."""
+    """Batches of samples; 0 keeps the SFT policy."""
     batch_sessions: Positive = 6
-    """Sessions an update; every decision point of a session is a group."""
+    """Sessions a batch; every decision point of a session is a group."""
     group_size: Annotated[int, Field(ge=2, le=64)] = 6
     """Completions a decision point (G)."""
+    steps_per_batch: Annotated[int, Field(ge=1, le=16)] = 1
+    """Updates of the weights made on one batch of samples; from the second on the ratio clip bites."""
     learning_rate: Rate = 3e-5
     temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
     clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
     kl_coefficient: Weight = 0.02
-    """Weight of the KL to the SFT policy (k3 estimator)."""
+    """Weight of the KL to the SFT policy (k3 estimator, over the sampled tokens)."""
+    credit: Literal["factored", "plain"] = "factored"
+    """`plain`: every completion as a whole, as the papers have it; forgets to stop. `factored`: questions learn given
+    that one is asked, the decision between asking and stopping is learned from its exact probability."""
+    decision_coefficient: Weight = 0.25
+    """Factored credit: weight of the decision between asking and stopping beside that of the questions."""
+    stop_kl_coefficient: Weight = 0.1
+    """Factored credit: weight of the exact KL between the SFT policy's and the policy's probability of stopping, at
+    every decision point, labelled or not."""
+    validate_every: Positive = 8
+    """Batches between greedy decodings of the validation sessions, which choose the policy that is published: the
+    greatest Total among those that stop no less often than the SFT policy, which is one of them."""
+    max_kl: Annotated[float, Field(gt=0)] = 2.0
+    """The stage stops when a batch's mean KL to the SFT policy (nats a token) passes this."""
 
 
 class Train(ManifestModel):
