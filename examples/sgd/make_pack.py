@@ -27,6 +27,18 @@ from learntoask.core.pack import parse_pack
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("LTA_DATA", HERE.parents[2] / "shared/data")) / "sgd"
 
+# Only what the intent requires is listed: these experts never ask for an optional slot, and descriptions are what a
+# policy has to go by on a service it never saw.
+POLICY_PROMPT = """\
+{{ goal }}
+Needed:
+{%- for f in fields if f.required %}
+- {{ f.title }}{% if f.description %}: {{ f.description }}{% endif %}
+{%- endfor %}
+Ask for what is still missing.
+{%- if may_stop %} {{ stopping }} Then answer {{ stop }}
+{%- endif %}"""
+
 DEMO_TASK = "RentalCars_1/GetCarsAvailable"
 DEMO = (
     "Hi, I need a rental car for a short trip.",
@@ -39,6 +51,7 @@ HEAD: dict[str, Any] = {
     "language": "en",
     "roles": {"user": "user", "expert": "agent"},
     "stopping": "When nothing needed is missing, stop asking.",
+    "prompts": {"policy": POLICY_PROMPT},
     "stopAt": "acts",
     "endMarkers": ["<stop>"],
     "requireEndMarker": True,
