@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,14 @@ from learntoask.core.manifest import Base, Dataset, PackReference, RunSpec, Trai
 from learntoask.core.pack import InformationField, Pack, Task
 from learntoask.core.stage import StageContext
 from learntoask.training import fetch, packaged
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+)
 
 
 class Silent:
@@ -132,4 +140,59 @@ def test_missing_weights_are_not_filled_with_noise(tiny: Path, tmp_path: Path) -
     (folder / "config.json").write_text(json.dumps(deeper))
 
     with pytest.raises(InputError, match="weights are missing"):
+        fetch.run(context(tmp_path / "out", "base", folder=folder))
+
+
+def test_the_end_of_an_answer_becomes_the_end_of_sequence(tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "base"
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    tokenizer.eos_token = "<|endoftext|>"
+    tokenizer.save_pretrained(folder)
+    AutoModelForCausalLM.from_pretrained(tiny).save_pretrained(folder)
+
+    fetch.run(context(tmp_path / "out", "base", folder=folder))
+
+    assert AutoTokenizer.from_pretrained(tmp_path / "out" / "model").eos_token == "<|im_end|>"
+
+
+@pytest.mark.parametrize(
+    ("template", "complaint"),
+    [
+        (
+            "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}",
+            "without a special token",
+        ),
+        (
+            "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}",
+            "no system",
+        ),
+    ],
+)
+def test_an_unusable_chat_template_is_an_input_error(
+    tiny: Path, tmp_path: Path, template: str, complaint: str
+) -> None:
+    folder = tmp_path / "base"
+    shutil.copytree(tiny, folder)
+    (folder / "chat_template.jinja").write_text(template)
+
+    with pytest.raises(InputError, match=complaint):
+        fetch.run(context(tmp_path / "out", "base", folder=folder))
+
+
+def test_a_model_that_trees_cannot_compute_is_refused_before_training(tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "base"
+    AutoTokenizer.from_pretrained(tiny).save_pretrained(folder)
+    MistralForCausalLM(
+        MistralConfig(
+            vocab_size=4096,
+            hidden_size=32,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            sliding_window=64,
+        )
+    ).save_pretrained(folder)
+
+    with pytest.raises(InputError, match="sliding"):
         fetch.run(context(tmp_path / "out", "base", folder=folder))

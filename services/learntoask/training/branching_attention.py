@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -142,9 +142,17 @@ def attention(
     query, key = query.to(dtype), key.to(dtype)
     if query.device.type == "cpu":
         # The kernel behind scaled_dot_product_attention; only here does it hand out its log-sum-exp.
-        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             query, key, value, 0.0, causal, attn_mask=None if mask is None else mask.to(dtype), scale=scale
         )
+        return out, lse
+    return portable_attention(query, key, value, scale=scale, causal=causal, mask=mask)
+
+
+def portable_attention(
+    query: Tensor, key: Tensor, value: Tensor, *, scale: float, causal: bool, mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """`attention` in plain operations, for devices whose kernels keep the log-sum-exp to themselves."""
     scores = (query @ key.transpose(-1, -2)).float() * scale
     if causal:
         hidden = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu_(1)
@@ -152,7 +160,7 @@ def attention(
     if mask is not None:
         scores = scores + mask
     lse = scores.logsumexp(dim=-1)
-    return (scores - lse[..., None]).exp_().to(dtype) @ value, lse
+    return (scores - lse[..., None]).exp_().to(value.dtype) @ value, lse
 
 
 def merged(one: Tensor, one_lse: Tensor, other: Tensor, other_lse: Tensor) -> Tensor:
@@ -162,11 +170,11 @@ def merged(one: Tensor, one_lse: Tensor, other: Tensor, other_lse: Tensor) -> Te
 
 
 def _forward(
-    module: nn.Module,
+    module: Any,
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,
+    _attention_mask: Tensor | None,
     *,
     scaling: float,
     branching: Plan,

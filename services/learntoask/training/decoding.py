@@ -188,7 +188,8 @@ class Decoder:
             logits_to_keep=torch.tensor(list(keep), device=device),
             branching=plan,
         )
-        return output.logits[0].float()
+        logits: Tensor = output.logits[0].float()
+        return logits
 
     def _advance(self, logits: Tensor, rows: Sequence[_Row]) -> tuple[list[_Row], list[int], list[Branch]]:
         """Give each branch of `rows` its next token; returns the rows to go on with, the index of the row each came
@@ -282,26 +283,25 @@ class Decoder:
 def choose(logits: Tensor, places: Sequence[tuple[int, Branch]]) -> tuple[list[int], list[float]]:
     """The next token of each branch and its log-probability. `logits` [rows, vocabulary]; `places` are (row, branch),
     rows ascending."""
-    rows = torch.tensor([row for row, _ in places], device=logits.device)
-    tokens = torch.empty(len(places), dtype=torch.long, device=logits.device)
-    logprobs = torch.empty(len(places), device=logits.device)
+    device = logits.device
+    rows = torch.tensor([row for row, _ in places], device=device)
+    tokens = torch.empty(len(places), dtype=torch.long, device=device)
+    logprobs = torch.empty(len(places), device=device)
     for temperature in sorted({branch.temperature for _, branch in places}):
         logs = torch.log_softmax(logits if temperature == 1.0 else logits / temperature, dim=-1)
-        chosen = [i for i, (_, branch) in enumerate(places) if branch.temperature == temperature]
-        sampled = [i for i in chosen if places[i][1].numbers is not None]
-        forced = [i for i in chosen if places[i][1].forced]
-        greedy = [i for i in chosen if i not in set(sampled) and i not in set(forced)]
+        group = [(i, branch) for i, (_, branch) in enumerate(places) if branch.temperature == temperature]
+        sampled = {i: branch.numbers[len(branch.tokens)] for i, branch in group if branch.numbers is not None}
+        forced = {i: branch.forced[len(branch.tokens)] for i, branch in group if branch.forced}
+        greedy = [i for i, _ in group if i not in sampled and i not in forced]
         if sampled:
-            numbers = [float(places[i][1].numbers[len(places[i][1].tokens)]) for i in sampled]
-            asked = torch.tensor(numbers, dtype=torch.float64, device=logits.device)
-            tokens[sampled] = draw(logs, rows[sampled], asked)
+            numbers = torch.tensor(list(sampled.values()), dtype=torch.float64, device=device)
+            tokens[list(sampled)] = draw(logs, rows[list(sampled)], numbers)
         if forced:
-            tokens[forced] = torch.tensor(
-                [places[i][1].forced[len(places[i][1].tokens)] for i in forced], device=logits.device
-            )
+            tokens[list(forced)] = torch.tensor(list(forced.values()), device=device)
         if greedy:
             tokens[greedy] = logs.argmax(dim=-1)[rows[greedy]]
-        logprobs[chosen] = logs[rows[chosen], tokens[chosen]]
+        every = [i for i, _ in group]
+        logprobs[every] = logs[rows[every], tokens[every]]
     return tokens.tolist(), logprobs.tolist()
 
 

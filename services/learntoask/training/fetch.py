@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jinja2 import TemplateError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -18,6 +19,7 @@ from transformers.utils import logging as transformers_logging
 
 from learntoask.core.errors import InputError
 from learntoask.core.stage import StageContext, StageSummary
+from learntoask.training.architecture import check_architecture
 from learntoask.training.packaged import PACKAGE, packaged_model, packaged_tokenizer
 from learntoask.training.tiny import tiny_model, tiny_tokenizer
 
@@ -69,10 +71,7 @@ def read_folder(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except Exception as error:  # transformers raises whatever its parsers raise
         raise InputError(f"base model {folder}: its tokenizer does not load: {_brief(error)}") from error
-    if not tokenizer.chat_template:
-        raise InputError(
-            f"base model {folder}: its tokenizer has no chat template; add chat_template.jinja to the folder"
-        )
+    _end_answers_with_eos(tokenizer, folder)
     try:
         model, loading = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", output_loading_info=True)
     except Exception as error:
@@ -82,8 +81,39 @@ def read_folder(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
         raise InputError(
             f"base model {folder}: {len(absent)} weights are missing or of the wrong shape, e.g. {absent[0]}"
         )
+    check_architecture(model)
     model.config._name_or_path = ""
     return model.eval(), tokenizer
+
+
+def _end_answers_with_eos(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Make the token that the chat template puts after an answer the tokenizer's `eos_token`, which training, sampling
+    and serving take for the end of an answer (some bases keep another token there, for ends of documents)."""
+    if not tokenizer.chat_template:
+        raise InputError(
+            f"base model {folder}: its tokenizer has no chat template; add chat_template.jinja to the folder"
+        )
+    answer = "yes"
+    conversation = [
+        {"role": "system", "content": "ask"},
+        {"role": "user", "content": "no"},
+        {"role": "assistant", "content": answer},
+    ]
+    try:
+        text = str(tokenizer.apply_chat_template(conversation, tokenize=False))
+    except TemplateError as error:
+        raise InputError(
+            f"base model {folder}: its chat template refuses a system prompt: {error}"
+        ) from error
+    after = tokenizer(text.rpartition(answer)[2], add_special_tokens=False).input_ids
+    special = set(tokenizer.added_tokens_decoder)
+    ends = [token for token in after if token in special]
+    if not ends:
+        raise InputError(
+            f"base model {folder}: its chat template ends an answer without a special token, so no answer would ever "
+            "end; take an instruction-tuned model"
+        )
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ends[0])
 
 
 def _check_files(folder: Path) -> None:

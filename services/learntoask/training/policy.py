@@ -107,7 +107,7 @@ class Policy:
         words = self.tokenizer(said, add_special_tokens=False).input_ids
         room = self.max_prompt_tokens - len(self._prompt([system, {"role": "user", "content": ""}]))
         while room > 0:
-            ending = self.tokenizer.decode(words[-room:]).strip()
+            ending = str(self.tokenizer.decode(words[-room:])).strip()
             tokens = self._prompt([system, {"role": "user", "content": ending}])
             if len(tokens) <= self.max_prompt_tokens:
                 return tokens

@@ -52,5 +52,4 @@ def tiny_model(tokenizer: PreTrainedTokenizerBase, *, seed: int) -> PreTrainedMo
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: PreTrainedModel = LlamaForCausalLM(config)
-    return model.eval()
+        return LlamaForCausalLM(config).eval()
