@@ -184,4 +184,5 @@ def wilson(hits: float, n: int) -> tuple[float, float]:
     share, spread = hits / n, z * z / n
     middle = (share + spread / 2) / (1 + spread)
     half = z / (1 + spread) * float(np.sqrt(share * (1 - share) / n + spread / (4 * n)))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # At the ends one bound is the share itself, which rounding would miss by a hair.
+    return 0.0 if hits == 0 else middle - half, 1.0 if hits == n else middle + half
