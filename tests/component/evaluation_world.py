@@ -43,7 +43,7 @@ VALUES = {
     "origin": "Graz",
     "destination": "Linz",
     "travel_date": "on Monday",
-    "seats": "two",
+    "seats": "<u>two</u>",
     "city": "Ulm",
     "arrival": "the 4th",
     "nights": "three",
