@@ -1,0 +1,184 @@
+"""Tokens a second of tree sampling against transformers' generate: one prompt at a time, and padded batches.
+
+    python tests/bench/bench_tree_sampling.py --model FOLDER [--threads 2] [--sessions 6] [--samples 6]
+
+FOLDER is a published `model/` (stage fetch, sft or grpo). Sessions are synthetic, with the lengths of the annotated
+SGD logs: 2–5 decision points, about 15 tokens a message. All ways sample at temperature 1 until the end of turn or
+`--new-tokens`, and only tokens up to the end of turn count. Decoding one prompt at a time is timed on a part of the
+completions, chosen at random. CPU seconds are given beside wall seconds: on a shared machine they are the fair ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from learntoask.core.pack import InformationField, Pack, Task
+from learntoask.core.records import EndReason, LabelledSession, Message, Provenance, Sample, Session, Turn
+from learntoask.training.policy import Policy, session_contexts
+from learntoask.training.sampling import decode_sessions
+
+SLOTS = [
+    "departure city",
+    "arrival city",
+    "departure date",
+    "number of tickets",
+    "seating class",
+    "return date",
+]
+USER = [
+    "I need {} tickets please.",
+    "I want to leave on {}.",
+    "It is from {} to Sacramento, for my family.",
+    "{}.",
+]
+EXPERT = [
+    "What is the {} you have in mind?",
+    "Sure, could you tell me the {}?",
+    "Alright. Which {} would you like?",
+]
+VALUES = ["three", "the 8th of March", "Los Angeles", "economy, if there is any left", "next Friday evening"]
+
+
+@dataclass(frozen=True)
+class Timing:
+    way: str
+    tokens: int
+    wall: float
+    cpu: float
+
+
+def sessions(count: int) -> tuple[Pack, list[LabelledSession]]:
+    draw = random.Random(0)
+    fields = tuple(InformationField(name=slot.replace(" ", "_")) for slot in SLOTS)
+    tasks = tuple(
+        Task(
+            name=f"task{index}", goal=f"Help the user to book a journey with company {index}.", fields=fields
+        )
+        for index in range(count)
+    )
+    made = []
+    for index in range(count):
+        turns = (2, 3, 4, 5)[index % 4]
+        messages: list[Message] = []
+        for _ in range(turns):
+            said = draw.choice(USER).format(draw.choice(VALUES))
+            asked = draw.choice(EXPERT).format(draw.choice(SLOTS))
+            messages.append(Message(role="user", content=f"{said} {draw.choice(VALUES)}", author="user"))
+            messages.append(Message(role="assistant", content=asked, author="expert"))
+        session = Session(
+            session_id=f"s{index}",
+            split="train",
+            task=f"task{index}",
+            messages=tuple(messages),
+            turns=tuple(Turn(start=2 * turn + 1, end=2 * turn + 2) for turn in range(turns)),
+            end=EndReason.HANDOFF,
+            stop_turn=None,
+        )
+        labelled = [
+            Sample(turn=turn, decision="continue", remaining=(), provenance=Provenance(labeller="made"))
+            for turn in range(turns)
+        ]
+        made.append(LabelledSession(session=session, samples=tuple(labelled)))
+    return Pack(name="bench", tasks=tasks), made
+
+
+def timed(way: str, decode: Callable[[], int]) -> Timing:
+    wall, cpu = time.perf_counter(), time.process_time()
+    tokens = decode()
+    return Timing(way, tokens, time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def generated(policy: Policy, prompts: list[tuple[int, ...]], new_tokens: int, *, each: int = 1) -> int:
+    """Sample `each` completions of every prompt in one padded batch; how many tokens they have."""
+    longest = max(map(len, prompts))
+    padding = policy.end_of_turn
+    ids = torch.tensor([[padding] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
+    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    with torch.inference_mode():
+        out = policy.model.generate(
+            ids,
+            attention_mask=mask,
+            max_new_tokens=new_tokens,
+            do_sample=True,
+            temperature=1.0,
+            top_k=0,
+            top_p=1.0,
+            num_return_sequences=each,
+            pad_token_id=padding,
+            eos_token_id=policy.end_of_turn,
+        )
+    answers = [row[longest:].tolist() for row in out]
+    return sum(
+        answer.index(policy.end_of_turn) + 1 if policy.end_of_turn in answer else len(answer)
+        for answer in answers
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--sessions", type=int, default=6)
+    parser.add_argument("--samples", type=int, default=6)
+    parser.add_argument("--new-tokens", type=int, default=24)
+    parser.add_argument("--batch", type=int, default=64, help="rows of a padded batch")
+    parser.add_argument("--single", type=int, default=8, help="completions decoded one at a time")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+
+    pack, made = sessions(arguments.sessions)
+    policy = Policy.load(arguments.model, pack)
+    contexts = [[policy.context_tokens(c) for c in session_contexts(one)] for one in made]
+    prompts = [prompt for one in contexts for prompt in one]
+    rows = [prompt for prompt in prompts for _ in range(arguments.samples)]
+    some = random.Random(1).sample(rows, min(arguments.single, len(rows)))
+    new = arguments.new_tokens
+    print(
+        f"{len(made)} sessions, {len(prompts)} decision points, {arguments.samples} completions each; "
+        f"{sum(map(len, rows))} prompt tokens row by row, {sum(len(one[-1]) for one in contexts)} on trunks; "
+        f"{arguments.threads} threads"
+    )
+
+    def tree() -> int:
+        decoded = decode_sessions(
+            policy, made, samples=arguments.samples, temperature=1.0, max_new_tokens=new, seed=0
+        )
+        return sum(len(answer.tokens) for one in decoded for turn in one for answer in turn)
+
+    def padded(batch: list[tuple[int, ...]]) -> int:
+        cuts = range(0, len(batch), arguments.batch)
+        return sum(generated(policy, batch[cut : cut + arguments.batch], new) for cut in cuts)
+
+    decode_sessions(policy, made[:1], samples=1, temperature=1.0, max_new_tokens=2, seed=0)  # warm up
+    generated(policy, rows[:1], 2)
+    timings = [
+        timed("tree", tree),
+        timed(f"padded batches of {arguments.batch}", lambda: padded(rows)),
+        timed(
+            f"one prompt at a time, its {arguments.samples} together",
+            lambda: sum(generated(policy, [prompt], new, each=arguments.samples) for prompt in set(some)),
+        ),
+        timed("one completion at a time", lambda: sum(generated(policy, [row], new) for row in some)),
+    ]
+    best = timings[0]
+    print(f"{'way':<42}{'tokens':>8}{'wall s':>9}{'CPU s':>9}{'tokens/s':>10}{'tree is':>9}{'by CPU':>8}")
+    for timing in timings:
+        wall_ratio = best.tokens / best.wall / (timing.tokens / timing.wall)
+        cpu_ratio = best.tokens / best.cpu / (timing.tokens / timing.cpu)
+        print(
+            f"{timing.way:<42}{timing.tokens:>8}{timing.wall:>9.1f}{timing.cpu:>9.1f}"
+            f"{timing.tokens / timing.wall:>10.1f}{wall_ratio:>8.1f}×{cpu_ratio:>7.1f}×"
+        )
+
+
+if __name__ == "__main__":
+    main()
