@@ -21,7 +21,7 @@ from typing import Any
 
 from learntoask.core.pack import Pack
 from learntoask.core.records import Answer, Item, Provenance, Session
-from learntoask.labeling.labeller import Exchange, Failure, Findings, TurnLabel, micro_goal
+from learntoask.labeling.labeller import Exchange, Failure, Findings, TurnLabel, micro_goals
 from learntoask.labeling.quarantine import Reason
 
 KEY = "annotations"
@@ -124,7 +124,7 @@ class _Reader:
         field, value = self._field(entry, where), entry.get("value") if isinstance(entry, dict) else None
         if not isinstance(value, str | int | float) or isinstance(value, bool):
             raise _Wrong(Reason.WRONG_ANNOTATION, f"{where}.value: write what the user gave, as a text")
-        return Item.model_construct(field=field, value=str(value))
+        return Item(field=field, value=str(value))
 
     def _field(self, entry: object, where: str) -> str:
         field = entry.get("item") if isinstance(entry, dict) else None
@@ -181,7 +181,7 @@ def _label(noted: _NotedTurns, session: Session, *, start: int, act: int | None)
         if not complete:
             problem = f"turn at message {start}: remaining is missing, and a later turn's requested is missing or wrong"
             return Failure(Reason.WRONG_ANNOTATION, problem)
-        return TurnLabel(asked, micro_goal(by_expert, start=start, stop=act))
+        return TurnLabel(asked, micro_goals(by_expert, starts=[start], stop=act)[0])
     if not complete:
         return TurnLabel(asked, here.remaining)
     unasked = {item.field for item in here.remaining} - {one.field for one in exchanges}
@@ -217,7 +217,7 @@ def _answers(noted: _NotedTurns, session: Session, known: Sequence[Item]) -> tup
             if item.field not in left:
                 given.setdefault((item.field, _giver(session, item.value, start, following)), item.value)
     return tuple(
-        Answer.model_construct(field=field, value=value or "", message=message)
+        Answer(field=field, value=value or "", message=message)
         for (field, message), value in sorted(given.items(), key=lambda one: (one[0][1] or 0, one[0][0]))
         if message is not None
     )

@@ -8,12 +8,14 @@ than words, so that languages written without spaces work too. Signatures go to 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from learntoask.labeling.lines import write_error
 
 PERMUTATIONS = 32
 BANDS = 8
@@ -22,6 +24,7 @@ PIECE = 8  # bytes
 NEIGHBOURS = 4  # how many earlier members of a band's bucket a session is compared with, beside the first
 
 _CHUNK = 8192
+_ROW_BYTES = PERMUTATIONS * 4
 _RANDOM = np.random.default_rng(20251023)
 _FACTORS = (_RANDOM.integers(0, 2**31, PERMUTATIONS, dtype=np.uint32) * np.uint32(2) + np.uint32(1))[:, None]
 _SHIFTS = _RANDOM.integers(0, 2**32, PERMUTATIONS, dtype=np.uint32)[:, None]
@@ -43,48 +46,90 @@ def signature(texts: Iterable[str]) -> Signature:
     return smallest
 
 
-def append_signature(file: BinaryIO, values: Signature) -> None:
-    file.write(values.tobytes())
+class SignatureFile:
+    """Signatures on disk, one row a session in the order of writing; they are read a chunk at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = path.open("w+b")
+        except OSError as error:
+            raise write_error(path, error) from error
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __enter__(self) -> SignatureFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def append(self, values: Signature) -> None:
+        try:
+            self._file.write(values.tobytes())
+        except OSError as error:
+            raise write_error(self._path, error) from error
+        self._count += 1
+
+    def chunks(self) -> Iterator[NDArray[np.uint32]]:
+        """All rows, [at most _CHUNK, PERMUTATIONS] at a time."""
+        self._file.seek(0)
+        while data := self._file.read(_CHUNK * _ROW_BYTES):
+            yield np.frombuffer(data, dtype=np.uint32).reshape(-1, PERMUTATIONS)
+
+    def rows(self, indices: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """The rows [len(indices), PERMUTATIONS] of some sessions."""
+        wanted, inverse = np.unique(indices, return_inverse=True)
+        self._file.flush()
+        number = self._file.fileno()
+        data = b"".join(os.pread(number, _ROW_BYTES, index * _ROW_BYTES) for index in wanted.tolist())
+        return np.frombuffer(data, dtype=np.uint32).reshape(-1, PERMUTATIONS)[inverse]
 
 
-def open_signatures(path: Path, count: int) -> NDArray[np.uint32]:
-    """The signatures [count, PERMUTATIONS] that were appended to `path`, mapped rather than read."""
-    if not count:
-        return np.empty((0, PERMUTATIONS), dtype=np.uint32)
-    return np.memmap(path, dtype=np.uint32, mode="r", shape=(count, PERMUTATIONS))
-
-
-def clusters(signatures: NDArray[np.uint32], *, threshold: float) -> NDArray[np.int32]:
+def clusters(signatures: SignatureFile, *, threshold: float) -> NDArray[np.int32]:
     """For each session the smallest index of its cluster [n]: near-duplicates, and theirs, share it."""
     parents = np.arange(len(signatures), dtype=np.int32)
     for band in range(BANDS):
-        for left, right in _candidates(signatures, band):
-            equal = (signatures[left] == signatures[right]).sum(axis=1)
+        for left, right in _candidates(signatures, band, parents):
+            equal = (signatures.rows(left) == signatures.rows(right)).sum(axis=1)
             near = equal >= threshold * PERMUTATIONS
             for one, other in zip(left[near].tolist(), right[near].tolist(), strict=True):
                 _union(parents, one, other)
-    while not np.array_equal(parents, flat := parents[parents]):
-        parents = flat
+        parents = _flat(parents)
     return parents
 
 
-def _candidates(
-    signatures: NDArray[np.uint32], band: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Pairs of sessions that fall into one bucket of the band, a chunk at a time."""
-    rows = np.ascontiguousarray(signatures[:, band * ROWS : (band + 1) * ROWS])
-    keys = _digest(rows)
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def _candidates(signatures: SignatureFile, band: int, parents: NDArray[np.int32]) -> Iterator[Pairs]:
+    """Pairs of sessions that fall into one bucket of the band and not yet into one cluster, a chunk at a time."""
+    columns = slice(band * ROWS, (band + 1) * ROWS)
+    keys = np.empty(len(signatures), dtype=np.uint64)
+    whole = np.empty(len(signatures), dtype=np.uint64)
+    start = 0
+    for rows in signatures.chunks():
+        keys[start : start + len(rows)] = _digest(rows[:, columns])
+        whole[start : start + len(rows)] = _digest(rows)
+        start += len(rows)
     # Equal sessions sort next to each other within a bucket, so that they are always compared.
-    order = np.lexsort((_digest(signatures), keys))
+    order = np.lexsort((whole, keys))
     keys = keys[order]
-    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1]))) if len(keys) else keys
+    new = np.ones(len(keys), dtype=bool)
+    new[1:] = keys[1:] != keys[:-1]
+    starts = np.flatnonzero(new)
     for start in range(0, len(order), _CHUNK):
         here = np.arange(start, min(start + _CHUNK, len(order)))
         first = starts[np.searchsorted(starts, here, side="right") - 1]
         for earlier in (first, *(here - distance for distance in range(1, NEIGHBOURS + 1))):
-            pairs = (earlier < here) & (earlier >= first)
-            if pairs.any():
-                yield order[earlier[pairs]], order[here[pairs]]
+            inside = (earlier < here) & (earlier >= first)
+            left, right = order[earlier[inside]], order[here[inside]]
+            apart = parents[left] != parents[right]
+            if apart.any():
+                yield left[apart], right[apart]
 
 
 def _digest(rows: NDArray[np.uint32]) -> NDArray[np.uint64]:
@@ -106,3 +151,9 @@ def _root(parents: NDArray[np.int32], index: int) -> int:
         parents[index] = parents[parent]
         index = parent
     return index
+
+
+def _flat(parents: NDArray[np.int32]) -> NDArray[np.int32]:
+    while not np.array_equal(parents, above := parents[parents]):
+        parents = above
+    return parents

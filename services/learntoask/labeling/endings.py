@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from learntoask.core.pack import Pack
-from learntoask.core.records import EndReason, Message
+from learntoask.core.records import EndReason
+from learntoask.labeling.parsing import LogMessage
 from learntoask.labeling.patterns import Search, any_of
 
 QUESTION_MARKS = "?\uff1f\u061f\u037e"  # ASCII, full-width, Arabic, Greek
@@ -58,7 +59,12 @@ class EndingRules:
 
 
 def find_ending(
-    messages: Sequence[Message], runs: Sequence[Run], *, marked: Sequence[int], rules: EndingRules, task: str
+    messages: Sequence[LogMessage],
+    runs: Sequence[Run],
+    *,
+    marked: Sequence[int],
+    rules: EndingRules,
+    task: str,
 ) -> Ending:
     """`messages` are stripped; `marked` are the indices of those that held an end marker."""
     expert = [i for i, message in enumerate(messages) if message.author == "expert"]
@@ -95,7 +101,7 @@ def has_question_mark(text: str) -> bool:
     return "?" in text or (not text.isascii() and any(mark in text for mark in QUESTION_MARKS))
 
 
-def _asks_no_more(messages: Sequence[Message], expert: Sequence[int], index: int, asks: Search) -> bool:
+def _asks_no_more(messages: Sequence[LogMessage], expert: Sequence[int], index: int, asks: Search) -> bool:
     """Neither a field at `index` ("I connect you, all right?" asks for none) nor anything later."""
     text = messages[index].content
     if has_question_mark(text) and asks(text):
@@ -104,7 +110,7 @@ def _asks_no_more(messages: Sequence[Message], expert: Sequence[int], index: int
     return not any(has_question_mark(text) or asks(text) for text in later)
 
 
-def _quiet_end(messages: Sequence[Message], runs: Sequence[Run], asks: Search) -> Ending:
+def _quiet_end(messages: Sequence[LogMessage], runs: Sequence[Run], asks: Search) -> Ending:
     act = None
     for run in reversed(runs):
         text = "\n".join(message.content for message in messages[run.start : run.end])

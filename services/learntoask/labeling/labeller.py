@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -61,14 +61,23 @@ class Exchange:
     answered: int | None = None  # message that gives it
 
 
-def micro_goal(exchanges: Iterable[Exchange], *, start: int, stop: int | None) -> tuple[Item, ...]:
-    """I*_t: the fields asked for at or after message `start` and before the act at `stop`, and then given.
+def micro_goals(
+    exchanges: Iterable[Exchange], *, starts: Sequence[int], stop: int | None
+) -> list[tuple[Item, ...]]:
+    """I*_t for each turn start in `starts` (ascending): the fields asked for from there on and then given.
 
-    In the order in which they are asked; a field given several times has its last value.
+    What is asked for at or after the act, at message `stop`, does not count. Fields come in the order in which they
+    are asked from there on; a field given several times has its last value.
     """
-    values: dict[str, str] = {}
-    for exchange in sorted(exchanges, key=lambda one: one.asked):
-        given = exchange.value is not None and exchange.asked >= start
-        if given and (stop is None or exchange.asked < stop):
-            values[exchange.field] = exchange.value or ""
-    return tuple(Item.model_construct(field=field, value=value) for field, value in values.items())
+    given = [one for one in exchanges if one.value is not None and (stop is None or one.asked < stop)]
+    given.sort(key=lambda one: one.asked)
+    items: dict[str, Item] = {}  # fields asked for from the current turn on, the last asked first
+    values = {one.field: Item(field=one.field, value=one.value or "") for one in given}
+    goals = []
+    for start in reversed(starts):
+        while given and given[-1].asked >= start:
+            field = given.pop().field
+            items.pop(field, None)
+            items[field] = values[field]
+        goals.append(tuple(reversed(items.values())))
+    return goals[::-1]

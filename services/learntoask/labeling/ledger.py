@@ -8,13 +8,11 @@ from __future__ import annotations
 import hashlib
 from array import array
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learntoask.core.records import EndReason, Session
-from learntoask.labeling.duplicates import clusters, open_signatures
 
 ENDS = tuple(EndReason)
 
@@ -31,7 +29,7 @@ class Ledger:
     id_low: array[int] = field(default_factory=lambda: _array("Q"))
     lines: array[int] = field(default_factory=lambda: _array("Q"))
     from_test: array[int] = field(default_factory=lambda: _array("B"))  # 1: read from `testUri`
-    turns: array[int] = field(default_factory=lambda: _array("L"))
+    turns: array[int] = field(default_factory=lambda: _array("I"))
     ends: array[int] = field(default_factory=lambda: _array("B"))  # index into ENDS
     stops: array[int] = field(default_factory=lambda: _array("B"))  # acts in the log, at most 255
     stopped: array[int] = field(default_factory=lambda: _array("B"))  # 1: has a stop turn
@@ -53,9 +51,6 @@ class Ledger:
     def first_occurrences(self) -> NDArray[np.int64]:
         """For each session the index of the first one with its id."""
         return repeated(np.asarray(self.id_high, dtype=np.uint64), np.asarray(self.id_low, dtype=np.uint64))
-
-    def clusters(self, signatures: Path, *, threshold: float) -> NDArray[np.int32]:
-        return clusters(open_signatures(signatures, len(self)), threshold=threshold)
 
 
 def repeated(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.int64]:

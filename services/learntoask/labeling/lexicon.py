@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from learntoask.core.pack import Pack
 from learntoask.core.records import Answer, Provenance, Session
 from learntoask.labeling.exchanges import FieldPatterns, read_exchanges
-from learntoask.labeling.labeller import Exchange, Findings, TurnLabel, micro_goal
+from learntoask.labeling.labeller import Exchange, Findings, TurnLabel, micro_goals
 from learntoask.labeling.patterns import any_of
 
 
@@ -29,13 +29,14 @@ class Lexicon:
         stop = session.turns[session.stop_turn].start if session.stop_turn is not None else None
         by_expert = [one for one in read.found if session.messages[one.asked].author == "expert"]
         unnamed = [index for index in read.unnamed if stop is None or index < stop]
+        goals = micro_goals(by_expert, starts=[turn.start for turn in session.turns], stop=stop)
         turns = tuple(
             TurnLabel(
                 requested=_asked_in(by_expert, turn.start, turn.end),
-                remaining=micro_goal(by_expert, start=turn.start, stop=stop),
+                remaining=goal,
                 unnamed=bool(unnamed) and turn.start <= unnamed[-1],
             )
-            for turn in session.turns
+            for turn, goal in zip(session.turns, goals, strict=True)
         )
         return Findings(
             turns=turns,
@@ -66,7 +67,4 @@ def _answers(
         volunteered = field.given_in(users) if field.name not in asked else None
         if volunteered is not None:
             given.append((volunteered[1], field.name, volunteered[0]))
-    return tuple(
-        Answer.model_construct(field=field, value=value, message=message)
-        for message, field, value in sorted(given)
-    )
+    return tuple(Answer(field=field, value=value, message=message) for message, field, value in sorted(given))

@@ -5,20 +5,28 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from pydantic import JsonValue
 from pydantic_core import from_json
 
 from learntoask.core.manifest import Dataset
 from learntoask.core.pack import Pack
-from learntoask.core.records import Author, Message, Role
+from learntoask.core.records import Author, Role
 from learntoask.labeling.lines import Line
 from learntoask.labeling.quarantine import Reason, Rejected
 
 _MESSAGE_KEYS = frozenset({"role", "content", "author"})
 _AUTHORS: Mapping[Role, tuple[Author, ...]] = {"user": ("user",), "assistant": ("expert", "policy")}
 _DEFAULT_AUTHOR: Mapping[Role, Author] = {"user": "user", "assistant": "expert"}
+
+
+class LogMessage(NamedTuple):
+    """A checked message; a tuple, since logs hold millions."""
+
+    role: Role
+    content: str
+    author: Author
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +36,7 @@ class LogSession:
     session_id: str
     task: str
     goal: str | None
-    messages: tuple[Message, ...]
+    messages: list[LogMessage]
     extras: dict[str, JsonValue]
 
 
@@ -71,14 +79,14 @@ def parse_session(line: Line, form: LogFormat) -> LogSession:
             "split the session, or raise dataset.maxMessages",
         )
     session_id = _session_id(log)
-    messages = tuple(_message(raw, index, form) for index, raw in enumerate(raw_messages))
+    messages = [_message(raw, index, form) for index, raw in enumerate(raw_messages)]
     goal = log.get("goal")
     if goal is not None and not isinstance(goal, str):
         raise Rejected(
             Reason.WRONG_GOAL, "goal", "the goal is not a text", "write a sentence or leave it out"
         )
     extras = {key: value for key, value in log.items() if key not in form.read_keys}
-    if any(raw.keys() - _MESSAGE_KEYS for raw in raw_messages):
+    if any(not _MESSAGE_KEYS.issuperset(raw) for raw in raw_messages):
         extras["messages"] = [
             {key: value for key, value in raw.items() if key not in _MESSAGE_KEYS} for raw in raw_messages
         ]
@@ -123,14 +131,16 @@ def _session_id(log: Mapping[str, Any]) -> str:
     raise Rejected(Reason.MISSING_SESSION_ID, "session_id", problem, remedy)
 
 
-def _message(raw: object, index: int, form: LogFormat) -> Message:
+def _message(raw: object, index: int, form: LogFormat) -> LogMessage:
     if not isinstance(raw, dict):
         problem = f"a message is an object with role and content, this is {_kind(raw)}"
         raise Rejected(
             Reason.WRONG_MESSAGE, f"messages[{index}]", problem, 'write {"role": "user", "content": "…"}'
         )
     word = raw.get("role")
-    role = form.roles.get(word.strip().lower()) if isinstance(word, str) else None
+    role = None
+    if isinstance(word, str):
+        role = form.roles.get(word) or form.roles.get(word.strip().lower())
     if role is None:
         raise Rejected(
             Reason.WRONG_ROLE,
@@ -163,7 +173,7 @@ def _message(raw: object, index: int, form: LogFormat) -> Message:
             f"{author!r:.60} cannot have written a message of role {role}",
             f"write {' or '.join(_AUTHORS[role])}, or leave it out",
         )
-    return Message.model_construct(role=role, content=content, author=cast(Author, author))
+    return LogMessage(role, content, cast(Author, author))
 
 
 def _task(log: Mapping[str, Any], form: LogFormat) -> str:

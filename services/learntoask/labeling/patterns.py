@@ -25,6 +25,8 @@ def any_of(patterns: tuple[str, ...]) -> Search:
 def first_of(patterns: tuple[str, ...]) -> Search:
     """Searches for the patterns in their order; the match is the first pattern's that hits, with its groups."""
     searches: Sequence[Search] = [re.compile(pattern, re.IGNORECASE).search for pattern in patterns]
+    if len(searches) == 1:
+        return searches[0]
 
     def search(text: str) -> re.Match[str] | None:
         return next((match for one in searches if (match := one(text))), None)

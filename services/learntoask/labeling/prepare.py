@@ -18,7 +18,7 @@ from learntoask.core.errors import StageError
 from learntoask.core.manifest import Dataset
 from learntoask.core.stage import StageContext, StageSummary
 from learntoask.labeling import splitting
-from learntoask.labeling.duplicates import append_signature, signature
+from learntoask.labeling.duplicates import SignatureFile, clusters, signature
 from learntoask.labeling.ledger import ENDS, Ledger
 from learntoask.labeling.lines import JsonLinesWriter
 from learntoask.labeling.quarantine import Quarantine, Reason
@@ -43,17 +43,19 @@ def run(context: StageContext) -> StageSummary:
     """Publishes sessions.jsonl and quarantine.jsonl. Raises StageError when no session is left to train on."""
     dataset = context.spec.dataset
     ledger, reading = Ledger(), Reading()
-    spool, signatures = context.work / "spool.jsonl", context.work / "signatures.bin"
-    with JsonLinesWriter(context.out / "quarantine.jsonl") as bad_lines:
+    spool = context.work / "spool.jsonl"
+    with (
+        JsonLinesWriter(context.out / "quarantine.jsonl") as bad_lines,
+        SignatureFile(context.work / "signatures.bin") as signatures,
+    ):
         quarantine = Quarantine(bad_lines)
         _read(context, ledger, reading, quarantine, spool=spool, signatures=signatures)
         if not len(ledger):
             raise StageError(_nothing_left(quarantine), reason="NoSessions")
-        groups = ledger.clusters(signatures, threshold=dataset.near_duplicate)
+        groups = clusters(signatures, threshold=dataset.near_duplicate)
         fates = _fates(ledger, groups, dataset)
         _write(context, ledger, fates, quarantine, spool=spool)
     spool.unlink()
-    signatures.unlink()
     if not (fates == splitting.TRAIN).any():
         raise StageError("no session is left to train on: " + _nothing_left(quarantine), reason="NoSessions")
     return _summary(ledger, reading, quarantine, groups=groups, fates=fates)
@@ -66,15 +68,15 @@ def _read(
     quarantine: Quarantine,
     *,
     spool: Path,
-    signatures: Path,
+    signatures: SignatureFile,
 ) -> None:
     total = sum(path.stat().st_size for path in context.files.values())
-    with JsonLinesWriter(spool) as sessions, signatures.open("wb") as signature_file:
+    with JsonLinesWriter(spool) as sessions:
         for source, read in _lines(context, ledger, reading):
             session, refusal = read.session, read.refusal
             if session is not None:
                 sessions.write(session.__pydantic_serializer__.to_json(session))
-                append_signature(signature_file, signature(message.content for message in session.messages))
+                signatures.append(signature(message.content for message in session.messages))
                 ledger.add(session, line=read.line.number, from_test=source == "test", acts=read.acts)
             elif refusal is not None:
                 quarantine.line(

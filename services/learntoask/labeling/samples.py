@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from learntoask.core.records import EndReason, LabelledSession, Provenance, Sample, Session
+from learntoask.core.records import EndReason, LabelledSession, Provenance, Session
 from learntoask.labeling.labeller import Failure, Findings
 
 
@@ -37,29 +37,31 @@ def make_samples(
         stop = _asking_done(findings, before=stop)
     moved = stop != session.stop_turn
     turns = session.turns if stop is None else session.turns[: stop + 1]
-    samples: list[Sample] = []
+    samples: list[dict[str, object]] = []
     failures: list[tuple[int, Failure]] = []
     empty = 0
     for index, found in enumerate(findings.turns[: len(turns)]):
         if isinstance(found, Failure):
             failures.append((index, found))
-        elif index != stop and not found.remaining:
+        elif index == stop:
+            samples.append({"turn": index, "decision": "stop", "remaining": (), "provenance": provenance})
+        elif not found.remaining:
             empty += 1
         else:
             samples.append(
-                Sample.model_construct(
-                    turn=index,
-                    decision="stop" if index == stop else "continue",
-                    remaining=() if index == stop else found.remaining,
-                    requested=() if index == stop else found.requested,
-                    provenance=provenance,
-                )
+                {
+                    "turn": index,
+                    "decision": "continue",
+                    "remaining": found.remaining,
+                    "requested": found.requested,
+                    "provenance": provenance,
+                }
             )
     if (turns, end, stop) != (session.turns, session.end, session.stop_turn):
         session = session.model_copy(update={"turns": turns, "end": end, "stop_turn": stop})
     return Labelling(
-        labelled=LabelledSession.model_construct(
-            session=session, samples=tuple(samples), answers=findings.answers
+        labelled=LabelledSession.model_validate(
+            {"session": session, "samples": samples, "answers": findings.answers}
         ),
         empty=empty,
         failures=tuple(failures),

@@ -6,13 +6,14 @@ context only: the expert did not decide on that context alone. What follows the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from learntoask.core.pack import Pack
-from learntoask.core.records import STOP, Message, Session, Turn
+from learntoask.core.records import STOP, Session
 from learntoask.labeling.endings import EndingRules, Run, find_ending
-from learntoask.labeling.parsing import LogSession
+from learntoask.labeling.parsing import LogMessage, LogSession
 from learntoask.labeling.patterns import Search, any_of
 from learntoask.labeling.quarantine import Reason, Rejected
 
@@ -23,8 +24,8 @@ _LEAVE_OUT = "nothing can be learned from this session; leave it out"
 class Rules:
     """The pack's rules about sessions, compiled."""
 
-    markers: tuple[str, ...]
-    excluded: Search
+    markers: re.Pattern[str]
+    excluded: Search | None
     ending: EndingRules
 
     @classmethod
@@ -32,8 +33,8 @@ class Rules:
         # The model's own stop string is stripped whatever the pack says: served conversations come back as logs.
         markers = {*pack.end_markers, STOP} - {""}
         return cls(
-            markers=tuple(sorted(markers, key=len, reverse=True)),
-            excluded=any_of(pack.exclusions),
+            markers=re.compile("|".join(re.escape(one) for one in sorted(markers, key=len, reverse=True))),
+            excluded=any_of(pack.exclusions) if pack.exclusions else None,
             ending=EndingRules.of(pack),
         )
 
@@ -43,11 +44,13 @@ def build_session(log: LogSession, rules: Rules) -> tuple[Session, int]:
 
     Raises Rejected where the log holds no decision point.
     """
-    if any(rules.excluded(message.content) for message in log.messages):
+    if rules.excluded and any(rules.excluded(message.content) for message in log.messages):
         problem = "a message matches the pack's exclusions"
         raise Rejected(Reason.EXCLUDED, "messages", problem, "this is what they are for; nothing to do")
-    messages = tuple(_stripped(message, rules.markers) for message in log.messages)
-    marked = [i for i, (old, new) in enumerate(zip(log.messages, messages, strict=True)) if old is not new]
+    marked = [i for i, message in enumerate(log.messages) if rules.markers.search(message.content)]
+    messages = list(log.messages)
+    for i in marked:
+        messages[i] = messages[i]._replace(content=strip_markers(messages[i].content, rules.markers))
     runs = _decision_runs(messages)
     acts = [i for i in marked if messages[i].author == "expert"]
     if len(acts) > 1 and not any(messages[i].content for run in runs for i in range(run.start, run.end)):
@@ -60,40 +63,33 @@ def build_session(log: LogSession, rules: Rules) -> tuple[Session, int]:
         problem = "the expert acts before the user has said anything"
         raise Rejected(Reason.NO_EXPERT_TURN, "messages", problem, _LEAVE_OUT)
     stops = act is not None and runs[-1].start <= act < runs[-1].end
-    session = Session.model_construct(
-        session_id=log.session_id,
-        split="train",
-        task=log.task,
-        goal=log.goal,
-        messages=messages,
-        turns=tuple(_turn(run, messages) for run in runs),
-        end=end,
-        stop_turn=len(runs) - 1 if stops else None,
-        extras=log.extras,
+    session = Session.model_validate(
+        {
+            "session_id": log.session_id,
+            "split": "train",
+            "task": log.task,
+            "goal": log.goal,
+            "messages": [message._asdict() for message in messages],
+            "turns": [_turn(run, messages) for run in runs],
+            "end": end,
+            "stop_turn": len(runs) - 1 if stops else None,
+            "extras": log.extras,
+        }
     )
     return session, len(acts)
 
 
-def strip_markers(content: str, markers: Sequence[str]) -> str:
-    """`content` itself if no marker is in it; else without them, white space at its ends removed.
+def strip_markers(content: str, markers: re.Pattern[str]) -> str:
+    """`content` without its markers and without white space at its ends.
 
     Repeated, since what is left of two markers may be a third.
     """
-    stripped = content
-    while any(marker in stripped for marker in markers):
-        for marker in markers:
-            stripped = stripped.replace(marker, "")
-    return content if stripped is content else stripped.strip()
+    while markers.search(content):
+        content = markers.sub("", content)
+    return content.strip()
 
 
-def _stripped(message: Message, markers: Sequence[str]) -> Message:
-    content = strip_markers(message.content, markers)
-    if content is message.content:
-        return message
-    return Message.model_construct(role=message.role, content=content, author=message.author)
-
-
-def _decision_runs(messages: Sequence[Message]) -> list[Run]:
+def _decision_runs(messages: Sequence[LogMessage]) -> list[Run]:
     """Runs of the expert after the user's first words. Raises Rejected when there are none.
 
     A user message that stripping left empty ends no run: the context would not change with it.
@@ -119,6 +115,6 @@ def _decision_runs(messages: Sequence[Message]) -> list[Run]:
     return decisions
 
 
-def _turn(run: Run, messages: Sequence[Message]) -> Turn:
+def _turn(run: Run, messages: Sequence[LogMessage]) -> dict[str, int]:
     silent = not any(message.content for message in messages[run.start : run.end])
-    return Turn.model_construct(start=run.start, end=run.start if silent else run.end)
+    return {"start": run.start, "end": run.start if silent else run.end}
