@@ -1,4 +1,4 @@
-"""The asynchronous client: one deadline over all attempts, the next address after UNAVAILABLE, conversations replayed."""
+"""The asynchronous client: one deadline over all attempts, and another server after UNAVAILABLE."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from types import TracebackType
 
 import grpc
 
+from learntoask.core.errors import InputError
 from learntoask.serving.deciding import QueueFull
-from learntoask.serving.engine import ContextTooLong
 from learntoask.serving.logs import LOGGER
 from learntoask.serving.metrics import Metrics
 from learntoask.serving.validation import MAX_ID_LENGTH, InvalidRequest
@@ -30,13 +30,8 @@ class TooManyConversations(Exception):
 def status_of(error: BaseException, *, request_id: str) -> tuple[grpc.StatusCode, str]:
     """What the caller is told: code, and a sentence that says what to do."""
     match error:
-        case InvalidRequest():
+        case InvalidRequest() | InputError():
             return Code.INVALID_ARGUMENT, str(error)
-        case ContextTooLong():
-            return (
-                Code.INVALID_ARGUMENT,
-                f"messages: the conversation has {error}; shorten it or begin a new one",
-            )
         case QueueFull() | TooManyConversations():
             return Code.RESOURCE_EXHAUSTED, f"{error}; retry later or elsewhere"
         case TimeoutError():

@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from learntoask.core.errors import InputError
+from learntoask.core.manifest import RunSpec, seconds
+from learntoask.core.manifest.quantity import byte_count
 
 ENVIRONMENT_PREFIX = "LTA_SERVE_"
 
@@ -36,7 +38,7 @@ class ServeConfig:
     max_prompt_tokens: Positive = 2048
     may_stop: bool = True  # False for a policy trained with reward mode ask_only
     deadline_seconds: Annotated[float, Field(gt=0)] = 30.0  # longest time for one answer
-    prefix_cache_bytes: Annotated[int, Field(ge=0)] = 512 * 2**20
+    prefix_cache_bytes: Annotated[int, Field(ge=0)] = 2**30
     threads: Positive | None = None  # of the engine; None leaves it to torch
 
     max_messages: Positive = 1000
@@ -78,9 +80,14 @@ _ADAPTER = TypeAdapter(ServeConfig)
 _NAMES = frozenset(field.name for field in fields(ServeConfig))
 
 
-def read_config(environment: Mapping[str, str], flags: Mapping[str, object]) -> ServeConfig:
-    """The configuration of flags (None = not given) over environment. Raises InputError naming field and source."""
-    values: dict[str, object] = {}
+def read_config(
+    environment: Mapping[str, str],
+    flags: Mapping[str, object],
+    *,
+    defaults: Mapping[str, object] | None = None,
+) -> ServeConfig:
+    """The configuration of flags (None = not given) over environment over `defaults`. Raises InputError."""
+    values: dict[str, object] = dict(defaults or {})
     for key, text in environment.items():
         name = key.removeprefix(ENVIRONMENT_PREFIX).lower()
         if not key.startswith(ENVIRONMENT_PREFIX):
@@ -99,6 +106,28 @@ def read_config(environment: Mapping[str, str], flags: Mapping[str, object]) -> 
             for finding in error.errors(include_url=False)
         )
         raise InputError("server configuration: " + "; ".join(findings)) from error
+
+
+def settings_of(spec: RunSpec) -> dict[str, object]:
+    """What a run's manifest says about serving its policy, as defaults for `read_config`."""
+    serve = spec.serve
+    return {
+        "host": serve.host,
+        "port": serve.port,
+        "max_concurrent": serve.max_concurrent,
+        "max_queue": serve.max_queue,
+        "max_new_tokens": serve.max_new_tokens,
+        "max_prompt_tokens": spec.train.max_prompt_tokens,
+        "may_stop": spec.train.reward.mode != "ask_only",
+        "deadline_seconds": float(seconds(serve.deadline)),
+        "prefix_cache_bytes": byte_count(serve.prefix_cache),
+        "redact": serve.redact,
+    }
+
+
+def config_of(spec: RunSpec, *, model: Path, pack: Path) -> ServeConfig:
+    """The manifest's configuration, nothing else heard."""
+    return read_config({}, {"model": model, "pack": pack}, defaults=settings_of(spec))
 
 
 def bearer_token(config: ServeConfig) -> str | None:

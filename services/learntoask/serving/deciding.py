@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from learntoask.core.pack import Pack
+from learntoask.grading.fluency import FluencyGuard
 from learntoask.serving.answers import Answer, answer_of
 from learntoask.serving.engine import Context, Engine, Usage
 from learntoask.serving.metrics import Metrics
@@ -33,7 +33,6 @@ class Decider:
         engine: Engine,
         *,
         pack: Pack,
-        is_question: Callable[[str], bool],
         metrics: Metrics,
         capacity: int,
         deadline_seconds: float,
@@ -42,14 +41,14 @@ class Decider:
         self.in_flight = 0
         self._engine = engine
         self._pack = pack
-        self._is_question = is_question
+        self._asking = FluencyGuard(pack).asking
         self._metrics = metrics
         self._capacity = capacity
         self._deadline_seconds = deadline_seconds
         self._may_stop = may_stop
 
     async def decide(self, context: Context, *, seconds_left: float | None) -> Decided:
-        """`seconds_left` is the caller's own deadline. Raises QueueFull, TimeoutError, ContextTooLong."""
+        """`seconds_left` is the caller's own deadline. Raises QueueFull, TimeoutError, InputError."""
         if self.in_flight >= self._capacity:
             raise QueueFull(f"{self.in_flight} decisions run or wait, the server takes {self._capacity}")
         deadline = (
@@ -63,7 +62,7 @@ class Decider:
             self.in_flight -= 1
         answer = answer_of(
             draft.text,
-            is_question=self._is_question,
+            asking=self._asking,
             fallback=self._pack.fallback,
             may_stop=self._may_stop,
         )

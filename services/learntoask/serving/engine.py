@@ -30,7 +30,7 @@ class Usage:
 class Draft:
     """The policy's answer as the model gave it, not yet validated.
 
-    `stop_logprob` is the natural log of the probability of the whole stop string as the answer's beginning.
+    `stop_logprob` is the natural log of the probability that the answer is exactly the stop string, end included.
     """
 
     text: str
@@ -38,20 +38,11 @@ class Draft:
     usage: Usage
 
 
-class ContextTooLong(Exception):
-    """The rendered context has more tokens than the policy reads."""
-
-    def __init__(self, *, tokens: int, limit: int) -> None:
-        super().__init__(f"{tokens} tokens, the policy reads {limit}")
-        self.tokens = tokens
-        self.limit = limit
-
-
 class Engine(Protocol):
     """Decides for many contexts at once. Deadlines are the caller's: cancelling a call frees what it holds."""
 
     async def decide(self, context: Context) -> Draft:
-        """Raises ContextTooLong; any other exception is a fault of the engine."""
+        """Raises InputError for a context the policy cannot read; any other exception is a fault of the engine."""
 
     def cache_bytes(self) -> int:
         """Memory held for keys and values between calls."""

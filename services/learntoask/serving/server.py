@@ -1,22 +1,20 @@
-"""The policy server as a process: wires engine, service, health, reflection and metrics, and drains them in order."""
+"""The policy server: wires engine, service, health, reflection and metrics together, and drains them in order."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import Callable
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from learntoask.core.digest import digest_of_model
 from learntoask.core.errors import InputError
+from learntoask.core.stages import pack_digests
 from learntoask.serving.config import ServeConfig, bearer_token
 from learntoask.serving.deciding import Decider
-from learntoask.serving.logs import LOGGER, structured_logs
+from learntoask.serving.logs import LOGGER
 from learntoask.serving.metrics import Metrics, expose
-from learntoask.serving.parts import Parts, load_parts
+from learntoask.serving.parts import Parts
 from learntoask.serving.recording import Recording
 from learntoask.serving.records import RecordLog, redaction
 from learntoask.serving.security import BearerToken, server_credentials
@@ -39,14 +37,15 @@ class PolicyServer:
         decider = Decider(
             parts.engine,
             pack=parts.pack,
-            is_question=parts.is_question,
             metrics=self.metrics,
             capacity=config.max_concurrent + config.max_queue,
             deadline_seconds=config.deadline_seconds,
             may_stop=config.may_stop,
         )
         self.metrics.watch(in_flight=lambda: decider.in_flight, cache_bytes=parts.engine.cache_bytes)
-        identity = Identity(revision=parts.revision, pack=parts.pack, pack_digest=digest_of_model(parts.pack))
+        identity = Identity(
+            revision=parts.revision, pack=parts.pack, pack_digest=pack_digests(parts.pack)["whole"]
+        )
         self._service = AskService(
             decider, identity=identity, config=config, metrics=self.metrics, recording=self._recording
         )
@@ -133,23 +132,3 @@ class PolicyServer:
             redact=redaction(config.redact, config.redact_hook),
         )
         return Recording(log, self.metrics)
-
-
-async def serve(config: ServeConfig, *, ready: Callable[[str], None] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. `ready` is told the address. Raises InputError before that."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    server = PolicyServer(config, await asyncio.to_thread(load_parts, config))
-    await server.start()
-    if ready:
-        ready(server.address)
-    await stop.wait()
-    await server.drain()
-
-
-def run_server(config: ServeConfig, *, ready: Callable[[str], None] | None = None) -> None:
-    """The whole process: what `lta serve` calls."""
-    with structured_logs(level=config.log_level):
-        asyncio.run(serve(config, ready=ready))

@@ -1,0 +1,85 @@
+"""Stage `serve`: the policy that passed the gate answers over gRPC, and a short demo conversation shows it.
+
+Publishes `policy.json` (what is served), `pack.json` (the domain pack it is served with) and `demo.json` (the
+conversation). The server runs on a loopback port for the demo only; `lta serve` starts the long-lived one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from learntoask.client import CallFailed, Client
+from learntoask.core.errors import StageError
+from learntoask.core.pack import Pack
+from learntoask.core.stage import StageContext, StageSummary
+from learntoask.core.stages import pack_digests
+from learntoask.serving.config import config_of
+from learntoask.serving.local import local_server
+
+_ANSWER_SECONDS = 600.0  # the demo shares its machine with whoever runs stages beside it
+
+
+def run(context: StageContext) -> StageSummary:
+    pack = context.pack
+    published_pack = context.out / "pack.json"
+    _write(published_pack, pack.model_dump(mode="json", by_alias=True))
+    config = config_of(context.spec, model=context.inputs["grpo"] / "model", pack=published_pack)
+    config = replace(config, host="127.0.0.1", port=0, deadline_seconds=_ANSWER_SECONDS)
+    context.progress.update(0, len(pack.demo) + 1, "starting the policy server")
+    with local_server(config) as server, Client(server.address, timeout=_ANSWER_SECONDS) as client:
+        try:
+            revision = client.server_info().policy_revision
+            turns = _held(client, context)
+        except CallFailed as error:
+            raise StageError(f"the policy server did not answer the demo conversation: {error}") from error
+    task = _demo_task(pack)
+    _write(context.out / "demo.json", {"task": task, "revision": revision, "turns": turns})
+    _write(
+        context.out / "policy.json",
+        {
+            "revision": revision,
+            "pack": pack.name,
+            "packDigest": pack_digests(pack)["whole"],
+            "tasks": [one.name for one in pack.tasks],
+            "defaultTask": pack.default_task,
+            "mayStop": config.may_stop,
+            "maxPromptTokens": config.max_prompt_tokens,
+            "maxNewTokens": config.max_new_tokens,
+        },
+    )
+    return {"revision": revision, "demo_turns": len(turns), "tasks": len(pack.tasks)}
+
+
+def _held(client: Client, context: StageContext) -> list[JsonValue]:
+    """The pack's demo messages, one after another, with what the policy answers, until it stops."""
+    pack = context.pack
+    turns: list[JsonValue] = []
+    with client.converse(task=_demo_task(pack), conversation_id="demo") as conversation:
+        for number, text in enumerate(pack.demo, 1):
+            decision = conversation.say(text)
+            turns.append({"role": pack.roles.user, "text": text})
+            turns.append(
+                {
+                    "role": "policy",
+                    "text": decision.message.content,
+                    "stop": decision.stop,
+                    "stopProbability": round(decision.stop_probability, 6),
+                    "origin": decision.origin,
+                }
+            )
+            context.progress.update(number, len(pack.demo), "demo conversation")
+            if decision.stop:
+                break
+    return turns
+
+
+def _demo_task(pack: Pack) -> str:
+    return pack.demo_task or pack.default_task or pack.tasks[0].name
+
+
+def _write(path: Path, value: JsonValue) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

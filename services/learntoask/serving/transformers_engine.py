@@ -1,0 +1,220 @@
+"""The policy on this machine: one thread decodes all requests as one batch; they join and leave between its steps.
+
+Every step reads the weights once, whatever the number of conversations. What a conversation has computed stays at hand
+for its next turn, and for others that begin alike (same task, same system prompt).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from learntoask.core.records import Message
+from learntoask.serving.engine import Context, Draft, Usage
+from learntoask.training import policy as trained
+from learntoask.training.decoding import Branch, Decoder, Trunk
+from learntoask.training.precision import autocast, resolve_precision
+
+
+class EngineClosed(Exception):
+    """The engine stopped while the request waited or ran."""
+
+
+@dataclass(eq=False)
+class _Request:
+    context: Context
+    answer: asyncio.Future[Draft]
+    loop: asyncio.AbstractEventLoop
+    abandoned: bool = False  # written by the caller's thread, read between steps
+
+
+@dataclass(eq=False)
+class _Running:
+    """The answer, and beside it the stop string, forced, for its probability."""
+
+    request: _Request
+    trunk: Trunk
+    answer: Branch
+    stop: Branch
+
+
+@dataclass
+class _Inbox:
+    """What other threads hand to the engine's."""
+
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    waiting: deque[_Request] = field(default_factory=deque)
+    closed: bool = False
+
+
+class TransformersEngine:
+    """Greedy decoding. An Engine (learntoask.serving.engine).
+
+    `cache_bytes` bounds the keys and values kept between calls, `threads` is torch's number (None leaves it).
+    """
+
+    def __init__(
+        self,
+        policy: trained.Policy,
+        *,
+        max_concurrent: int,
+        max_new_tokens: int,
+        cache_bytes: int,
+        threads: int | None = None,
+    ) -> None:
+        self._policy = policy
+        self._max_concurrent = max_concurrent
+        self._max_new_tokens = max_new_tokens
+        self._threads = threads
+        self._token_bytes = _bytes_per_token(policy)
+        self._kept_tokens = cache_bytes // self._token_bytes
+        self._decoder = self._fresh_decoder()
+        self._control = _control_tokens(policy)
+        self._running: list[_Running] = []
+        self._inbox = _Inbox()
+        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        self._thread.start()
+
+    async def decide(self, context: Context) -> Draft:
+        loop = asyncio.get_running_loop()
+        request = _Request(context, loop.create_future(), loop)
+        with self._inbox.changed:
+            if self._inbox.closed:
+                raise EngineClosed
+            self._inbox.waiting.append(request)
+            self._inbox.changed.notify()
+        try:
+            return await request.answer
+        finally:
+            request.abandoned = True
+            with self._inbox.changed, suppress(ValueError):
+                self._inbox.waiting.remove(request)
+
+    def cache_bytes(self) -> int:
+        return self._decoder.idle_tokens * self._token_bytes
+
+    async def close(self) -> None:
+        with self._inbox.changed:
+            self._inbox.closed = True
+            self._inbox.changed.notify()
+        await asyncio.to_thread(self._thread.join)
+
+    def _work(self) -> None:
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)
+        device = self._policy.model.device
+        precision = resolve_precision("auto", device)
+        while (joining := self._joining()) is not None:
+            try:
+                with autocast(precision, device):
+                    self._step(joining)
+            except Exception as error:  # a fault of one step must not end the server
+                self._fail_all(error)
+        self._fail_all(EngineClosed("the server stopped before the answer"))
+
+    def _joining(self) -> list[_Request] | None:
+        """The requests there is room for; sleeps while there is nothing to do. None once the engine is closed."""
+        inbox = self._inbox
+        with inbox.changed:
+            inbox.changed.wait_for(lambda: inbox.closed or inbox.waiting or self._running)
+            if inbox.closed:
+                return None
+            room = self._max_concurrent - len(self._running)
+            return [inbox.waiting.popleft() for _ in range(min(room, len(inbox.waiting)))]
+
+    def _step(self, joining: list[_Request]) -> None:
+        self._leave()
+        joined = [running for request in joining if (running := self._joined(request))]
+        self._running += joined
+        if joined:
+            self._decoder.admit([running.trunk for running in joined])
+        self._decoder.step()
+        self._leave()
+
+    def _joined(self, request: _Request) -> _Running | None:
+        if request.abandoned:
+            return None
+        try:
+            tokens = self._policy.context_tokens(self._readable(request.context))
+        except Exception as error:  # of this context alone
+            _settle(request, error)
+            return None
+        answer = Branch(len(tokens), self._max_new_tokens)
+        stop = Branch(len(tokens), self._max_new_tokens, forced=self._policy.stop_tokens)
+        return _Running(request, Trunk(np.asarray(tokens, dtype=np.int64), [answer, stop]), answer, stop)
+
+    def _readable(self, context: Context) -> trained.Context:
+        """Without the tokenizer's control tokens: a user who types one must not open a turn of another role."""
+        messages = tuple(
+            Message(role=message.role, content=self._control.sub(" ", message.content), author=message.author)
+            for message in context.messages
+        )
+        goal = self._control.sub(" ", context.goal) if context.goal else None
+        return trained.Context(context.task, goal, messages)
+
+    def _leave(self) -> None:
+        """Hand out what is finished, give up what nobody waits for."""
+        staying = []
+        for running in self._running:
+            branches = (running.answer, running.stop)
+            if all(branch.done for branch in branches):
+                _settle(running.request, self._draft(running))
+            elif running.request.abandoned:
+                for branch in branches:
+                    self._decoder.cancel(branch)
+            else:
+                staying.append(running)
+        self._running = staying
+
+    def _draft(self, running: _Running) -> Draft:
+        return Draft(
+            self._policy.text(running.answer.tokens),
+            sum(running.stop.logprobs),
+            Usage(len(running.trunk.tokens), running.trunk.shared, len(running.answer.tokens)),
+        )
+
+    def _fail_all(self, error: Exception) -> None:
+        """Answer everyone with `error`; after a faulty step the decoder begins afresh."""
+        with self._inbox.changed:
+            waiting = list(self._inbox.waiting) if self._inbox.closed else []
+        for request in [running.request for running in self._running] + waiting:
+            _settle(request, error)
+        self._running = []
+        self._decoder = self._fresh_decoder()
+
+    def _fresh_decoder(self) -> Decoder:
+        return Decoder(self._policy.model, ends=self._policy.ends, kept_tokens=self._kept_tokens)
+
+
+def _settle(request: _Request, outcome: Draft | Exception) -> None:
+    def settle() -> None:
+        if request.answer.done():
+            return
+        if isinstance(outcome, Exception):
+            request.answer.set_exception(outcome)
+        else:
+            request.answer.set_result(outcome)
+
+    request.loop.call_soon_threadsafe(settle)
+
+
+def _bytes_per_token(policy: trained.Policy) -> int:
+    """Memory of one token's keys and values."""
+    config = policy.model.config
+    heads = config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    kv_heads = getattr(config, "num_key_value_heads", None) or heads
+    return int(config.num_hidden_layers * 2 * kv_heads * width * policy.model.dtype.itemsize)
+
+
+def _control_tokens(policy: trained.Policy) -> re.Pattern[str]:
+    added = policy.tokenizer.added_tokens_decoder.values()
+    control = {token.content for token in added if token.special} | set(policy.tokenizer.all_special_tokens)
+    return re.compile("|".join(map(re.escape, sorted(control, key=len, reverse=True))) or r"(?!)")
