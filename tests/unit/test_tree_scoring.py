@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -172,5 +174,5 @@ def test_rows_keep_order_and_budget(sizes: list[int], budget: int) -> None:
     assert [index for row in rows for index in row] == list(range(len(sizes)))
     assert all(len(row) == 1 or sum(sizes[index] for index in row) <= budget for row in rows)
     # Greedy: no row could have taken the next tree as well.
-    for row, following in zip(rows, rows[1:], strict=False):
+    for row, following in itertools.pairwise(rows):
         assert sum(sizes[index] for index in row) + sizes[following[0]] > budget

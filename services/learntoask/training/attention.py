@@ -8,11 +8,14 @@ On a GPU: FlexAttention with a block mask from the same three integers a token.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
@@ -20,6 +23,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from learntoask.core.errors import InputError
+from learntoask.training.architecture import check_architecture
 from learntoask.training.tree import BranchGroup, PackedRow, TrunkSpan
 
 NAME = "session_tree"
@@ -31,7 +35,7 @@ class TreeMask:
 
     spans: tuple[TrunkSpan, ...]
     group_masks: tuple[Tensor, ...]
-    block_mask: Any = None
+    block_mask: BlockMask | None = None
 
 
 def tree_mask(row: PackedRow, *, device: torch.device, dtype: torch.dtype) -> TreeMask:
@@ -119,16 +123,14 @@ def _grouped(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: flo
     return out.reshape(one, heads, size, width)
 
 
-def _block_mask(row: PackedRow, device: torch.device) -> Any:
-    from torch.nn.attention.flex_attention import create_block_mask
-
+def _block_mask(row: PackedRow, device: torch.device) -> BlockMask:
     size = len(row.tokens)
     return create_block_mask(
         block_predicate(row, device), B=None, H=None, Q_LEN=size, KV_LEN=size, device=device
     )
 
 
-def block_predicate(row: PackedRow, device: torch.device) -> Any:
+def block_predicate(row: PackedRow, device: torch.device) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
     """`PackedRow.sees` as a FlexAttention mask function."""
     trunk_start = torch.from_numpy(row.trunk_start).to(device)
     trunk_limit = torch.from_numpy(row.trunk_limit).to(device)
@@ -141,11 +143,15 @@ def block_predicate(row: PackedRow, device: torch.device) -> Any:
     return sees
 
 
-def _flex(query: Tensor, key: Tensor, value: Tensor, block_mask: Any, scale: float | None) -> Tensor:
-    from torch.nn.attention.flex_attention import flex_attention
+def _flex(query: Tensor, key: Tensor, value: Tensor, block_mask: BlockMask, scale: float | None) -> Tensor:
+    out: Tensor = _compiled_flex()(query, key, value, block_mask=block_mask, scale=scale, enable_gqa=True)
+    return out
 
-    compiled = torch.compile(flex_attention, dynamic=True)
-    return compiled(query, key, value, block_mask=block_mask, scale=scale, enable_gqa=True)
+
+@cache
+def _compiled_flex() -> Callable[..., Tensor]:
+    # Uncompiled, FlexAttention falls back to a dense n×n computation.
+    return torch.compile(flex_attention, dynamic=True)
 
 
 def enable_tree_attention(model: PreTrainedModel) -> None:
@@ -154,23 +160,13 @@ def enable_tree_attention(model: PreTrainedModel) -> None:
     Raises InputError for models whose layers carry state across branches or drop attention at random: a tree would
     be silently wrong for them.
     """
-    config = model.config
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    sliding = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
-    findings = {
-        f"layers of type {', '.join(sorted(kinds))}": kinds != {"full_attention"},
-        "sliding-window attention": bool(sliding),
-        "attention dropout": bool(getattr(config, "attention_dropout", 0.0)),
-        "soft-capped attention scores": bool(getattr(config, "attn_logit_softcapping", None)),
-        "no replaceable attention": not getattr(model, "_supports_attention_backend", False),
-    }
-    for finding, present in findings.items():
-        if present:
-            raise InputError(
-                f"spec.train.base: the {config.model_type} model has {finding}, which session trees do not support; "
-                "take a model with full causal attention in every layer (Llama, Qwen2.5, Qwen3, SmolLM2 …)"
-            )
-    config._attn_implementation = NAME
+    check_architecture(model)
+    if getattr(model.config, "attention_dropout", 0.0):
+        raise InputError(
+            f"base model of type {model.config.model_type} has attention dropout, which would drop differently in "
+            "each branch of a session tree; set attention_dropout to 0 in its config.json"
+        )
+    model.config._attn_implementation = NAME
 
 
 ALL_ATTENTION_FUNCTIONS.register(NAME, tree_attention)

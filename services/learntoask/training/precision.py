@@ -12,10 +12,6 @@ import torch
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
-def choose_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def resolve_precision(wanted: Precision, device: torch.device) -> torch.dtype:
     """The dtype to compute in. `auto` takes bfloat16 where a small matrix product says it is faster."""
     if wanted == "auto":

@@ -17,10 +17,10 @@ from learntoask.core.stage import Progress
 from learntoask.training import checkpoint
 from learntoask.training.journal import Journal
 from learntoask.training.optimisation import Schedule, adamw, apply_update, epoch_order
+from learntoask.training.policy import Policy
 from learntoask.training.precision import autocast
 from learntoask.training.scoring import score
 from learntoask.training.supervised import (
-    SessionRenderer,
     SupervisedTrees,
     shuffled_fields,
     supervised_trees,
@@ -54,29 +54,30 @@ class SftResult:
     best_loss: float
     sessions: int
     fallbacks: int
-    too_long: int
+    cut: int
 
 
 def train(
-    model: PreTrainedModel,
-    renderer: SessionRenderer,
+    policy: Policy,
     sessions: Sequence[LabelledSession],
     validation: Sequence[LabelledSession],
     *,
     run: SftRun,
     progress: Progress,
 ) -> tuple[SftResult, Journal]:
-    """Train `model` in place and leave the best weights in it. Continues from `run.work` after a kill: the weights
-    come out bit-identical to those of an uninterrupted run (same machine and thread count).
+    """Train the policy's model in place and leave the best weights in it.
+
+    Continues from `run.work` after a kill: the weights come out bit-identical to those of an uninterrupted run (same
+    machine and thread count).
 
     Raises StageError when nothing can be trained or the loss is not finite.
     """
-    plan = _Plan(renderer, sessions, run)
+    model = policy.model
+    plan = _Plan(policy, sessions, run)
     held_out = [tree for session in validation for tree in plan.plain(session).trees]
     if not plan.usable:
         raise StageError(
-            "no training session has a labelled turn within train.maxPromptTokens; look at the quarantine of the "
-            "label stage, or raise the bound",
+            "no training session has a labelled turn to learn from; look at the quarantine of the label stage",
             reason="NothingToTrain",
         )
     optimiser = adamw(model, weight_decay=run.settings.weight_decay)
@@ -97,9 +98,7 @@ def train(
         trees = plan.batch(update)
         loss, tokens = _accumulate(model, trees, run)
         rate = schedule.rate(update)
-        norm = apply_update(
-            model, optimiser, rate=rate, max_norm=MAX_GRADIENT_NORM, loss=loss, update=update
-        )
+        norm = apply_update(model, optimiser, rate=rate, max_norm=MAX_GRADIENT_NORM, loss=loss, update=update)
         journal.write(update, "sft", loss=loss, gradient_norm=norm, learning_rate=rate, target_tokens=tokens)
         update += 1
         if held_out and update in evaluations:
@@ -131,7 +130,7 @@ def train(
             best_loss=best_loss,
             sessions=len(plan.usable),
             fallbacks=plan.fallbacks,
-            too_long=plan.too_long,
+            cut=plan.cut,
         ),
         journal,
     )
@@ -140,17 +139,17 @@ def train(
 class _Plan:
     """What is trained in which update, as a function of the update's number."""
 
-    def __init__(self, renderer: SessionRenderer, sessions: Sequence[LabelledSession], run: SftRun) -> None:
-        self._renderer = renderer
+    def __init__(self, policy: Policy, sessions: Sequence[LabelledSession], run: SftRun) -> None:
+        self._policy = policy
         self._run = run
         plain = [self.plain(session) for session in sessions]
         self.usable = [session for session, trees in zip(sessions, plain, strict=True) if trees.trees]
         self.fallbacks = sum(trees.fallbacks for trees in plain)
-        self.too_long = sum(trees.too_long for trees in plain)
+        self.cut = sum(trees.cut for trees in plain)
         self.per_epoch = math.ceil(len(self.usable) / run.settings.batch_sessions)
 
     def plain(self, session: LabelledSession) -> SupervisedTrees:
-        return supervised_trees(self._renderer, session, turns=self._run.settings.turns)
+        return supervised_trees(self._policy, session, turns=self._run.settings.turns)
 
     def schedule(self) -> Schedule:
         total = self.per_epoch * self._run.settings.epochs
@@ -171,8 +170,8 @@ class _Plan:
     def _trees(self, session: LabelledSession, epoch: int) -> SupervisedTrees:
         if not self._run.settings.shuffle_fields:
             return self.plain(session)
-        fields = shuffled_fields(self._renderer.pack, session, seed=self._run.seed, epoch=epoch)
-        return supervised_trees(self._renderer, session, turns=self._run.settings.turns, fields=fields)
+        fields = shuffled_fields(self._policy.pack, session, seed=self._run.seed, epoch=epoch)
+        return supervised_trees(self._policy, session, turns=self._run.settings.turns, fields=fields)
 
 
 def _rows(trees: Sequence[SessionTree], row_tokens: int) -> list[PackedRow]:
@@ -204,5 +203,3 @@ def mean_loss(model: PreTrainedModel, trees: Sequence[SessionTree], run: SftRun)
         total = sum(float(score(model, row).logprobs.sum()) for row in rows)
     model.train()
     return -total / sum(len(row.targets) for row in rows)
-
-

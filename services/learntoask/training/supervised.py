@@ -8,38 +8,30 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from transformers import PreTrainedTokenizerBase
-
 from learntoask.core.pack import InformationField, Pack
 from learntoask.core.records import LabelledSession
-from learntoask.training.rendering import completion_tokens, expert_answer, render_session
+from learntoask.training.policy import Policy
+from learntoask.training.rendering import completion_tokens, expert_answer
 from learntoask.training.tree import Completion, SessionTree
-
-
-@dataclass(frozen=True)
-class SessionRenderer:
-    """Everything that turns a session into tokens in one run."""
-
-    tokenizer: PreTrainedTokenizerBase
-    pack: Pack
-    max_prompt_tokens: int
-    may_stop: bool = True
+from learntoask.training.trunks import render_session
 
 
 @dataclass(frozen=True)
 class SupervisedTrees:
-    """The trees of one session; `fallbacks` and `too_long` count contexts that are no prefix, or are left out."""
+    """The trees of one session; `fallbacks` counts contexts that are no prefix, `cut` those that were too long."""
 
     trees: tuple[SessionTree, ...]
     fallbacks: int
-    too_long: int
+    cut: int
 
     @property
     def size(self) -> int:
         return sum(tree.size for tree in self.trees)
 
 
-def trained_turns(labelled: LabelledSession, *, turns: Literal["labelled", "all"], may_stop: bool) -> list[int]:
+def trained_turns(
+    labelled: LabelledSession, *, turns: Literal["labelled", "all"], may_stop: bool
+) -> list[int]:
     """Turns whose expert answer is a target: the labelled ones, or every turn up to the stop with a word in it."""
     session = labelled.session
     if turns == "labelled":
@@ -55,36 +47,27 @@ def trained_turns(labelled: LabelledSession, *, turns: Literal["labelled", "all"
 
 
 def supervised_trees(
-    renderer: SessionRenderer,
+    policy: Policy,
     labelled: LabelledSession,
     *,
     turns: Literal["labelled", "all"],
     fields: Sequence[InformationField] | None = None,
 ) -> SupervisedTrees:
     """The session's trees with the expert's answers as completions (empty when nothing of it is trained)."""
-    rendering = render_session(
-        renderer.tokenizer,
-        renderer.pack,
-        labelled.session,
-        turns=trained_turns(labelled, turns=turns, may_stop=renderer.may_stop),
-        max_prompt_tokens=renderer.max_prompt_tokens,
-        may_stop=renderer.may_stop,
-        fields=fields,
-    )
+    session = labelled.session
+    trained = trained_turns(labelled, turns=turns, may_stop=policy.may_stop)
+    rendering = render_session(policy, session, turns=trained, fields=fields)
     trees = tuple(
         SessionTree(
             trunk=trunk.tokens,
             completions=tuple(
-                Completion(
-                    end.attach,
-                    completion_tokens(renderer.tokenizer, expert_answer(labelled.session, end.turn)),
-                )
+                Completion(end.attach, completion_tokens(policy.tokenizer, expert_answer(session, end.turn)))
                 for end in trunk.contexts
             ),
         )
         for trunk in rendering.trunks
     )
-    return SupervisedTrees(trees, rendering.fallbacks, len(rendering.too_long))
+    return SupervisedTrees(trees, rendering.fallbacks, rendering.cut)
 
 
 def shuffled_fields(

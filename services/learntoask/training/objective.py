@@ -1,0 +1,126 @@
+"""The GRPO loss over the scored tokens of packed session trees, and the exact handling of the stop decision.
+
+Plain GRPO forgets to stop: right stops earn the most there is, so their groups agree and send no gradient, while the
+`continue` groups, whose questions differ in reward, push the probability of stopping down everywhere. But a policy
+here is two choices, π(y) = π(decision) · π(question | ask), and in a tree the probability of the whole stop string is
+read off one short branch. `credit: factored` (the default) therefore
+
+- learns the questions given that one is asked: log(1 − p_stop) is subtracted from a question's log-probability and
+  its advantage is taken among the questions of its group, so that learning content has no first-order effect on
+  stopping;
+- learns the decision exactly, without samples. In every reward mode the right decision earns no less than the wrong
+  one; the group-normalised policy gradient of a choice of two, in the limit of an infinite group, is
+  √(p (1 − p)) on the logit in favour of the better one: the gradient of 2·asin(√p_right). Stop and continue points
+  send it alike, whether or not their samples happened to agree;
+- holds p_stop to the SFT policy's by the exact Bernoulli KL(SFT ‖ policy) at every decision point, unlabelled ones
+  included.
+
+`credit: plain` is the formula of the papers (and TRL's): whole completions, group advantages over all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from learntoask.core.manifest import Grpo
+
+_EDGE = 1e-6  # keeps log(1 − p) and the asin's slope finite; beyond it float32 knows no difference
+
+
+@dataclass(frozen=True)
+class RowFacts:
+    """What the objective knows about the c completions of a row, whose m scored tokens lie one after another.
+
+    `lengths` [c]. Questions and sampled stops: `weight` [c] is their share of the batch's completions (0 for forced
+    stop branches), `advantage` [c]. Forced stop branches: `stop` [c] is true, `truth` [c] is +1 where the session
+    stops, −1 where it continues, 0 where nobody knows; `decision_weight` and `hold_weight` [c] are their shares of the
+    batch's labelled and of all its decision points. `stop_of` [c] is the row's index of the forced stop branch at the
+    same context.
+    """
+
+    lengths: Tensor
+    weight: Tensor
+    advantage: Tensor
+    stop: Tensor
+    truth: Tensor
+    decision_weight: Tensor
+    hold_weight: Tensor
+    stop_of: Tensor
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A row's part of the batch's loss, and its parts of the batch means worth watching."""
+
+    loss: Tensor
+    kl: float
+    stop_kl: float
+    clipped: float
+
+
+def objective(
+    logprobs: Tensor, *, old: Tensor | None, reference: Tensor, facts: RowFacts, settings: Grpo
+) -> Objective:
+    """The loss of one row; rows of a batch add up.
+
+    logprobs, old, reference: [m] under the policy, the policy that sampled (None: the same weights) and the SFT
+    policy. Token losses are averaged per completion, then over completions; clip ratio and k3 as in design page 1.
+    """
+    owner = torch.repeat_interleave(torch.arange(len(facts.lengths), device=logprobs.device), facts.lengths)
+    stop_logprob = _per_completion(logprobs, owner, facts)[facts.stop_of]
+    chosen = logprobs
+    if settings.credit == "factored":
+        chosen = _given_asked(logprobs, stop_logprob, facts)
+        old = (
+            None
+            if old is None
+            else _given_asked(old, _per_completion(old, owner, facts)[facts.stop_of], facts)
+        )
+    share = (facts.weight / facts.lengths)[owner]
+    advantage = facts.advantage[owner]
+    ratio = (chosen - (chosen.detach() if old is None else old)).exp()
+    bounded = ratio.clamp(1 - settings.clip, 1 + settings.clip)
+    surrogate = torch.minimum(ratio * advantage, bounded * advantage)
+    log_ratio = reference - logprobs
+    k3 = log_ratio.exp() - log_ratio - 1
+    kl = (share * k3).sum()
+    loss = -(share * surrogate).sum() + settings.kl_coefficient * kl
+    stop_kl = torch.zeros((), device=logprobs.device)
+    if settings.credit == "factored":
+        reference_stop = _per_completion(reference, owner, facts)[facts.stop_of]
+        stop_kl = (facts.hold_weight * _bernoulli_kl(reference_stop, stop_logprob)).sum()
+        loss = loss + settings.stop_kl_coefficient * stop_kl
+        gain = (facts.decision_weight * _decision_gain(stop_logprob, facts.truth)).sum()
+        loss = loss - settings.decision_coefficient * gain
+    clipped = (share * ((ratio - bounded).abs() > 0)).sum()
+    return Objective(loss, float(kl.detach()), float(stop_kl.detach()), float(clipped.detach()))
+
+
+def _per_completion(logprobs: Tensor, owner: Tensor, facts: RowFacts) -> Tensor:
+    """Log-probability of every completion: [m] → [c]."""
+    return torch.zeros_like(facts.weight).index_add(0, owner, logprobs)
+
+
+def _given_asked(logprobs: Tensor, stop_logprob: Tensor, facts: RowFacts) -> Tensor:
+    """Token log-probabilities given that the answer is no stop: log(1 − p_stop) off every completion's first token."""
+    first = facts.lengths.cumsum(0) - facts.lengths
+    asked = torch.log(-torch.expm1(stop_logprob.clamp(max=-_EDGE)))
+    return logprobs.index_add(0, first, torch.where(facts.stop, 0.0, -asked))
+
+
+def _bernoulli_kl(reference: Tensor, policy: Tensor) -> Tensor:
+    """KL(reference ‖ policy) of the choice between stopping and asking, from the log-probabilities of stopping."""
+    reference, policy = reference.clamp(max=-_EDGE), policy.clamp(max=-_EDGE)
+    ask = torch.log(-torch.expm1(policy))
+    reference_ask = torch.log(-torch.expm1(reference))
+    return reference.exp() * (reference - policy) + reference_ask.exp() * (reference_ask - ask)
+
+
+def _decision_gain(stop_logprob: Tensor, truth: Tensor) -> Tensor:
+    """2·asin(√p_right): see the module's first words."""
+    stop = stop_logprob.exp().clamp(_EDGE, 1 - _EDGE)
+    right = torch.where(truth > 0, stop, 1 - stop)
+    return 2 * torch.asin(torch.sqrt(right))

@@ -1,0 +1,195 @@
+"""A training run small enough to be killed and repeated: `python tiny_training.py sft|grpo WORK OUT`.
+
+Sessions about ordering food, a Llama of 50,000 parameters, and a grader that looks for words.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import torch
+from learntoask.core.manifest import Grpo, Reward, Sft
+from learntoask.core.pack import Pack
+from learntoask.core.records import (
+    EndReason,
+    Item,
+    LabelledSession,
+    Message,
+    Provenance,
+    Sample,
+    Session,
+    Split,
+    Turn,
+)
+from learntoask.grading.grades import REFUSED, Grade, GradeCase, Missing, question_grade
+from learntoask.training import sft
+from learntoask.training.attention import enable_tree_attention
+from learntoask.training.grpo import GrpoRun, Trainer
+from learntoask.training.packaged import packaged_tokenizer
+from learntoask.training.policy import Policy
+from learntoask.training.tiny import tiny_tokenizer
+from safetensors.torch import save_file
+from transformers import LlamaConfig, LlamaForCausalLM
+
+QUESTIONS = {"dish": "Which dish would you like?", "time": "At what time?", "place": "Where do you live?"}
+ANSWERS = {"dish": ("pizza", "soup", "rice"), "time": ("at noon", "at eight"), "place": ("Rome", "Oslo")}
+
+
+def pack() -> Pack:
+    fields = [{"name": name, "questions": [question]} for name, question in QUESTIONS.items()]
+    return Pack.model_validate({"name": "food", "tasks": [{"name": "order", "goal": "Order.", "fields": fields}]})
+
+
+def session(index: int, split: Split = "train") -> LabelledSession:
+    draw = random.Random(index)
+    missing = draw.sample(sorted(QUESTIONS), draw.randint(1, 3))
+    messages = [Message(role="user", content=f"I am hungry, order {index}.", author="user")]
+    turns, samples = [], []
+    provenance = Provenance(labeller="annotated")
+    for position, field in enumerate(missing):
+        remaining = tuple(Item(field=name, value="x") for name in missing[position:])
+        samples.append(Sample(turn=len(turns), decision="continue", remaining=remaining, provenance=provenance))
+        turns.append(Turn(start=len(messages), end=len(messages) + 1))
+        messages.append(Message(role="assistant", content=QUESTIONS[field], author="expert"))
+        messages.append(Message(role="user", content=draw.choice(ANSWERS[field]), author="user"))
+    samples.append(Sample(turn=len(turns), decision="stop", remaining=(), provenance=provenance))
+    turns.append(Turn(start=len(messages), end=len(messages) + 1))
+    messages.append(Message(role="assistant", content="", author="expert"))
+    record = Session(
+        session_id=f"{split}-{index}",
+        split=split,
+        task="order",
+        messages=tuple(messages),
+        turns=tuple(turns),
+        end=EndReason.COMPLETED,
+        stop_turn=len(turns) - 1,
+    )
+    return LabelledSession(session=record, samples=tuple(samples))
+
+
+def sessions(count: int, split: Split = "train") -> list[LabelledSession]:
+    return [session(index, split) for index in range(count)]
+
+
+@cache
+def _tokenizer():
+    return tiny_tokenizer(packaged_tokenizer(), vocabulary=1024)
+
+
+def policy(*, max_prompt_tokens: int = 512, may_stop: bool = True) -> Policy:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(_tokenizer()),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        eos_token_id=_tokenizer().eos_token_id,
+        pad_token_id=_tokenizer().eos_token_id,
+    )
+    model = LlamaForCausalLM(config)
+    enable_tree_attention(model)
+    return Policy(model, _tokenizer(), pack(), max_prompt_tokens, may_stop)
+
+
+class WordGrader:
+    """Grades a response by the field names in it; every `lost`-th case is missing."""
+
+    digest = "words"
+
+    def __init__(self, *, lost: int = 0) -> None:
+        self._lost = lost
+
+    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | Missing]:
+        return [
+            Missing("lost") if self._lost and index % self._lost == 0 else self._one(case)
+            for index, case in enumerate(cases)
+        ]
+
+    @staticmethod
+    def _one(case: GradeCase) -> Grade:
+        asked = frozenset(name for name in QUESTIONS if name in case.response)
+        return question_grade(asked, target=case.target) if asked else REFUSED
+
+
+class Quiet:
+    def update(self, done: float, total: float, message: str = "", **metrics: float) -> None:
+        pass
+
+
+def sft_run(work: Path, **settings: object) -> sft.SftRun:
+    return sft.SftRun(
+        settings=Sft(**{"epochs": 2, "batch_sessions": 2, "learning_rate": 3e-3, **settings}),
+        seed=1,
+        precision=torch.float32,
+        row_tokens=200,
+        checkpoint_every=3,
+        work=work,
+    )
+
+
+def grpo_run(work: Path, *, max_missing_share: float = 0.2, reward: Reward | None = None, **settings) -> GrpoRun:
+    return GrpoRun(
+        settings=Grpo(
+            **{
+                "updates": 10,
+                "batch_sessions": 2,
+                "group_size": 3,
+                "learning_rate": 1e-3,
+                "validate_every": 4,
+                **settings,
+            }
+        ),
+        reward=reward or Reward(),
+        seed=1,
+        precision=torch.float32,
+        row_tokens=400,
+        max_new_tokens=12,
+        max_missing_share=max_missing_share,
+        checkpoint_every=3,
+        work=work,
+    )
+
+
+def warm_policy(work: Path) -> Policy:
+    """A policy that has learned to end its answers, so that sampling from it says something."""
+    warm = policy()
+    work.mkdir(exist_ok=True)
+    run = sft_run(work, epochs=8, learning_rate=1e-2, shuffle_fields=False)
+    sft.train(warm, sessions(16), [], run=run, progress=Quiet())
+    return warm
+
+
+def main(kind: str, work: Path, out: Path) -> None:
+    torch.set_num_threads(1)
+    trained = policy()
+    if kind == "sft":
+        sft.train(trained, sessions(20), sessions(4, "validation"), run=sft_run(work), progress=Quiet())
+    else:
+        start = warm_policy(work / "warm")
+        trained.model.load_state_dict(start.model.state_dict())
+        trainer = Trainer(
+            trained,
+            start,
+            sessions(12),
+            sessions(4, "validation"),
+            grader=WordGrader(),
+            run=grpo_run(work),
+        )
+        trainer.train(Quiet())
+        # Whatever was chosen, the last weights are what must not depend on the kills.
+        state = torch.load(work / "grpo.pt", weights_only=True)
+        save_file(state["weights"], out)
+        return
+    save_file({name: weight.detach() for name, weight in trained.model.named_parameters()}, out)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
