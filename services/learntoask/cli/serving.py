@@ -1,5 +1,107 @@
+"""`lta serve` and `lta chat`: the policy of a run, or any model folder, over gRPC."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
+from rich.console import Console
+
+from learntoask.core.errors import InputError
+from learntoask.local.home import home_folder
+from learntoask.local.view import view
+
+_Run = Annotated[str | None, typer.Argument(help="Name of a run or its manifest; its gate must have passed.")]
+_Model = Annotated[Path | None, typer.Option("--model", help="Instead of a run: a model folder.")]
+_Pack = Annotated[Path | None, typer.Option("--pack", help="With --model: the domain pack.")]
+_Token = Annotated[Path | None, typer.Option("--token-file", help="File with the bearer token.")]
 
 
 def register(app: typer.Typer) -> None:
-    pass
+    app.command()(serve)
+    app.command()(chat)
+
+
+def serve(
+    run: _Run = None,
+    model: _Model = None,
+    pack: _Pack = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Port of the Prometheus endpoint; none by default.")
+    ] = None,
+    token_file: _Token = None,
+    tls_certificate: Annotated[Path | None, typer.Option(help="PEM certificate chain; turns TLS on.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM private key.")] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(help="PEM authority of client certificates (mTLS).")
+    ] = None,
+    records: Annotated[Path | None, typer.Option(help="Folder for served conversations, as logs.")] = None,
+) -> None:
+    """Serve a policy over gRPC until SIGTERM or Ctrl-C. More settings: LTA_SERVE_… in the environment."""
+    from learntoask.serving.process import run_server  # noqa: PLC0415 - torch
+
+    flags = {
+        "host": host,
+        "port": port,
+        "metrics_port": metrics_port,
+        "token_file": token_file,
+        "tls_certificate": tls_certificate,
+        "tls_key": tls_key,
+        "tls_client_ca": tls_client_ca,
+        "records": records,
+    }
+    run_server(
+        _config(run, model, pack, flags), ready=lambda address: typer.echo(f"serving on {address}", err=True)
+    )
+
+
+def chat(
+    run: _Run = None,
+    model: _Model = None,
+    pack: _Pack = None,
+    address: Annotated[str | None, typer.Option(help="host:port of a running server instead.")] = None,
+    task: Annotated[str, typer.Option(help="Task of the conversation, as the pack names it.")] = "",
+    token_file: _Token = None,
+    tls_ca: Annotated[
+        Path | None, typer.Option(help="PEM authority of the server's certificate; turns TLS on.")
+    ] = None,
+) -> None:
+    """Talk to a policy: to a running server, or to one started for the conversation."""
+    from learntoask.client import Client, Tls  # noqa: PLC0415 - grpc
+    from learntoask.serving.chat import chat as converse  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    token = token_file.read_text().strip() if token_file else os.environ.get("LTA_TOKEN")
+    if address:
+        with Client(address, token=token, tls=Tls(authority=tls_ca) if tls_ca else None) as client:
+            converse(client, console, task=task)
+        return
+    from learntoask.serving.local import local_server  # noqa: PLC0415 - torch
+
+    config = _config(run, model, pack, {"host": "127.0.0.1", "port": 0, "log_level": "ERROR"})
+    with ExitStack() as running:
+        with console.status("loading the policy"):
+            server = running.enter_context(local_server(config))
+        client = running.enter_context(Client(server.address, timeout=config.deadline_seconds))
+        converse(client, console, task=task)
+
+
+def _config(run: str | None, model: Path | None, pack: Path | None, flags: dict[str, Any]) -> Any:
+    """The server's configuration: flags over environment over what the run's manifest says."""
+    from learntoask.serving.config import read_config, settings_of  # noqa: PLC0415
+
+    if run is None:
+        if model is None or pack is None:
+            raise InputError("name a run, or give --model and --pack")
+        return read_config(os.environ, {**flags, "model": model, "pack": pack})
+    shown = view(run, home=home_folder())
+    if "serve" not in shown.publications:
+        why = shown.plan.message or "it has not come that far; see `lta status`"
+        raise InputError(f"run {shown.folder.name!r} has no policy to serve: {why}")
+    given = {"model": shown.output("grpo") / "model", "pack": shown.output("serve") / "pack.json"}
+    return read_config(os.environ, {**flags, **given}, defaults=settings_of(shown.sources.spec))
