@@ -20,7 +20,7 @@ CHUNK = 1 << 20
 @dataclass(frozen=True, slots=True)
 class Line:
     number: int  # from 1, blank lines counted, as editors show it
-    text: bytes  # without a byte order mark; the first bytes only where too_long
+    text: bytes  # without line end and byte order mark; the first bytes only where too_long
     end: int  # offset of the byte after the line
     too_long: bool = False
 
@@ -36,10 +36,11 @@ def read_lines(path: Path, *, max_bytes: int) -> Iterator[Line]:
             while text := file.readline(max_bytes + 2):
                 number += 1
                 end += len(text)
-                too_long = len(text.rstrip(b"\r\n")) > max_bytes
+                content = text.rstrip(b"\r\n")
+                too_long = len(content) > max_bytes
                 if too_long:
                     end += _skip_line(file, text)
-                yield Line(number, text.removeprefix(BOM), end, too_long)
+                yield Line(number, content.removeprefix(BOM), end, too_long)
     except OSError as error:
         raise InputError(f"logs {path} cannot be read: {error.strerror or error}") from error
 

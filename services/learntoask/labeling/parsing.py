@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 from pydantic import JsonValue
@@ -15,6 +15,8 @@ from learntoask.core.pack import Pack
 from learntoask.core.records import Author, Role
 from learntoask.labeling.lines import Line
 from learntoask.labeling.quarantine import Reason, Rejected
+
+LONGEST_GOAL = 2000  # characters; it stands in every prompt of the session
 
 _MESSAGE_KEYS = frozenset({"role", "content", "author"})
 _AUTHORS: Mapping[Role, tuple[Author, ...]] = {"user": ("user",), "assistant": ("expert", "policy")}
@@ -46,9 +48,9 @@ class LogFormat:
 
     pack: Pack
     limits: Dataset
-    roles: Mapping[str, Role] = field(default_factory=dict)
-    task_paths: tuple[tuple[str, ...], ...] = ()
-    read_keys: frozenset[str] = frozenset()  # top-level keys that become fields of the session
+    roles: Mapping[str, Role]  # lower-case role word → role
+    task_paths: tuple[tuple[str, ...], ...]
+    read_keys: frozenset[str]  # top-level keys that become fields of the session
 
     @classmethod
     def of(cls, pack: Pack, limits: Dataset) -> LogFormat:
@@ -81,10 +83,9 @@ def parse_session(line: Line, form: LogFormat) -> LogSession:
     session_id = _session_id(log)
     messages = [_message(raw, index, form) for index, raw in enumerate(raw_messages)]
     goal = log.get("goal")
-    if goal is not None and not isinstance(goal, str):
-        raise Rejected(
-            Reason.WRONG_GOAL, "goal", "the goal is not a text", "write a sentence or leave it out"
-        )
+    if goal is not None and (not isinstance(goal, str) or len(goal) > LONGEST_GOAL):
+        problem = f"the goal is {_kind(goal)}"
+        raise Rejected(Reason.WRONG_GOAL, "goal", problem, "write one sentence, or leave it out")
     extras = {key: value for key, value in log.items() if key not in form.read_keys}
     if any(not _MESSAGE_KEYS.issuperset(raw) for raw in raw_messages):
         extras["messages"] = [
@@ -112,8 +113,8 @@ def _object(line: Line, limits: Dataset) -> dict[str, Any]:
     try:
         log = from_json(line.text, allow_inf_nan=False)
     except ValueError as error:
-        remedy = "write one JSON object a line"
-        raise Rejected(Reason.MALFORMED_JSON, "", f"not valid JSON: {error}", remedy) from error
+        problem = f"not valid JSON: {str(error).replace('at line 1 column', 'at column')}"
+        raise Rejected(Reason.MALFORMED_JSON, "", problem, "write one JSON object a line") from error
     if not isinstance(log, dict):
         problem = f"a session is a JSON object, this is {_kind(log)}"
         raise Rejected(Reason.NOT_A_SESSION, "", problem, "write one JSON object a line")

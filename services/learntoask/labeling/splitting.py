@@ -32,23 +32,23 @@ def split(
     np.minimum.at(smallest, inverse, ids)
     order = np.argsort(_shuffled(smallest, seed), kind="stable")
     chosen = np.zeros(len(names), dtype=np.uint8)
-    left = len(names)  # clusters that are not handed out yet; the last one is training's
-    for side, share in ((TEST, test_share), (VALIDATION, validation_share)):
-        free = max(round(share * len(clusters)), 1) if share > 0 else 0
+    for side, share, kept in (
+        (TEST, test_share, 2 if validation_share else 1),
+        (VALIDATION, validation_share, 1),
+    ):
         waiting = order[chosen[order] == TRAIN]
-        if not free or left < 2:
-            continue
-        if sizes[waiting].min() > free:  # rather a side too large than an empty one
-            chosen[waiting[np.argmin(sizes[waiting])]] = side
-            left -= 1
+        spare = len(waiting) - kept  # clusters that this side may take and leave one to each that follows
+        free = max(round(share * len(clusters)), 1) if share else 0
+        if free and spare > 0 and sizes[waiting].min() > free:
+            chosen[waiting[np.argmin(sizes[waiting])]] = side  # rather a side too large than an empty one
             continue
         for cluster in waiting:
-            if sizes[cluster] <= free and left > 1:
+            if not free or spare <= 0:
+                break
+            if sizes[cluster] <= free:
                 chosen[cluster] = side
                 free -= int(sizes[cluster])
-                left -= 1
-            if not free:
-                break
+                spare -= 1
     return chosen[inverse]
 
 

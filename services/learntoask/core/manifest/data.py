@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from learntoask.core.manifest.model import ManifestModel, Share, Uri
 
@@ -31,6 +31,15 @@ class Dataset(ManifestModel):
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Sessions whose texts are at least this similar (share of common 8-byte pieces) stay on one side of the
     split; one in `uri` that is that near to one in `testUri` is set aside and counted."""
+
+    @model_validator(mode="after")
+    def _leaves_training(self) -> Dataset:
+        held_out = self.validation_share + (0.0 if self.test_uri else self.test_share)
+        if held_out >= 1:
+            raise ValueError(
+                "validationShare and testShare leave no session to train on; their sum must be below 1"
+            )
+        return self
 
 
 class PackReference(ManifestModel):
