@@ -4,8 +4,9 @@
 
 FOLDER is a published `model/` (stage fetch, sft or grpo). Sessions are synthetic, with the lengths of the annotated
 SGD logs: 2–5 decision points, about 15 tokens a message. All ways sample at temperature 1 until the end of turn or
-`--new-tokens`, and only tokens up to the end of turn count. Decoding one prompt at a time is timed on a part of the
-completions, chosen at random. CPU seconds are given beside wall seconds: on a shared machine they are the fair ones.
+`--new-tokens`, and only tokens up to the end of turn count. The tree decodes every completion; the other ways are
+timed on completions chosen at random, one padded batch and `--single` prompts. CPU seconds are given beside wall
+seconds: on a shared machine they are the fair ones.
 """
 
 from __future__ import annotations
@@ -47,7 +48,6 @@ VALUES = ["three", "the 8th of March", "Los Angeles", "economy, if there is any 
 
 @dataclass(frozen=True)
 class Timing:
-    way: str
     tokens: int
     wall: float
     cpu: float
@@ -88,10 +88,10 @@ def sessions(count: int) -> tuple[Pack, list[LabelledSession]]:
     return Pack(name="bench", tasks=tasks), made
 
 
-def timed(way: str, decode: Callable[[], int]) -> Timing:
+def timed(decode: Callable[[], int]) -> Timing:
     wall, cpu = time.perf_counter(), time.process_time()
     tokens = decode()
-    return Timing(way, tokens, time.perf_counter() - wall, time.process_time() - cpu)
+    return Timing(tokens, time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def generated(policy: Policy, prompts: list[tuple[int, ...]], new_tokens: int, *, each: int = 1) -> int:
@@ -140,7 +140,8 @@ def main() -> None:
     contexts = [[policy.context_tokens(c) for c in session_contexts(one)] for one in made]
     prompts = [prompt for one in contexts for prompt in one]
     rows = [prompt for prompt in prompts for _ in range(arguments.samples)]
-    some = random.Random(1).sample(rows, min(arguments.single, len(rows)))
+    batch = random.Random(1).sample(rows, min(arguments.batch, len(rows)))
+    some = batch[: arguments.single]
     new = arguments.new_tokens
     print(
         f"{len(made)} sessions, {len(prompts)} decision points, {arguments.samples} completions each; "
@@ -154,29 +155,26 @@ def main() -> None:
         )
         return sum(len(answer.tokens) for one in decoded for turn in one for answer in turn)
 
-    def padded(batch: list[tuple[int, ...]]) -> int:
-        cuts = range(0, len(batch), arguments.batch)
-        return sum(generated(policy, batch[cut : cut + arguments.batch], new) for cut in cuts)
-
     decode_sessions(policy, made[:1], samples=1, temperature=1.0, max_new_tokens=2, seed=0)  # warm up
     generated(policy, rows[:1], 2)
-    timings = [
-        timed("tree", tree),
-        timed(f"padded batches of {arguments.batch}", lambda: padded(rows)),
-        timed(
-            f"one prompt at a time, its {arguments.samples} together",
-            lambda: sum(generated(policy, [prompt], new, each=arguments.samples) for prompt in set(some)),
+    ways: dict[str, Callable[[], int]] = {
+        "tree": tree,
+        f"a padded batch of {len(batch)}": lambda: generated(policy, batch, new),
+        f"one prompt at a time, its {arguments.samples} together": lambda: sum(
+            generated(policy, [prompt], new, each=arguments.samples) for prompt in some
         ),
-        timed("one completion at a time", lambda: sum(generated(policy, [row], new) for row in some)),
-    ]
-    best = timings[0]
+        "one completion at a time": lambda: sum(generated(policy, [prompt], new) for prompt in some),
+    }
     print(f"{'way':<42}{'tokens':>8}{'wall s':>9}{'CPU s':>9}{'tokens/s':>10}{'tree is':>9}{'by CPU':>8}")
-    for timing in timings:
-        wall_ratio = best.tokens / best.wall / (timing.tokens / timing.wall)
-        cpu_ratio = best.tokens / best.cpu / (timing.tokens / timing.cpu)
+    best = None
+    for way, decode in ways.items():
+        timing = timed(decode)
+        best = best or timing
         print(
-            f"{timing.way:<42}{timing.tokens:>8}{timing.wall:>9.1f}{timing.cpu:>9.1f}"
-            f"{timing.tokens / timing.wall:>10.1f}{wall_ratio:>8.1f}×{cpu_ratio:>7.1f}×"
+            f"{way:<42}{timing.tokens:>8}{timing.wall:>9.1f}{timing.cpu:>9.1f}{timing.tokens / timing.wall:>10.1f}"
+            f"{best.tokens / best.wall / (timing.tokens / timing.wall):>8.1f}×"
+            f"{best.tokens / best.cpu / (timing.tokens / timing.cpu):>7.1f}×",
+            flush=True,
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,36 +50,26 @@ MODELS = {
 }
 
 
-def by_itself(
-    model: PreTrainedModel, context: list[int], branch: Branch
-) -> tuple[list[int], list[float], bool]:
-    """What `branch` should become: one token at a time, everything computed anew, no cache."""
-    tokens: list[int] = []
-    logprobs: list[float] = []
-    for number in range(len(branch.forced) or branch.max_new_tokens):
+def assert_as_by_itself(model: PreTrainedModel, trunk: Trunk) -> None:
+    """Each token is the one its branch's rule picks, given those before it, from a plain forward pass, no cache."""
+    for branch in trunk.branches:
+        context = trunk.tokens[: branch.attach].tolist()
         with torch.no_grad():
-            logits = model(torch.tensor([context + tokens])).logits[0, -1].float()
+            logits = model(torch.tensor([context + branch.tokens])).logits[0, branch.attach - 1 : -1].float()
         logs = torch.log_softmax(logits / branch.temperature, dim=-1)
         if branch.forced:
-            token = branch.forced[number]
-        elif branch.numbers is not None:
-            token = int((logs.double().exp().cumsum(0) <= branch.numbers[number]).sum())
+            expected = list(branch.forced)
+        elif branch.numbers is None:
+            expected = logits.argmax(dim=-1).tolist()
         else:
-            token = int(logits.argmax())
-        tokens.append(token)
-        logprobs.append(float(logs[token]))
-        if token in ENDS and not branch.forced:
-            return tokens, logprobs, True
-    return tokens, logprobs, False
-
-
-def assert_as_by_itself(model: PreTrainedModel, trunk: Trunk) -> None:
-    for branch in trunk.branches:
-        blank = replace(branch, tokens=[], logprobs=[], ended=False)
-        tokens, logprobs, ended = by_itself(model, trunk.tokens[: branch.attach].tolist(), blank)
-        assert branch.tokens == tokens
-        assert branch.ended == ended
-        np.testing.assert_allclose(branch.logprobs, logprobs, atol=1e-4)
+            numbers = torch.from_numpy(branch.numbers[: len(branch.tokens), None])
+            expected = (logs.double().exp().cumsum(-1) <= numbers).sum(-1).tolist()
+        assert branch.tokens == expected
+        np.testing.assert_allclose(branch.logprobs, logs[range(len(expected)), expected], atol=1e-4)
+        ends = [token in ENDS and not branch.forced for token in branch.tokens]
+        assert not any(ends[:-1])
+        assert branch.ended == ends[-1]
+        assert branch.ended or len(branch.tokens) == (len(branch.forced) or branch.max_new_tokens)
 
 
 tokens = st.integers(0, VOCABULARY - 1)
@@ -229,16 +218,20 @@ def test_an_interrupted_step_leaves_the_model_as_it_was() -> None:
     assert model.config._attn_implementation == before
 
 
-def test_draw_gives_every_token_its_share() -> None:
-    logs = torch.log_softmax(torch.tensor([[0.0, 2.0, -1.0, 1.0], [3.0, 0.0, 0.0, 0.0]]), dim=-1)
-    count = 4000
+@pytest.mark.parametrize("vocabulary", [4, 256, 700])
+def test_draw_gives_every_token_its_share(vocabulary: int) -> None:
+    torch.manual_seed(2)
+    logs = torch.log_softmax(3 * torch.randn(2, vocabulary), dim=-1)
+    logs[0, 1] = float("-inf")
+    count = 20000
     numbers = torch.arange(count, dtype=torch.float64).add(0.5) / count
     rows = torch.tensor([0] * count + [1] * count)
     tokens = draw(logs, rows, torch.cat([numbers, numbers.flip(0)]))
 
     for row, drawn in enumerate(tokens.split(count)):
-        shares = torch.bincount(drawn, minlength=4) / count
-        np.testing.assert_allclose(shares, logs[row].exp(), atol=1.5 / count)
+        shares = torch.bincount(drawn, minlength=vocabulary) / count
+        np.testing.assert_allclose(shares, logs[row].softmax(-1), atol=1.5 / count)
+    assert draw(logs, torch.tensor([0]), torch.tensor([1 - 1e-16], dtype=torch.float64)) < vocabulary
 
 
 def test_uniforms_follow_from_their_key_alone() -> None:

@@ -52,7 +52,7 @@ class Prefill:
         for segment in self.segments:
             span = slice(segment.start, segment.stop)
             size = segment.stop - segment.start
-            new = torch.stack((key[:, span], value[:, span]))
+            new = torch.stack((key[:, span].to(value.dtype), value[:, span]))
             asked = query[:, span].view(kv_heads, fold, size, width)
             per_head = new[:, :, None].expand(-1, -1, fold, -1, -1)
             part, lse = attention(asked, per_head[0], per_head[1], scale=scale, causal=True)
@@ -138,7 +138,7 @@ def attention(
 ) -> tuple[Tensor, Tensor]:
     """Softmax attention and the log-sum-exp of its scores: query [b, h, q, d], key and value [b, h, k, d], additive
     mask broadcast to [b, h, q, k] → [b, h, q, d] and [b, h, q]."""
-    dtype = value.dtype  # under autocast, rotary embedding leaves query and key in float32
+    dtype = value.dtype  # under autocast the rotary embedding leaves queries and keys in float32
     query, key = query.to(dtype), key.to(dtype)
     if query.device.type == "cpu":
         # The kernel behind scaled_dot_product_attention; only here does it hand out its log-sum-exp.
