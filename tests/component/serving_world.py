@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
-
 from learntoask.core.errors import InputError
 from learntoask.core.pack import Pack
 from learntoask.core.records import STOP
@@ -68,7 +67,9 @@ class ScriptedEngine:
             "two": "Since when? And how often do you take it?",
             "mumble": "Sorry sorry.",
         }
-        return Draft(texts.get(said, f"What else about {said}?"), -0.5, Usage(10 * len(context.messages), 5, 7))
+        return Draft(
+            texts.get(said, f"What else about {said}?"), -0.5, Usage(10 * len(context.messages), 5, 7)
+        )
 
     def cache_bytes(self) -> int:
         return 12345
@@ -98,7 +99,9 @@ async def stub_of(server: PolicyServer) -> AsyncIterator[AskServiceStub]:
 def request(*said: str, **fields: object) -> wire.DecideRequest:
     """User and assistant in turns, the last message the user's."""
     first = (len(said) + 1) % 2
-    roles = [wire.ROLE_USER if (index + first) % 2 == 0 else wire.ROLE_ASSISTANT for index in range(len(said))]
+    roles = [
+        wire.ROLE_USER if (index + first) % 2 == 0 else wire.ROLE_ASSISTANT for index in range(len(said))
+    ]
     messages = [wire.Message(role=role, content=text) for role, text in zip(roles, said, strict=True)]
     return wire.DecideRequest(messages=messages, **fields)
 

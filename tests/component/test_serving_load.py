@@ -6,9 +6,8 @@ import asyncio
 
 import grpc
 import pytest
-from serving_world import ScriptedEngine, request, samples, serving, stub_of, until
-
 from learntoask.wire import ask_pb2 as wire
+from serving_world import ScriptedEngine, request, samples, serving, stub_of, until
 
 
 async def test_a_full_queue_refuses_at_once_and_recovers():
@@ -32,7 +31,10 @@ async def test_a_full_queue_refuses_at_once_and_recovers():
 async def test_a_passed_deadline_frees_the_slot(whose):
     engine = ScriptedEngine()
     bound = 0.2 if whose == "server" else 30.0
-    async with serving(engine, max_concurrent=1, max_queue=0, deadline_seconds=bound) as server, stub_of(server) as stub:
+    async with (
+        serving(engine, max_concurrent=1, max_queue=0, deadline_seconds=bound) as server,
+        stub_of(server) as stub,
+    ):
         with pytest.raises(grpc.aio.AioRpcError) as late:
             await stub.Decide(request("wait"), timeout=0.2 if whose == "caller" else None)
         assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED

@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 import json
 import urllib.request
+from contextlib import suppress
 
 import grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from serving_world import ScriptedEngine, request, serving, stub_of
-
 from learntoask.client import AsyncClient
 from learntoask.serving.logs import structured_logs
+from serving_world import ScriptedEngine, request, serving, stub_of
 
 
 async def test_health_knows_the_service_and_the_server():
@@ -43,7 +43,11 @@ async def test_prometheus_reads_calls_decisions_tokens_and_memory():
     async with serving(ScriptedEngine(), metrics_port=0) as server, stub_of(server) as stub:
         await stub.Decide(request("hello"))
         await stub.Decide(request("bye"))
-        page = urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=10).read().decode()
+        page = (
+            urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=10)
+            .read()
+            .decode()
+        )
     lines = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
     assert lines['lta_serving_calls_total{code="OK",method="Decide"}'] == "2.0"
     assert lines['lta_serving_decisions_total{action="stop",origin="model"}'] == "1.0"
@@ -61,13 +65,13 @@ async def logged(**settings: object) -> list[dict]:
             await stub.Decide(
                 request("my knee", conversation_id="c1"), metadata=(("x-request-id", "call-9"),)
             )
-            try:
+            with suppress(grpc.aio.AioRpcError):
                 await stub.Decide(request("crash"))
-            except grpc.aio.AioRpcError:
-                pass
-            async with AsyncClient(server.address) as client:
-                async with client.converse(conversation_id="c2") as conversation:
-                    await conversation.say("my elbow")
+            async with (
+                AsyncClient(server.address) as client,
+                client.converse(conversation_id="c2") as conversation,
+            ):
+                await conversation.say("my elbow")
     return [json.loads(line) for line in sink.getvalue().splitlines()]
 
 

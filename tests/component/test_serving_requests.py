@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import grpc
 import pytest
-from serving_world import PACK, ScriptedEngine, request, samples, serving, stub_of
-
 from learntoask.core.records import Message
 from learntoask.wire import ask_pb2 as wire
+from serving_world import PACK, ScriptedEngine, request, samples, serving, stub_of
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
@@ -19,13 +18,19 @@ def message(content: str, *, role: int = wire.ROLE_USER, author: int = 0) -> wir
 async def test_a_decision_carries_everything_the_caller_needs():
     engine = ScriptedEngine()
     async with serving(engine) as server, stub_of(server) as stub:
-        call = stub.Decide(request("it hurts", "Since when?", "monday"), metadata=(("x-request-id", "call-7"),))
+        call = stub.Decide(
+            request("it hurts", "Since when?", "monday"), metadata=(("x-request-id", "call-7"),)
+        )
         decision = (await call).decision
         trailing = dict(await call.trailing_metadata())
     assert decision.ask.question == "What else about monday?"
     assert decision.stop_probability == pytest.approx(0.6065, abs=1e-4)
     assert (decision.policy_revision, decision.origin) == ("r1", wire.ORIGIN_MODEL)
-    assert (decision.usage.prompt_tokens, decision.usage.cached_tokens, decision.usage.completion_tokens) == (30, 5, 7)
+    assert (decision.usage.prompt_tokens, decision.usage.cached_tokens, decision.usage.completion_tokens) == (
+        30,
+        5,
+        7,
+    )
     assert decision.request_id == trailing["x-request-id"] == "call-7"
     context = engine.contexts[0]
     assert (context.task, context.goal) == ("default", None)
@@ -82,10 +87,19 @@ BAD = {
     ),
     "empty last message": (wire.DecideRequest(messages=[message(" \n")]), "messages[0].content"),
     "only an end marker": (wire.DecideRequest(messages=[message("<end>")]), "messages[0].content"),
-    "1 MB message": (wire.DecideRequest(messages=[message("a" * 1_000_000)]), "messages[0].content: 1000000 bytes"),
+    "1 MB message": (
+        wire.DecideRequest(messages=[message("a" * 1_000_000)]),
+        "messages[0].content: 1000000 bytes",
+    ),
     "too long in bytes only": (wire.DecideRequest(messages=[message("ü" * 40_000)]), "80000 bytes"),
-    "10,000 messages": (wire.DecideRequest(messages=[message("a")] * 10_000), "messages: 10000 messages, at most 1000"),
-    "unknown task": (request("hi", task="pharmacie"), "task: 'pharmacie' is not in pack 'pharmacy'; known tasks: default"),
+    "10,000 messages": (
+        wire.DecideRequest(messages=[message("a")] * 10_000),
+        "messages: 10000 messages, at most 1000",
+    ),
+    "unknown task": (
+        request("hi", task="pharmacie"),
+        "task: 'pharmacie' is not in pack 'pharmacy'; known tasks: default",
+    ),
     "long goal": (request("hi", goal="g" * 70_000), "goal: 70000 bytes"),
     "long conversation id": (request("hi", conversation_id="c" * 300), "conversation_id: 300 characters"),
     "unreadable for the policy": (request("unreadable"), "the system prompt alone"),
@@ -127,7 +141,9 @@ async def test_bytes_that_are_no_request_are_the_callers_fault(raw):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stream.read()
         assert refused.value.code() is INVALID
-        answer = await channel.unary_unary("/learntoask.v1.AskService/Decide")(request("hi").SerializeToString())
+        answer = await channel.unary_unary("/learntoask.v1.AskService/Decide")(
+            request("hi").SerializeToString()
+        )
         assert wire.DecideResponse.FromString(answer).decision.HasField("ask")
 
 

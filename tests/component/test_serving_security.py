@@ -9,11 +9,10 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from serving_world import ScriptedEngine, request, serving, stub_of
-
 from learntoask.client import AsyncClient, CallFailed, Tls, user
 from learntoask.core.errors import InputError
 from learntoask.wire import ask_pb2 as wire
+from serving_world import ScriptedEngine, request, serving, stub_of
 
 
 async def test_calls_without_the_token_are_refused_health_checks_are_not():
@@ -38,10 +37,12 @@ async def test_calls_without_the_token_are_refused_health_checks_are_not():
 
 async def test_the_token_may_come_from_a_file(tmp_path: Path):
     (tmp_path / "token").write_text("from-a-file\n")
-    async with serving(ScriptedEngine(), token_file=tmp_path / "token") as server:
-        async with AsyncClient(server.address, token="from-a-file") as client:
-            assert (await client.server_info()).pack == "pharmacy"
-    with pytest.raises(InputError, match="token_file .* cannot be read"):
+    async with (
+        serving(ScriptedEngine(), token_file=tmp_path / "token") as server,
+        AsyncClient(server.address, token="from-a-file") as client,
+    ):
+        assert (await client.server_info()).pack == "pharmacy"
+    with pytest.raises(InputError, match=r"token_file .* cannot be read"):
         async with serving(ScriptedEngine(), token_file=tmp_path / "absent"):
             pass
 
@@ -61,7 +62,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{name}.ext").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
         openssl("req", *new_key, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
         signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2")
-        openssl("x509", "-req", "-in", f"{name}.csr", *signing, "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+        openssl(
+            "x509", "-req", "-in", f"{name}.csr", *signing, "-extfile", f"{name}.ext", "-out", f"{name}.pem"
+        )
     return folder
 
 

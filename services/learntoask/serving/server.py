@@ -22,6 +22,7 @@ from learntoask.serving.service import SERVICE, AskService, Identity, handlers
 
 _SERVICES = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
 _HEALTH_OF = (SERVICE, health.OVERALL_HEALTH)
+_LAST_BYTES_SECONDS = 0.5  # for answers that are made but not sent yet
 
 
 class PolicyServer:
@@ -78,7 +79,7 @@ class PolicyServer:
             await self._health.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
         self._service.drain()
         await asyncio.sleep(self.config.drain_delay_seconds)
-        await self._server.stop(self.config.drain_seconds)
+        await self._stop(self.config.drain_seconds)
         if self._recording:
             await self._recording.close()
         await self._engine.close()
@@ -86,6 +87,14 @@ class PolicyServer:
             self._metrics_server.shutdown()
             self._metrics_server.server_close()
         LOGGER.info("drained")
+
+    async def _stop(self, seconds: float) -> None:
+        """Refuse new calls and wait until decisions and conversations are done; watchers of the health are not."""
+        refusing = asyncio.create_task(self._server.stop(seconds))
+        while self._service.busy and not refusing.done():
+            await asyncio.sleep(0.02)
+        await self._server.stop(min(seconds, _LAST_BYTES_SECONDS))
+        await refusing
 
     def _listening(self, config: ServeConfig) -> grpc.aio.Server:
         token = bearer_token(config)

@@ -79,6 +79,11 @@ class AskService:
         if not self._draining.done():
             self._draining.set_result(None)
 
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is being made or a conversation is open."""
+        return self._decider.in_flight > 0 or self._conversations > 0
+
     async def decide(
         self, request: wire.DecideRequest | _Unparsable, context: grpc.aio.ServicerContext
     ) -> wire.DecideResponse:
