@@ -10,9 +10,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from learntoask.training.branches import Branch, Trunk
 from learntoask.training.branching_attention import attention, merged, portable_attention
-from learntoask.training.decoding import MIN_SHARED, Branch, Decoder, Trunk
+from learntoask.training.decoding import Decoder
 from learntoask.training.drawing import draw, uniforms
+from learntoask.training.reading import MIN_SHARED
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
@@ -101,7 +103,7 @@ def forests(draw_: st.DrawFn) -> list[Trunk]:
     return trunks
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(kind=st.sampled_from(sorted(MODELS)), trunks=forests(), waits=st.lists(st.integers(0, 3), min_size=4))
 def test_every_branch_decodes_as_by_itself(kind: str, trunks: list[Trunk], waits: list[int]) -> None:
     decoder = Decoder(MODELS[kind], ends=ENDS, kept_tokens=60)
@@ -118,7 +120,7 @@ def test_every_branch_decodes_as_by_itself(kind: str, trunks: list[Trunk], waits
     assert sorted(map(id, done)) == sorted(id(branch) for trunk in trunks for branch in trunk.branches)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(trunks=forests())
 def test_trunks_admitted_together_share_their_beginnings_exactly(trunks: list[Trunk]) -> None:
     decoder = Decoder(MODELS["llama"], ends=ENDS)
@@ -157,6 +159,18 @@ def test_a_continued_conversation_is_read_from_where_it_was_left(monkeypatch: py
         decoder.step()
     monkeypatch.undo()
     assert_as_by_itself(model, later)
+
+
+def test_of_idle_trunks_the_most_recent_are_kept_and_none_twice() -> None:
+    decoder = Decoder(MODELS["llama"], ends=ENDS, kept_tokens=95)
+    starts = [np.full(40, start) for start in (3, 4, 5)]
+    longer = np.concatenate([starts[1], [6, 7, 8]])
+    trunks = [Trunk(tokens, [Branch(len(tokens), 1)]) for tokens in [*starts, longer]]
+    for trunk in trunks:
+        decoder.admit([trunk])
+
+    assert [bool(trunk.cache) for trunk in trunks] == [False, False, True, True]
+    assert decoder.idle_tokens == 40 + 43
 
 
 def test_without_a_bound_to_keep_nothing_is_held() -> None:

@@ -192,13 +192,15 @@ def branching(model: PreTrainedModel) -> Iterator[None]:
     """
     implementation, training = model.config._attn_implementation, model.training
     model.config._attn_implementation = NAME
-    model.eval()
+    if training:  # switching walks through all modules, too much for every step of a server
+        model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
         model.config._attn_implementation = implementation
-        model.train(training)
+        if training:
+            model.train()
 
 
 ALL_ATTENTION_FUNCTIONS.register(NAME, _forward)

@@ -8,58 +8,18 @@ one still at hand (same system prompt, earlier turns of the same conversation) i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from learntoask.training.branches import Branch, Trunk, choose
 from learntoask.training.branching_attention import BranchGroup, Plan, Prefill, Step, TrunkSegment, branching
-from learntoask.training.drawing import Uniforms, draw
+from learntoask.training.reading import Reading, begins_with, readings
 
-PREFILL_TOKENS = 4096
-"""Trunk tokens computed in one forward pass; bounds the memory of activations."""
-MIN_SHARED = 32
-"""Common beginnings shorter than this are computed again: cheaper than another attention call a layer."""
 CAPACITY_STEP = 16
 """Tokens by which the branches' own caches grow."""
-
-
-@dataclass(eq=False)
-class Branch:
-    """An answer being decoded after `attach` tokens of its trunk: forced, sampled (it has `numbers`) or greedy.
-
-    `logprobs` are those of the distribution the token was drawn from: at `temperature` for a sampled branch, at 1 for
-    greedy and forced ones. `ended` tells an answer that ended itself from one cut at `max_new_tokens`.
-    """
-
-    attach: int
-    max_new_tokens: int
-    temperature: float = 1.0
-    numbers: Uniforms | None = None
-    forced: tuple[int, ...] = ()
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    ended: bool = False
-
-    @property
-    def done(self) -> bool:
-        return self.ended or len(self.tokens) == (len(self.forced) or self.max_new_tokens)
-
-
-@dataclass(eq=False)
-class Trunk:
-    """Context tokens with the branches that hang on them; `cache` is filled when the decoder admits it.
-
-    `shared` of its tokens were not computed then but taken over from another trunk.
-    """
-
-    tokens: NDArray[np.int64]
-    branches: list[Branch]
-    cache: list[Tensor] = field(default_factory=list)
-    shared: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,10 +67,9 @@ class Decoder:
         """Read `trunks` and draw the first token of each of their branches. Returns the branches already done."""
         done: list[Branch] = []
         with branching(self._model):
-            for wave in self._waves(trunks):
-                for batch in _batches(wave):
-                    done += self._prefill(batch)
-        self._keep([*self._kept, *trunks])
+            for batch in readings(trunks, [*self._live(), *self._kept]):
+                done += self._prefill(batch)
+        self._retire(trunks)
         return done
 
     def step(self) -> list[Branch]:
@@ -139,7 +98,7 @@ class Decoder:
             before = self._live()
             rows, parents, done = self._advance(logits, self._rows)
         self._replace(rows, parents)
-        self._keep([*self._kept, *before])
+        self._retire(before)
         return done
 
     def cancel(self, branch: Branch) -> None:
@@ -151,20 +110,25 @@ class Decoder:
         ]
         parents = [index for index, row in enumerate(rows) if row.branches]
         self._replace([rows[index] for index in parents], parents)
-        self._keep([*self._kept, *before])
+        self._retire(before)
 
-    def _prefill(self, batch: Sequence[tuple[Trunk, Trunk | None, int]]) -> list[Branch]:
+    def _prefill(self, batch: Sequence[Reading]) -> list[Branch]:
         segments, rows, keep = [], [], []
         tokens: list[int] = []
         positions: list[int] = []
-        for trunk, source, shared in batch:
+        for reading in batch:
+            trunk, shared = reading.trunk, reading.shared
             start = len(tokens)
             trunk.shared = shared
             tokens.extend(trunk.tokens[shared:].tolist())
             positions.extend(range(shared, len(trunk.tokens)))
             segments.append(
                 TrunkSegment(
-                    start, len(tokens), source.cache if source else (), shared=shared, cache=trunk.cache
+                    start,
+                    len(tokens),
+                    reading.source.cache if reading.source else (),
+                    shared=shared,
+                    cache=trunk.cache,
                 )
             )
             for attach in sorted({branch.attach for branch in trunk.branches}):
@@ -245,99 +209,21 @@ class Decoder:
             yield BranchGroup(start, stop, trunk.cache, max(lengths), mask)
             start = stop
 
-    def _waves(self, trunks: Sequence[Trunk]) -> list[list[tuple[Trunk, Trunk | None, int]]]:
-        """Trunks with the trunk they go on from and the length they share with it: first those that need nothing
-        that is still to be read, then those that begin like one of the first."""
-        at_hand = [*self._live(), *self._kept]
-        leaders: list[tuple[Trunk, Trunk | None, int]] = []
-        followers: list[tuple[Trunk, Trunk | None, int]] = []
-        for trunk in trunks:
-            found = _longest_shared(trunk, at_hand)
-            ahead = _longest_shared(trunk, [leader for leader, _, _ in leaders])
-            if ahead[1] >= found[1] + MIN_SHARED:
-                followers.append((trunk, *ahead))
-            else:
-                leaders.append((trunk, *found))
-        return [leaders, followers]
-
     def _live(self) -> list[Trunk]:
         return list(dict.fromkeys(row.trunk for row in self._rows))
 
-    def _keep(self, candidates: Sequence[Trunk]) -> None:
-        """Of the trunks without live branches keep the most recent ones that fit, but none that another begins with;
-        forget the caches of the others."""
+    def _retire(self, trunks: Sequence[Trunk]) -> None:
+        """Keep those of `trunks` without live branches, in place of kept ones they begin with, as far as there is
+        room for the most recent; forget the caches of the others."""
         live = set(self._live())
-        room = self._kept_tokens
-        kept: list[Trunk] = []
-        for trunk in reversed(list(dict.fromkeys(candidates))):
-            if trunk in live:
-                continue
-            if room >= len(trunk.tokens) and not any(_begins(other, trunk.tokens) for other in kept):
-                room -= len(trunk.tokens)
-                kept.append(trunk)
-            else:
-                trunk.cache = []
-        self._kept = kept[::-1]
-
-
-def choose(logits: Tensor, places: Sequence[tuple[int, Branch]]) -> tuple[list[int], list[float]]:
-    """The next token of each branch and its log-probability. `logits` [rows, vocabulary]; `places` are (row, branch),
-    rows ascending."""
-    device = logits.device
-    rows = torch.tensor([row for row, _ in places], device=device)
-    tokens = torch.empty(len(places), dtype=torch.long, device=device)
-    logprobs = torch.empty(len(places), device=device)
-    for temperature in sorted({branch.temperature for _, branch in places}):
-        logs = torch.log_softmax(logits if temperature == 1.0 else logits / temperature, dim=-1)
-        group = [(i, branch) for i, (_, branch) in enumerate(places) if branch.temperature == temperature]
-        sampled = {i: branch.numbers[len(branch.tokens)] for i, branch in group if branch.numbers is not None}
-        forced = {i: branch.forced[len(branch.tokens)] for i, branch in group if branch.forced}
-        greedy = [i for i, _ in group if i not in sampled and i not in forced]
-        if sampled:
-            numbers = torch.tensor(list(sampled.values()), dtype=torch.float64, device=device)
-            tokens[list(sampled)] = draw(logs, rows[list(sampled)], numbers)
-        if forced:
-            tokens[list(forced)] = torch.tensor(list(forced.values()), device=device)
-        if greedy:
-            tokens[greedy] = logs.argmax(dim=-1)[rows[greedy]]
-        every = [i for i, _ in group]
-        logprobs[every] = logs[rows[every], tokens[every]]
-    return tokens.tolist(), logprobs.tolist()
-
-
-def _batches(
-    wave: Sequence[tuple[Trunk, Trunk | None, int]],
-) -> Iterator[list[tuple[Trunk, Trunk | None, int]]]:
-    """Cut `wave` where its new tokens pass PREFILL_TOKENS (a longer trunk goes alone)."""
-    batch: list[tuple[Trunk, Trunk | None, int]] = []
-    used = 0
-    for trunk, source, shared in wave:
-        new = len(trunk.tokens) - shared
-        if batch and used + new > PREFILL_TOKENS:
-            yield batch
-            batch, used = [], 0
-        batch.append((trunk, source, shared))
-        used += new
-    if batch:
-        yield batch
-
-
-def _longest_shared(trunk: Trunk, sources: Sequence[Trunk]) -> tuple[Trunk | None, int]:
-    """The source that begins most like `trunk`, and for how many tokens; every attach point's own token is left out,
-    since its logits must be computed."""
-    limit = min(branch.attach for branch in trunk.branches) - 1
-    best: tuple[Trunk | None, int] = (None, 0)
-    for source in sources:
-        size = min(limit, len(source.tokens))
-        different = np.flatnonzero(trunk.tokens[:size] != source.tokens[:size])
-        shared = int(different[0]) if len(different) else size
-        if shared >= MIN_SHARED and shared > best[1]:
-            best = (source, shared)
-    return best
-
-
-def _begins(trunk: Trunk, tokens: NDArray[np.int64]) -> bool:
-    return np.array_equal(trunk.tokens[: len(tokens)], tokens)
+        retired = [trunk for trunk in trunks if trunk not in live]
+        held = [*self._kept, *retired]
+        for trunk in retired:
+            self._kept = [*(other for other in self._kept if not begins_with(trunk, other.tokens)), trunk]
+        while self.idle_tokens > self._kept_tokens:
+            self._kept.pop(0)
+        for trunk in set(held) - set(self._kept):
+            trunk.cache = []
 
 
 def _length_mask(lengths: Sequence[int], device: torch.device) -> Tensor:

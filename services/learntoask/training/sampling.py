@@ -15,7 +15,9 @@ import numpy as np
 
 from learntoask.core.errors import StageError
 from learntoask.core.records import LabelledSession
-from learntoask.training.decoding import Branch, Decoder, Trunk
+from learntoask.training.branches import Branch, Trunk
+from learntoask.training.branching_attention import branching
+from learntoask.training.decoding import Decoder
 from learntoask.training.drawing import uniforms
 from learntoask.training.policy import Context, Policy, session_contexts
 
@@ -213,20 +215,27 @@ def _decode(policy: Policy, trunks: Sequence[Trunk], progress: ProgressCallback 
     decoder = Decoder(policy.model, ends=policy.ends)
     waiting = deque(trunks)
     done, total = 0, sum(len(trunk.branches) for trunk in trunks)
-    while waiting or decoder.rows:
-        rows, tokens = decoder.rows, decoder.trunk_tokens
-        admitted: list[Trunk] = []
-        while waiting:
-            rows += len(waiting[0].branches)
-            tokens += len(waiting[0].tokens)
-            if (admitted or decoder.rows) and (rows > MAX_ROWS or tokens > MAX_TRUNK_TOKENS):
-                break
-            admitted.append(waiting.popleft())
-        finished = decoder.admit(admitted) if admitted else []
-        finished += decoder.step()
-        done += len(finished)
-        if progress and finished:
-            progress(done, total)
+    with branching(policy.model):
+        while waiting or decoder.rows:
+            admitted = _next_trunks(waiting, decoder)
+            finished = decoder.admit(admitted) if admitted else []
+            finished += decoder.step()
+            done += len(finished)
+            if progress and finished:
+                progress(done, total)
+
+
+def _next_trunks(waiting: deque[Trunk], decoder: Decoder) -> list[Trunk]:
+    """Take from `waiting` what the batch has room for; at least one when it is empty."""
+    rows, tokens = decoder.rows, decoder.trunk_tokens
+    taken: list[Trunk] = []
+    while waiting:
+        rows += len(waiting[0].branches)
+        tokens += len(waiting[0].tokens)
+        if (taken or decoder.rows) and (rows > MAX_ROWS or tokens > MAX_TRUNK_TOKENS):
+            break
+        taken.append(waiting.popleft())
+    return taken
 
 
 def _sampled(
