@@ -2,9 +2,9 @@
 
     python tests/bench/bench_prepare.py [--sizes 1000 10000 100000] [--rounds 3]
 
-Each size runs in a process of its own, so that its peak memory is its own. Seconds are CPU seconds of that process (one
-thread), so that neighbours on the machine count less. The ratio is to the first size: near 1 is linear time. Flat memory
-is a few bytes a session (the allowance is 200), most of it the process itself at small sizes.
+Each size runs in a process of its own, so that its peak memory is its own. Seconds are CPU seconds of that process
+(one thread), so that neighbours on the machine count less. The ratio is to the first size: near 1 is linear time.
+Flat memory is at most 200 bytes a session above the first size.
 """
 
 from __future__ import annotations

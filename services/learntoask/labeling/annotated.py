@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from learntoask.core.pack import Pack
@@ -86,7 +87,7 @@ class _Reader:
         noted: _NotedTurns = {}
         for index, entry in enumerate(listed):
             message = entry.get("msg") if isinstance(entry, dict) else None
-            if isinstance(message, int):
+            if isinstance(message, int) and 0 <= message < len(self.session.messages):
                 noted[message] = self._turn(entry, message, f"{KEY}.turns[{index}]")
         return noted
 
@@ -208,7 +209,7 @@ def _answers(noted: _NotedTurns, session: Session, known: Sequence[Item]) -> tup
     for item in known:
         given.setdefault((item.field, _giver(session, item.value, 0, first)), item.value)
     starts = sorted(noted)
-    for start, following in zip(starts, [*starts[1:], len(session.messages)], strict=True):
+    for start, following in pairwise([*starts, len(session.messages)]):
         entry, after = noted[start], noted.get(following)
         if not isinstance(entry, _Noted):
             continue

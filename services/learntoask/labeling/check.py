@@ -16,6 +16,7 @@ from learntoask.labeling.annotated import KEY, Annotated
 from learntoask.labeling.labeller import TurnLabel
 from learntoask.labeling.ledger import Ledger
 from learntoask.labeling.lexicon import Lexicon
+from learntoask.labeling.lines import file_bytes
 from learntoask.labeling.quarantine import Reason
 from learntoask.labeling.reading import LogReader
 from learntoask.labeling.samples import make_samples
@@ -104,7 +105,7 @@ def check_file(
     """
     found, ledger = _Findings(), Ledger()
     labellers = (Annotated(pack), Lexicon(pack))
-    reader = LogReader(pack, dataset)
+    reader, total = LogReader(pack, dataset), file_bytes(path)
     for read in reader.read(path):
         found.lines += 1
         if read.session is not None:
@@ -117,7 +118,7 @@ def check_file(
         else:
             found.blank += 1
         if progress is not None and found.lines % _STEP == 0:
-            progress(read.line.end, path.stat().st_size)
+            progress(read.line.end, total)
     _duplicates(found, ledger)
     return _report(path, pack, found, sessions=len(ledger))
 

@@ -42,7 +42,19 @@ def read_lines(path: Path, *, max_bytes: int) -> Iterator[Line]:
                     end += _skip_line(file, text)
                 yield Line(number, content.removeprefix(BOM), end, too_long)
     except OSError as error:
-        raise InputError(f"logs {path} cannot be read: {error.strerror or error}") from error
+        raise _read_error(path, error) from error
+
+
+def file_bytes(path: Path) -> int:
+    """Size of a file of logs. Raises InputError when there is none."""
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise _read_error(path, error) from error
+
+
+def _read_error(path: Path, error: OSError) -> InputError:
+    return InputError(f"logs {path} cannot be read: {error.strerror or error}")
 
 
 def _skip_line(file: Any, text: bytes) -> int:

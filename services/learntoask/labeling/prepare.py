@@ -20,7 +20,7 @@ from learntoask.core.stage import StageContext, StageSummary
 from learntoask.labeling import splitting
 from learntoask.labeling.duplicates import SignatureFile, clusters, signature
 from learntoask.labeling.ledger import ENDS, Ledger
-from learntoask.labeling.lines import JsonLinesWriter
+from learntoask.labeling.lines import JsonLinesWriter, file_bytes
 from learntoask.labeling.quarantine import Quarantine, Reason
 from learntoask.labeling.reading import LogReader, Read
 
@@ -70,7 +70,7 @@ def _read(
     spool: Path,
     signatures: SignatureFile,
 ) -> None:
-    total = sum(path.stat().st_size for path in context.files.values())
+    total = sum(file_bytes(path) for path in context.files.values())
     with JsonLinesWriter(spool) as sessions:
         for source, read in _lines(context, ledger, reading):
             session, refusal = read.session, read.refusal
