@@ -1,0 +1,56 @@
+"""English cues that a sentence without a question mark asks for something; a pack may bring its own instead.
+
+Each is searched, case-insensitively, in one sentence. They describe the language, not a domain: interrogatives,
+inverted auxiliaries, imperatives that want an answer ("tell me the date"), needs to know ("I need your number").
+"""
+
+from __future__ import annotations
+
+_WH = r"(?:what|when|where|which|who|whom|whose|how|why)"
+_AUXILIARY = r"(?:do|does|did|is|are|was|were|will|would|can|could|should|may|shall)"
+_SUBJECT = r"(?:you|i|we|it|they|he|she|there|this|that|these|those|the|your|any|anyone)"
+_CLAUSE = (
+    r"(?:^|[,;:]\s*|\b(?:and|but|also|so|then|now|just|first|please|kindly|ok|okay|sure|yes|need you to)\s+)"
+)
+_LEAD_IN = (
+    r"(?:(?:about|around|at|by|for|from|in|of|on|or|since|till|to|until|with|well|hi|hello|great)\s+){0,2}"
+)
+_ASIDE = r"(?:['’](?:d|ll)|\s+(?:will|would|also|still|just|only|do|first|have))*"
+_WAIT = r"(?!\s+(?:a|an|one|just a)\s+(?:moment|minute|second|sec|chance)\b)"
+_OFFER = (
+    r"(?!\s+(?:if (?:you(?:['’]d|\s+would|\s+have|\s+need|\s+want|\s+require)?\s+(?:like\s+)?"
+    r"(?:any|anything|help|more|further|other|me|us|assistance|to)\b|there\b|i\b|we\b|that\b)"
+    r"|how (?:i|we|it)\b|(?:when|once) you(?:['’]re| are) ready))"
+)
+
+ENGLISH: tuple[str, ...] = (
+    # "from which city", "and when"; not "what a day", not "When you arrive, the car is ready."
+    _CLAUSE + _LEAD_IN + _WH + r"(?:['’]?s)?\b(?!\s+(?:a|an|great|nice|wonderful)\b)"
+    r"(?!\s+(?:you|i|we|the|your|it)\b[^,]*,)",
+    # "Hello where would you like …"
+    r"\b"
+    + _WH
+    + r"(?:\s+\w+){0,2}\s+(?:do|does|did|is|are|was|were|will|would|can|could|should)\s+"
+    + _SUBJECT
+    + r"\b",
+    # inversion: "Is there a …", "Have you …"
+    _CLAUSE + _AUXILIARY + r"\s+" + _SUBJECT + r"\b",
+    _CLAUSE + r"(?:have|has)\s+(?:you|it|there|he|she|they|any)\b",
+    r"\b(?:can|could|would|will|do|did|are) you\b",
+    # imperatives that want an answer
+    _CLAUSE + r"(?:tell|give|send|inform|show)\s+(?:me|us)\b" + _WAIT,
+    _CLAUSE
+    + r"(?:tell|provide|specify|state|indicate|share|enter|type|choose|select|pick|name|describe|mention"
+    r"|confirm|clarify|verify|advise)\s+(?:me|us|your|the|a|an|if|whether|any|all|one|either|" + _WH + r")\b",
+    r"\bplease\s+(?:provide|specify|state|indicate|share|enter|choose|select|describe|mention|confirm|clarify|verify)\s",
+    r"\blet (?:me|us) know\b" + _OFFER,
+    # needs to know
+    r"\b(?:i|we)" + _ASIDE + r"\s+(?:need|require)\s+(?:(?:you )?to (?:know|ask)\b"
+    r"|your\b(?!\s+(?:help|assistance|advice)\b)|the following\b"
+    r"|(?:some|more|a few|a little|a bit|any)\b.{0,25}\b(?:information|info|details?|questions?|data)\b"
+    r"|the\s+(?!\w+(?:\s+\w+)*\s+(?:from|till|until|on|at|by|for|in)\s+(?!which\b))[^\d]*$"
+    r"|an?\s+(?:\w+\s+){1,4}?(?:from you|to (?:continue|proceed|start|search|look)\b))",
+    r"\b(?:i|we)" + _ASIDE + r"\s+(?:like|want|need|have)\s+(?:you )?to (?:know|ask)\b",
+    # "Your date of birth, please."
+    r"^(?:(?:and|also|then)\s+)?(?:your|the|which|what|number|name)\b\D*\bplease\W*$",
+)
