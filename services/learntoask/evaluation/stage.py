@@ -107,13 +107,13 @@ def evaluate_models(
 
 def load_graders(folder: Path, pack: Pack) -> Graders:
     """What the grader stage published in `folder`."""
-    from learntoask.grading.fields import FieldGrader  # noqa: PLC0415 - a sentence encoder comes with it
-
     agreement = folder / "agreement.json"
     try:
         figures = json.loads(agreement.read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(f"the graders' agreement {agreement} cannot be read: {error}") from error
+    from learntoask.grading.fields import FieldGrader  # noqa: PLC0415 - a sentence encoder comes with it
+
     return Graders(
         reporting=FieldGrader.load(folder / "reporting", pack),
         rewarding=FieldGrader.load(folder / "rewarding", pack),
