@@ -317,6 +317,21 @@ def test_long_and_short_contexts_of_one_session_decode_as_by_themselves() -> Non
             assert_logprobs(bounded, bounded.context_tokens(context), answer)
 
 
+def test_under_autocast_answers_have_the_logprobs_of_a_plain_forward_under_autocast() -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        decoded = decode_sessions(POLICY, SESSIONS, samples=2, temperature=1.0, max_new_tokens=20, seed=0)
+        differences = [
+            torch.tensor(answer.logprobs)
+            - logprobs(POLICY, POLICY.context_tokens(context), answer.tokens, 1.0)
+            for labelled, turns in zip(SESSIONS, decoded, strict=True)
+            for context, group in zip(session_contexts(labelled), turns, strict=True)
+            for answer in group
+        ]
+
+    # bfloat16 keeps three digits; a misplaced key or value is off by whole units
+    assert torch.cat(differences).abs().mean() < 0.05
+
+
 def test_a_policy_loads_from_its_folder_and_refuses_prompts_that_the_model_cannot_hold(
     tmp_path: Path,
 ) -> None:
