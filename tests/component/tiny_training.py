@@ -1,4 +1,4 @@
-"""A training run small enough to be killed and repeated: `python tiny_training.py sft|grpo WORK OUT`.
+"""A training run small enough to be killed and repeated.
 
 Sessions about ordering food, a Llama of 50,000 parameters, and a grader that looks for words.
 """
@@ -6,7 +6,6 @@ Sessions about ordering food, a Llama of 50,000 parameters, and a grader that lo
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -28,11 +27,12 @@ from learntoask.core.records import (
 from learntoask.grading.grades import REFUSED, Grade, GradeCase, Missing, question_grade
 from learntoask.training import sft
 from learntoask.training.attention import enable_tree_attention
+from learntoask.training.checkpoint import restore_weights
 from learntoask.training.grpo import GrpoRun, Trainer
 from learntoask.training.packaged import packaged_tokenizer
 from learntoask.training.policy import Policy
 from learntoask.training.tiny import tiny_tokenizer
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 QUESTIONS = {"dish": "Which dish would you like?", "time": "At what time?", "place": "Where do you live?"}
@@ -41,7 +41,9 @@ ANSWERS = {"dish": ("pizza", "soup", "rice"), "time": ("at noon", "at eight"), "
 
 def pack() -> Pack:
     fields = [{"name": name, "questions": [question]} for name, question in QUESTIONS.items()]
-    return Pack.model_validate({"name": "food", "tasks": [{"name": "order", "goal": "Order.", "fields": fields}]})
+    return Pack.model_validate(
+        {"name": "food", "tasks": [{"name": "order", "goal": "Order.", "fields": fields}]}
+    )
 
 
 def session(index: int, split: Split = "train") -> LabelledSession:
@@ -52,7 +54,9 @@ def session(index: int, split: Split = "train") -> LabelledSession:
     provenance = Provenance(labeller="annotated")
     for position, field in enumerate(missing):
         remaining = tuple(Item(field=name, value="x") for name in missing[position:])
-        samples.append(Sample(turn=len(turns), decision="continue", remaining=remaining, provenance=provenance))
+        samples.append(
+            Sample(turn=len(turns), decision="continue", remaining=remaining, provenance=provenance)
+        )
         turns.append(Turn(start=len(messages), end=len(messages) + 1))
         messages.append(Message(role="assistant", content=QUESTIONS[field], author="expert"))
         messages.append(Message(role="user", content=draw.choice(ANSWERS[field]), author="user"))
@@ -135,7 +139,9 @@ def sft_run(work: Path, **settings: object) -> sft.SftRun:
     )
 
 
-def grpo_run(work: Path, *, max_missing_share: float = 0.2, reward: Reward | None = None, **settings) -> GrpoRun:
+def grpo_run(
+    work: Path, *, max_missing_share: float = 0.2, reward: Reward | None = None, **settings
+) -> GrpoRun:
     return GrpoRun(
         settings=Grpo(
             **{
@@ -158,38 +164,39 @@ def grpo_run(work: Path, *, max_missing_share: float = 0.2, reward: Reward | Non
     )
 
 
-def warm_policy(work: Path) -> Policy:
-    """A policy that has learned to end its answers, so that sampling from it says something."""
+def warm_weights(work: Path) -> dict[str, torch.Tensor]:
+    """Weights of a policy that has learned to end its answers, so that sampling from it says something."""
     warm = policy()
-    work.mkdir(exist_ok=True)
     run = sft_run(work, epochs=8, learning_rate=1e-2, shuffle_fields=False)
     sft.train(warm, sessions(16), [], run=run, progress=Quiet())
-    return warm
+    return {name: weight.detach().clone() for name, weight in warm.model.named_parameters()}
 
 
-def main(kind: str, work: Path, out: Path) -> None:
+def warmed(weights: dict[str, torch.Tensor]) -> Policy:
+    found = policy()
+    restore_weights(found.model, weights)
+    return found
+
+
+def train_sft(work: Path, out: Path) -> None:
     torch.set_num_threads(1)
     trained = policy()
-    if kind == "sft":
-        sft.train(trained, sessions(20), sessions(4, "validation"), run=sft_run(work), progress=Quiet())
-    else:
-        start = warm_policy(work / "warm")
-        trained.model.load_state_dict(start.model.state_dict())
-        trainer = Trainer(
-            trained,
-            start,
-            sessions(12),
-            sessions(4, "validation"),
-            grader=WordGrader(),
-            run=grpo_run(work),
-        )
-        trainer.train(Quiet())
-        # Whatever was chosen, the last weights are what must not depend on the kills.
-        state = torch.load(work / "grpo.pt", weights_only=True)
-        save_file(state["weights"], out)
-        return
+    sft.train(trained, sessions(20), sessions(4, "validation"), run=sft_run(work), progress=Quiet())
     save_file({name: weight.detach() for name, weight in trained.model.named_parameters()}, out)
 
 
-if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+def train_grpo(work: Path, out: Path, warm: Path) -> None:
+    """Saves the last weights, whatever was chosen: they are what must not depend on kills."""
+    torch.set_num_threads(1)
+    weights = load_file(warm)
+    trainer = Trainer(
+        warmed(weights),
+        warmed(weights),
+        sessions(12),
+        sessions(4, "validation"),
+        grader=WordGrader(),
+        run=grpo_run(work),
+    )
+    trainer.train(Quiet())
+    state = torch.load(work / "grpo.pt", weights_only=True)
+    save_file(state["weights"], out)

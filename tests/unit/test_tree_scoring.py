@@ -8,12 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
-
 from learntoask.core.errors import InputError
 from learntoask.training import scoring
 from learntoask.training.attention import block_predicate, enable_tree_attention
 from learntoask.training.tree import Completion, SessionTree, fill_rows, pack_row
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 VOCABULARY = 31
 SHAPE = {

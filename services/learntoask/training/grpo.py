@@ -203,6 +203,7 @@ class Trainer:
             model.train()
             totals = {"loss": 0.0, "kl": 0.0, "stop_kl": 0.0, "clipped": 0.0}
             entropies = []
+            parts = []
             for index, scored in enumerate(batch.rows):
                 with autocast(self._run.precision, model.device):
                     scores = score(model, scored.row, temperature=settings.temperature)
@@ -217,6 +218,7 @@ class Trainer:
                 if step == 0:
                     old[index] = scores.logprobs.detach()
                 entropies.append(scores.entropies)
+                parts.append(part)
                 totals["loss"] += float(part.loss.detach())
                 totals["kl"] += part.kl
                 totals["stop_kl"] += part.stop_kl
@@ -230,7 +232,13 @@ class Trainer:
                 loss=totals["loss"],
                 update=self._position.update,
             )
-            metrics = {**totals, "gradient_norm": norm, "entropy": float(torch.cat(entropies).mean())}
+            metrics = {
+                **totals,
+                "gradient_norm": norm,
+                "entropy": float(torch.cat(entropies).mean()),
+                "right_stops": _share([part.right_stops for part in parts]),
+                "right_asks": _share([part.right_asks for part in parts]),
+            }
         return metrics
 
     @torch.no_grad()
@@ -250,8 +258,8 @@ class Trainer:
         return found
 
     def _consider(self, found: Validation) -> None:
-        here = self._position
-        if better(found, than=here.best, start=here.start):
+        here, loss = self._position, self._run.settings.max_stop_loss
+        if better(found, than=here.best, start=here.start, max_stop_loss=loss):
             here.best, here.best_update = found, here.update
             checkpoint.save(self._run.work / BEST, checkpoint.weights(self.policy.model))
 
@@ -281,6 +289,10 @@ class Trainer:
         self._optimiser.load_state_dict(state["optimiser"])
         torch.set_rng_state(state["rng"])
         self._position = _Position.restored(state["position"])
+
+
+def _share(parts: list[tuple[float, int]]) -> float:
+    return sum(part for part, _ in parts) / max(1, sum(count for _, count in parts))
 
 
 def _check_output(seen: BatchFigures, *, answers: int, update: int) -> None:

@@ -53,12 +53,18 @@ class RowFacts:
 
 @dataclass(frozen=True)
 class Objective:
-    """A row's part of the batch's loss, and its parts of the batch means worth watching."""
+    """A row's part of the batch's loss, and its parts of the batch means worth watching.
+
+    `right_stops` and `right_asks` are (sum of the probabilities of the right decision, points) over the row's stop and
+    continue points.
+    """
 
     loss: Tensor
     kl: float
     stop_kl: float
     clipped: float
+    right_stops: tuple[float, int]
+    right_asks: tuple[float, int]
 
 
 def objective(
@@ -96,7 +102,19 @@ def objective(
         gain = (facts.decision_weight * _decision_gain(stop_logprob, facts.truth)).sum()
         loss = loss - settings.decision_coefficient * gain
     clipped = (share * ((ratio - bounded).abs() > 0)).sum()
-    return Objective(loss, float(kl.detach()), float(stop_kl.detach()), float(clipped.detach()))
+    stopping = stop_logprob.detach().exp()
+    return Objective(
+        loss=loss,
+        kl=float(kl.detach()),
+        stop_kl=float(stop_kl.detach()),
+        clipped=float(clipped.detach()),
+        right_stops=_sum_and_count(stopping, facts.stop & (facts.truth > 0)),
+        right_asks=_sum_and_count(1 - stopping, facts.stop & (facts.truth < 0)),
+    )
+
+
+def _sum_and_count(values: Tensor, chosen: Tensor) -> tuple[float, int]:
+    return float(values[chosen].sum()), int(chosen.sum())
 
 
 def _per_completion(logprobs: Tensor, owner: Tensor, facts: RowFacts) -> Tensor:

@@ -69,9 +69,9 @@ def validate(
     )
 
 
-def better(candidate: Validation, *, than: Validation, start: Validation) -> bool:
-    """Whether `candidate` may replace `than`: a greater Total, and no stop lost against the SFT policy."""
-    return candidate.total > than.total and candidate.ws_stop >= start.ws_stop
+def better(candidate: Validation, *, than: Validation, start: Validation, max_stop_loss: float) -> bool:
+    """Whether `candidate` may replace `than`: a greater Total, and hardly a stop lost against the SFT policy."""
+    return candidate.total > than.total and candidate.ws_stop >= start.ws_stop - max_stop_loss
 
 
 def _mean(values: list[float]) -> float:

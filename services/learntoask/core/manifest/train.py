@@ -71,7 +71,10 @@ class Grpo(ManifestModel):
     every decision point, labelled or not."""
     validate_every: Positive = 8
     """Batches between greedy decodings of the validation sessions, which choose the policy that is published: the
-    greatest Total among those that stop no less often than the SFT policy, which is one of them."""
+    greatest Total among those within `maxStopLoss`. The SFT policy is one of them."""
+    max_stop_loss: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """Share of the stops that the published policy may miss on the validation sessions beyond those that the SFT
+    policy misses."""
     max_kl: Annotated[float, Field(gt=0)] = 2.0
     """The stage stops when a batch's mean KL to the SFT policy (nats a token) passes this."""
 

@@ -1,0 +1,311 @@
+"""One GRPO update on session trees against the same update in rows: time, token ratio, gradients, memory.
+
+    python tests/bench/bench_tree_update.py [--threads 1] [--rounds 3] [--no-trl] [--no-memory]
+
+One session of T decision points with G sampled completions of 20 tokens each; the first context has 196 tokens and
+every turn adds 32, so T = 8, G = 5 is the case of the design (13,120 tokens in rows, 1,220 in the tree; here two fewer
+for each branch, since a completion's last token is never read). Qwen3 shape, 6.8 million parameters, float32, forward,
+GRPO loss and backward. Four ways, in turns within one run, the best of `rounds` each, all with equal gradients:
+
+- tree: this project;
+- rows: one batch of G rows for each turn, no padding, logits of the completions only;
+- padded: one batch of all T·G rows, padded to the longest;
+- TRL: `GRPOTrainer._compute_loss` of the installed TRL on that padded batch.
+
+`share` is the speed-up over the rows divided by the token ratio, which is its limit. Seconds are CPU seconds of this
+process, so that neighbours on the machine count less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from learntoask.core.manifest import Grpo
+from learntoask.training.attention import enable_tree_attention
+from learntoask.training.objective import RowFacts, objective
+from learntoask.training.scoring import score
+from learntoask.training.tree import Completion, SessionTree, pack_row
+from torch import Tensor
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+VOCABULARY = 4096
+FIRST, STEP, LENGTH = 196, 32, 20
+CASES = [(turns, group) for turns in (2, 8, 32) for group in (2, 5, 16)]
+BETA = 0.02
+SETTINGS = Grpo(credit="plain", kl_coefficient=BETA)
+MEMORY_TOKENS = (2000, 4000, 8000, 16000, 32000)
+
+
+@dataclass(frozen=True)
+class Case:
+    tree: SessionTree
+    advantages: Tensor
+    references: Tensor  # [completions, LENGTH]
+
+
+def case_of(turns: int, group: int, *, seed: int = 0) -> Case:
+    generator = torch.Generator().manual_seed(seed)
+
+    def words(count: int) -> tuple[int, ...]:
+        return tuple(torch.randint(5, VOCABULARY, (count,), generator=generator).tolist())
+
+    completions = tuple(
+        Completion(FIRST + STEP * turn, words(LENGTH)) for turn in range(turns) for _ in range(group)
+    )
+    return Case(
+        tree=SessionTree(words(FIRST + STEP * (turns - 1)), completions),
+        advantages=torch.randn(len(completions), generator=generator),
+        references=-8 - torch.rand(len(completions), LENGTH, generator=generator),
+    )
+
+
+def model_of() -> Qwen3ForCausalLM:
+    torch.manual_seed(0)
+    model = Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=VOCABULARY,
+            hidden_size=256,
+            intermediate_size=768,
+            num_hidden_layers=7,
+            num_attention_heads=8,
+            num_key_value_heads=2,
+            head_dim=32,
+            max_position_embeddings=4096,
+            tie_word_embeddings=True,
+            pad_token_id=0,
+        )
+    )
+    enable_tree_attention(model)
+    return model.train()
+
+
+def by_tree(model: Qwen3ForCausalLM, case: Case) -> float:
+    row = pack_row([case.tree])
+    count = len(case.tree.completions)
+    nothing = torch.zeros(count)
+    facts = RowFacts(
+        lengths=torch.from_numpy(row.lengths),
+        weight=torch.full((count,), 1 / count),
+        advantage=case.advantages,
+        stop=nothing.bool(),
+        truth=nothing.long(),
+        decision_weight=nothing,
+        hold_weight=nothing,
+        stop_of=nothing.long(),
+    )
+    logprobs = score(model, row).logprobs
+    loss = objective(
+        logprobs, old=None, reference=case.references.flatten(), facts=facts, settings=SETTINGS
+    ).loss
+    loss.backward()
+    return float(loss.detach())
+
+
+def row_loss(logprobs: Tensor, references: Tensor, advantages: Tensor) -> Tensor:
+    """Sum over completions of their mean token loss: [rows, LENGTH] each."""
+    ratio = (logprobs - logprobs.detach()).exp()
+    surrogate = torch.minimum(ratio * advantages[:, None], ratio.clamp(0.8, 1.2) * advantages[:, None])
+    log_ratio = references - logprobs
+    return (-surrogate + BETA * (log_ratio.exp() - log_ratio - 1)).mean(dim=1).sum()
+
+
+def completion_logprobs(model: Qwen3ForCausalLM, ids: Tensor, mask: Tensor | None, reads: Tensor) -> Tensor:
+    hidden = model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    every = torch.arange(len(ids))[:, None]
+    logs = model.lm_head(hidden[every, reads]).float().log_softmax(-1)
+    return logs.gather(2, ids[every, reads + 1][..., None])[..., 0]
+
+
+def by_rows(model: Qwen3ForCausalLM, case: Case) -> float:
+    completions = case.tree.completions
+    total = 0.0
+    for attach in sorted({completion.attach for completion in completions}):
+        chosen = [index for index, completion in enumerate(completions) if completion.attach == attach]
+        ids = torch.tensor([case.tree.trunk[:attach] + completions[index].tokens for index in chosen])
+        reads = torch.arange(attach - 1, attach + LENGTH - 1).expand(len(chosen), -1)
+        logprobs = completion_logprobs(model, ids, None, reads)
+        loss = row_loss(logprobs, case.references[chosen], case.advantages[chosen]) / len(completions)
+        loss.backward()
+        total += float(loss.detach())
+    return total
+
+
+def by_padded(model: Qwen3ForCausalLM, case: Case) -> float:
+    completions = case.tree.completions
+    rows = [case.tree.trunk[: completion.attach] + completion.tokens for completion in completions]
+    width = max(map(len, rows))
+    ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+    reads = torch.tensor(
+        [list(range(completion.attach - 1, completion.attach + LENGTH - 1)) for completion in completions]
+    )
+    logprobs = completion_logprobs(model, ids, mask, reads)
+    loss = row_loss(logprobs, case.references, case.advantages) / len(completions)
+    loss.backward()
+    return float(loss.detach())
+
+
+def trl_step(model: Qwen3ForCausalLM) -> Callable[[Case], float]:
+    """TRL's loss and backward on one case, through its own trainer."""
+    from datasets import Dataset  # noqa: PLC0415  bench-only extra, slow to import
+    from tokenizers import Tokenizer, models  # noqa: PLC0415
+    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415
+    from trl import GRPOConfig, GRPOTrainer  # noqa: PLC0415
+
+    words = {"<pad>": 0, "<eos>": 1, "<unk>": 2}
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="<unk>")),
+        pad_token="<pad>",
+        eos_token="<eos>",
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = GRPOTrainer(
+            model=model,
+            reward_funcs=lambda completions, **_: [0.0] * len(completions),
+            args=GRPOConfig(
+                output_dir=folder,
+                loss_type="grpo",
+                beta=0.0,  # no second model is made; the references are ours, beta is set below
+                epsilon=0.2,
+                num_generations=2,
+                per_device_train_batch_size=2,
+                report_to=[],
+                use_cpu=True,
+                bf16=False,
+                gradient_checkpointing=False,
+                disable_tqdm=True,
+            ),
+            train_dataset=Dataset.from_list([{"prompt": "x"}] * 2),
+            processing_class=tokenizer,
+        )
+    trainer.beta = BETA
+    trainer.current_gradient_accumulation_steps = 1
+    trainer.model.train()
+
+    def step(case: Case) -> float:
+        completions = case.tree.completions
+        width = max(completion.attach for completion in completions)
+        pads = [width - completion.attach for completion in completions]
+        prompts = [case.tree.trunk[: completion.attach] for completion in completions]
+        inputs = {
+            "prompt_ids": torch.tensor([[0] * pad + list(p) for pad, p in zip(pads, prompts, strict=True)]),
+            "prompt_mask": torch.tensor([[0] * pad + [1] * (width - pad) for pad in pads]),
+            "completion_ids": torch.tensor([completion.tokens for completion in completions]),
+            "completion_mask": torch.ones(len(completions), LENGTH, dtype=torch.long),
+            "advantages": case.advantages,
+            "ref_per_token_logps": case.references,
+        }
+        loss = trainer._compute_loss(trainer.model, inputs)
+        loss.backward()
+        return float(loss.detach())
+
+    return step
+
+
+def measured(model: Qwen3ForCausalLM, step: Callable[[], float]) -> tuple[float, float, Tensor]:
+    """(CPU seconds, loss, gradient) of one update."""
+    model.zero_grad(set_to_none=True)
+    start = time.process_time()
+    loss = step()
+    seconds = time.process_time() - start
+    return seconds, loss, torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+
+
+def compare(cases: list[tuple[int, int]], *, rounds: int, with_trl: bool) -> None:
+    model = model_of()
+    print(f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters")
+    trl = trl_step(model) if with_trl else None
+    print(
+        "  T   G | tokens: rows    tree  ratio |  tree s   rows s  speed-up  share | padded s  speed-up |"
+        "    TRL s  speed-up | gradient differs by (rows, padded, TRL)"
+    )
+    for turns, group in cases:
+        case = case_of(turns, group)
+        ways: dict[str, Callable[[], float]] = {
+            "tree": lambda case=case: by_tree(model, case),
+            "rows": lambda case=case: by_rows(model, case),
+        }
+        if turns * group <= 160:  # larger padded batches only wait
+            ways["padded"] = lambda case=case: by_padded(model, case)
+            if trl:
+                ways["TRL"] = lambda case=case: trl(case)
+        best: dict[str, float] = {}
+        gradients: dict[str, Tensor] = {}
+        measured(model, ways["tree"])  # warm-up
+        for _ in range(rounds if turns * group <= 160 else 1):
+            for name, way in ways.items():
+                seconds, _, gradients[name] = measured(model, way)
+                best[name] = min(seconds, best.get(name, seconds))
+        ratio = case.tree.unshared_size / case.tree.size
+        speed_up = best["rows"] / best["tree"]
+        differences = [
+            f"{float((gradients[name] - gradients['tree']).norm() / gradients['tree'].norm()):.0e}"
+            for name in ("rows", "padded", "TRL")
+            if name in gradients
+        ]
+
+        def against(name: str, best: dict[str, float] = best) -> str:
+            if name not in best:
+                return f"{'–':>8}  {'–':>8}"
+            return f"{best[name]:8.2f}  {best[name] / best['tree']:7.1f}×"
+
+        print(
+            f"{turns:3d} {group:3d} | {case.tree.unshared_size:12,d} {case.tree.size:7,d} {ratio:5.2f}× |"
+            f" {best['tree']:7.2f} {best['rows']:8.2f} {speed_up:8.2f}× {speed_up / ratio:6.0%} |"
+            f" {against('padded')} | {against('TRL')} | {', '.join(differences)}",
+            flush=True,
+        )
+
+
+def peak_memory(tokens: int) -> None:
+    """Prints this process's peak memory above that of the model, in MB, for one packed update of about `tokens`."""
+    model = model_of()
+    by_tree(model, case_of(2, 2))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    size = case_of(8, 5).tree.size
+    trees = [case_of(8, 5, seed=index).tree for index in range(max(1, tokens // size))]
+    row = pack_row(trees)
+    score(model, row).logprobs.sum().backward()
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(len(row.tokens), (after - before) / 1024)
+
+
+def memory(sizes: tuple[int, ...]) -> None:
+    print("packed tokens | peak MB | MB a 1,000 tokens")
+    for tokens in sizes:
+        out = subprocess.run(
+            [sys.executable, __file__, "--peak", str(tokens)], check=True, capture_output=True, text=True
+        ).stdout.split()
+        packed, peak = int(out[0]), float(out[1])
+        print(f"{packed:13,d} | {peak:7,.0f} | {peak / packed * 1000:6.1f}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--no-trl", action="store_true")
+    parser.add_argument("--no-memory", action="store_true")
+    parser.add_argument("--case", type=int, nargs=2, action="append", metavar=("T", "G"))
+    parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.peak:
+        peak_memory(options.peak)
+        return
+    cases = [tuple(case) for case in options.case] if options.case else CASES
+    compare(cases, rounds=options.rounds, with_trl=not options.no_trl)
+    if not options.no_memory:
+        memory(MEMORY_TOKENS)
+
+
+if __name__ == "__main__":
+    main()
