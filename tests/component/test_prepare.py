@@ -64,6 +64,7 @@ class Run:
     pack: Pack = PACK
     spec: dict[str, Any] = field(default_factory=dict)
     method: str = "lexicon"
+    label_spec: dict[str, Any] = field(default_factory=dict)
     progress: Heard = field(default_factory=Heard)
 
     def write(self, lines: Iterable[bytes | dict[str, Any]], name: str = "logs.jsonl") -> Path:
@@ -77,7 +78,7 @@ class Run:
         spec = {
             "dataset": {"uri": "logs.jsonl", **self.spec},
             "pack": {"uri": "p"},
-            "label": {"method": self.method},
+            "label": {"method": self.method, **self.label_spec},
         }
         for part in ("", "-work"):
             (self.folder / f"{stage}{part}").mkdir(exist_ok=True)
@@ -373,6 +374,18 @@ def test_a_pack_that_fits_nothing_is_said_to_fit_nothing(run: Run) -> None:
     run.prepare(run.write([log(number, "hi", "Name?", "Ann", "Bye") for number in range(3)]))
     with pytest.raises(StageError, match="found no sample in 3 sessions"):
         run.label()
+
+
+def test_logs_without_any_stop_cannot_teach_stopping(run: Run) -> None:
+    path = run.write([log(number, "hi", "Which city?", "in Rome", "And when?") for number in range(3)])
+    run.prepare(path)
+    with pytest.raises(StageError, match="none of the 3 sessions holds a stop") as caught:
+        run.label()
+    assert caught.value.reason == "NoStops"
+    run.label_spec = {"require_stops": False}
+    assert run.label()["samples"] == {"continue": 3}
+    (warning,) = check_file(path, PACK, Dataset(uri="logs.jsonl")).warnings
+    assert warning.startswith("no session holds a stop")
 
 
 # -- memory ----------------------------------------------------------------------------------------------------------

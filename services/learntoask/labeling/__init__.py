@@ -1,7 +1,7 @@
 """From raw logs to labelled decision points (design page 1, §2).
 
-    bytes ── lines ──▶ parsing ──▶ sessions ──▶ duplicates, splitting ──▶ sessions.jsonl      (stage prepare)
-    sessions.jsonl ──▶ annotated | lexicon ──▶ samples ──▶ labelled.jsonl                      (stage label)
+    bytes ── lines ──▶ parsing ──▶ sessions, endings ──▶ duplicates, splitting ──▶ sessions.jsonl      (stage prepare)
+    sessions.jsonl ──▶ annotated | lexicon (exchanges) ──▶ samples ──▶ labelled.jsonl                  (stage label)
 
 What is refused on the way lies in quarantine.jsonl with its line number, reason and remedy.
 """

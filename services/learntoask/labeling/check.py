@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from learntoask.labeling.reading import LogReader
 from learntoask.labeling.samples import make_samples
 
 LISTED = 20  # problems that are reported with their line; all are counted
+ENOUGH = 20  # sessions of a task after which a field that nobody asks for is worth a warning
 _STEP = 500  # lines between progress reports
 
 
@@ -63,6 +64,7 @@ class CheckReport:
     questions: int  # expert messages with a question (labeller `lexicon`)
     unnamed_questions: int  # of these, matched by no pattern
     coverage: tuple[FieldCoverage, ...]
+    warnings: tuple[str, ...]  # what is valid and will still disappoint
 
     @property
     def ok(self) -> bool:
@@ -164,6 +166,18 @@ def _duplicates(found: _Findings, ledger: Ledger) -> None:
 
 def _report(path: Path, pack: Pack, found: _Findings, *, sessions: int) -> CheckReport:
     duplicates = found.quarantined[Reason.DUPLICATE_SESSION_ID.value]
+    coverage = tuple(
+        FieldCoverage(
+            task.name,
+            one.name,
+            found.tasks[task.name],
+            found.asked[task.name, one.name],
+            found.given[task.name, one.name],
+        )
+        for task in pack.tasks
+        if found.tasks[task.name]
+        for one in task.fields
+    )
     return CheckReport(
         path=str(path),
         lines=found.lines,
@@ -181,16 +195,24 @@ def _report(path: Path, pack: Pack, found: _Findings, *, sessions: int) -> Check
         sessions_with_several_stops=found.several_stops,
         questions=found.questions,
         unnamed_questions=found.unnamed,
-        coverage=tuple(
-            FieldCoverage(
-                task.name,
-                one.name,
-                found.tasks[task.name],
-                found.asked[task.name, one.name],
-                found.given[task.name, one.name],
-            )
-            for task in pack.tasks
-            if found.tasks[task.name]
-            for one in task.fields
-        ),
+        coverage=coverage,
+        warnings=tuple(_warnings(found, coverage)),
     )
+
+
+def _warnings(found: _Findings, coverage: Sequence[FieldCoverage]) -> Iterator[str]:
+    if not found.tasks:
+        yield "no line is a session"
+        return
+    if not found.decisions["stop"]:
+        yield "no session holds a stop: check endMarkers, actionPatterns and requireEndMarker of the pack"
+    if not found.decisions["continue"]:
+        yield "nothing is ever left to ask: do the fields of the pack and their patterns fit these logs?"
+    if found.several_stops:
+        yield f"{found.several_stops} sessions hold several end markers; the first counts, what follows it is left out"
+    if found.unnamed > found.questions / 2:
+        yield f"{found.unnamed} of {found.questions} questions match no pattern of the pack; the lexicon misses them"
+    never = [f"{one.task}: {one.field}" for one in coverage if not one.asked and one.sessions >= ENOUGH]
+    if never:
+        more = f" and {len(never) - 5} more" if len(never) > 5 else ""
+        yield f"no expert ever asks for {', '.join(never[:5])}{more}"

@@ -122,6 +122,12 @@ def _check(tally: Tally, quarantine: Quarantine, label: Label) -> None:
             "their patterns fit these logs?",
             reason="NoSamples",
         )
+    if not tally.decisions["stop"] and label.require_stops:
+        raise StageError(
+            f"none of the {tally.sessions} sessions holds a stop, so nothing can teach the policy to stop; check "
+            "endMarkers, actionPatterns and requireEndMarker of the pack, or set label.requireStops: false",
+            reason="NoStops",
+        )
 
 
 def _summary(tally: Tally, quarantine: Quarantine, label: Label) -> StageSummary:

@@ -58,6 +58,8 @@ class Label(ManifestModel):
     """`annotated`: the log carries structured items. `lexicon`: the pack's patterns find them."""
     max_failed_share: Share = 0.2
     """The stage stops when more than this share of the decision points could not be labelled."""
+    require_stops: bool = True
+    """The stage stops when no session at all holds a stop; false for a policy that only asks (`ask_only`)."""
 
 
 class Grader(ManifestModel):
