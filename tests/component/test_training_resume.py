@@ -33,7 +33,7 @@ def run(target: Callable[..., None], *arguments: Path, kill_after: int | None = 
     assert process.exitcode == 0 or kill_after is not None, f"exit code {process.exitcode}"
 
 
-@pytest.mark.parametrize(("kind", "rows"), [("sft", 22), ("grpo", 13)])
+@pytest.mark.parametrize(("kind", "rows"), [("sft", 23), ("grpo", 14)])
 def test_killed_runs_end_with_the_same_weights(kind: str, rows: int, tmp_path: Path) -> None:
     target = {"sft": tiny_training.train_sft, "grpo": tiny_training.train_grpo}[kind]
     more = []

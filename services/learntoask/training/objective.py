@@ -36,9 +36,9 @@ class RowFacts:
 
     `lengths` [c]. Questions and sampled stops: `weight` [c] is their share of the batch's completions (0 for forced
     stop branches), `advantage` [c]. Forced stop branches: `stop` [c] is true, `truth` [c] is +1 where the session
-    stops, −1 where it continues, 0 where nobody knows; `decision_weight` and `hold_weight` [c] are their shares of the
-    batch's labelled and of all its decision points. `stop_of` [c] is the row's index of the forced stop branch at the
-    same context.
+    stops, −1 where it continues, 0 where nobody knows; `decision_weight` and `hold_weight` [c] are their (weighted)
+    share of the batch's labelled and of all its decision points. `stop_of` [c] is the row's index of the forced stop
+    branch at the same context.
     """
 
     lengths: Tensor

@@ -151,6 +151,7 @@ def build_batch(
     completions = sum(entry.count for _, entries in forest for entry in entries)
     rows = _rows(
         forest,
+        settings=settings,
         completions=completions,
         row_tokens=row_tokens,
         may_stop=policy.may_stop,
@@ -190,6 +191,7 @@ def _counted_members(
 def _rows(
     forest: list[tuple[SessionTree, list[_Entry]]],
     *,
+    settings: Grpo,
     completions: int,
     row_tokens: int,
     may_stop: bool,
@@ -197,7 +199,7 @@ def _rows(
 ) -> tuple[ScoredRow, ...]:
     forest = sorted(forest, key=lambda pair: -pair[0].size)
     points = sum(entry.stop for _, entries in forest for entry in entries)
-    labelled = sum(entry.stop and entry.truth != 0 for _, entries in forest for entry in entries)
+    at_stake = sum(_stake(entry, settings) for _, entries in forest for entry in entries)
     rows = []
     for indices in fill_rows([tree.size for tree, _ in forest], budget=row_tokens):
         chosen = [forest[index] for index in indices]
@@ -210,19 +212,26 @@ def _rows(
         def column(values: list[float]) -> torch.Tensor:
             return torch.tensor(values, dtype=torch.float32, device=device)
 
-        known = [entry.stop and entry.truth != 0 and may_stop for entry in entries]
+        stakes = [_stake(entry, settings) * may_stop for entry in entries]
         facts = RowFacts(
             lengths=torch.from_numpy(row.lengths).to(device),
             weight=column([entry.count / max(completions, 1) for entry in entries]),
             advantage=column([entry.advantage for entry in entries]),
             stop=torch.tensor([entry.stop for entry in entries], device=device),
             truth=torch.tensor([entry.truth for entry in entries], device=device),
-            decision_weight=column([flag / max(labelled, 1) for flag in known]),
+            decision_weight=column([stake / max(at_stake, 1.0) for stake in stakes]),
             hold_weight=column([(entry.stop and may_stop) / max(points, 1) for entry in entries]),
             stop_of=torch.tensor(stop_of, device=device),
         )
         rows.append(ScoredRow(row, facts))
     return tuple(rows)
+
+
+def _stake(entry: _Entry, settings: Grpo) -> float:
+    """What the decision at a forced stop branch counts."""
+    if not entry.stop or entry.truth == 0:
+        return 0.0
+    return settings.stop_weight if entry.truth > 0 else 1.0
 
 
 @dataclass(frozen=True)

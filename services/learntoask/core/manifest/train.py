@@ -66,6 +66,9 @@ class Grpo(ManifestModel):
     that one is asked, the decision between asking and stopping is learned from its exact probability."""
     decision_coefficient: Weight = 0.25
     """Factored credit: weight of the decision between asking and stopping beside that of the questions."""
+    stop_weight: Annotated[float, Field(gt=0)] = 4.0
+    """Factored credit: what a stop counts in learning the decision, beside 1 for a question. Equal weights trade many
+    stops for a few more questions, since most decision points continue."""
     stop_kl_coefficient: Weight = 0.1
     """Factored credit: weight of the exact KL between the SFT policy's and the policy's probability of stopping, at
     every decision point, labelled or not."""
