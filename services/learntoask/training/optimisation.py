@@ -32,7 +32,9 @@ class Schedule:
         return self.peak * (1 - share if self.decay == "linear" else (1 + math.cos(math.pi * share)) / 2)
 
 
-def adamw(model: nn.Module, *, weight_decay: float, betas: tuple[float, float] = (0.9, 0.95)) -> torch.optim.AdamW:
+def adamw(
+    model: nn.Module, *, weight_decay: float, betas: tuple[float, float] = (0.9, 0.95)
+) -> torch.optim.AdamW:
     """Decays matrices only; the learning rate is set by every update."""
     matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     vectors = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
@@ -45,7 +47,13 @@ def adamw(model: nn.Module, *, weight_decay: float, betas: tuple[float, float] =
 
 
 def apply_update(
-    model: nn.Module, optimiser: torch.optim.Optimizer, *, rate: float, max_norm: float, loss: float, update: int
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    *,
+    rate: float,
+    max_norm: float,
+    loss: float,
+    update: int,
 ) -> float:
     """Clip, step, forget the gradients; returns the gradient's norm.
 
@@ -63,7 +71,6 @@ def apply_update(
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
     return norm
-
 
 
 def epoch_order(count: int, *, seed: int, epoch: int) -> list[int]:

@@ -182,7 +182,8 @@ def pack_row(trees: Sequence[SessionTree]) -> PackedRow:
                 body=bodies.get(index, trunk + completion.attach),
             )
     return PackedRow(
-        **{name: np.asarray(values, dtype=np.int64) for name, values in vars(columns).items()}, spans=tuple(spans)
+        **{name: np.asarray(values, dtype=np.int64) for name, values in vars(columns).items()},
+        spans=tuple(spans),
     )
 
 
@@ -208,9 +209,7 @@ def _add_branches(
             and last.prefix == completion.attach
             and last.stop - last.start + len(inner) <= MAX_GROUP_TOKENS
         ):
-            groups[-1] = BranchGroup(
-                last.start, start + len(inner), last.prefix, (*last.lengths, len(inner))
-            )
+            groups[-1] = BranchGroup(last.start, start + len(inner), last.prefix, (*last.lengths, len(inner)))
         else:
             groups.append(BranchGroup(start, start + len(inner), completion.attach, (len(inner),)))
     return bodies, tuple(groups)
