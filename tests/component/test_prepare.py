@@ -335,6 +335,8 @@ def test_nothing_to_train_on(run: Run) -> None:
     test = run.write([log(1)], "test.jsonl")
     with pytest.raises(StageError, match="1 near-duplicate-of-test"):
         run.prepare(run.write([nearly(log(1), "near")]), test)
+    with pytest.raises(StageError, match=r"no line of empty\.jsonl is a session"):
+        run.prepare(run.write([log(1)]), run.write([b"", b"{"], "empty.jsonl"))
 
 
 @pytest.mark.parametrize(

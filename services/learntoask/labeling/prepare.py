@@ -52,6 +52,9 @@ def run(context: StageContext) -> StageSummary:
         _read(context, ledger, reading, quarantine, spool=spool, signatures=signatures)
         if not len(ledger):
             raise StageError(_nothing_left(quarantine), reason="NoSessions")
+        if "test" in context.files and not any(ledger.from_test):
+            problem = f"no line of {context.files['test'].name} is a session, so nothing could be tested"
+            raise StageError(f"{problem}; `lta data check` shows each line's fault", reason="NoTestSessions")
         groups = clusters(signatures, threshold=dataset.near_duplicate)
         fates = _fates(ledger, groups, dataset)
         _write(context, ledger, fates, quarantine, spool=spool)
