@@ -10,7 +10,8 @@ _WH = r"(?:what|when|where|which|who|whom|whose|how|why)"
 _AUXILIARY = r"(?:do|does|did|is|are|was|were|will|would|can|could|should|may|shall)"
 _SUBJECT = r"(?:you|i|we|it|they|he|she|there|this|that|these|those|the|your|any|anyone)"
 _CLAUSE = (
-    r"(?:^|[,;:]\s*|\b(?:and|but|also|so|then|now|just|first|please|kindly|ok|okay|sure|yes|need you to)\s+)"
+    r"(?:(?:^|[,;:]\s*)(?:(?:and|but|also|so|then|now|just|first|please|kindly|ok|okay|sure|yes)\s+){0,3}"
+    r"|\b(?:please|kindly|need you to)\s+)"
 )
 _LEAD_IN = (
     r"(?:(?:about|around|at|by|for|from|in|of|on|or|since|till|to|until|with|well|hi|hello|great)\s+){0,2}"

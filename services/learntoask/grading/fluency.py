@@ -68,9 +68,12 @@ class FluencyGuard:
             if _found(self._refusals, sentence):
                 return False
             return any(mark in sentence for mark in _MARKS) or _found(self._cues, sentence)
-        # "I'm sorry, which city was that?" asks; "I can't book flights, sorry?" does not: the last clause decides
-        last = [clause for clause in _CLAUSE_END.split(sentence) if _WORD.search(clause)][-1:]
-        return bool(last) and not _found(self._refusals, last[0])
+        # "I'm sorry, which city was that?" asks; "I can't book that, sorry?" does not: what follows the apology decides
+        clauses = [clause for clause in _CLAUSE_END.split(sentence) if _WORD.search(clause)]
+        if not clauses or _found(self._refusals, clauses[-1]):
+            return False
+        apologises = any(_found(self._refusals, clause) for clause in clauses)
+        return not apologises or len(_WORD.findall(clauses[-1])) > 1
 
 
 def fluency_guard(pack: Pack) -> Callable[[str], bool]:
