@@ -121,7 +121,7 @@ logit = st.floats(-4, 4, allow_nan=False)
 @given(logits=st.lists(logit, min_size=4, max_size=6), one=logit, other=logit)
 def test_learning_questions_does_not_move_the_stop(logits: list[float], one: float, other: float) -> None:
     found = gradient(logits, one_point(-1, advantages=(one, other)))
-    assert abs(float(found[0])) < 1e-5
+    assert abs(float(found[0])) < 1e-4  # float32, magnified by 1 / (1 − p(stop))
     # ... and what it does move is the policy gradient given that a question is asked.
     asked = torch.tensor(logits, dtype=torch.float64)[1:].softmax(0)
     expected = (one + other) / 2 * asked
