@@ -105,8 +105,8 @@ def one_point(truth: int, *, advantages: tuple[float, float] = (0.0, 0.0)) -> Ro
 def gradient(logits: list[float], facts: RowFacts, sft: list[float] | None = None, **changes: float) -> Tensor:
     """Gradient of the loss on the logits of a one-word policy whose word 0 is the stop."""
     weights = {"decision_coefficient": 0.0, "stop_kl_coefficient": 0.0, "kl_coefficient": 0.0, **changes}
-    leaf = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
-    reference = torch.tensor(sft or logits, dtype=torch.float64).log_softmax(0)[:3]
+    leaf = torch.tensor(logits, requires_grad=True)
+    reference = torch.tensor(sft or logits).log_softmax(0)[:3]
     part = objective(
         leaf.log_softmax(0)[:3], old=None, reference=reference, facts=facts, settings=Grpo(**weights)
     )
@@ -123,7 +123,7 @@ def test_learning_questions_does_not_move_the_stop(logits: list[float], one: flo
     found = gradient(logits, one_point(-1, advantages=(one, other)))
     assert abs(float(found[0])) < 1e-4  # float32, magnified by 1 / (1 − p(stop))
     # ... and what it does move is the policy gradient given that a question is asked.
-    asked = torch.tensor(logits, dtype=torch.float64)[1:].softmax(0)
+    asked = torch.tensor(logits)[1:].softmax(0)
     expected = (one + other) / 2 * asked
     expected[0] -= one / 2
     expected[1] -= other / 2
