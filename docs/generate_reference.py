@@ -1,7 +1,7 @@
 """Write the manifest reference into README.md, between its markers, from the pydantic models.
 
-    python docs/generate_reference.py            rewrites the file
-    python docs/generate_reference.py --check    exits with 1 when the file is not current
+python docs/generate_reference.py            rewrites the file
+python docs/generate_reference.py --check    exits with 1 when the file is not current
 """
 
 from __future__ import annotations
@@ -64,7 +64,12 @@ def _type(field: dict[str, Any]) -> str:
         return " \\| ".join(f"`{value}`" for value in option["enum"])
     bounds = [
         f"{sign} {option[key]:g}"
-        for key, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
+        for key, sign in (
+            ("minimum", "≥"),
+            ("exclusiveMinimum", ">"),
+            ("maximum", "≤"),
+            ("exclusiveMaximum", "<"),
+        )
         if key in option
     ]
     return ", ".join([str(option.get("type", "object")), *bounds])

@@ -16,6 +16,7 @@ class Evaluate(ManifestModel):
     samples: Annotated[int, Field(ge=0, le=64)] = 3
     """R, completions a decision point in the sampled decoding; 0 leaves it out."""
     temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
+    """Temperature of the sampled decoding."""
     max_sessions: Annotated[int, Field(ge=1)] | None = None
     """Use only this many held-out sessions (seeded choice)."""
     bootstrap: Annotated[int, Field(ge=100, le=100000)] = 1000
@@ -33,7 +34,9 @@ class Threshold(ManifestModel):
     bound: Literal["point", "lower", "upper", "lowerOneSided", "upperOneSided"] = "point"
     """Compare the value itself, a bound of its 95 % interval, or its one-sided 95 % bound (differences only)."""
     min: FiniteFloat | None = None
+    """Smallest value that passes."""
     max: FiniteFloat | None = None
+    """Largest value that passes."""
 
     @model_validator(mode="after")
     def _compares(self) -> Threshold:
@@ -49,6 +52,7 @@ class Gate(ManifestModel):
 
 class Serve(ManifestModel):
     host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
+    """Address the server listens on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 50051
     """0 takes a free port."""
     max_concurrent: Annotated[int, Field(ge=1, le=1024)] = 32
@@ -56,6 +60,7 @@ class Serve(ManifestModel):
     max_queue: Annotated[int, Field(ge=0)] = 256
     """Requests that may wait; more are refused with RESOURCE_EXHAUSTED."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 64
+    """Longest answer of the policy."""
     deadline: Duration = "30s"
     """Longest time for one answer; a caller's own deadline may only shorten it."""
     prefix_cache: Quantity = "1Gi"

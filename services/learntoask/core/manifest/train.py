@@ -30,13 +30,17 @@ class Reward(ManifestModel):
 
 class Sft(ManifestModel):
     epochs: Positive = 2
+    """Times every session is trained on."""
     learning_rate: Rate = 3e-4
+    """Peak of the learning rate (AdamW)."""
     warmup_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Share of the updates over which the learning rate rises to its peak."""
     batch_sessions: Positive = 8
     """Sessions an update; each is one packed row with all its labelled turns."""
     turns: Literal["labelled", "all"] = "labelled"
     """Train the labelled expert turns only, or all of them."""
     weight_decay: Weight = 0.0
+    """Decoupled weight decay of AdamW."""
     decay: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate falls after the warm-up (linear and cosine: to 0 at the last update)."""
     shuffle_fields: bool = True
@@ -57,8 +61,11 @@ class Grpo(ManifestModel):
     steps_per_batch: Annotated[int, Field(ge=1, le=16)] = 1
     """Updates of the weights made on one batch of samples; from the second on the ratio clip bites."""
     learning_rate: Rate = 3e-5
+    """Constant learning rate (AdamW)."""
     temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
+    """Temperature the completions are sampled at."""
     clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Bound of the probability ratio: 1 ± clip."""
     kl_coefficient: Weight = 0.02
     """Weight of the KL to the SFT policy (k3 estimator, over the sampled tokens)."""
     credit: Literal["factored", "plain"] = "factored"
@@ -85,9 +92,11 @@ class Grpo(ManifestModel):
 class Train(ManifestModel):
     base: Base = Base()
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    """Seed of order, sampling and, for `tiny:`, the base weights."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto` takes bfloat16 autocast where this machine computes it faster than float32, measured at start."""
     max_prompt_tokens: Positive = 2048
+    """Longer contexts lose their oldest turns; the system prompt stays."""
     max_new_tokens: Positive = 64
     """Longest answer of the policy."""
     row_tokens: Positive = 1024
