@@ -52,7 +52,7 @@ class Sft(ManifestModel):
 
 
 class Grpo(ManifestModel):
-    updates: Annotated[int, Field(ge=0)] = 32
+    updates: Annotated[int, Field(ge=0)] = 16
     """Batches of samples; 0 keeps the SFT policy."""
     batch_sessions: Positive = 6
     """Sessions a batch; every decision point of a session is a group."""
@@ -60,7 +60,7 @@ class Grpo(ManifestModel):
     """Completions a decision point (G)."""
     steps_per_batch: Annotated[int, Field(ge=1, le=16)] = 1
     """Updates of the weights made on one batch of samples; from the second on the ratio clip bites."""
-    learning_rate: Rate = 3e-5
+    learning_rate: Rate = 5e-5
     """Constant learning rate (AdamW)."""
     temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
     """Temperature the completions are sampled at."""
@@ -73,13 +73,13 @@ class Grpo(ManifestModel):
     that one is asked, the decision between asking and stopping is learned from its exact probability."""
     decision_coefficient: Weight = 0.25
     """Factored credit: weight of the decision between asking and stopping beside that of the questions."""
-    stop_weight: Annotated[float, Field(gt=0)] = 4.0
-    """Factored credit: what a stop counts in learning the decision, beside 1 for a question. Equal weights trade many
-    stops for a few more questions, since most decision points continue."""
+    stop_weight: Annotated[float, Field(gt=0)] = 2.0
+    """Factored credit: what a stop counts in learning the decision, beside 1 for a question. There are fewer stops, so
+    equal weights give stops away for questions (on SGD 1 does, 4 gives questions away)."""
     stop_kl_coefficient: Weight = 0.1
     """Factored credit: weight of the exact KL between the SFT policy's and the policy's probability of stopping, at
     every decision point, labelled or not."""
-    validate_every: Positive = 8
+    validate_every: Positive = 4
     """Batches between greedy decodings of the validation sessions, which choose the policy that is published: the
     greatest Total among those within `maxStopLoss`. The SFT policy is one of them."""
     max_stop_loss: Annotated[float, Field(ge=0, le=1)] = 0.02
