@@ -1,15 +1,45 @@
-"""An engine that decodes nothing, for what the service itself costs."""
+"""An engine that decodes nothing, for what the service itself costs. It says one of a few hundred questions in turn."""
 
 from __future__ import annotations
 
+from itertools import cycle
+
 from learntoask.serving.engine import Context, Draft, Usage
 
-_DRAFT = Draft("What is your date of birth?", -4.6, Usage(prompt=180, cached=150, completion=8))
+_THINGS = (
+    "date of birth",
+    "medicine",
+    "dose",
+    "allergy",
+    "address",
+    "phone number",
+    "doctor",
+    "insurance",
+    "pain",
+    "age",
+)
+_WORDINGS = (
+    "What is your {}?",
+    "And the {}?",
+    "Could you tell me the {}?",
+    "Please give me your {}.",
+    "Which {}, please?",
+)
 
 
 class NullEngine:
+    def __init__(self) -> None:
+        usage = Usage(prompt=180, cached=150, completion=8)
+        texts = [
+            f"{n} more to go. {wording.format(thing)}"
+            for n in range(6)
+            for wording in _WORDINGS
+            for thing in _THINGS
+        ]
+        self._drafts = cycle([Draft(text, -4.6, usage) for text in texts])
+
     async def decide(self, context: Context) -> Draft:
-        return _DRAFT
+        return next(self._drafts)
 
     def cache_bytes(self) -> int:
         return 0

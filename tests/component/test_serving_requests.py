@@ -18,11 +18,8 @@ def message(content: str, *, role: int = wire.ROLE_USER, author: int = 0) -> wir
 async def test_a_decision_carries_everything_the_caller_needs():
     engine = ScriptedEngine()
     async with serving(engine) as server, stub_of(server) as stub:
-        call = stub.Decide(
-            request("it hurts", "Since when?", "monday"), metadata=(("x-request-id", "call-7"),)
-        )
-        decision = (await call).decision
-        trailing = dict(await call.trailing_metadata())
+        asked = request("it hurts", "Since when?", "monday")
+        decision = (await stub.Decide(asked, metadata=(("x-request-id", "call-7"),))).decision
     assert decision.ask.question == "What else about monday?"
     assert decision.stop_probability == pytest.approx(0.6065, abs=1e-4)
     assert (decision.policy_revision, decision.origin) == ("r1", wire.ORIGIN_MODEL)
@@ -31,7 +28,7 @@ async def test_a_decision_carries_everything_the_caller_needs():
         5,
         7,
     )
-    assert decision.request_id == trailing["x-request-id"] == "call-7"
+    assert decision.request_id == "call-7"
     context = engine.contexts[0]
     assert (context.task, context.goal) == ("default", None)
     assert [(m.role, m.author) for m in context.messages] == [

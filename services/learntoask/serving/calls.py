@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import random
 import time
 from types import TracebackType
 
@@ -79,6 +79,7 @@ class Call:
             return
         code, message = status_of(error, request_id=self.request_id)
         self._finish(code, error=error, message=message)
+        self._context.set_trailing_metadata(((REQUEST_ID, self.request_id),))
         if not isinstance(error, asyncio.CancelledError):
             await self._context.abort(code, message)
 
@@ -104,12 +105,8 @@ class Call:
 
 
 def _request_id(context: grpc.aio.ServicerContext) -> str:
-    """The caller's id, else a fresh one; every response tells it, errors too."""
+    """The caller's id, else a fresh one; every decision carries it, errors have it as trailing metadata."""
     for key, value in context.invocation_metadata() or ():
         if key == REQUEST_ID and isinstance(value, str) and 0 < len(value) <= MAX_ID_LENGTH:
-            request_id = value
-            break
-    else:
-        request_id = secrets.token_hex(8)
-    context.set_trailing_metadata(((REQUEST_ID, request_id),))
-    return request_id
+            return value
+    return f"{random.getrandbits(64):016x}"  # no secret, and asking the system for one costs 50 µs

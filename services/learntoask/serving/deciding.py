@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 from learntoask.core.pack import Pack
 from learntoask.grading.fluency import FluencyGuard
 from learntoask.serving.answers import Answer, answer_of
 from learntoask.serving.engine import Context, Engine, Usage
 from learntoask.serving.metrics import Metrics
+
+_KNOWN_ANSWERS = 4096
 
 
 class QueueFull(Exception):
@@ -40,12 +43,13 @@ class Decider:
     ) -> None:
         self.in_flight = 0
         self._engine = engine
-        self._pack = pack
-        self._asking = FluencyGuard(pack).asking
         self._metrics = metrics
         self._capacity = capacity
         self._deadline_seconds = deadline_seconds
-        self._may_stop = may_stop
+        # A policy says the same few hundred things over and over, and judging one costs as much as the rest of a call.
+        self._answer_of = lru_cache(maxsize=_KNOWN_ANSWERS)(
+            partial(answer_of, asking=FluencyGuard(pack).asking, fallback=pack.fallback, may_stop=may_stop)
+        )
 
     async def decide(self, context: Context, *, seconds_left: float | None) -> Decided:
         """`seconds_left` is the caller's own deadline. Raises QueueFull, TimeoutError, InputError."""
@@ -60,12 +64,7 @@ class Decider:
                 draft = await self._engine.decide(context)
         finally:
             self.in_flight -= 1
-        answer = answer_of(
-            draft.text,
-            asking=self._asking,
-            fallback=self._pack.fallback,
-            may_stop=self._may_stop,
-        )
+        answer = self._answer_of(draft.text)
         self._count(answer, draft.usage)
         # A log-probability summed in float32 may come out a hair above 0.
         return Decided(answer, math.exp(min(draft.stop_logprob, 0.0)), draft.usage, draft.text)

@@ -1,6 +1,7 @@
-"""Structured logs: one JSON object a line on standard error, written by a thread of its own.
+"""Structured logs: one JSON object a line on standard error, written in batches by a thread of its own.
 
-A reader that stops reading the pipe then blocks that thread and never the event loop.
+The thread that answers only puts a record into a list: formatting, and a system call for every line, would cost it more
+than the rest of a call, and a reader that stops reading the pipe would hold it up for good.
 """
 
 from __future__ import annotations
@@ -8,14 +9,16 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from logging.handlers import QueueHandler, QueueListener
-from queue import SimpleQueue
+from threading import Event, Thread
 from typing import IO
 
 LOGGER = logging.getLogger("learntoask.serving")
+_EVERY_SECONDS = 0.1
+_LONGEST_BACKLOG = 100_000  # lines; beyond it the oldest are lost, rather than the memory
 
 
 class JsonLines(logging.Formatter):
@@ -33,32 +36,57 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-class _Handover(QueueHandler):
-    """Hands records over as they are: they stay in this process, so nothing has to be formatted for pickling."""
+class _Batches(logging.Handler):
+    def __init__(self, stream: IO[str]) -> None:
+        super().__init__()
+        self.setFormatter(JsonLines())
+        self._stream = stream
+        self._records: deque[logging.LogRecord] = deque(maxlen=_LONGEST_BACKLOG)
+        self._wake = Event()
+        self._ending = False
+        self._thread = Thread(target=self._work, name="logs", daemon=True)
+        self._thread.start()
 
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        return record
+    def emit(self, record: logging.LogRecord) -> None:
+        self._records.append(record)
+        if record.levelno >= logging.ERROR:
+            self._wake.set()  # it may be the last one
 
-    def enqueue(self, record: logging.LogRecord) -> None:
-        self.queue.put_nowait(record)
+    def close(self) -> None:
+        """Write what is left."""
+        self._ending = True
+        self._wake.set()
+        self._thread.join()
+        super().close()
+
+    def _work(self) -> None:
+        while not self._ending:
+            self._wake.wait(_EVERY_SECONDS)
+            self._wake.clear()
+            self._write()
+        self._write()
+
+    def _write(self) -> None:
+        lines = [self.format(self._records.popleft()) for _ in range(len(self._records))]
+        if lines:
+            try:
+                self._stream.write("\n".join(lines) + "\n")
+                self._stream.flush()
+            except (OSError, ValueError):  # nobody reads any more; the server goes on
+                return
 
 
 @contextmanager
 def structured_logs(*, level: str = "INFO", stream: IO[str] | None = None) -> Iterator[None]:
-    """Send the service's logs to `stream` (standard error) until the block ends; then write what is queued."""
-    writer = logging.StreamHandler(stream or sys.stderr)
-    writer.setFormatter(JsonLines())
-    queue: SimpleQueue[logging.LogRecord] = SimpleQueue()
-    handover = _Handover(queue)
-    listener = QueueListener(queue, writer)
+    """Send the service's logs to `stream` (standard error) until the block ends; then write what is left."""
+    handler = _Batches(stream or sys.stderr)
     before = LOGGER.level, LOGGER.propagate
     LOGGER.setLevel(level)
     LOGGER.propagate = False
-    LOGGER.addHandler(handover)
-    listener.start()
+    LOGGER.addHandler(handler)
     try:
         yield
     finally:
-        LOGGER.removeHandler(handover)
-        listener.stop()
+        LOGGER.removeHandler(handler)
+        handler.close()
         LOGGER.level, LOGGER.propagate = before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable
 
@@ -54,6 +55,7 @@ async def serve(config: ServeConfig, *, ready: Callable[[str], None] | None = No
         loop.add_signal_handler(number, stop.set)
     server = PolicyServer(config, await asyncio.to_thread(load_parts, config))
     await server.start()
+    gc.freeze()  # model and libraries stay: the collector need not walk them while calls wait
     if ready:
         ready(server.address)
     await stop.wait()

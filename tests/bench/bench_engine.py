@@ -1,0 +1,109 @@
+"""Decisions a second of the transformers engine at 1, 8 and 32 concurrent conversations.
+
+    python tests/bench/bench_engine.py                  # the packaged SmolLM2-135M-Instruct
+    python tests/bench/bench_engine.py --model FOLDER   # a trained policy
+
+Every conversation has a system prompt and an opening of its own and goes through several user turns; what the policy
+answered is part of the next context, as in Converse. The base model would ramble, so answers are cut at --answer tokens,
+the length of a trained policy's questions. One warm-up conversation reads the shared system prompt beforehand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from learntoask.core.pack import Pack, load_pack
+from learntoask.core.records import Message
+from learntoask.serving.engine import Context
+from learntoask.serving.transformers_engine import TransformersEngine
+from learntoask.training.packaged import packaged_model, packaged_tokenizer
+from learntoask.training.policy import Policy
+from transformers.utils import logging as transformers_logging
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "pharmacy" / "pack.yaml"
+REPLIES = (
+    "I have had a bad headache since yesterday evening, can I take something for it?",
+    "Since yesterday evening, it started after work and did not get better overnight.",
+    "About two tablets of ibuprofen so far, the last one this morning around eight.",
+    "No, nothing else, and I am not allergic to anything that I know of.",
+    "I am forty-one years old and otherwise in good health.",
+    "No, no fever and no stiff neck, just the pain behind the eyes.",
+)
+
+
+def policy_of(folder: Path | None, pack: Pack) -> Policy:
+    if folder is not None:
+        return Policy.load(folder, pack)
+    return Policy(packaged_model().eval(), packaged_tokenizer(), pack)
+
+
+async def converse(
+    engine: TransformersEngine, task: str, *, name: str, turns: int, latencies: list[float]
+) -> None:
+    messages: list[Message] = []
+    for turn in range(turns):
+        said = REPLIES[turn % len(REPLIES)]
+        content = f"Hello, this is {name}. {said}" if turn == 0 else said
+        messages.append(Message(role="user", content=content, author="user"))
+        begun = time.perf_counter()
+        draft = await engine.decide(Context(task, None, tuple(messages)))
+        latencies.append(time.perf_counter() - begun)
+        messages.append(Message(role="assistant", content=draft.text, author="policy"))
+
+
+async def measure(
+    engine: TransformersEngine, task: str, *, clients: int, turns: int, label: str
+) -> list[float]:
+    """Latencies in seconds; the conversations begin spread over a tenth of a second each, as people do."""
+    latencies: list[float] = []
+
+    async def client(number: int) -> None:
+        await asyncio.sleep(0.1 * number if clients > 1 else 0)
+        await converse(engine, task, name=f"{label} {number}", turns=turns, latencies=latencies)
+
+    await asyncio.gather(*(client(number) for number in range(clients)))
+    return latencies
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--pack", type=Path, default=EXAMPLE)
+    parser.add_argument("--turns", type=int, default=4)
+    parser.add_argument("--answer", type=int, default=14)
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
+    arguments = parser.parse_args()
+    transformers_logging.disable_progress_bar()
+    pack = load_pack(arguments.pack)
+    task = pack.demo_task or pack.default_task or pack.tasks[0].name
+    policy = policy_of(arguments.model, pack)
+    print(
+        f"{policy.model.num_parameters() / 1e6:.0f} M parameters, {torch.get_num_threads()} threads, task {task}"
+    )
+    print(f"{'clients':>8}{'decisions':>11}{'per s':>8}{'ratio':>7}{'p50 s':>8}{'p99 s':>8}{'cached':>8}")
+    engine = TransformersEngine(policy, max_concurrent=32, max_new_tokens=arguments.answer, cache_bytes=2**31)
+    await measure(engine, task, clients=1, turns=1, label="Warm-up")
+    alone = None
+    for clients in arguments.clients:
+        begun = time.perf_counter()
+        latencies = await measure(
+            engine, task, clients=clients, turns=arguments.turns, label=f"Client of {clients}"
+        )
+        rate = len(latencies) / (time.perf_counter() - begun)
+        alone = alone or rate
+        p50, p99 = statistics.median(latencies), max(latencies)
+        mib = engine.cache_bytes() / 2**20
+        print(
+            f"{clients:>8}{len(latencies):>11}{rate:>8.2f}{rate / alone:>7.2f}{p50:>8.2f}{p99:>8.2f}{mib:>6.0f}Mi",
+            flush=True,
+        )
+    await engine.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
