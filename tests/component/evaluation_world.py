@@ -194,11 +194,18 @@ class NameGrader:
 
 
 AGREEMENT = {
+    "kappa": {"value": 0.871, "low": 0.842, "high": 0.902},
+    "measured_on": {"split": "test", "sessions": 200, "questions": 335},
     "reporting": {
-        "kappa": {"value": 0.871, "low": 0.842, "high": 0.902, "n": 1880},
-        "any_hit": {"value": 0.967, "low": 0.946, "high": 0.984, "n": 335},
+        "questions": 335,
+        "kappa": {"value": 0.871, "low": 0.842, "high": 0.902},
+        "any_hit": {"value": 0.967, "low": 0.946, "high": 0.984},
+        "unseen": {"questions": 170, "kappa": {"value": 0.845, "low": 0.801, "high": 0.889}},
     },
-    "kappa": {"value": 0.871, "low": 0.842, "high": 0.902, "n": 1880},
+    "rewarding": {"questions": 335, "kappa": {"value": 0.861, "low": 0.831, "high": 0.894}},
+    "same_findings": {"value": 0.958, "n": 331},
+    "refused": {"made": {"value": 1.0, "n": 120}},
+    "gold": {"labellers": ["annotated"], "note": "annotations of the logs"},
 }
 
 

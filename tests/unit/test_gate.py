@@ -128,6 +128,7 @@ REPORT = Report(
         ({"metric": "grader.kappa", "bound": "lower", "min": 0.85}, 0.84, False),
         ({"metric": "grader.kappa.n", "min": 1000}, 1880, True),
         ({"metric": "grader.non_questions.refused", "min": 0.98}, 0.99, True),
+        ({"metric": "grader.same", "min": 0.95}, 0.96, True),
     ],
 )
 def test_a_threshold_compares_the_figure_and_the_bound_it_names(

@@ -56,19 +56,19 @@ def _of_policy(policy: PolicyReport) -> Iterator[tuple[str, Figure]]:
 
 
 def _numbers(node: JsonValue, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Figure]]:
-    """Numbers of nested JSON by dotted path; `{value, low, high}` is one figure with its interval."""
+    """Numbers of nested JSON by dotted path; `{value, low, high}` is one figure, with or without bounds."""
     if not isinstance(node, dict):
         value = _number(node)
         if value is not None:
             yield ".".join(path), Figure(value=value)
         return
-    if "value" in node and {"low", "high"} <= set(node):
-        yield (
-            ".".join(path),
-            Figure(value=_number(node["value"]), lower=_number(node["low"]), upper=_number(node["high"])),
-        )
+    bounds = ("value", "low", "high") if "value" in node else ()
+    if bounds:
+        value, low, high = (_number(node.get(name)) for name in bounds)
+        yield ".".join(path), Figure(value=value, lower=low, upper=high)
     for name, child in node.items():
-        yield from _numbers(child, (*path, name))
+        if name not in bounds:
+            yield from _numbers(child, (*path, name))
 
 
 def _number(value: JsonValue) -> float | None:

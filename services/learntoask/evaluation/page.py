@@ -5,17 +5,16 @@ All text is escaped by the template engine; a content security policy forbids wh
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from pydantic import JsonValue
 
 from learntoask.core.manifest.metric import METRICS
 from learntoask.evaluation import plots, published
+from learntoask.evaluation.agreement_table import agreement_table
 from learntoask.evaluation.bootstrap import Difference, Estimate
 from learntoask.evaluation.schema import Curve, Metrics, Pair, PolicyReport, Report, read_report
 
@@ -90,7 +89,7 @@ def page(report: Report) -> str:
         calibration=_calibration(report.policies),
         verdicts=[(policy, _verdicts(policy)) for policy in report.policies if policy.replay],
         curves=_curves(report.curves),
-        agreement=_agreement(report.grader.agreement),
+        agreement=agreement_table(report.grader.agreement),
         published=published,
     )
 
@@ -187,29 +186,6 @@ def _chart(stage: str, figure: str, curves: Sequence[Curve]) -> _Chart:
     ]
     drawn = plots.lines(series, title=f"{stage}: {figure} against updates")
     return figure, drawn, [(line.label, line.series) for line in series]
-
-
-def _agreement(node: JsonValue, path: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-    """(name, text) of every figure in the grader's agreement file; `{value, low, high, n}` is one of them."""
-    if isinstance(node, dict) and {"value", "low", "high"} <= node.keys():
-        low, high = _json(node["low"]), _json(node["high"])
-        n = f", n = {_json(node['n'])}" if "n" in node else ""
-        return [(_words(path), f"{_json(node['value'])} ({low} – {high}{n})")]
-    if isinstance(node, dict):
-        return [row for name, child in node.items() for row in _agreement(child, (*path, name))]
-    if isinstance(node, list):
-        return [(_words(path), ", ".join(_json(child) for child in node))]
-    return [(_words(path), _json(node))]
-
-
-def _words(path: tuple[str, ...]) -> str:
-    return ", ".join(part.replace("_", " ") for part in path)
-
-
-def _json(value: JsonValue) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _bar(label: str, series: int, estimate: Estimate) -> plots.Bar:
