@@ -13,6 +13,7 @@ from learntoask.grading.grades import Grade, Missing
 
 _RESAMPLES = 1000
 _LEVEL = 0.95
+_Z = 1.959964  # normal quantile of that level
 _COUNTS = (
     "questions",
     "missing",
@@ -49,8 +50,15 @@ def agreement(judged: Sequence[Judged], *, seed: int = 0) -> dict[str, JsonValue
 
 
 def share(outcomes: Sequence[bool]) -> JsonValue:
-    """Share of true ones, with its count."""
-    return {"value": round(float(np.mean(outcomes)), 4) if outcomes else None, "n": len(outcomes)}
+    """Share of true ones with its count and Wilson's interval."""
+    count = len(outcomes)
+    if not count:
+        return {"value": None, "low": None, "high": None, "n": 0}
+    value = sum(outcomes) / count
+    spread = _Z * np.sqrt(value * (1 - value) / count + (_Z / (2 * count)) ** 2)
+    middle, scale = value + _Z**2 / (2 * count), 1 + _Z**2 / count
+    low, high = max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+    return {"value": round(value, 4), "low": round(float(low), 4), "high": round(float(high), 4), "n": count}
 
 
 def kappa(counts: _Counts) -> NDArray[np.float64]:

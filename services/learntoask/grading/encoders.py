@@ -77,8 +77,12 @@ class CachingEncoder:
         self._known: OrderedDict[str, Vectors] = OrderedDict()
         for part in sorted(journal.glob("*.npz")) if journal and journal.is_dir() else ():
             with np.load(part, allow_pickle=False) as stored:
-                if stored["texts"].size and stored["vectors"].shape[1] == self.dimension:
-                    self._known |= zip(stored["texts"].tolist(), stored["vectors"], strict=True)
+                if stored["vectors"].shape[1] == self.dimension:
+                    self.learn(stored["texts"].tolist(), stored["vectors"])
+
+    def learn(self, texts: Sequence[str], vectors: Vectors) -> None:
+        """Take vectors of this very encoder, [len(texts), dimension], for known."""
+        self._known |= zip(texts, vectors, strict=True)
 
     def encode(self, texts: Sequence[str], report: Report | None = None) -> Vectors:
         """See Encoder."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from learntoask.core.pack import Pack
-from learntoask.core.records import LabelledSession
+from learntoask.core.records import LabelledSession, Turn
+
+FOLDS = 5
+KNOWS_NOTHING_ASKED = "annotated"  # the labeller whose silence about a turn means that it asks for nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +18,12 @@ class Example:
     session_id: str
     task: str
     text: str
-    asked: frozenset[str]  # field names of the task; never empty
+    asked: frozenset[str]  # field names of the task; empty where the text is known to ask for none
+
+
+def fold_of(session_id: str) -> int:
+    """Any session has a fold, also one that was never seen: models of a fold are fitted on the other folds."""
+    return zlib.crc32(session_id.encode("utf-8", errors="surrogatepass")) % FOLDS
 
 
 def expert_questions(labelled: LabelledSession, pack: Pack) -> Iterator[Example]:
@@ -22,16 +31,24 @@ def expert_questions(labelled: LabelledSession, pack: Pack) -> Iterator[Example]
     session = labelled.session
     known = pack.task(session.task).field_names
     for sample in labelled.samples:
-        turn = session.turns[sample.turn]
-        said = [
-            message.content
-            for message in session.messages[turn.start : turn.end]
-            if message.author == "expert"
-        ]
-        text = one_line(" ".join(said))
+        text = _expert_text(labelled, session.turns[sample.turn])
         asked = known.intersection(sample.requested)
         if text and asked:
             yield Example(session_id=session.session_id, task=session.task, text=text, asked=asked)
+
+
+def idle_questions(labelled: LabelledSession, is_question: Callable[[str], bool]) -> Iterator[Example]:
+    """Questions that ask for no field: the user's own, and the expert's where the annotation would say so."""
+    session = labelled.session
+    texts = [one_line(message.content) for message in session.messages if message.author == "user"]
+    if any(sample.provenance.labeller == KNOWS_NOTHING_ASKED for sample in labelled.samples):
+        asking = {sample.turn for sample in labelled.samples if sample.requested or sample.decision == "stop"}
+        texts += [
+            _expert_text(labelled, turn) for number, turn in enumerate(session.turns) if number not in asking
+        ]
+    for text in texts:
+        if is_question(text):
+            yield Example(session_id=session.session_id, task=session.task, text=text, asked=frozenset())
 
 
 def pack_questions(pack: Pack) -> Iterator[Example]:
@@ -49,3 +66,8 @@ def pack_questions(pack: Pack) -> Iterator[Example]:
 
 def one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+def _expert_text(labelled: LabelledSession, turn: Turn) -> str:
+    messages = labelled.session.messages[turn.start : turn.end]
+    return one_line(" ".join(message.content for message in messages if message.author == "expert"))

@@ -23,6 +23,7 @@ NAMES: tuple[str, ...] = (
     "lexical_margin",
 )
 _MOST_VALUES = 3
+_TINY = 1e-9
 
 
 class PairFeatures:
@@ -33,7 +34,7 @@ class PairFeatures:
 
     def units(self, texts: Iterable[str]) -> dict[str, Vectors]:
         """Vectors of each text and, where it has several, of its clauses: [1 + clauses, dimension]."""
-        parts = {text: _units(text) for text in texts}
+        parts = {text: units_of(text) for text in texts}
         flat = [unit for units in parts.values() for unit in units]
         vectors = self._encoder.encode(flat)
         found: dict[str, Vectors] = {}
@@ -43,10 +44,9 @@ class PairFeatures:
             start += len(units)
         return found
 
-    def without_lexical(
+    def _without_lexical(
         self, text: str, units: Vectors, *, task: str, session_id: str
     ) -> NDArray[np.float64]:
-        """[fields of the task, len(NAMES) - 2]: all columns but the lexical ones."""
         whole = self._of_units(units[:1], task, session_id, single=False)
         parts = self._of_units(units[1:] if len(units) > 1 else units, task, session_id, single=True)
         said = set(stems(text))
@@ -60,12 +60,13 @@ class PairFeatures:
         ]
         return np.concatenate([whole.max(axis=0), parts.max(axis=0), np.array(words)], axis=1)
 
-    def with_lexical(
-        self, features: NDArray[np.float64], text: str, *, task: str, lexical: LexicalModel, fold: int
+    def pairs(
+        self, text: str, units: Vectors, *, task: str, session_id: str, lexical: LexicalModel, fold: int
     ) -> NDArray[np.float64]:
-        """[fields of the task, len(NAMES)]"""
+        """[fields of the task, len(NAMES)]; neighbours of the session are left out."""
+        plain = self._without_lexical(text, units, task=task, session_id=session_id)
         logits = lexical.logits(text, self._schema.candidates[task], fold=fold)[:, None]
-        return np.concatenate([features, logits, margins(logits.T).T], axis=1)
+        return np.concatenate([plain, logits, margins(logits.T).T], axis=1)
 
     def _of_units(self, units: Vectors, task: str, session_id: str, *, single: bool) -> NDArray[np.float64]:
         """[u, fields, 6]"""
@@ -74,6 +75,19 @@ class PairFeatures:
         description = (units @ self._schema.descriptions[rows].T).astype(np.float64)
         vote, own = self._neighbours.votes(units, task, without=session_id, single=single)
         return np.stack([vote, own, title, description, margins(title), margins(description)], axis=2)
+
+
+def question_features(
+    pairs: NDArray[np.float64], likely: NDArray[np.float64], wording: float
+) -> NDArray[np.float64]:
+    """What tells whether a question asks for anything of its task, [len(NAMES) + 3].
+
+    `pairs` [fields, len(NAMES)] and the probabilities `likely` [fields] are those of its task; `wording` is the
+    log-odds by its words alone.
+    """
+    odds = np.sort(np.log(likely + _TINY) - np.log(1 - likely + _TINY))[::-1]
+    second = odds[1] if len(odds) > 1 else odds[0]
+    return np.concatenate([pairs.max(axis=0), [odds[0], second, wording]])
 
 
 def margins(scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -85,6 +99,7 @@ def margins(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return scores - np.where(scores == best, second, best)
 
 
-def _units(text: str) -> list[str]:
+def units_of(text: str) -> list[str]:
+    """What is encoded of a text: itself and, where it has several, its clauses."""
     parts = clauses(text)
     return [text, *parts] if len(parts) > 1 else [text]

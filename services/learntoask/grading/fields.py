@@ -1,53 +1,118 @@
-"""FieldGrader: which fields of its task does a question ask for, by words, meaning and what experts asked before."""
+"""FieldGrader: which fields of its task a question asks for, by words, meaning, and what experts asked for like it."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from learntoask.core.answer import decision_of
-from learntoask.core.digest import digest_of
-from learntoask.core.errors import InputError
 from learntoask.core.pack import Pack
-from learntoask.grading.classifiers import Classifier, Kind, classifier_of
-from learntoask.grading.encoders import CachingEncoder, Encoder, EncoderName, Vectors, load_encoder
-from learntoask.grading.examples import Example, one_line
+from learntoask.grading.encoders import Encoder, Vectors
+from learntoask.grading.examples import fold_of, one_line
 from learntoask.grading.features import PairFeatures
+from learntoask.grading.fitted import ASKED_FROM, Fitted
 from learntoask.grading.fluency import FluencyGuard
-from learntoask.grading.folds import fold_of
 from learntoask.grading.grades import REFUSED, Grade, GradeCase, Missing, question_grade, stop_grade
-from learntoask.grading.lexical import SLOTS, LexicalModel
 from learntoask.grading.neighbours import Neighbours
 from learntoask.grading.schema import Schema
+from learntoask.grading.storage import read_grader
 
-_VERSION = 1
-_REMEMBERED = 20_000  # graded questions kept, since a policy that converges repeats itself
-ASKED_FROM = 0.5
+_REMEMBERED = 20_000  # findings kept, since a policy that converges repeats itself
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fitted:
-    """Everything a fit decided; with the pack it makes a grader.
+class Finding:
+    """What a question asks for, before any target is known."""
 
-    `unsure` is the half width of the band around ASKED_FROM: a question whose likeliest field falls in it is not
-    graded. `pattern_precision` is how often a field is asked where one of its patterns matches.
-    """
+    probabilities: dict[str, float]  # by field of the task
+    asks: float  # probability that it asks for anything of the task
 
-    kind: Kind
-    encoder: EncoderName
-    encoder_version: str
-    pack: str  # digest of the parts of the pack a grader depends on
-    unsure: float
-    pattern_precision: float
-    examples: tuple[Example, ...]
-    vectors: Vectors  # [examples, dimension]
-    lexical: LexicalModel
-    classifier: Classifier
+
+class FieldGrader:
+    """See Grader. Findings depend on pack, fit, task and text, and on the session only through what is left out:
+    equal cases get equal grades, whatever else is graded with them."""
+
+    def __init__(self, fitted: Fitted, *, pack: Pack, encoder: Encoder, digest: str = "") -> None:
+        self.digest = digest
+        self.fitted = fitted
+        self._guard = FluencyGuard(pack)
+        self._schema = Schema(pack, encoder)
+        vectors = encoder.encode([example.text for example in fitted.examples])
+        self._neighbours = Neighbours(self._schema, fitted.examples, vectors)
+        self._features = PairFeatures(self._schema, encoder, self._neighbours)
+        self._remembered: OrderedDict[tuple[str, str, str], Finding] = OrderedDict()
+
+    @classmethod
+    def load(cls, folder: Path, pack: Pack) -> FieldGrader:
+        """Raises InputError where `folder` holds no grader of this pack, StageError without its encoder."""
+        stored = read_grader(folder, pack)
+        return cls(stored.fitted, pack=pack, encoder=stored.encoder, digest=stored.digest)
+
+    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | Missing]:
+        """See Grader."""
+        asking = [
+            case
+            for case in cases
+            if decision_of(case.response) == "continue" and self._guard.asking(case.response)
+        ]
+        questions = {id(case) for case in asking}
+        found = iter(self.findings([(case.session_id, case.task, case.response) for case in asking]))
+        return [
+            self._graded(next(found), case.target) if id(case) in questions else _by_rule(case)
+            for case in cases
+        ]
+
+    def findings(self, questions: Sequence[tuple[str, str, str]]) -> list[Finding]:
+        """For each (session, task, text), taken to be a question. Raises InputError for an unknown task."""
+        keys = [(self._left_out(session), task, one_line(text)) for session, task, text in questions]
+        new = [key for key in dict.fromkeys(keys) if key not in self._remembered]
+        units = self._features.units(dict.fromkeys(text for _, _, text in new))
+        fresh = {key: self._finding(*key, units=units[key[2]]) for key in new}
+        found = [fresh[key] if key in fresh else self._remembered[key] for key in keys]
+        self._remembered |= fresh
+        while len(self._remembered) > _REMEMBERED:
+            self._remembered.popitem(last=False)
+        return found
+
+    def _left_out(self, session: str) -> str:
+        """Sessions the grader never saw differ in nothing but their fold."""
+        return session if self._neighbours.knows(session) else f"\n{fold_of(session)}"
+
+    def _finding(self, session: str, task: str, text: str, *, units: Vectors) -> Finding:
+        fitted = self.fitted
+        fold = int(session[1:]) if session.startswith("\n") else fold_of(session)
+        pairs = self._features.pairs(
+            text, units, task=task, session_id=session, lexical=fitted.lexical, fold=fold
+        )
+        likely = fitted.classifier.probabilities(pairs, fold=fold)
+        asks = fitted.idle.asks(text, pairs, likely, fold=fold) if fitted.idle else 1.0
+        candidates = self._schema.candidates[task]
+        matched = np.array([any(pattern.search(text) for pattern in one.patterns) for one in candidates])
+        likely = 1 - (1 - likely) * (1 - fitted.pattern_precision * matched)
+        if matched.any():
+            asks = max(asks, fitted.pattern_precision)
+        return Finding(
+            probabilities={one.name: float(p) for one, p in zip(candidates, likely, strict=True)}, asks=asks
+        )
+
+    def _graded(self, finding: Finding, target: frozenset[str]) -> Grade | Missing:
+        bounds = self.fitted.bounds
+        if finding.asks < bounds.idle_from:
+            return question_grade(frozenset(), target=target)
+        if finding.asks < bounds.idle_to:
+            return Missing("unsure whether the question asks for anything of the task")
+        likeliest = max(finding.probabilities.values())
+        if abs(likeliest - ASKED_FROM) < bounds.unsure:
+            return Missing("unsure which field the question asks for")
+        asked = (name for name, likely in finding.probabilities.items() if likely >= ASKED_FROM)
+        return question_grade(frozenset(asked), target=target)
+
+
+def _by_rule(case: GradeCase) -> Grade:
+    if decision_of(case.response) == "stop":
+        return stop_grade(case.response, decision="continue" if case.target else "stop")
+    return REFUSED

@@ -1,175 +1,204 @@
 """Fit a grader on labelled expert questions.
 
-Sessions fall into folds. Lexical weights and classifier of a fold are fitted on the other folds, and neighbours come
-from other sessions, so that whatever is graded, its own session never taught the grader: the figures measured over
-all the sessions are held out ones, and training may reward sessions the grader was fitted on.
+Sessions fall into folds. The models of a fold are fitted on the other folds, and neighbours come from other
+sessions: whatever is graded, its own session never taught the grader. So figures measured over these sessions are
+held-out ones, and training may reward completions for sessions the grader was fitted on.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-from sklearn.ensemble import GradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
-from learntoask.grading.classifiers import Classifier, Kind, Linear, Trees
-from learntoask.grading.examples import Example
-from learntoask.grading.features import PairFeatures
-from learntoask.grading.lexical import SLOTS, LexicalModel, crosses
-from learntoask.grading.schema import Schema
+from learntoask.core.pack import Pack
+from learntoask.grading.classifiers import Classifier, Kind
+from learntoask.grading.encoders import CachingEncoder
+from learntoask.grading.estimation import Rows, fit_lexical, fit_linear, fit_trees
+from learntoask.grading.examples import Example, fold_of
+from learntoask.grading.features import PairFeatures, question_features
+from learntoask.grading.fields import FieldGrader
+from learntoask.grading.fitted import ASKED_FROM, Bounds, Fitted, Idle
+from learntoask.grading.lexical import LexicalModel, crosses
+from learntoask.grading.neighbours import Neighbours
+from learntoask.grading.schema import ANYTHING, Schema
 
-FOLDS = 5
-_LEXICAL_STRENGTH = 0.3  # inverse of the L2 penalty
-_LINEAR_STRENGTH = 1.0
-_CERTAIN = 4.0  # log-odds where the examples of a fold are all alike
-_TREES = 120
-_Binary = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pairs:
-    """(question, field) pairs, one row each."""
-
-    features: NDArray[np.float64]  # [rows, features]
-    asks: _Binary  # [rows]
-    folds: NDArray[np.int64]  # [rows]
-    questions: NDArray[np.int64]  # [rows], index of the example
+_FOREIGN_BELOW = (
+    0.3  # likeness under which a field is surely not what a question about another field asks for
+)
+_NOT_NEAR = 0.5  # similarity under which two questions are not about the same thing
+_IDLE_SHARE = (0.003, 0.01)  # of expert questions: graded as asking nothing, and that or uncertain
+_FEWEST_QUESTIONS = 40  # to set these bounds by
+_UNSURE = 0.12  # around even odds for the likeliest field; on SGD 2 % of expert questions, half of them misread
+_TRUST = 0.9  # in patterns before any evidence, worth _TRUST_WEIGHT matches
+_TRUST_WEIGHT = 5.0
+Step = Callable[[int, int, str], None]
+"""Told (done, total, what) along the way."""
 
 
-def fold_of(session_id: str) -> int:
-    """Any session has a fold, also one that was never seen."""
-    return zlib.crc32(session_id.encode("utf-8", errors="surrogatepass")) % FOLDS
+class Fit:
+    """One fit under way: the examples, and what they look like."""
 
+    def __init__(
+        self, examples: Sequence[Example], *, pack: Pack, encoder: CachingEncoder, step: Step
+    ) -> None:
+        """`examples` ask for at least one field each. Neighbours are looked up among them."""
+        self.schema = Schema(pack, encoder)
+        self._examples = examples
+        self._encoder = encoder
+        self._step = step
+        vectors = encoder.encode([example.text for example in examples])
+        self._neighbours = Neighbours(self.schema, examples, vectors)
+        self._features = PairFeatures(self.schema, encoder, self._neighbours)
 
-def fit_models(
-    examples: Sequence[Example],
-    *,
-    schema: Schema,
-    features: PairFeatures,
-    kind: Kind,
-    report: Callable[[float, float], None],
-) -> tuple[LexicalModel, Classifier, Pairs]:
-    """The two models, and the pairs they were fitted on (with lexical columns of the own fold)."""
-    asks = np.concatenate(
-        [
-            [candidate.name in example.asked for candidate in schema.candidates[example.task]]
-            for example in examples
+    def fitted(self, kind: Kind, idle: Sequence[Example]) -> Fitted:
+        """`idle` are questions known to ask for nothing of their task."""
+        asks = [self._asks(example) for example in self._examples]
+        lexical = fit_lexical(
+            (cross for example in self._examples for cross in self._crosses(example)),
+            np.concatenate(asks),
+            np.repeat(
+                [fold_of(example.session_id) for example in self._examples], [len(row) for row in asks]
+            ),
+        )
+        pairs = self._pairs(self._examples, lexical, "comparing questions")
+        rows = Rows.of(pairs, asks, [fold_of(example.session_id) for example in self._examples])
+        self._step(0, 1, f"fitting ({kind})")
+        classifier: Classifier = fit_linear(rows) if kind == "linear" else fit_trees(rows)
+        likely = self._likely(self._examples, pairs, classifier)
+        found, asking = self._idle(idle, lexical, classifier, pairs, likely)
+        return Fitted(
+            examples=tuple(self._examples),
+            lexical=lexical,
+            classifier=classifier,
+            idle=found,
+            pattern_precision=self._pattern_precision(),
+            bounds=_bounds(asking),
+        )
+
+    def texts(self) -> list[str]:
+        """All texts the grader needs vectors of."""
+        return [*self.schema.texts, *(example.text for example in self._examples)]
+
+    def _idle(
+        self,
+        idle: Sequence[Example],
+        lexical: LexicalModel,
+        classifier: Classifier,
+        pairs: Sequence[NDArray[np.float64]],
+        likely: Sequence[NDArray[np.float64]],
+    ) -> tuple[Idle | None, NDArray[np.float64]]:
+        """The classifier of idle questions, and by it the probability of each example to ask for something."""
+        others = [*idle, *self._foreign()]
+        if not others:
+            return None, np.ones(len(self._examples))
+        other_pairs = self._pairs(others, lexical, "comparing other questions")
+        other_likely = self._likely(others, other_pairs, classifier)
+        everything = [*self._examples, *others]
+        folds = [fold_of(one.session_id) for one in everything]
+        asking = np.arange(len(everything)) < len(self._examples)
+        wording = fit_lexical(
+            (cross for one in everything for cross in crosses(one.text, [ANYTHING])), asking, np.array(folds)
+        )
+        features = [
+            question_features(rows, chances, float(wording.logits(one.text, [ANYTHING], fold=fold)[0]))[None]
+            for one, fold, rows, chances in zip(
+                everything, folds, [*pairs, *other_pairs], [*likely, *other_likely], strict=True
+            )
         ]
-    )
-    counts = [len(schema.candidates[example.task]) for example in examples]
-    questions = np.repeat(np.arange(len(examples)), counts)
-    folds = np.array([fold_of(example.session_id) for example in examples])[questions]
-    lexical = fit_lexical(_crossed(examples, schema), asks, folds)
-    units = features.units(dict.fromkeys(example.text for example in examples))
-    rows = []
-    for number, example in enumerate(examples):
-        plain = features.without_lexical(
-            example.text, units[example.text], task=example.task, session_id=example.session_id
-        )
-        fold = fold_of(example.session_id)
-        rows.append(features.with_lexical(plain, example.text, task=example.task, lexical=lexical, fold=fold))
-        report(number + 1, len(examples))
-    pairs = Pairs(features=np.concatenate(rows), asks=asks, folds=folds, questions=questions)
-    fit = {"linear": fit_linear, "trees": fit_trees}[kind]
-    return lexical, fit(pairs), pairs
+        model = fit_linear(Rows.of(features, [np.array([flag]) for flag in asking], folds))
+        chances = [
+            float(model.probabilities(row, fold=fold)[0])
+            for row, fold, flag in zip(features, folds, asking, strict=True)
+            if flag
+        ]
+        return Idle(wording=wording, classifier=model), np.array(chances)
+
+    def _pairs(
+        self, examples: Sequence[Example], lexical: LexicalModel, what: str
+    ) -> list[NDArray[np.float64]]:
+        self._step(0, len(examples), what)
+        units = self._features.units(dict.fromkeys(example.text for example in examples))
+        found = []
+        for number, example in enumerate(examples, start=1):
+            session, fold = example.session_id, fold_of(example.session_id)
+            found.append(
+                self._features.pairs(
+                    example.text,
+                    units[example.text],
+                    task=example.task,
+                    session_id=session,
+                    lexical=lexical,
+                    fold=fold,
+                )
+            )
+            if number % 100 == 0 or number == len(examples):
+                self._step(number, len(examples), what)
+        return found
+
+    def _likely(
+        self, examples: Sequence[Example], pairs: Sequence[NDArray[np.float64]], classifier: Classifier
+    ) -> list[NDArray[np.float64]]:
+        return [
+            classifier.probabilities(rows, fold=fold_of(example.session_id))
+            for example, rows in zip(examples, pairs, strict=True)
+        ]
+
+    def _foreign(self) -> list[Example]:
+        """Questions put to a task of another group that has no field like those they ask for, and where nothing like
+        it was ever asked: they ask for nothing there. One task is drawn per question."""
+        schema, tasks, found = self.schema, sorted(self.schema.slices), []
+        vectors = self._encoder.encode([example.text for example in self._examples])
+        for example, vector in zip(self._examples, vectors, strict=True):
+            draw = zlib.crc32(f"{example.session_id}\n{example.text}".encode("utf-8", errors="surrogatepass"))
+            task = tasks[draw % len(tasks)]
+            asked = [schema.place(example.task, field) for field in example.asked]
+            if (
+                schema.groups[task] != schema.groups[example.task]
+                and schema.likeness(task)[:, asked].max() < _FOREIGN_BELOW
+                and self._neighbours.nearest(vector, task, without=example.session_id) < _NOT_NEAR
+            ):
+                found.append(
+                    Example(session_id=example.session_id, task=task, text=example.text, asked=frozenset())
+                )
+        return found
+
+    def _asks(self, example: Example) -> NDArray[np.bool_]:
+        return np.array([one.name in example.asked for one in self.schema.candidates[example.task]])
+
+    def _crosses(self, example: Example) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        return crosses(example.text, self.schema.candidates[example.task])
+
+    def _pattern_precision(self) -> float:
+        right = matches = 0
+        for example in self._examples:
+            for candidate in self.schema.candidates[example.task]:
+                if any(pattern.search(example.text) for pattern in candidate.patterns):
+                    matches += 1
+                    right += candidate.name in example.asked
+        return (right + _TRUST * _TRUST_WEIGHT) / (matches + _TRUST_WEIGHT)
 
 
-def fit_lexical(crossed: csr_matrix, asks: _Binary, folds: NDArray[np.int64]) -> LexicalModel:
-    weights = np.zeros((FOLDS, SLOTS), dtype=np.float32)
-    intercepts = np.zeros(FOLDS)
-    used = np.unique(crossed.indices)
-    compact = crossed[:, used]
-    for fold in range(FOLDS):
-        rows = folds != fold
-        constant = _constant(asks[rows])
-        if constant is not None:
-            intercepts[fold] = constant
-            continue
-        model = LogisticRegression(C=_LEXICAL_STRENGTH, solver="liblinear", max_iter=300)
-        model.fit(compact[rows], asks[rows])
-        weights[fold, used], intercepts[fold] = model.coef_[0], model.intercept_[0]
-    return LexicalModel(weights=weights, intercepts=intercepts)
+def fit_grader(
+    examples: Sequence[Example],
+    idle: Sequence[Example],
+    *,
+    pack: Pack,
+    kind: Kind,
+    encoder: CachingEncoder,
+    step: Step,
+) -> tuple[FieldGrader, list[str]]:
+    """The grader, and the texts it needs the vectors of. `examples` must not be empty."""
+    fit = Fit(examples, pack=pack, encoder=encoder, step=step)
+    grader = FieldGrader(fit.fitted(kind, idle), pack=pack, encoder=encoder)
+    return grader, fit.texts()
 
 
-def fit_linear(pairs: Pairs) -> Linear:
-    weights = np.zeros((FOLDS, pairs.features.shape[1]))
-    intercepts = np.zeros(FOLDS)
-    for fold in range(FOLDS):
-        rows = pairs.folds != fold
-        constant = _constant(pairs.asks[rows])
-        if constant is not None:
-            intercepts[fold] = constant
-            continue
-        scaler = StandardScaler().fit(pairs.features[rows])
-        model = LogisticRegression(C=_LINEAR_STRENGTH, max_iter=2000)
-        model.fit(scaler.transform(pairs.features[rows]), pairs.asks[rows])
-        weights[fold] = model.coef_[0] / scaler.scale_
-        intercepts[fold] = model.intercept_[0] - weights[fold] @ scaler.mean_
-    return Linear(weights=weights, intercepts=intercepts)
-
-
-def fit_trees(pairs: Pairs) -> Trees:
-    grown = []
-    prior = np.zeros(FOLDS)
-    for fold in range(FOLDS):
-        rows = pairs.folds != fold
-        constant = _constant(pairs.asks[rows])
-        if constant is not None:
-            prior[fold] = constant
-            grown.append([])
-            continue
-        model = GradientBoostingClassifier(
-            n_estimators=_TREES,
-            learning_rate=0.08,
-            max_depth=3,
-            min_samples_leaf=10,
-            subsample=0.7,
-            random_state=0,
-        )
-        model.fit(pairs.features[rows], pairs.asks[rows])
-        share = pairs.asks[rows].mean()
-        prior[fold] = np.log(share / (1 - share))
-        grown.append([(tree.tree_, model.learning_rate) for tree in model.estimators_[:, 0]])
-    nodes = max((tree.node_count for trees in grown for tree, _ in trees), default=1)
-    shape = (FOLDS, max(1, *map(len, grown)), nodes)
-    feature = np.full(shape, -1, dtype=np.int64)
-    threshold, value = np.zeros(shape), np.zeros(shape)
-    left, right = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-    for fold, trees in enumerate(grown):
-        for number, (tree, rate) in enumerate(trees):
-            here = (fold, number, slice(tree.node_count))
-            feature[here] = np.where(tree.children_left >= 0, tree.feature, -1)
-            threshold[here] = tree.threshold
-            left[here], right[here] = tree.children_left, tree.children_right
-            value[here] = rate * tree.value[:, 0, 0]
-    return Trees(feature=feature, threshold=threshold, left=left, right=right, value=value, prior=prior)
-
-
-def _crossed(examples: Sequence[Example], schema: Schema) -> csr_matrix:
-    """[pairs, SLOTS]"""
-    slots, values, ends = [], [], [0]
-    for example in examples:
-        for where, what in crosses(example.text, schema.candidates[example.task]):
-            slots.append(where)
-            values.append(what)
-            ends.append(ends[-1] + len(where))
-    matrix = csr_matrix(
-        (np.concatenate(values), np.concatenate(slots), np.array(ends)), shape=(len(ends) - 1, SLOTS)
-    )
-    matrix.sum_duplicates()
-    return matrix
-
-
-def _constant(asks: _Binary) -> float | None:
-    """Log-odds to answer with where there is nothing to tell apart."""
-    if not asks.size:
-        return 0.0
-    if asks.all() or not asks.any():
-        return _CERTAIN if asks.all() else -_CERTAIN
-    return None
+def _bounds(asking: NDArray[np.float64]) -> Bounds:
+    """`asking`: for each example, the probability that it asks for something."""
+    low = high = ASKED_FROM
+    if len(asking) >= _FEWEST_QUESTIONS:
+        low, high = (min(float(bound), ASKED_FROM) for bound in np.quantile(asking, _IDLE_SHARE))
+    return Bounds(idle_from=low, idle_to=high, unsure=_UNSURE)

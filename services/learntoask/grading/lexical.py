@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,4 @@ def crosses(
 def _phrases(text: str) -> list[str]:
     """Distinct stems and pairs of neighbouring stems, with the ends of the text as neighbours."""
     sequence = ["^", *stems(text), "$"]
-    return list(
-        dict.fromkeys([*sequence[1:-1], *(f"{a} {b}" for a, b in zip(sequence, sequence[1:], strict=False))])
-    )
+    return list(dict.fromkeys([*sequence[1:-1], *(f"{one} {two}" for one, two in pairwise(sequence))]))

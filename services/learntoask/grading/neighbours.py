@@ -61,6 +61,12 @@ class Neighbours:
             _share(similarity, np.where(silent, 0.0, own), exactly),
         )
 
+    def nearest(self, vector: Vectors, task: str, *, without: str) -> float:
+        """Similarity of a text [dimension] to the nearest question of the group of `task`; -1 where it has none."""
+        own = self._groups == self._schema.groups[task]
+        own[self._sessions.get(without, [])] = False
+        return float((self._vectors[own] @ vector).max(initial=-1.0))
+
     def _meanings(self, task: str) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
         """For each neighbour how far it asks for each field of `task` [n, fields], the same where the field is the
         very same, and whether it belongs to the same group [n]."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learntoask.core.pack import InformationField, Pack, Task
-from learntoask.grading.encoders import Encoder, Vectors
+from learntoask.grading.encoders import Encoder
 from learntoask.grading.wording import stems
 
 _ANY_FIELD = 0.5  # lighter than the others, so that they explain first
@@ -27,6 +27,12 @@ class Candidate:
     patterns: tuple[re.Pattern[str], ...]
     keys: NDArray[np.uint64]  # hashes of its title's stems, of the field itself and of "any field"
     key_values: NDArray[np.float64]
+
+
+def hashes(parts: list[str]) -> NDArray[np.uint64]:
+    return np.array(
+        [zlib.crc32(part.encode("utf-8", errors="surrogatepass")) for part in parts], dtype=np.uint64
+    )
 
 
 class Schema:
@@ -48,9 +54,13 @@ class Schema:
             fields += task.fields
             identities += [(group, field.name) for field in task.fields]
         self._identities = identities
-        self.titles: Vectors = encoder.encode([field.title for field in fields])
-        self.descriptions: Vectors = encoder.encode([field.description or field.title for field in fields])
-        self._texts: Vectors = encoder.encode([f"{field.title}: {field.description}" for field in fields])
+        self._likeness: dict[str, NDArray[np.float64]] = {}
+        titles = [field.title for field in fields]
+        descriptions = [field.description or field.title for field in fields]
+        both = [f"{field.title}: {field.description}" for field in fields]
+        self.texts = [*titles, *descriptions, *both]
+        vectors = encoder.encode(self.texts)
+        self.titles, self.descriptions, self._both = np.split(vectors, 3)
 
     def place(self, task: str, field: str) -> int:
         """Index of a field among all fields."""
@@ -59,11 +69,25 @@ class Schema:
     def likeness(self, task: str) -> NDArray[np.float64]:
         """How far each field (row: of `task`, column: any) means the same: 1 for the same field of the same group
         of tasks, else the similarity of names and descriptions, at least 0."""
+        if task in self._likeness:
+            return self._likeness[task]
         rows = self.slices[task]
-        like = np.clip(self._texts[rows].astype(np.float64) @ self._texts.T.astype(np.float64), 0, 1)
+        like = np.clip(self._both[rows].astype(np.float64) @ self._both.T.astype(np.float64), 0, 1)
         for row, identity in enumerate(self._identities[rows]):
             like[row, [identity == other for other in self._identities]] = 1.0
+        self._likeness[task] = like
         return like
+
+
+ANYTHING = Candidate(
+    name="*",
+    title_stems=frozenset(),
+    values=(),
+    patterns=(),
+    keys=hashes(["*"]),
+    key_values=np.ones(1),
+)
+"""Stands for all fields together, where the question is whether a text asks for anything at all."""
 
 
 def group_of(task: Task) -> str:
@@ -80,10 +104,4 @@ def _candidate(field: InformationField, group: str) -> Candidate:
         patterns=tuple(re.compile(pattern, re.IGNORECASE) for pattern in field.patterns),
         keys=hashes([*title, f"#{group}.{field.name}", "*"]),
         key_values=np.array([1.0] * (len(title) + 1) + [_ANY_FIELD]),
-    )
-
-
-def hashes(parts: list[str]) -> NDArray[np.uint64]:
-    return np.array(
-        [zlib.crc32(part.encode("utf-8", errors="surrogatepass")) for part in parts], dtype=np.uint64
     )

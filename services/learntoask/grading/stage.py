@@ -1,0 +1,185 @@
+"""The grader stage: one grader that rewards and one that reports, fitted on different sessions.
+
+Publishes `rewarding/`, `reporting/` and `agreement.json`: how far each agrees with the labels of held-out sessions.
+The one that rewards is linear and the one that reports is made of trees, so that what a policy learns to exploit in
+one shows in the other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from learntoask.core.errors import StageError
+from learntoask.core.pack import Pack
+from learntoask.core.stage import StageContext, StageSummary
+from learntoask.grading.agreement import Judged, agreement, same_findings, share
+from learntoask.grading.classifiers import Kind
+from learntoask.grading.encoders import CachingEncoder, load_encoder
+from learntoask.grading.examples import Example, pack_questions
+from learntoask.grading.features import units_of
+from learntoask.grading.fields import FieldGrader
+from learntoask.grading.fitting import fit_grader
+from learntoask.grading.grades import Grade, GradeCase, Grader, Missing, require_answers
+from learntoask.grading.nonquestions import non_questions
+from learntoask.grading.questions import Questions, SessionQuestions, read_questions
+from learntoask.grading.schema import group_of
+from learntoask.grading.storage import write_grader
+
+_KINDS: tuple[tuple[str, Kind], ...] = (("rewarding", "linear"), ("reporting", "trees"))
+_FEWEST_SESSIONS = 4
+_HEADLINE = ("any_hit", "any_hit_of_all", "pair_agreement", "kappa", "missing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    grader: FieldGrader
+    about: dict[str, JsonValue]
+
+
+def run(context: StageContext) -> StageSummary:
+    """Fit both graders and measure them.
+
+    Raises StageError where the labels hold too little to fit on, TooManyMissing where a grader has no answer to too
+    many of the experts' own questions.
+    """
+    pack = context.pack
+    questions = read_questions(context.inputs["label"] / "labelled.jsonl", pack)
+    if len(questions.sessions) < _FEWEST_SESSIONS:
+        raise StageError(
+            f"only {len(questions.sessions)} sessions hold an expert question whose fields are known; two graders need "
+            f"{_FEWEST_SESSIONS}. Add patterns to the fields of the pack (label.method: lexicon), or use logs whose "
+            "annotations say what was asked (label.method: annotated)",
+            reason="NothingToFitOn",
+        )
+    encoder = CachingEncoder(load_encoder(context.spec.grader.encoder), journal=context.work / "embeddings")
+    _encode(questions, context, encoder)
+    made = {
+        role: _make(role, kind, part, context, encoder)
+        for (role, kind), part in zip(_KINDS, questions.halves(), strict=True)
+    }
+    graders = {role: one.grader for role, one in made.items()}
+    record = measure(graders, questions, pack=pack, max_missing_share=context.spec.grader.max_missing_share)
+    record["encoder"] = {"name": encoder.name, "version": encoder.version}
+    record["fits"] = {role: one.about for role, one in made.items()}
+    (context.out / "agreement.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return {"agreement": record}
+
+
+def measure(
+    graders: Mapping[str, Grader], questions: Questions, *, pack: Pack, max_missing_share: float
+) -> dict[str, JsonValue]:
+    """The content of agreement.json. Its top level holds the figures of the grader that reports."""
+    measured = questions.measured()
+    asked = [(session, example) for session in measured for example in session.asked]
+    grades = {
+        role: grader.grade([_case(example) for _, example in asked]) for role, grader in graders.items()
+    }
+    figures: dict[str, JsonValue] = {}
+    for role, found in grades.items():
+        require_answers(found, max_missing_share=max_missing_share, where=f"{role} grader, expert questions")
+        figures[role] = agreement(
+            [_judged(*one, grade, questions, pack) for one, grade in zip(asked, found, strict=True)]
+        )
+    reporting = figures["reporting"]
+    assert isinstance(reporting, dict)
+    return {
+        **{name: reporting[name] for name in _HEADLINE},
+        "gold": _gold(questions),
+        "measured_on": {
+            "split": questions.measured_split,
+            "sessions": len(measured),
+            "questions": len(asked),
+        },
+        **figures,
+        "same_findings": share(same_findings(grades["rewarding"], grades["reporting"])),
+        "refused": _refused(graders["rewarding"], questions, pack),
+    }
+
+
+def _make(
+    role: str,
+    kind: Kind,
+    sessions: Sequence[SessionQuestions],
+    context: StageContext,
+    encoder: CachingEncoder,
+) -> Made:
+    examples = [example for session in sessions for example in session.asked]
+    idle = [example for session in sessions for example in session.idle]
+
+    def step(done: int, total: int, what: str) -> None:
+        context.progress.update(done, total, f"{role} grader: {what}")
+
+    grader, texts = fit_grader(
+        [*pack_questions(context.pack), *examples],
+        idle,
+        pack=context.pack,
+        kind=kind,
+        encoder=encoder,
+        step=step,
+    )
+    digest = write_grader(context.out / role, grader.fitted, pack=context.pack, encoder=encoder, texts=texts)
+    about: dict[str, JsonValue] = {
+        "kind": kind,
+        "digest": digest,
+        "sessions": len(sessions),
+        "questions": len(examples),
+        "idle_questions": len(idle),
+    }
+    return Made(grader=grader, about=about)
+
+
+def _encode(questions: Questions, context: StageContext, encoder: CachingEncoder) -> None:
+    """All that fitting needs, at once and journalled, because it is the longest step."""
+    examples: list[Example] = list(pack_questions(context.pack))
+    for session in questions.sessions:
+        examples += [*session.asked, *session.idle]
+    units = [unit for example in examples for unit in units_of(example.text)]
+    encoder.encode(units, lambda done, total: context.progress.update(done, total, "encoding questions"))
+
+
+def _refused(grader: Grader, questions: Questions, pack: Pack) -> dict[str, JsonValue]:
+    """Share of what is no question that is refused: made apologies and the like, and statements of users. Refusing is
+    the fluency guard's, the same in both graders."""
+    made = [
+        GradeCase(session_id="", task=task, response=text, target=frozenset())
+        for task, text in non_questions(pack)
+    ]
+    said = [
+        GradeCase(session_id=session.session_id, task=session.task, response=text, target=frozenset())
+        for session, text in questions.statements()
+    ]
+    return {
+        name: share([isinstance(grade, Grade) and not grade.is_question for grade in grader.grade(cases)])
+        for name, cases in (("made", made), ("user_statements", said))
+    }
+
+
+def _gold(questions: Questions) -> dict[str, JsonValue]:
+    labellers = sorted(questions.labellers)
+    note = "annotations of the logs"
+    if "annotated" not in labellers:
+        note = "labels of the labeller itself, so agreement with it bounds agreement with people from above"
+    return {"labellers": list(labellers), "note": note}
+
+
+def _case(example: Example) -> GradeCase:
+    return GradeCase(
+        session_id=example.session_id, task=example.task, response=example.text, target=example.asked
+    )
+
+
+def _judged(
+    session: SessionQuestions, example: Example, grade: Grade | Missing, questions: Questions, pack: Pack
+) -> Judged:
+    task = pack.task(example.task)
+    return Judged(
+        session_id=session.session_id,
+        seen=group_of(task) in questions.seen,
+        fields=task.field_names,
+        gold=example.asked,
+        grade=grade,
+    )
