@@ -89,6 +89,7 @@ REPORT = Report(
         agreement={
             "kappa": {"value": 0.87, "low": 0.84, "high": 0.9, "n": 1880},
             "non_questions": {"refused": 0.99},
+            "same": {"value": 0.96, "n": 9},
         },
     ),
     data=DataReport(
