@@ -34,7 +34,11 @@ def run(target: Callable[..., None], *arguments: Path, kill_after: int | None = 
 
 
 @pytest.mark.parametrize(("kind", "rows"), [("sft", 23), ("grpo", 14)])
-def test_killed_runs_end_with_the_same_weights(kind: str, rows: int, tmp_path: Path) -> None:
+def test_killed_runs_end_with_the_same_weights(
+    kind: str, rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The fork server of Python 3.11 looks for what it preloads on its own path, not on ours.
+    monkeypatch.setenv("PYTHONPATH", str(Path(tiny_training.__file__).parent))
     target = {"sft": tiny_training.train_sft, "grpo": tiny_training.train_grpo}[kind]
     more = []
     if kind == "grpo":
