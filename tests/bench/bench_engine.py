@@ -3,9 +3,10 @@
     python tests/bench/bench_engine.py                  # the packaged SmolLM2-135M-Instruct
     python tests/bench/bench_engine.py --model FOLDER   # a trained policy
 
-Every conversation has a system prompt and an opening of its own and goes through several user turns; what the policy
-answered is part of the next context, as in Converse. The base model would ramble, so answers are cut at --answer tokens,
-the length of a trained policy's questions. One warm-up conversation reads the shared system prompt beforehand.
+Every conversation has an opening of its own and goes through several user turns; what the policy answered is part of
+the next context, as in Converse. The base model would ramble, so answers are cut at --answer tokens: the length of a
+trained policy's questions. CPU s is processor time a decision, which tells the same on a busy machine (with one thread:
+OMP_NUM_THREADS=1). One warm-up conversation reads the shared system prompt beforehand.
 """
 
 from __future__ import annotations
@@ -85,21 +86,22 @@ async def main() -> None:
     print(
         f"{policy.model.num_parameters() / 1e6:.0f} M parameters, {torch.get_num_threads()} threads, task {task}"
     )
-    print(f"{'clients':>8}{'decisions':>11}{'per s':>8}{'ratio':>7}{'p50 s':>8}{'p99 s':>8}{'cached':>8}")
+    heads = "".join(f"{head:>8}" for head in ("ratio", "CPU s", "ratio", "p50 s", "max s", "kept"))
+    print(f"{'clients':>8}{'decisions':>11}{'per s':>8}{heads}")
     engine = TransformersEngine(policy, max_concurrent=32, max_new_tokens=arguments.answer, cache_bytes=2**31)
     await measure(engine, task, clients=1, turns=1, label="Warm-up")
-    alone = None
+    alone: tuple[float, float] | None = None
     for clients in arguments.clients:
-        begun = time.perf_counter()
+        begun, cpu = time.perf_counter(), time.process_time()
         latencies = await measure(
             engine, task, clients=clients, turns=arguments.turns, label=f"Client of {clients}"
         )
         rate = len(latencies) / (time.perf_counter() - begun)
-        alone = alone or rate
-        p50, p99 = statistics.median(latencies), max(latencies)
-        mib = engine.cache_bytes() / 2**20
+        cpu = (time.process_time() - cpu) / len(latencies)
+        alone = alone or (rate, cpu)
         print(
-            f"{clients:>8}{len(latencies):>11}{rate:>8.2f}{rate / alone:>7.2f}{p50:>8.2f}{p99:>8.2f}{mib:>6.0f}Mi",
+            f"{clients:>8}{len(latencies):>11}{rate:>8.2f}{rate / alone[0]:>8.2f}{cpu:>8.2f}{alone[1] / cpu:>8.2f}"
+            f"{statistics.median(latencies):>8.2f}{max(latencies):>8.2f}{engine.cache_bytes() / 2**20:>6.0f}Mi",
             flush=True,
         )
     await engine.close()
