@@ -18,7 +18,8 @@ Arrays = dict[str, NDArray[np.generic]]
 class Classifier(Protocol):
     """One model per fold, fitted on the sessions of the other folds."""
 
-    kind: Kind
+    @property
+    def kind(self) -> Kind: ...
 
     def probabilities(self, features: NDArray[np.float64], *, fold: int) -> NDArray[np.float64]:
         """[rows, features] → [rows]"""

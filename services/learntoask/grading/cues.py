@@ -17,6 +17,11 @@ _LEAD_IN = (
     r"(?:(?:about|around|at|by|for|from|in|of|on|or|since|till|to|until|with|well|hi|hello|great)\s+){0,2}"
 )
 _ASIDE = r"(?:['’](?:d|ll)|\s+(?:will|would|also|still|just|only|do|first|have))*"
+_STATE = (
+    r"(?:tell|provide|specify|state|indicate|share|enter|type|choose|select|pick|name|describe|mention|list"
+    r"|confirm|clarify|verify|advise)"
+)
+_OBJECT = r"(?:me|us|your|the|a|an|if|whether|any|all|every|everything|one|either|" + _WH + r")\b"
 _WAIT = r"(?!\s+(?:a|an|one|just a)\s+(?:moment|minute|second|sec|chance)\b)"
 _OFFER = (
     r"(?!\s+(?:if (?:you(?:['’]d|\s+would|\s+have|\s+need|\s+want|\s+require)?\s+(?:like\s+)?"
@@ -29,21 +34,15 @@ ENGLISH: tuple[str, ...] = (
     _CLAUSE + _LEAD_IN + _WH + r"(?:['’]?s)?\b(?!\s+(?:a|an|great|nice|wonderful)\b)"
     r"(?!\s+(?:you|i|we|the|your|it)\b[^,]*,)",
     # "Hello where would you like …"
-    r"\b"
-    + _WH
-    + r"(?:\s+\w+){0,2}\s+(?:do|does|did|is|are|was|were|will|would|can|could|should)\s+"
-    + _SUBJECT
-    + r"\b",
+    r"\b" + _WH + r"(?:\s+\w+){0,2}\s+" + _AUXILIARY + r"\s+" + _SUBJECT + r"\b",
     # inversion: "Is there a …", "Have you …"
     _CLAUSE + _AUXILIARY + r"\s+" + _SUBJECT + r"\b",
     _CLAUSE + r"(?:have|has)\s+(?:you|it|there|he|she|they|any)\b",
     r"\b(?:can|could|would|will|do|did|are) you\b",
     # imperatives that want an answer
     _CLAUSE + r"(?:tell|give|send|inform|show)\s+(?:me|us)\b" + _WAIT,
-    _CLAUSE
-    + r"(?:tell|provide|specify|state|indicate|share|enter|type|choose|select|pick|name|describe|mention"
-    r"|confirm|clarify|verify|advise)\s+(?:me|us|your|the|a|an|if|whether|any|all|one|either|" + _WH + r")\b",
-    r"\bplease\s+(?:provide|specify|state|indicate|share|enter|choose|select|describe|mention|confirm|clarify|verify)\s",
+    _CLAUSE + _STATE + r"\s+" + _OBJECT,
+    r"\bplease\s+(?:also\s+)?" + _STATE + r"\s",
     r"\blet (?:me|us) know\b" + _OFFER,
     # needs to know
     r"\b(?:i|we)" + _ASIDE + r"\s+(?:need|require)\s+(?:(?:you )?to (?:know|ask)\b"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +84,7 @@ def fit_linear(rows: Rows) -> Linear:
 
 
 def fit_trees(rows: Rows) -> Trees:
-    grown: list[list[object]] = []
+    grown: list[list[Any]] = []
     prior = np.zeros(FOLDS)
     for fold in range(FOLDS):
         others = rows.folds != fold
@@ -107,7 +108,7 @@ def fit_trees(rows: Rows) -> Trees:
     return _as_arrays(grown, prior)
 
 
-def _as_arrays(grown: Sequence[Sequence[object]], prior: NDArray[np.float64]) -> Trees:
+def _as_arrays(grown: Sequence[Sequence[Any]], prior: NDArray[np.float64]) -> Trees:
     nodes = max((tree.node_count for trees in grown for tree in trees), default=1)
     shape = (FOLDS, max(1, *map(len, grown)), nodes)
     feature = np.full(shape, -1, dtype=np.int64)

@@ -31,7 +31,9 @@ _FOREIGN_BELOW = (
 _NOT_NEAR = 0.5  # similarity under which two questions are not about the same thing
 _IDLE_SHARE = (0.003, 0.01)  # of expert questions: graded as asking nothing, and that or uncertain
 _FEWEST_QUESTIONS = 40  # to set these bounds by
-_UNSURE = 0.12  # around even odds for the likeliest field; on SGD 2 % of expert questions, half of them misread
+_UNSURE = (
+    0.12  # around even odds for the likeliest field; on SGD 2 % of expert questions, half of them misread
+)
 _TRUST = 0.9  # in patterns before any evidence, worth _TRUST_WEIGHT matches
 _TRUST_WEIGHT = 5.0
 Step = Callable[[int, int, str], None]

@@ -142,8 +142,8 @@ def _encode(questions: Questions, context: StageContext, encoder: CachingEncoder
 
 
 def _refused(grader: Grader, questions: Questions, pack: Pack) -> dict[str, JsonValue]:
-    """Share of what is no question that is refused: made apologies and the like, and statements of users. Refusing is
-    the fluency guard's, the same in both graders."""
+    """Share that is refused of made apologies and the like, and of users' messages without a question mark (a few of
+    which ask all the same). Refusing is the fluency guard's, the same in both graders."""
     made = [
         GradeCase(session_id="", task=task, response=text, target=frozenset())
         for task, text in non_questions(pack)
@@ -154,7 +154,7 @@ def _refused(grader: Grader, questions: Questions, pack: Pack) -> dict[str, Json
     ]
     return {
         name: share([isinstance(grade, Grade) and not grade.is_question for grade in grader.grade(cases)])
-        for name, cases in (("made", made), ("user_statements", said))
+        for name, cases in (("made", made), ("user_messages", said))
     }
 
 

@@ -45,7 +45,9 @@ def write_grader(
 ) -> str:
     """Write into the empty or missing `folder`; `texts` are those whose vectors are kept. Returns the digest."""
     folder.mkdir(parents=True, exist_ok=True)
-    models: Arrays = {f"classifier.{name}": array for name, array in fitted.classifier.arrays().items()}
+    models: dict[str, Any] = {
+        f"classifier.{name}": array for name, array in fitted.classifier.arrays().items()
+    }
     models |= _sparse("lexical", fitted.lexical)
     if fitted.idle:
         models |= {f"idle.{name}": array for name, array in fitted.idle.classifier.arrays().items()}
@@ -59,7 +61,7 @@ def write_grader(
         "bounds": asdict(fitted.bounds),
     }
     kept = sorted(set(texts))
-    np.savez_compressed(folder / "models.npz", **models)
+    np.savez_compressed(folder / "models.npz", allow_pickle=False, **models)
     np.savez(folder / "vectors.npz", texts=np.array(kept), vectors=encoder.encode(kept))
     (folder / "grader.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     with (folder / "examples.jsonl").open("w", encoding="utf-8") as file:
