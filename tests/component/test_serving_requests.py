@@ -89,6 +89,7 @@ BAD = {
         "messages[0].content: 1000000 bytes",
     ),
     "too long in bytes only": (wire.DecideRequest(messages=[message("ü" * 40_000)]), "80000 bytes"),
+    "too long in all": (request(*["ü" * 30_000] * 5), "messages: 300000 bytes in all, at most 262144"),
     "10,000 messages": (
         wire.DecideRequest(messages=[message("a")] * 10_000),
         "messages: 10000 messages, at most 1000",

@@ -24,7 +24,7 @@ def test_without_a_default_task_every_request_must_name_one():
 
 @given(st.text(max_size=40), st.integers(1, 80))
 def test_sizes_are_bytes(text: str, limit: int):
-    limits = Limits(max_messages=1, max_message_bytes=limit)
+    limits = Limits(max_messages=1, max_message_bytes=limit, max_conversation_bytes=1)
     if len(text.encode("utf-8", errors="surrogatepass")) <= limit:
         check_size("goal", text, limits)
     else:

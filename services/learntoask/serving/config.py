@@ -43,6 +43,7 @@ class ServeConfig:
 
     max_messages: Positive = 1000
     max_message_bytes: Positive = 65536
+    max_conversation_bytes: Positive = 262_144
     max_request_bytes: Positive = 8 * 2**20
 
     tls_certificate: Path | None = None

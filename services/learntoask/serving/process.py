@@ -59,6 +59,8 @@ async def serve(config: ServeConfig, *, ready: Callable[[str], None] | None = No
     if ready:
         ready(server.address)
     await stop.wait()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(number)  # a second one ends the process at once
     await server.drain()
 
 

@@ -67,7 +67,9 @@ class AskService:
         self._pack = identity.pack
         self._config = config
         self._limits = validation.Limits(
-            max_messages=config.max_messages, max_message_bytes=config.max_message_bytes
+            max_messages=config.max_messages,
+            max_message_bytes=config.max_message_bytes,
+            max_conversation_bytes=config.max_conversation_bytes,
         )
         self._metrics = metrics
         self._recording = recording
@@ -140,6 +142,7 @@ class AskService:
                 limits=wire.Limits(
                     max_messages=config.max_messages,
                     max_message_bytes=config.max_message_bytes,
+                    max_conversation_bytes=config.max_conversation_bytes,
                     max_prompt_tokens=config.max_prompt_tokens,
                     max_new_tokens=config.max_new_tokens,
                     max_concurrent=config.max_concurrent,
@@ -267,6 +270,7 @@ class AskService:
         )
         if field is not None:
             validation.check_count(field, len(subject.messages), self._limits)
+            validation.check_length(field, subject.messages, self._limits)
             validation.check_answerable(subject.messages, field=field)
         return subject
 

@@ -10,6 +10,7 @@ import asyncio
 import re
 import threading
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -29,7 +30,7 @@ class EngineClosed(Exception):
 
 @dataclass(eq=False)
 class _Request:
-    context: Context
+    tokens: tuple[int, ...]
     answer: asyncio.Future[Draft]
     loop: asyncio.AbstractEventLoop
     abandoned: bool = False  # written by the caller's thread, read between steps
@@ -79,12 +80,17 @@ class TransformersEngine:
         self._control = _control_tokens(policy)
         self._running: list[_Running] = []
         self._inbox = _Inbox()
+        # Reading a long conversation must not hold up those being decoded; one thread, since tokenizers are no more.
+        self._rendering = ThreadPoolExecutor(1, thread_name_prefix="rendering")
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
 
     async def decide(self, context: Context) -> Draft:
         loop = asyncio.get_running_loop()
-        request = _Request(context, loop.create_future(), loop)
+        if self._inbox.closed:
+            raise EngineClosed
+        tokens = await loop.run_in_executor(self._rendering, self._tokens, context)
+        request = _Request(tokens, loop.create_future(), loop)
         with self._inbox.changed:
             if self._inbox.closed:
                 raise EngineClosed
@@ -105,6 +111,7 @@ class TransformersEngine:
             self._inbox.closed = True
             self._inbox.changed.notify()
         await asyncio.to_thread(self._thread.join)
+        self._rendering.shutdown(wait=False)
 
     def _work(self) -> None:
         if self._threads is not None:
@@ -131,24 +138,22 @@ class TransformersEngine:
 
     def _step(self, joining: list[_Request]) -> None:
         self._leave()
-        joined = [running for request in joining if (running := self._joined(request))]
+        joined = [self._joined(request) for request in joining if not request.abandoned]
         self._running += joined
         if joined:
             self._decoder.admit([running.trunk for running in joined])
         self._decoder.step()
         self._leave()
 
-    def _joined(self, request: _Request) -> _Running | None:
-        if request.abandoned:
-            return None
-        try:
-            tokens = self._policy.context_tokens(self._readable(request.context))
-        except Exception as error:  # of this context alone
-            _settle(request, error)
-            return None
-        answer = Branch(len(tokens), self._max_new_tokens)
-        stop = Branch(len(tokens), self._max_new_tokens, forced=self._policy.stop_tokens)
-        return _Running(request, Trunk(np.asarray(tokens, dtype=np.int64), [answer, stop]), answer, stop)
+    def _joined(self, request: _Request) -> _Running:
+        attach = len(request.tokens)
+        answer = Branch(attach, self._max_new_tokens)
+        stop = Branch(attach, self._max_new_tokens, forced=self._policy.stop_tokens)
+        trunk = Trunk(np.asarray(request.tokens, dtype=np.int64), [answer, stop])
+        return _Running(request, trunk, answer, stop)
+
+    def _tokens(self, context: Context) -> tuple[int, ...]:
+        return self._policy.context_tokens(self._readable(context))
 
     def _readable(self, context: Context) -> trained.Context:
         """Without the tokenizer's control tokens: a user who types one must not open a turn of another role."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from learntoask.core.pack import Pack
@@ -24,6 +24,7 @@ class InvalidRequest(Exception):
 class Limits:
     max_messages: int
     max_message_bytes: int
+    max_conversation_bytes: int
 
 
 def checked_message(
@@ -46,7 +47,7 @@ def check_size(field: str, text: str, limits: Limits) -> None:
     # A character takes at most 4 bytes, so most texts need no encoding to be measured.
     if len(text) * 4 <= limits.max_message_bytes:
         return
-    size = len(text.encode("utf-8"))
+    size = _bytes(text)
     if size > limits.max_message_bytes:
         raise InvalidRequest(
             field, f"{size} bytes, at most {limits.max_message_bytes} are read; shorten or split it"
@@ -57,6 +58,18 @@ def check_count(field: str, count: int, limits: Limits) -> None:
     if count > limits.max_messages:
         raise InvalidRequest(
             field, f"{count} messages, at most {limits.max_messages} are read; begin a new conversation"
+        )
+
+
+def check_length(field: str, messages: Sequence[Message], limits: Limits) -> None:
+    """Far more than a policy reads only costs the time of reading it."""
+    if sum(len(message.content) for message in messages) * 4 <= limits.max_conversation_bytes:
+        return
+    size = sum(_bytes(message.content) for message in messages)
+    if size > limits.max_conversation_bytes:
+        raise InvalidRequest(
+            field,
+            f"{size} bytes in all, at most {limits.max_conversation_bytes} are read; begin a new conversation",
         )
 
 
@@ -101,6 +114,10 @@ def _without(message: Message, markers: tuple[str, ...]) -> Message:
         for marker in markers:
             content = content.replace(marker, "")
     return message if content is message.content else message.model_copy(update={"content": content.strip()})
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", errors="surrogatepass"))
 
 
 def _known(pack: Pack) -> str:

@@ -164,17 +164,19 @@ class TaskInfo(_message.Message):
     def __init__(self, name: _Optional[str] = ..., goal: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("max_messages", "max_message_bytes", "max_prompt_tokens", "max_new_tokens", "max_concurrent", "max_queue")
+    __slots__ = ("max_messages", "max_message_bytes", "max_prompt_tokens", "max_new_tokens", "max_concurrent", "max_queue", "max_conversation_bytes")
     MAX_MESSAGES_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     MAX_NEW_TOKENS_FIELD_NUMBER: _ClassVar[int]
     MAX_CONCURRENT_FIELD_NUMBER: _ClassVar[int]
     MAX_QUEUE_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONVERSATION_BYTES_FIELD_NUMBER: _ClassVar[int]
     max_messages: int
     max_message_bytes: int
     max_prompt_tokens: int
     max_new_tokens: int
     max_concurrent: int
     max_queue: int
-    def __init__(self, max_messages: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_prompt_tokens: _Optional[int] = ..., max_new_tokens: _Optional[int] = ..., max_concurrent: _Optional[int] = ..., max_queue: _Optional[int] = ...) -> None: ...
+    max_conversation_bytes: int
+    def __init__(self, max_messages: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_prompt_tokens: _Optional[int] = ..., max_new_tokens: _Optional[int] = ..., max_concurrent: _Optional[int] = ..., max_queue: _Optional[int] = ..., max_conversation_bytes: _Optional[int] = ...) -> None: ...
