@@ -58,7 +58,7 @@ def _columns(agreement: Mapping[str, JsonValue]) -> Iterator[tuple[str, JsonValu
         yield role, node
         if isinstance(node, dict):
             for group in _GROUPS:
-                yield f"{role}, {group} tasks", node.get(group)
+                yield f"{role}, {group}", node.get(group)
 
 
 def _figures(node: JsonValue) -> Iterator[tuple[str, Estimate]]:
@@ -78,17 +78,26 @@ def _is_figure(node: JsonValue) -> bool:
     return isinstance(node, dict) and {"value", "low", "high"} <= node.keys()
 
 
-def _facts(node: JsonValue, path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
-    if isinstance(node, dict) and set(node) <= {"value", "n"} and node:
-        n = f" (n = {_text(node['n'])})" if "n" in node else ""
-        yield ", ".join(path), f"{_text(node.get('value'))}{n}"
-    elif isinstance(node, dict):
-        for name, child in node.items():
+def _facts(node: dict[str, JsonValue], path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    """Figures and leaves; the plain leaves of one object share a line. Digests stand elsewhere in the report."""
+    plain = []
+    for name, child in node.items():
+        if isinstance(child, dict) and "value" in child:
+            yield ", ".join((*path, _words(name))), _figure(child)
+        elif isinstance(child, dict):
             yield from _facts(child, (*path, _words(name)))
-    elif isinstance(node, list):
-        yield ", ".join(path), ", ".join(_text(child) for child in node)
+        elif name != "digest":
+            plain.append((_words(name), _text(child)))
+    if plain and path:
+        yield ", ".join(path), "; ".join(f"{name} {text}" for name, text in plain)
     else:
-        yield ", ".join(path), _text(node)
+        yield from plain
+
+
+def _figure(node: dict[str, JsonValue]) -> str:
+    about = [f"{_text(node['low'])} – {_text(node['high'])}"] if _is_figure(node) else []
+    about += [f"n = {_text(node['n'])}"] if "n" in node else []
+    return _text(node["value"]) + (f" ({', '.join(about)})" if about else "")
 
 
 def _words(name: str) -> str:
@@ -96,6 +105,8 @@ def _words(name: str) -> str:
 
 
 def _text(value: JsonValue) -> str:
+    if isinstance(value, list):
+        return ", ".join(_text(child) for child in value)
     if isinstance(value, float):
         return f"{value:.3f}"
     return "–" if value is None else str(value)

@@ -12,7 +12,7 @@ from learntoask.evaluation.decisions import DecisionRow
 from learntoask.evaluation.schema import Miss
 
 STOPPED_EARLY = "stopped too early"
-WENT_ON = "went on asking"
+WENT_ON = "did not stop"
 NO_QUESTION = "neither a question nor a stop"
 OFF_TARGET = "asked for nothing that was needed"
 SEVERAL = "asked for several things at once"
