@@ -78,16 +78,17 @@ def _figures(judged: Sequence[Judged], seed: int) -> dict[str, JsonValue]:
         per_session[one.session_id] += _counts(one)
     table = np.array(list(per_session.values())).reshape(-1, len(_COUNTS))
     sessions = len(table)
-    draws = np.random.default_rng(seed).multinomial(
-        sessions, np.full(sessions, 1 / max(1, sessions)), size=_RESAMPLES
-    )
+    draws = np.zeros((1, 0))
+    if sessions:
+        draws = np.random.default_rng(seed).multinomial(
+            sessions, np.full(sessions, 1 / sessions), size=_RESAMPLES
+        )
     point, resampled = _metrics(table.sum(axis=0)), _metrics(draws @ table)
-    low, high = (1 - _LEVEL) / 2, (1 + _LEVEL) / 2
     found: dict[str, JsonValue] = {"questions": len(judged), "sessions": sessions}
     found["pairs"] = int(sum(len(one.fields) for one in judged if isinstance(one.grade, Grade)))
     for name, value in point.items():
-        bounds = np.nanquantile(resampled[name], [low, high]) if sessions else [np.nan, np.nan]
-        found[name] = {"value": _number(value), "low": _number(bounds[0]), "high": _number(bounds[1])}
+        low, high = _interval(resampled[name])
+        found[name] = {"value": _number(value), "low": _number(low), "high": _number(high)}
     return found
 
 
@@ -124,6 +125,15 @@ def _metrics(counts: _Counts) -> dict[str, NDArray[np.float64]]:
         "missing": _ratio(missing, questions),
         "refused": _ratio(refused, questions),
     }
+
+
+def _interval(resampled: NDArray[np.float64]) -> tuple[float, float]:
+    """Percentiles over the resamples that have a value at all."""
+    known = resampled[~np.isnan(resampled)]
+    if not known.size:
+        return np.nan, np.nan
+    low, high = np.quantile(known, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    return float(low), float(high)
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -30,9 +30,9 @@ _OFFER = (
 )
 
 ENGLISH: tuple[str, ...] = (
-    # "from which city", "and when"; not "what a day", not "When you arrive, the car is ready."
+    # "from which city", "and when"; not "what a day", "When you arrive, the car is ready.", "…, which is a Monday."
     _CLAUSE + _LEAD_IN + _WH + r"(?:['’]?s)?\b(?!\s+(?:a|an|great|nice|wonderful)\b)"
-    r"(?!\s+(?:you|i|we|the|your|it)\b[^,]*,)",
+    r"(?!\s+(?:you|i|we|the|your|it)\b[^,]*,)(?!(?<=which|..who)\s+(?:is|are|was|were|has|had|can|will|means)\b)",
     # "Hello where would you like …"
     r"\b" + _WH + r"(?:\s+\w+){0,2}\s+" + _AUXILIARY + r"\s+" + _SUBJECT + r"\b",
     # inversion: "Is there a …", "Have you …"
