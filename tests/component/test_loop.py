@@ -26,9 +26,9 @@ spec:
   grader: {{encoder: hashing, maxMissingShare: 1}}
   train:
     base: {{uri: "tiny:"}}
-    maxNewTokens: 8
+    maxNewTokens: 32
     checkpointEvery: 1
-    sft: {{epochs: 1}}
+    sft: {{epochs: 6, learningRate: 0.003}}
     grpo: {{updates: 2, batchSessions: 2, groupSize: 2}}
   evaluate: {{samples: 1, maxSessions: 4, bootstrap: 100}}
 """
@@ -48,15 +48,28 @@ def lta(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def killed_in(folder: Path, stage: str, *, after: float) -> None:
+    """Start the run and kill it without warning `after` seconds into `stage`."""
+    with (folder / "killed.log").open("ab") as log:
+        running = subprocess.Popen([*COMMAND, "run", "run.yaml"], cwd=folder, stdout=log, stderr=log)
+    run = RunFolder(folder / ".lta", "loop")
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and running.poll() is None:
+        state = run.read()
+        if state and stage in state.stages and state.stages[stage].state == "running":
+            break
+        time.sleep(0.1)
+    assert running.poll() is None, (folder / "killed.log").read_text()
+    time.sleep(after)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+
+
 @pytest.mark.timeout(1200)
 def test_a_run_killed_at_random_points_ends_as_if_it_had_not_been(folder: Path) -> None:
     chance = random.Random(0)
-    for _ in range(3):
-        with (folder / "killed.log").open("ab") as log:
-            running = subprocess.Popen([*COMMAND, "run", "run.yaml"], cwd=folder, stdout=log, stderr=log)
-            time.sleep(chance.uniform(3, 25))
-            running.send_signal(signal.SIGKILL)
-            running.wait()
+    for stage in ("fetch", "sft", "grpo"):
+        killed_in(folder, stage, after=chance.uniform(0, 5))
     ended = lta(folder, "run", "run.yaml", "--json")
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)

@@ -49,7 +49,9 @@ def facts_of(lengths: list[int], advantages: list[float]) -> RowFacts:
     )
 
 
-def padded_loss(new: list[Tensor], old: list[Tensor], reference: list[Tensor], advantages: list[float]) -> Tensor:
+def padded_loss(
+    new: list[Tensor], old: list[Tensor], reference: list[Tensor], advantages: list[float]
+) -> Tensor:
     """The formula of the papers (and TRL's `grpo` loss), completion by completion."""
     losses = []
     for logs, before, anchor, advantage in zip(new, old, reference, advantages, strict=True):
@@ -102,7 +104,9 @@ def one_point(truth: int, *, advantages: tuple[float, float] = (0.0, 0.0)) -> Ro
     )
 
 
-def gradient(logits: list[float], facts: RowFacts, sft: list[float] | None = None, **changes: float) -> Tensor:
+def gradient(
+    logits: list[float], facts: RowFacts, sft: list[float] | None = None, **changes: float
+) -> Tensor:
     """Gradient of the loss on the logits of a one-word policy whose word 0 is the stop."""
     weights = {"decision_coefficient": 0.0, "stop_kl_coefficient": 0.0, "kl_coefficient": 0.0, **changes}
     leaf = torch.tensor(logits, requires_grad=True)

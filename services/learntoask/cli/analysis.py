@@ -47,7 +47,7 @@ def evaluate(
     console = Console(stderr=as_json, highlight=False)
     with TemporaryDirectory() as work, StepDisplay(console) as progress:
         found = evaluate_models(
-            models={model.name: model},
+            models={model.resolve().name: model},
             labelled=shown.output("label") / "labelled.jsonl",
             graders=load_graders(shown.output("grader"), pack),
             spec=spec,

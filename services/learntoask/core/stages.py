@@ -117,7 +117,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         name="evaluate",
         version=1,
-        inputs=("fetch", "label", "grader", "sft", "grpo"),
+        inputs=("fetch", "prepare", "label", "grader", "sft", "grpo"),
         pack="whole",
         settings=lambda spec: {
             **_policy(spec),

@@ -42,9 +42,8 @@ def answer_of(text: str, *, asking: Asking, fallback: str, may_stop: bool = True
     asked = asking(text)
     if len(asked) == 1:
         return Answer(text, "model")
-    if asked:
-        return Answer(text[: text.index(asked[0]) + len(asked[0])], "repaired")
-    for sentence in sentences(text):
-        if asking(sentence):
-            return Answer(sentence, "repaired")
+    cut = [text[: text.index(asked[0]) + len(asked[0])]] if asked else []
+    for part in (*cut, *sentences(text)):
+        if len(asking(part)) == 1:  # what is left must be a question by itself
+            return Answer(part, "repaired")
     return Answer(fallback, "fallback")

@@ -130,7 +130,9 @@ def _block_mask(row: PackedRow, device: torch.device) -> BlockMask:
     )
 
 
-def block_predicate(row: PackedRow, device: torch.device) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+def block_predicate(
+    row: PackedRow, device: torch.device
+) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
     """`PackedRow.sees` as a FlexAttention mask function."""
     trunk_start = torch.from_numpy(row.trunk_start).to(device)
     trunk_limit = torch.from_numpy(row.trunk_limit).to(device)

@@ -305,8 +305,14 @@ def _check_output(seen: BatchFigures, *, answers: int, update: int) -> None:
     for finding, present in findings.items():
         if present:
             raise StageError(
-                f"GRPO, batch {update + 1}: {finding}; the policy has collapsed. The last good checkpoint is kept; "
-                "lower spec.train.grpo.learningRate or raise klCoefficient",
+                f"GRPO, batch {update + 1}: {finding}; "
+                + (
+                    "the policy has collapsed. The last good checkpoint is kept; lower "
+                    "spec.train.grpo.learningRate or raise klCoefficient"
+                    if update
+                    else "the SFT policy itself cannot answer yet. Raise spec.train.sft.epochs or learningRate, or "
+                    "spec.train.maxNewTokens"
+                ),
                 reason="CollapsedOutput",
             )
 
