@@ -20,7 +20,8 @@ import torch
 from learntoask.core.records import Message
 from learntoask.serving.engine import Context, Draft, Usage
 from learntoask.training import policy as trained
-from learntoask.training.decoding import Branch, Decoder, Trunk
+from learntoask.training.branches import Branch, Trunk
+from learntoask.training.decoding import Decoder
 from learntoask.training.precision import autocast, resolve_precision
 
 
