@@ -150,7 +150,6 @@ def test_temperature_and_entropy() -> None:
     [
         ({"layer_types": ["sliding_attention", "full_attention"]}, "sliding_attention"),
         ({"layer_types": ["linear_attention", "full_attention"]}, "linear_attention"),
-        ({"sliding_window": 128, "use_sliding_window": True}, "sliding-window attention"),
         ({"attention_dropout": 0.1}, "attention dropout"),
     ],
 )
