@@ -165,7 +165,7 @@ def main() -> int:
     questions = questions_of(pack)
     first, second = questions.halves()
     print(
-        f"{'encoder':8} {'grader':22}      any   of all   forced        κ   unseen unseen κ  missing   intervals: any, κ"
+        f"{'encoder':8} {'grader':22}      any   of all   forced        κ   unseen unseen κ  missing  intervals: any, κ"
     )
     for name in options.encoders:
         encoder = CachingEncoder(load_encoder(name))
