@@ -38,7 +38,10 @@ def save_policy(folder: Path) -> None:
     )
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        LlamaForCausalLM(config).save_pretrained(folder)
+        model = LlamaForCausalLM(config)
+    with torch.no_grad():  # it answers in ASCII: other bytes would not survive being text in between
+        model.lm_head.weight[[not symbol.isascii() for symbol in symbols]] = 0
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 

@@ -107,6 +107,17 @@ async def test_a_turn_is_computed_from_where_the_last_one_ended(policy: Policy):
     assert_same(second, alone(policy, CONTEXTS[2]))
 
 
+async def test_an_answer_is_not_read_again_by_the_turn_after_it(policy: Policy):
+    async with engine_of(policy) as engine:
+        first = await engine.decide(CONTEXTS[0])
+        following = context("it hurts", first.text, "monday")
+        second = await engine.decide(following)
+    answered = policy.tokenizer(first.text, add_special_tokens=False).input_ids
+    # Of the answer the last token was only drawn, never read.
+    assert second.usage.cached == first.usage.prompt + len(answered) - 1 > first.usage.prompt
+    assert_same(second, alone(policy, following))
+
+
 async def test_what_is_kept_is_bounded_in_bytes(policy: Policy):
     async with engine_of(policy, cache_bytes=200_000) as engine:
         for number in range(12):

@@ -31,6 +31,10 @@ class Branch:
     ended: bool = False
 
     @property
+    def greedy(self) -> bool:
+        return not self.forced and self.numbers is None
+
+    @property
     def done(self) -> bool:
         return self.ended or len(self.tokens) == (len(self.forced) or self.max_new_tokens)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -36,8 +37,9 @@ class _Row:
 class Decoder:
     """Branches of any number of trunks, decoded as one batch; trunks may be admitted between steps.
 
-    `kept_tokens`: trunk tokens whose keys and values stay at hand after their last branch is done, so that a
-    continued conversation is read from where it was left. `model` must not change while any are kept.
+    `kept_tokens`: trunk tokens whose keys and values stay at hand after their last branch is done, with the greedy
+    answer if there is one, so that a continued conversation is read from where it was left. `model` must not change
+    while any are kept.
     """
 
     def __init__(self, model: PreTrainedModel, *, ends: frozenset[int], kept_tokens: int = 0) -> None:
@@ -97,8 +99,9 @@ class Decoder:
             )
             before = self._live()
             rows, parents, done = self._advance(logits, self._rows)
+        answered = self._answered()
         self._replace(rows, parents)
-        self._retire(before)
+        self._retire([*before, *answered])
         return done
 
     def cancel(self, branch: Branch) -> None:
@@ -209,6 +212,17 @@ class Decoder:
             yield BranchGroup(start, stop, trunk.cache, max(lengths), mask)
             start = stop
 
+    def _answered(self) -> list[Trunk]:
+        """The trunks whose greedy answer is just done, grown by it: what a conversation's next turn goes on from."""
+        if self._own is None or not self._kept_tokens:
+            return []
+        return [
+            _grown(row, self._own[:, :, index])
+            for index, row in enumerate(self._rows)
+            if row.attach == len(row.trunk.tokens)
+            and any(branch.greedy and branch.done for branch in row.branches)
+        ]
+
     def _live(self) -> list[Trunk]:
         return list(dict.fromkeys(row.trunk for row in self._rows))
 
@@ -224,6 +238,16 @@ class Decoder:
             self._kept.pop(0)
         for trunk in set(held) - set(self._kept):
             trunk.cache = []
+
+
+def _grown(row: _Row, own: Tensor) -> Trunk:
+    """The trunk of `row` with what its branches have drawn; `own` [layers, 2, kv heads, capacity, d] is the row's."""
+    drawn = np.asarray(row.branches[0].tokens[: row.drawn], dtype=np.int64)
+    cache = [
+        torch.cat((trunk, new[:, :, : row.drawn]), dim=2)
+        for trunk, new in zip(row.trunk.cache, own, strict=True)
+    ]
+    return Trunk(np.concatenate((row.trunk.tokens, drawn)), [], cache)
 
 
 def _length_mask(lengths: Sequence[int], device: torch.device) -> Tensor:

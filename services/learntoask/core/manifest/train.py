@@ -46,7 +46,7 @@ class Sft(ManifestModel):
     shuffle_fields: bool = True
     """List the task's fields in another order in every epoch, so that the policy reads its prompt instead of knowing
     the task by heart."""
-    kept_share: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    kept_share: Annotated[float, Field(ge=0, lt=1)] = 0.15
     """Share of the training sessions that SFT leaves out and GRPO learns from: on sessions SFT knows by heart nearly
     all completions agree, so they teach nothing, and stopping cannot be guarded where it is memorised."""
 
