@@ -7,7 +7,6 @@ for its next turn, and for others that begin alike (same task, same system promp
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from learntoask.core.records import Message
 from learntoask.serving.engine import Context, Draft, Usage
 from learntoask.training import policy as trained
 from learntoask.training.branches import Branch, Trunk
@@ -78,7 +76,6 @@ class TransformersEngine:
         self._token_bytes = _bytes_per_token(policy)
         self._kept_tokens = cache_bytes // self._token_bytes
         self._decoder = self._fresh_decoder()
-        self._control = _control_tokens(policy)
         self._running: list[_Running] = []
         self._inbox = _Inbox()
         # Reading a long conversation must not hold up those being decoded; one thread, since tokenizers are no more.
@@ -154,16 +151,7 @@ class TransformersEngine:
         return _Running(request, trunk, answer, stop)
 
     def _tokens(self, context: Context) -> tuple[int, ...]:
-        return self._policy.context_tokens(self._readable(context))
-
-    def _readable(self, context: Context) -> trained.Context:
-        """Without the tokenizer's control tokens: a user who types one must not open a turn of another role."""
-        messages = tuple(
-            Message(role=message.role, content=self._control.sub(" ", message.content), author=message.author)
-            for message in context.messages
-        )
-        goal = self._control.sub(" ", context.goal) if context.goal else None
-        return trained.Context(context.task, goal, messages)
+        return self._policy.context_tokens(trained.Context(context.task, context.goal, context.messages))
 
     def _leave(self) -> None:
         """Hand out what is finished, give up what nobody waits for."""
@@ -218,9 +206,3 @@ def _bytes_per_token(policy: trained.Policy) -> int:
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
     return int(config.num_hidden_layers * 2 * kv_heads * width * policy.model.dtype.itemsize)
-
-
-def _control_tokens(policy: trained.Policy) -> re.Pattern[str]:
-    added = policy.tokenizer.added_tokens_decoder.values()
-    control = {token.content for token in added if token.special} | set(policy.tokenizer.all_special_tokens)
-    return re.compile("|".join(map(re.escape, sorted(control, key=len, reverse=True))) or r"(?!)")
