@@ -18,8 +18,8 @@ from pathlib import Path
 
 import grpc
 from learntoask.core.pack import Pack
+from learntoask.rpc.logs import structured_logs
 from learntoask.serving.config import ServeConfig
-from learntoask.serving.logs import structured_logs
 from learntoask.serving.parts import Parts
 from learntoask.serving.server import PolicyServer
 from learntoask.wire import ask_pb2 as wire

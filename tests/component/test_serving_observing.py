@@ -12,7 +12,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from learntoask.client import AsyncClient
-from learntoask.serving.logs import structured_logs
+from learntoask.rpc.logs import structured_logs
 from serving_world import ScriptedEngine, request, serving, stub_of
 
 

@@ -8,7 +8,8 @@ import pytest
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import RunSpec
 from learntoask.core.manifest.quantity import byte_count
-from learntoask.serving.config import bearer_token, config_of, read_config
+from learntoask.rpc.config import bearer_token
+from learntoask.serving.config import config_of, read_config
 from learntoask.serving.records import redaction, task_keys
 
 NEEDED = {"model": "m", "pack": "p.yaml"}

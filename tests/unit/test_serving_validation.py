@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from learntoask.core.pack import Pack
 from learntoask.core.records import STOP, Message
-from learntoask.serving.validation import InvalidRequest, Limits, check_size, checked_task, context_of
+from learntoask.rpc.requests import InvalidRequest
+from learntoask.serving.validation import Limits, check_size, checked_task, context_of
 
 MANY = Pack.model_validate(
     {"name": "many", "tasks": [{"name": f"t{n:02}", "fields": [{"name": "f"}]} for n in range(12)]}

@@ -11,8 +11,8 @@ and a conversation is replayed there.
 
 from learntoask.client.asynchronous import AsyncClient, AsyncConversation
 from learntoask.client.blocking import Client, Conversation
-from learntoask.client.connection import Tls
 from learntoask.client.types import CallFailed, Decision, ServerInfo, Usage, assistant, user
+from learntoask.rpc.channels import Tls
 
 __all__ = [
     "AsyncClient",

@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 
 import grpc
 
-from learntoask.client.connection import Connections, Tls
+from learntoask.client.connection import Connections
 from learntoask.client.types import CallFailed, Decision, ServerInfo, user
 from learntoask.client.wiring import decision_from, failure, info_from, to_wire
 from learntoask.core.records import Message
+from learntoask.rpc.channels import Tls
 from learntoask.wire import ask_pb2 as wire
 
 Answer = TypeVar("Answer")

@@ -8,9 +8,9 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from learntoask.client.asynchronous import AsyncClient, AsyncConversation
-from learntoask.client.connection import Tls
 from learntoask.client.types import Decision, ServerInfo
 from learntoask.core.records import Message
+from learntoask.rpc.channels import Tls
 
 Result = TypeVar("Result")
 

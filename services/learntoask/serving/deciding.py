@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 
 from learntoask.core.pack import Pack
 from learntoask.grading.fluency import FluencyGuard
+from learntoask.rpc.calls import Overloaded
 from learntoask.serving.answers import Answer, answer_of
 from learntoask.serving.engine import Context, Engine, Usage
 from learntoask.serving.metrics import Metrics
@@ -16,7 +17,7 @@ from learntoask.serving.metrics import Metrics
 _KNOWN_ANSWERS = 4096
 
 
-class QueueFull(Exception):
+class QueueFull(Overloaded):
     """As many decisions run and wait as the server takes."""
 
 

@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Thread
+from contextlib import AbstractContextManager
+from functools import partial
 
+from learntoask.rpc.process import in_thread
 from learntoask.serving.config import ServeConfig
-from learntoask.serving.process import load_parts
+from learntoask.serving.process import make_server
 from learntoask.serving.server import PolicyServer
 
 
-@contextmanager
-def local_server(config: ServeConfig) -> Iterator[PolicyServer]:
+def local_server(config: ServeConfig) -> AbstractContextManager[PolicyServer]:
     """A started server, drained when the block ends. Raises InputError where pack or policy cannot be loaded."""
-    loop = asyncio.new_event_loop()
-    thread = Thread(target=loop.run_forever, name="policy-server", daemon=True)
-    thread.start()
-
-    async def started() -> PolicyServer:
-        server = PolicyServer(config, await asyncio.to_thread(load_parts, config))
-        await server.start()
-        return server
-
-    try:
-        server = asyncio.run_coroutine_threadsafe(started(), loop).result()
-        try:
-            yield server
-        finally:
-            asyncio.run_coroutine_threadsafe(server.drain(), loop).result()
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    return in_thread(partial(make_server, config), name="policy-server")

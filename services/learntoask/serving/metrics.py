@@ -1,40 +1,18 @@
-"""What Prometheus reads. Label children are made once: looking them up on every call would cost more than counting."""
+"""What Prometheus reads of a policy server."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from threading import Thread
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    start_http_server,
-)
+from prometheus_client import Counter, Gauge
 
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+from learntoask.rpc.metrics import CallMetrics
 
 
-class Metrics:
-    """One registry a server, so that several servers of one process (tests) do not share counts."""
-
+class Metrics(CallMetrics):
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        calls = Counter(
-            "lta_serving_calls", "Calls by method and status code", ["method", "code"], registry=self.registry
-        )
-        seconds = Histogram(
-            "lta_serving_answer_seconds",
-            "Time from a request to its answer",
-            ["method"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
+        super().__init__("lta_serving")
         decisions = Counter(
             "lta_serving_decisions",
             "Decisions by action (ask, stop) and origin (model, repaired, fallback)",
@@ -42,8 +20,6 @@ class Metrics:
             registry=self.registry,
         )
         tokens = Counter("lta_serving_tokens", "Tokens by kind", ["kind"], registry=self.registry)
-        self.calls: Callable[[str, str], Counter] = cache(calls.labels)
-        self.seconds: Callable[[str], Histogram] = cache(seconds.labels)
         self.decisions: Callable[[str, str], Counter] = cache(decisions.labels)
         self.prompt_tokens = tokens.labels("prompt")
         self.cached_tokens = tokens.labels("cached")
@@ -63,8 +39,3 @@ class Metrics:
         Gauge(
             "lta_serving_cache_bytes", "Memory of keys and values kept between calls", registry=self.registry
         ).set_function(cache_bytes)
-
-
-def expose(metrics: Metrics, *, host: str, port: int) -> tuple[WSGIServer, Thread]:
-    """Serve `/metrics` over HTTP from a thread of its own; port 0 takes a free one (`server.server_port`)."""
-    return start_http_server(port, addr=host, registry=metrics.registry)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import signal
 from collections.abc import Callable
+from functools import partial
 
 from learntoask.core.errors import InputError, LearnToAskError
 from learntoask.core.pack import Pack, load_pack
+from learntoask.rpc.process import run
 from learntoask.serving.config import ServeConfig
-from learntoask.serving.logs import structured_logs
 from learntoask.serving.parts import Parts
 from learntoask.serving.revision import model_revision
 from learntoask.serving.server import PolicyServer
@@ -47,24 +46,11 @@ def load_policy(config: ServeConfig, pack: Pack) -> Policy:
         ) from error
 
 
-async def serve(config: ServeConfig, *, ready: Callable[[str], None] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. `ready` is told the address. Raises InputError before that."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    server = PolicyServer(config, await asyncio.to_thread(load_parts, config))
-    await server.start()
-    gc.freeze()  # model and libraries stay: the collector need not walk them while calls wait
-    if ready:
-        ready(server.address)
-    await stop.wait()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.remove_signal_handler(number)  # a second one ends the process at once
-    await server.drain()
+async def make_server(config: ServeConfig) -> PolicyServer:
+    """Raises InputError where pack or policy cannot be loaded."""
+    return PolicyServer(config, await asyncio.to_thread(load_parts, config))
 
 
 def run_server(config: ServeConfig, *, ready: Callable[[str], None] | None = None) -> None:
-    """The whole process: what `lta serve` calls."""
-    with structured_logs(level=config.log_level):
-        asyncio.run(serve(config, ready=ready))
+    """The whole process: what `lta serve` calls. `ready` is told the address. Raises InputError before that."""
+    run(partial(make_server, config), log_level=config.log_level, ready=ready)

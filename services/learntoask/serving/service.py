@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from learntoask.core.pack import Pack
 from learntoask.core.records import Author, Message, Role
+from learntoask.rpc.calls import Call, Draining, Overloaded
+from learntoask.rpc.requests import InvalidRequest, Unparsable, check_id, parsed, parser
 from learntoask.serving import validation
-from learntoask.serving.calls import Call, Draining, TooManyConversations
 from learntoask.serving.config import ServeConfig
 from learntoask.serving.deciding import Decided, Decider
 from learntoask.serving.engine import Context
 from learntoask.serving.metrics import Metrics
 from learntoask.serving.recording import Recording
 from learntoask.serving.records import RecordedDecision
-from learntoask.serving.validation import InvalidRequest
 from learntoask.wire import ask_pb2 as wire
 
 SERVICE = wire.DESCRIPTOR.services_by_name["AskService"].full_name
@@ -37,8 +36,6 @@ _ORIGINS = {
     "repaired": wire.ORIGIN_REPAIRED,
     "fallback": wire.ORIGIN_FALLBACK,
 }
-
-Request = TypeVar("Request")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +84,11 @@ class AskService:
         return self._decider.in_flight > 0 or self._conversations > 0
 
     async def decide(
-        self, request: wire.DecideRequest | _Unparsable, context: grpc.aio.ServicerContext
+        self, request: wire.DecideRequest | Unparsable, context: grpc.aio.ServicerContext
     ) -> wire.DecideResponse:
         async with Call("Decide", context, self._metrics) as call:
-            asked = _parsed(request)
-            validation.check_id("conversation_id", asked.conversation_id)
+            asked = parsed(request)
+            check_id("conversation_id", asked.conversation_id)
             messages = self._messages("messages", asked.messages)
             subject = self._subject(messages, task=asked.task, goal=asked.goal, field="messages")
             decided = await self._decided(subject, context, call, conversation=asked.conversation_id)
@@ -102,7 +99,7 @@ class AskService:
     async def converse(self, _requests: object, context: grpc.aio.ServicerContext) -> None:
         async with Call("Converse", context, self._metrics) as stream:
             if self._conversations >= self._config.max_conversations:
-                raise TooManyConversations(f"{self._conversations} conversations are open")
+                raise Overloaded(f"{self._conversations} conversations are open")
             self._conversations += 1
             self._metrics.conversations.inc()
             conversation = stream.request_id
@@ -111,7 +108,7 @@ class AskService:
                 if event is None:
                     return
                 opening = _opening(event)
-                validation.check_id("open.conversation_id", opening.conversation_id)
+                check_id("open.conversation_id", opening.conversation_id)
                 conversation = opening.conversation_id or conversation
                 stream.fields["conversation_id"] = conversation
                 stream.fields["answers"] = await self._hold(opening, context, conversation)
@@ -122,10 +119,10 @@ class AskService:
                     self._recording.end([conversation])
 
     async def server_info(
-        self, request: wire.GetServerInfoRequest | _Unparsable, context: grpc.aio.ServicerContext
+        self, request: wire.GetServerInfoRequest | Unparsable, context: grpc.aio.ServicerContext
     ) -> wire.GetServerInfoResponse:
         async with Call("GetServerInfo", context, self._metrics):
-            _parsed(request)
+            parsed(request)
             config = self._config
             return wire.GetServerInfoResponse(
                 version=version("learntoask"),
@@ -182,9 +179,9 @@ class AskService:
         await asyncio.wait({reading, self._draining}, return_when=asyncio.FIRST_COMPLETED)
         if self._draining.done():
             reading.cancel()
-            raise Draining
+            raise Draining("replay the conversation at another address")
         event = reading.result()
-        return None if event is grpc.aio.EOF else _parsed(event)
+        return None if event is grpc.aio.EOF else parsed(event)
 
     async def _decided(
         self, subject: Context, context: grpc.aio.ServicerContext, call: Call, *, conversation: str
@@ -281,41 +278,18 @@ def handlers(service: AskService) -> grpc.GenericRpcHandler:
         SERVICE,
         {
             "Decide": grpc.unary_unary_rpc_method_handler(
-                service.decide, _parser(wire.DecideRequest), wire.DecideResponse.SerializeToString
+                service.decide, parser(wire.DecideRequest), wire.DecideResponse.SerializeToString
             ),
             "Converse": grpc.stream_stream_rpc_method_handler(
-                service.converse, _parser(wire.ConverseRequest), wire.ConverseResponse.SerializeToString
+                service.converse, parser(wire.ConverseRequest), wire.ConverseResponse.SerializeToString
             ),
             "GetServerInfo": grpc.unary_unary_rpc_method_handler(
                 service.server_info,
-                _parser(wire.GetServerInfoRequest),
+                parser(wire.GetServerInfoRequest),
                 wire.GetServerInfoResponse.SerializeToString,
             ),
         },
     )
-
-
-@dataclass(frozen=True)
-class _Unparsable:
-    finding: str
-
-
-def _parser(kind: Any) -> Callable[[bytes], Any]:
-    parse = kind.FromString
-
-    def parsed(data: bytes) -> Any:
-        try:
-            return parse(data)
-        except DecodeError as error:
-            return _Unparsable(f"not a {kind.DESCRIPTOR.full_name}: {error}; strings must be UTF-8")
-
-    return parsed
-
-
-def _parsed(request: Request | _Unparsable) -> Request:
-    if isinstance(request, _Unparsable):
-        raise InvalidRequest("request", request.finding)
-    return request
 
 
 def _opening(event: wire.ConverseRequest) -> wire.ConverseRequest.Open:

@@ -7,17 +7,8 @@ from dataclasses import dataclass
 
 from learntoask.core.pack import Pack
 from learntoask.core.records import STOP, Author, Message, Role
+from learntoask.rpc.requests import InvalidRequest
 from learntoask.serving.engine import Context
-
-MAX_ID_LENGTH = 200
-
-
-class InvalidRequest(Exception):
-    """`field` as the caller wrote it, e.g. `messages[3].content`."""
-
-    def __init__(self, field: str, finding: str) -> None:
-        super().__init__(f"{field}: {finding}")
-        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +62,6 @@ def check_length(field: str, messages: Sequence[Message], limits: Limits) -> Non
             field,
             f"{size} bytes in all, at most {limits.max_conversation_bytes} are read; begin a new conversation",
         )
-
-
-def check_id(field: str, identifier: str) -> None:
-    if len(identifier) > MAX_ID_LENGTH:
-        raise InvalidRequest(field, f"{len(identifier)} characters, at most {MAX_ID_LENGTH} are kept")
 
 
 def checked_task(name: str, pack: Pack) -> str:

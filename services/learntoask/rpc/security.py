@@ -10,12 +10,12 @@ from typing import Any
 import grpc
 
 from learntoask.core.errors import InputError
-from learntoask.serving.config import ServeConfig
+from learntoask.rpc.config import ListenConfig
 
 _HEALTH = "/grpc.health."  # probes carry no token
 
 
-def server_credentials(config: ServeConfig) -> grpc.ServerCredentials | None:
+def server_credentials(config: ListenConfig) -> grpc.ServerCredentials | None:
     """None without TLS. Raises InputError where a file cannot be read."""
     if config.tls_certificate is None or config.tls_key is None:
         return None

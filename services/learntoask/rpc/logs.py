@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import IO
 
-LOGGER = logging.getLogger("learntoask.serving")
+LOGGER = logging.getLogger("learntoask.rpc")
 _EVERY_SECONDS = 0.1
 _LONGEST_BACKLOG = 100_000  # lines; beyond it the oldest are lost, rather than the memory
 

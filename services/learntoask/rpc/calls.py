@@ -10,21 +10,20 @@ from types import TracebackType
 import grpc
 
 from learntoask.core.errors import InputError
-from learntoask.serving.deciding import QueueFull
-from learntoask.serving.logs import LOGGER
-from learntoask.serving.metrics import Metrics
-from learntoask.serving.validation import MAX_ID_LENGTH, InvalidRequest
+from learntoask.rpc.logs import LOGGER
+from learntoask.rpc.metrics import CallMetrics
+from learntoask.rpc.requests import MAX_ID_LENGTH, InvalidRequest
 
 REQUEST_ID = "x-request-id"
 Code = grpc.StatusCode
 
 
 class Draining(Exception):
-    """The server takes no more of this; another one does."""
+    """The server takes no more of this; another one does. The message says what to do there."""
 
 
-class TooManyConversations(Exception):
-    """As many streams are open as the server holds."""
+class Overloaded(Exception):
+    """As much is at work as the server takes."""
 
 
 def status_of(error: BaseException, *, request_id: str) -> tuple[grpc.StatusCode, str]:
@@ -32,7 +31,7 @@ def status_of(error: BaseException, *, request_id: str) -> tuple[grpc.StatusCode
     match error:
         case InvalidRequest() | InputError():
             return Code.INVALID_ARGUMENT, str(error)
-        case QueueFull() | TooManyConversations():
+        case Overloaded():
             return Code.RESOURCE_EXHAUSTED, f"{error}; retry later or elsewhere"
         case TimeoutError():
             return (
@@ -40,7 +39,7 @@ def status_of(error: BaseException, *, request_id: str) -> tuple[grpc.StatusCode
                 "no answer before the deadline; the server is busy or the bound too short",
             )
         case Draining():
-            return Code.UNAVAILABLE, "the server drains; replay the conversation at another address"
+            return Code.UNAVAILABLE, f"the server drains; {error}"
         case asyncio.CancelledError():
             return Code.CANCELLED, "cancelled by the caller"
         case _:
@@ -56,7 +55,7 @@ class Call:
     __slots__ = ("_context", "_metrics", "_started", "fields", "method", "request_id")
 
     def __init__(
-        self, method: str, context: grpc.aio.ServicerContext, metrics: Metrics, *, request_id: str = ""
+        self, method: str, context: grpc.aio.ServicerContext, metrics: CallMetrics, *, request_id: str = ""
     ) -> None:
         self._started = time.perf_counter()
         self._context = context

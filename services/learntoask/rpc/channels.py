@@ -1,0 +1,55 @@
+"""Channels to a server: TLS and the bearer token, on the caller's side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from learntoask.core.errors import InputError
+
+Option = tuple[str, int | str]
+
+
+@dataclass(frozen=True)
+class Tls:
+    """PEM files. `authority` None trusts the system's; `certificate` and `key` identify the client (mTLS).
+
+    `server_name` overrides the name that the server's certificate must carry.
+    """
+
+    authority: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    server_name: str | None = None
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Raises InputError where a file cannot be read."""
+        return grpc.ssl_channel_credentials(
+            root_certificates=_read(self.authority),
+            private_key=_read(self.key),
+            certificate_chain=_read(self.certificate),
+        )
+
+
+def open_channel(address: str, *, tls: Tls | None, options: Sequence[Option] = ()) -> grpc.aio.Channel:
+    if tls is None:
+        return grpc.aio.insecure_channel(address, options=options)
+    name = [("grpc.ssl_target_name_override", tls.server_name)] if tls.server_name else []
+    return grpc.aio.secure_channel(address, tls.credentials(), options=[*options, *name])
+
+
+def authorization(token: str | None) -> tuple[tuple[str, str], ...]:
+    """Metadata that carries the token."""
+    return (("authorization", f"Bearer {token}"),) if token else ()
+
+
+def _read(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error}") from error

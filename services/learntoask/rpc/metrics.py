@@ -1,0 +1,43 @@
+"""What Prometheus reads of any server. Label children are made once: a look-up a call would cost more than counting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    start_http_server,
+)
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class CallMetrics:
+    """One registry a server, so that several servers of one process (tests) do not share counts."""
+
+    def __init__(self, prefix: str) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        calls = Counter(
+            f"{prefix}_calls", "Calls by method and status code", ["method", "code"], registry=self.registry
+        )
+        seconds = Histogram(
+            f"{prefix}_answer_seconds",
+            "Time from a request to its answer",
+            ["method"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.calls: Callable[[str, str], Counter] = cache(calls.labels)
+        self.seconds: Callable[[str], Histogram] = cache(seconds.labels)
+
+
+def expose(registry: CollectorRegistry, *, host: str, port: int) -> tuple[WSGIServer, Thread]:
+    """Serve `/metrics` over HTTP from a thread of its own; port 0 takes a free one (`server.server_port`)."""
+    return start_http_server(port, addr=host, registry=registry)

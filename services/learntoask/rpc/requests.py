@@ -1,0 +1,51 @@
+"""Requests as they come in: bytes that may be none, and what is wrong with one, by field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from google.protobuf.message import DecodeError
+
+MAX_ID_LENGTH = 200
+
+Request = TypeVar("Request")
+
+
+class InvalidRequest(Exception):
+    """`field` as the caller wrote it, e.g. `messages[3].content`."""
+
+    def __init__(self, field: str, finding: str) -> None:
+        super().__init__(f"{field}: {finding}")
+        self.field = field
+
+
+@dataclass(frozen=True)
+class Unparsable:
+    finding: str
+
+
+def parser(kind: Any) -> Callable[[bytes], Any]:
+    """Not the generated one, which would turn malformed bytes into an INTERNAL error: see `parsed`."""
+    parse = kind.FromString
+
+    def tolerant(data: bytes) -> Any:
+        try:
+            return parse(data)
+        except DecodeError as error:
+            return Unparsable(f"not a {kind.DESCRIPTOR.full_name}: {error}; strings must be UTF-8")
+
+    return tolerant
+
+
+def parsed(request: Request | Unparsable) -> Request:
+    """Raises InvalidRequest where the bytes were no request."""
+    if isinstance(request, Unparsable):
+        raise InvalidRequest("request", request.finding)
+    return request
+
+
+def check_id(field: str, identifier: str) -> None:
+    if len(identifier) > MAX_ID_LENGTH:
+        raise InvalidRequest(field, f"{len(identifier)} characters, at most {MAX_ID_LENGTH} are kept")
