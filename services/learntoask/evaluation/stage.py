@@ -23,7 +23,7 @@ from learntoask.evaluation.page import render
 from learntoask.evaluation.policy import Opener
 from learntoask.evaluation.report import assemble, headline
 from learntoask.evaluation.schema import Report
-from learntoask.grading.grades import Grader
+from learntoask.grading.grades import REMEDY, Grader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +127,5 @@ def _require_grades(evaluated: Evaluated, bound: float) -> None:
         commonest = max(missing.reasons, key=lambda reason: missing.reasons[reason])
         raise TooManyMissing(
             f"policy {evaluated.name}: {missing.count} grades are missing ({missing.share:.0%}, allowed {bound:.0%}); "
-            f"most often: {commonest}. Add example questions to the fields of the pack, "
-            "or raise spec.grader.maxMissingShare"
+            f"most often: {commonest}. {REMEDY}"
         )

@@ -16,7 +16,7 @@ from learntoask.grading.examples import fold_of, one_line
 from learntoask.grading.features import PairFeatures
 from learntoask.grading.fitted import ASKED_FROM, Fitted
 from learntoask.grading.fluency import FluencyGuard
-from learntoask.grading.grades import REFUSED, Grade, GradeCase, Missing, question_grade, stop_grade
+from learntoask.grading.grades import REFUSED, Grade, GradeCase, Missing, grade_by_rule, question_grade
 from learntoask.grading.neighbours import Neighbours
 from learntoask.grading.schema import Schema
 from learntoask.grading.storage import read_grader
@@ -62,7 +62,9 @@ class FieldGrader:
         questions = {id(case) for case in asking}
         found = iter(self.findings([(case.session_id, case.task, case.response) for case in asking]))
         return [
-            self._graded(next(found), case.target) if id(case) in questions else _by_rule(case)
+            self._graded(next(found), case.target)
+            if id(case) in questions
+            else grade_by_rule(case) or REFUSED
             for case in cases
         ]
 
@@ -110,9 +112,3 @@ class FieldGrader:
             return Missing("unsure which field the question asks for")
         asked = (name for name, likely in finding.probabilities.items() if likely >= ASKED_FROM)
         return question_grade(frozenset(asked), target=target)
-
-
-def _by_rule(case: GradeCase) -> Grade:
-    if decision_of(case.response) == "stop":
-        return stop_grade(case.response, decision="continue" if case.target else "stop")
-    return REFUSED

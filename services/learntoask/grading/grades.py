@@ -10,9 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from learntoask.core.answer import is_exact_stop
+from learntoask.core.answer import decision_of, is_exact_stop
 from learntoask.core.errors import TooManyMissing
-from learntoask.core.records import Decision
+from learntoask.core.records import Decision, Message
+
+REMEDY = (
+    "Where the grader is unsure, add example questions to the fields of the pack; where it did not answer, see to its "
+    "service or judge; or raise spec.grader.maxMissingShare"
+)
+"""What to do about missing grades."""
 
 _FORMAT_BY_ITEMS = {1: 1.0, 2: 0.5}  # three or more, or none: 0
 
@@ -22,13 +28,15 @@ class GradeCase:
     """One response of the policy, or one turn of an expert, to be graded.
 
     `session_id` is where the context comes from: a grader that knows the logs leaves that session out.
-    `target` holds the field names of the micro-goal I*, empty where the truth is a stop.
+    `target` holds the field names of the micro-goal I*, empty where the truth is a stop; `context` what was said
+    before the response, for graders that read it.
     """
 
     session_id: str
     task: str
     response: str
     target: frozenset[str]
+    context: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +46,7 @@ class Grade:
     format: float  # by items asked: 1 for one, 0.5 for two, else 0
     asked: frozenset[str]  # field names the response asks for; empty is a valid finding
     is_question: bool  # whether it passed the fluency guard as a question
+    reason: str = ""  # a judge's own words
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,13 @@ def stop_grade(response: str, *, decision: Decision) -> Grade:
     )
 
 
+def grade_by_rule(case: GradeCase) -> Grade | None:
+    """The grade of a response that stops, which needs no grader; None for any other."""
+    if decision_of(case.response) != "stop":
+        return None
+    return stop_grade(case.response, decision="continue" if case.target else "stop")
+
+
 def require_answers(grades: Sequence[Grade | Missing], *, max_missing_share: float, where: str) -> float:
     """The share of missing grades. Raises TooManyMissing above the bound, with the commonest reason."""
     reasons = [grade.reason for grade in grades if isinstance(grade, Missing)]
@@ -92,7 +108,6 @@ def require_answers(grades: Sequence[Grade | Missing], *, max_missing_share: flo
         commonest = max(sorted(set(reasons)), key=reasons.count)
         raise TooManyMissing(
             f"{where}: {len(reasons)} of {len(grades)} grades are missing ({share:.0%}, allowed "
-            f"{max_missing_share:.0%}); most often: {commonest}. Add example questions to the fields "
-            "of the pack, or raise spec.grader.maxMissingShare"
+            f"{max_missing_share:.0%}); most often: {commonest}. {REMEDY}"
         )
     return share

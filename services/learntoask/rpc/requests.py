@@ -49,3 +49,13 @@ def parsed(request: Request | Unparsable) -> Request:
 def check_id(field: str, identifier: str) -> None:
     if len(identifier) > MAX_ID_LENGTH:
         raise InvalidRequest(field, f"{len(identifier)} characters, at most {MAX_ID_LENGTH} are kept")
+
+
+def check_bytes(field: str, text: str, *, most: int) -> None:
+    # A character takes at most 4 bytes, so most texts need no encoding to be measured.
+    if len(text) * 4 > most and (size := byte_length(text)) > most:
+        raise InvalidRequest(field, f"{size} bytes, at most {most} are read; shorten or split it")
+
+
+def byte_length(text: str) -> int:
+    return len(text.encode("utf-8", errors="surrogatepass"))

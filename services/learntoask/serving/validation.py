@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from learntoask.core.pack import Pack
 from learntoask.core.records import STOP, Author, Message, Role
-from learntoask.rpc.requests import InvalidRequest
+from learntoask.rpc.requests import InvalidRequest, byte_length, check_bytes
 from learntoask.serving.engine import Context
 
 
@@ -35,14 +35,7 @@ def checked_message(
 
 
 def check_size(field: str, text: str, limits: Limits) -> None:
-    # A character takes at most 4 bytes, so most texts need no encoding to be measured.
-    if len(text) * 4 <= limits.max_message_bytes:
-        return
-    size = _bytes(text)
-    if size > limits.max_message_bytes:
-        raise InvalidRequest(
-            field, f"{size} bytes, at most {limits.max_message_bytes} are read; shorten or split it"
-        )
+    check_bytes(field, text, most=limits.max_message_bytes)
 
 
 def check_count(field: str, count: int, limits: Limits) -> None:
@@ -56,7 +49,7 @@ def check_length(field: str, messages: Sequence[Message], limits: Limits) -> Non
     """Far more than a policy reads only costs the time of reading it."""
     if sum(len(message.content) for message in messages) * 4 <= limits.max_conversation_bytes:
         return
-    size = sum(_bytes(message.content) for message in messages)
+    size = sum(byte_length(message.content) for message in messages)
     if size > limits.max_conversation_bytes:
         raise InvalidRequest(
             field,
@@ -100,10 +93,6 @@ def _without(message: Message, markers: tuple[str, ...]) -> Message:
         for marker in markers:
             content = content.replace(marker, "")
     return message if content is message.content else message.model_copy(update={"content": content.strip()})
-
-
-def _bytes(text: str) -> int:
-    return len(text.encode("utf-8", errors="surrogatepass"))
 
 
 def _known(pack: Pack) -> str:
