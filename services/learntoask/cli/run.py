@@ -19,7 +19,7 @@ from learntoask.core.stages import resolve_stage
 from learntoask.local.display import RunDisplay
 from learntoask.local.executor import Executor
 from learntoask.local.home import RunFolder, home_folder
-from learntoask.local.sources import open_store, read_sources
+from learntoask.local.sources import read_sources
 from learntoask.local.view import RunView, view_of
 
 
@@ -42,14 +42,13 @@ def run(
     """
     home = home_folder()
     stage = resolve_stage(rewind_to) if rewind_to else None
-    sources = read_sources(manifest)
+    sources = read_sources(manifest, home=home)
     folder = RunFolder(home, sources.manifest.metadata.name)
-    store = open_store(sources.spec, manifest_path=manifest, home=home)
     console = Console(stderr=as_json, highlight=False)
     with folder.locked(), RunDisplay(console) as display:
-        executor = Executor(sources=sources, store=store, folder=folder, home=home, display=display)
+        executor = Executor(sources=sources, folder=folder, home=home, display=display)
         outcome = executor.run(rewind_to=stage)
-    shown = view_of(sources, folder, home=home)
+    shown = view_of(sources, folder)
     if as_json:
         typer.echo(json.dumps(run_json(shown), indent=2))
     else:

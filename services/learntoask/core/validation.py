@@ -16,6 +16,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 def _finding(finding: Any, model: type[BaseModel]) -> str:
     path = tuple(finding["loc"])
     where = ".".join(str(part) for part in path) or "document"
+    if finding["type"] == "credentials_in_address":  # the value is not for terminals and logs
+        return f"{where}: {finding['msg']}"
     if finding["type"] != "extra_forbidden":
         return f"{where}: {finding['msg']} (got {_short(finding.get('input'))})"
     known = _field_names(model, path[:-1])

@@ -22,9 +22,9 @@ from learntoask.core.planner import Plan, Start, Stop
 from learntoask.core.stages import STAGE_BY_NAME, rewound
 from learntoask.local.home import Attempt, RunFolder, RunState
 from learntoask.local.sources import Sources
-from learntoask.local.stage_process import StageRequest
+from learntoask.local.stage_process import Pinned, StageRequest
 from learntoask.local.view import planned
-from learntoask.store.folder import FolderStore
+from learntoask.store.opening import open_store
 from learntoask.store.protocol import Publications
 
 _GRACE = 10.0  # seconds between asking a stage to end and ending it
@@ -52,13 +52,11 @@ class _Running:
 
 
 class Executor:
-    def __init__(
-        self, *, sources: Sources, store: FolderStore, folder: RunFolder, home: Path, display: Display
-    ) -> None:
-        self._sources, self._store, self._folder = sources, store, folder
+    def __init__(self, *, sources: Sources, folder: RunFolder, home: Path, display: Display) -> None:
+        self._sources, self._folder = sources, folder
         self._home, self._display = home, display
         self._digests = sources.digests()
-        self._published = Publications(store)
+        self._published = Publications(open_store(sources.store))
         self._state = folder.read() or RunState(manifest=str(sources.path))
         self._running: _Running | None = None
 
@@ -102,12 +100,15 @@ class Executor:
         request = StageRequest(
             home=self._home,
             run=self._folder.name,
-            store=self._store.root,
+            store=self._sources.store,
             stage=start.stage,
             key=start.key,
             spec=self._sources.spec,
             pack=self._sources.pack,
-            inputs=dict(start.inputs),
+            inputs={
+                name: Pinned(key=key, output=self._published[key].output)
+                for name, key in start.inputs.items()
+            },
             files={
                 role: (self._sources.files[role], self._digests[role])
                 for role in roles

@@ -31,7 +31,9 @@ from learntoask.core.publication import Publication
 from learntoask.core.stage import StageContext, StageFunction, StageSummary
 from learntoask.local.home import RunFolder
 from learntoask.local.sources import path_digest
-from learntoask.store.folder import FolderStore
+from learntoask.store.address import StoreAddress
+from learntoask.store.opening import open_store
+from learntoask.store.protocol import Store
 
 # Stages are imported by name and only here, so that no process pays for what it does not run.
 _FUNCTIONS = {
@@ -48,17 +50,25 @@ _FUNCTIONS = {
 _LOCK_PATIENCE = 30.0  # seconds a new attempt waits for a killed one to let go of the work folder
 
 
+class Pinned(BaseModel):
+    """A publication to read: its key, and the digest of the output that was planned with."""
+
+    key: str
+    output: str
+
+
 class StageRequest(BaseModel):
-    """`inputs`: upstream stage → key of the publication to read. `files`: role → (path, expected digest)."""
+    """`inputs`: upstream stage → publication. `files`: role → (path, expected digest). Credentials of the store are
+    not in it: they are found where its address says, or in the environment."""
 
     home: Path
     run: str
-    store: Path
+    store: StoreAddress
     stage: str
     key: str
     spec: RunSpec
     pack: Pack
-    inputs: dict[str, str]
+    inputs: dict[str, Pinned]
     files: dict[str, tuple[Path, str]]
 
 
@@ -108,7 +118,7 @@ def main(request_path: Path, descriptor: int) -> int:
 
 
 def _attempt(request: StageRequest, progress: PipeProgress) -> Publication:
-    store, folder = FolderStore(request.store), RunFolder(request.home, request.run)
+    store, folder = open_store(request.store), RunFolder(request.home, request.run)
     work = folder.work(request.key)
     with _exclusive(work):
         there = store.find(request.key)
@@ -117,8 +127,11 @@ def _attempt(request: StageRequest, progress: PipeProgress) -> Publication:
         for role, (path, digest) in request.files.items():
             if path_digest(path) != digest:
                 raise InputError(f"{path} ({role}) changed while the run was under way; run again")
-        publications = {name: store.find(key) for name, key in request.inputs.items()}
-        inputs = {name: _bring(store, folder, found, name) for name, found in publications.items()}
+        publications = {name: _pinned(store, name, pin) for name, pin in request.inputs.items()}
+        inputs = {
+            name: materialise(store, found, folder.inputs(found.output))
+            for name, found in publications.items()
+        }
         out = work / "out"
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
@@ -144,11 +157,11 @@ def _attempt(request: StageRequest, progress: PipeProgress) -> Publication:
                 if path.is_file()
             ),
             summary=summary,
-            inputs={name: found.output for name, found in publications.items() if found},
+            inputs={name: found.output for name, found in publications.items()},
             started=started,
             finished=time.time(),
         )
-        store.publish(publication)
+        publication = store.publish(publication)
     shutil.rmtree(work, ignore_errors=True)  # published: checkpoints have served their purpose
     return publication
 
@@ -169,14 +182,20 @@ def _run(context: StageContext) -> StageSummary:
         raise
 
 
-def _bring(store: FolderStore, folder: RunFolder, publication: Publication | None, name: str) -> Path:
-    """The published output of stage `name` as a folder."""
-    if publication is None:
+def _pinned(store: Store, name: str, pin: Pinned) -> Publication:
+    """The published output of stage `name` that this stage's key was computed from."""
+    found = store.find(pin.key)
+    if found is None:
         raise StoreError(f"the output of stage {name} is no longer in the store; run again to recompute it")
-    return materialise(store, publication, folder.inputs(publication.output))
+    if found.output != pin.output:
+        raise StageError(
+            f"stage {name} was published anew with another result while the run was under way; run again",
+            reason="InputReplaced",
+        )
+    return found
 
 
-def materialise(store: FolderStore, publication: Publication, target: Path) -> Path:
+def materialise(store: Store, publication: Publication, target: Path) -> Path:
     """Bring every file of `publication` to `target`, unless they were brought before."""
     complete = target / ".complete"
     if not complete.exists():

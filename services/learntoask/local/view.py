@@ -11,10 +11,10 @@ from learntoask.core.planner import Observed, Plan, plan
 from learntoask.core.publication import Publication
 from learntoask.core.stages import RunInputs, pack_digests
 from learntoask.local.home import RunFolder, RunState
-from learntoask.local.sources import Sources, open_store, read_sources
+from learntoask.local.sources import Sources, read_sources
 from learntoask.local.stage_process import materialise
-from learntoask.store.folder import FolderStore
-from learntoask.store.protocol import Publications
+from learntoask.store.opening import open_store
+from learntoask.store.protocol import Publications, Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class RunView:
     """`publications` holds the published stages by name."""
 
     folder: RunFolder
-    store: FolderStore
+    store: Store
     sources: Sources
     state: RunState
     plan: Plan
@@ -43,9 +43,9 @@ class RunView:
         return materialise(self.store, publication, self.folder.inputs(publication.output))
 
 
-def view_of(sources: Sources, folder: RunFolder, *, home: Path) -> RunView:
+def view_of(sources: Sources, folder: RunFolder) -> RunView:
     state = folder.read() or RunState(manifest=str(sources.path))
-    store = open_store(sources.spec, manifest_path=sources.path, home=home)
+    store = open_store(sources.store)
     published = Publications(store)
     current = planned(sources, state, published, digests=sources.digests(), now=time.time())
     found = {status.name: published[status.key] for status in current.stages if status.output and status.key}
@@ -56,14 +56,14 @@ def view(name_or_manifest: str, *, home: Path) -> RunView:
     """The run of that name, or of that manifest file. Raises InputError when there is none."""
     path = Path(name_or_manifest)
     if path.suffix in (".yaml", ".yml"):
-        sources = read_sources(path)
-        return view_of(sources, RunFolder(home, sources.manifest.metadata.name), home=home)
+        sources = read_sources(path, home=home)
+        return view_of(sources, RunFolder(home, sources.manifest.metadata.name))
     folder = RunFolder(home, name_or_manifest)
     state = folder.read()
     if state is None:
         known = ", ".join(run.parent.name for run in sorted(home.glob("runs/*/run.json"))) or "none yet"
         raise InputError(f"there is no run {name_or_manifest!r} in {home} (runs: {known})")
-    return view_of(read_sources(Path(state.manifest)), folder, home=home)
+    return view_of(read_sources(Path(state.manifest), home=home), folder)
 
 
 def planned(

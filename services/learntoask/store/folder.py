@@ -1,6 +1,6 @@
 """A store in a folder.
 
-    blobs/ab/ab12…        content, named by its SHA-256, read only
+    blobs/ab/ab12…        content, named by its SHA-256, read only; its time of change says when it was last put
     published/ab/ab34….json   publications, named by stage key
 
 Every file is written beside its place, flushed to disk and renamed, so a killed writer leaves nothing that readers
@@ -9,38 +9,39 @@ take for whole; what it left (`*.partial`) is not read by anyone and is removed 
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import logging
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from pydantic import ValidationError
 
 from learntoask.core.errors import StoreError
 from learntoask.core.publication import Publication, PublishedFile
+from learntoask.store.protocol import Stored
+from learntoask.store.writing import Snapshot, appearing, file_digest
 
 logger = logging.getLogger(__name__)
 _CHUNK = 1 << 20
+_DIGEST_LENGTH = 64
 
 
 class FolderStore:
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.address = str(root)
 
     def put(self, source: Path, *, path: str) -> PublishedFile:
-        digest = file_digest(source)
-        blob = self._blob(digest)
-        if not blob.exists():
-            with source.open("rb") as content, self._writing(blob) as out:
+        seen = Snapshot.of(source)
+        file = PublishedFile(path=path, digest=file_digest(source), size=seen.size)
+        if not self._renewed(file):
+            blob = self._blob(file.digest)
+            with source.open("rb") as content, appearing(blob) as out:
                 shutil.copyfileobj(content, out, _CHUNK)
+                seen.verify()
             blob.chmod(0o444)
-        return PublishedFile(path=path, digest=digest, size=blob.stat().st_size)
+        return file
 
     def fetch(self, file: PublishedFile, target: Path) -> None:
         blob = self._blob(file.digest)
@@ -64,10 +65,22 @@ class FolderStore:
             shutil.copyfile(blob, target)
             target.chmod(0o444)
 
-    def publish(self, publication: Publication) -> None:
-        text = publication.model_dump_json(indent=1)
-        with self._writing(self._manifest(publication.key)) as out:
-            out.write(text.encode())
+    def publish(self, publication: Publication) -> Publication:
+        content = publication.model_dump_json(indent=1).encode()
+        manifest = self._manifest(publication.key)
+        try:
+            with appearing(manifest, only_first=True) as out:
+                out.write(content)
+        except FileExistsError:
+            standing = self.find(publication.key)
+            if standing is not None:
+                return standing
+            with appearing(manifest) as out:  # what stood there was of no use to anybody
+                out.write(content)
+        absent = [file.path for file in publication.files if not self._whole(file)]
+        if absent:
+            raise StoreError(f"{self.root}: {absent} disappeared while being published; run again")
+        return publication
 
     def find(self, key: str) -> Publication | None:
         manifest = self._manifest(key)
@@ -92,6 +105,52 @@ class FolderStore:
             if publication:
                 yield publication
 
+    def manifest_texts(self) -> Iterator[tuple[str, str]]:
+        for manifest in sorted(self.root.glob("published/*/*.json")):
+            try:
+                yield manifest.stem, manifest.read_text(encoding="utf-8", errors="replace")
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise StoreError(f"{manifest} cannot be read: {error}") from error
+
+    def stored(self) -> Iterator[Stored]:
+        for path in sorted([*self.root.glob("blobs/*/*"), *self.root.glob("published/*/*")]):
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue
+            place = path.relative_to(self.root)
+            if place.parts[0] == "blobs" and len(path.name) == _DIGEST_LENGTH:
+                yield Stored(kind="blob", name=path.name, size=status.st_size, used=status.st_mtime)
+            elif path.suffix == ".json":
+                yield Stored(kind="publication", name=path.stem, size=status.st_size, used=status.st_mtime)
+            else:
+                yield Stored(kind="leftover", name=str(place), size=status.st_size, used=status.st_mtime)
+
+    def remove(self, item: Stored, *, unused_since: float) -> bool:
+        places = {"blob": self._blob, "publication": self._manifest, "leftover": self.root.joinpath}
+        path = places[item.kind](item.name)
+        try:
+            if path.stat().st_mtime > unused_since:
+                return False
+            path.unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StoreError(f"{path} cannot be removed: {error.strerror}") from error
+        return True
+
+    def _renewed(self, file: PublishedFile) -> bool:
+        """Whether the blob is there, whole, and now counts as just used."""
+        if not self._whole(file):
+            return False
+        try:
+            os.utime(self._blob(file.digest))
+        except OSError:  # collected this moment, or of another owner: written anew
+            return False
+        return True
+
     def _whole(self, file: PublishedFile) -> bool:
         try:
             return self._blob(file.digest).stat().st_size == file.size
@@ -103,40 +162,3 @@ class FolderStore:
 
     def _manifest(self, key: str) -> Path:
         return self.root / "published" / key[:2] / f"{key}.json"
-
-    @contextmanager
-    def _writing(self, path: Path) -> Iterator[BinaryIO]:
-        """A file that appears under its name only when it is complete and on disk."""
-        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as out:
-                yield out
-                out.flush()
-                os.fsync(out.fileno())
-            partial.replace(path)
-        except OSError as error:
-            raise _explained(error, path) from error
-        finally:
-            partial.unlink(missing_ok=True)
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content. Raises StoreError when it cannot be read."""
-    try:
-        with path.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error}") from error
-
-
-def _explained(error: OSError, path: Path) -> StoreError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreError(
-            f"the disk is full: {path} could not be written. Free some space and run again", reason="DiskFull"
-        )
-    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return StoreError(
-            f"{path} may not be written ({error.strerror}). Check the owner of the store, or set LTA_STORE"
-        )
-    return StoreError(f"{path} could not be written: {error}")

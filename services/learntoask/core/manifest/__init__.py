@@ -1,6 +1,6 @@
 """The manifest as pydantic models: the one source of validation, JSON schema and (in a cluster) the CRD."""
 
-from learntoask.core.manifest.data import Dataset, Grader, Label, PackReference, Store
+from learntoask.core.manifest.data import Dataset, Grader, Label, PackReference, Store, StoreCredentials
 from learntoask.core.manifest.model import Duration, ManifestModel, seconds
 from learntoask.core.manifest.reading import load_manifest, parse_manifest
 from learntoask.core.manifest.release import Evaluate, Gate, Serve, Threshold
@@ -25,6 +25,7 @@ __all__ = [
     "Serve",
     "Sft",
     "Store",
+    "StoreCredentials",
     "Threshold",
     "Train",
     "load_manifest",

@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from learntoask.core.manifest.model import ManifestModel, Share, Uri
+from learntoask.core.manifest.model import Address, ManifestModel, Name, Share, Uri
 
 
 class Dataset(ManifestModel):
-    uri: Uri
-    """Logs, one JSON session a line. A path is relative to the manifest."""
-    test_uri: Uri | None = None
+    uri: Address
+    """Logs, one JSON session a line: a path relative to the manifest, or `s3://bucket/key`."""
+    test_uri: Address | None = None
     """Held-out logs. Given, they are the test split and none is cut from `uri`."""
     validation_share: Share = 0.1
     """Share of the sessions of `uri` that choose between checkpoints and stop a run early."""
@@ -43,14 +43,35 @@ class Dataset(ManifestModel):
 
 
 class PackReference(ManifestModel):
-    uri: Uri
-    """Domain pack (YAML). A path is relative to the manifest."""
+    uri: Address
+    """Domain pack (YAML): a path relative to the manifest, or `s3://bucket/key`."""
+
+
+class StoreCredentials(ManifestModel):
+    """Where the keys of an S3 store are found; the keys themselves never stand in a manifest. LTA_STORE_CREDENTIALS
+    (a path) overrides it; with neither, the environment is asked (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or
+    MINIO_ACCESS_KEY and MINIO_SECRET_KEY)."""
+
+    file: Uri | None = None
+    """Folder with the files `accessKey` and `secretKey`, as Kubernetes mounts a Secret, or a JSON or AWS credentials
+    file. A path is relative to the manifest."""
+    secret: Name | None = None
+    """Secret with those two keys, for the cluster; a laptop reads `file` or the environment."""
 
 
 class Store(ManifestModel):
-    uri: Uri | None = None
-    """Folder of the published stages, relative to the manifest. The environment variable LTA_STORE overrides it;
-    with neither it is `.lta/store` below the folder that `lta` runs in."""
+    uri: Address | None = None
+    """Where stages are published: a folder, relative to the manifest, or `s3://bucket/prefix`. LTA_STORE overrides
+    it; with neither it is `.lta/store` below the folder that `lta` runs in."""
+    endpoint: Address | None = None
+    """S3 service, such as `https://minio.example:9000`. LTA_STORE_ENDPOINT overrides it; with neither it is
+    AWS_ENDPOINT_URL, else Amazon's."""
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]+$", max_length=63)] | None = None
+    """Region of the bucket; looked up where Amazon keeps it. LTA_STORE_REGION overrides it."""
+    ca: Uri | None = None
+    """PEM file with the authority of the endpoint's certificate, relative to the manifest. LTA_STORE_CA overrides
+    it; with neither it is AWS_CA_BUNDLE, else the public authorities."""
+    credentials: StoreCredentials = StoreCredentials()
 
 
 class Label(ManifestModel):

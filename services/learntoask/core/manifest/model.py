@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 
 class ManifestModel(BaseModel):
@@ -36,6 +37,21 @@ def _valid_duration(duration: str) -> str:
     return duration
 
 
+_USER = re.compile(r"^[a-z][a-z0-9+.-]*://[^/]*@", re.IGNORECASE)
+
+
+def _without_credentials(address: str) -> str:
+    if _USER.match(address):
+        # A type of its own: whoever reports it must not repeat the value.
+        raise PydanticCustomError(
+            "credentials_in_address",
+            "an address must not carry credentials; give them in the environment or in a file",
+        )
+    return address
+
+
 Duration = Annotated[str, Field(max_length=20), AfterValidator(_valid_duration)]
+Name = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 Uri = Annotated[str, Field(min_length=1, max_length=2048)]
+Address = Annotated[Uri, AfterValidator(_without_credentials)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -7,11 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from learntoask.core.manifest.data import Dataset, Grader, Label, PackReference, Store
-from learntoask.core.manifest.model import Duration, ManifestModel
+from learntoask.core.manifest.model import Duration, ManifestModel, Name
 from learntoask.core.manifest.release import Evaluate, Gate, Serve
 from learntoask.core.manifest.train import Train
-
-Name = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 
 
 class Metadata(ManifestModel):

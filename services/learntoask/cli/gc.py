@@ -1,0 +1,143 @@
+"""`lta gc`: free what nobody needs in a store."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from learntoask.core.errors import InputError
+from learntoask.core.manifest import Store as StoreSpec
+from learntoask.core.manifest import seconds
+from learntoask.local.home import home_folder, run_folders
+from learntoask.local.view import RunView, view
+from learntoask.store.address import StoreAddress, address_of
+from learntoask.store.collection import Collected, collect, with_lineage
+from learntoask.store.opening import open_store
+from learntoask.store.protocol import Stored
+
+_SAFE_GRACE = 3600  # seconds; a shorter one is refused while runs are at work
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(gc)
+
+
+def gc(
+    run: Annotated[
+        str | None, typer.Argument(help="Look at the store of this run (name or manifest).")
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option("--store", help="Look at this store: a folder or s3://bucket/prefix.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep",
+            metavar="RUN",
+            help="Keep only what these runs reach, remove all other published stages.",
+        ),
+    ] = None,
+    older_than: Annotated[
+        str, typer.Option("--older-than", help="Leave what was used more recently, such as 30m or 24h.")
+    ] = "24h",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Remove blobs that no published stage mentions, and what killed writers left.
+
+    Published stages are never removed, unless --keep names every run whose stages are to stay.
+    """
+    home = home_folder()
+    try:
+        grace = seconds(older_than)
+    except ValueError as error:
+        raise InputError(f"--older-than: {error}") from error
+    kept = [view(name, home=home) for name in keep or []]
+    address = _address(run, store, kept, home)
+    _refuse_while_running(home, kept=kept if keep else None, grace=grace)
+    opened = open_store(address)
+    reached = _reached(kept, address, opened.publications()) if keep else None
+    found = collect(opened, unused_since=time.time() - grace, keep=reached, dry_run=dry_run)
+    if as_json:
+        typer.echo(json.dumps({"store": address.uri, "dryRun": dry_run, **_figures(found)}, indent=2))
+    else:
+        _present(Console(highlight=False), found, address=address, dry_run=dry_run, older_than=older_than)
+
+
+def _address(run: str | None, store: str | None, kept: list[RunView], home: Path) -> StoreAddress:
+    """The store that is meant: given, a run's, that of the runs to keep, or the default one."""
+    if run is not None and store is not None:
+        raise InputError("name a run or give --store, not both")
+    if run is not None:
+        return view(run, home=home).sources.store
+    if store is None and kept:
+        return kept[0].sources.store
+    environment = {**os.environ, **({"LTA_STORE": store} if store else {})}
+    return address_of(StoreSpec(), folder=Path.cwd(), default=home / "store", environment=environment)
+
+
+def _refuse_while_running(home: Path, *, kept: list[RunView] | None, grace: int) -> None:
+    active = [folder.name for folder in run_folders(home) if folder.active]
+    if active and grace < _SAFE_GRACE:
+        raise InputError(
+            f"--older-than: {', '.join(active)} is at work and may be about to publish; wait, or take 1h or more"
+        )
+    lost = sorted(set(active) - {shown.folder.name for shown in kept}) if kept is not None else []
+    if lost:
+        raise InputError(
+            f"--keep: {', '.join(lost)} is at work and would lose its stages; keep it too, or wait"
+        )
+
+
+def _reached(kept: list[RunView], address: StoreAddress, publications: Iterable[Any]) -> set[str]:
+    for shown in kept:
+        if shown.sources.store.uri != address.uri:
+            raise InputError(
+                f"--keep: run {shown.folder.name!r} publishes to {shown.sources.store.uri}, not here"
+            )
+    return with_lineage({one.key for shown in kept for one in shown.publications.values()}, publications)
+
+
+def _figures(found: Collected) -> dict[str, Any]:
+    return {
+        "removed": _sums(found.removed),
+        "left": _sums(found.left),
+        "objects": [
+            {"kind": item.kind, "name": item.name, "size": item.size, "used": item.used}
+            for item in found.removed
+        ],
+    }
+
+
+def _sums(items: tuple[Stored, ...]) -> dict[str, int]:
+    counts = Counter(item.kind for item in items)
+    return {
+        "blobs": counts["blob"],
+        "publications": counts["publication"],
+        "leftovers": counts["leftover"],
+        "bytes": sum(item.size for item in items),
+    }
+
+
+def _present(
+    console: Console, found: Collected, *, address: StoreAddress, dry_run: bool, older_than: str
+) -> None:
+    table = Table(title=f"store {address.uri}", title_justify="left")
+    for heading in ("", "blobs", "published stages", "leftovers", "size"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, items in (("would remove" if dry_run else "removed", found.removed), ("left", found.left)):
+        sums = _sums(items)
+        counts = (str(sums[kind]) for kind in ("blobs", "publications", "leftovers"))
+        table.add_row(name, *counts, decimal(sums["bytes"]))
+    console.print(table)
+    console.print(f"What was used within {older_than} stays; a leftover is what a killed writer left.")

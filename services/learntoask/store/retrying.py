@@ -1,0 +1,59 @@
+"""Waiting out an outage: a request is repeated until it succeeds, fails for good, or patience ends."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """`seconds`: how long after its first failure a request is still repeated. A server's restart or the loss of a
+    node takes up to a minute; what is behind that is for a person to see to."""
+
+    seconds: float = 150.0
+    first_delay: float = 0.2
+    longest_delay: float = 5.0
+
+
+def persistently(
+    request: Callable[[], T],
+    *,
+    transient: Callable[[Exception], bool],
+    patience: Patience,
+    doing: str,
+    now: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+    draw: Callable[[], float] = random.random,
+) -> T:
+    """The result of `request`. Raises what it raised last, once that is not `transient` or patience has ended.
+
+    Delays double, and a random part of each is left out, so that clients of one server do not return in step.
+    """
+    delay, deadline = patience.first_delay, None
+    while True:
+        try:
+            return request()
+        except Exception as error:
+            if not transient(error):
+                raise
+            if deadline is None:
+                deadline = now() + patience.seconds
+                logger.warning("%s: %s; trying again for %.0f s", doing, brief(error), patience.seconds)
+            if now() + delay > deadline:
+                raise
+        sleep(delay * (0.5 + 0.5 * draw()))
+        delay = min(2 * delay, patience.longest_delay)
+
+
+def brief(error: Exception) -> str:
+    """What went wrong in one line, without the object addresses that urllib3 puts before it."""
+    text = str(error).strip().partition("\n")[0]
+    return (text.rpartition(">: ")[2] or type(error).__name__)[:300]
