@@ -1,6 +1,9 @@
 """The manifest as pydantic models: the one source of validation, JSON schema and (in a cluster) the CRD."""
 
-from learntoask.core.manifest.data import Dataset, Grader, Label, PackReference, Store, StoreCredentials
+from learntoask.core.manifest.data import Dataset, PackReference, Store, StoreCredentials
+from learntoask.core.manifest.endpoint import Budget, Endpoint, Prices
+from learntoask.core.manifest.grader import Grader, LlmJudge
+from learntoask.core.manifest.label import Label, LlmLabelling
 from learntoask.core.manifest.model import Duration, ManifestModel, seconds
 from learntoask.core.manifest.reading import load_manifest, parse_manifest
 from learntoask.core.manifest.release import Evaluate, Gate, Serve, Threshold
@@ -9,17 +12,22 @@ from learntoask.core.manifest.train import Base, Grpo, Reward, Sft, Train
 
 __all__ = [
     "Base",
+    "Budget",
     "Dataset",
     "Duration",
+    "Endpoint",
     "Evaluate",
     "Gate",
     "Grader",
     "Grpo",
     "Label",
     "LearnToAskRun",
+    "LlmJudge",
+    "LlmLabelling",
     "ManifestModel",
     "Metadata",
     "PackReference",
+    "Prices",
     "Reward",
     "RunSpec",
     "Serve",

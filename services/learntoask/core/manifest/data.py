@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -72,21 +72,3 @@ class Store(ManifestModel):
     """PEM file with the authority of the endpoint's certificate, relative to the manifest. LTA_STORE_CA overrides
     it; with neither it is AWS_CA_BUNDLE, else the public authorities."""
     credentials: StoreCredentials = StoreCredentials()
-
-
-class Label(ManifestModel):
-    method: Literal["annotated", "lexicon"] = "lexicon"
-    """`annotated`: the log carries structured items. `lexicon`: the pack's patterns find them."""
-    max_failed_share: Share = 0.2
-    """The stage stops when more than this share of the decision points could not be labelled."""
-    require_stops: bool = True
-    """The stage stops when no session at all holds a stop; false for a policy that only asks (`ask_only`)."""
-
-
-class Grader(ManifestModel):
-    """Recognises which fields a question asks for (model-free)."""
-
-    encoder: Literal["minilm", "hashing"] = "minilm"
-    """Sentence encoder: packaged all-MiniLM-L6-v2, or character n-gram hashing for tiny runs."""
-    max_missing_share: Share = 0.2
-    """A run stops when more than this share of the grades is missing."""

@@ -52,7 +52,7 @@ class Grader(ManifestModel):
     """`host:port` of a service with this run's graders (`lta grader serve`); none given, every stage grades in its own
     process."""
     reporting_address: HostPort | None = None
-    """Of the service that has the reporting grader, where it is not that of `address`."""
+    """Of a service with the reporting grader, where it is not the one of `address`."""
     timeout: Duration = "1m"
     """Longest time of one call of the service."""
     retry_for: Duration = "3m"
@@ -64,6 +64,4 @@ class Grader(ManifestModel):
     def _has_a_model(self) -> Grader:
         if self.method == "llm" and self.llm is None:
             raise ValueError("method llm needs llm.endpoint with uri and model")
-        if self.reporting_address is not None and self.address is None:
-            raise ValueError("reportingAddress needs address, that of the rewarding grader")
         return self

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from learntoask.core.manifest.data import Dataset, Grader, Label, PackReference, Store
+from learntoask.core.manifest.data import Dataset, PackReference, Store
+from learntoask.core.manifest.grader import Grader
+from learntoask.core.manifest.label import Label
 from learntoask.core.manifest.model import Duration, ManifestModel, Name
 from learntoask.core.manifest.release import Evaluate, Gate, Serve
 from learntoask.core.manifest.train import Train
