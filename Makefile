@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --constraint constraints.txt
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run run-tiny sgd test lint install protos docs constraints clean
+.PHONY: run run-tiny sgd test minio lint install protos docs constraints clean
 
 run: install ## the whole loop on the example logs, with a real pretrained model
 	$(BIN)/lta run examples/pharmacy/run.yaml
@@ -17,9 +17,12 @@ sgd: install ## the loop on the Schema-Guided Dialogue logs (LTA_DATA, default .
 	$(BIN)/python examples/sgd/make_pack.py --data $(or $(LTA_DATA),../shared/data)/sgd
 	$(BIN)/lta run examples/sgd/run.yaml
 
-test: install ## lint and all tests
+test: install minio ## lint and all tests
 	$(MAKE) lint
 	$(BIN)/pytest -n 2
+
+minio: ## the real MinIO server for the tests, from its Go module; built once
+	tests/toolchain/build.sh minio github.com/minio/minio
 
 lint: install
 	$(BIN)/ruff check .

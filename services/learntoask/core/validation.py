@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+
+_USER = re.compile(r"://[^\s'\"]*@")  # credentials in an address are not for terminals and logs
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
@@ -16,8 +19,6 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 def _finding(finding: Any, model: type[BaseModel]) -> str:
     path = tuple(finding["loc"])
     where = ".".join(str(part) for part in path) or "document"
-    if finding["type"] == "credentials_in_address":  # the value is not for terminals and logs
-        return f"{where}: {finding['msg']}"
     if finding["type"] != "extra_forbidden":
         return f"{where}: {finding['msg']} (got {_short(finding.get('input'))})"
     known = _field_names(model, path[:-1])
@@ -50,5 +51,5 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = _USER.sub("://…@", repr(value))
     return text if len(text) <= 80 else text[:77] + "..."

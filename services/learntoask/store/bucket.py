@@ -25,7 +25,6 @@ from learntoask.store.retrying import Patience, persistently
 T = TypeVar("T")
 _ABSENT = ("NoSuchKey", "NoSuchUpload")
 _CONDITION_FAILED = ("PreconditionFailed", "ConditionalRequestConflict")
-_PATIENCE = Patience()
 _PAGE = 1000  # objects that a service lists in one answer
 _BYTES = {"Content-Type": "application/octet-stream"}
 
@@ -43,7 +42,7 @@ class Entry:
 class Bucket:
     """Methods return None (or nothing) for what is not there, and raise StoreError for what cannot be had."""
 
-    def __init__(self, client: Minio, *, place: Place, patience: Patience = _PATIENCE) -> None:
+    def __init__(self, client: Minio, *, place: Place, patience: Patience) -> None:
         self._client, self._name, self._patience = client, place.bucket, patience
         self.place = place
 

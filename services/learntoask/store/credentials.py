@@ -51,8 +51,9 @@ def find_credentials(path: Path | None, environment: Mapping[str, str]) -> Found
     if shared.is_file():
         return _checked(FoundCredentials(str(shared), lambda: _read_path(shared, environment)))
     raise InputError(
-        "an s3:// address is to be used and there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
-        "name a file or folder that holds them in LTA_STORE_CREDENTIALS or spec.store.credentials.file"
+        "an s3:// address is to be used and there are no credentials: set AWS_ACCESS_KEY_ID and "
+        "AWS_SECRET_ACCESS_KEY, or name a file or folder that holds them in LTA_STORE_CREDENTIALS or "
+        "spec.store.credentials.file"
     )
 
 

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 from learntoask.store.address import StoreAddress, bucket_and_key
 from learntoask.store.folder import FolderStore
 from learntoask.store.protocol import Store
+from learntoask.store.retrying import PATIENCE, Patience
 
 if TYPE_CHECKING:
     from learntoask.store.bucket import Bucket
 
 
-def open_store(address: StoreAddress, environment: Mapping[str, str] = os.environ) -> Store:
+def open_store(
+    address: StoreAddress, environment: Mapping[str, str] = os.environ, *, patience: Patience = PATIENCE
+) -> Store:
     """The store at `address`, with credentials from the file it names or from `environment`; nothing is asked of a
     server yet. Raises InputError for a wrong address, StoreError from the first use on."""
     if not address.is_s3:
@@ -23,10 +26,16 @@ def open_store(address: StoreAddress, environment: Mapping[str, str] = os.enviro
     from learntoask.store.s3 import S3Store  # noqa: PLC0415 - half a second of imports
 
     bucket, prefix = bucket_and_key(address.uri, field="the store's address")
-    return S3Store(open_bucket(bucket, address, environment), prefix=prefix)
+    return S3Store(open_bucket(bucket, address, environment, patience=patience), prefix=prefix)
 
 
-def open_bucket(name: str, address: StoreAddress, environment: Mapping[str, str] = os.environ) -> Bucket:
+def open_bucket(
+    name: str,
+    address: StoreAddress,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    patience: Patience = PATIENCE,
+) -> Bucket:
     """The bucket called `name` at the service of `address`."""
     from learntoask.store.bucket import Bucket  # noqa: PLC0415
     from learntoask.store.connecting import connect  # noqa: PLC0415
@@ -36,4 +45,4 @@ def open_bucket(name: str, address: StoreAddress, environment: Mapping[str, str]
     credentials = find_credentials(address.credentials, environment)
     client, endpoint = connect(address, credentials)
     place = Place(bucket=name, endpoint=endpoint, credentials=credentials.source)
-    return Bucket(client, place=place)
+    return Bucket(client, place=place, patience=patience)

@@ -23,6 +23,9 @@ class Patience:
     longest_delay: float = 5.0
 
 
+PATIENCE = Patience()
+
+
 def persistently(
     request: Callable[[], T],
     *,

@@ -7,7 +7,6 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
 
 
 class ManifestModel(BaseModel):
@@ -37,16 +36,12 @@ def _valid_duration(duration: str) -> str:
     return duration
 
 
-_USER = re.compile(r"^[a-z][a-z0-9+.-]*://[^/]*@", re.IGNORECASE)
+_USER = re.compile(r"^[a-z][a-z0-9+.-]*://[^/]*@|^s3://[^/]*:", re.IGNORECASE)
 
 
 def _without_credentials(address: str) -> str:
     if _USER.match(address):
-        # A type of its own: whoever reports it must not repeat the value.
-        raise PydanticCustomError(
-            "credentials_in_address",
-            "an address must not carry credentials; give them in the environment or in a file",
-        )
+        raise ValueError("an address must not carry credentials; give them in the environment or in a file")
     return address
 
 
