@@ -10,7 +10,7 @@ from pathlib import Path
 import evaluation_world as world
 import pytest
 from learntoask.core.errors import InputError, StageError, TooManyMissing
-from learntoask.core.manifest import RunSpec, Threshold
+from learntoask.core.manifest import Grader, RunSpec, Threshold
 from learntoask.core.manifest.metric import metric_names
 from learntoask.evaluation.compare import compare, comparison_table
 from learntoask.evaluation.decisions import DecisionRow
@@ -21,7 +21,7 @@ from learntoask.evaluation.heldout import read_held_out
 from learntoask.evaluation.lines import read_lines
 from learntoask.evaluation.page import page, render
 from learntoask.evaluation.schema import Report, read_report
-from learntoask.evaluation.stage import Graders, evaluate_models, load_graders
+from learntoask.evaluation.stage import Graders, evaluate_models, open_graders
 from learntoask.grading.grades import Grade, GradeCase, Missing
 
 SKILLS = {
@@ -235,8 +235,11 @@ def test_nothing_held_out_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_grader_folder_without_agreement_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="agreement"):
-        load_graders(tmp_path, world.PACK)
+    with (
+        pytest.raises(InputError, match="agreement"),
+        open_graders(tmp_path, settings=Grader(), pack=world.PACK),
+    ):
+        pass
 
 
 def test_a_right_stop_by_an_unsure_grader_is_still_graded_by_rule(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def test_missing_grades_are_counted_and_too_many_stop_the_run(tmp_path: Path, wa
     result, _ = trainer(tmp_path, warm, lost=20).train(tiny.Quiet())
     assert 0 < result.missing_share < 0.2
     (tmp_path / "more").mkdir()
-    with pytest.raises(TooManyMissing, match="GRPO, batch 1"):
+    with pytest.raises(TooManyMissing, match="GRPO, validation sessions"):
         trainer(tmp_path / "more", warm, lost=3).train(tiny.Quiet())
 
 

@@ -39,17 +39,21 @@ def evaluate(
 
     from learntoask.evaluation.decoding import decoder_of  # noqa: PLC0415 - torch, only where a model is run
     from learntoask.evaluation.report import headline  # noqa: PLC0415
-    from learntoask.evaluation.stage import evaluate_models, load_graders  # noqa: PLC0415
+    from learntoask.evaluation.stage import evaluate_models, open_graders  # noqa: PLC0415
 
     shown = view(run, home=home_folder())
     spec, pack = shown.sources.spec, shown.sources.pack
     out.mkdir(parents=True, exist_ok=True)
     console = Console(stderr=as_json, highlight=False)
-    with TemporaryDirectory() as work, StepDisplay(console) as progress:
+    with (
+        TemporaryDirectory() as work,
+        StepDisplay(console) as progress,
+        open_graders(shown.output("grader"), settings=spec.grader, pack=pack) as graders,
+    ):
         found = evaluate_models(
             models={model.resolve().name: model},
             labelled=shown.output("label") / "labelled.jsonl",
-            graders=load_graders(shown.output("grader"), pack),
+            graders=graders,
             spec=spec,
             pack=pack,
             key=digest_of({"model": str(model.resolve()), "run": run}),

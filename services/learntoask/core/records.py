@@ -98,3 +98,7 @@ class LabelledSession(Record):
     session: Session
     samples: tuple[Sample, ...]  # ordered by turn; turns without a sample are context only
     answers: tuple[Answer, ...] = ()
+
+    def context(self, sample: Sample) -> tuple[Message, ...]:
+        """What was said before the decision point."""
+        return self.session.messages[: self.session.turns[sample.turn].start]

@@ -5,16 +5,18 @@ Comparing runs and computing the metrics anew need these lines only, never a mod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from learntoask.core.answer import decision_of
-from learntoask.core.records import Decision, LabelledSession, Record
+from learntoask.core.records import Decision, LabelledSession, Message, Record
 from learntoask.evaluation.metrics import Outcome
 from learntoask.grading.grades import Grade, GradeCase, Grader, Missing, stop_grade
 
 Decoding = Literal["greedy", "sampled"]
 GraderName = Literal["reporting", "rewarding"]
+Contexts = Mapping[tuple[str, int], tuple[Message, ...]]
+"""What was said before each decision point, by session and turn."""
 _CASES_AT_ONCE = 512
 
 
@@ -26,6 +28,7 @@ class Graded(Record):
     format: float = 0.0
     asked: tuple[str, ...] = ()
     is_question: bool = False
+    reason: str | None = None  # a judge's own words
     missing: str | None = None
 
 
@@ -106,7 +109,15 @@ def targets(session: LabelledSession) -> list[tuple[str, ...]]:
     return [tuple(sorted({item.field for item in sample.remaining})) for sample in session.samples]
 
 
-def graded(answers: Sequence[Answered], grader: Grader) -> list[Graded]:
+def contexts(sessions: Iterable[LabelledSession]) -> Contexts:
+    return {
+        (one.session.session_id, sample.turn): one.context(sample)
+        for one in sessions
+        for sample in one.samples
+    }
+
+
+def graded(answers: Sequence[Answered], grader: Grader, before: Contexts) -> list[Graded]:
     """One grade per answer, in order. Stops are graded by rule and the grader is asked for each question once."""
     found: list[Graded | None] = [None] * len(answers)
     places: dict[GradeCase, list[int]] = {}
@@ -119,6 +130,7 @@ def graded(answers: Sequence[Answered], grader: Grader) -> list[Graded]:
             task=answer.task,
             response=answer.response,
             target=frozenset(answer.target),
+            context=before[answer.session, answer.turn],
         )
         places.setdefault(case, []).append(index)
     cases = list(places)
@@ -139,4 +151,5 @@ def _graded(grade: Grade | Missing) -> Graded:
         format=grade.format,
         asked=tuple(sorted(grade.asked)),
         is_question=grade.is_question,
+        reason=grade.reason or None,
     )

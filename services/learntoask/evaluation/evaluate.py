@@ -20,7 +20,7 @@ from learntoask.core.records import LabelledSession
 from learntoask.core.stage import Progress
 from learntoask.evaluation.analysis import decoding_report, gap_growth, pair, stop_probability
 from learntoask.evaluation.bootstrap import Difference
-from learntoask.evaluation.decisions import DecisionRow, Decoding, graded
+from learntoask.evaluation.decisions import DecisionRow, Decoding, contexts, graded
 from learntoask.evaluation.heldout import HeldOut, choose, group_of
 from learntoask.evaluation.lines import read_lines, write_lines
 from learntoask.evaluation.policy import Opener, PolicyUnderTest, Told
@@ -140,7 +140,8 @@ def _decide(
         seed=bench.seed,
         told=told,
     )
-    grades = zip(graded(answers, bench.reporting), graded(answers, bench.rewarding), strict=True)
+    before = contexts(sessions)
+    grades = zip(*(graded(answers, one, before) for one in (bench.reporting, bench.rewarding)), strict=True)
     groups = [group_of(bench.pack, answer.task) for answer in answers]
     return [
         DecisionRow(

@@ -173,6 +173,7 @@ def _answer(asking: Sequence[tuple[_Replay, str]], grader: Grader) -> None:
             task=one.labelled.session.task,
             response=answer,
             target=one.wanted - one.covered,
+            context=tuple(one.messages[:-1]),
         )
         for one, answer in asking
     ]

@@ -6,13 +6,15 @@ Publishes report.json, report.html, decisions.jsonl and, where sessions were rep
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from learntoask.core.errors import InputError, TooManyMissing
+from learntoask.core.manifest import Grader as GraderSettings
 from learntoask.core.manifest import RunSpec
 from learntoask.core.pack import Pack
 from learntoask.core.stage import Progress, StageContext, StageSummary
@@ -43,19 +45,20 @@ def run(context: StageContext) -> StageSummary:
     models = {"base": inputs["fetch"] / "model", "sft": inputs["sft"] / "model"}
     if spec.train.grpo.updates:  # else its model is the SFT policy once more
         models["grpo"] = inputs["grpo"] / "model"
-    report = evaluate_models(
-        models=models,
-        labelled=inputs["label"] / "labelled.jsonl",
-        graders=load_graders(inputs["grader"], context.pack),
-        spec=spec,
-        pack=context.pack,
-        key=context.key,
-        inputs=inputs,
-        out=context.out,
-        work=context.work,
-        progress=context.progress,
-        opener=decoder_of(spec, context.pack),
-    )
+    with open_graders(inputs["grader"], settings=spec.grader, pack=context.pack) as graders:
+        report = evaluate_models(
+            models=models,
+            labelled=inputs["label"] / "labelled.jsonl",
+            graders=graders,
+            spec=spec,
+            pack=context.pack,
+            key=context.key,
+            inputs=inputs,
+            out=context.out,
+            work=context.work,
+            progress=context.progress,
+            opener=decoder_of(spec, context.pack),
+        )
     return {"headline": headline(report), "underTest": report.under_test, "sessions": report.data.sessions}
 
 
@@ -105,20 +108,21 @@ def evaluate_models(
     return report
 
 
-def load_graders(folder: Path, pack: Pack) -> Graders:
-    """What the grader stage published in `folder`."""
+@contextmanager
+def open_graders(folder: Path, *, settings: GraderSettings, pack: Pack) -> Iterator[Graders]:
+    """What the grader stage published in `folder`, in this process or behind the addresses of the manifest."""
     agreement = folder / "agreement.json"
     try:
         figures = json.loads(agreement.read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(f"the graders' agreement {agreement} cannot be read: {error}") from error
-    from learntoask.grading.fields import FieldGrader  # noqa: PLC0415 - a sentence encoder comes with it
+    from learntoask.grader_service.opening import open_grader  # noqa: PLC0415 - a sentence encoder comes with it
 
-    return Graders(
-        reporting=FieldGrader.load(folder / "reporting", pack),
-        rewarding=FieldGrader.load(folder / "rewarding", pack),
-        agreement=figures,
-    )
+    with (
+        open_grader("reporting", folder, settings=settings, pack=pack) as reporting,
+        open_grader("rewarding", folder, settings=settings, pack=pack) as rewarding,
+    ):
+        yield Graders(reporting=reporting, rewarding=rewarding, agreement=figures)
 
 
 def _require_grades(evaluated: Evaluated, bound: float) -> None:

@@ -67,7 +67,7 @@ def write_grader(
     with (folder / "examples.jsonl").open("w", encoding="utf-8") as file:
         for example in fitted.examples:
             file.write(json.dumps({**asdict(example), "asked": sorted(example.asked)}) + "\n")
-    return _digest(folder)
+    return stored_digest(folder)
 
 
 def read_grader(folder: Path, pack: Pack) -> Stored:
@@ -78,7 +78,7 @@ def read_grader(folder: Path, pack: Pack) -> Stored:
         vectors = _arrays(folder / "vectors.npz")
         lines = (folder / "examples.jsonl").read_text(encoding="utf-8").splitlines()
         examples = tuple(_example(json.loads(line)) for line in lines)
-        digest = _digest(folder)
+        digest = stored_digest(folder)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"{folder} holds no grader that can be read ({error}); run the grader stage again"
@@ -145,7 +145,8 @@ def _pack_digest(pack: Pack) -> str:
     return digest_of(pack.model_dump(mode="json", by_alias=True, include=_PACK_PARTS))
 
 
-def _digest(folder: Path) -> str:
+def stored_digest(folder: Path) -> str:
+    """What identifies the grader in `folder`. Raises OSError where a file is missing."""
     whole = hashlib.sha256()
     for name in _FILES:
         whole.update(hashlib.sha256((folder / name).read_bytes()).digest())

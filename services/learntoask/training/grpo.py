@@ -253,6 +253,7 @@ class Trainer:
                 self._validation,
                 grader=self._grader,
                 max_new_tokens=self._run.max_new_tokens,
+                max_missing_share=self._run.max_missing_share,
             )
         journal.write(max(self._position.update - 1, 0), "validation", **asdict(found))
         return found

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from transformers.utils import logging as transformers_logging
 
 from learntoask.core.stage import StageContext, StageSummary
-from learntoask.grading.fields import FieldGrader
+from learntoask.grader_service.opening import open_grader
 from learntoask.training.attention import enable_tree_attention
 from learntoask.training.grpo import GrpoRun, Trainer
 from learntoask.training.policy import Policy
@@ -22,26 +22,29 @@ def run(context: StageContext) -> StageSummary:
     train = context.spec.train
     parts = divide(read_labelled(context.inputs["label"]), kept_share=train.sft.kept_share, seed=train.seed)
     policy, reference = (_policy(context) for _ in range(2))
-    trainer = Trainer(
-        policy,
-        reference,
-        # Sessions SFT did not train on; where too few were kept, all of them.
-        parts.kept if len(parts.kept) >= train.grpo.batch_sessions else parts.kept + parts.sft,
-        parts.validation,
-        grader=FieldGrader.load(context.inputs["grader"] / "rewarding", context.pack),
-        run=GrpoRun(
-            settings=train.grpo,
-            reward=train.reward,
-            seed=train.seed,
-            precision=resolve_precision(train.precision, policy.model.device),
-            row_tokens=train.row_tokens,
-            max_new_tokens=train.max_new_tokens,
-            max_missing_share=context.spec.grader.max_missing_share,
-            checkpoint_every=train.checkpoint_every,
-            work=context.work,
-        ),
+    run = GrpoRun(
+        settings=train.grpo,
+        reward=train.reward,
+        seed=train.seed,
+        precision=resolve_precision(train.precision, policy.model.device),
+        row_tokens=train.row_tokens,
+        max_new_tokens=train.max_new_tokens,
+        max_missing_share=context.spec.grader.max_missing_share,
+        checkpoint_every=train.checkpoint_every,
+        work=context.work,
     )
-    result, journal = trainer.train(context.progress)
+    graders = context.inputs["grader"]
+    with open_grader("rewarding", graders, settings=context.spec.grader, pack=context.pack) as grader:
+        trainer = Trainer(
+            policy,
+            reference,
+            # Sessions SFT did not train on; where too few were kept, all of them.
+            parts.kept if len(parts.kept) >= train.grpo.batch_sessions else parts.kept + parts.sft,
+            parts.validation,
+            grader=grader,
+            run=run,
+        )
+        result, journal = trainer.train(context.progress)
     publish_model(policy, context.out)
     journal.publish(context.out)
     return {**asdict(result), "kept_sessions": len(parts.kept)}

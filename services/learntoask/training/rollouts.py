@@ -70,6 +70,7 @@ def judge(
             task=labelled.session.task,
             response=member.text,
             target=frozenset(item.field for item in sample.remaining),
+            context=labelled.context(sample),
         )
         for _, labelled, sample, members in points
         for member in members

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from learntoask.core.answer import decision_of
 from learntoask.core.records import LabelledSession
-from learntoask.grading.grades import Grade, GradeCase, Grader, stop_grade
+from learntoask.grading.grades import Grade, GradeCase, Grader, require_answers, stop_grade
 from learntoask.training.policy import Policy
 from learntoask.training.sampling import decode_sessions
 
@@ -26,27 +26,35 @@ class Validation:
 
 
 def validate(
-    policy: Policy, sessions: Sequence[LabelledSession], *, grader: Grader, max_new_tokens: int
+    policy: Policy,
+    sessions: Sequence[LabelledSession],
+    *,
+    grader: Grader,
+    max_new_tokens: int,
+    max_missing_share: float,
 ) -> Validation:
+    """Raises TooManyMissing: what is left would choose between policies by who was graded, not by who is better."""
     decoded = decode_sessions(
         policy, sessions, samples=1, temperature=0.0, max_new_tokens=max_new_tokens, seed=0
     )
     answers = [
-        (labelled.session, sample, completions[0].text)
+        (labelled, sample, completions[0].text)
         for labelled, groups in zip(sessions, decoded, strict=True)
         for sample, completions in zip(labelled.samples, groups, strict=True)
     ]
     grades = grader.grade(
         [
             GradeCase(
-                session_id=session.session_id,
-                task=session.task,
+                session_id=labelled.session.session_id,
+                task=labelled.session.task,
                 response=text,
                 target=frozenset(item.field for item in sample.remaining),
+                context=labelled.context(sample),
             )
-            for session, sample, text in answers
+            for labelled, sample, text in answers
         ]
     )
+    require_answers(grades, max_missing_share=max_missing_share, where="GRPO, validation sessions")
     totals, asks, stops, hits = [], [], [], []
     for (_, sample, text), graded in zip(answers, grades, strict=True):
         decided = decision_of(text)

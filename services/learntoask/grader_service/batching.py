@@ -1,0 +1,124 @@
+"""Dynamic batching: cases of all callers are graded together, since a batch costs far less than its cases one by one.
+
+One thread grades, for graders are not made for several; while it does, the next batch gathers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from threading import Thread
+
+from learntoask.grader_service.engine import Ready
+from learntoask.grading.grades import Grade, GradeCase, Grader, Missing
+from learntoask.rpc.logs import LOGGER
+
+Answers = list[Grade | Missing]
+
+
+@dataclass(eq=False)
+class _Caller:
+    ready: asyncio.Queue[Ready] = field(default_factory=asyncio.Queue)
+    gone: bool = False
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    caller: _Caller
+    index: int
+    case: GradeCase
+
+
+class Batching:
+    """See Engine. Make it inside the event loop that serves it; `seen` is told the size of every batch."""
+
+    def __init__(
+        self, grader: Grader, *, max_batch: int, wait_seconds: float, seen: Callable[[int], None]
+    ) -> None:
+        self._grader = grader
+        self._max_batch = max_batch
+        self._wait_seconds = wait_seconds
+        self._seen = seen
+        self._waiting: deque[_Waiting] = deque()
+        self._arrived = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._jobs: SimpleQueue[tuple[list[GradeCase], asyncio.Future[Answers]] | None] = SimpleQueue()
+        # A daemon, so that a grader that hangs cannot keep the process from ending.
+        self._thread = Thread(target=self._work, name="grader", daemon=True)
+        self._thread.start()
+        self._feeding = asyncio.create_task(self._feed())
+
+    async def grade(self, cases: Sequence[GradeCase]) -> AsyncGenerator[Ready]:
+        """See Engine."""
+        caller = _Caller()
+        self._waiting.extend(_Waiting(caller, index, case) for index, case in enumerate(cases))
+        self._arrived.set()
+        left = len(cases)
+        try:
+            while left:
+                ready = await caller.ready.get()
+                left -= len(ready)
+                yield ready
+        finally:
+            caller.gone = True
+
+    async def close(self) -> None:
+        self._feeding.cancel()
+        self._jobs.put(None)
+
+    async def _feed(self) -> None:
+        while True:
+            await self._arrived.wait()
+            if len(self._waiting) < self._max_batch:
+                await asyncio.sleep(self._wait_seconds)
+            batch = self._next()
+            if not batch:
+                continue
+            self._seen(len(batch))
+            future: asyncio.Future[Answers] = self._loop.create_future()
+            self._jobs.put(([one.case for one in batch], future))
+            by_caller: dict[_Caller, Ready] = defaultdict(list)
+            for one, answer in zip(batch, await future, strict=True):
+                by_caller[one.caller].append((one.index, answer))
+            for caller, ready in by_caller.items():
+                caller.ready.put_nowait(ready)
+
+    def _next(self) -> list[_Waiting]:
+        """The oldest cases that somebody waits for."""
+        batch: list[_Waiting] = []
+        while self._waiting and len(batch) < self._max_batch:
+            one = self._waiting.popleft()
+            if not one.caller.gone:
+                batch.append(one)
+        if not self._waiting:
+            self._arrived.clear()
+        return batch
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            cases, future = job
+            answers = graded(self._grader, cases)
+            try:
+                self._loop.call_soon_threadsafe(_resolve, future, answers)
+            except RuntimeError:  # the loop has ended meanwhile
+                return
+
+
+def graded(grader: Grader, cases: list[GradeCase]) -> Answers:
+    """One answer per case. A case that the grader fails on is missing, and costs the others of its batch nothing."""
+    try:
+        return grader.grade(cases)
+    except Exception as error:
+        if len(cases) > 1:
+            return [answer for case in cases for answer in graded(grader, [case])]
+        fault = f"{type(error).__name__}: {error}"
+        LOGGER.error("a case could not be graded", exc_info=error, extra={"fields": {"task": cases[0].task}})
+        return [Missing(f"a fault of the grader ({fault})")]
+
+
+def _resolve(future: asyncio.Future[Answers], answers: Answers) -> None:
+    if not future.done():
+        future.set_result(answers)

@@ -1,0 +1,34 @@
+"""What a grader service is told: environment and flags, read once at start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from learntoask.rpc.config import ListenConfig, Port, Positive, Seconds, read_settings
+
+ENVIRONMENT_PREFIX = "LTA_GRADER_SERVE_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraderConfig(ListenConfig):
+    """Every field is a flag and the environment variable LTA_GRADER_SERVE_<FIELD>; a flag wins."""
+
+    port: Port = 50061
+
+    max_batch: Positive = 64  # cases graded together, whoever sent them
+    batch_wait_seconds: Seconds = 0.002  # how long a small batch waits for more
+    max_queue: Positive = 4096  # cases that may be graded or wait
+    max_cases: Positive = 1024  # in one call
+    deadline_seconds: Annotated[float, Field(gt=0)] = 120.0  # longest time of one call
+
+    max_message_bytes: Positive = 65536
+    max_context_bytes: Positive = 262_144
+
+
+def read_config(environment: Mapping[str, str], flags: Mapping[str, object]) -> GraderConfig:
+    """The configuration of flags (None = not given) over environment. Raises InputError."""
+    return read_settings(GraderConfig, prefix=ENVIRONMENT_PREFIX, environment=environment, flags=flags)
