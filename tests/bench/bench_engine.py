@@ -19,8 +19,8 @@ from pathlib import Path
 
 import torch
 from learntoask.core.pack import Pack, load_pack
+from learntoask.core.prompt import Context
 from learntoask.core.records import Message
-from learntoask.serving.engine import Context
 from learntoask.serving.transformers_engine import TransformersEngine
 from learntoask.training.packaged import packaged_model, packaged_tokenizer
 from learntoask.training.policy import Policy
@@ -40,7 +40,7 @@ REPLIES = (
 def policy_of(folder: Path | None, pack: Pack) -> Policy:
     if folder is not None:
         return Policy.load(folder, pack)
-    return Policy(packaged_model().eval(), packaged_tokenizer(), pack)
+    return Policy(model=packaged_model().eval(), tokenizer=packaged_tokenizer(), pack=pack)
 
 
 async def converse(

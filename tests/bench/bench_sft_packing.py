@@ -118,7 +118,7 @@ def main() -> int:
     torch.set_num_threads(options.threads)
     model = packaged_model()
     enable_tree_attention(model)
-    policy = Policy(model.train(), packaged_tokenizer(), load_pack(options.pack))
+    policy = Policy(model=model.train(), tokenizer=packaged_tokenizer(), pack=load_pack(options.pack))
     trees = [
         tree
         for session in labelled_sessions(policy.pack, options.sessions)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from itertools import cycle
 
-from learntoask.serving.engine import Context, Draft, Usage
+from learntoask.core.prompt import Context
+from learntoask.serving.engine import Draft, Usage
 
 _THINGS = (
     "date of birth",

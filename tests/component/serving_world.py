@@ -10,9 +10,10 @@ from pathlib import Path
 import grpc
 from learntoask.core.errors import InputError
 from learntoask.core.pack import Pack
+from learntoask.core.prompt import Context
 from learntoask.core.records import STOP
 from learntoask.serving.config import ServeConfig
-from learntoask.serving.engine import Context, Draft, Usage
+from learntoask.serving.engine import Draft, Usage
 from learntoask.serving.parts import Parts
 from learntoask.serving.server import PolicyServer
 from learntoask.wire import ask_pb2 as wire

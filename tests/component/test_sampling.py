@@ -10,6 +10,7 @@ import pytest
 import torch
 from learntoask.core.errors import InputError, StageError
 from learntoask.core.pack import InformationField, Pack, Task
+from learntoask.core.prompt import Context
 from learntoask.core.records import (
     STOP,
     EndReason,
@@ -21,7 +22,8 @@ from learntoask.core.records import (
     Turn,
 )
 from learntoask.training import sampling
-from learntoask.training.policy import Context, Policy, session_contexts
+from learntoask.training.policy import Policy
+from learntoask.training.prompting import session_contexts
 from learntoask.training.sampling import (
     Completion,
     decide_sessions,
@@ -79,7 +81,7 @@ def byte_policy(template: str = TEMPLATE) -> Policy:
             if parameter.dim() == 2:
                 parameter.mul_(4)
         model.lm_head.weight[1] *= 4  # the end of turn is drawn now and then
-    return Policy(model.eval(), tokenizer, PACK)
+    return Policy(model=model.eval(), tokenizer=tokenizer, pack=PACK)
 
 
 POLICY = byte_policy()

@@ -11,15 +11,15 @@ import pytest
 import torch
 from learntoask.client import AsyncClient, user
 from learntoask.core.errors import InputError
+from learntoask.core.prompt import Context
 from learntoask.core.records import Message
 from learntoask.serving.config import ServeConfig
-from learntoask.serving.engine import Context, Draft
+from learntoask.serving.engine import Draft
 from learntoask.serving.parts import Parts
 from learntoask.serving.process import load_parts
 from learntoask.serving.revision import model_revision
 from learntoask.serving.server import PolicyServer
 from learntoask.serving.transformers_engine import EngineClosed, TransformersEngine
-from learntoask.training import policy as trained
 from learntoask.training.decoding import Decoder
 from learntoask.training.policy import Policy
 from learntoask.training.sampling import decode_contexts, stop_logprobs
@@ -76,9 +76,8 @@ CONTEXTS = [
 
 def alone(policy: Policy, asked: Context) -> tuple[str, float]:
     """Text and stop log-probability by the sampler of training, one context at a time."""
-    same = trained.Context(asked.task, asked.goal, asked.messages)
-    (answer,) = decode_contexts(policy, [same], temperature=0, max_new_tokens=NEW_TOKENS, seed=0)
-    return answer.text, stop_logprobs(policy, [same])[0]
+    (answer,) = decode_contexts(policy, [asked], temperature=0, max_new_tokens=NEW_TOKENS, seed=0)
+    return answer.text, stop_logprobs(policy, [asked])[0]
 
 
 def assert_same(draft: Draft, expected: tuple[str, float]) -> None:
@@ -224,7 +223,7 @@ async def test_a_user_cannot_open_a_turn_of_another_role(policy: Policy, monkeyp
     rendered: list[tuple[int, ...]] = []
     tokens_of = Policy.context_tokens
 
-    def watched(self: Policy, asked: trained.Context) -> tuple[int, ...]:
+    def watched(self: Policy, asked: Context) -> tuple[int, ...]:
         rendered.append(tokens_of(self, asked))
         return rendered[-1]
 

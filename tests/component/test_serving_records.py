@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from learntoask.client import AsyncClient, assistant, user
 from learntoask.core.manifest import RunSpec
+from learntoask.core.prompt import Context
 from learntoask.core.records import Message, Session
 from learntoask.core.stage import StageContext
 from learntoask.labeling import prepare
 from learntoask.serving import records
 from learntoask.serving.answers import Answer
-from learntoask.serving.engine import Context
 from learntoask.serving.records import RecordedDecision, RecordLog
 from serving_world import PACK, ScriptedEngine, request, samples, serving, stub_of, until
 

@@ -100,7 +100,13 @@ def policy(*, max_prompt_tokens: int = 512, may_stop: bool = True) -> Policy:
     )
     model = LlamaForCausalLM(config)
     enable_tree_attention(model)
-    return Policy(model, _tokenizer(), pack(), max_prompt_tokens, may_stop)
+    return Policy(
+        model=model,
+        tokenizer=_tokenizer(),
+        pack=pack(),
+        max_prompt_tokens=max_prompt_tokens,
+        may_stop=may_stop,
+    )
 
 
 class WordGrader:

@@ -7,6 +7,7 @@ the rendering of every longer context of the session. Session trees (docs/method
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypedDict
 
@@ -18,6 +19,15 @@ from learntoask.core.pack import InformationField, Pack
 from learntoask.core.records import STOP, Message
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a decision is taken on: a task of the pack, a goal that overrides the task's, the conversation so far."""
+
+    task: str
+    goal: str | None
+    messages: tuple[Message, ...]
 
 
 class ChatMessage(TypedDict):

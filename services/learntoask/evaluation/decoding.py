@@ -7,10 +7,11 @@ from pathlib import Path
 
 from learntoask.core.manifest import RunSpec
 from learntoask.core.pack import Pack
+from learntoask.core.prompt import Context
 from learntoask.core.records import LabelledSession, Sample
 from learntoask.evaluation.decisions import Answered, Decoding, targets
 from learntoask.evaluation.policy import Dialogue, Opener, Told
-from learntoask.training.policy import Context, Policy
+from learntoask.training.policy import Policy
 from learntoask.training.sampling import Completion, Decided, decide_sessions, decode_contexts
 
 

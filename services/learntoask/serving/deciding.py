@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from learntoask.core.pack import Pack
+from learntoask.core.prompt import Context
 from learntoask.grading.fluency import FluencyGuard
 from learntoask.rpc.calls import Overloaded
 from learntoask.serving.answers import Answer, answer_of
-from learntoask.serving.engine import Context, Engine, Usage
+from learntoask.serving.engine import Engine, Usage
 from learntoask.serving.metrics import Metrics
 
 _KNOWN_ANSWERS = 4096

@@ -5,16 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from learntoask.core.records import Message
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """Everything the policy may read: a task of the pack, a goal that overrides the task's, the messages so far."""
-
-    task: str
-    goal: str | None
-    messages: tuple[Message, ...]
+from learntoask.core.prompt import Context
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from learntoask.core.prompt import Context
 from learntoask.rpc.logs import LOGGER
-from learntoask.serving.engine import Context
 from learntoask.serving.metrics import Metrics
 from learntoask.serving.records import RecordedDecision, RecordLog
 

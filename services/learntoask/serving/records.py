@@ -23,8 +23,8 @@ from pydantic import JsonValue
 
 from learntoask.core.errors import InputError
 from learntoask.core.pack import Pack
+from learntoask.core.prompt import Context
 from learntoask.serving.answers import Answer
-from learntoask.serving.engine import Context
 
 Redact = Callable[[str], str]
 ROTATE_BYTES = 64 * 2**20

@@ -11,13 +11,13 @@ from typing import Any
 import grpc
 
 from learntoask.core.pack import Pack
+from learntoask.core.prompt import Context
 from learntoask.core.records import Author, Message, Role
 from learntoask.rpc.calls import Call, Draining, Overloaded
 from learntoask.rpc.requests import InvalidRequest, Unparsable, check_id, parsed, parser
 from learntoask.serving import validation
 from learntoask.serving.config import ServeConfig
 from learntoask.serving.deciding import Decided, Decider
-from learntoask.serving.engine import Context
 from learntoask.serving.metrics import Metrics
 from learntoask.serving.recording import Recording
 from learntoask.serving.records import RecordedDecision

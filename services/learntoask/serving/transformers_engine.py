@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from learntoask.serving.engine import Context, Draft, Usage
-from learntoask.training import policy as trained
+from learntoask.core.prompt import Context
+from learntoask.serving.engine import Draft, Usage
 from learntoask.training.branches import Branch, Trunk
 from learntoask.training.decoding import Decoder
+from learntoask.training.policy import Policy
 from learntoask.training.precision import autocast, resolve_precision
 
 
@@ -62,7 +63,7 @@ class TransformersEngine:
 
     def __init__(
         self,
-        policy: trained.Policy,
+        policy: Policy,
         *,
         max_concurrent: int,
         max_new_tokens: int,
@@ -151,7 +152,7 @@ class TransformersEngine:
         return _Running(request, trunk, answer, stop)
 
     def _tokens(self, context: Context) -> tuple[int, ...]:
-        return self._policy.context_tokens(trained.Context(context.task, context.goal, context.messages))
+        return self._policy.context_tokens(context)
 
     def _leave(self) -> None:
         """Hand out what is finished, give up what nobody waits for."""
@@ -199,7 +200,7 @@ def _settle(request: _Request, outcome: Draft | Exception) -> None:
     request.loop.call_soon_threadsafe(settle)
 
 
-def _bytes_per_token(policy: trained.Policy) -> int:
+def _bytes_per_token(policy: Policy) -> int:
     """Memory of one token's keys and values."""
     config = policy.model.config
     heads = config.num_attention_heads

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from learntoask.core.pack import Pack
+from learntoask.core.prompt import Context
 from learntoask.core.records import STOP, Author, Message, Role
 from learntoask.rpc.requests import InvalidRequest, byte_length, check_bytes
-from learntoask.serving.engine import Context
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,14 @@ from hashlib import blake2b
 import numpy as np
 
 from learntoask.core.errors import StageError
+from learntoask.core.prompt import Context
 from learntoask.core.records import LabelledSession
 from learntoask.training.branches import Branch, Trunk
 from learntoask.training.branching_attention import branching
 from learntoask.training.decoding import Decoder
 from learntoask.training.drawing import uniforms
-from learntoask.training.policy import Context, Policy, session_contexts
+from learntoask.training.policy import Policy
+from learntoask.training.prompting import session_contexts
 
 MAX_ROWS = 160
 """Branches decoded together. A decode step costs little less for 32 rows than reading the weights; past about 128 the

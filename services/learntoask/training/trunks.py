@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from learntoask.core.pack import InformationField
-from learntoask.core.prompt import ChatMessage, conversation, system_prompt
+from learntoask.core.prompt import ChatMessage, Context, conversation, system_prompt
 from learntoask.core.records import Session
-from learntoask.training.policy import Context, Policy
+from learntoask.training.prompting import Prompting
 from learntoask.training.rendering import prompt_tokens
 
 
@@ -45,7 +45,7 @@ class Rendering:
 
 
 def render_session(
-    policy: Policy,
+    policy: Prompting,
     session: Session,
     *,
     turns: Sequence[int],

@@ -1,0 +1,92 @@
+"""What the policy reads and writes as tokens: the pack's prompt, the base's chat template, the bound on its length.
+
+Apart from the model, so that an engine which holds the weights itself renders exactly what training rendered.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from functools import cached_property
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from learntoask.core.errors import InputError
+from learntoask.core.pack import Pack
+from learntoask.core.prompt import ChatMessage, Context, policy_messages
+from learntoask.core.records import STOP, LabelledSession
+from learntoask.training.rendering import completion_tokens, prompt_tokens
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Prompting:
+    """`may_stop=False` leaves the stop line out of the prompt (reward mode `ask_only`)."""
+
+    tokenizer: PreTrainedTokenizerBase
+    pack: Pack
+    max_prompt_tokens: int = 2048
+    may_stop: bool = True
+
+    @property
+    def end_of_turn(self) -> int:
+        """The token that ends an answer; the fetch stage sees to it that it is the tokenizer's `eos_token`."""
+        return int(self.tokenizer.eos_token_id)
+
+    @cached_property
+    def stop_tokens(self) -> tuple[int, ...]:
+        """The whole stop string as the model is trained to write it, end of turn included."""
+        return completion_tokens(self.tokenizer, STOP)
+
+    def context_tokens(self, context: Context) -> tuple[int, ...]:
+        """The rendered context, at most `max_prompt_tokens` long.
+
+        A longer one keeps the system prompt and the most recent turns: the oldest turns are dropped whole, so that
+        the conversation still begins with the user; a last turn that is too long by itself keeps its end.
+        Raises InputError when the system prompt alone does not fit.
+        """
+        messages = policy_messages(
+            self.pack, context.task, context.messages, goal=context.goal, may_stop=self.may_stop
+        )
+        tokens = self._prompt(messages)
+        if len(tokens) <= self.max_prompt_tokens:
+            return tokens
+        system, turns = messages[0], messages[1:]
+        starts = [index for index, turn in enumerate(turns) if turn["role"] == "user"]
+        kept = bisect_left(
+            starts,
+            True,
+            key=lambda start: len(self._prompt([system, *turns[start:]])) <= self.max_prompt_tokens,
+        )
+        if kept < len(starts):
+            return self._prompt([system, *turns[starts[kept] :]])
+        return self._ending_of(system, turns[starts[-1]]["content"] if starts else "", task=context.task)
+
+    def _ending_of(self, system: ChatMessage, said: str, *, task: str) -> tuple[int, ...]:
+        words = self.tokenizer(said, add_special_tokens=False).input_ids
+        room = self.max_prompt_tokens - len(self._prompt([system, {"role": "user", "content": ""}]))
+        while room > 0:
+            ending = str(self.tokenizer.decode(words[-room:])).strip()
+            tokens = self._prompt([system, {"role": "user", "content": ending}])
+            if len(tokens) <= self.max_prompt_tokens:
+                return tokens
+            room -= len(tokens) - self.max_prompt_tokens  # the cut text may tokenise longer than it was
+        raise InputError(
+            f"the system prompt of task {task!r} alone fills train.maxPromptTokens ({self.max_prompt_tokens}); "
+            "raise it, or shorten the pack's prompt, goal or field descriptions"
+        )
+
+    def _prompt(self, messages: list[ChatMessage]) -> tuple[int, ...]:
+        try:
+            return prompt_tokens(self.tokenizer, messages)
+        except TemplateError as error:
+            raise InputError(f"the base model's chat template refuses the conversation: {error}") from error
+
+
+def session_contexts(session: LabelledSession) -> list[Context]:
+    """The contexts of the labelled decision points, in the order of `session.samples`."""
+    record = session.session
+    return [
+        Context(record.task, record.goal, record.messages[: record.turns[sample.turn].start])
+        for sample in session.samples
+    ]
