@@ -45,6 +45,7 @@ class MinioServer:
     data: Path
     port: int
     certificates: Path | None = None
+    processors: int | None = 1
     access_key: str = field(default_factory=lambda: "test" + secrets.token_hex(4), repr=False)
     secret_key: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     process: subprocess.Popen[bytes] | None = None
@@ -82,8 +83,9 @@ class MinioServer:
             "MINIO_ROOT_PASSWORD": self.secret_key,
             "MINIO_BROWSER": "off",
             "MINIO_UPDATE": "off",
-            "GOMAXPROCS": "1",
         }
+        if self.processors:
+            environment["GOMAXPROCS"] = str(self.processors)
         with (self.data.parent / "minio.log").open("ab") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         deadline = time.monotonic() + _START_SECONDS
@@ -115,12 +117,14 @@ class MinioServer:
 
 
 @contextmanager
-def minio_server(folder: Path, *, certificates: Path | None = None) -> Iterator[MinioServer]:
-    """A running server with a bucket `lta`; killed at the end."""
+def minio_server(
+    folder: Path, *, certificates: Path | None = None, processors: int | None = 1
+) -> Iterator[MinioServer]:
+    """A running server with a bucket `lta`, on so many processors (None: all); killed at the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = MinioServer(data=folder / "data", port=port, certificates=certificates)
+    server = MinioServer(data=folder / "data", port=port, certificates=certificates, processors=processors)
     server.start()
     try:
         server.client().make_bucket("lta")

@@ -77,10 +77,10 @@ class FolderStore:
                 return standing
             with appearing(manifest) as out:  # what stood there was of no use to anybody
                 out.write(content)
-        absent = [file.path for file in publication.files if not self._whole(file)]
-        if absent:
-            raise StoreError(f"{self.root}: {absent} disappeared while being published; run again")
-        return publication
+        standing = self.find(publication.key)
+        if standing is None:
+            raise StoreError(f"{manifest} lost a blob while it was being published; run again")
+        return standing
 
     def find(self, key: str) -> Publication | None:
         manifest = self._manifest(key)

@@ -81,10 +81,12 @@ class S3Store:
                 break
         else:
             raise StoreError(f"{self._bucket.place.of(manifest)} is being written by others; run again")
-        absent = self._absent(publication)
-        if absent:
-            raise StoreError(f"{self.address}: {absent} disappeared while being published; run again")
-        return publication
+        written = self.find(publication.key)
+        if written is None:
+            raise StoreError(
+                f"{self._bucket.place.of(manifest)} lost a blob while being published; run again"
+            )
+        return written
 
     def find(self, key: str) -> Publication | None:
         manifest = self._manifest(key)

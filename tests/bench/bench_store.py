@@ -1,0 +1,86 @@
+"""MB/s of the S3 store against the minio client's own fput_object and fget_object, on a MinIO server of this machine.
+
+    make minio && python tests/bench/bench_store.py            # a 500 MB file, three rounds
+    python tests/bench/bench_store.py --megabytes 100
+
+In every round each of the two puts a file of its own (random content, so that nothing is there already) and fetches it
+back, in turn; the table has the medians and their ratio. Ours also computes the digest that names the blob before it
+sends it, and verifies what it fetched. CPU s is processor time of this process: on a busy machine it tells more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "component"))
+
+from learntoask.core.publication import PublishedFile
+from minio_world import MinioServer, minio_server
+
+_CHUNK = 1 << 20
+
+
+def random_file(path: Path, megabytes: int) -> None:
+    with path.open("wb") as out:
+        for _ in range(megabytes * 1_000_000 // _CHUNK + 1):
+            out.write(os.urandom(_CHUNK))
+        out.truncate(megabytes * 1_000_000)
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Wall and processor seconds."""
+    begun, used = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - begun, time.process_time() - used
+
+
+def one_round(server: MinioServer, folder: Path, *, number: int) -> dict[str, tuple[float, float]]:
+    """Seconds by what was done; who comes first changes from round to round."""
+    store, client = server.store(), server.client()
+    source, target, plain = folder / "source", folder / "target", f"plain-{number}"
+    files: list[PublishedFile] = []
+    work: dict[str, Callable[[], object]] = {
+        "put": lambda: files.append(store.put(source, path="checkpoint")),
+        "fput": lambda: client.fput_object("lta", plain, str(source)),
+        "fetch": lambda: store.fetch(files[0], target),
+        "fget": lambda: client.fget_object("lta", plain, str(target)),
+    }
+    seconds = {}
+    for name in ("put", "fput", "fetch", "fget") if number % 2 else ("fput", "put", "fget", "fetch"):
+        target.unlink(missing_ok=True)
+        seconds[name] = timed(work[name])
+    client.remove_object("lta", plain)
+    for item in list(store.stored()):
+        store.remove(item, unused_since=time.time() + 60)
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    rounds = []
+    with tempfile.TemporaryDirectory() as name, minio_server(Path(name) / "minio", processors=None) as server:
+        for number in range(arguments.rounds):
+            random_file(Path(name) / "source", arguments.megabytes)
+            rounds.append(one_round(server, Path(name), number=number))
+    print(f"{arguments.megabytes} MB, medians of {arguments.rounds}")
+    print(f"{'':8}{'ours MB/s':>12}{'minio MB/s':>12}{'ratio':>8}{'ours CPU s':>12}{'minio CPU s':>12}")
+    for label, ours, theirs in (("put", "put", "fput"), ("fetch", "fetch", "fget")):
+        walls = [statistics.median(seconds[one][0] for seconds in rounds) for one in (ours, theirs)]
+        used = [statistics.median(seconds[one][1] for seconds in rounds) for one in (ours, theirs)]
+        rates = [arguments.megabytes / wall for wall in walls]
+        ratio = rates[0] / rates[1]
+        print(f"{label:8}{rates[0]:12.0f}{rates[1]:12.0f}{ratio:8.2f}{used[0]:12.2f}{used[1]:12.2f}")
+
+
+if __name__ == "__main__":
+    main()
