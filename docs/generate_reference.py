@@ -31,30 +31,33 @@ def reference() -> str:
     """A table a section of the spec: field, type, default, meaning."""
     schema = LearnToAskRun.model_json_schema(by_alias=True)
     definitions = schema["$defs"]
-    return "".join(_section("spec", definitions["RunSpec"], definitions))
+    return "".join(_section("spec", definitions["RunSpec"], definitions, described={}))
 
 
-def _section(path: str, model: dict[str, Any], definitions: dict[str, Any]) -> list[str]:
+def _section(
+    path: str, model: dict[str, Any], definitions: dict[str, Any], *, described: dict[str, str]
+) -> list[str]:
+    """The table of one model and of those below it; one that was `described` before (model → path) is referred to."""
     rows, below = [], []
     for name, field in model["properties"].items():
         nested = _reference_of(field)
-        if nested:
-            below += _section(f"{path}.{name}", definitions[nested], definitions)
-            continue
-        rows.append(f"| `{name}` | {_type(field)} | {_default(name, field, model)} | {_text(field)} |\n")
-        for inner in _items_of(field):
-            below += _section(f"{path}.{name}[]", definitions[inner], definitions)
+        inner = nested or _reference_of(field.get("items", {}))
+        known = described.get(inner) if inner else None
+        if not nested or known or "anyOf" in field:
+            text = _text(field) + (f" Fields as in `{known}`." if known else "")
+            rows.append(f"| `{name}` | {_type(field)} | {_default(name, field, model)} | {text.strip()} |\n")
+        if inner and not known:
+            below_path = f"{path}.{name}" if nested else f"{path}.{name}[]"
+            described[inner] = below_path
+            below += _section(below_path, definitions[inner], definitions, described=described)
     heading = f"\n**`{path}`** {_text(model)}\n\n| field | type | default | meaning |\n|---|---|---|---|\n"
     return ([heading, *rows] if rows else []) + below
 
 
 def _reference_of(field: dict[str, Any]) -> str | None:
-    return field["$ref"].rsplit("/", 1)[1] if "$ref" in field else None
-
-
-def _items_of(field: dict[str, Any]) -> list[str]:
-    inner = _reference_of(field.get("items", {}))
-    return [inner] if inner else []
+    """The model of a field, optional or not."""
+    options = [option for option in field.get("anyOf", [field]) if "$ref" in option]
+    return options[0]["$ref"].rsplit("/", 1)[1] if options else None
 
 
 def _type(field: dict[str, Any]) -> str:
@@ -79,7 +82,9 @@ def _default(name: str, field: dict[str, Any], model: dict[str, Any]) -> str:
     if name in model.get("required", []):
         return "required"
     value = field.get("default")
-    return "–" if value in (None, [], {}) else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    if value in (None, []) or isinstance(value, dict):
+        return "–"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _text(schema: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from learntoask.core.manifest import RunSpec
 from learntoask.core.pack import parse_pack
@@ -188,6 +188,7 @@ def test_a_gate_that_refuses_ends_the_run_and_serves_nothing() -> None:
     assert "WS-stop" in refused.message
 
 
+@settings(deadline=None)
 @given(published=st.sets(st.sampled_from([stage.name for stage in STAGES])))
 def test_nothing_starts_before_all_it_reads_is_published(published: set[str]) -> None:
     """Whatever part of the chain a store holds, starts have all inputs and no stage is both done and started."""
@@ -240,5 +241,40 @@ def test_a_pack_edit_repeats_only_the_stages_that_read_what_changed() -> None:
 
     assert changed(text + "demo: [hello]\n") == {"whole"}
     assert changed(text + "fluency: {maxWords: 9}\n") == {"whole", "grading"}
-    assert changed(text.replace("[b]", "[c]")) == {"whole", "grading", "logs"}
+    assert changed(text.replace("[b]", "[c]")) == {"whole", "grading", "logs", "labelling"}
+    assert changed(text + "prompts: {microGoal: Find it.}\n") == {"labelling"}
     assert changed(text + "stopping: Stop then.\n") == {"whole", "policy"}
+
+
+LLM = {"endpoint": {"uri": "http://judge/v1", "model": "m"}}
+
+
+def label_key(**label: Any) -> str:
+    return stage_key(
+        STAGE_BY_NAME["label"],
+        spec=spec(label=label),
+        inputs=RunInputs(pack={**PACK, "labelling": "prompts"}, files={}),
+        outputs={"prepare": "p"},
+    )
+
+
+def test_a_model_that_does_not_label_changes_no_label() -> None:
+    assert label_key(method="lexicon") == label_key(method="lexicon", llm=LLM)
+
+
+def test_how_a_model_is_reached_and_paid_changes_no_label_either() -> None:
+    prices = {"prompt": 1, "completion": 2}
+    other = {"apiKeyEnv": "KEY", "concurrency": 3, "timeout": "9s", "retryFor": "1m", "prices": prices}
+    endpoint = LLM["endpoint"]
+    same = label_key(method="llm", llm={"endpoint": {**endpoint, **other}, "budget": {"cost": 3}})
+    assert label_key(method="llm", llm=LLM) == same
+    differing = [
+        {"endpoint": {**endpoint, "model": "n"}},
+        {"endpoint": {**endpoint, "seed": 1}},
+        {**LLM, "perSession": True},
+        {**LLM, "judges": [{**endpoint, "model": "n"}]},
+    ]
+    assert (
+        len({same, label_key(method="lexicon"), *(label_key(method="llm", llm=one) for one in differing)})
+        == 6
+    )

@@ -30,6 +30,27 @@ Ask for what is still missing.
 {%- endif %}"""
 
 
+DEFAULT_MICRO_GOAL_PROMPT = """\
+You read logs of conversations in which a {{ roles.expert }} finds out from a {{ roles.user }} what is needed.
+{%- if goal %} What this conversation is for: {{ goal }}
+{%- endif %}
+The fields of information:
+{%- for field in fields %}
+- {{ field.name }}
+  {%- if field.description %}: {{ field.description }}{% endif %}
+  {%- if field.values %} (possible values: {{ field.values | join(', ') }}){% endif %}
+{%- endfor %}
+Your task is to find what the {{ roles.expert }} asks for, and what the {{ roles.user }} then answers. A field is asked
+for where the {{ roles.expert }} wants to know it, in whatever words and with or without a question mark; to repeat or
+confirm what is known already is not asking. What the {{ roles.user }} tells unasked does not count."""
+
+DEFAULT_MACRO_GOAL_PROMPT = """\
+Find, too, where the {{ roles.expert }} acts: the message in which they stop asking for information and do what the
+conversation is for, such as to recommend, to book, to look something up, or to hand over to somebody else. Nothing is
+asked for any more from there on. Where the {{ roles.expert }} only goes on asking, or the {{ roles.user }} goes away
+before, they never act."""
+
+
 class PackModel(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -132,6 +153,11 @@ class Prompts(PackModel):
     policy: str = DEFAULT_POLICY_PROMPT
     """System prompt of the policy. Variables: goal, fields (name, title, description, required, values),
     roles, stopping, stop (the stop string), may_stop, task."""
+    micro_goal: str = DEFAULT_MICRO_GOAL_PROMPT
+    """What labeller `llm` is told to find. Variables: goal, fields, roles, task, language. How to number messages and
+    write the answer is added to it."""
+    macro_goal: str = DEFAULT_MACRO_GOAL_PROMPT
+    """How labeller `llm` knows the message in which the expert acts, where it is asked for that. The same variables."""
 
 
 class Pack(PackModel):

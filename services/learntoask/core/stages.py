@@ -17,7 +17,7 @@ from learntoask.core.errors import InputError
 from learntoask.core.manifest import ManifestModel, RunSpec
 from learntoask.core.pack import Pack
 
-PackPart = Literal["logs", "policy", "grading", "whole"]
+PackPart = Literal["logs", "labelling", "policy", "grading", "whole"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Stage:
     version: int
     inputs: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
-    pack: PackPart | None = None
+    pack: PackPart | Callable[[RunSpec], PackPart] | None = None
     settings: Callable[[RunSpec], dict[str, JsonValue]]
 
 
@@ -53,8 +53,12 @@ def pack_digests(pack: Pack) -> dict[PackPart, str]:
     ]
     roles = {role: whole["roles"][role] for role in ("user", "expert")}
     prompt = {"tasks": prompted_tasks, "roles": roles, "stopping": whole["stopping"]}
+    # Only a model that labels reads its prompts: they are in no other part, so that they train no policy again.
+    labelling = {name: whole["prompts"].pop(name) for name in ("microGoal", "macroGoal")}
+    read = {part: value for part, value in whole.items() if part not in logs}
     return {
-        "logs": digest_of({part: value for part, value in whole.items() if part not in logs}),
+        "logs": digest_of(read),
+        "labelling": digest_of({**read, "prompts": labelling}),
         "policy": digest_of({**prompt, "prompt": whole["prompts"]["policy"]}),
         "grading": digest_of({part: whole[part] for part in ("tasks", "fluency", "language")}),
         "whole": digest_of(whole),
@@ -75,6 +79,28 @@ def _policy(spec: RunSpec) -> dict[str, JsonValue]:
     }
 
 
+def _label(spec: RunSpec) -> dict[str, JsonValue]:
+    """Settings of the label stage; those of a model count where one labels, without keys, limits and prices."""
+    settings = _dump(spec.label, "llm")
+    if spec.label.method != "llm" or spec.label.llm is None:
+        return settings
+    llm = _dump(spec.label.llm, "endpoint", "judges", "budget")
+    return {**settings, "llm": {**llm, "models": [one.determining for one in spec.label.llm.endpoints]}}
+
+
+def _grader(spec: RunSpec) -> dict[str, JsonValue]:
+    """Where graders run, and how long is waited for them, changes no result."""
+    grader = spec.grader
+    settings: dict[str, JsonValue] = {
+        "encoder": grader.encoder,
+        "maxMissingShare": grader.max_missing_share,
+    }
+    if grader.method == "llm" and grader.llm is not None:
+        judge = _dump(grader.llm, "endpoint", "budget")
+        settings["llm"] = {**judge, "endpoint": grader.llm.endpoint.determining}
+    return settings
+
+
 # Calibration (of labeller and grader prompts) takes its place between prepare and label.
 STAGES: tuple[Stage, ...] = (
     Stage(
@@ -90,7 +116,13 @@ STAGES: tuple[Stage, ...] = (
         pack="logs",
         settings=lambda spec: _dump(spec.dataset, "uri", "test_uri"),
     ),
-    Stage(name="label", version=1, inputs=("prepare",), pack="logs", settings=lambda spec: _dump(spec.label)),
+    Stage(
+        name="label",
+        version=1,
+        inputs=("prepare",),
+        pack=lambda spec: "labelling" if spec.label.method == "llm" else "logs",
+        settings=_label,
+    ),
     Stage(
         name="sft",
         version=1,
@@ -98,9 +130,7 @@ STAGES: tuple[Stage, ...] = (
         pack="policy",
         settings=lambda spec: {**_policy(spec), "sft": _dump(spec.train.sft)},
     ),
-    Stage(
-        name="grader", version=1, inputs=("label",), pack="grading", settings=lambda spec: _dump(spec.grader)
-    ),
+    Stage(name="grader", version=1, inputs=("label",), pack="grading", settings=_grader),
     Stage(
         name="grpo",
         version=1,
@@ -144,12 +174,13 @@ _ALIASES = {"train": "sft"}  # one word for both training stages, where people r
 
 def stage_key(stage: Stage, *, spec: RunSpec, inputs: RunInputs, outputs: Mapping[str, str]) -> str:
     """Key of `stage`; `outputs` maps each of its upstream stages to the digest of its published output."""
+    pack = stage.pack(spec) if callable(stage.pack) else stage.pack
     return digest_of(
         {
             "stage": stage.name,
             "version": stage.version,
             "settings": stage.settings(spec),
-            "pack": inputs.pack[stage.pack] if stage.pack else None,
+            "pack": inputs.pack[pack] if pack else None,
             "files": {role: inputs.files[role] for role in stage.files if role in inputs.files},
             "inputs": {name: outputs[name] for name in stage.inputs},
             "rerun": inputs.reruns.get(stage.name, 0),

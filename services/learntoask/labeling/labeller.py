@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from pydantic import JsonValue
 
 from learntoask.core.records import Answer, Item, Provenance, Session
 from learntoask.labeling.quarantine import Reason
@@ -12,7 +14,7 @@ from learntoask.labeling.quarantine import Reason
 
 @dataclass(frozen=True, slots=True)
 class TurnLabel:
-    """What the labeller found at one decision point.
+    """What the labeller found at one decision point, in so many `attempts`.
 
     `requested`: fields this expert turn asks for. `remaining`: the micro-goal. `unnamed`: this turn or a later one of
     the expert holds a question the labeller could not name, so an empty micro-goal need not mean that asking is done.
@@ -21,6 +23,7 @@ class TurnLabel:
     requested: tuple[str, ...]
     remaining: tuple[Item, ...]
     unnamed: bool = False
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,46 @@ class Findings:
 
 
 class Labeller(Protocol):
-    """`annotated` and `lexicon`; a model behind an endpoint fits the same interface."""
+    """`annotated` and `lexicon`: a session at a time."""
 
     @property
     def provenance(self) -> Provenance: ...
 
     def label(self, session: Session) -> Findings: ...
+
+
+class StageLabeller(Protocol):
+    """What the label stage drives: `llm`, which has many sessions under way at once, or one of the others."""
+
+    @property
+    def provenance(self) -> Provenance: ...
+
+    def label_all(self, sessions: Iterable[Session]) -> Iterator[tuple[Session, Findings]]:
+        """The sessions in their order, each with what was found."""
+
+    def progress(self) -> dict[str, float]:
+        """Figures to show while it works."""
+
+    def counts(self) -> dict[str, JsonValue]:
+        """What labelling took, where that is of interest."""
+
+
+@dataclass(frozen=True)
+class OneByOne:
+    labeller: Labeller
+
+    @property
+    def provenance(self) -> Provenance:
+        return self.labeller.provenance
+
+    def label_all(self, sessions: Iterable[Session]) -> Iterator[tuple[Session, Findings]]:
+        return ((session, self.labeller.label(session)) for session in sessions)
+
+    def progress(self) -> dict[str, float]:
+        return {}
+
+    def counts(self) -> dict[str, JsonValue]:
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +118,9 @@ def micro_goals(
             items[field] = values[field]
         goals.append(tuple(reversed(items.values())))
     return goals[::-1]
+
+
+def asked_in(exchanges: Iterable[Exchange], start: int, end: int) -> tuple[str, ...]:
+    """The fields asked for in messages [start, end), in the order in which they are."""
+    fields = {one.field: one.asked for one in exchanges if start <= one.asked < end}
+    return tuple(sorted(fields, key=fields.__getitem__))

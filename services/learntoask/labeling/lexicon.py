@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from learntoask.core.pack import Pack
 from learntoask.core.records import Answer, Provenance, Session
 from learntoask.labeling.exchanges import FieldPatterns, read_exchanges
-from learntoask.labeling.labeller import Exchange, Findings, TurnLabel, micro_goals
+from learntoask.labeling.labeller import Exchange, Findings, TurnLabel, asked_in, micro_goals
 from learntoask.labeling.patterns import any_of
 
 
@@ -32,7 +32,7 @@ class Lexicon:
         goals = micro_goals(by_expert, starts=[turn.start for turn in session.turns], stop=stop)
         turns = tuple(
             TurnLabel(
-                requested=_asked_in(by_expert, turn.start, turn.end),
+                requested=asked_in(by_expert, turn.start, turn.end),
                 remaining=goal,
                 unnamed=bool(unnamed) and turn.start <= unnamed[-1],
             )
@@ -44,11 +44,6 @@ class Lexicon:
             questions=read.questions,
             unnamed_questions=len(unnamed),
         )
-
-
-def _asked_in(exchanges: Sequence[Exchange], start: int, end: int) -> tuple[str, ...]:
-    fields = {one.field: one.asked for one in exchanges if start <= one.asked < end}
-    return tuple(sorted(fields, key=fields.__getitem__))
 
 
 def _answers(

@@ -40,6 +40,16 @@ class Reason(StrEnum):
     WRONG_ANNOTATION = "wrong-annotation"
     UNKNOWN_FIELD = "unknown-field"
     STOP_DISAGREES = "stop-disagrees"
+    # the same, by a language model
+    UNGROUNDED = "ungrounded"
+    MODEL_REFUSED = "model-refused"
+    ANSWER_CUT = "answer-cut"
+    ANSWER_EMPTY = "answer-empty"
+    ANSWER_NOT_JSON = "answer-not-json"
+    ANSWER_WRONG_FORM = "answer-wrong-form"
+    JUDGES_DISAGREE = "judges-disagree"
+    REQUEST_DENIED = "request-denied"
+    ENDPOINT_UNAVAILABLE = "endpoint-unavailable"
 
 
 class Rejected(Exception):

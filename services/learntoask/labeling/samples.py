@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from learntoask.core.records import EndReason, LabelledSession, Provenance, Session
-from learntoask.labeling.labeller import Failure, Findings
+from learntoask.labeling.labeller import Failure, Findings, TurnLabel
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,8 @@ def make_samples(
         if isinstance(found, Failure):
             failures.append((index, found))
         elif index == stop:
-            samples.append({"turn": index, "decision": "stop", "remaining": (), "provenance": provenance})
+            by = _attempts(provenance, found)
+            samples.append({"turn": index, "decision": "stop", "remaining": (), "provenance": by})
         elif not found.remaining:
             empty += 1
         else:
@@ -54,7 +55,7 @@ def make_samples(
                     "decision": "continue",
                     "remaining": found.remaining,
                     "requested": found.requested,
-                    "provenance": provenance,
+                    "provenance": _attempts(provenance, found),
                 }
             )
     if (turns, end, stop) != (session.turns, session.end, session.stop_turn):
@@ -68,6 +69,12 @@ def make_samples(
         decision_points=len(turns),
         stop_moved=moved,
     )
+
+
+def _attempts(provenance: Provenance, found: TurnLabel) -> Provenance:
+    if found.attempts == provenance.attempts:
+        return provenance
+    return provenance.model_copy(update={"attempts": found.attempts})
 
 
 def _asking_done(findings: Findings, *, before: int | None) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,13 +14,11 @@ from learntoask.core.pack import Pack
 from learntoask.core.records import Session
 from learntoask.core.stage import StageContext, StageSummary
 from learntoask.labeling.annotated import Annotated
-from learntoask.labeling.labeller import Findings, Labeller
+from learntoask.labeling.labeller import Findings, OneByOne, StageLabeller
 from learntoask.labeling.lexicon import Lexicon
 from learntoask.labeling.lines import JsonLinesWriter
 from learntoask.labeling.quarantine import Quarantine
 from learntoask.labeling.samples import Labelling, make_samples
-
-_STEP = 500  # sessions between progress reports
 
 
 @dataclass
@@ -58,22 +57,18 @@ class Tally:
         return self.failed / self.decision_points if self.decision_points else 0.0
 
 
-def labeller_for(label: Label, pack: Pack) -> Labeller:
-    return Annotated(pack) if label.method == "annotated" else Lexicon(pack)
-
-
 def run(context: StageContext) -> StageSummary:
-    """Publishes labelled.jsonl and quarantine.jsonl. Raises StageError when too many labels failed."""
+    """Publishes labelled.jsonl and quarantine.jsonl, and llm.json where a model labelled. Raises StageError when too
+    many labels failed, or a model cannot be asked any more."""
     label = context.spec.label
-    labeller = labeller_for(label, context.pack)
+    labeller = _labeller(label, context.pack, context.work)
     tally = Tally()
     with (
         JsonLinesWriter(context.out / "labelled.jsonl") as labelled,
         JsonLinesWriter(context.out / "quarantine.jsonl") as bad_samples,
     ):
         quarantine = Quarantine(bad_samples)
-        for session in _sessions(context):
-            findings = labeller.label(session)
+        for session, findings in _found(context, labeller):
             labelling = make_samples(
                 session,
                 findings,
@@ -93,18 +88,32 @@ def run(context: StageContext) -> StageSummary:
                 )
             tally.add(labelling, findings)
     _check(tally, quarantine, label)
-    return _summary(tally, quarantine, label)
+    summary = _summary(tally, quarantine, label)
+    counts = labeller.counts()
+    if counts:
+        summary["llm"] = counts
+        (context.out / "llm.json").write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
+    return summary
 
 
-def _sessions(context: StageContext) -> Iterator[Session]:
-    path: Path = context.inputs["prepare"] / "sessions.jsonl"
-    total, done = path.stat().st_size, 0
+def _labeller(label: Label, pack: Pack, work: Path) -> StageLabeller:
+    if label.llm is None or label.method != "llm":
+        return OneByOne(Annotated(pack) if label.method == "annotated" else Lexicon(pack))
+    # Its client takes longer to load than a small log to label.
+    from learntoask.labeling.llm import LlmLabeller  # noqa: PLC0415
+
+    return LlmLabeller(pack, label.llm, work=work)
+
+
+def _found(context: StageContext, labeller: StageLabeller) -> Iterator[tuple[Session, Findings]]:
+    path = context.inputs["prepare"] / "sessions.jsonl"
     with path.open("rb") as file:
-        for number, line in enumerate(file):
-            yield Session.model_validate_json(line)
-            done += len(line)
-            if number % _STEP == 0:
-                context.progress.update(done, total, "labelling", sessions=number + 1)
+        total = sum(1 for _ in file)
+    with path.open("rb") as file:
+        sessions = (Session.model_validate_json(line) for line in file)
+        for done, found in enumerate(labeller.label_all(sessions), 1):
+            context.progress.update(done, total, "labelling", **labeller.progress())
+            yield found
     context.progress.update(total, total, "labelling")
 
 

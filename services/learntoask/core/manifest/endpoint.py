@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from learntoask.core.manifest.model import Duration, ManifestModel, Uri
+from learntoask.core.manifest.model import Address, Duration, ManifestModel
 
 Price = Annotated[float, Field(ge=0)]
 _OURS = frozenset({"messages", "model", "n", "response_format", "seed", "stream", "stream_options"})
@@ -27,7 +27,7 @@ class Prices(ManifestModel):
 class Endpoint(ManifestModel):
     """An OpenAI-compatible server, such as vLLM."""
 
-    uri: Annotated[Uri, Field(pattern=r"^https?://[^\s/@]+(/\S*)?$")]
+    uri: Annotated[Address, Field(pattern=r"^https?://\S+$")]
     """Where its API begins: `http://judge.models.svc:8000/v1`."""
     model: Annotated[str, Field(min_length=1, max_length=300)]
     """Name under which the server offers the model."""

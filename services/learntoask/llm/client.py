@@ -1,0 +1,129 @@
+"""Asking a model: one call, one answer of the form asked for or the reason why there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Sequence
+
+from learntoask.core.errors import StageError
+from learntoask.core.manifest import Endpoint, seconds
+from learntoask.core.prompt import ChatMessage
+from learntoask.llm.answers import Answer, Filled, NoAnswer, Why, read_answer, schema_of
+from learntoask.llm.connection import Connections
+from learntoask.llm.journal import Journal
+from learntoask.llm.pacing import Gate, Pace, retry_delay
+from learntoask.llm.spending import Spending
+from learntoask.llm.wire import Denial, Fault, Reply, request_body
+
+GIVEN_UP = (
+    8  # requests in a row that met only faults, without a reply between them: then it is not the requests
+)
+DENIED = 32  # requests denied before the first reply: then it is what they have in common
+
+
+class LlmClient:
+    """A client of one endpoint, used by many tasks of one event loop.
+
+    `where` is the endpoint's field in the manifest, for messages. With a journal, a request that an earlier process
+    got a reply to is answered from it.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, *, spending: Spending, where: str, journal: Journal | None = None
+    ) -> None:
+        """Raises InputError when the endpoint's API key is not there."""
+        self.endpoint = endpoint
+        self._where = where
+        self._spending = spending
+        self._journal = journal
+        self._connections = Connections(endpoint, where=where)
+        self._gate = Gate(Pace(ceiling=endpoint.concurrency))
+        self._given_up = self._denied = self._replies = 0
+        for reply in journal or ():
+            spending.answer(reply.usage, endpoint.prices, resumed=True)
+
+    async def complete(
+        self, messages: Sequence[ChatMessage], *, form: type[Filled], max_tokens: int | None = None
+    ) -> Answer[Filled] | NoAnswer:
+        """Ask for an answer of the form (its name goes to the server too).
+
+        Ends within the endpoint's `retryFor` and `timeout` once it is sent; how long it waits for its turn depends on
+        what else is asked. Raises StageError where asking on is no use: the budget is spent, key, address or model are
+        refused, the endpoint does not answer anybody any more, the journal cannot be written.
+        """
+        body = request_body(
+            self.endpoint,
+            messages,
+            name=form.__name__,
+            schema=schema_of(form),
+            max_tokens=max_tokens or self.endpoint.max_tokens,
+        )
+        asked = hashlib.sha256(body).hexdigest()[:32]
+        reply = self._journal.find(asked) if self._journal else None
+        if reply is None:
+            outcome = await self._ask(body)
+            if isinstance(outcome, NoAnswer):
+                return outcome
+            reply = outcome
+            if self._journal:
+                self._journal.add(asked, reply)
+            self._spending.answer(reply.usage, self.endpoint.prices)
+        return read_answer(reply, form)
+
+    async def close(self) -> None:
+        await self._connections.close()
+        if self._journal:
+            self._journal.close()
+
+    async def _ask(self, body: bytes) -> Reply | NoAnswer:
+        """Send the request until there is a reply, a denial, or `retryFor` is over."""
+        attempt, give_up = 0, 0.0
+        while True:
+            attempt += 1
+            async with self._gate:
+                self._spending.open()
+                give_up = give_up or time.monotonic() + seconds(self.endpoint.retry_for)
+                outcome = await self._connections.post(body)
+                self._note(outcome)
+            if isinstance(outcome, Reply):
+                self._given_up = 0
+                self._replies += 1
+                return outcome
+            if isinstance(outcome, Denial):
+                return self._denial(outcome)
+            delay = retry_delay(attempt, retry_after=outcome.retry_after)
+            if time.monotonic() + delay > give_up:
+                tried = f"{attempt} attempts in {self.endpoint.retry_for}"
+                if outcome.retry_after:
+                    tried += f", the server asks to wait {outcome.retry_after:g} s"
+                return self._give_up(f"{tried}; the last: {outcome.message}")
+            await asyncio.sleep(delay)
+
+    def _note(self, outcome: Reply | Fault | Denial) -> None:
+        failed = isinstance(outcome, Fault)
+        if isinstance(outcome, Fault):
+            self._spending.faults[outcome.kind] += 1
+        wait = outcome.retry_after if isinstance(outcome, Fault) else None
+        self._gate.pace.note(failed=failed, now=asyncio.get_running_loop().time(), retry_after=wait)
+
+    def _denial(self, denial: Denial) -> NoAnswer:
+        self._denied += 1
+        if denial.fatal or (not self._replies and self._denied >= DENIED):
+            raise StageError(
+                f"{self._where}: {self.endpoint.uri} refuses requests for model {self.endpoint.model!r} with "
+                f"{denial.message}",
+                reason="EndpointRefused",
+            )
+        return NoAnswer(Why.DENIED, denial.message)
+
+    def _give_up(self, message: str) -> NoAnswer:
+        self._given_up += 1
+        if self._given_up >= GIVEN_UP:
+            raise StageError(
+                f"{self._where}: {self.endpoint.uri} answered none of the last {GIVEN_UP} requests ({message}); see to "
+                "the server and run again, what was answered is kept",
+                reason="EndpointUnavailable",
+            )
+        return NoAnswer(Why.UNAVAILABLE, message)

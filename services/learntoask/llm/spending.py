@@ -1,0 +1,87 @@
+"""What the requests of a stage have cost, and the budget that ends it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from pydantic import JsonValue
+
+from learntoask.core.errors import StageError
+from learntoask.core.manifest import Budget, Prices
+from learntoask.llm.wire import Usage
+
+
+@dataclass
+class Spending:
+    """Totals over all endpoints of a stage, what a killed attempt had answered included. `where` is the manifest
+    field that holds the budget, for messages."""
+
+    budget: Budget
+    where: str
+    requests: int = 0  # sent, repeated ones included
+    answered: int = 0
+    resumed: int = 0  # of these, by an attempt before this one
+    usage: Usage = field(default_factory=Usage)
+    cost: float | None = None  # None: no prices given
+    faults: Counter[str] = field(default_factory=Counter)  # by kind: `429`, `timeout`, `connection`, …
+    ended: StageError | None = None
+
+    def end(self, error: StageError) -> None:
+        """Send nothing more, because of `error`."""
+        self.ended = self.ended or error
+
+    def open(self) -> None:
+        """Count a request that is about to be sent. Raises StageError where the budget is spent or all has ended."""
+        if self.ended is not None:
+            raise self.ended
+        limits = (
+            ("requests", self.requests, self.budget.requests),
+            ("tokens", self.usage.prompt + self.usage.completion, self.budget.tokens),
+            ("cost", self.cost or 0.0, self.budget.cost),
+        )
+        for name, spent, limit in limits:
+            if limit is not None and spent >= limit:
+                raise StageError(
+                    f"{self.where}.{name} = {limit:g} is spent ({self.requests} requests, {self.answered} answers); "
+                    "raise it and run again: what was answered is kept",
+                    reason="BudgetSpent",
+                )
+        self.requests += 1
+
+    def answer(self, usage: Usage | None, prices: Prices | None, *, resumed: bool = False) -> None:
+        """Count an answered request. Raises StageError where the budget needs a usage that the server does not tell."""
+        self.answered += 1
+        if resumed:
+            self.resumed += 1
+            self.requests += 1
+        if usage is None:
+            if self.budget.tokens is not None or self.budget.cost is not None:
+                raise StageError(
+                    f"the server reports no token usage, so {self.where}.tokens and .cost cannot be kept; leave them "
+                    "out, or let it report `usage`",
+                    reason="UsageUnknown",
+                )
+            return
+        self.usage = Usage(
+            prompt=self.usage.prompt + usage.prompt,
+            cached=self.usage.cached + usage.cached,
+            completion=self.usage.completion + usage.completion,
+        )
+        if prices is not None:
+            cached_price = prices.prompt if prices.cached_prompt is None else prices.cached_prompt
+            price = (usage.prompt - usage.cached) * prices.prompt + usage.cached * cached_price
+            self.cost = (self.cost or 0.0) + (price + usage.completion * prices.completion) / 1e6
+
+    def counts(self) -> dict[str, JsonValue]:
+        return {
+            "requests": self.requests,
+            "answers": self.answered,
+            "answers_resumed": self.resumed,
+            "retries": sum(self.faults.values()),
+            "faults": dict(self.faults.most_common()),
+            "prompt_tokens": self.usage.prompt,
+            "cached_prompt_tokens": self.usage.cached,
+            "completion_tokens": self.usage.completion,
+            "cost": None if self.cost is None else round(self.cost, 6),
+        }
