@@ -175,6 +175,7 @@ def trl_step(model: Qwen3ForCausalLM) -> Callable[[Case], float]:
                 loss_type="grpo",
                 beta=0.0,  # no second model is made; the references are ours, beta is set below
                 epsilon=0.2,
+                use_bias_correction_kl=False,  # the k3 of the papers, as ours
                 num_generations=2,
                 per_device_train_batch_size=2,
                 report_to=[],
