@@ -84,6 +84,24 @@ def test_sft_stage_publishes_a_model_that_learned(tmp_path: Path) -> None:
     assert sft.mean_loss(published.model, held_out, run) == pytest.approx(min(losses), abs=1e-4)
 
 
+def test_the_published_weights_are_the_running_mean_of_the_updates(
+    tmp_path: Path, warm: dict[str, torch.Tensor]
+) -> None:
+    found = {}
+    for averaging in (0.0, 0.75):
+        (work := tmp_path / str(averaging)).mkdir()
+        run = tiny.grpo_run(work, updates=1, averaging=averaging)
+        one = Trainer(
+            tiny.warmed(warm), tiny.warmed(warm), tiny.sessions(12), [], grader=tiny.WordGrader(), run=run
+        )
+        one.train(tiny.Quiet())
+        found[averaging] = dict(one.policy.model.named_parameters())
+    for name, before in warm.items():
+        last, mean = found[0.0][name], found[0.75][name]
+        torch.testing.assert_close(mean, 0.75 * before + 0.25 * last)
+    assert any(not torch.equal(found[0.0][name], before) for name, before in warm.items())
+
+
 def test_targets_are_the_expert_turns_and_the_stop() -> None:
     policy = tiny.policy()
     labelled = tiny.session(3)

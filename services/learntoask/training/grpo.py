@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from learntoask.core.errors import StageError
 from learntoask.core.manifest import Grpo, Reward
@@ -115,6 +116,8 @@ class Trainer:
             peak=run.settings.learning_rate, warmup=2, total=run.settings.updates, decay="constant"
         )
         self._position = _Position()
+        # What is validated and published; single updates swing between asking and stopping, their mean does not.
+        self._mean = _copied(policy.model)
 
     @staticmethod
     def _points(session: LabelledSession, run: GrpoRun) -> LabelledSession:
@@ -136,6 +139,7 @@ class Trainer:
             here.start = here.best = self._validate(journal)
         while here.update < settings.updates:
             seen = self._update(journal)
+            self._average()
             here.update += 1
             last = here.update == settings.updates
             if self._validation and (last or here.update % settings.validate_every == 0):
@@ -246,8 +250,17 @@ class Trainer:
         with autocast(self._run.precision, policy.model.device):
             return score(policy.model, row, temperature=self._run.settings.temperature).logprobs
 
+    def _average(self) -> None:
+        """Move the mean towards the weights of this update."""
+        new = 1 - self._run.settings.averaging
+        for name, weight in checkpoint.weights(self.policy.model).items():
+            self._mean[name].lerp_(weight, new)
+
     def _validate(self, journal: Journal) -> Validation:
-        with autocast(self._run.precision, self.policy.model.device):
+        model = self.policy.model
+        current = _copied(model)
+        checkpoint.restore_weights(model, self._mean)
+        with autocast(self._run.precision, model.device):
             found = validate(
                 self.policy,
                 self._validation,
@@ -255,6 +268,7 @@ class Trainer:
                 max_new_tokens=self._run.max_new_tokens,
                 max_missing_share=self._run.max_missing_share,
             )
+        checkpoint.restore_weights(model, current)
         journal.write(max(self._position.update - 1, 0), "validation", **asdict(found))
         return found
 
@@ -262,11 +276,12 @@ class Trainer:
         here, loss = self._position, self._run.settings.max_stop_loss
         if better(found, than=here.best, start=here.start, max_stop_loss=loss):
             here.best, here.best_update = found, here.update
-            checkpoint.save(self._run.work / BEST, checkpoint.weights(self.policy.model))
+            checkpoint.save(self._run.work / BEST, self._mean)
 
     def _choose(self) -> None:
-        """Put the chosen weights into the policy: the best validated ones, or the SFT policy's."""
+        """Put the chosen weights into the policy: the best validated mean, or the SFT policy's."""
         if not self._validation:
+            checkpoint.restore_weights(self.policy.model, self._mean)
             return
         best = checkpoint.load(self._run.work / BEST) if self._position.best_update else None
         checkpoint.restore_weights(self.policy.model, best or checkpoint.weights(self._reference.model))
@@ -277,6 +292,7 @@ class Trainer:
             {
                 "position": self._position.saved(),
                 "weights": checkpoint.weights(self.policy.model),
+                "mean": self._mean,
                 "optimiser": self._optimiser.state_dict(),
                 "rng": torch.get_rng_state(),
             },
@@ -287,9 +303,14 @@ class Trainer:
         if state is None:
             return
         checkpoint.restore_weights(self.policy.model, state["weights"])
+        self._mean = {name: weight.to(self._mean[name].device) for name, weight in state["mean"].items()}
         self._optimiser.load_state_dict(state["optimiser"])
         torch.set_rng_state(state["rng"])
         self._position = _Position.restored(state["position"])
+
+
+def _copied(model: PreTrainedModel) -> checkpoint.State:
+    return {name: weight.clone() for name, weight in checkpoint.weights(model).items()}
 
 
 def _share(parts: list[tuple[float, int]]) -> float:

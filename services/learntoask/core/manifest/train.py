@@ -52,7 +52,7 @@ class Sft(ManifestModel):
 
 
 class Grpo(ManifestModel):
-    updates: Annotated[int, Field(ge=0)] = 16
+    updates: Annotated[int, Field(ge=0)] = 24
     """Batches of samples; 0 keeps the SFT policy."""
     batch_sessions: Positive = 6
     """Sessions a batch; every decision point of a session is a group."""
@@ -60,8 +60,11 @@ class Grpo(ManifestModel):
     """Completions a decision point (G)."""
     steps_per_batch: Annotated[int, Field(ge=1, le=16)] = 1
     """Updates of the weights made on one batch of samples; from the second on the ratio clip bites."""
-    learning_rate: Rate = 5e-5
+    learning_rate: Rate = 2e-5
     """Constant learning rate (AdamW)."""
+    averaging: Annotated[float, Field(ge=0, lt=1)] = 0.8
+    """Weight of the past in the running mean of the weights, which is what is validated and published: single updates
+    swing between asking and stopping. 0 takes the last update as it is."""
     temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
     """Temperature the completions are sampled at."""
     clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
@@ -71,7 +74,7 @@ class Grpo(ManifestModel):
     credit: Literal["factored", "plain"] = "factored"
     """`plain`: every completion as a whole, as the papers have it; forgets to stop. `factored`: questions learn given
     that one is asked, the decision between asking and stopping is learned from its exact probability."""
-    decision_coefficient: Weight = 0.25
+    decision_coefficient: Weight = 0.05
     """Factored credit: weight of the decision between asking and stopping beside that of the questions."""
     stop_weight: Annotated[float, Field(gt=0)] = 2.0
     """Factored credit: what a stop counts in learning the decision, beside 1 for a question. There are fewer stops, so
