@@ -8,17 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal, TypedDict
 
-from jinja2 import StrictUndefined, Template, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-from learntoask.core.errors import InputError
 from learntoask.core.pack import InformationField, Pack
 from learntoask.core.records import STOP, Message
-
-_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+from learntoask.core.templates import render
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +43,17 @@ def system_prompt(
     `may_stop=False` leaves the stop line out (reward mode `ask_only`). Raises InputError on a faulty template.
     """
     task = pack.task(task_name)
-    try:
-        return _template(pack.prompts.policy).render(
-            goal=goal or task.goal,
-            fields=list(fields if fields is not None else task.fields),
-            roles=pack.roles,
-            stopping=pack.stopping,
-            stop=STOP,
-            may_stop=may_stop,
-            task=task.name,
-        )
-    except TemplateError as error:
-        raise InputError(f"pack {pack.name!r}, prompts.policy: {error}") from error
+    return render(
+        pack.prompts.policy,
+        where=f"pack {pack.name!r}, prompts.policy",
+        goal=goal or task.goal,
+        fields=list(fields if fields is not None else task.fields),
+        roles=pack.roles,
+        stopping=pack.stopping,
+        stop=STOP,
+        may_stop=may_stop,
+        task=task.name,
+    )
 
 
 def conversation(messages: Iterable[Message]) -> list[ChatMessage]:
@@ -86,8 +79,3 @@ def policy_messages(
         "content": system_prompt(pack, task_name, goal=goal, may_stop=may_stop),
     }
     return [system, *conversation(messages)]
-
-
-@lru_cache(maxsize=256)
-def _template(source: str) -> Template:
-    return _ENVIRONMENT.from_string(source)

@@ -23,8 +23,9 @@ from learntoask.labeling.assembly import TurnReadings, asked_turns, findings_of,
 from learntoask.labeling.extraction import Reading, Span, form_for, read_extraction
 from learntoask.labeling.labeller import Failure, Findings
 from learntoask.labeling.quarantine import Reason
-from learntoask.labeling.transcript import Prompting, asked_again
+from learntoask.labeling.transcript import Prompting
 from learntoask.labeling.voting import vote
+from learntoask.llm.again import asked_again
 from learntoask.llm.answers import Answer, Why
 from learntoask.llm.client import LlmClient
 from learntoask.llm.journal import Journal

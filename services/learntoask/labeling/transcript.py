@@ -7,18 +7,14 @@ reads a session once for all its turns.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-
-from jinja2 import StrictUndefined, Template, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from functools import cached_property
 
 from learntoask.core.digest import digest_of
-from learntoask.core.errors import InputError
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import ChatMessage
 from learntoask.core.records import Session, Turn
+from learntoask.core.templates import render
 
-_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
 _WRITING = """\
 The messages of the conversation are numbered. Answer with one JSON object and nothing else.
 "items": one entry for each time that the {expert} asks for a field:
@@ -31,8 +27,6 @@ gives it."""
 _WRITING_ACT = """
 "act": where the {expert} acts: "message" is the number of the message, "quote" are its words that do, copied exactly; \
 null where they do not."""
-_SHOWN = 2000  # characters of a refused answer that the model reads again
-_PROBLEMS = 8  # of them that it is told
 
 
 @dataclass(frozen=True)
@@ -84,16 +78,15 @@ class Prompting:
 
     def _render(self, name: str, source: str, session: Session) -> str:
         task = self.pack.task(session.task)
-        try:
-            return _template(source).render(
-                goal=session.goal or task.goal,
-                fields=list(task.fields),
-                roles=self.pack.roles,
-                task=task.name,
-                language=self.pack.language,
-            )
-        except TemplateError as error:
-            raise InputError(f"pack {self.pack.name!r}, prompts.{name}: {error}") from error
+        return render(
+            source,
+            where=f"pack {self.pack.name!r}, prompts.{name}",
+            goal=session.goal or task.goal,
+            fields=list(task.fields),
+            roles=self.pack.roles,
+            task=task.name,
+            language=self.pack.language,
+        )
 
     def _numbered(self, session: Session) -> str:
         """One line a message: a line break within one could fake the next."""
@@ -103,21 +96,3 @@ class Prompting:
             f"[{index}] {names[message.author]}: {' '.join(message.content.split()) or '(no words)'}"
             for index, message in enumerate(session.messages)
         )
-
-
-def asked_again(messages: list[ChatMessage], *, answer: str, problems: tuple[str, ...]) -> list[ChatMessage]:
-    """The same question with the answer that was not accepted, and why."""
-    listed = "\n".join(f"- {problem}" for problem in problems[:_PROBLEMS])
-    return [
-        *messages,
-        {"role": "assistant", "content": answer[:_SHOWN] or "(no answer)"},
-        {
-            "role": "user",
-            "content": f"This answer cannot be accepted:\n{listed}\nAnswer again, as one whole JSON object.",
-        },
-    ]
-
-
-@lru_cache(maxsize=64)
-def _template(source: str) -> Template:
-    return _ENVIRONMENT.from_string(source)
