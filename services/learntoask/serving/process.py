@@ -5,38 +5,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import TypedDict
 
 from learntoask.core.errors import InputError, LearnToAskError
 from learntoask.core.pack import Pack, load_pack
 from learntoask.rpc.process import run
 from learntoask.serving.config import ServeConfig
+from learntoask.serving.engine import Engine
 from learntoask.serving.parts import Parts
 from learntoask.serving.revision import model_revision
 from learntoask.serving.server import PolicyServer
 from learntoask.serving.transformers_engine import TransformersEngine
+from learntoask.serving.vllm_engine import start_vllm
 from learntoask.training.policy import Policy
+from learntoask.training.prompting import Prompting
 
 
 def load_parts(config: ServeConfig) -> Parts:
     """The trained policy behind its engine. Raises InputError for an unreadable pack or model."""
     pack = load_pack(config.pack)
-    engine = TransformersEngine(
-        load_policy(config, pack),
-        max_concurrent=config.max_concurrent,
-        max_new_tokens=config.max_new_tokens,
-        cache_bytes=config.prefix_cache_bytes,
-        threads=config.threads,
-    )
-    return Parts(engine=engine, pack=pack, revision=model_revision(config.model))
-
-
-def load_policy(config: ServeConfig, pack: Pack) -> Policy:
     if not config.model.is_dir():
         raise InputError(f"model folder {config.model} does not exist; give the folder of a trained policy")
     try:
-        return Policy.load(
-            config.model, pack, max_prompt_tokens=config.max_prompt_tokens, may_stop=config.may_stop
-        )
+        engine = _engine(config, pack)
     except LearnToAskError:
         raise
     except Exception as error:  # transformers has no common type for what may be wrong with a folder
@@ -44,6 +35,31 @@ def load_policy(config: ServeConfig, pack: Pack) -> Policy:
             f"model folder {config.model} cannot be loaded ({type(error).__name__}: {error}); "
             "it must hold config, tokenizer and safetensors as the training stages publish them"
         ) from error
+    return Parts(engine=engine, pack=pack, revision=model_revision(config.model))
+
+
+def _engine(config: ServeConfig, pack: Pack) -> Engine:
+    bounds: _Bounds = {"max_prompt_tokens": config.max_prompt_tokens, "may_stop": config.may_stop}
+    if config.engine == "vllm":
+        return start_vllm(
+            config.model,
+            Prompting.read(config.model, pack, **bounds),
+            max_concurrent=config.max_concurrent,
+            max_new_tokens=config.max_new_tokens,
+            cache_bytes=config.prefix_cache_bytes,
+        )
+    return TransformersEngine(
+        Policy.load(config.model, pack, **bounds),
+        max_concurrent=config.max_concurrent,
+        max_new_tokens=config.max_new_tokens,
+        cache_bytes=config.prefix_cache_bytes,
+        threads=config.threads,
+    )
+
+
+class _Bounds(TypedDict):
+    max_prompt_tokens: int
+    may_stop: bool
 
 
 async def make_server(config: ServeConfig) -> PolicyServer:

@@ -6,11 +6,14 @@ Apart from the model, so that an engine which holds the weights itself renders e
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from jinja2 import TemplateError
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
+from transformers.utils import GENERATION_CONFIG_NAME
 
 from learntoask.core.errors import InputError
 from learntoask.core.pack import Pack
@@ -27,6 +30,30 @@ class Prompting:
     pack: Pack
     max_prompt_tokens: int = 2048
     may_stop: bool = True
+    other_ends: frozenset[int] = frozenset()
+
+    @classmethod
+    def read(
+        cls, folder: Path, pack: Pack, *, max_prompt_tokens: int = 2048, may_stop: bool = True
+    ) -> Prompting:
+        """That of a published `model/` folder, without its weights."""
+        return Prompting(
+            tokenizer=AutoTokenizer.from_pretrained(folder),
+            pack=pack,
+            max_prompt_tokens=max_prompt_tokens,
+            may_stop=may_stop,
+            other_ends=_made_to_end_with(folder),
+        )
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """Tokens that end an answer: the end of turn, and what else the base was made to end with."""
+        return self.other_ends | {self.end_of_turn}
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The answer `tokens` say, without the token that ends it; stray special tokens stay visible."""
+        said = tokens[:-1] if tokens and tokens[-1] in self.ends else tokens
+        return str(self.tokenizer.decode(list(said), skip_special_tokens=False))
 
     @property
     def end_of_turn(self) -> int:
@@ -90,3 +117,10 @@ def session_contexts(session: LabelledSession) -> list[Context]:
         Context(record.task, record.goal, record.messages[: record.turns[sample.turn].start])
         for sample in session.samples
     ]
+
+
+def _made_to_end_with(folder: Path) -> frozenset[int]:
+    if not (folder / GENERATION_CONFIG_NAME).exists():
+        return frozenset()
+    ends = GenerationConfig.from_pretrained(folder).eos_token_id
+    return frozenset([ends] if isinstance(ends, int) else ends or ())

