@@ -8,31 +8,17 @@ from __future__ import annotations
 
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from learntoask.grading.vectors import Encoder, EncoderName, Report, Vectors, unit
 from learntoask.grading.wording import words
-
-Vectors = NDArray[np.float32]
-EncoderName = Literal["minilm", "hashing"]
-Report = Callable[[int, int], None]
 
 _GRAM_SIZES = (3, 4, 5)
 _CACHED_TEXTS = 50_000  # 77 MB of MiniLM vectors
 _JOURNAL_TEXTS = 512  # texts between writes to the journal
-
-
-class Encoder(Protocol):
-    name: EncoderName
-    version: str  # part of a grader's digest: other weights, other grades
-    dimension: int
-
-    def encode(self, texts: Sequence[str], report: Report | None = None) -> Vectors:
-        """Unit vectors, [len(texts), dimension], each a function of its text alone; zeros where it has no token."""
 
 
 def load_encoder(name: EncoderName) -> Encoder:
@@ -102,12 +88,6 @@ class CachingEncoder:
         while len(self._known) > _CACHED_TEXTS:
             self._known.popitem(last=False)
         return out
-
-
-def unit(vectors: Vectors) -> Vectors:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: Vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-    return scaled
 
 
 def _shifted(report: Report | None, start: int, total: int) -> Report | None:

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from learntoask.grading.encoders import Encoder, Vectors
 from learntoask.grading.lexical import LexicalModel
 from learntoask.grading.neighbours import Neighbours
 from learntoask.grading.schema import Schema
+from learntoask.grading.vectors import Encoder, Vectors
 from learntoask.grading.wording import clauses, stems
 
 _OF_UNITS = ("vote", "own_vote", "title", "description")

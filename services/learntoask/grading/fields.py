@@ -11,7 +11,6 @@ import numpy as np
 
 from learntoask.core.answer import decision_of
 from learntoask.core.pack import Pack
-from learntoask.grading.encoders import Encoder, Vectors
 from learntoask.grading.examples import fold_of, one_line
 from learntoask.grading.features import PairFeatures
 from learntoask.grading.fitted import ASKED_FROM, Fitted
@@ -20,6 +19,7 @@ from learntoask.grading.grades import REFUSED, Grade, GradeCase, Missing, grade_
 from learntoask.grading.neighbours import Neighbours
 from learntoask.grading.schema import Schema
 from learntoask.grading.storage import read_grader
+from learntoask.grading.vectors import Encoder, Vectors
 
 _REMEMBERED = 20_000  # findings kept, since a policy that converges repeats itself
 

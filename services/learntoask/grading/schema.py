@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learntoask.core.pack import InformationField, Pack, Task
-from learntoask.grading.encoders import Encoder
+from learntoask.grading.vectors import Encoder
 from learntoask.grading.wording import stems
 
 _ANY_FIELD = 0.5  # lighter than the others, so that they explain first
