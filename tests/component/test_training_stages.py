@@ -20,7 +20,7 @@ from learntoask.training.rollouts import build_batch, judge, sampled_points
 from learntoask.training.sampling import Completion
 from learntoask.training.supervised import divide, supervised_trees, trained_turns
 from learntoask.training.trunks import render_session
-from learntoask.training.validation import Validation, better
+from learntoask.training.validation import Validation, better, gain_bound
 
 
 @pytest.fixture(scope="module")
@@ -240,14 +240,34 @@ def test_without_a_better_policy_the_sft_weights_are_published(tmp_path: Path, w
         assert torch.equal(weight, warm[name])
 
 
-def test_a_greater_total_does_not_buy_lost_stops() -> None:
-    def found(total: float, ws_stop: float) -> Validation:
-        return Validation(total=total, ws_continue=1, ws_stop=ws_stop, wa_gh=1, samples=9)
+def found(total: float, ws_stop: float, *, spread: float = 0.0) -> Validation:
+    """Twenty sessions of two samples, whose totals lie `spread` above and below in turns."""
+    totals = tuple((total + sign * spread, total + sign * spread) for sign in (1, -1) * 10)
+    return Validation(total=total, ws_continue=1, ws_stop=ws_stop, wa_gh=1, samples=40, totals=totals)
 
+
+def test_a_greater_total_does_not_buy_lost_stops() -> None:
     start = found(3.0, 0.95)
-    assert better(found(3.1, 0.95), than=start, start=start, max_stop_loss=0)
-    assert better(found(3.1, 0.94), than=start, start=start, max_stop_loss=0.02)
-    assert not better(found(3.5, 0.92), than=start, start=start, max_stop_loss=0.02)
+    rule = {"start": start, "confidence": 0.9}
+    assert better(found(3.1, 0.95), than=start, max_stop_loss=0, **rule)
+    assert better(found(3.1, 0.94), than=start, max_stop_loss=0.02, **rule)
+    assert not better(found(3.5, 0.92), than=start, max_stop_loss=0.02, **rule)
     # Measured against the SFT policy, not against the best so far.
-    assert better(found(3.2, 0.94), than=found(3.1, 1.0), start=start, max_stop_loss=0.02)
-    assert not better(found(3.0, 1.0), than=start, start=start, max_stop_loss=0.02)
+    assert better(found(3.2, 0.94), than=found(3.1, 1.0), max_stop_loss=0.02, **rule)
+    assert not better(found(3.0, 1.0), than=start, max_stop_loss=0.02, **rule)
+
+
+def test_a_rise_that_may_be_chance_publishes_nothing() -> None:
+    start = found(3.0, 1.0)
+    lucky = found(3.1, 1.0, spread=1.0)  # standard error 1 / √20 = .22
+    assert not better(lucky, than=start, start=start, max_stop_loss=0, confidence=0.9)
+    assert better(lucky, than=start, start=start, max_stop_loss=0, confidence=0.5)
+    assert better(found(3.4, 1.0, spread=1.0), than=start, start=start, max_stop_loss=0, confidence=0.9)
+    # mean .1, standard error √(20 · (2 · 1)²) / 40 = .2236, z(.9) = 1.2816
+    assert gain_bound(lucky, over=start, confidence=0.9) == pytest.approx(0.1 - 1.2816 * 0.2236, abs=1e-3)
+
+
+def test_samples_without_a_grade_leave_the_comparison() -> None:
+    old = Validation(total=1, ws_continue=1, ws_stop=1, wa_gh=1, samples=2, totals=((1.0, None), (1.0,)))
+    new = Validation(total=2, ws_continue=1, ws_stop=1, wa_gh=1, samples=2, totals=((2.0, 4.0), (None,)))
+    assert gain_bound(new, over=old, confidence=0.5) == pytest.approx(1.0)

@@ -269,12 +269,18 @@ class Trainer:
                 max_missing_share=self._run.max_missing_share,
             )
         checkpoint.restore_weights(model, current)
-        journal.write(max(self._position.update - 1, 0), "validation", **asdict(found))
+        journal.write(max(self._position.update - 1, 0), "validation", **found.metrics())
         return found
 
     def _consider(self, found: Validation) -> None:
-        here, loss = self._position, self._run.settings.max_stop_loss
-        if better(found, than=here.best, start=here.start, max_stop_loss=loss):
+        here, settings = self._position, self._run.settings
+        if better(
+            found,
+            than=here.best,
+            start=here.start,
+            max_stop_loss=settings.max_stop_loss,
+            confidence=settings.confidence,
+        ):
             here.best, here.best_update = found, here.update
             checkpoint.save(self._run.work / BEST, self._mean)
 

@@ -47,7 +47,11 @@ def run(context: StageContext) -> StageSummary:
         result, journal = trainer.train(context.progress)
     publish_model(policy, context.out)
     journal.publish(context.out)
-    return {**asdict(result), "kept_sessions": len(parts.kept)}
+    validated = {
+        name: found.metrics() if found else None
+        for name, found in (("start", result.start), ("best", result.best))
+    }
+    return {**asdict(result), **validated, "kept_sessions": len(parts.kept)}
 
 
 def _policy(context: StageContext) -> Policy:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from dataclasses import asdict, dataclass
+from statistics import NormalDist, fmean
 
 from learntoask.core.answer import decision_of
 from learntoask.core.records import LabelledSession
@@ -15,14 +16,19 @@ from learntoask.training.sampling import decode_sessions
 
 @dataclass(frozen=True)
 class Validation:
-    """Metrics of design page 1, §6, with the grader that rewards (the report has another). Each is 0 where the
-    sessions hold no such sample."""
+    """Metrics of docs/method.md, with the grader that rewards (the report has another). Each is 0 where the sessions
+    hold no such sample. `totals`: the Total of every sample, session by session; None where the grade is missing."""
 
     total: float
     ws_continue: float
     ws_stop: float
     wa_gh: float
     samples: int
+    totals: tuple[tuple[float | None, ...], ...] = ()
+
+    def metrics(self) -> dict[str, float]:
+        """Without the single samples."""
+        return {name: value for name, value in asdict(self).items() if name != "totals"}
 
 
 def validate(
@@ -55,31 +61,59 @@ def validate(
         ]
     )
     require_answers(grades, max_missing_share=max_missing_share, where="GRPO, validation sessions")
-    totals, asks, stops, hits = [], [], [], []
-    for (_, sample, text), graded in zip(answers, grades, strict=True):
+    asks, stops, hits = [], [], []
+    totals: dict[str, list[float | None]] = {labelled.session.session_id: [] for labelled, _, _ in answers}
+    for (labelled, sample, text), graded in zip(answers, grades, strict=True):
         decided = decision_of(text)
         grade = stop_grade(text, decision=sample.decision) if decided == "stop" else graded
         if not isinstance(grade, Grade):
+            totals[labelled.session.session_id].append(None)
             continue  # a missing grade leaves every metric
         right = float(decided == sample.decision)
-        totals.append(right * (1 + 2 * grade.content_any + grade.format))
+        totals[labelled.session.session_id].append(right * (1 + 2 * grade.content_any + grade.format))
         if sample.decision == "stop":
             stops.append(right)
         else:
             asks.append(right)
             hits.append(right * grade.content_any)
+    graded_totals = [one for of_session in totals.values() for one in of_session if one is not None]
     return Validation(
-        total=_mean(totals),
+        total=_mean(graded_totals),
         ws_continue=_mean(asks),
         ws_stop=_mean(stops),
         wa_gh=_mean(hits),
-        samples=len(totals),
+        samples=len(graded_totals),
+        totals=tuple(tuple(of_session) for of_session in totals.values()),
     )
 
 
-def better(candidate: Validation, *, than: Validation, start: Validation, max_stop_loss: float) -> bool:
-    """Whether `candidate` may replace `than`: a greater Total, and hardly a stop lost against the SFT policy."""
-    return candidate.total > than.total and candidate.ws_stop >= start.ws_stop - max_stop_loss
+def better(
+    candidate: Validation, *, than: Validation, start: Validation, max_stop_loss: float, confidence: float
+) -> bool:
+    """Whether `candidate` may replace `than`: a greater Total, surely a greater one than the SFT policy's (`start`),
+    and hardly a stop lost against it.
+
+    Surely: the best of several checkpoints looks better than it is, so the lower bound of its gain must be above 0.
+    """
+    return (
+        candidate.total > than.total
+        and candidate.ws_stop >= start.ws_stop - max_stop_loss
+        and gain_bound(candidate, over=start, confidence=confidence) > 0
+    )
+
+
+def gain_bound(candidate: Validation, *, over: Validation, confidence: float) -> float:
+    """One-sided lower bound of the mean paired difference in Total, its variance clustered by session."""
+    gains = [
+        [new - old for new, old in zip(news, olds, strict=True) if new is not None and old is not None]
+        for news, olds in zip(candidate.totals, over.totals, strict=True)
+    ]
+    samples = sum(map(len, gains))
+    if not samples:
+        return 0.0
+    mean = sum(map(sum, gains)) / samples
+    variance = sum((sum(of_session) - mean * len(of_session)) ** 2 for of_session in gains) / samples**2
+    return mean - NormalDist().inv_cdf(confidence) * math.sqrt(variance)
 
 
 def _mean(values: list[float]) -> float:

@@ -88,6 +88,9 @@ class Grpo(ManifestModel):
     max_stop_loss: Annotated[float, Field(ge=0, le=1)] = 0.02
     """Share of the stops that the published policy may miss on the validation sessions beyond those that the SFT
     policy misses."""
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
+    """One-sided confidence with which Total must have risen on the validation sessions before a policy is published
+    in the SFT policy's place; 0.5 takes any rise."""
     max_kl: Annotated[float, Field(gt=0)] = 2.0
     """The stage stops when a batch's mean KL to the SFT policy (nats a token) passes this."""
 
