@@ -237,7 +237,7 @@ def test_nothing_held_out_says_what_to_do(tmp_path: Path) -> None:
 def test_a_grader_folder_without_agreement_is_an_input_error(tmp_path: Path) -> None:
     with (
         pytest.raises(InputError, match="agreement"),
-        open_graders(tmp_path, settings=Grader(), pack=world.PACK),
+        open_graders(tmp_path, settings=Grader(), pack=world.PACK, work=tmp_path),
     ):
         pass
 

@@ -48,7 +48,7 @@ def evaluate(
     with (
         TemporaryDirectory() as work,
         StepDisplay(console) as progress,
-        open_graders(shown.output("grader"), settings=spec.grader, pack=pack) as graders,
+        open_graders(shown.output("grader"), settings=spec.grader, pack=pack, work=Path(work)) as graders,
     ):
         found = evaluate_models(
             models={model.resolve().name: model},

@@ -50,6 +50,27 @@ conversation is for, such as to recommend, to book, to look something up, or to 
 asked for any more from there on. Where the {{ roles.expert }} only goes on asking, or the {{ roles.user }} goes away
 before, they never act."""
 
+DEFAULT_JUDGE_PROMPT = """\
+You judge questions that a {{ roles.expert }} puts to a {{ roles.user }}.
+{%- if goal %} What their conversation is for: {{ goal }}
+{%- endif %}
+The fields of information:
+{%- for field in fields %}
+- {{ field.name }}
+  {%- if field.description %}: {{ field.description }}{% endif %}
+  {%- if field.values %} (possible values: {{ field.values | join(', ') }}){% endif %}
+{%- endfor %}
+You are told which fields are still needed. Find the fields that the question asks for, then give two marks.
+content:
+1 - everything it asks for is still needed;
+0.5 - a part of what it asks for is still needed, or it comes very close to something that is;
+0 - nothing that it asks for is still needed, or it asks for none of the fields.
+format, by how many pieces of information it asks for, however many question marks it has:
+1 - one;
+0.5 - two;
+0 - three or more, or none.
+How polite or how long the question is does not matter, and neither does the order in which fields are listed."""
+
 
 class PackModel(BaseModel):
     model_config = ConfigDict(
@@ -158,6 +179,10 @@ class Prompts(PackModel):
     write the answer is added to it."""
     macro_goal: str = DEFAULT_MACRO_GOAL_PROMPT
     """How labeller `llm` knows the message in which the expert acts, where it is asked for that. The same variables."""
+
+    judge: str = DEFAULT_JUDGE_PROMPT
+    """What grader `llm` is told to mark, and how. Variables: goal, fields, roles, task, language. The conversation, the
+    question, what is still needed and how to write the answer are added to it."""
 
 
 class Pack(PackModel):

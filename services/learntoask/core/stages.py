@@ -17,7 +17,7 @@ from learntoask.core.errors import InputError
 from learntoask.core.manifest import ManifestModel, RunSpec
 from learntoask.core.pack import Pack
 
-PackPart = Literal["logs", "labelling", "policy", "grading", "whole"]
+PackPart = Literal["logs", "labelling", "policy", "grading", "judging", "whole"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +53,17 @@ def pack_digests(pack: Pack) -> dict[PackPart, str]:
     ]
     roles = {role: whole["roles"][role] for role in ("user", "expert")}
     prompt = {"tasks": prompted_tasks, "roles": roles, "stopping": whole["stopping"]}
-    # Only a model that labels reads its prompts: they are in no other part, so that they train no policy again.
+    # Only a model that labels or judges reads its prompts: in no other part, they train no policy again.
     labelling = {name: whole["prompts"].pop(name) for name in ("microGoal", "macroGoal")}
+    judging = {"prompt": whole["prompts"].pop("judge"), "roles": whole["roles"]}
+    grading = {part: whole[part] for part in ("tasks", "fluency", "language")}
     read = {part: value for part, value in whole.items() if part not in logs}
     return {
         "logs": digest_of(read),
         "labelling": digest_of({**read, "prompts": labelling}),
         "policy": digest_of({**prompt, "prompt": whole["prompts"]["policy"]}),
-        "grading": digest_of({part: whole[part] for part in ("tasks", "fluency", "language")}),
+        "grading": digest_of(grading),
+        "judging": digest_of({**grading, **judging}),
         "whole": digest_of(whole),
     }
 
@@ -130,7 +133,13 @@ STAGES: tuple[Stage, ...] = (
         pack="policy",
         settings=lambda spec: {**_policy(spec), "sft": _dump(spec.train.sft)},
     ),
-    Stage(name="grader", version=1, inputs=("label",), pack="grading", settings=_grader),
+    Stage(
+        name="grader",
+        version=1,
+        inputs=("label",),
+        pack=lambda spec: "judging" if spec.grader.method == "llm" else "grading",
+        settings=_grader,
+    ),
     Stage(
         name="grpo",
         version=1,

@@ -45,7 +45,9 @@ def run(context: StageContext) -> StageSummary:
     models = {"base": inputs["fetch"] / "model", "sft": inputs["sft"] / "model"}
     if spec.train.grpo.updates:  # else its model is the SFT policy once more
         models["grpo"] = inputs["grpo"] / "model"
-    with open_graders(inputs["grader"], settings=spec.grader, pack=context.pack) as graders:
+    with open_graders(
+        inputs["grader"], settings=spec.grader, pack=context.pack, work=context.work
+    ) as graders:
         report = evaluate_models(
             models=models,
             labelled=inputs["label"] / "labelled.jsonl",
@@ -109,8 +111,9 @@ def evaluate_models(
 
 
 @contextmanager
-def open_graders(folder: Path, *, settings: GraderSettings, pack: Pack) -> Iterator[Graders]:
-    """What the grader stage published in `folder`, in this process or behind the addresses of the manifest."""
+def open_graders(folder: Path, *, settings: GraderSettings, pack: Pack, work: Path) -> Iterator[Graders]:
+    """What the grader stage published in `folder`, in this process or behind the addresses of the manifest. `work` is
+    where a judge's answers are kept."""
     agreement = folder / "agreement.json"
     try:
         figures = json.loads(agreement.read_bytes())
@@ -119,8 +122,8 @@ def open_graders(folder: Path, *, settings: GraderSettings, pack: Pack) -> Itera
     from learntoask.grader_service.opening import open_grader  # noqa: PLC0415 - a sentence encoder comes with it
 
     with (
-        open_grader("reporting", folder, settings=settings, pack=pack) as reporting,
-        open_grader("rewarding", folder, settings=settings, pack=pack) as rewarding,
+        open_grader("reporting", folder, settings=settings, pack=pack, work=work) as reporting,
+        open_grader("rewarding", folder, settings=settings, pack=pack, work=work) as rewarding,
     ):
         yield Graders(reporting=reporting, rewarding=rewarding, agreement=figures)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -24,6 +25,8 @@ class GraderConfig(ListenConfig):
     max_queue: Positive = 4096  # cases that may be graded or wait
     max_cases: Positive = 1024  # in one call
     deadline_seconds: Annotated[float, Field(gt=0)] = 120.0  # longest time of one call
+
+    journals: Path | None = None  # folder that keeps a judge's answers over restarts; None keeps none
 
     max_message_bytes: Positive = 65536
     max_context_bytes: Positive = 262_144

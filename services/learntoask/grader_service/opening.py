@@ -14,7 +14,7 @@ from learntoask.core.pack import Pack
 from learntoask.grader_service.client import RemoteGrader
 from learntoask.grader_service.retrying import Timing
 from learntoask.grading.grades import Grader
-from learntoask.grading.loading import load_grader, published_digest
+from learntoask.grading.loading import opened_grader, published_digest
 from learntoask.rpc.channels import Tls
 from learntoask.rpc.config import token_in
 
@@ -29,9 +29,10 @@ def open_grader(
     *,
     settings: GraderSettings,
     pack: Pack,
+    work: Path,
     environment: Mapping[str, str] = os.environ,
 ) -> Iterator[Grader]:
-    """The grader of that role that the grader stage published in `graders`.
+    """The grader of that role that the grader stage published in `graders`. `work` is where a judge's answers are kept.
 
     Behind an address it must be the very same one (by digest), so it does not matter to a result where grades come
     from. Token and TLS files of the connection come from the environment: LTA_GRADER_TOKEN or LTA_GRADER_TOKEN_FILE,
@@ -41,7 +42,9 @@ def open_grader(
     if role == "reporting" and settings.reporting_address is not None:
         address = settings.reporting_address
     if address is None:
-        yield load_grader(graders / role, pack)
+        journal = work / f"judge-{role}.jsonl"
+        with opened_grader(graders / role, pack, judge=settings.llm, journal=journal) as grader:
+            yield grader
         return
     hedge = settings.hedge_after
     with RemoteGrader(

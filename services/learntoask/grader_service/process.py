@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from learntoask.core.errors import InputError
+from learntoask.core.manifest import LlmJudge
 from learntoask.core.pack import Pack
 from learntoask.grader_service.config import GraderConfig
 from learntoask.grader_service.server import GraderServer, Parts
@@ -18,8 +19,11 @@ from learntoask.rpc.process import run
 ROLES = ("rewarding", "reporting")
 
 
-def load_parts(folder: Path, pack: Pack) -> Parts:
-    """What the grader stage published in `folder`. Raises InputError where it holds no grader of this pack."""
+def load_parts(folder: Path, pack: Pack, *, judge: LlmJudge | None, journals: Path | None) -> Parts:
+    """What the grader stage published in `folder`. Raises InputError where it holds no grader of this pack.
+
+    `judge` are present settings of a judge, None takes the published ones; `journals` is where its answers are kept.
+    """
     names = [name for name in ROLES if (folder / name).is_dir()]
     if not names:
         raise InputError(
@@ -31,18 +35,35 @@ def load_parts(folder: Path, pack: Pack) -> Parts:
         raise InputError(f"{folder / 'agreement.json'} cannot be read: {error}") from error
     return Parts(
         pack=pack,
-        graders={name: load_grader(folder / name, pack) for name in names},
+        graders={
+            name: load_grader(
+                folder / name,
+                pack,
+                judge=judge,
+                journal=journals / f"judge-{name}.jsonl" if journals else None,
+            )
+            for name in names
+        },
         calibration={name: agreement.get(name, {}) for name in names},
     )
 
 
-async def make_server(config: GraderConfig, folder: Path, pack: Pack) -> GraderServer:
+async def make_server(
+    config: GraderConfig, folder: Path, pack: Pack, judge: LlmJudge | None = None
+) -> GraderServer:
     """Raises InputError as `load_parts` does."""
-    return GraderServer(config, await asyncio.to_thread(load_parts, folder, pack))
+    load = partial(load_parts, folder, pack, judge=judge, journals=config.journals)
+    return GraderServer(config, await asyncio.to_thread(load))
 
 
 def run_service(
-    config: GraderConfig, folder: Path, pack: Pack, *, ready: Callable[[str], None] | None = None
+    config: GraderConfig,
+    folder: Path,
+    pack: Pack,
+    *,
+    judge: LlmJudge | None = None,
+    ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until told to end. `ready` is told the address. Raises InputError before that."""
-    run(partial(make_server, config, folder, pack), log_level=config.log_level, ready=ready)
+    make = partial(make_server, config, folder, pack, judge)
+    run(make, log_level=config.log_level, ready=ready)

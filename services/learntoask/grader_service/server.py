@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from learntoask.core.pack import Pack
+from learntoask.grader_service.asking import Asking
 from learntoask.grader_service.batching import Batching
 from learntoask.grader_service.config import GraderConfig
 from learntoask.grader_service.metrics import GraderMetrics
 from learntoask.grader_service.service import SERVICE, GraderService, Offered, handlers
 from learntoask.grading.grades import Grader
+from learntoask.grading.judge import Judge
 from learntoask.rpc.listener import Listener
 
 
@@ -65,6 +67,14 @@ class GraderServer:
             await offered.engine.close()
 
     def _offer(self, name: str, grader: Grader, calibration: Mapping[str, JsonValue]) -> Offered:
+        if isinstance(grader, Judge):
+            return Offered(
+                engine=Asking(grader),
+                digest=grader.digest,
+                kind="llm",
+                context_messages=grader.settings.context_messages,
+                calibration=calibration,
+            )
         engine = Batching(
             grader,
             max_batch=self.config.max_batch,

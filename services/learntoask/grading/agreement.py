@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,8 +62,9 @@ def share(outcomes: Sequence[bool]) -> JsonValue:
 
 
 def kappa(counts: _Counts) -> NDArray[np.float64]:
-    """Cohen's κ over (question, field) pairs, [...]; 1 where grader and gold never differ, however skewed they are."""
-    both, grader, gold, neither = (counts[..., _COUNTS.index(name)] for name in _COUNTS[-4:])
+    """Cohen's κ, [...], of counts whose last four columns are: both say so, only the grader, only the gold, neither.
+    1 where grader and gold never differ, however skewed they are."""
+    both, grader, gold, neither = np.moveaxis(counts[..., -4:], -1, 0)
     total = np.maximum(both + grader + gold + neither, 1)
     observed = (both + neither) / total
     says, is_so = (both + grader) / total, (both + gold) / total
@@ -77,15 +78,23 @@ def _figures(judged: Sequence[Judged], seed: int) -> dict[str, JsonValue]:
         per_session.setdefault(one.session_id, np.zeros(len(_COUNTS)))
         per_session[one.session_id] += _counts(one)
     table = np.array(list(per_session.values())).reshape(-1, len(_COUNTS))
+    found: dict[str, JsonValue] = {"questions": len(judged), "sessions": len(table)}
+    found["pairs"] = int(sum(len(one.fields) for one in judged if isinstance(one.grade, Grade)))
+    return found | clustered(table, _metrics, seed=seed)
+
+
+def clustered(
+    table: _Counts, metrics: Callable[[_Counts], Mapping[str, NDArray[np.float64]]], *, seed: int
+) -> dict[str, JsonValue]:
+    """Metrics of counts [sessions, counts] with intervals from drawing whole sessions."""
     sessions = len(table)
     draws = np.zeros((1, 0))
     if sessions:
         draws = np.random.default_rng(seed).multinomial(
             sessions, np.full(sessions, 1 / sessions), size=_RESAMPLES
         )
-    point, resampled = _metrics(table.sum(axis=0)), _metrics(draws @ table)
-    found: dict[str, JsonValue] = {"questions": len(judged), "sessions": sessions}
-    found["pairs"] = int(sum(len(one.fields) for one in judged if isinstance(one.grade, Grade)))
+    point, resampled = metrics(table.sum(axis=0)), metrics(draws @ table)
+    found: dict[str, JsonValue] = {}
     for name, value in point.items():
         low, high = _interval(resampled[name])
         found[name] = {"value": _number(value), "low": _number(low), "high": _number(high)}

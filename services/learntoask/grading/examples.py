@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from learntoask.core.pack import Pack
-from learntoask.core.records import LabelledSession, Turn
+from learntoask.core.records import LabelledSession, Sample, Turn
 
 FOLDS = 5
 KNOWS_NOTHING_ASKED = "annotated"  # the labeller whose silence about a turn means that it asks for nothing
@@ -28,13 +28,19 @@ def fold_of(session_id: str) -> int:
 
 def expert_questions(labelled: LabelledSession, pack: Pack) -> Iterator[Example]:
     """The session's expert turns whose requested fields are known; what a policy said is no example."""
+    for _, example in asking_turns(labelled, pack):
+        yield example
+
+
+def asking_turns(labelled: LabelledSession, pack: Pack) -> Iterator[tuple[Sample, Example]]:
+    """The same, each with its decision point."""
     session = labelled.session
     known = pack.task(session.task).field_names
     for sample in labelled.samples:
         text = _expert_text(labelled, session.turns[sample.turn])
         asked = known.intersection(sample.requested)
         if text and asked:
-            yield Example(session_id=session.session_id, task=session.task, text=text, asked=asked)
+            yield sample, Example(session_id=session.session_id, task=session.task, text=text, asked=asked)
 
 
 def idle_questions(labelled: LabelledSession, is_question: Callable[[str], bool]) -> Iterator[Example]:

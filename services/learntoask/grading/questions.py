@@ -81,11 +81,11 @@ def read_questions(labelled: Path, pack: Pack) -> Questions:
     found = Questions()
     ceiling, count = 1.0, 0
     is_question = fluency_guard(pack)
-    for labelled_session in _read(labelled):
+    for labelled_session in read_labelled(labelled):
         session = labelled_session.session
         if session.split == "train":
             found.seen.add(group_of(pack.task(session.task)))
-        draw = _draw(session.session_id)
+        draw = draw_of(session.session_id)
         asked = tuple(expert_questions(labelled_session, pack)) if draw < ceiling else ()
         if not asked:
             continue
@@ -110,7 +110,8 @@ def read_questions(labelled: Path, pack: Pack) -> Questions:
     return found
 
 
-def _read(labelled: Path) -> Iterator[LabelledSession]:
+def read_labelled(labelled: Path) -> Iterator[LabelledSession]:
+    """Stream labelled.jsonl. Raises StageError naming the line that is none."""
     with labelled.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             try:
@@ -126,6 +127,7 @@ def _statements(labelled: LabelledSession) -> Iterator[str]:
             yield text
 
 
-def _draw(session_id: str) -> float:
+def draw_of(session_id: str) -> float:
+    """0…1, made of the id."""
     digest = hashlib.sha256(session_id.encode("utf-8", errors="surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

@@ -2,7 +2,7 @@
 
 Publishes `rewarding/`, `reporting/` and `agreement.json`: how far each agrees with the labels of held-out sessions.
 The one that rewards is linear and the one that reports is made of trees, so that what a policy learns to exploit in
-one shows in the other.
+one shows in the other. With method `llm` a language model takes the place of one of them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from learntoask.core.errors import StageError
+from learntoask.core.manifest import LlmJudge
 from learntoask.core.pack import Pack
 from learntoask.core.stage import StageContext, StageSummary
 from learntoask.grading.agreement import Judged, agreement, same_findings, share
@@ -24,6 +25,7 @@ from learntoask.grading.features import units_of
 from learntoask.grading.fields import FieldGrader
 from learntoask.grading.fitting import fit_grader
 from learntoask.grading.grades import Grade, GradeCase, Grader, Missing, require_answers
+from learntoask.grading.judging import measure_judge, publish_judge
 from learntoask.grading.nonquestions import non_questions
 from learntoask.grading.questions import Questions, SessionQuestions, read_questions
 from learntoask.grading.schema import group_of
@@ -41,12 +43,12 @@ class Made:
 
 
 def run(context: StageContext) -> StageSummary:
-    """Fit both graders and measure them.
+    """Fit the graders and measure them.
 
-    Raises StageError where the labels hold too little to fit on, TooManyMissing where a grader has no answer to too
-    many of the experts' own questions.
+    Raises StageError where the labels hold too little to fit on or a judge does not judge, TooManyMissing where a
+    grader has no answer to too many of the experts' own questions.
     """
-    pack = context.pack
+    pack, settings = context.pack, context.spec.grader
     questions = read_questions(context.inputs["label"] / "labelled.jsonl", pack)
     if len(questions.sessions) < _FEWEST_SESSIONS:
         raise StageError(
@@ -57,24 +59,55 @@ def run(context: StageContext) -> StageSummary:
         )
     encoder = CachingEncoder(load_encoder(context.spec.grader.encoder), journal=context.work / "embeddings")
     _encode(questions, context, encoder)
+    judge = settings.llm if settings.method == "llm" else None
     made = {
         role: _make(role, kind, part, context, encoder)
-        for (role, kind), part in zip(_KINDS, questions.halves(), strict=True)
+        for role, (kind, part) in _fits(questions, judge).items()
     }
     graders = {role: one.grader for role, one in made.items()}
-    record = measure(graders, questions, pack=pack, max_missing_share=context.spec.grader.max_missing_share)
-    record["encoder"] = {"name": encoder.name, "version": encoder.version}
-    record["fits"] = {role: one.about for role, one in made.items()}
+    fits: dict[str, JsonValue] = {role: one.about for role, one in made.items()}
+    figures, grades = measure(graders, questions, pack=pack, max_missing_share=settings.max_missing_share)
+    if judge is None:
+        same = share(same_findings(grades["rewarding"], grades["reporting"]))
+    else:
+        fits[judge.role] = publish_judge(judge, context)
+        (other,) = graders.values()
+        figures[judge.role], same = measure_judge(judge, questions, other, context)
+    reporting = figures["reporting"]
+    assert isinstance(reporting, dict)
+    record: dict[str, JsonValue] = {
+        **{name: reporting[name] for name in _HEADLINE},
+        "gold": _gold(questions),
+        "measured_on": {
+            "split": questions.measured_split,
+            "sessions": reporting["sessions"],
+            "questions": reporting["questions"],
+        },
+        **{role: figures[role] for role, _ in _KINDS},
+        "same_findings": same,
+        "refused": _refused(next(iter(graders.values())), questions, pack),
+        "encoder": {"name": encoder.name, "version": encoder.version},
+        "fits": fits,
+    }
     (context.out / "agreement.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return {"agreement": record}
 
 
+def _fits(questions: Questions, judge: LlmJudge | None) -> dict[str, tuple[Kind, Sequence[SessionQuestions]]]:
+    """Kind and sessions of each grader to be fitted. Beside a judge, which is fitted on none, the other has all."""
+    parts = questions.halves() if judge is None else (questions.sessions, questions.sessions)
+    return {
+        role: (kind, part)
+        for (role, kind), part in zip(_KINDS, parts, strict=True)
+        if judge is None or role != judge.role
+    }
+
+
 def measure(
     graders: Mapping[str, Grader], questions: Questions, *, pack: Pack, max_missing_share: float
-) -> dict[str, JsonValue]:
-    """The content of agreement.json. Its top level holds the figures of the grader that reports."""
-    measured = questions.measured()
-    asked = [(session, example) for session in measured for example in session.asked]
+) -> tuple[dict[str, JsonValue], dict[str, list[Grade | Missing]]]:
+    """Agreement of each grader with the labels of held-out questions, and its grades of them."""
+    asked = [(session, example) for session in questions.measured() for example in session.asked]
     grades = {
         role: grader.grade([_case(example) for _, example in asked]) for role, grader in graders.items()
     }
@@ -84,20 +117,7 @@ def measure(
         figures[role] = agreement(
             [_judged(*one, grade, questions, pack) for one, grade in zip(asked, found, strict=True)]
         )
-    reporting = figures["reporting"]
-    assert isinstance(reporting, dict)
-    return {
-        **{name: reporting[name] for name in _HEADLINE},
-        "gold": _gold(questions),
-        "measured_on": {
-            "split": questions.measured_split,
-            "sessions": len(measured),
-            "questions": len(asked),
-        },
-        **figures,
-        "same_findings": share(same_findings(grades["rewarding"], grades["reporting"])),
-        "refused": _refused(graders["rewarding"], questions, pack),
-    }
+    return figures, grades
 
 
 def _make(

@@ -33,8 +33,13 @@ def run(context: StageContext) -> StageSummary:
         checkpoint_every=train.checkpoint_every,
         work=context.work,
     )
-    graders = context.inputs["grader"]
-    with open_grader("rewarding", graders, settings=context.spec.grader, pack=context.pack) as grader:
+    with open_grader(
+        "rewarding",
+        context.inputs["grader"],
+        settings=context.spec.grader,
+        pack=context.pack,
+        work=context.work,
+    ) as grader:
         trainer = Trainer(
             policy,
             reference,

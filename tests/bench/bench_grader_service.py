@@ -1,0 +1,177 @@
+"""Grades a second of the model-free grader: in process, and through the service in batches and in single calls.
+
+    python tests/bench/bench_grader_service.py [--encoder minilm] [--questions 200] [--threads 1]
+
+The grader is fitted on the pharmacy example; the service is a process of its own. `new` questions have to be encoded,
+`again` are the same ones once more, from the grader's memory: what is left then is the cost of asking a service. `wall`
+is elapsed time, since two processes share the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import multiprocessing
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import SimpleNamespace
+
+import grpc
+import torch
+from learntoask.core.manifest import Dataset, Grader, Label
+from learntoask.core.pack import Pack, load_pack
+from learntoask.core.stage import StageContext
+from learntoask.grader_service.client import RemoteGrader
+from learntoask.grader_service.config import GraderConfig
+from learntoask.grader_service.process import make_server
+from learntoask.grader_service.wiring import case_to_wire
+from learntoask.grading import stage as grading
+from learntoask.grading.grades import Grade, GradeCase
+from learntoask.grading.loading import load_grader, published_digest
+from learntoask.grading.questions import read_questions
+from learntoask.labeling import prepare
+from learntoask.labeling import stage as label
+from learntoask.rpc.logs import structured_logs
+from learntoask.wire import grader_pb2 as wire
+from learntoask.wire.grader_pb2_grpc import GraderServiceStub
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "pharmacy"
+CLIENTS = 32
+
+
+class Quiet:
+    def update(self, done: float, total: float, message: str = "", **metrics: float) -> None:
+        pass
+
+
+def fitted(folder: Path, pack: Pack, encoder: str) -> list[GradeCase]:
+    """Run the stages up to the graders in `folder`; the experts' questions as cases."""
+    spec = SimpleNamespace(
+        dataset=Dataset(uri="logs.jsonl", max_sessions=300),
+        label=Label(method="lexicon"),
+        grader=Grader(encoder=encoder, max_missing_share=1),
+    )
+    inputs: dict[str, Path] = {}
+    for name, run in (("prepare", prepare.run), ("label", label.run), ("grader", grading.run)):
+        out, work = folder / name, folder / f"{name}-work"
+        out.mkdir()
+        work.mkdir()
+        run(
+            StageContext(
+                stage=name,
+                key=name,
+                spec=spec,
+                pack=pack,
+                inputs=inputs,
+                files={"dataset": EXAMPLE / "logs.jsonl"},
+                out=out,
+                work=work,
+                progress=Quiet(),
+            )
+        )
+        inputs = {**inputs, name: out}
+    questions = read_questions(inputs["label"] / "labelled.jsonl", pack)
+    return [
+        GradeCase(session_id=one.session_id, task=one.task, response=one.text, target=one.asked)
+        for session in questions.sessions
+        for one in session.asked
+    ]
+
+
+def new_cases(cases: Sequence[GradeCase], count: int, part: str) -> list[GradeCase]:
+    """Logged questions with something before them that no other part has, so that none is remembered."""
+    return [
+        GradeCase(
+            session_id=one.session_id,
+            task=one.task,
+            response=f"Number {part}{number}: {one.response}",
+            target=one.target,
+        )
+        for number, one in zip(range(count), cases * (count // len(cases) + 1), strict=False)
+    ]
+
+
+def serve(pipe: Connection, folder: Path, threads: int) -> None:
+    torch.set_num_threads(threads)
+
+    async def main() -> None:
+        server = await make_server(GraderConfig(port=0), folder, load_pack(EXAMPLE / "pack.yaml"))
+        await server.start()
+        pipe.send(server.address)
+        await asyncio.to_thread(pipe.recv)
+        await server.drain()
+
+    with open("/dev/null", "w") as sink, structured_logs(stream=sink):
+        asyncio.run(main())
+
+
+async def single_calls(address: str, cases: Sequence[GradeCase], clients: int) -> int:
+    """Every case in a call of its own, `clients` at a time; returns how many were graded."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = GraderServiceStub(channel)
+        waiting = iter([wire.GradeRequest(grader="rewarding", case=case_to_wire(case)) for case in cases])
+
+        async def client() -> int:
+            return sum([(await stub.Grade(request)).result.HasField("grade") for request in waiting])
+
+        return sum(await asyncio.gather(*(client() for _ in range(clients))))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--encoder", default="minilm", choices=["minilm", "hashing"])
+    parser.add_argument("--questions", type=int, default=200)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    pack = load_pack(EXAMPLE / "pack.yaml")
+    with tempfile.TemporaryDirectory() as name:
+        cases = fitted(Path(name), pack, options.encoder)
+        folder = Path(name) / "grader"
+        here, there = multiprocessing.get_context("spawn").Pipe()
+        process = multiprocessing.get_context("spawn").Process(
+            target=serve, args=(there, folder, options.threads), daemon=True
+        )
+        process.start()
+        local = load_grader(folder / "rewarding", pack)
+        address = here.recv()
+        remote = RemoteGrader(address, grader="rewarding", digest=published_digest(folder / "rewarding"))
+
+        def graded(grades: Sequence[object]) -> int:
+            return sum(isinstance(grade, Grade) for grade in grades)
+
+        ways: dict[str, Callable[[list[GradeCase]], int]] = {
+            "in process, one call": lambda part: graded(local.grade(part)),
+            "in process, a call each": lambda part: graded([local.grade([one])[0] for one in part]),
+            "service, GradeBatch": lambda part: graded(remote.grade(part)),
+            "service, Grade, 1 client": lambda part: asyncio.run(single_calls(address, part, 1)),
+            f"service, Grade, {CLIENTS} clients": lambda part: asyncio.run(
+                single_calls(address, part, CLIENTS)
+            ),
+        }
+        remote.grade(new_cases(cases, 2, "w"))  # the first call greets
+        first: dict[str, float] = {}
+        print(f"{'':30}{'new/s':>10}{'ratio':>8}{'again/s':>10}{'ratio':>8}")
+        for number, (way, grade) in enumerate(ways.items()):
+            part, rates = new_cases(cases, options.questions, f"{number}-"), []
+            found = set()
+            for kind in ("new", "again"):
+                start = time.perf_counter()
+                found.add(grade(part))
+                rates.append(len(part) / (time.perf_counter() - start))
+                first.setdefault(kind, rates[-1])
+            assert len(found) == 1, "the same questions got other grades"
+            ratios = [rate / first[kind] for rate, kind in zip(rates, ("new", "again"), strict=True)]
+            print(f"{way:30}{rates[0]:>10.1f}{ratios[0]:>8.2f}{rates[1]:>10.0f}{ratios[1]:>8.2f}", flush=True)
+        remote.close()
+        here.send("stop")
+        process.join(20)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
