@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -86,6 +87,18 @@ def test_the_policy_that_sampled_has_ratio_one() -> None:
     part.loss.backward()
     assert (part.clipped, part.kl) == (0.0, 0.0)
     torch.testing.assert_close(new.grad, torch.tensor([-0.75, -0.75]))
+
+
+@pytest.mark.parametrize(("too_likely", "weight"), [(0.5, 2.0), (1.0, 1.0), (2.0, 0.5), (0.1, 2.0)])
+def test_tokens_drawn_by_another_engine_are_weighted_by_how_likely_they_are_here(
+    too_likely: float, weight: float
+) -> None:
+    new = torch.tensor([-1.0, -2.0], requires_grad=True)
+    facts = replace(facts_of([2], [1.5]), drawn=new.detach() + math.log(too_likely))
+    part = objective(new, old=None, reference=new.detach(), facts=facts, settings=PLAIN)
+    part.loss.backward()
+    torch.testing.assert_close(new.grad, torch.tensor([-0.75, -0.75]) * weight)
+    assert part.off_policy == pytest.approx(abs(weight - 1))
 
 
 def one_point(truth: int, *, advantages: tuple[float, float] = (0.0, 0.0)) -> RowFacts:

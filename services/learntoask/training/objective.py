@@ -38,7 +38,8 @@ class RowFacts:
     stop branches), `advantage` [c]. Forced stop branches: `stop` [c] is true, `truth` [c] is +1 where the session
     stops, −1 where it continues, 0 where nobody knows; `decision_weight` and `hold_weight` [c] are their (weighted)
     share of the batch's labelled and of all its decision points. `stop_of` [c] is the row's index of the forced stop
-    branch at the same context.
+    branch at the same context. `drawn` [m] are the log-probabilities the tokens were drawn with, by whatever engine
+    drew them (anything for forced branches, which nobody drew); None where the policy itself did.
     """
 
     lengths: Tensor
@@ -49,6 +50,7 @@ class RowFacts:
     decision_weight: Tensor
     hold_weight: Tensor
     stop_of: Tensor
+    drawn: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Objective:
     kl: float
     stop_kl: float
     clipped: float
+    off_policy: float
     right_stops: tuple[float, int]
     right_asks: tuple[float, int]
 
@@ -77,7 +80,7 @@ def objective(
     """
     owner = torch.repeat_interleave(torch.arange(len(facts.lengths), device=logprobs.device), facts.lengths)
     stop_logprob = _per_completion(logprobs, owner, facts)[facts.stop_of]
-    chosen = logprobs
+    chosen, sampled_by = logprobs, old
     if settings.credit == "factored":
         chosen = _given_asked(logprobs, stop_logprob, facts)
         old = (
@@ -86,7 +89,8 @@ def objective(
             else _given_asked(old, _per_completion(old, owner, facts)[facts.stop_of], facts)
         )
     share = (facts.weight / facts.lengths)[owner]
-    advantage = facts.advantage[owner]
+    correction = _importance(logprobs if sampled_by is None else sampled_by, facts, owner, settings)
+    advantage = facts.advantage[owner] * correction
     ratio = (chosen - (chosen.detach() if old is None else old)).exp()
     bounded = ratio.clamp(1 - settings.clip, 1 + settings.clip)
     surrogate = torch.minimum(ratio * advantage, bounded * advantage)
@@ -108,9 +112,19 @@ def objective(
         kl=float(kl.detach()),
         stop_kl=float(stop_kl.detach()),
         clipped=float(clipped.detach()),
+        off_policy=float((share * (correction - 1).abs()).sum()),
         right_stops=_sum_and_count(stopping, facts.stop & (facts.truth > 0)),
         right_asks=_sum_and_count(1 - stopping, facts.stop & (facts.truth < 0)),
     )
+
+
+def _importance(logprobs: Tensor, facts: RowFacts, owner: Tensor, settings: Grpo) -> Tensor:
+    """Truncated importance weights [m] of the tokens: an engine with kernels of its own drew them from a policy that
+    is a little off this one (Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy RL")."""
+    if facts.drawn is None:
+        return torch.ones_like(logprobs)
+    ratio = (logprobs.detach() - facts.drawn).exp().clamp(max=settings.importance_cap)
+    return torch.where(facts.stop[owner], torch.ones_like(ratio), ratio)
 
 
 def _sum_and_count(values: Tensor, chosen: Tensor) -> tuple[float, int]:

