@@ -24,6 +24,18 @@ from learntoask.evaluation.schema import Report, read_report
 from learntoask.evaluation.stage import Graders, evaluate_models, open_graders
 from learntoask.grading.grades import Grade, GradeCase, Missing
 
+LABELLING = {  # what a label stage with a language model leaves
+    "models": ["judge-7b"],
+    "requests": 100,
+    "answers": 90,
+    "retries": 10,
+    "faults": {"429": 7, "timeout": 3},
+    "asked_again": 4,
+    "prompt_tokens": 9000,
+    "cached_prompt_tokens": 6000,
+    "completion_tokens": 800,
+    "cost": 1.5,
+}
 SKILLS = {
     "base": world.SkilledPolicy(hit=0.3, stop=0.0),
     "sft": world.SkilledPolicy(hit=0.7, stop=0.95),
@@ -47,6 +59,7 @@ def evaluate(
     if not (label / "labelled.jsonl").exists():
         world.write_labelled(label / "labelled.jsonl", test=test)
     (label / "quarantine.jsonl").write_text('{"reason": "wrong-annotation"}\n' * 3)
+    (label / "llm.json").write_text(json.dumps(LABELLING))
     rows = [{"update": 0, "kind": "train", "loss": 2.0}, {"update": 1, "kind": "train", "loss": float("nan")}]
     (folder / "sft" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return evaluate_models(
@@ -153,6 +166,8 @@ def test_the_same_arguments_give_the_same_bytes(folder: Path, tmp_path: Path) ->
 
 
 def test_counts_and_quarantine_are_in_the_report(report: Report) -> None:
+    assert report.data.labelling == LABELLING
+    assert "judge-7b: 90 answers to 100 requests" in " ".join(page(report).split())
     assert report.data.quarantined == {"label": {"wrong-annotation": 3}}
     assert report.data.training_sessions == 20
     assert report.data.continues + report.data.stops == report.data.decision_points

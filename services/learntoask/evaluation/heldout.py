@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from learntoask.core.errors import StageError
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession
@@ -94,7 +96,13 @@ def data_report(held_out: HeldOut, pack: Pack, *, inputs: Mapping[str, Path]) ->
             for stage, folder in inputs.items()
             if (folder / "quarantine.jsonl").exists()
         },
+        labelling=_labelling(inputs["label"] / "llm.json"),
     )
+
+
+def _labelling(path: Path) -> dict[str, JsonValue] | None:
+    found: dict[str, JsonValue] | None = json.loads(path.read_bytes()) if path.exists() else None
+    return found
 
 
 def _reasons(quarantine: Path) -> Iterator[str]:

@@ -158,6 +158,8 @@ class DataReport(ReportModel):
     labellers: dict[str, int]
     quarantined: dict[str, dict[str, int]]
     """Upstream stage → reason → lines set aside."""
+    labelling: dict[str, JsonValue] | None = None
+    """What labelling by a language model took: requests, retries, tokens, cost (llm.json of the label stage)."""
 
 
 class Report(ReportModel):

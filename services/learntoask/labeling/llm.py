@@ -79,22 +79,22 @@ class LlmLabeller:
 
         Raises StageError where going on is no use (see LlmClient.complete), once the requests under way have ended.
         """
+        started: deque[tuple[Session, asyncio.Task[Findings]]] = deque()
+        failure: StageError | None = None
         with asyncio.Runner() as runner:
-            loop = runner.get_loop()
-            started: deque[tuple[Session, asyncio.Task[Findings]]] = deque()
             try:
                 for session in sessions:
-                    started.append((session, loop.create_task(self.label(session))))
+                    started.append((session, runner.get_loop().create_task(self.label(session))))
                     if len(started) >= _FINISHED:
                         yield runner.run(_finished(*started.popleft()))
                 while started:
                     yield runner.run(_finished(*started.popleft()))
             except StageError as error:
-                self._spending.end(error)
-                runner.run(self._drain())
-                raise
+                failure = error
             finally:
-                runner.run(self._close())
+                runner.run(self._close([task for _, task in started], drain=failure is not None))
+        if failure is not None:
+            raise failure
 
     async def label(self, session: Session) -> Findings:
         turns = asked_turns(session, acts=self._prompting.acts)
@@ -121,15 +121,15 @@ class LlmLabeller:
         """What one model finds at each of `turns`."""
         if not turns:
             return {}
+        prompts = self._prompting.of(session)
         if self._settings.per_session:
             span = Span(session.turns[0].start, len(session.messages))
-            found = await self._judge(client, session, self._prompting.for_session(session), span)
+            found = await self._judge(client, session, prompts.for_session(), span)
             return turn_readings(found, session, turns)
 
         async def at(index: int) -> Reading | Failure:
             turn = session.turns[index]
-            messages = self._prompting.for_turn(session, turn)
-            return await self._judge(client, session, messages, Span(turn.start, turn.end))
+            return await self._judge(client, session, prompts.for_turn(turn), Span(turn.start, turn.end))
 
         # One goes ahead, so that the others find their common beginning in the server's prefix cache.
         first = await at(turns[0])
@@ -164,18 +164,16 @@ class LlmLabeller:
         assert failure is not None
         return failure
 
-    async def _drain(self) -> None:
-        """Let the requests under way end: they are paid for, and their answers go into the journals."""
-        longest = max(seconds(one.timeout) for one in self._settings.endpoints)
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        if tasks:
-            await asyncio.wait(tasks, timeout=longest)
-
-    async def _close(self) -> None:
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
+    async def _close(self, tasks: Sequence[asyncio.Task[Findings]], *, drain: bool) -> None:
+        """With `drain`, requests under way may end first: they are paid for, and their answers go into the journals."""
+        under_way = asyncio.all_tasks() - {asyncio.current_task()}  # turns of sessions that have failed, too
+        if drain and under_way:
+            await asyncio.wait(
+                under_way, timeout=max(seconds(one.timeout) for one in self._settings.endpoints)
+            )
+        for task in under_way:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*under_way, *tasks, return_exceptions=True)
         for client in self._clients:
             await client.close()
 

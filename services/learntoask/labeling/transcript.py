@@ -6,8 +6,9 @@ reads a session once for all its turns.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from learntoask.core.digest import digest_of
 from learntoask.core.pack import Pack
@@ -43,56 +44,75 @@ class Prompting:
         parts = [prompts.micro_goal, _WRITING]
         return digest_of([*parts, prompts.macro_goal, _WRITING_ACT] if self.acts else [*parts])[:16]
 
-    def for_turn(self, session: Session, turn: Turn) -> list[ChatMessage]:
-        """The question for one decision point: what is asked and given from `turn` on."""
-        question = (
-            f"Look only at messages {turn.start} to {len(session.messages) - 1}: list every field that the "
-        )
-        question += f"{self.pack.roles.expert} asks for there."
+    def of(self, session: Session) -> SessionPrompts:
+        """Raises InputError where a template of the pack is faulty."""
+        goal = session.goal or self.pack.task(session.task).goal
+        return SessionPrompts(self, session, self._instructions(session.task, goal))
+
+    @cached_property
+    def _instructions(self) -> Callable[[str, str], str]:
+        """From task and goal; rendered once for all sessions that have both in common."""
+        return lru_cache(maxsize=256)(self._render)
+
+    def _render(self, task: str, goal: str) -> str:
+        pack, roles = self.pack, self.pack.roles
+        templates = {"microGoal": pack.prompts.micro_goal}
         if self.acts:
-            last = turn.end - 1
-            where = f"message {turn.start}" if last == turn.start else f"messages {turn.start} to {last}"
-            question += f' "act" is about {where} only.'
-        return self._messages(session, question)
-
-    def for_session(self, session: Session) -> list[ChatMessage]:
-        """The question for all decision points at once."""
-        first = session.turns[0].start
-        question = f"Look at messages {first} to {len(session.messages) - 1}: list every field that the "
-        return self._messages(session, question + f"{self.pack.roles.expert} asks for there.")
-
-    def _messages(self, session: Session, question: str) -> list[ChatMessage]:
-        conversation = self._numbered(session)
-        return [
-            {"role": "system", "content": self._instructions(session)},
-            {"role": "user", "content": f"{conversation}\n\n{question}"},
+            templates["macroGoal"] = pack.prompts.macro_goal
+        parts = [
+            render(
+                source,
+                where=f"pack {pack.name!r}, prompts.{name}",
+                goal=goal,
+                fields=list(pack.task(task).fields),
+                roles=roles,
+                task=task,
+                language=pack.language,
+            )
+            for name, source in templates.items()
         ]
-
-    def _instructions(self, session: Session) -> str:
-        roles = self.pack.roles
-        parts = [self._render("microGoal", self.pack.prompts.micro_goal, session)]
-        if self.acts:
-            parts.append(self._render("macroGoal", self.pack.prompts.macro_goal, session))
         writing = _WRITING + (_WRITING_ACT if self.acts else "")
         return "\n\n".join([*parts, writing.format(expert=roles.expert, user=roles.user)])
 
-    def _render(self, name: str, source: str, session: Session) -> str:
-        task = self.pack.task(session.task)
-        return render(
-            source,
-            where=f"pack {self.pack.name!r}, prompts.{name}",
-            goal=session.goal or task.goal,
-            fields=list(task.fields),
-            roles=self.pack.roles,
-            task=task.name,
-            language=self.pack.language,
-        )
 
-    def _numbered(self, session: Session) -> str:
+@dataclass(frozen=True)
+class SessionPrompts:
+    """The questions about one session; all but their last line is the same."""
+
+    prompting: Prompting
+    session: Session
+    instructions: str
+
+    def for_turn(self, turn: Turn) -> list[ChatMessage]:
+        """About one decision point: what is asked and given from `turn` on."""
+        question = f"Look only at messages {turn.start} to {len(self.session.messages) - 1}: {self._task}"
+        if self.prompting.acts:
+            last = turn.end - 1
+            where = f"message {turn.start}" if last == turn.start else f"messages {turn.start} to {last}"
+            question += f' "act" is about {where} only.'
+        return self._with(question)
+
+    def for_session(self) -> list[ChatMessage]:
+        """About all decision points at once."""
+        first, last = self.session.turns[0].start, len(self.session.messages) - 1
+        return self._with(f"Look at messages {first} to {last}: {self._task}")
+
+    @property
+    def _task(self) -> str:
+        return f"list every field that the {self.prompting.pack.roles.expert} asks for there."
+
+    def _with(self, question: str) -> list[ChatMessage]:
+        return [
+            {"role": "system", "content": self.instructions},
+            {"role": "user", "content": f"{self._conversation}\n\n{question}"},
+        ]
+
+    @cached_property
+    def _conversation(self) -> str:
         """One line a message: a line break within one could fake the next."""
-        names = {"user": self.pack.roles.user, "expert": self.pack.roles.expert}
-        names["policy"] = f"{self.pack.roles.expert} (a program)"
+        roles = self.prompting.pack.roles
+        names = {"user": roles.user, "expert": roles.expert, "policy": f"{roles.expert} (a program)"}
         return "\n".join(
             f"[{index}] {names[message.author]}: {' '.join(message.content.split()) or '(no words)'}"
-            for index, message in enumerate(session.messages)
+            for index, message in enumerate(self.session.messages)
         )

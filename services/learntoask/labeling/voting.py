@@ -33,8 +33,10 @@ def vote(
     for field in fields:
         giving = [reading for reading in valid if _of(reading, field, given=True)]
         asking = [reading for reading in valid if _of(reading, field)]
-        if agreement == "unanimous" and len(giving) not in (0, len(valid)):
-            problem = f"{len(giving)} of {len(readings)} models find that {field} is asked for and given"
+        if agreement == "unanimous" and (len(asking) < needed or 0 < len(giving) < needed):
+            problem = (
+                f"{len(asking)} of {len(readings)} models find {field} asked for, {len(giving)} also given"
+            )
             return Failure(Reason.JUDGES_DISAGREE, problem)
         if len(giving) >= needed:
             exchanges += _of(giving[0], field)

@@ -62,15 +62,19 @@ class LlmClient:
         )
         asked = hashlib.sha256(body).hexdigest()[:32]
         reply = self._journal.find(asked) if self._journal else None
-        if reply is None:
+        if reply is not None:
+            return read_answer(reply, form)
+        try:
             outcome = await self._ask(body)
             if isinstance(outcome, NoAnswer):
                 return outcome
-            reply = outcome
             if self._journal:
-                self._journal.add(asked, reply)
-            self._spending.answer(reply.usage, self.endpoint.prices)
-        return read_answer(reply, form)
+                self._journal.add(asked, outcome)
+            self._spending.answer(outcome.usage, self.endpoint.prices)
+        except StageError as error:
+            self._spending.end(error)
+            raise
+        return read_answer(outcome, form)
 
     async def close(self) -> None:
         await self._connections.close()

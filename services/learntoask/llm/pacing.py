@@ -2,8 +2,8 @@
 
 The limit follows the share of requests that fail, as DCTCP's window follows the share of marked packets (RFC 8257):
 after every round of as many results as the limit, it shrinks by half that share where the share is above TOLERATED,
-and grows otherwise. Halving at every single failure, as TCP does, would bring 64 requests down to 4 on a server that
-merely drops a tenth of them.
+and grows by an eighth otherwise. Halving at every single failure, as TCP does, would bring 64 requests down to 4 on a
+server that merely drops a tenth of them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Pace:
             if found > TOLERATED:
                 self.limit = max(1.0, self.limit * (1 - found / 2))
             else:
-                self.limit = min(float(self.ceiling), self.limit + max(1.0, self.ceiling / 16))
+                self.limit = min(float(self.ceiling), self.limit + max(1.0, self.limit / 8))
             self._seen = self._failed = 0
 
 

@@ -34,7 +34,8 @@ class Spending:
     def open(self) -> None:
         """Count a request that is about to be sent. Raises StageError where the budget is spent or all has ended."""
         if self.ended is not None:
-            raise self.ended
+            # A new one for each: an error raised in thousands of tasks would gather all their tracebacks.
+            raise StageError(str(self.ended), reason=self.ended.reason)
         limits = (
             ("requests", self.requests, self.budget.requests),
             ("tokens", self.usage.prompt + self.usage.completion, self.budget.tokens),
