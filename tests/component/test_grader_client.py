@@ -44,6 +44,15 @@ def test_more_cases_than_a_call_takes_are_asked_in_several():
     assert len(found) == 1300
 
 
+def test_a_call_is_no_larger_than_the_service_takes():
+    grader = ScriptedGrader()
+    long = [case(f"dish {number}? {'x' * 60_000}") for number in range(60)]
+    with in_background(grader, max_request_bytes=2**22) as server, remote(server.address) as asking:
+        assert {one.content for one in asking.grade(long)} == {1.0}
+    with in_background(grader, max_queue=7) as server, remote(server.address) as asking:
+        assert {one.content for one in asking.grade([case(f"dish {n}?") for n in range(30)])} == {1.0}
+
+
 def test_contexts_go_no_further_than_they_are_read():
     context = (Message(role="user", content="hungry", author="user"),)
     grader = ScriptedGrader()

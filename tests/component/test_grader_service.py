@@ -118,11 +118,11 @@ BAD = {
         "case.target: 'colour' is no field of task 'order'",
     ),
     "1 MB": (wire.GradeRequest(case=wire_case("d" * 1_000_000)), "case.response: 1000000 bytes"),
-    "a context of 1 MB": (
+    "a context of 5 MB": (
         wire.GradeRequest(
-            case=wire_case("d", context=[ask_pb2.Message(role=ask_pb2.ROLE_USER, content="d" * 1_000_000)])
+            case=wire_case("d", context=[ask_pb2.Message(role=ask_pb2.ROLE_USER, content="d" * 5_000_000)])
         ),
-        "case.context: 1000000 bytes",
+        "case.context: 5000000 bytes",
     ),
     "a role that is none": (
         wire.GradeRequest(case=wire_case("d", context=[ask_pb2.Message(content="d")])),

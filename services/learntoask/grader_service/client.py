@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 import grpc
@@ -24,6 +24,8 @@ from learntoask.wire.grader_pb2_grpc import GraderServiceStub
 
 Found = dict[int, Grade | Missing]
 _CASES_A_CALL = 512
+_JUDGED_A_CALL = 64  # a judge takes seconds for each, and a call must end within its timeout
+_BYTES_A_CALL = 2 * 2**20
 _OPTIONS = (
     ("grpc.lb_policy_name", "round_robin"),  # over all addresses behind one name
     ("grpc.initial_reconnect_backoff_ms", 200),
@@ -34,6 +36,12 @@ _OPTIONS = (
 
 class _Unanswered(Exception):
     """No answer in the time there was; the message says what was tried."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Greeting:
+    context_messages: int
+    cases_a_call: int
 
 
 class RemoteGrader:
@@ -57,7 +65,7 @@ class RemoteGrader:
         self._timing = timing or Timing()
         self._runner = asyncio.Runner()
         self._channel: grpc.aio.Channel | None = None
-        self._context_messages: int | None = None  # None: the service was not heard yet
+        self._greeting: _Greeting | None = None  # None: the service was not heard yet
         self._away = False  # an outage is waited for once; after it a call tries once, until one is answered
 
     def __enter__(self) -> RemoteGrader:
@@ -86,16 +94,17 @@ class RemoteGrader:
 
     async def _graded(self, cases: Sequence[GradeCase]) -> list[Grade | Missing]:
         """Equal cases are asked once, and contexts go no further than they are read."""
-        read = await self._greeted()
+        greeting = await self._greeted()
+        read = greeting.context_messages
         cases = [replace(case, context=case.context[-read:] if read else ()) for case in cases]
-        distinct = list(dict.fromkeys(cases))
-        known: dict[GradeCase, Grade | Missing] = {}
-        for start in range(0, len(distinct), _CASES_A_CALL):
-            part = distinct[start : start + _CASES_A_CALL]
-            known.update(zip(part, await self._answers(part), strict=True))
+        distinct = {case: case_to_wire(case) for case in dict.fromkeys(cases)}
+        answers: list[Grade | Missing] = []
+        for part in _parts(list(distinct.values()), most=greeting.cases_a_call):
+            answers += await self._answers(part)
+        known = dict(zip(distinct, answers, strict=True))
         return [known[case] for case in cases]
 
-    async def _answers(self, cases: Sequence[GradeCase]) -> list[Grade | Missing]:
+    async def _answers(self, cases: Sequence[wire.GradeCase]) -> list[Grade | Missing]:
         found: Found = {}
         try:
             await self._retried(lambda: self._attempt(cases, found), progress=lambda: len(found))
@@ -103,9 +112,9 @@ class RemoteGrader:
             return [found.get(index, Missing(str(error))) for index in range(len(cases))]
         return [found[index] for index in range(len(cases))]
 
-    async def _greeted(self) -> int:
-        """How many messages of a context the grader reads. Raises StageError where it is another, or none is there."""
-        if self._context_messages is None:
+    async def _greeted(self) -> _Greeting:
+        """What the grader takes. Raises StageError where it is another, or none is there."""
+        if self._greeting is None:
             heard: list[wire.GraderInfoResponse] = []
 
             async def ask() -> None:
@@ -126,9 +135,17 @@ class RemoteGrader:
                     f"{', '.join(sorted(offered)) or 'none'}; serve the run's own graders",
                     reason="WrongGrader",
                 )
-            self._check(offered[self._grader].digest)
-            self._context_messages = offered[self._grader].context_messages
-        return self._context_messages
+            grader, limits = offered[self._grader], heard[-1].limits
+            self._check(grader.digest)
+            self._greeting = _Greeting(
+                context_messages=grader.context_messages,
+                cases_a_call=min(
+                    _JUDGED_A_CALL if grader.kind == "llm" else _CASES_A_CALL,
+                    limits.max_cases,
+                    limits.max_queue,
+                ),
+            )
+        return self._greeting
 
     async def _retried(
         self, attempt: Callable[[], Awaitable[None]], *, progress: Callable[[], int] = lambda: 0
@@ -158,7 +175,7 @@ class RemoteGrader:
                 )
             await asyncio.sleep(wait)
 
-    async def _attempt(self, cases: Sequence[GradeCase], found: Found) -> None:
+    async def _attempt(self, cases: Sequence[wire.GradeCase], found: Found) -> None:
         """Ask for what is not found yet; with hedging, twice where the first call is slow."""
         first = asyncio.create_task(self._stream(cases, found))
         running = {first}
@@ -176,11 +193,9 @@ class RemoteGrader:
             for task in running:
                 task.cancel()
 
-    async def _stream(self, cases: Sequence[GradeCase], found: Found) -> None:
+    async def _stream(self, cases: Sequence[wire.GradeCase], found: Found) -> None:
         left = [index for index in range(len(cases)) if index not in found]
-        request = wire.GradeBatchRequest(
-            grader=self._grader, cases=[case_to_wire(cases[index]) for index in left]
-        )
+        request = wire.GradeBatchRequest(grader=self._grader, cases=[cases[index] for index in left])
         async for response in self._call("GradeBatch", request):
             self._check(response.digest)
             for result in response.results:
@@ -212,3 +227,17 @@ class RemoteGrader:
         if code is Code.UNAUTHENTICATED:
             hint = "; give the token in LTA_GRADER_TOKEN or its file in LTA_GRADER_TOKEN_FILE"
         return f"the grader service at {self._address} refuses: {code.name}: {details}{hint}"
+
+
+def _parts(cases: Sequence[wire.GradeCase], *, most: int) -> Iterator[list[wire.GradeCase]]:
+    """Cases for one call each: at most `most`, and no more bytes than a request may have."""
+    part: list[wire.GradeCase] = []
+    size = 0
+    for case in cases:
+        if part and (len(part) >= most or size + case.ByteSize() > _BYTES_A_CALL):
+            yield part
+            part, size = [], 0
+        part.append(case)
+        size += case.ByteSize()
+    if part:
+        yield part

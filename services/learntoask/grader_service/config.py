@@ -29,7 +29,7 @@ class GraderConfig(ListenConfig):
     journals: Path | None = None  # folder that keeps a judge's answers over restarts; None keeps none
 
     max_message_bytes: Positive = 65536
-    max_context_bytes: Positive = 262_144
+    max_context_bytes: Positive = 4 * 2**20
 
 
 def read_config(environment: Mapping[str, str], flags: Mapping[str, object]) -> GraderConfig:
