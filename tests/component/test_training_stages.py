@@ -20,7 +20,9 @@ from learntoask.training.rollouts import build_batch, judge, sampled_points
 from learntoask.training.sampling import Completion
 from learntoask.training.supervised import divide, supervised_trees, trained_turns
 from learntoask.training.trunks import render_session
+from learntoask.training.updating import Updating
 from learntoask.training.validation import Validation, better, gain_bound
+from learntoask.training.workers import ALONE
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,8 @@ def test_sft_stage_publishes_a_model_that_learned(tmp_path: Path) -> None:
         for tree in supervised_trees(published, one, turns="labelled").trees
     ]
     enable_tree_attention(published.model)
-    assert sft.mean_loss(published.model, held_out, run) == pytest.approx(min(losses), abs=1e-4)
+    alone = Updating(published.model, weight_decay=0.0, precision=torch.float32, workers=ALONE)
+    assert sft.mean_loss(alone, held_out, run.row_tokens) == pytest.approx(min(losses), abs=1e-4)
 
 
 def test_the_published_weights_are_the_running_mean_of_the_updates(

@@ -82,6 +82,16 @@ def _policy(spec: RunSpec) -> dict[str, JsonValue]:
     }
 
 
+def _trained(spec: RunSpec) -> dict[str, JsonValue]:
+    """What of adapters and of DeepSpeed's settings changes the weights; workers, ZeRO and activation checkpointing
+    change their rounding only, so that a run may go on with others."""
+    train = spec.train
+    settings: dict[str, JsonValue] = {"lora": _dump(train.lora)} if train.lora else {}
+    if train.distributed.zero and train.distributed.deepspeed:
+        settings["deepspeed"] = train.distributed.deepspeed
+    return settings
+
+
 def _label(spec: RunSpec) -> dict[str, JsonValue]:
     """Settings of the label stage; those of a model count where one labels, without keys, limits and prices."""
     settings = _dump(spec.label, "llm")
@@ -131,7 +141,7 @@ STAGES: tuple[Stage, ...] = (
         version=1,
         inputs=("fetch", "label"),
         pack="policy",
-        settings=lambda spec: {**_policy(spec), "sft": _dump(spec.train.sft)},
+        settings=lambda spec: {**_policy(spec), **_trained(spec), "sft": _dump(spec.train.sft)},
     ),
     Stage(
         name="grader",
@@ -147,6 +157,7 @@ STAGES: tuple[Stage, ...] = (
         pack="policy",  # what its rewards need of the pack is in the graders' digest
         settings=lambda spec: {
             **_policy(spec),
+            **_trained(spec),
             "grpo": _dump(spec.train.grpo),
             "reward": _dump(spec.train.reward),
             "maxNewTokens": spec.train.max_new_tokens,

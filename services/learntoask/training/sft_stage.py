@@ -10,24 +10,21 @@ from transformers.utils import logging as transformers_logging
 from learntoask.core.records import LabelledSession
 from learntoask.core.stage import StageContext, StageSummary
 from learntoask.training import sft
-from learntoask.training.attention import enable_tree_attention
-from learntoask.training.policy import Policy
-from learntoask.training.precision import resolve_precision
+from learntoask.training.launching import by_workers
+from learntoask.training.opening import open_trainable, publish_policy
 from learntoask.training.supervised import divide
+from learntoask.training.workers import Workers
 
 
 def run(context: StageContext) -> StageSummary:
     """Publish `model/`, `metrics.jsonl` and `tensorboard/`. Raises StageError as `sft.train` does."""
+    return by_workers(context, _train, module=__name__)
+
+
+def _train(context: StageContext, workers: Workers) -> StageSummary:
     transformers_logging.disable_progress_bar()
     train = context.spec.train
-    policy = Policy.load(
-        context.inputs["fetch"] / "model",
-        context.pack,
-        max_prompt_tokens=train.max_prompt_tokens,
-        may_stop=train.reward.mode != "ask_only",
-    )
-    precision = resolve_precision(train.precision, policy.model.device)
-    enable_tree_attention(policy.model)
+    policy, adapters, precision = open_trainable(context, "fetch", workers)
     parts = divide(
         read_labelled(context.inputs["label"]),
         kept_share=train.sft.kept_share if train.grpo.updates else 0.0,
@@ -44,23 +41,20 @@ def run(context: StageContext) -> StageSummary:
             row_tokens=train.row_tokens,
             checkpoint_every=train.checkpoint_every,
             work=context.work,
+            workers=workers,
+            distributed=train.distributed,
         ),
         progress=context.progress,
     )
-    publish_model(policy, context.out)
-    journal.publish(context.out)
+    if workers.leads:
+        publish_policy(policy, adapters, context.out)
+        journal.publish(context.out)
     return {
         "precision": str(precision).removeprefix("torch."),
         "validation_sessions": len(parts.validation),
         "kept_for_grpo": len(parts.kept),
         **{name: value for name, value in asdict(result).items() if value != float("inf")},
     }
-
-
-def publish_model(policy: Policy, out: Path) -> None:
-    """Write `model/`, an ordinary Hugging Face folder."""
-    policy.model.save_pretrained(out / "model")
-    policy.tokenizer.save_pretrained(out / "model")
 
 
 def read_labelled(folder: Path) -> list[LabelledSession]:

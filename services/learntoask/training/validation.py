@@ -12,6 +12,7 @@ from learntoask.core.records import LabelledSession
 from learntoask.grading.grades import Grade, GradeCase, Grader, require_answers, stop_grade
 from learntoask.training.policy import Policy
 from learntoask.training.sampling import decode_sessions
+from learntoask.training.workers import ALONE, Workers
 
 
 @dataclass(frozen=True)
@@ -38,28 +39,37 @@ def validate(
     grader: Grader,
     max_new_tokens: int,
     max_missing_share: float,
+    workers: Workers = ALONE,
 ) -> Validation:
-    """Raises TooManyMissing: what is left would choose between policies by who was graded, not by who is better."""
-    decoded = decode_sessions(
-        policy, sessions, samples=1, temperature=0.0, max_new_tokens=max_new_tokens, seed=0
+    """All workers decode their share, and have the result.
+
+    Raises TooManyMissing: what is left would choose between policies by who was graded, not by who is better."""
+    decoded = workers.gathered(
+        decode_sessions(
+            policy,
+            workers.share(sessions),
+            samples=1,
+            temperature=0.0,
+            max_new_tokens=max_new_tokens,
+            seed=0,
+        )
     )
     answers = [
         (labelled, sample, completions[0].text)
         for labelled, groups in zip(sessions, decoded, strict=True)
         for sample, completions in zip(labelled.samples, groups, strict=True)
     ]
-    grades = grader.grade(
-        [
-            GradeCase(
-                session_id=labelled.session.session_id,
-                task=labelled.session.task,
-                response=text,
-                target=frozenset(item.field for item in sample.remaining),
-                context=labelled.context(sample),
-            )
-            for labelled, sample, text in answers
-        ]
-    )
+    cases = [
+        GradeCase(
+            session_id=labelled.session.session_id,
+            task=labelled.session.task,
+            response=text,
+            target=frozenset(item.field for item in sample.remaining),
+            context=labelled.context(sample),
+        )
+        for labelled, sample, text in answers
+    ]
+    grades = workers.led(lambda: grader.grade(cases))
     require_answers(grades, max_missing_share=max_missing_share, where="GRPO, validation sessions")
     asks, stops, hits = [], [], []
     totals: dict[str, list[float | None]] = {labelled.session.session_id: [] for labelled, _, _ in answers}

@@ -8,12 +8,14 @@ from learntoask.core.manifest.model import Duration, ManifestModel, seconds
 from learntoask.core.manifest.reading import load_manifest, parse_manifest
 from learntoask.core.manifest.release import Evaluate, Gate, Serve, Threshold
 from learntoask.core.manifest.run import LearnToAskRun, Metadata, RunSpec
+from learntoask.core.manifest.scale import Distributed, Lora
 from learntoask.core.manifest.train import Base, Grpo, Reward, Sft, Train
 
 __all__ = [
     "Base",
     "Budget",
     "Dataset",
+    "Distributed",
     "Duration",
     "Endpoint",
     "Evaluate",
@@ -24,6 +26,7 @@ __all__ = [
     "LearnToAskRun",
     "LlmJudge",
     "LlmLabelling",
+    "Lora",
     "ManifestModel",
     "Metadata",
     "PackReference",

