@@ -18,7 +18,7 @@ FORK.set_forkserver_preload(["tiny_training"])
 KILLS = 3
 
 
-def run(target: Callable[..., None], *arguments: Path, kill_after: int | None = None) -> None:
+def run(target: Callable[..., None], *arguments: Path | str, kill_after: int | None = None) -> None:
     """Run `target` in a process; with `kill_after`, kill it a moment after its journal has that many rows."""
     process = FORK.Process(target=target, args=arguments)
     process.start()
@@ -33,18 +33,19 @@ def run(target: Callable[..., None], *arguments: Path, kill_after: int | None = 
     assert process.exitcode == 0 or kill_after is not None, f"exit code {process.exitcode}"
 
 
-@pytest.mark.parametrize(("kind", "rows"), [("sft", 23), ("grpo", 14)])
+@pytest.mark.parametrize(("kind", "rows"), [("sft", 23), ("grpo", 14), ("dpo", 14)])
 def test_killed_runs_end_with_the_same_weights(
     kind: str, rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The fork server of Python 3.11 looks for what it preloads on its own path, not on ours.
     monkeypatch.setenv("PYTHONPATH", str(Path(tiny_training.__file__).parent))
-    target = {"sft": tiny_training.train_sft, "grpo": tiny_training.train_grpo}[kind]
-    more = []
-    if kind == "grpo":
+    target = tiny_training.train_sft if kind == "sft" else tiny_training.train_grpo
+    more: list[Path | str] = []
+    if kind != "sft":
         (tmp_path / "warm").mkdir()
         more = [tmp_path / "warm.safetensors"]
         save_file(tiny_training.warm_weights(tmp_path / "warm"), more[0])
+        more.append(kind)
     for name in ("alone", "killed"):
         (tmp_path / name).mkdir()
     run(target, tmp_path / "alone", tmp_path / "alone.safetensors", *more)

@@ -9,15 +9,16 @@ import pytest
 import tiny_training as tiny
 import torch
 from learntoask.core.errors import StageError, TooManyMissing
-from learntoask.core.manifest import Grpo, Reward, RunSpec
+from learntoask.core.manifest import Grpo, Method, Reward, RunSpec
 from learntoask.core.records import STOP, Message
 from learntoask.core.stage import StageContext
 from learntoask.training import sft, sft_stage
 from learntoask.training.attention import enable_tree_attention
+from learntoask.training.checkpoint import restore_weights
 from learntoask.training.grpo import Trainer
 from learntoask.training.policy import Policy
-from learntoask.training.rollouts import build_batch, judge, sampled_points
-from learntoask.training.sampling import Completion
+from learntoask.training.rollouts import build_batch, figures, judge, sampled_points
+from learntoask.training.sampling import Completion, decode_sessions
 from learntoask.training.supervised import divide, supervised_trees, trained_turns
 from learntoask.training.trunks import render_session
 from learntoask.training.updating import Updating
@@ -241,6 +242,66 @@ def test_without_a_better_policy_the_sft_weights_are_published(tmp_path: Path, w
     assert result.best_update == 0
     for name, weight in working.policy.model.named_parameters():
         assert torch.equal(weight, warm[name])
+
+
+@pytest.mark.parametrize("method", ["grpo", "rewardWeighted", "dpo"])
+def test_every_method_learns_to_ask_for_more_that_is_needed(method: Method, tmp_path: Path, warm) -> None:
+    """The sampled answers of the trained policy earn more than those of the policy it started from."""
+    updates = {"updates": 16, "batch_sessions": 6, "group_size": 6, "averaging": 0.0, "max_kl": 50}
+    rate = {"grpo": 3e-3, "rewardWeighted": 3e-3, "dpo": 1e-3}[method]
+    run = tiny.grpo_run(tmp_path, method=method, learning_rate=rate, **updates)
+    working = Trainer(
+        tiny.warmed(warm), tiny.warmed(warm), tiny.sessions(12), [], grader=tiny.WordGrader(), run=run
+    )
+    working.train(tiny.Quiet())
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert {row["kind"] for row in rows} == {method}
+    assert mean_reward(working.policy) > mean_reward(tiny.warmed(warm)) + 0.1
+
+
+def mean_reward(policy: Policy) -> float:
+    held_out = tiny.sessions(20)[12:]
+    sampled = decode_sessions(policy, held_out, samples=8, temperature=1.0, max_new_tokens=12, seed=5)
+    return figures(judge(held_out, sampled, grader=tiny.WordGrader(), spec=Reward())).reward
+
+
+@pytest.mark.parametrize("mode", ["sum", "ask_only", "stop_only"])
+def test_every_reward_mode_trains(mode: str, tmp_path: Path, warm) -> None:
+    policies = [tiny.policy(may_stop=mode != "ask_only") for _ in range(2)]
+    for one in policies:
+        restore_weights(one.model, warm)
+    run = tiny.grpo_run(tmp_path, updates=2, reward=Reward(mode=mode))
+    sessions, validation = tiny.sessions(12), tiny.sessions(4, "validation")
+    working = Trainer(*policies, sessions, validation, grader=tiny.WordGrader(), run=run)
+    result, _ = working.train(tiny.Quiet())
+    assert result.updates == 2
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    learned = [row for row in rows if row["kind"] == "grpo"]
+    assert any(row["gradient_norm"] > 0 for row in learned)
+
+
+def test_pairs_of_a_batch_are_the_better_and_the_worse_answers_to_one_context() -> None:
+    policy, labelled = tiny.policy(), tiny.session(0)
+    field = labelled.samples[0].remaining[0].field
+
+    def answer(text: str) -> Completion:
+        tokens = (*policy.tokenizer(text, add_special_tokens=False).input_ids, policy.end_of_turn)
+        return Completion(tokens=tokens, logprobs=(), text=text, finished=True)
+
+    texts = [f"Which {field}?", "Hm?", "Hm?", STOP]
+    sampled = [[answer(text) for text in texts] for _ in labelled.samples]
+    groups = judge([labelled], [sampled], grader=tiny.WordGrader(), spec=Reward())
+    settings = Grpo(group_size=4, credit="plain")
+    batch = build_batch(policy, [labelled], groups, settings=settings, row_tokens=1000, method="dpo")
+    ((scored, pairs),) = ((one, one.facts.pairs) for one in batch.rows)
+    rewards = scored.facts.advantage
+    assert (rewards[pairs.better] > rewards[pairs.worse]).all()
+    assert (scored.facts.stop_of[pairs.better] == scored.facts.stop_of[pairs.worse]).all()
+    assert not scored.facts.stop[pairs.better].any()
+    assert float(pairs.weight.sum()) == pytest.approx(1)
+    # "Hm?" was sampled twice: of the first point's pairs (question, Hm), (question, stop), (Hm, stop) two count double.
+    first = pairs.weight[scored.facts.stop_of[pairs.better] == 0] * len(labelled.samples)
+    assert sorted(first.tolist()) == pytest.approx([1 / 5, 2 / 5, 2 / 5])
 
 
 def found(total: float, ws_stop: float, *, spread: float = 0.0) -> Validation:

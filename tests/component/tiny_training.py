@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from learntoask.core.manifest import Grpo, Reward, Sft
+from learntoask.core.manifest import Grpo, Method, Reward, Sft
 from learntoask.core.pack import Pack
 from learntoask.core.records import (
     EndReason,
@@ -146,7 +146,12 @@ def sft_run(work: Path, **settings: object) -> sft.SftRun:
 
 
 def grpo_run(
-    work: Path, *, max_missing_share: float = 0.2, reward: Reward | None = None, **settings
+    work: Path,
+    *,
+    max_missing_share: float = 0.2,
+    reward: Reward | None = None,
+    method: Method = "grpo",
+    **settings,
 ) -> GrpoRun:
     return GrpoRun(
         settings=Grpo(
@@ -167,6 +172,7 @@ def grpo_run(
         max_missing_share=max_missing_share,
         checkpoint_every=3,
         work=work,
+        method=method,
     )
 
 
@@ -191,7 +197,7 @@ def train_sft(work: Path, out: Path) -> None:
     save_file({name: weight.detach() for name, weight in trained.model.named_parameters()}, out)
 
 
-def train_grpo(work: Path, out: Path, warm: Path) -> None:
+def train_grpo(work: Path, out: Path, warm: Path, method: Method = "grpo") -> None:
     """Saves the last weights, whatever was chosen: they are what must not depend on kills."""
     torch.set_num_threads(1)
     weights = load_file(warm)
@@ -201,7 +207,7 @@ def train_grpo(work: Path, out: Path, warm: Path) -> None:
         sessions(12),
         sessions(4, "validation"),
         grader=WordGrader(),
-        run=grpo_run(work),
+        run=grpo_run(work, method=method),
     )
     trainer.train(Quiet())
     state = torch.load(work / "grpo.pt", weights_only=True)

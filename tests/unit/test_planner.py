@@ -278,3 +278,32 @@ def test_how_a_model_is_reached_and_paid_changes_no_label_either() -> None:
         len({same, label_key(method="lexicon"), *(label_key(method="llm", llm=one) for one in differing)})
         == 6
     )
+
+
+def training_keys(**train: object) -> tuple[str, str]:
+    """Keys of the two training stages."""
+    outputs = dict.fromkeys(("fetch", "label", "grader", "sft"), "digest")
+    sft, grpo = (
+        stage_key(STAGE_BY_NAME[name], spec=spec(train=train), inputs=INPUTS, outputs=outputs)
+        for name in ("sft", "grpo")
+    )
+    return sft, grpo
+
+
+def test_variants_share_the_sft_policy_where_it_is_the_same() -> None:
+    sft, grpo = training_keys()
+    variants = [
+        {"reward": {"mode": "sum"}},
+        {"reward": {"mode": "stop_only"}},
+        {"reward": {"contentWeight": 3}},
+        {"method": "dpo"},
+        {"method": "dpo", "dpo": {"beta": 0.5}},
+        {"method": "rewardWeighted"},
+    ]
+    found = [training_keys(**variant) for variant in variants]
+    assert {key for key, _ in found} == {sft}
+    assert len({grpo, *(key for _, key in found)}) == 1 + len(variants)
+    assert training_keys(dpo={"beta": 0.5}) == (sft, grpo)  # nobody reads it
+    # No stop in the prompt, and no session kept for a GRPO that does not run: other policies.
+    assert training_keys(reward={"mode": "ask_only"})[0] != sft
+    assert training_keys(grpo={"updates": 0})[0] != sft

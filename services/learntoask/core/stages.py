@@ -74,11 +74,13 @@ def _dump(model: ManifestModel, *exclude: str) -> dict[str, JsonValue]:
 
 def _policy(spec: RunSpec) -> dict[str, JsonValue]:
     """Settings that every stage with a model depends on (checkpoint intervals change no result)."""
+    ask_only = spec.train.reward.mode == "ask_only"
     return {
         "seed": spec.train.seed,
         "precision": spec.train.precision,
         "maxPromptTokens": spec.train.max_prompt_tokens,
-        "mode": spec.train.reward.mode,
+        # All other modes have one and the same prompt: their runs share the SFT policy.
+        "mode": "ask_only" if ask_only else "product",
     }
 
 
@@ -90,6 +92,24 @@ def _trained(spec: RunSpec) -> dict[str, JsonValue]:
     if train.distributed.zero and train.distributed.deepspeed:
         settings["deepspeed"] = train.distributed.deepspeed
     return settings
+
+
+def _sft(spec: RunSpec) -> dict[str, JsonValue]:
+    sft = _dump(spec.train.sft)
+    if not spec.train.grpo.updates:
+        sft["keptShare"] = 0.0  # nobody learns from what would be kept
+    return {**_policy(spec), **_trained(spec), **_corruption(spec), "sft": sft}
+
+
+def _corruption(spec: RunSpec) -> dict[str, JsonValue]:
+    return {"corrupt": _dump(spec.dataset.corrupt)} if spec.dataset.corrupt.active else {}
+
+
+def _method(spec: RunSpec) -> dict[str, JsonValue]:
+    train = spec.train
+    if train.method == "grpo":
+        return {}
+    return {"method": train.method, **({"dpo": _dump(train.dpo)} if train.method == "dpo" else {})}
 
 
 def _label(spec: RunSpec) -> dict[str, JsonValue]:
@@ -127,7 +147,7 @@ STAGES: tuple[Stage, ...] = (
         version=1,
         files=("dataset", "test"),
         pack="logs",
-        settings=lambda spec: _dump(spec.dataset, "uri", "test_uri"),
+        settings=lambda spec: _dump(spec.dataset, "uri", "test_uri", "corrupt"),
     ),
     Stage(
         name="label",
@@ -141,7 +161,7 @@ STAGES: tuple[Stage, ...] = (
         version=1,
         inputs=("fetch", "label"),
         pack="policy",
-        settings=lambda spec: {**_policy(spec), **_trained(spec), "sft": _dump(spec.train.sft)},
+        settings=_sft,
     ),
     Stage(
         name="grader",
@@ -158,7 +178,9 @@ STAGES: tuple[Stage, ...] = (
         settings=lambda spec: {
             **_policy(spec),
             **_trained(spec),
+            **_corruption(spec),
             "grpo": _dump(spec.train.grpo),
+            **_method(spec),
             "reward": _dump(spec.train.reward),
             "maxNewTokens": spec.train.max_new_tokens,
             "maxMissingShare": spec.grader.max_missing_share,
@@ -176,6 +198,7 @@ STAGES: tuple[Stage, ...] = (
             "maxNewTokens": spec.train.max_new_tokens,
             "maxMissingShare": spec.grader.max_missing_share,
             "grpo": spec.train.grpo.updates > 0,
+            **({} if spec.train.sft.epochs else {"sft": False}),
         },
     ),
     Stage(name="gate", version=1, inputs=("evaluate",), settings=lambda spec: _dump(spec.gate)),

@@ -75,6 +75,17 @@ def notes(data: DataReport, evaluated: Sequence[Evaluated], spec: RunSpec) -> li
         found.append("Every held-out session belongs to a task that training has sessions of.")
     elif not data.seen_sessions:
         found.append("No held-out session belongs to a task that training has sessions of.")
+    if spec.train.method != "grpo" and spec.train.grpo.updates:
+        names = {"dpo": "DPO", "rewardWeighted": "reward-weighted supervised learning"}
+        found.append(f"The policy called grpo was trained by {names[spec.train.method]} (train.method).")
+    faults = spec.dataset.corrupt
+    if faults.active:
+        found.append(
+            f"The training data was corrupted on purpose: {faults.sloppy:.0%} of the sessions by careless experts, "
+            f"{faults.label_noise:.0%} of the labels wrong (dataset.corrupt)."
+        )
+    if not spec.train.sft.epochs:
+        found.append("There was no supervised training (train.sft.epochs is 0).")
     if spec.train.reward.mode == "ask_only":
         found.append("Reward mode ask_only: prompts offer no stop, so stopping cannot be expected.")
     for one in evaluated:

@@ -42,7 +42,9 @@ def run(context: StageContext) -> StageSummary:
     from learntoask.evaluation.decoding import decoder_of  # noqa: PLC0415 - torch, only where a model is run
 
     inputs, spec = context.inputs, context.spec
-    models = {"base": inputs["fetch"] / "model", "sft": inputs["sft"] / "model"}
+    models = {"base": inputs["fetch"] / "model"}
+    if spec.train.sft.epochs:  # else its model is the base model once more
+        models["sft"] = inputs["sft"] / "model"
     if spec.train.grpo.updates:  # else its model is the SFT policy once more
         models["grpo"] = inputs["grpo"] / "model"
     with open_graders(

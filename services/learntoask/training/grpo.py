@@ -1,9 +1,13 @@
-"""GRPO over session trees: sample, grade, score on packed rows, update; the SFT policy is start and anchor."""
+"""GRPO over session trees: sample, grade, score on packed rows, update; the SFT policy is start and anchor.
+
+The baselines (`train.method`) differ in who is sampled and in the objective; everything else is the same loop.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +15,15 @@ import torch
 from torch import Tensor
 
 from learntoask.core.errors import StageError
-from learntoask.core.manifest import Distributed, Grpo, Reward
+from learntoask.core.manifest import Distributed, Grpo, Method, Reward
 from learntoask.core.records import LabelledSession
 from learntoask.core.stage import Progress
 from learntoask.grading.grades import Grader, require_answers
-from learntoask.training import checkpoint
+from learntoask.training import checkpoint, offline
 from learntoask.training.adapters import Adapters
 from learntoask.training.journal import Journal
 from learntoask.training.memory import RowBudget
-from learntoask.training.objective import Objective, objective
+from learntoask.training.objective import Objective, RowFacts, objective
 from learntoask.training.optimisation import Schedule, epoch_order
 from learntoask.training.policy import Policy
 from learntoask.training.precision import autocast
@@ -32,7 +36,7 @@ from learntoask.training.rollouts import (
     judge,
     sampled_points,
 )
-from learntoask.training.sampling import Draw, decode_sessions
+from learntoask.training.sampling import Completion, Draw, decode_sessions
 from learntoask.training.scoring import score
 from learntoask.training.tree import PackedRow
 from learntoask.training.updating import copied
@@ -45,6 +49,7 @@ BEST = "grpo-best.pt"
 COLLAPSED_SHARE = 0.8
 """Of a batch's answers that never end, or that are one and the same sentence: the policy has collapsed."""
 MIN_ANSWERS = 24  # fewer may well be the same question
+TITLES: dict[Method, str] = {"grpo": "GRPO", "dpo": "DPO", "rewardWeighted": "Reward-weighted SFT"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,12 @@ class GrpoRun:
     work: Path
     workers: Workers = ALONE
     distributed: Distributed = field(default_factory=Distributed)
+    method: Method = "grpo"
+    dpo_beta: float = 0.1
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.method]
 
 
 @dataclass(frozen=True)
@@ -124,6 +135,8 @@ class Trainer:
         draw: Draw = decode_sessions,
     ) -> None:
         """With `adapters` in the policy's model, the reference is that model without them. `draw` samples."""
+        if run.method != "grpo":  # its objectives take a completion as a whole, so stops are sampled too
+            run = replace(run, settings=run.settings.model_copy(update={"credit": "plain"}))
         self.policy = policy
         self._reference = reference
         self._sessions = [session for session in sessions if self._points(session, run).samples]
@@ -164,7 +177,7 @@ class Trainer:
         here, settings = self._position, self._run.settings
         self._workers.check_same(here.update, what=f"the checkpoint in {self._run.work}")
         journal = Journal(self._run.work, start_at=here.update, writes=self._workers.leads)
-        if here.start is None and self._validation:
+        if settings.updates and here.start is None and self._validation:
             progress.update(here.update, settings.updates, "validating the SFT policy")
             here.start = here.best = self._validate(journal)
         while here.update < settings.updates:
@@ -176,7 +189,7 @@ class Trainer:
                 self._consider(self._validate(journal))
             if last or here.update % self._run.checkpoint_every == 0:
                 self._save()
-            progress.update(here.update, settings.updates, "GRPO", reward=seen.reward, hit=seen.hit)
+            progress.update(here.update, settings.updates, self._run.title, reward=seen.reward, hit=seen.hit)
         self._choose()
         self._updating.finish()
         return (
@@ -194,34 +207,41 @@ class Trainer:
 
     def _update(self, journal: Journal) -> BatchFigures:
         """One batch: sample, grade, and `steps_per_batch` updates of the weights."""
-        run, settings, update = self._run, self._run.settings, self._position.update
+        run, update = self._run, self._position.update
         sessions = self._batch(update)
         asked = [self._points(session, run) for session in sessions]
-        with self._updating.whole(), autocast(run.precision, self.policy.model.device):
-            sampled = self._workers.gathered(
-                self._draw(
-                    self.policy,
-                    self._workers.share(asked),
-                    samples=settings.group_size,
-                    temperature=settings.temperature,
-                    max_new_tokens=run.max_new_tokens,
-                    seed=run.seed * 100_003 + update,
-                )
-            )
+        sampled = self._workers.gathered(self._sampled(self._workers.share(asked)))
         groups = self._workers.led(lambda: judge(asked, sampled, grader=self._grader, spec=run.reward))
         grades = [member.grade for group in groups for member in group.members]
-        require_answers(grades, max_missing_share=run.max_missing_share, where=f"GRPO, batch {update + 1}")
+        require_answers(
+            grades, max_missing_share=run.max_missing_share, where=f"{run.title}, batch {update + 1}"
+        )
         seen = figures(groups)
-        _check_output(seen, answers=len(grades), update=update)
+        _check_output(seen, answers=len(grades), run=run, update=update)
         batch, metrics = self._steps(sessions, groups)
         self._position.graded += len(grades)
         self._position.missing += sum(member.reward is None for group in groups for member in group.members)
         self._position.fallbacks += batch.fallbacks
-        _check_kl(metrics["kl"], limit=settings.max_kl, update=update)
+        _check_kl(metrics["kl"], run=run, update=update)
         journal.write(
-            update, "grpo", **asdict(seen), **metrics, groups=batch.groups, skipped_groups=batch.skipped
+            update, run.method, **asdict(seen), **metrics, groups=batch.groups, skipped_groups=batch.skipped
         )
         return seen
+
+    def _sampled(self, asked: Sequence[LabelledSession]) -> list[list[list[Completion]]]:
+        """Completions of the policy or, for the baselines, of the SFT policy."""
+        run, offline_sampling = self._run, self._run.method != "grpo"
+        without_adapters = self._adapters.disabled() if self._adapters and offline_sampling else nullcontext()
+        with self._updating.whole(), without_adapters, autocast(run.precision, self.policy.model.device):
+            # `draw` may be an engine that follows the policy's weights.
+            return (decode_sessions if offline_sampling else self._draw)(
+                self._reference if offline_sampling else self.policy,
+                asked,
+                samples=run.settings.group_size,
+                temperature=run.settings.temperature,
+                max_new_tokens=run.max_new_tokens,
+                seed=run.seed * 100_003 + self._position.update,
+            )
 
     def _batch(self, update: int) -> list[LabelledSession]:
         size = min(self._run.settings.batch_sessions, len(self._sessions))
@@ -237,7 +257,14 @@ class Trainer:
         settings, update = self._run.settings, self._position.update
 
         def rows(row_tokens: int) -> _Rows:
-            batch = build_batch(self.policy, sessions, groups, settings=settings, row_tokens=row_tokens)
+            batch = build_batch(
+                self.policy,
+                sessions,
+                groups,
+                settings=settings,
+                row_tokens=row_tokens,
+                method=self._run.method,
+            )
             return _Rows(
                 batch, [self._reference_logprobs(row.row) for row, *_ in self._updating.share(batch.rows)]
             )
@@ -266,12 +293,11 @@ class Trainer:
         first = not made.old
         for index, (scored, counts, last) in enumerate(self._updating.share(made.batch.rows)):
             scores = self._updating.scores(scored.row, temperature=settings.temperature)
-            part = objective(
+            part = self._objective(
                 scores.logprobs,
                 old=None if first else made.old[index],
                 reference=made.references[index],
                 facts=scored.facts,
-                settings=settings,
             )
             self._updating.backward(part.loss * counts, last=last)
             if first:
@@ -280,6 +306,15 @@ class Trainer:
             entropy += counts * float(scores.entropies.sum())
             scored_tokens += counts * len(scores.entropies)
         return _figures(parts, entropy, scored_tokens, self._workers)
+
+    def _objective(
+        self, logprobs: Tensor, *, old: Tensor | None, reference: Tensor, facts: RowFacts
+    ) -> Objective:
+        if self._run.method == "dpo":
+            return offline.dpo(logprobs, reference=reference, facts=facts, beta=self._run.dpo_beta)
+        if self._run.method == "rewardWeighted":
+            return offline.reward_weighted(logprobs, reference=reference, facts=facts)
+        return objective(logprobs, old=old, reference=reference, facts=facts, settings=self._run.settings)
 
     @torch.no_grad()
     def _reference_logprobs(self, row: PackedRow) -> Tensor:
@@ -397,8 +432,8 @@ def _figures(
     }
 
 
-def _check_output(seen: BatchFigures, *, answers: int, update: int) -> None:
-    """Raise StageError when the policy's output has collapsed."""
+def _check_output(seen: BatchFigures, *, answers: int, run: GrpoRun, update: int) -> None:
+    """Raise StageError when the output of the policy that is sampled has collapsed."""
     findings = {
         f"{seen.unfinished:.0%} of the answers never end": seen.unfinished > COLLAPSED_SHARE,
         f"{seen.commonest:.0%} of the answers are the same sentence": seen.commonest > COLLAPSED_SHARE
@@ -407,11 +442,11 @@ def _check_output(seen: BatchFigures, *, answers: int, update: int) -> None:
     for finding, present in findings.items():
         if present:
             raise StageError(
-                f"GRPO, batch {update + 1}: {finding}; "
+                f"{run.title}, batch {update + 1}: {finding}; "
                 + (
                     "the policy has collapsed. The last good checkpoint is kept; lower "
                     "spec.train.grpo.learningRate or raise klCoefficient"
-                    if update
+                    if update and run.method == "grpo"
                     else "the SFT policy itself cannot answer yet. Raise spec.train.sft.epochs or learningRate, or "
                     "spec.train.maxNewTokens"
                 ),
@@ -419,10 +454,12 @@ def _check_output(seen: BatchFigures, *, answers: int, update: int) -> None:
             )
 
 
-def _check_kl(kl: float, *, limit: float, update: int) -> None:
+def _check_kl(kl: float, *, run: GrpoRun, update: int) -> None:
+    limit = run.settings.max_kl
     if kl > limit:
         raise StageError(
-            f"GRPO, batch {update + 1}: the KL to the SFT policy is {kl:.2f} nats a token (allowed {limit}). The last "
-            "good checkpoint is kept; lower spec.train.grpo.learningRate or raise klCoefficient",
+            f"{run.title}, batch {update + 1}: the KL to the SFT policy is {kl:.2f} nats a token (allowed {limit}). "
+            "The last good checkpoint is kept; lower spec.train.grpo.learningRate or raise "
+            f"{'spec.train.dpo.beta' if run.method == 'dpo' else 'klCoefficient'}",
             reason="ExplodingKL",
         )

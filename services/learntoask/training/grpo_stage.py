@@ -1,4 +1,4 @@
-"""Stage `grpo`: the SFT policy, improved by reinforcement on graded samples of its own."""
+"""Stage `grpo`: the SFT policy, improved by reinforcement on graded samples of its own, or by a baseline's method."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from learntoask.training.launching import by_workers
 from learntoask.training.opening import open_policy, open_trainable, publish_policy
 from learntoask.training.policy import Policy
 from learntoask.training.sampling import Draw, decode_sessions
-from learntoask.training.sft_stage import read_labelled
+from learntoask.training.sft_stage import training_sessions
 from learntoask.training.supervised import divide
 from learntoask.training.vllm_rollouts import VllmSampler
 from learntoask.training.workers import Workers
@@ -29,7 +29,7 @@ def run(context: StageContext) -> StageSummary:
 def _train(context: StageContext, workers: Workers) -> StageSummary:
     transformers_logging.disable_progress_bar()
     train = context.spec.train
-    parts = divide(read_labelled(context.inputs["label"]), kept_share=train.sft.kept_share, seed=train.seed)
+    parts = divide(training_sessions(context), kept_share=train.sft.kept_share, seed=train.seed)
     policy, adapters, precision = open_trainable(context, "sft", workers)
     run = GrpoRun(
         settings=train.grpo,
@@ -43,6 +43,8 @@ def _train(context: StageContext, workers: Workers) -> StageSummary:
         work=context.work,
         workers=workers,
         distributed=train.distributed,
+        method=train.method,
+        dpo_beta=train.dpo.beta,
     )
     with _grader(context, workers) as grader:
         trainer = Trainer(

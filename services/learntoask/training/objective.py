@@ -31,6 +31,16 @@ _EDGE = 1e-6  # keeps log(1 − p) and the asin's slope finite; beyond it float3
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """`better` and `worse` [p] are completions of a row that answer the same context, `weight` [p] what a pair counts
+    among the batch's."""
+
+    better: Tensor
+    worse: Tensor
+    weight: Tensor
+
+
+@dataclass(frozen=True)
 class RowFacts:
     """What the objective knows about the c completions of a row, whose m scored tokens lie one after another.
 
@@ -39,7 +49,8 @@ class RowFacts:
     stops, −1 where it continues, 0 where nobody knows; `decision_weight` and `hold_weight` [c] are their (weighted)
     share of the batch's labelled and of all its decision points. `stop_of` [c] is the row's index of the forced stop
     branch at the same context. `drawn` [m] are the log-probabilities the tokens were drawn with, by whatever engine
-    drew them (anything for forced branches, which nobody drew); None where the policy itself did.
+    drew them (anything for forced branches, which nobody drew); None where the policy itself did. `pairs` is for
+    DPO alone.
     """
 
     lengths: Tensor
@@ -51,6 +62,7 @@ class RowFacts:
     hold_weight: Tensor
     stop_of: Tensor
     drawn: Tensor | None = None
+    pairs: Pairs | None = None
 
 
 @dataclass(frozen=True)
@@ -78,15 +90,15 @@ def objective(
     logprobs, old, reference: [m] under the policy, the policy that sampled (None: the same weights) and the SFT
     policy. Token losses are averaged per completion, then over completions; clip ratio and k3 as in design page 1.
     """
-    owner = torch.repeat_interleave(torch.arange(len(facts.lengths), device=logprobs.device), facts.lengths)
-    stop_logprob = _per_completion(logprobs, owner, facts)[facts.stop_of]
+    owner = owners(facts)
+    stop_logprob = per_completion(logprobs, owner, facts)[facts.stop_of]
     chosen, sampled_by = logprobs, old
     if settings.credit == "factored":
         chosen = _given_asked(logprobs, stop_logprob, facts)
         old = (
             None
             if old is None
-            else _given_asked(old, _per_completion(old, owner, facts)[facts.stop_of], facts)
+            else _given_asked(old, per_completion(old, owner, facts)[facts.stop_of], facts)
         )
     share = (facts.weight / facts.lengths)[owner]
     correction = _importance(logprobs if sampled_by is None else sampled_by, facts, owner, settings)
@@ -94,27 +106,46 @@ def objective(
     ratio = (chosen - (chosen.detach() if old is None else old)).exp()
     bounded = ratio.clamp(1 - settings.clip, 1 + settings.clip)
     surrogate = torch.minimum(ratio * advantage, bounded * advantage)
-    log_ratio = reference - logprobs
-    k3 = log_ratio.exp() - log_ratio - 1
-    kl = (share * k3).sum()
+    kl = token_kl(logprobs, reference, share)
     loss = -(share * surrogate).sum() + settings.kl_coefficient * kl
     stop_kl = torch.zeros((), device=logprobs.device)
     if settings.credit == "factored":
-        reference_stop = _per_completion(reference, owner, facts)[facts.stop_of]
+        reference_stop = per_completion(reference, owner, facts)[facts.stop_of]
         stop_kl = (facts.hold_weight * _bernoulli_kl(reference_stop, stop_logprob)).sum()
         loss = loss + settings.stop_kl_coefficient * stop_kl
         gain = (facts.decision_weight * _decision_gain(stop_logprob, facts.truth)).sum()
         loss = loss - settings.decision_coefficient * gain
     clipped = (share * ((ratio - bounded).abs() > 0)).sum()
-    stopping = stop_logprob.detach().exp()
+    right_stops, right_asks = right_decisions(stop_logprob, facts)
     return Objective(
         loss=loss,
         kl=float(kl.detach()),
         stop_kl=float(stop_kl.detach()),
         clipped=float(clipped.detach()),
         off_policy=float((share * (correction - 1).abs()).sum()),
-        right_stops=_sum_and_count(stopping, facts.stop & (facts.truth > 0)),
-        right_asks=_sum_and_count(1 - stopping, facts.stop & (facts.truth < 0)),
+        right_stops=right_stops,
+        right_asks=right_asks,
+    )
+
+
+def owners(facts: RowFacts) -> Tensor:
+    """The completion that each of the m tokens belongs to."""
+    count = torch.arange(len(facts.lengths), device=facts.lengths.device)
+    return torch.repeat_interleave(count, facts.lengths)
+
+
+def token_kl(logprobs: Tensor, reference: Tensor, share: Tensor) -> Tensor:
+    """The k3 estimator of the KL to the reference; `share` [m] is each token's weight in the batch."""
+    log_ratio = reference - logprobs
+    return (share * (log_ratio.exp() - log_ratio - 1)).sum()
+
+
+def right_decisions(stop_logprob: Tensor, facts: RowFacts) -> tuple[tuple[float, int], tuple[float, int]]:
+    """`Objective.right_stops` and `right_asks`; `stop_logprob` [c] is that of the stop at each completion's context."""
+    stopping = stop_logprob.detach().exp()
+    return (
+        _sum_and_count(stopping, facts.stop & (facts.truth > 0)),
+        _sum_and_count(1 - stopping, facts.stop & (facts.truth < 0)),
     )
 
 
@@ -131,7 +162,7 @@ def _sum_and_count(values: Tensor, chosen: Tensor) -> tuple[float, int]:
     return float(values[chosen].sum()), int(chosen.sum())
 
 
-def _per_completion(logprobs: Tensor, owner: Tensor, facts: RowFacts) -> Tensor:
+def per_completion(logprobs: Tensor, owner: Tensor, facts: RowFacts) -> Tensor:
     """Log-probability of every completion: [m] → [c]."""
     return torch.zeros_like(facts.weight).index_add(0, owner, logprobs)
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 import torch
 
-from learntoask.core.manifest import Grpo, Reward
+from learntoask.core.manifest import Grpo, Method, Reward
 from learntoask.core.records import STOP, Decision, LabelledSession, Sample
 from learntoask.grading.grades import Grade, GradeCase, Grader, Missing
 from learntoask.grading.reward import reward
 from learntoask.training.advantages import group_advantages
-from learntoask.training.objective import RowFacts
+from learntoask.training.objective import Pairs, RowFacts
 from learntoask.training.policy import Policy
+from learntoask.training.preferences import Preference, preferences
 from learntoask.training.sampling import Completion as Sampled
 from learntoask.training.tree import Completion, PackedRow, SessionTree, fill_rows, pack_row
 from learntoask.training.trunks import render_session
@@ -130,8 +131,12 @@ def build_batch(
     *,
     settings: Grpo,
     row_tokens: int,
+    method: Method = "grpo",
 ) -> Batch:
-    """Trees of `sessions` with the completions of `groups`, and a forced stop branch at every decision point."""
+    """Trees of `sessions` with the completions of `groups`, and a forced stop branch at every decision point.
+
+    What is learned from a completion is its advantage in its group or, for other methods than GRPO, its reward.
+    """
     stop_tokens = policy.stop_tokens[:-1]  # the stop string itself, however the answer goes on
     by_point = {(group.session, group.turn): group for group in groups}
     forest: list[tuple[SessionTree, list[_Entry]]] = []
@@ -147,7 +152,7 @@ def build_batch(
                 truth = truths.get(end.turn, 0)
                 entries.append(_Entry(Completion(end.attach, stop_tokens), stop_of, stop=True, truth=truth))
                 group = by_point.get((index, end.turn))
-                members = _counted_members(group, settings, stop_tokens) if group else Counter()
+                members = _counted_members(group, settings, stop_tokens, method) if group else Counter()
                 counted += bool(members)
                 skipped += bool(group) and not members
                 drawn = (
@@ -167,6 +172,8 @@ def build_batch(
                     )
             forest.append((SessionTree(trunk.tokens, tuple(entry.completion for entry in entries)), entries))
     completions = sum(entry.count for _, entries in forest for entry in entries)
+    if method == "rewardWeighted":
+        _scale_to_mean(entry for _, entries in forest for entry in entries if entry.count)
     rows = _rows(
         forest,
         settings=settings,
@@ -174,6 +181,7 @@ def build_batch(
         row_tokens=row_tokens,
         may_stop=policy.may_stop,
         device=policy.model.device,
+        paired=method == "dpo",
     )
     return Batch(rows, completions, counted, skipped, fallbacks)
 
@@ -185,8 +193,17 @@ def _decision_points(labelled: LabelledSession) -> list[int]:
     return list(range(last + 1))
 
 
+def _scale_to_mean(entries: Iterable[_Entry]) -> None:
+    """Divide the rewards by their mean, so that a learning rate means the same whatever the scale of the rewards."""
+    sampled = list(entries)
+    total = sum(entry.advantage * entry.count for entry in sampled)
+    scale = sum(entry.count for entry in sampled) / total if total > 0 else 0.0
+    for entry in sampled:
+        entry.advantage *= scale
+
+
 def _counted_members(
-    group: Group, settings: Grpo, stop_tokens: tuple[int, ...]
+    group: Group, settings: Grpo, stop_tokens: tuple[int, ...], method: Method
 ) -> Counter[tuple[tuple[int, ...], float]]:
     """Distinct (tokens, advantage) of a group with their multiplicity: equal completions are scored once.
 
@@ -198,7 +215,8 @@ def _counted_members(
         if member.sampled.tokens
         and not (settings.credit == "factored" and member.sampled.tokens[: len(stop_tokens)] == stop_tokens)
     ]
-    advantages = group_advantages([member.reward for member in members])
+    rewards = [member.reward for member in members]
+    advantages = group_advantages(rewards) if method == "grpo" else rewards
     return Counter(
         (member.sampled.tokens, advantage)
         for member, advantage in zip(members, advantages, strict=True)
@@ -214,17 +232,22 @@ def _rows(
     row_tokens: int,
     may_stop: bool,
     device: torch.device,
+    paired: bool,
 ) -> tuple[ScoredRow, ...]:
     forest = sorted(forest, key=lambda pair: -pair[0].size)
     points = sum(entry.stop for _, entries in forest for entry in entries)
     at_stake = sum(_stake(entry, settings) for _, entries in forest for entry in entries)
+    preferred = [_preferred(entries) if paired else [] for _, entries in forest]
+    paired_contexts = sum(one.share for found in preferred for one in found)  # a context's shares add up to 1
     rows = []
     for indices in fill_rows([tree.size for tree, _ in forest], budget=row_tokens):
         chosen = [forest[index] for index in indices]
         row = pack_row([tree for tree, _ in chosen])
-        entries, stop_of = [], []
-        for _, tree_entries in chosen:
-            stop_of += [len(entries) + entry.stop_of for entry in tree_entries]
+        entries, stop_of, pairs = [], [], []
+        for index in indices:
+            offset, tree_entries = len(entries), forest[index][1]
+            stop_of += [offset + entry.stop_of for entry in tree_entries]
+            pairs += [(offset + one.better, offset + one.worse, one.share) for one in preferred[index]]
             entries += tree_entries
 
         def column(values: list[float]) -> torch.Tensor:
@@ -241,9 +264,27 @@ def _rows(
             hold_weight=column([(entry.stop and may_stop) / max(points, 1) for entry in entries]),
             stop_of=torch.tensor(stop_of, device=device),
             drawn=column([one for entry in entries for one in entry.drawn_logprobs]),
+            pairs=_pairs(pairs, contexts=paired_contexts, device=device) if paired else None,
         )
         rows.append(ScoredRow(row, facts))
     return tuple(rows)
+
+
+def _preferred(entries: Sequence[_Entry]) -> list[Preference]:
+    return preferences(
+        contexts=[entry.stop_of for entry in entries],
+        rewards=[entry.advantage for entry in entries],
+        counts=[entry.count for entry in entries],
+    )
+
+
+def _pairs(pairs: Sequence[tuple[int, int, float]], *, contexts: float, device: torch.device) -> Pairs:
+    better, worse, shares = zip(*pairs, strict=True) if pairs else ((), (), ())
+    return Pairs(
+        better=torch.tensor(better, dtype=torch.long, device=device),
+        worse=torch.tensor(worse, dtype=torch.long, device=device),
+        weight=torch.tensor(shares, dtype=torch.float32, device=device) / max(contexts, 1.0),
+    )
 
 
 def _stake(entry: _Entry, settings: Grpo) -> float:

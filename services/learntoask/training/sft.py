@@ -50,7 +50,7 @@ class SftRun:
 @dataclass(frozen=True)
 class SftResult:
     """`updates` made; the published weights are those of `best_update`, the lowest validation loss (or the last
-    weights where there are no validation sessions)."""
+    weights where there are no validation sessions). With 0 epochs the base model is published as it was."""
 
     updates: int
     best_update: int
@@ -78,7 +78,7 @@ def train(
     model = policy.model
     plan = _Plan(policy, sessions, run)
     held_out = [tree for session in validation for tree in plan.plain(session).trees]
-    if not plan.usable:
+    if run.settings.epochs and not plan.usable:
         raise StageError(
             "no training session has a labelled turn to learn from; look at the quarantine of the label stage",
             reason="NothingToTrain",

@@ -9,6 +9,7 @@ from transformers.utils import logging as transformers_logging
 
 from learntoask.core.records import LabelledSession
 from learntoask.core.stage import StageContext, StageSummary
+from learntoask.labeling.corruption import corrupt
 from learntoask.training import sft
 from learntoask.training.launching import by_workers
 from learntoask.training.opening import open_trainable, publish_policy
@@ -26,7 +27,7 @@ def _train(context: StageContext, workers: Workers) -> StageSummary:
     train = context.spec.train
     policy, adapters, precision = open_trainable(context, "fetch", workers)
     parts = divide(
-        read_labelled(context.inputs["label"]),
+        training_sessions(context),
         kept_share=train.sft.kept_share if train.grpo.updates else 0.0,
         seed=train.seed,
     )
@@ -55,6 +56,12 @@ def _train(context: StageContext, workers: Workers) -> StageSummary:
         "kept_for_grpo": len(parts.kept),
         **{name: value for name, value in asdict(result).items() if value != float("inf")},
     }
+
+
+def training_sessions(context: StageContext) -> list[LabelledSession]:
+    """The labelled sessions, with the faults in them that the manifest asks for."""
+    labelled, settings = read_labelled(context.inputs["label"]), context.spec.dataset.corrupt
+    return list(corrupt(labelled, settings=settings, pack=context.pack)) if settings.active else labelled
 
 
 def read_labelled(folder: Path) -> list[LabelledSession]:

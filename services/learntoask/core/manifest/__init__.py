@@ -1,6 +1,6 @@
 """The manifest as pydantic models: the one source of validation, JSON schema and (in a cluster) the CRD."""
 
-from learntoask.core.manifest.data import Dataset, PackReference, Store, StoreCredentials
+from learntoask.core.manifest.data import Corruption, Dataset, PackReference, Store, StoreCredentials
 from learntoask.core.manifest.endpoint import Budget, Endpoint, Prices
 from learntoask.core.manifest.grader import Grader, LlmJudge
 from learntoask.core.manifest.label import Label, LlmLabelling
@@ -9,13 +9,15 @@ from learntoask.core.manifest.reading import load_manifest, parse_manifest
 from learntoask.core.manifest.release import Evaluate, Gate, Serve, Threshold
 from learntoask.core.manifest.run import LearnToAskRun, Metadata, RunSpec
 from learntoask.core.manifest.scale import Distributed, Lora
-from learntoask.core.manifest.train import Base, Grpo, Reward, Sft, Train
+from learntoask.core.manifest.train import Base, Dpo, Grpo, Method, Reward, Sft, Train
 
 __all__ = [
     "Base",
     "Budget",
+    "Corruption",
     "Dataset",
     "Distributed",
+    "Dpo",
     "Duration",
     "Endpoint",
     "Evaluate",
@@ -29,6 +31,7 @@ __all__ = [
     "Lora",
     "ManifestModel",
     "Metadata",
+    "Method",
     "PackReference",
     "Prices",
     "Reward",

@@ -9,6 +9,23 @@ from pydantic import Field, model_validator
 from learntoask.core.manifest.model import Address, ManifestModel, Name, Share, Uri
 
 
+class Corruption(ManifestModel):
+    """Faults put into the training sessions on purpose, to measure what learning bears (docs/experiments.md). Graders
+    and held-out sessions never see them."""
+
+    sloppy: Share = 0.0
+    """Share of the training sessions that are made those of careless experts: late stops, redundant questions, early
+    stops."""
+    label_noise: Share = 0.0
+    """Share of the training labels that are made wrong: another decision, or a micro-goal of other fields."""
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    """Seed of the choice; a greater share has the same faults and more."""
+
+    @property
+    def active(self) -> bool:
+        return self.sloppy > 0 or self.label_noise > 0
+
+
 class Dataset(ManifestModel):
     uri: Address
     """Logs, one JSON session a line: a path relative to the manifest, or `s3://bucket/key`."""
@@ -31,6 +48,8 @@ class Dataset(ManifestModel):
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Sessions whose texts are at least this similar (share of common 8-byte pieces) stay on one side of the
     split; one in `uri` that is that near to one in `testUri` is set aside and counted."""
+
+    corrupt: Corruption = Corruption()
 
     @model_validator(mode="after")
     def _leaves_training(self) -> Dataset:

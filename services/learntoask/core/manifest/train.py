@@ -32,8 +32,8 @@ class Reward(ManifestModel):
 
 
 class Sft(ManifestModel):
-    epochs: Positive = 2
-    """Times every session is trained on."""
+    epochs: Annotated[int, Field(ge=0)] = 2
+    """Times every session is trained on; 0 keeps the base model, which is then prompted only."""
     learning_rate: Rate = 3e-4
     """Peak of the learning rate (AdamW)."""
     warmup_share: Annotated[float, Field(ge=0, le=1)] = 0.05
@@ -103,8 +103,20 @@ class Grpo(ManifestModel):
     """The stage stops when a batch's mean KL to the SFT policy (nats a token) passes this."""
 
 
+class Dpo(ManifestModel):
+    beta: Annotated[float, Field(gt=0)] = 0.1
+    """How little the policy may leave the SFT policy: weight of the log-ratio in the preference loss."""
+
+
+Method = Literal["grpo", "dpo", "rewardWeighted"]
+
+
 class Train(ManifestModel):
     base: Base = Base()
+    method: Method = "grpo"
+    """What improves the SFT policy. `grpo`: reinforcement on samples of its own. The others are baselines on graded
+    samples of the SFT policy, with the batches, rates and choice of `grpo` but whole completions for credit:
+    `rewardWeighted` learns each sample as much as its reward, `dpo` prefers the better of two."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     """Seed of order, sampling and, for `tiny:`, the base weights."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -125,4 +137,5 @@ class Train(ManifestModel):
     distributed: Distributed = Distributed()
     sft: Sft = Sft()
     grpo: Grpo = Grpo()
+    dpo: Dpo = Dpo()
     reward: Reward = Reward()
