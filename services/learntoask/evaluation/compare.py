@@ -60,8 +60,21 @@ def compare(a: Path, b: Path) -> Comparison:
     Policies of the same name are compared; where no name is shared, the two policies under test are. Raises InputError.
     """
     first, second = read_report(a), read_report(b)
+    names = {policy.name for policy in second.policies}
+    same = [(policy.name, policy.name) for policy in first.policies if policy.name in names]
+    return _compared(a, b, first, second, matched=same or [(first.under_test, second.under_test)])
+
+
+def compare_tested(a: Path, b: Path) -> Comparison:
+    """The same for nothing but the two policies under test, whatever their names."""
+    first, second = read_report(a), read_report(b)
+    return _compared(a, b, first, second, matched=[(first.under_test, second.under_test)])
+
+
+def _compared(
+    a: Path, b: Path, first: Report, second: Report, *, matched: Sequence[tuple[str, str]]
+) -> Comparison:
     rows_a, rows_b = _decisions(a), _decisions(b)
-    matched = _matched(first, second)
     pairing = _Pairing(rows_a, rows_b)
     rows = [
         row
@@ -161,12 +174,6 @@ def _rows(a: Sequence[DecisionRow], b: Sequence[DecisionRow], pairing: _Pairing,
 
 def _of(rows: Sequence[DecisionRow], sessions: set[str]) -> list[DecisionRow]:
     return [row for row in rows if row.session in sessions]
-
-
-def _matched(a: Report, b: Report) -> list[tuple[str, str]]:
-    names = {policy.name for policy in b.policies}
-    same = [(policy.name, policy.name) for policy in a.policies if policy.name in names]
-    return same or [(a.under_test, b.under_test)]
 
 
 def _decisions(folder: Path) -> list[DecisionRow]:

@@ -43,7 +43,7 @@ _FOREST = ("WA-GH", "WA-GH-given-asked", "ask-rate", "WS-continue", "WS-stop", "
 _GROUPED = ("WA-GH", "WS-continue", "WS-stop", "Total")
 _VERDICTS = ("on-time", "too-early", "too-late", "endless")
 _Chart = tuple[str, Markup, list[tuple[str, int]]]  # name, drawing, (label, series) of its lines
-_LARGEST = {"Total": 4.0, "Total-share": 4.0}
+LARGEST = {"Total": 4.0, "Total-share": 4.0}
 
 
 def render(report_json: Path, out: Path) -> None:
@@ -64,7 +64,7 @@ def page(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "signed": _signed, "percent": _percent, "title": _title}
+    environment.filters |= {"number": number, "signed": signed, "percent": _percent, "title": title}
     source, _, _ = PackageLoader("learntoask.evaluation", ".").get_source(environment, "report.css")
     tested = report.policy(report.under_test)
     assert tested is not None, "a report names a policy under test that it does not hold"
@@ -115,10 +115,10 @@ def _tile(report: Report, tested: PolicyReport, name: str) -> dict[str, object]:
 
 def _panel(policies: Sequence[PolicyReport], name: str) -> Markup:
     rows = [
-        _bar(_title(policy.name), index, policy.decodings["greedy"].metrics[name])
+        _bar(title(policy.name), index, policy.decodings["greedy"].metrics[name])
         for index, policy in enumerate(policies)
     ]
-    return plots.bars(rows, top=_LARGEST.get(name, 1.0), title=f"{name} of each policy, with 95 % intervals")
+    return plots.bars(rows, top=LARGEST.get(name, 1.0), title=f"{name} of each policy, with 95 % intervals")
 
 
 def _forest(pair: Pair) -> Markup:
@@ -127,7 +127,7 @@ def _forest(pair: Pair) -> Markup:
         for name in _FOREST
         for found in (pair.metrics[name],)
     ]
-    return plots.forest(rows, title=f"{_title(pair.after)} minus {_title(pair.before)}, 95 % intervals")
+    return plots.forest(rows, title=f"{title(pair.after)} minus {title(pair.before)}, 95 % intervals")
 
 
 def _grouped(policies: Sequence[PolicyReport]) -> list[tuple[str, Markup]]:
@@ -138,14 +138,14 @@ def _grouped(policies: Sequence[PolicyReport]) -> list[tuple[str, Markup]]:
     for name in _GROUPED:
         rows = [
             _bar(
-                f"{_title(policy.name)} {group}",
+                f"{title(policy.name)} {group}",
                 index,
                 policy.decodings["greedy"].groups[group].metrics[name],
             )
             for index, policy in enumerate(policies)
             for group in ("seen", "unseen")
         ]
-        chart = plots.bars(rows, top=_LARGEST.get(name, 1.0), title=f"{name} on seen and unseen tasks")
+        chart = plots.bars(rows, top=LARGEST.get(name, 1.0), title=f"{name} on seen and unseen tasks")
         found.append((name, chart))
     return found
 
@@ -153,7 +153,7 @@ def _grouped(policies: Sequence[PolicyReport]) -> list[tuple[str, Markup]]:
 def _calibration(policies: Sequence[PolicyReport]) -> Markup | None:
     series = [
         plots.Line(
-            _title(policy.name), index, [(bin.mean, bin.stop_share) for bin in policy.stop_probability.bins]
+            title(policy.name), index, [(bin.mean, bin.stop_share) for bin in policy.stop_probability.bins]
         )
         for index, policy in enumerate(policies)
         if policy.stop_probability
@@ -164,7 +164,7 @@ def _calibration(policies: Sequence[PolicyReport]) -> Markup | None:
 def _verdicts(policy: PolicyReport) -> Markup:
     metrics: Metrics = policy.replay.metrics if policy.replay else {}
     shares = [(name, metrics[name].value or 0.0) for name in _VERDICTS]
-    return plots.stacked(shares, title=f"How replayed sessions of {_title(policy.name)} ended")
+    return plots.stacked(shares, title=f"How replayed sessions of {title(policy.name)} ended")
 
 
 def _curves(curves: Sequence[Curve]) -> list[tuple[str, list[_Chart]]]:
@@ -199,15 +199,15 @@ def _sampled_words(report: Report) -> str:
     return "Sampled"
 
 
-def _title(policy: str) -> str:
+def title(policy: str) -> str:
     return TITLES.get(policy, policy)
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _signed(value: float | None) -> str:
+def signed(value: float | None) -> str:
     return "–" if value is None else f"{value:+.3f}".replace("-", "−")
 
 

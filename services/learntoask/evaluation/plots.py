@@ -34,6 +34,23 @@ class Line:
     points: Sequence[tuple[float, float]]
 
 
+@dataclass(frozen=True)
+class Point:
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A quantity measured at a few places, with its intervals."""
+
+    label: str
+    series: int
+    points: Sequence[Point]
+
+
 def bars(rows: Sequence[Bar], *, top: float, title: str) -> Markup:
     """Horizontal bars from 0 to `top` with interval whiskers."""
     left, width, right = 12 + _LETTER * max(len(row.label) for row in rows), 200, 46
@@ -109,6 +126,35 @@ def lines(series: Sequence[Line], *, title: str) -> Markup:
         # A curve of one point is a line of no length: its round caps make it a dot.
         path = " ".join(at(point) for point in [*line.points, *line.points[:1]][: max(2, len(line.points))])
         parts.append(f'<polyline class="curve series-{line.series}" points="{path}"/>')
+    return _svg(left + width + 6, height + bottom, title, parts)
+
+
+def measured(series: Sequence[Measured], *, top: float, title: str) -> Markup:
+    """Measurements from 0 to `top` over the places they were made at, joined by lines, with interval whiskers."""
+    left, width, height, bottom = 34, 240, 150, 18
+    places = sorted({point.x for line in series for point in line.points})
+    x0, x1 = _span(places)
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return left + 10 + (width - 20) * (x - x0) / (x1 - x0), 6 + (height - 6) * (1 - _clip(y / top))
+
+    parts = [_line(left, height, left + width, height, "axis"), _line(left, 6, left, height, "axis")]
+    for value in (0.0, top / 2, top):
+        parts.append(_text(left - 5, at(x0, value)[1], _number(value), anchor="end", css="tick"))
+    for place in places:
+        parts.append(_text(at(place, 0)[0], height + 9, _number(place), anchor="middle", css="tick"))
+    for line in series:
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(point.x, point.y) for point in line.points))
+        parts.append(f'<polyline class="curve series-{line.series}" points="{path}"/>')
+        for point in line.points:
+            x, y = at(point.x, point.y)
+            if point.low is not None and point.high is not None:
+                parts.append(_line(x, at(x0, point.low)[1], x, at(x0, point.high)[1], "whisker"))
+            words = f"{line.label} at {_number(point.x)}: {point.y:.3f}"
+            parts.append(
+                f'<circle class="series-{line.series}" cx="{x:.1f}" cy="{y:.1f}" r="3.4">'
+                f"<title>{escape(words)}</title></circle>"
+            )
     return _svg(left + width + 6, height + bottom, title, parts)
 
 

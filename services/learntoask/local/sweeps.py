@@ -1,0 +1,138 @@
+"""The runs of a sweep: manifests of their own, in one store, so that what they share is computed once.
+
+.lta/sweeps/NAME/VARIANT.yaml    the manifest of a variant, an ordinary run called NAME-VARIANT
+.lta/sweeps/NAME/report.*        the comparison
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import JsonValue, ValidationError
+
+from learntoask.core.errors import InputError, LearnToAskError
+from learntoask.core.manifest import LearnToAskRun, load_manifest
+from learntoask.core.manifest.sweep import Changes, LearnToAskSweep, Variant, merged
+from learntoask.core.validation import explain
+from learntoask.local.executor import Display, Executor
+from learntoask.local.home import RunFolder
+from learntoask.local.sources import read_sources
+from learntoask.local.view import view_of
+
+_PATHS = (
+    ("dataset", "uri"),
+    ("dataset", "testUri"),
+    ("pack", "uri"),
+    ("train", "base", "uri"),
+    ("store", "uri"),
+    ("store", "ca"),
+    ("store", "credentials", "file"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A variant as a run: `changes` is all that differs from the base manifest."""
+
+    name: str
+    run: str
+    changes: Changes
+    manifest: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a member's run ended. `evaluation` is the folder with its report, if it came that far; `refused`: by its
+    gate, after the evaluation."""
+
+    member: Member
+    state: Literal["done", "refused", "failed"]
+    message: str = ""
+    evaluation: Path | None = None
+
+
+def load_sweep(path: Path) -> LearnToAskSweep:
+    """Raises InputError naming file and field."""
+    try:
+        return LearnToAskSweep.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"sweep {path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {error}") from error
+    except ValidationError as error:
+        raise InputError(f"{path}: {explain(error, LearnToAskSweep)}") from error
+
+
+def members(sweep: LearnToAskSweep, *, path: Path, folder: Path) -> list[Member]:
+    """Write the manifests of the variants to `folder`. Raises InputError naming the variant and the field at fault
+    before anything runs."""
+    base_path = path.parent / sweep.spec.base
+    base = load_manifest(base_path).model_dump(mode="json", by_alias=True, exclude_unset=True)
+    manifests = {
+        variant.name: _manifest(
+            variant, sweep=sweep, base=base, base_folder=base_path.resolve().parent, where=path
+        )
+        for variant in sweep.spec.all_variants
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for variant in sweep.spec.all_variants:
+        file = folder / f"{variant.name}.yaml"
+        file.write_text(yaml.safe_dump(manifests[variant.name], sort_keys=False), encoding="utf-8")
+        run = manifests[variant.name]["metadata"]["name"]
+        found.append(
+            Member(name=variant.name, run=run, changes=merged(sweep.spec.spec, variant.spec), manifest=file)
+        )
+    return found
+
+
+def run_member(member: Member, *, home: Path, display: Display) -> Ended:
+    """Run it to its end; what fails in it is its own affair, unless somebody interrupts."""
+    try:
+        sources = read_sources(member.manifest, home=home)
+        folder = RunFolder(home, sources.manifest.metadata.name)
+        with folder.locked():
+            plan = Executor(sources=sources, folder=folder, home=home, display=display).run()
+        shown = view_of(sources, folder)
+        evaluation = shown.output("evaluate") if "evaluate" in shown.publications else None
+    except LearnToAskError as error:
+        return Ended(member=member, state="failed", message=f"{error.reason}: {error}")
+    if plan.outcome == "Succeeded":
+        return Ended(member=member, state="done", evaluation=evaluation)
+    refused = evaluation is not None and plan.reason == "GateFailed"
+    message = plan.message or f"the run is {plan.outcome.lower()}"
+    return Ended(
+        member=member, state="refused" if refused else "failed", message=message, evaluation=evaluation
+    )
+
+
+def _manifest(
+    variant: Variant, *, sweep: LearnToAskSweep, base: Changes, base_folder: Path, where: Path
+) -> dict[str, JsonValue]:
+    spec = merged(merged(base["spec"], sweep.spec.spec), variant.spec)  # type: ignore[arg-type]
+    for keys in _PATHS:
+        _anchor(spec, keys, base_folder)
+    name = f"{sweep.metadata.name}-{variant.name}"
+    manifest = {**base, "metadata": {"name": name}, "spec": spec}
+    try:
+        LearnToAskRun.model_validate(manifest)
+    except ValidationError as error:
+        problem = explain(error, LearnToAskRun)
+        raise InputError(f"{where}: variant {variant.name!r} is no valid run: {problem}") from error
+    return manifest
+
+
+def _anchor(spec: Changes, keys: Sequence[str], folder: Path) -> None:
+    """Make the relative path at `keys` absolute: the variant's manifest lies elsewhere than the base manifest."""
+    inner: JsonValue = spec
+    for key in keys[:-1]:
+        inner = inner.get(key) if isinstance(inner, dict) else None
+    value = inner.get(keys[-1]) if isinstance(inner, dict) else None
+    if isinstance(inner, dict) and isinstance(value, str):
+        scheme, _, rest = value.partition(":")
+        if scheme == "file" or (not rest and not value.endswith(":")):
+            inner[keys[-1]] = str((folder / (rest or value)).resolve())
