@@ -26,7 +26,7 @@ from minio import Minio
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLCHAIN = Path(os.environ.get("LTA_TOOLCHAIN") or ROOT / ".cache" / "toolchain")
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 
 
 def minio_command() -> Path:
@@ -40,12 +40,13 @@ def minio_command() -> Path:
 
 @dataclass
 class MinioServer:
-    """`address` names bucket `name`; the keys are in `environment`, and only there."""
+    """Stores are below `team`, another one for every test. The keys are in `environment`, and only there."""
 
     data: Path
     port: int
     certificates: Path | None = None
     processors: int | None = 1
+    team: str = "team"
     access_key: str = field(default_factory=lambda: "test" + secrets.token_hex(4), repr=False)
     secret_key: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     process: subprocess.Popen[bytes] | None = None
@@ -58,14 +59,14 @@ class MinioServer:
     def environment(self) -> dict[str, str]:
         return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
 
-    def address(self, uri: str = "s3://lta/team") -> StoreAddress:
-        return StoreAddress(uri=uri, endpoint=self.endpoint)
+    def address(self, uri: str | None = None) -> StoreAddress:
+        return StoreAddress(uri=uri or f"s3://lta/{self.team}", endpoint=self.endpoint)
 
     def bucket(self, name: str = "lta", *, patience: Patience = PATIENCE) -> Bucket:
         return open_bucket(name, self.address(), self.environment, patience=patience)
 
-    def store(self, prefix: str = "team", *, patience: Patience = PATIENCE) -> S3Store:
-        return S3Store(self.bucket(patience=patience), prefix=prefix)
+    def store(self, *, patience: Patience = PATIENCE) -> S3Store:
+        return S3Store(self.bucket(patience=patience), prefix=self.team)
 
     def client(self) -> Minio:
         """MinIO's own client, for what a test does behind our back."""
@@ -98,6 +99,13 @@ class MinioServer:
         self.stop()
         pytest.fail(f"MinIO did not start: {(self.data.parent / 'minio.log').read_text()[-2000:]}")
 
+    def fresh(self, team: str) -> None:
+        """Ready for another test: up, and with a store that is empty."""
+        self.team = team
+        if self.process is None:
+            self.start()
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         if self.process:
             self.process.send_signal(signal.SIGCONT)
@@ -125,6 +133,7 @@ def minio_server(
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     server = MinioServer(data=folder / "data", port=port, certificates=certificates, processors=processors)
+    folder.mkdir(exist_ok=True)
     server.start()
     try:
         server.client().make_bucket("lta")

@@ -54,14 +54,15 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     if request.param == "folder":
         return _folder_world(tmp_path / "store")
     server: MinioServer = request.getfixturevalue("server")
-    prefix, client = f"team-{tmp_path.name}", server.client()
+    server.fresh(tmp_path.name)
+    client = server.client()
     return World(
-        store=server.store(prefix),
-        again=lambda: server.store(prefix),
+        store=server.store(),
+        again=server.store,
         write=lambda place, content: client.put_object(
-            "lta", f"{prefix}/{place}", BytesIO(content), len(content)
+            "lta", f"{server.team}/{place}", BytesIO(content), len(content)
         ),
-        remove=lambda place: client.remove_object("lta", f"{prefix}/{place}"),
+        remove=lambda place: client.remove_object("lta", f"{server.team}/{place}"),
     )
 
 

@@ -30,15 +30,21 @@ import sys
 from pathlib import Path
 from learntoask.store.address import StoreAddress
 from learntoask.store.opening import open_store
-store = open_store(StoreAddress(uri="s3://lta/team", endpoint=sys.argv[1]))
+store = open_store(StoreAddress.model_validate_json(sys.argv[1]))
 store.put(Path(sys.argv[2]), path="file")
 """
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
+    with minio_server(tmp_path_factory.mktemp("minio")) as server:
+        yield server
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[MinioServer]:
-    with minio_server(tmp_path / "minio") as running:
-        yield running
+def server(running: MinioServer, tmp_path: Path) -> MinioServer:
+    running.fresh(tmp_path.name)
+    return running
 
 
 @pytest.fixture
@@ -64,7 +70,8 @@ def _wait_for_parts(
 
 def _killed_while_putting(server: MinioServer, source: Path, *, after_parts: int) -> None:
     running = subprocess.Popen(
-        [sys.executable, "-c", PUT, server.endpoint, str(source)], env={**os.environ, **server.environment}
+        [sys.executable, "-c", PUT, server.address().model_dump_json(), str(source)],
+        env={**os.environ, **server.environment},
     )
     try:
         _wait_for_parts(server, after_parts, running=running)
@@ -107,7 +114,7 @@ def test_a_part_that_the_server_changed_or_lost_is_sent_again(
     bucket, store = server.bucket(), server.store()
     _killed_while_putting(server, large, after_parts=3)
     key = next(item.name.removeprefix("claims/") for item in store.stored() if item.kind == "leftover")
-    blob = f"team/blobs/{key[:2]}/{key}"
+    blob = f"{server.team}/blobs/{key[:2]}/{key}"
     upload = bucket.uploads(blob)[0]
     bucket._call(
         "writing", blob, lambda: bucket._client._upload_part("lta", blob, b"x" * PART_BYTES, None, upload, 1)
@@ -165,7 +172,7 @@ def test_content_that_the_server_lost_is_an_error_that_names_it(
 ) -> None:
     store = server.store(patience=LITTLE)
     file = store.put(large, path="model.safetensors")
-    part = next(server.data.glob(f"lta/team/blobs/*/{file.digest}/*/part.2"))
+    part = next(server.data.glob(f"lta/{server.team}/blobs/*/{file.digest}/*/part.2"))
     if damage == "lost":
         part.unlink()
     else:
