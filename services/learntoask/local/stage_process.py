@@ -26,7 +26,7 @@ from learntoask.core.errors import GateFailed, InputError, LearnToAskError, Stag
 from learntoask.core.lineage import end_with_parent
 from learntoask.core.manifest import RunSpec
 from learntoask.core.pack import Pack
-from learntoask.core.publication import Publication
+from learntoask.core.publication import Publication, PublishedFile
 from learntoask.core.stage import StageContext, StageFunction, StageSummary
 from learntoask.local.home import RunFolder
 from learntoask.local.sources import path_digest
@@ -195,14 +195,22 @@ def _pinned(store: Store, name: str, pin: Pinned) -> Publication:
 
 
 def materialise(store: Store, publication: Publication, target: Path) -> Path:
-    """Bring every file of `publication` to `target`, unless they were brought before."""
+    """Bring every file of `publication` to `target`, unless they were brought before (a loss of power may have cut
+    them since)."""
     complete = target / ".complete"
-    if not complete.exists():
+    if not complete.exists() or not all(_there(target / file.path, file) for file in publication.files):
         for file in publication.files:
             store.fetch(file, target / file.path)
         target.mkdir(parents=True, exist_ok=True)
         complete.touch()
     return target
+
+
+def _there(path: Path, file: PublishedFile) -> bool:
+    try:
+        return path.stat().st_size == file.size
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

@@ -84,7 +84,7 @@ def _bring(bucket: Bucket, entries: dict[str, Entry], folder: Path) -> dict[str,
         digests = {
             path: _received(bucket, entry, coming / "content" / path) for path, entry in entries.items()
         }
-        with appearing(coming / "digests.json") as out:
+        with appearing(coming / "digests.json", durable=False) as out:
             out.write(json.dumps(digests, indent=1).encode())
         shutil.rmtree(folder, ignore_errors=True)
         try:
@@ -98,7 +98,7 @@ def _bring(bucket: Bucket, entries: dict[str, Entry], folder: Path) -> dict[str,
 
 
 def _received(bucket: Bucket, entry: Entry, target: Path) -> str:
-    with appearing(target) as out:
+    with appearing(target, durable=False) as out:
         digest = receive(bucket, entry.key, out, size=entry.size, etag=entry.etag)
     if target.stat().st_size != entry.size:
         raise StoreError(f"{bucket.place.of(entry.key)} disappeared while it was being fetched; run again")

@@ -54,7 +54,7 @@ def upload(bucket: Bucket, key: str, content: Snapshot) -> None:
 def download(bucket: Bucket, key: str, file: PublishedFile, target: Path) -> bool:
     """Bring the object `key` to `target` (read only); False, and no file, when its content is not that of `file`."""
     try:
-        with appearing(target) as out:
+        with appearing(target, durable=False) as out:
             if receive(bucket, key, out, size=file.size) != file.digest:
                 raise _DigestDiffers
     except _DigestDiffers:

@@ -1,4 +1,4 @@
-"""Files that appear under their name only when they are complete and on disk."""
+"""Files that appear under their name only when they are complete."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PARTIAL = ".partial"
 
 
 @contextmanager
-def appearing(path: Path, *, only_first: bool = False) -> Iterator[BinaryIO]:
+def appearing(path: Path, *, only_first: bool = False, durable: bool = True) -> Iterator[BinaryIO]:
     """A file to write that becomes `path` at the end; a killed writer leaves `*.partial`, which nobody reads.
 
-    With `only_first` a file that is there already stays. Raises FileExistsError then, StoreError for a full disk or a
-    refused write.
+    With `only_first` a file that is there already stays. Without `durable` a loss of power may take it: for copies of
+    what is elsewhere. Raises FileExistsError for `only_first`, StoreError for a full disk or a refused write.
     """
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}{PARTIAL}")
     try:
@@ -30,7 +30,8 @@ def appearing(path: Path, *, only_first: bool = False) -> Iterator[BinaryIO]:
         with partial.open("wb") as out:
             yield out
             out.flush()
-            os.fsync(out.fileno())
+            if durable:
+                os.fsync(out.fileno())
         if not (only_first and _linked(partial, path)):
             partial.replace(path)
     except FileExistsError:
