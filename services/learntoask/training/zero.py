@@ -72,6 +72,8 @@ class ZeroUpdating(Updating):
         ]
         self._steps = 0
         self._stack = ExitStack()
+        # Its shared-memory kernels would be compiled now, and hang on a CPU without AVX-512; gloo does without.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         config = deepspeed_config(
             zero=settings.zero,  # type: ignore[arg-type]
             max_norm=MAX_GRADIENT_NORM,
