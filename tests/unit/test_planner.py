@@ -240,8 +240,8 @@ def test_a_pack_edit_repeats_only_the_stages_that_read_what_changed() -> None:
         return {part for part, digest in after.items() if digest != before[part]}
 
     assert changed(text + "demo: [hello]\n") == {"whole"}
-    assert changed(text + "fluency: {maxWords: 9}\n") == {"whole", "grading"}
-    assert changed(text.replace("[b]", "[c]")) == {"whole", "grading", "logs", "labelling"}
+    assert changed(text + "fluency: {maxWords: 9}\n") == {"whole", "grading", "judging"}
+    assert changed(text.replace("[b]", "[c]")) == {"whole", "grading", "judging", "logs", "labelling"}
     assert changed(text + "prompts: {microGoal: Find it.}\n") == {"labelling"}
     assert changed(text + "stopping: Stop then.\n") == {"whole", "policy"}
 

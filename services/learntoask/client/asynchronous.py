@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -183,14 +182,27 @@ class AsyncConversation:
             request = wire.ConverseRequest(open=opening)
         else:
             request = wire.ConverseRequest(user_message=said.content)
-        with suppress(asyncio.InvalidStateError):  # closed by the server meanwhile: reading tells why
-            await self._stream.write(request)
+        await self._write(request)
         response: wire.ConverseResponse = await self._stream.read()
         if response is grpc.aio.EOF:
-            raise grpc.aio.AioRpcError(
-                grpc.StatusCode.UNAVAILABLE,
-                grpc.aio.Metadata(),
-                grpc.aio.Metadata(),
-                details="the server closed the stream without an answer",
-            )
+            raise _closed("the server closed the stream without an answer")
         return response
+
+    async def _write(self, request: wire.ConverseRequest) -> None:
+        try:
+            await self._stream.write(request)
+        except asyncio.InvalidStateError:
+            return  # closed by the server meanwhile: reading tells why
+        except grpc.aio.AioRpcError as error:
+            if error.details() != _CLOSED_IN_WRITING:
+                raise
+            raise _closed("the server closed the stream while it was written to") from error
+
+
+_CLOSED_IN_WRITING = "Internal error from Core"  # gRPC puts it in the place of the server's own status
+
+
+def _closed(details: str) -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(
+        grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), details=details
+    )
