@@ -28,7 +28,7 @@ class LlmJudge(ManifestModel):
     """The grader stage stops when the judge's agreement with held-out labels (Cohen's κ, of whether a question asks for
     something still needed) is lower. A judge that always says the same has 0."""
     budget: Budget = Budget()
-    """What one attempt of a stage may spend on grades."""
+    """What each stage that asks it may spend, all its attempts together."""
 
     @model_validator(mode="after")
     def _can_be_counted(self) -> LlmJudge:
