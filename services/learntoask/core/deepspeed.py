@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import Literal
 
 from pydantic import JsonValue
 
@@ -118,8 +118,7 @@ def _merged(below: Mapping[str, JsonValue], above: Mapping[str, JsonValue]) -> d
     merged = dict(below)
     for name, value in above.items():
         there = merged.get(name)
-        both = isinstance(there, dict) and isinstance(value, dict)
-        merged[name] = _merged(cast(dict, there), cast(dict, value)) if both else value
+        merged[name] = _merged(there, value) if isinstance(there, dict) and isinstance(value, dict) else value
     return merged
 
 
