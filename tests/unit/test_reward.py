@@ -1,4 +1,4 @@
-"""Rewards against a table written out by hand from design page 1, §3 (β = 2, weight of F = 1)."""
+"""Rewards against a table written out by hand from docs/method.md (β = 2, weight of F = 1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metrics of design page 1, §6: every one a ratio of sums over completions, the sums kept per session.
+"""The metrics of docs/method.md: every one a ratio of sums over completions, the sums kept per session.
 
 Sums per session are all that is needed, for the values and for resampling sessions. With A = 1 where the decision is
 right, C the content and F the format grade, and C = F = 0 where A = 0:

@@ -1,4 +1,4 @@
-"""From raw logs to labelled decision points (design page 1, §2).
+"""From raw logs to labelled decision points (docs/method.md).
 
     bytes ── lines ──▶ parsing ──▶ sessions, endings ──▶ duplicates, splitting ──▶ sessions.jsonl      (stage prepare)
     sessions.jsonl ──▶ annotated | lexicon (exchanges) ──▶ samples ──▶ labelled.jsonl                  (stage label)

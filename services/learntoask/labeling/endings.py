@@ -1,4 +1,4 @@
-"""How a session ended, and the one message in which the expert acts (design page 1, §2).
+"""How a session ended, and the one message in which the expert acts (docs/method.md).
 
 The first rule that applies decides; the first two are what the log says, the others are what patterns suggest:
 

@@ -1,4 +1,4 @@
-"""From what a labeller found to the samples of a session: the rules of design page 1, §2, for every labeller."""
+"""From what a labeller found to the samples of a session: the rules of docs/method.md, for every labeller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Group-normalised advantages (design page 1, §3)."""
+"""Group-normalised advantages (docs/method.md)."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def objective(
     """The loss of one row; rows of a batch add up.
 
     logprobs, old, reference: [m] under the policy, the policy that sampled (None: the same weights) and the SFT
-    policy. Token losses are averaged per completion, then over completions; clip ratio and k3 as in design page 1.
+    policy. Token losses are averaged per completion, then over completions; clip ratio and k3 as in docs/method.md.
     """
     owner = owners(facts)
     stop_logprob = per_completion(logprobs, owner, facts)[facts.stop_of]

@@ -1,4 +1,4 @@
-"""Answers of a policy at every decision point of many sessions, on trees (design page 2).
+"""Answers of a policy at every decision point of many sessions, on trees (docs/method.md).
 
 A session's trunk is prefilled once, the key/value cache branches where each context ends, and all branches of several
 sessions are decoded as one batch. The results are those of decoding each context by itself, within float tolerance.
