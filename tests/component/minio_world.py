@@ -23,6 +23,7 @@ from learntoask.store.opening import open_bucket
 from learntoask.store.retrying import PATIENCE, Patience
 from learntoask.store.s3 import S3Store
 from minio import Minio
+from urllib3 import PoolManager
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLCHAIN = Path(os.environ.get("LTA_TOOLCHAIN") or ROOT / ".cache" / "toolchain")
@@ -70,9 +71,11 @@ class MinioServer:
 
     def client(self) -> Minio:
         """MinIO's own client, for what a test does behind our back."""
-        secure = self.certificates is not None
         host = f"127.0.0.1:{self.port}"
-        return Minio(host, self.access_key, self.secret_key, secure=secure, cert_check=False)
+        if self.certificates is None:
+            return Minio(host, self.access_key, self.secret_key, secure=False)
+        trusting = PoolManager(ca_certs=str(self.certificates / "authority" / "ca.pem"))
+        return Minio(host, self.access_key, self.secret_key, http_client=trusting)
 
     def start(self) -> None:
         command = [minio_command(), "server", self.data, "--address", f"127.0.0.1:{self.port}", "--quiet"]
@@ -128,7 +131,8 @@ class MinioServer:
 def minio_server(
     folder: Path, *, certificates: Path | None = None, processors: int | None = 1
 ) -> Iterator[MinioServer]:
-    """A running server with a bucket `lta`, on so many processors (None: all); killed at the end."""
+    """A running server with a bucket `lta`, on so many processors (None: all); killed at the end. `certificates` holds
+    `public.crt` and `private.key`, and `authority/ca.pem` that signed them."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

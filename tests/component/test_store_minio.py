@@ -253,7 +253,7 @@ def test_rotated_keys_of_a_mounted_secret_are_followed(server: MinioServer, tmp_
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`public.crt` and `private.key`, as MinIO wants them, signed by `ca.pem`."""
+    """`public.crt` and `private.key`, as MinIO wants them, signed by `authority/ca.pem`."""
     if shutil.which("openssl") is None:
         pytest.skip("the openssl command is not installed: no certificates to test TLS with")
     folder = tmp_path_factory.mktemp("certificates")
@@ -267,9 +267,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     openssl("req", *new_key[:-2], "-subj", "/CN=minio", "-keyout", "private.key", "-out", "request")
     signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names")
     openssl("x509", "-req", "-in", "request", *signing, "-out", "public.crt")
-    for private in ("ca.key", "ca.pem"):
-        (folder / "authority").mkdir(exist_ok=True)
-        (folder / private).rename(folder / "authority" / private)
+    (folder / "authority").mkdir()
+    (folder / "ca.pem").rename(folder / "authority" / "ca.pem")
     return folder
 
 
