@@ -133,7 +133,7 @@ def test_a_killed_upload_that_nobody_continues_is_collected(server: MinioServer,
     assert collect(store, unused_since=time.time() - 60, keep=None, dry_run=False).removed == ()
     removed = collect(store, unused_since=time.time() + 60, keep=None, dry_run=False).removed
     assert [item.kind for item in removed] == ["leftover"]
-    assert removed[0].size >= 2 * PART_BYTES
+    assert removed[0].size >= PART_BYTES  # of two on disk, one may not have been accepted yet
     assert _arrived(server) == 0
     assert list(store.stored()) == []
 
@@ -182,6 +182,7 @@ def test_content_that_the_server_lost_is_an_error_that_names_it(
     with pytest.raises(StoreError) as caught:
         store.fetch(file, tmp_path / "copy")
     assert file.digest in str(caught.value)
+    assert caught.value.reason == "ServerFailing"
     assert not (tmp_path / "copy").exists()
     assert not list(tmp_path.glob("copy*"))
 
@@ -189,18 +190,19 @@ def test_content_that_the_server_lost_is_an_error_that_names_it(
 def test_a_server_that_does_not_answer_is_given_up_in_time(
     server: MinioServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connecting, "_SOCKET_SECONDS", 1.0)
+    monkeypatch.setattr(connecting, "_SOCKET_SECONDS", 2.0)
     store = server.store(patience=LITTLE)
-    assert store.find(KEY) is None
+    server.store().find(KEY)  # awake, however busy the machine
     assert server.process is not None
     server.process.send_signal(signal.SIGSTOP)
+    os.waitpid(server.process.pid, os.WUNTRACED)  # until all its threads stand still
     before = time.monotonic()
     with pytest.raises(StoreError, match=r"no answer .*run again") as caught:
         store.find(KEY)
-    assert time.monotonic() - before < 10
+    assert time.monotonic() - before < 30
     assert caught.value.reason == "Unreachable"
     server.process.send_signal(signal.SIGCONT)
-    assert store.find(KEY) is None
+    assert server.store().find(KEY) is None
 
 
 def test_a_server_that_is_down_is_named(server: MinioServer, tmp_path: Path) -> None:
@@ -285,4 +287,4 @@ def test_a_private_authority_is_trusted_when_it_is_given(
         with pytest.raises(StoreError, match=r"spec\.store\.ca") as caught:
             open_store(server.address(), server.environment).find(KEY)
         assert caught.value.reason == "CertificateNotTrusted"
-        assert time.monotonic() - before < 10
+        assert time.monotonic() - before < 30

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from http.client import IncompleteRead
 
 from minio.error import InvalidResponseError, S3Error, ServerError
 from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError, SSLError
@@ -94,10 +95,11 @@ def explained(error: Exception, *, doing: str, key: str, place: Place) -> StoreE
             "LTA_STORE_CA",
             reason="CertificateNotTrusted",
         )
-    if isinstance(error, S3Error) and transient(error):
+    if transient(error) and (isinstance(error, S3Error) or _broke_off(error)):
+        how = f"{code}: {error.message}" if isinstance(error, S3Error) else "its answers break off"
         return StoreError(
-            f"{where}: the server keeps failing ({code}: {error.message}). Look at its log; where it lost the object's "
-            "data, remove the object and run again: the stage that makes it is repeated",
+            f"{where}: the server keeps failing ({how}). Look at its log; where it lost the object's data, remove the "
+            "object and run again: the stage that makes it is repeated",
             reason="ServerFailing",
         )
     if transient(error):
@@ -108,3 +110,8 @@ def explained(error: Exception, *, doing: str, key: str, place: Place) -> StoreE
         )
     detail = f"{code}: {error.message}" if isinstance(error, S3Error) else brief(error)
     return StoreError(f"{where}: {detail}")
+
+
+def _broke_off(error: Exception) -> bool:
+    """Whether an answer began and ended early, as MinIO's do when it finds content lost or damaged on its disk."""
+    return any(isinstance(cause, IncompleteRead) for cause in (error, *error.args))
