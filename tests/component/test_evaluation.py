@@ -275,7 +275,7 @@ def test_a_right_stop_by_an_unsure_grader_is_still_graded_by_rule(tmp_path: Path
         ),
         pack=world.PACK,
         key="k",
-        inputs={},
+        inputs={"label": tmp_path},
         out=tmp_path / "out",
         work=tmp_path / "work",
         progress=world.Quiet(),
