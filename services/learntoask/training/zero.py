@@ -161,6 +161,7 @@ class ZeroUpdating(Updating):
 
     def state(self) -> checkpoint.State:
         held: dict[int, Any] = {}
+        self._link()
         parameters = dict(self._trained())
         for index, name in enumerate(self._order if self._steps else []):
             held[index] = {"step": torch.tensor(float(self._steps))} | {
@@ -184,13 +185,19 @@ class ZeroUpdating(Updating):
                 "step": torch.tensor(float(self._steps), device=partition.device),
                 **{moment: torch.zeros_like(partition) for moment in _MOMENTS},
             }
-        if self._stage < 3:
-            self._engine.optimizer._lazy_init_hp_params_optimizer_state()
+        self._link()
         parameters = dict(self._trained())
         for index, name in enumerate(self._order):
             for moment in _MOMENTS:
                 value = state["state"][index][moment].to(self.model.device)
                 self._zero.utils.safe_set_full_optimizer_state(parameters[name], value, moment)
+
+    def _link(self) -> None:
+        """Tell ZeRO 1 and 2 where each weight's moments lie. DeepSpeed does so after the step of the first group, when
+        the second has none yet."""
+        if self._stage < 3:
+            self._engine.optimizer._hp_optimizer_states_linked = False
+            self._engine.optimizer._lazy_init_hp_params_optimizer_state()
 
     def _trained(self) -> list[tuple[str, nn.Parameter]]:
         return [
