@@ -82,13 +82,20 @@ class LlmLabeller:
         started: deque[tuple[Session, asyncio.Task[Findings]]] = deque()
         failure: StageError | None = None
         with asyncio.Runner() as runner:
+            loop = runner.get_loop()
+
+            def oldest() -> tuple[Session, Findings]:
+                session, task = started.popleft()
+                # Not runner.run: for every session it would install a signal handler, which costs 0.3 ms.
+                return session, loop.run_until_complete(task)
+
             try:
                 for session in sessions:
-                    started.append((session, runner.get_loop().create_task(self.label(session))))
+                    started.append((session, loop.create_task(self.label(session))))
                     if len(started) >= _FINISHED:
-                        yield runner.run(_finished(*started.popleft()))
+                        yield oldest()
                 while started:
-                    yield runner.run(_finished(*started.popleft()))
+                    yield oldest()
             except StageError as error:
                 failure = error
             finally:
@@ -176,7 +183,3 @@ class LlmLabeller:
         await asyncio.gather(*under_way, *tasks, return_exceptions=True)
         for client in self._clients:
             await client.close()
-
-
-async def _finished(session: Session, task: asyncio.Task[Findings]) -> tuple[Session, Findings]:
-    return session, await task
