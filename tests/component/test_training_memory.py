@@ -1,0 +1,57 @@
+"""A step that does not fit into memory: smaller rows once, then a stop that says what to change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tiny_training as tiny
+import torch
+from learntoask.core.errors import StageError
+from learntoask.training import sft, updating
+from learntoask.training.scoring import Scores, score
+from learntoask.training.tree import PackedRow
+
+
+def train(work: Path) -> dict[str, torch.Tensor]:
+    work.mkdir()
+    policy = tiny.policy()
+    run = replace(tiny.sft_run(work), row_tokens=500)  # the two sessions of a batch share a row
+    sft.train(policy, tiny.sessions(8), [], run=run, progress=tiny.Quiet())
+    return dict(policy.model.named_parameters())
+
+
+def memory_for(monkeypatch: pytest.MonkeyPatch, tokens: int) -> list[int]:
+    """Let rows of more than `tokens` fail; returns the sizes of those that were tried."""
+    tried: list[int] = []
+
+    def scored(model, row: PackedRow, **more) -> Scores:
+        tried.append(len(row.tokens))
+        if len(row.tokens) > tokens:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return score(model, row, **more)
+
+    monkeypatch.setattr(updating, "score", scored)
+    return tried
+
+
+def test_smaller_rows_learn_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = memory_for(monkeypatch, 10_000)
+    expected = train(tmp_path / "enough")
+    largest = max(tried)
+    tried = memory_for(monkeypatch, largest - 1)
+    found = train(tmp_path / "scarce")
+    assert tried.count(largest) == 1
+    for name, weight in expected.items():
+        torch.testing.assert_close(found[name], weight, rtol=2e-3, atol=3e-4)
+
+
+def test_where_nothing_fits_the_stage_says_what_to_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = memory_for(monkeypatch, 1)
+    with pytest.raises(StageError, match="rowTokens") as raised:
+        train(tmp_path / "none")
+    assert raised.value.reason == "OutOfMemory"
+    assert len(tried) == 2
