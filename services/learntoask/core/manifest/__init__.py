@@ -1,5 +1,6 @@
 """The manifest as pydantic models: the one source of validation, JSON schema and (in a cluster) the CRD."""
 
+from learntoask.core.manifest.ask_endpoint import AskEndpoint, EndpointSpec, PolicyReference
 from learntoask.core.manifest.data import Corruption, Dataset, PackReference, Store, StoreCredentials
 from learntoask.core.manifest.endpoint import Budget, Endpoint, Prices
 from learntoask.core.manifest.grader import Grader, LlmJudge
@@ -12,6 +13,7 @@ from learntoask.core.manifest.scale import Distributed, Lora
 from learntoask.core.manifest.train import Base, Dpo, Grpo, Method, Reward, Sft, Train
 
 __all__ = [
+    "AskEndpoint",
     "Base",
     "Budget",
     "Corruption",
@@ -20,6 +22,7 @@ __all__ = [
     "Dpo",
     "Duration",
     "Endpoint",
+    "EndpointSpec",
     "Evaluate",
     "Gate",
     "Grader",
@@ -33,6 +36,7 @@ __all__ = [
     "Metadata",
     "Method",
     "PackReference",
+    "PolicyReference",
     "Prices",
     "Reward",
     "RunSpec",
