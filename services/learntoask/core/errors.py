@@ -5,7 +5,8 @@
     ├── StageError             a stage stopped for a reason of its own         exit code 3
     │   └── TooManyMissing     the share of missing grades passed its bound
     ├── GateFailed             the evaluation gate refused the policy          exit code 4
-    └── StoreError             the store cannot be read or written             exit code 5
+    ├── StoreError             the store cannot be read or written             exit code 5
+    └── ClusterError           the cluster refused, or cannot be reached       exit code 6
 
 The command line prints `str(error)` without a traceback and exits with `exit_code`.
 """
@@ -41,3 +42,7 @@ class GateFailed(LearnToAskError):
 
 class StoreError(LearnToAskError):
     exit_code = 5
+
+
+class ClusterError(LearnToAskError):
+    exit_code = 6

@@ -1,0 +1,228 @@
+"""`Kube`: what this project asks of an API server, in terms of plain dicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from learntoask.kube.access import Access, find_access
+from learntoask.kube.errors import Expired, NotFound, refusal
+from learntoask.kube.kinds import POD, Kind
+from learntoask.kube.transport import DEADLINE, Called, Transport
+
+Json = dict[str, Any]
+_PAGE = 250  # objects a page: bounds the memory of listing thousands
+_WATCH_TIME = 290  # seconds after which the server ends a watch, which then goes on from where it was
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """`resource_version` is where a watch goes on."""
+
+    items: list[Json]
+    resource_version: str
+
+
+class Kube:
+    """Writes are strict: a field that the server does not know is an error, never silently dropped.
+
+    Every call raises KubeError (see kube.errors) and ends within its deadline.
+    """
+
+    def __init__(self, access: Access, transport: Transport, *, field_manager: str) -> None:
+        self.access = access
+        self._transport, self._manager = transport, field_manager
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls,
+        *,
+        kubeconfig: Path | None = None,
+        context: str | None = None,
+        field_manager: str = "lta",
+        called: Called | None = None,
+    ) -> AsyncIterator[Kube]:
+        """Connect by `kubeconfig`, KUBECONFIG, the pod's service account or ~/.kube/config, in this order."""
+        access = await find_access(kubeconfig=kubeconfig, context=context)
+        transport = Transport(access, called=called)
+        try:
+            yield cls(access, transport, field_manager=field_manager)
+        finally:
+            await transport.close()
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the kubeconfig's context, or of this pod."""
+        return self.access.namespace
+
+    async def get(
+        self, kind: Kind, name: str, *, namespace: str | None = None, deadline: float = DEADLINE
+    ) -> Json:
+        return await self._transport.call("GET", kind.path(namespace=namespace, name=name), deadline=deadline)
+
+    async def find(self, kind: Kind, name: str, *, namespace: str | None = None) -> Json | None:
+        """As `get`; None where there is no such object."""
+        with suppress(NotFound):
+            return await self.get(kind, name, namespace=namespace)
+        return None
+
+    async def list(
+        self,
+        kind: Kind,
+        *,
+        namespace: str | None = None,
+        labels: str | None = None,
+        fields: str | None = None,
+    ) -> list[Json]:
+        """All objects of a namespace, or of all; `labels` and `fields` are selectors (`a=b,c!=d`)."""
+        return (await self.listing(kind, namespace=namespace, labels=labels, fields=fields)).items
+
+    async def listing(
+        self,
+        kind: Kind,
+        *,
+        namespace: str | None = None,
+        labels: str | None = None,
+        fields: str | None = None,
+    ) -> Listing:
+        items: list[Json] = []
+        query = {"limit": str(_PAGE), **_selectors(labels, fields)}
+        while True:
+            page = await self._transport.call("GET", kind.path(namespace=namespace), query=query)
+            for item in page["items"]:  # a list names the kind of its items once
+                items.append({"apiVersion": kind.api_version, "kind": kind.kind, **item})
+            following = page["metadata"].get("continue")
+            if not following:
+                return Listing(items=items, resource_version=page["metadata"]["resourceVersion"])
+            query["continue"] = following
+
+    async def create(self, kind: Kind, body: Json, *, deadline: float = DEADLINE) -> Json:
+        path = kind.path(namespace=body["metadata"].get("namespace"))
+        return await self._transport.call("POST", path, query=self._writing(), body=body, deadline=deadline)
+
+    async def apply(self, kind: Kind, body: Json, *, force: bool = True) -> Json:
+        """Server-side apply: the fields in `body` become ours and as given, all others stay; fields that we set before
+        and leave out now go. Without `force` another manager's field is a Conflict."""
+        metadata = body["metadata"]
+        path = kind.path(namespace=metadata.get("namespace"), name=metadata["name"])
+        query = {**self._writing(), "force": "true" if force else "false"}
+        whole = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
+        return await self._transport.call(
+            "PATCH", path, query=query, body=whole, content_type="application/apply-patch+yaml"
+        )
+
+    async def patch(
+        self, kind: Kind, name: str, patch: Json, *, namespace: str | None = None, subresource: str = ""
+    ) -> Json:
+        """Merge patch (RFC 7386): null removes a field, lists are replaced."""
+        path = kind.path(namespace=namespace, name=name, subresource=subresource)
+        return await self._transport.call(
+            "PATCH", path, query=self._writing(), body=patch, content_type="application/merge-patch+json"
+        )
+
+    async def patch_status(
+        self,
+        kind: Kind,
+        name: str,
+        status: Json,
+        *,
+        namespace: str | None = None,
+        resource_version: str | None = None,
+    ) -> Json:
+        """Merge `status` into the object's; with `resource_version` only while that is its current one (else
+        Conflict)."""
+        body: Json = {"status": status}
+        if resource_version is not None:
+            body["metadata"] = {"resourceVersion": resource_version}
+        return await self.patch(kind, name, body, namespace=namespace, subresource="status")
+
+    async def replace(self, kind: Kind, body: Json, *, deadline: float = DEADLINE) -> Json:
+        """Put `body` in the place of the object; Conflict unless its resourceVersion is current."""
+        metadata = body["metadata"]
+        path = kind.path(namespace=metadata.get("namespace"), name=metadata["name"])
+        return await self._transport.call("PUT", path, query=self._writing(), body=body, deadline=deadline)
+
+    async def delete(
+        self,
+        kind: Kind,
+        name: str,
+        *,
+        namespace: str | None = None,
+        propagation: Literal["Background", "Foreground", "Orphan"] = "Background",
+        uid: str | None = None,
+    ) -> None:
+        """Ask for the object's end (that of its children by `propagation`). With `uid` only that very object: another
+        one of the same name is a Conflict. NotFound where it is gone already."""
+        body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
+        await self._transport.call("DELETE", kind.path(namespace=namespace, name=name), body=body)
+
+    async def watch(
+        self,
+        kind: Kind,
+        *,
+        resource_version: str,
+        namespace: str | None = None,
+        labels: str | None = None,
+        fields: str | None = None,
+    ) -> AsyncIterator[tuple[str, Json]]:
+        """Changes after `resource_version` as (ADDED, MODIFIED, DELETED or BOOKMARK, object), until the server ends
+        the watch. Raises Expired when the server no longer knows `resource_version`."""
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(_WATCH_TIME),
+            "resourceVersion": resource_version,
+            **_selectors(labels, fields),
+        }
+        path = kind.path(namespace=namespace)
+        async for line in self._transport.lines(path, query=query, silence=_WATCH_TIME + 10):
+            if not line:
+                continue
+            change = json.loads(line)
+            if change["type"] == "ERROR":
+                status = change["object"]
+                error = refusal(int(status.get("code") or 500), status, what=f"watch {path}")
+                raise Expired(str(error), status=410) if status.get("reason") == "Expired" else error
+            yield change["type"], change["object"]
+
+    async def logs(
+        self,
+        pod: str,
+        *,
+        namespace: str | None = None,
+        container: str | None = None,
+        tail: int | None = None,
+        follow: bool = False,
+        previous: bool = False,
+    ) -> AsyncIterator[str]:
+        """Lines that the container printed; with `follow` until it ends."""
+        query = {"follow": "true"} if follow else {}
+        if container is not None:
+            query["container"] = container
+        if tail is not None:
+            query["tailLines"] = str(tail)
+        if previous:
+            query["previous"] = "true"
+        path = POD.path(namespace=namespace, name=pod, subresource="log")
+        # A stage may say nothing for long; without an end of silence a lost connection would be waited for for ever.
+        async for line in self._transport.lines(path, query=query, silence=3600 if follow else DEADLINE):
+            yield line.decode(errors="replace")
+
+    async def server_keys(self) -> Json:
+        """The keys (JWKS) that the server signs service account tokens with."""
+        return await self._transport.call("GET", "/openid/v1/jwks")
+
+    def _writing(self) -> dict[str, str]:
+        return {"fieldManager": self._manager, "fieldValidation": "Strict"}
+
+
+def _selectors(labels: str | None, fields: str | None) -> dict[str, str]:
+    given = {"labelSelector": labels, "fieldSelector": fields}
+    return {name: value for name, value in given.items() if value}

@@ -1,0 +1,83 @@
+"""What an API server may answer instead of an object.
+
+ClusterError (core.errors)   the cluster refused, or cannot be reached       exit code 6
+└── KubeError                any refusal; `status` and the server's reason
+    ├── NotFound             404
+    ├── AlreadyExists        409 on create: somebody, perhaps a call whose answer was lost, made it
+    ├── Conflict             409: the object changed since it was read
+    ├── Expired              410: a watch must begin anew from a list
+    ├── Invalid              400, 422: the object is refused; `fields` maps its fields to messages
+    ├── Forbidden            401, 403
+    └── Unavailable          no answer, 429 or 5xx until the deadline passed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from learntoask.core.errors import ClusterError
+
+
+class KubeError(ClusterError):
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        reason: str | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason)
+        self.status = status
+        self.fields = dict(fields or {})
+
+
+class NotFound(KubeError):
+    pass
+
+
+class AlreadyExists(KubeError):
+    pass
+
+
+class Conflict(KubeError):
+    pass
+
+
+class Expired(KubeError):
+    pass
+
+
+class Invalid(KubeError):
+    pass
+
+
+class Forbidden(KubeError):
+    pass
+
+
+class Unavailable(KubeError):
+    pass
+
+
+_BY_STATUS = {
+    400: Invalid,
+    401: Forbidden,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: Expired,
+    422: Invalid,
+}
+
+
+def refusal(status: int, answer: Mapping[str, Any], *, what: str) -> KubeError:
+    """The error for an answer of the API server (a `Status` object); `what` says what was asked."""
+    message, reason = str(answer.get("message") or f"HTTP {status}"), answer.get("reason")
+    kind = AlreadyExists if reason == "AlreadyExists" else _BY_STATUS.get(status, KubeError)
+    if status == 429 or status >= 500:
+        kind = Unavailable
+    causes = (answer.get("details") or {}).get("causes") or ()
+    fields = {str(cause.get("field")): str(cause.get("message")) for cause in causes if cause.get("field")}
+    return kind(f"{what}: {message}", status=status, reason=reason or kind.__name__, fields=fields)
