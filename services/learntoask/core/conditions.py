@@ -84,6 +84,38 @@ CHILD_FOREIGN = "ChildForeign"
 EXPIRED = "Expired"
 """The run finished longer than `spec.ttl` ago and is removed."""
 
+# --- AskEndpoint: types ---------------------------------------------------------------------------------------------
+READY = "Ready"
+"""Asks are answered by a policy: a gateway is up, and servers of the serving revision are warm."""
+ROLLED_OUT = "RolledOut"
+"""The policy that the spec asks for answers every ask. False: the reason says how far it is, or why it failed."""
+GATEWAY_READY = "GatewayReady"
+"""At least one gateway takes calls; without a policy server it answers with the fallback."""
+
+# --- AskEndpoint: reasons -------------------------------------------------------------------------------------------
+WAITING_FOR_POLICY = "WaitingForPolicy"
+"""The run that `spec.policy.run` names has published no policy yet."""
+SERVERS_STARTING = "ServersStarting"
+"""Servers of the new policy were created; they load the model and warm up, without traffic."""
+WARM_UP_FAILED = "WarmUpFailed"
+"""Servers of the new policy did not warm up; they got no traffic and are stopped, unless no other policy serves."""
+SHIFTING_TRAFFIC = "ShiftingTraffic"
+"""Old and new servers answer side by side until there are enough new ones."""
+DRAINING_OLD = "DrainingOld"
+"""All traffic goes to the new policy; old servers finish what they are at."""
+ROLLOUT_COMPLETE = "RolloutComplete"
+"""The policy that the spec asks for serves alone."""
+SERVING = "Serving"
+"""Policy servers answer."""
+NO_SERVERS = "NoServers"
+"""No policy server is ready; gateways answer with the fallback."""
+SCALED_TO_ZERO = "ScaledToZero"
+"""`spec.replicas` is 0."""
+GATEWAY_AVAILABLE = "GatewayAvailable"
+"""Gateways take calls."""
+GATEWAY_STARTING = "GatewayStarting"
+"""No gateway takes calls yet; the message says what its container said last."""
+
 
 class Condition(ManifestModel):
     """As metav1.Condition."""
