@@ -107,11 +107,13 @@ async def test_a_redaction_that_fails_records_nothing(tmp_path: Path):
 
 
 CONTEXT = Context("default", None, (Message(role="user", content="hi", author="user"),))
-DECISION = RecordedDecision(answer=Answer("Why?", "model"), stop_probability=0.1, request_id="q")
+DECISION = RecordedDecision(
+    answer=Answer("Why?", "model"), stop_probability=0.1, request_id="q", policy_revision="r1"
+)
 
 
 def log(folder: Path, **settings: object) -> RecordLog:
-    return RecordLog(folder, pack=PACK, revision="r1", redact=str, **settings)
+    return RecordLog(folder, pack=PACK, redact=str, **settings)
 
 
 def test_half_a_line_is_never_left_and_the_conversation_is_kept(

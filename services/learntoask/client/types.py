@@ -29,11 +29,12 @@ class Usage:
 
 @dataclass(frozen=True)
 class Decision:
-    """`question` is what to ask next, None for a stop."""
+    """`question` is what to ask next, None for a stop. Of origin `no_server` is what a gateway says while no policy
+    server answers: the domain pack's fallback question."""
 
     question: str | None
     stop_probability: float
-    origin: Literal["model", "repaired", "fallback"]
+    origin: Literal["model", "repaired", "fallback", "no_server"]
     policy_revision: str
     usage: Usage
     request_id: str

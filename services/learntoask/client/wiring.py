@@ -17,6 +17,7 @@ _ORIGINS: dict[int, Any] = {
     wire.ORIGIN_MODEL: "model",
     wire.ORIGIN_REPAIRED: "repaired",
     wire.ORIGIN_FALLBACK: "fallback",
+    wire.ORIGIN_NO_SERVER: "no_server",
 }
 
 

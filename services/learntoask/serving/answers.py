@@ -10,7 +10,8 @@ from learntoask.core.answer import is_exact_stop
 from learntoask.core.records import STOP, Message
 from learntoask.grading.fluency import sentences
 
-Origin = Literal["model", "repaired", "fallback"]
+Origin = Literal["model", "repaired", "fallback", "no_server"]
+"""As in ask.proto; `no_server` comes from a gateway alone."""
 Asking = Callable[[str], tuple[str, ...]]
 """The sentences of a text that ask something, none where the text is no fluent question: the guard of the reward."""
 

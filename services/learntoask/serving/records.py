@@ -47,6 +47,7 @@ class RecordedDecision:
     answer: Answer
     stop_probability: float
     request_id: str
+    policy_revision: str
 
 
 class RecordLog:
@@ -57,14 +58,12 @@ class RecordLog:
         folder: Path,
         *,
         pack: Pack,
-        revision: str,
         redact: Redact,
         rotate_bytes: int = ROTATE_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._pack = pack
-        self._revision = revision
         self._redact = redact
         self._rotate_bytes = rotate_bytes
         self._clock = clock
@@ -88,6 +87,7 @@ class RecordLog:
                     "origin": decision.answer.origin,
                     "stop_probability": round(decision.stop_probability, 6),
                     "request_id": decision.request_id,
+                    "policy_revision": decision.policy_revision,
                 }
             )
             self._open.move_to_end(conversation)
@@ -131,7 +131,10 @@ class RecordLog:
             "session_id": f"{conversation}/{entry.decisions[0]['request_id']}",
             **task_keys(entry.context.task, self._pack.task_from),
             "messages": messages,
-            "served": {"policy_revision": self._revision, "decisions": list(entry.decisions)},
+            "served": {
+                "policy_revision": entry.decisions[-1]["policy_revision"],
+                "decisions": list(entry.decisions),
+            },
         }
         if entry.context.goal:
             record["goal"] = self._redact(entry.context.goal)

@@ -70,7 +70,6 @@ class PolicyServer:
         log = RecordLog(
             config.records,
             pack=parts.pack,
-            revision=parts.revision,
             redact=redaction(config.redact, config.redact_hook),
         )
         return Recording(log, self.metrics)

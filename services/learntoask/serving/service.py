@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
-from learntoask.core.records import Author, Message, Role
+from learntoask.core.records import Message
 from learntoask.rpc.calls import Call, Draining, Overloaded
-from learntoask.rpc.requests import InvalidRequest, Unparsable, check_id, parsed, parser
-from learntoask.serving import validation
+from learntoask.rpc.requests import Unparsable, check_id, parsed, parser
 from learntoask.serving.config import ServeConfig
 from learntoask.serving.deciding import Decided, Decider
 from learntoask.serving.metrics import Metrics
+from learntoask.serving.reading import Reader
+from learntoask.serving.reading import opening as read_opening
 from learntoask.serving.recording import Recording
 from learntoask.serving.records import RecordedDecision
+from learntoask.serving.validation import Limits
 from learntoask.wire import ask_pb2 as wire
 
 SERVICE = wire.DESCRIPTOR.services_by_name["AskService"].full_name
 
-_ROLES: dict[int, Role] = {wire.ROLE_USER: "user", wire.ROLE_ASSISTANT: "assistant"}
-_AUTHORS: dict[int, Author] = {
-    wire.AUTHOR_USER: "user",
-    wire.AUTHOR_EXPERT: "expert",
-    wire.AUTHOR_POLICY: "policy",
-}
 _ORIGINS = {
     "model": wire.ORIGIN_MODEL,
     "repaired": wire.ORIGIN_REPAIRED,
@@ -63,10 +58,13 @@ class AskService:
         self._identity = identity
         self._pack = identity.pack
         self._config = config
-        self._limits = validation.Limits(
-            max_messages=config.max_messages,
-            max_message_bytes=config.max_message_bytes,
-            max_conversation_bytes=config.max_conversation_bytes,
+        self._reader = Reader(
+            identity.pack,
+            Limits(
+                max_messages=config.max_messages,
+                max_message_bytes=config.max_message_bytes,
+                max_conversation_bytes=config.max_conversation_bytes,
+            ),
         )
         self._metrics = metrics
         self._recording = recording
@@ -89,14 +87,14 @@ class AskService:
         async with Call("Decide", context, self._metrics) as call:
             asked = parsed(request)
             check_id("conversation_id", asked.conversation_id)
-            messages = self._messages("messages", asked.messages)
-            subject = self._subject(messages, task=asked.task, goal=asked.goal, field="messages")
+            messages = self._reader.messages("messages", asked.messages)
+            subject = self._reader.subject(messages, task=asked.task, goal=asked.goal, field="messages")
             decided = await self._decided(subject, context, call, conversation=asked.conversation_id)
             self._record(decided, subject, messages, call, conversation=asked.conversation_id)
             decision = self._decision(decided, call)
             return wire.DecideResponse(decision=decision)
 
-    async def converse(self, _requests: object, context: grpc.aio.ServicerContext) -> None:
+    async def converse(self, requests: object, context: grpc.aio.ServicerContext) -> None:
         async with Call("Converse", context, self._metrics) as stream:
             if self._conversations >= self._config.max_conversations:
                 raise Overloaded(f"{self._conversations} conversations are open")
@@ -107,7 +105,7 @@ class AskService:
                 event = await self._next(context)
                 if event is None:
                     return
-                opening = _opening(event)
+                opening = read_opening(event)
                 check_id("open.conversation_id", opening.conversation_id)
                 conversation = opening.conversation_id or conversation
                 stream.fields["conversation_id"] = conversation
@@ -152,8 +150,8 @@ class AskService:
         self, opening: wire.ConverseRequest.Open, context: grpc.aio.ServicerContext, conversation: str
     ) -> int:
         """Answer every user message of a stream until the caller closes it; returns the number of answers."""
-        messages = self._messages("open.history", opening.history)
-        self._subject(
+        messages = self._reader.messages("open.history", opening.history)
+        self._reader.subject(
             messages, task=opening.task, goal=opening.goal
         )  # a wrong task is told before any message
         answers = 0
@@ -163,10 +161,12 @@ class AskService:
                 event = await self._next(context)
                 if event is None:
                     return answers
-                messages.append(self._user_message(event))
+                messages.append(self._reader.user_message(event))
             unanswered = False
             async with Call("Converse.answer", context, self._metrics) as call:
-                subject = self._subject(messages, task=opening.task, goal=opening.goal, field="open.history")
+                subject = self._reader.subject(
+                    messages, task=opening.task, goal=opening.goal, field="open.history"
+                )
                 decided = await self._decided(subject, context, call, conversation=conversation)
                 self._record(decided, subject, messages, call, conversation=conversation)
             messages.append(decided.answer.message)
@@ -232,47 +232,32 @@ class AskService:
         if self._recording is None:
             return
         recorded = RecordedDecision(
-            answer=decided.answer, stop_probability=decided.stop_probability, request_id=call.request_id
+            answer=decided.answer,
+            stop_probability=decided.stop_probability,
+            request_id=call.request_id,
+            policy_revision=self._identity.revision,
         )
         whole = Context(subject.task, subject.goal, tuple(messages))
         self._recording.note(conversation or call.request_id, whole, recorded)
         if not conversation:  # nothing could ever be added to it
             self._recording.end([call.request_id])
 
-    def _messages(self, field: str, messages: Iterable[wire.Message]) -> list[Message]:
-        messages = list(messages)
-        validation.check_count(field, len(messages), self._limits)
-        return [
-            validation.checked_message(
-                field=f"{field}[{index}]",
-                role=_ROLES.get(message.role),
-                content=message.content,
-                author=_AUTHORS.get(message.author),
-                limits=self._limits,
-            )
-            for index, message in enumerate(messages)
-        ]
 
-    def _user_message(self, event: wire.ConverseRequest) -> Message:
-        if event.WhichOneof("event") != "user_message":
-            raise InvalidRequest("event", "a stream is opened once; send user_message from then on")
-        validation.check_size("user_message", event.user_message, self._limits)
-        return Message(role="user", content=event.user_message, author="user")
+class Asked(Protocol):
+    """Whatever answers AskService: a policy server, a gateway."""
 
-    def _subject(self, messages: list[Message], *, task: str, goal: str, field: str | None = None) -> Context:
-        """The context to decide on; with `field`, it must be answerable."""
-        validation.check_size("goal", goal, self._limits)
-        subject = validation.context_of(
-            messages, task=validation.checked_task(task, self._pack), goal=goal, pack=self._pack
-        )
-        if field is not None:
-            validation.check_count(field, len(subject.messages), self._limits)
-            validation.check_length(field, subject.messages, self._limits)
-            validation.check_answerable(subject.messages, field=field)
-        return subject
+    async def decide(
+        self, request: wire.DecideRequest | Unparsable, context: grpc.aio.ServicerContext
+    ) -> wire.DecideResponse: ...
+
+    async def converse(self, requests: object, context: grpc.aio.ServicerContext) -> None: ...
+
+    async def server_info(
+        self, request: wire.GetServerInfoRequest | Unparsable, context: grpc.aio.ServicerContext
+    ) -> wire.GetServerInfoResponse: ...
 
 
-def handlers(service: AskService) -> grpc.GenericRpcHandler:
+def handlers(service: Asked) -> grpc.GenericRpcHandler:
     """Not the generated registration: its parser would turn malformed bytes into an INTERNAL error."""
     return grpc.method_handlers_generic_handler(
         SERVICE,
@@ -290,9 +275,3 @@ def handlers(service: AskService) -> grpc.GenericRpcHandler:
             ),
         },
     )
-
-
-def _opening(event: wire.ConverseRequest) -> wire.ConverseRequest.Open:
-    if event.WhichOneof("event") != "open":
-        raise InvalidRequest("event", "the first request of a stream is open; send it before user_message")
-    return event.open

@@ -26,6 +26,7 @@ class Origin(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ORIGIN_MODEL: _ClassVar[Origin]
     ORIGIN_REPAIRED: _ClassVar[Origin]
     ORIGIN_FALLBACK: _ClassVar[Origin]
+    ORIGIN_NO_SERVER: _ClassVar[Origin]
 ROLE_UNSPECIFIED: Role
 ROLE_USER: Role
 ROLE_ASSISTANT: Role
@@ -37,6 +38,7 @@ ORIGIN_UNSPECIFIED: Origin
 ORIGIN_MODEL: Origin
 ORIGIN_REPAIRED: Origin
 ORIGIN_FALLBACK: Origin
+ORIGIN_NO_SERVER: Origin
 
 class Message(_message.Message):
     __slots__ = ("role", "content", "author")
