@@ -36,7 +36,7 @@ def test_the_defaults_make_a_whole_run() -> None:
     [
         ("  train: {sft: {epoch: 3}}", "spec.train.sft.epoch: unknown field; did you mean 'epochs'?"),
         ("  datset: {}", "spec.datset: unknown field; did you mean 'dataset'?"),
-        ("  zzz: 1", "spec.zzz: unknown field; known fields: attempts, dataset"),
+        ("  zzz: 1", "spec.zzz: unknown field; known fields: artefacts, attempts, budget, dataset"),
         (
             "  train: {grpo: {groupSize: 1}}",
             "spec.train.grpo.groupSize: Input should be greater than or equal to 2",

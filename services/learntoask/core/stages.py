@@ -114,7 +114,7 @@ def _method(spec: RunSpec) -> dict[str, JsonValue]:
 
 def _label(spec: RunSpec) -> dict[str, JsonValue]:
     """Settings of the label stage; those of a model count where one labels, without keys, limits and prices."""
-    settings = _dump(spec.label, "llm")
+    settings = _dump(spec.label, "llm", "parallelism")
     if spec.label.method != "llm" or spec.label.llm is None:
         return settings
     llm = _dump(spec.label.llm, "endpoint", "judges", "budget")
@@ -129,8 +129,11 @@ def _grader(spec: RunSpec) -> dict[str, JsonValue]:
         "maxMissingShare": grader.max_missing_share,
     }
     if grader.method == "llm" and grader.llm is not None:
-        judge = _dump(grader.llm, "endpoint", "budget")
-        settings["llm"] = {**judge, "endpoint": grader.llm.endpoint.determining}
+        judge = _dump(grader.llm, "endpoint", "server", "budget")
+        endpoint = grader.llm.endpoint.determining
+        if grader.llm.server is not None:  # what answers is that model, wherever it is served
+            endpoint = {**endpoint, "uri": grader.llm.server.model}
+        settings["llm"] = {**judge, "endpoint": endpoint}
     return settings
 
 
@@ -207,7 +210,7 @@ STAGES: tuple[Stage, ...] = (
         version=1,
         inputs=("gate", "grpo"),
         pack="whole",
-        settings=lambda spec: {**_policy(spec), "serve": _dump(spec.serve, "host", "port")},
+        settings=lambda spec: {**_policy(spec), "serve": _dump(spec.serve, "endpoint", "host", "port")},
     ),
 )
 

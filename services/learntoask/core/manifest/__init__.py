@@ -3,12 +3,13 @@
 from learntoask.core.manifest.ask_endpoint import AskEndpoint, EndpointSpec, PolicyReference
 from learntoask.core.manifest.data import Corruption, Dataset, PackReference, Store, StoreCredentials
 from learntoask.core.manifest.endpoint import Budget, Endpoint, Prices
-from learntoask.core.manifest.grader import Grader, LlmJudge
+from learntoask.core.manifest.grader import Grader, JudgeServer, LlmJudge
 from learntoask.core.manifest.label import Label, LlmLabelling
 from learntoask.core.manifest.model import Duration, ManifestModel, seconds
+from learntoask.core.manifest.pod import Pods, PodTemplate
 from learntoask.core.manifest.reading import load_manifest, parse_manifest
 from learntoask.core.manifest.release import Evaluate, Gate, Serve, Threshold
-from learntoask.core.manifest.run import LearnToAskRun, Metadata, RunSpec
+from learntoask.core.manifest.run import LearnToAskRun, Metadata, RunBudget, RunSpec
 from learntoask.core.manifest.scale import Distributed, Lora
 from learntoask.core.manifest.train import Base, Dpo, Grpo, Method, Reward, Sft, Train
 
@@ -27,6 +28,7 @@ __all__ = [
     "Gate",
     "Grader",
     "Grpo",
+    "JudgeServer",
     "Label",
     "LearnToAskRun",
     "LlmJudge",
@@ -36,9 +38,12 @@ __all__ = [
     "Metadata",
     "Method",
     "PackReference",
+    "PodTemplate",
+    "Pods",
     "PolicyReference",
     "Prices",
     "Reward",
+    "RunBudget",
     "RunSpec",
     "Serve",
     "Sft",

@@ -7,9 +7,18 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from learntoask.core.manifest.endpoint import Budget, Endpoint
-from learntoask.core.manifest.model import Duration, ManifestModel, Share
+from learntoask.core.manifest.model import Duration, ManifestModel, Share, Uri
 
 HostPort = Annotated[str, Field(max_length=300, pattern=r"^[^\s/@]+:\d{1,5}$")]
+
+
+class JudgeServer(ManifestModel):
+    """vLLM with the judge's model, run by the operator while a stage needs it."""
+
+    model: Uri
+    """`hf:owner/name`, or a folder with a Hugging Face model: `pvc:claim/path`."""
+    arguments: Annotated[tuple[Annotated[str, Field(max_length=1000)], ...], Field(max_length=50)] = ()
+    """Further arguments of vLLM, such as `--max-model-len=8192`."""
 
 
 class LlmJudge(ManifestModel):
@@ -17,6 +26,8 @@ class LlmJudge(ManifestModel):
 
     endpoint: Endpoint
     """The model that judges."""
+    server: JudgeServer | None = None
+    """In a cluster: serve this model and ask it, in the place of `endpoint.uri`. A laptop asks `endpoint.uri`."""
     role: Literal["rewarding", "reporting"] = "rewarding"
     """Which of the two graders it is; the other one is model-free, so that what a policy learns to exploit in one shows
     in the other."""
@@ -48,6 +59,9 @@ class Grader(ManifestModel):
     """For `method: llm`, and unused otherwise."""
     max_missing_share: Share = 0.2
     """A run stops when more than this share of the grades is missing."""
+    replicas: Annotated[int, Field(ge=0, le=100)] = 0
+    """In a cluster: pods of a grader service that the operator runs while a stage needs it, when `address` is left out;
+    with 0 every stage grades in its own process."""
     address: HostPort | None = None
     """`host:port` of a service with this run's graders (`lta grader serve`); none given, every stage grades in its own
     process."""

@@ -52,6 +52,8 @@ class Label(ManifestModel):
     finds them."""
     llm: LlmLabelling | None = None
     """For `method: llm`, and unused otherwise."""
+    parallelism: Annotated[int, Field(ge=1, le=256)] = 1
+    """Pods that label at the same time in a cluster, each a share of the sessions."""
     max_failed_share: Share = 0.2
     """The stage stops when more than this share of the decision points could not be labelled."""
     require_stops: bool = True

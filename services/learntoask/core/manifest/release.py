@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, FiniteFloat, field_validator, model_validator
 
 from learntoask.core.manifest.metric import checked_metric
-from learntoask.core.manifest.model import Duration, ManifestModel
+from learntoask.core.manifest.model import Duration, ManifestModel, Name
 from learntoask.core.manifest.quantity import Quantity
 
 
@@ -51,6 +51,9 @@ class Gate(ManifestModel):
 
 
 class Serve(ManifestModel):
+    endpoint: Name | None = None
+    """In a cluster: the AskEndpoint that gets the policy; it is made when there is none, and stays when the run goes.
+    Left out, it has the run's name."""
     host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
     """Address the server listens on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 50051

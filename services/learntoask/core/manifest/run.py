@@ -10,6 +10,7 @@ from learntoask.core.manifest.data import Dataset, PackReference, Store
 from learntoask.core.manifest.grader import Grader
 from learntoask.core.manifest.label import Label
 from learntoask.core.manifest.model import Duration, ManifestModel, Name
+from learntoask.core.manifest.pod import Pods
 from learntoask.core.manifest.release import Evaluate, Gate, Serve
 from learntoask.core.manifest.train import Train
 
@@ -19,6 +20,13 @@ class Metadata(ManifestModel):
     namespace: Name | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
+
+
+class RunBudget(ManifestModel):
+    """What a run may use in a cluster; one that has used it stops, and keeps checkpoints and published stages."""
+
+    gpu_hours: Annotated[float, Field(gt=0)] | None = None
+    """GPUs times the hours that pods held them, all attempts of all stages together."""
 
 
 class RunSpec(ManifestModel):
@@ -37,8 +45,15 @@ class RunSpec(ManifestModel):
     """Attempts a stage may use before the run fails."""
     stage_deadline: Duration = "24h"
     """Longest time of one attempt of one stage."""
+    start_deadline: Duration = "30m"
+    """In a cluster: longest time that an attempt waits for its pods to run; time in a queue of Kueue not counted."""
     ttl: Duration | None = None
     """Time after which a finished run may be collected."""
+    budget: RunBudget = RunBudget()
+    artefacts: Literal["keep", "remove"] = "keep"
+    """In a cluster: what becomes of published stages that only this run has when the run is deleted. `keep`: they stay.
+    `remove`: `lta gc` may collect them."""
+    pods: Pods = Pods()
 
 
 class LearnToAskRun(ManifestModel):
