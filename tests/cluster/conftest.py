@@ -1,0 +1,73 @@
+"""Tests on a real API server. Where its parts are not built, they are skipped and say what is missing."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cluster import Cluster
+from control_plane import ControlPlane
+from toolchain import CONTROL_PLANE, missing
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kubeconfig",
+        type=Path,
+        default=os.environ.get("LTA_TEST_KUBECONFIG"),
+        help="run the cluster tests against this cluster instead of a throw-away one",
+    )
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """With our CRDs. Every process of pytest-xdist has its own."""
+    given = request.config.getoption("--kubeconfig")
+    if given is not None:
+        if missing("kubectl"):
+            pytest.skip("kubectl is not built: install Go and run `make cluster-tools`")
+        cluster = Cluster(Path(given))
+        cluster.install_crds()
+        yield cluster
+        return
+    absent = missing(*CONTROL_PLANE)
+    if absent:
+        pytest.skip(f"not built: {', '.join(absent)}; install Go and run `make cluster-tools`")
+    plane = ControlPlane(tmp_path_factory.mktemp("cluster"))
+    try:
+        plane.start()
+        cluster = Cluster(plane.kubeconfig, plane)
+        cluster.install_crds()
+        yield cluster
+    finally:
+        plane.stop()
+
+
+@pytest.fixture
+def plane(cluster: Cluster) -> ControlPlane:
+    """For tests that stop parts of the cluster."""
+    if cluster.plane is None:
+        pytest.skip("stops parts of the cluster, so it needs one of its own: leave out --kubeconfig")
+    return cluster.plane
+
+
+@pytest.fixture(scope="module")
+def fake_node(cluster: Cluster) -> Iterator[None]:
+    """Pods are scheduled to a node on which kwok acts out their life, for the tests of one file (fake_node.py)."""
+    if cluster.plane is None:
+        pytest.skip("brings a node of its own: leave out --kubeconfig")
+    if missing("kwok"):
+        pytest.skip("kwok is not built: install Go and run `make cluster-tools`")
+    cluster.plane.start_fake_node()
+    yield
+    cluster.plane.stop_fake_node()
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A new one for every test."""
+    with cluster.namespace(f"test-{secrets.token_hex(4)}") as name:
+        yield name

@@ -1,0 +1,23 @@
+"""Where the commands are that `make cluster-tools` builds from pinned Go modules."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLCHAIN = Path(os.environ.get("LTA_TOOLCHAIN") or ROOT / ".cache" / "toolchain")
+CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
+
+
+def tool(name: str) -> Path:
+    """Path of a command, built or not."""
+    module = name if name in ("kwok", "helm", "coredns") else "kubernetes"
+    key = hashlib.sha256((ROOT / "tests" / "toolchain" / module / "go.sum").read_bytes()).hexdigest()[:12]
+    return TOOLCHAIN / f"{module}-{key}" / name
+
+
+def missing(*names: str) -> list[str]:
+    """Those of `names` that are not built."""
+    return [name for name in names if not tool(name).is_file()]
