@@ -1,0 +1,95 @@
+"""Settings of the operator, from flags and LTA_OPERATOR_… variables, parsed once at its start."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from learntoask.core.errors import InputError
+from learntoask.core.manifest import seconds
+
+PREFIX = "LTA_OPERATOR_"
+
+
+def _setting(default: str | int | float | bool, text: str):  # type: ignore[no-untyped-def]
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A field `lease_time` is the flag --lease-time and the variable LTA_OPERATOR_LEASE_TIME; durations are written
+    as in manifests (`15s`)."""
+
+    image: str = _setting(
+        "learntoask/services:latest", "image of pods that need no PyTorch, and of the gateway"
+    )
+    trainer_image: str = _setting("learntoask/trainer:latest", "image of pods that train or grade")
+    server_image: str = _setting("learntoask/policy-server:latest", "image of policy servers")
+    judge_image: str = _setting("vllm/vllm-openai:latest", "image of a judge's model server")
+    image_pull_policy: str = _setting("IfNotPresent", "when images are fetched")
+    store_uri: str = _setting("", "store of runs that name none: s3://bucket/prefix")
+    store_endpoint: str = _setting("", "S3 service of that store")
+    store_region: str = _setting("", "its region")
+    store_credentials: str = _setting("", "Secret with accessKey and secretKey, in the namespace of each run")
+    store_ca: str = _setting("", "ConfigMap with the key ca.crt, in the namespace of each run")
+    namespaces: str = _setting("", "namespaces that are watched, separated by commas; empty: all")
+    service_account: str = _setting("", "account of the pods that are made; empty: the namespace's default")
+    progress_address: str = _setting("", "host:port where pods push their progress; empty: they push none")
+    progress_port: int = _setting(50055, "port that progress is received on; 0 takes a free one")
+    health_port: int = _setting(8080, "port of /healthz and /readyz; 0 takes a free one")
+    metrics_port: int = _setting(9090, "port of /metrics; 0 takes a free one")
+    listen: str = _setting("0.0.0.0", "address that health, metrics and progress listen on")
+    lease_name: str = _setting("learntoask-operator", "Lease that the acting replica holds")
+    lease_namespace: str = _setting("", "its namespace; empty: the operator's own")
+    lease_time: str = _setting(
+        "15s", "how long a Lease counts that is not renewed: a standby takes over after it"
+    )
+    lease_renewal: str = _setting("5s", "how often it is renewed")
+    grace: str = _setting("20s", "time to end cleanly, below the pod's grace period")
+    concurrency: int = _setting(16, "objects worked on at once")
+    kubeconfig: str = _setting("", "kubeconfig; empty: KUBECONFIG, or this pod's account")
+    pod_name: str = _setting("", "this pod, which is labelled as leader; empty: none is")
+    log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")
+
+    @property
+    def watched(self) -> tuple[str | None, ...]:
+        """Namespaces to watch; None is the whole cluster."""
+        return tuple(name.strip() for name in self.namespaces.split(",") if name.strip()) or (None,)
+
+    @property
+    def kubeconfig_path(self) -> Path | None:
+        return Path(self.kubeconfig) if self.kubeconfig else None
+
+
+_DURATIONS = ("lease_time", "lease_renewal", "grace")
+
+
+def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
+    """Flags win over variables. Raises InputError naming what is wrong."""
+    parser = argparse.ArgumentParser(prog="learntoask_operator", description="Operator of Learn-to-Ask runs.")
+    for one in fields(Settings):
+        flag, variable = "--" + one.name.replace("_", "-"), PREFIX + one.name.upper()
+        kind = type(one.default)
+        given = environment.get(variable)
+        try:
+            default = one.default if given is None else kind(given)
+        except ValueError as error:
+            raise InputError(f"{variable}: {given!r} is not a number") from error
+        text = f"{one.metadata['help']} [{variable}]".replace("%", "%%")
+        parser.add_argument(flag, type=kind, default=default, help=text)
+    settings = Settings(**vars(parser.parse_args(arguments)))
+    for name in _DURATIONS:
+        try:
+            positive = seconds(getattr(settings, name)) > 0
+        except ValueError as error:
+            raise InputError(f"--{name.replace('_', '-')}: {error}") from error
+        if not positive:
+            raise InputError(f"--{name.replace('_', '-')}: give at least 1s")
+    if seconds(settings.lease_renewal) * 2 > seconds(settings.lease_time):
+        raise InputError(
+            "--lease-renewal: must be at most half of --lease-time, or one lost renewal loses the Lease"
+        )
+    return settings
