@@ -45,8 +45,16 @@ def _without_credentials(address: str) -> str:
     return address
 
 
-Duration = Annotated[str, Field(max_length=20), AfterValidator(_valid_duration)]
+# What validators in Python say better, for those who read the JSON schema only.
+_DURATION_SCHEMA = {"pattern": r"^(\d+h)?(\d+m)?(\d+s)?$", "minLength": 2}
+ADDRESS_FORMAT = "address-without-credentials"
+
+Duration = Annotated[
+    str, Field(max_length=20, json_schema_extra=_DURATION_SCHEMA), AfterValidator(_valid_duration)
+]
 Name = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 Uri = Annotated[str, Field(min_length=1, max_length=2048)]
-Address = Annotated[Uri, AfterValidator(_without_credentials)]
+Address = Annotated[
+    Uri, Field(json_schema_extra={"format": ADDRESS_FORMAT}), AfterValidator(_without_credentials)
+]
 Share = Annotated[float, Field(ge=0, le=1)]

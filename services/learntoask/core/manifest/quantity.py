@@ -28,4 +28,8 @@ def _valid_quantity(quantity: str) -> str:
     return quantity
 
 
-Quantity = Annotated[str, Field(max_length=20), AfterValidator(_valid_quantity)]
+Quantity = Annotated[
+    str,
+    Field(max_length=20, json_schema_extra={"pattern": _QUANTITY.pattern}),
+    AfterValidator(_valid_quantity),
+]

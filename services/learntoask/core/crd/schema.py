@@ -1,0 +1,177 @@
+"""A pydantic model as the structural OpenAPI v3 schema that a CustomResourceDefinition holds.
+
+Everything is bounded, because the API server estimates the cost of every CEL rule from the greatest size that its
+schema allows, and refuses definitions whose rules could cost too much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from learntoask.core.crd.rules import WITHOUT_CREDENTIALS, Rule, Rules
+from learntoask.core.manifest.model import ADDRESS_FORMAT
+
+Schema = dict[str, Any]
+LONGEST_STRING = 4096
+MOST_ITEMS = 256
+MOST_PROPERTIES = 64
+_KEPT = frozenset(
+    {"type", "description", "enum", "pattern", "minLength", "maxLength", "minItems", "maxItems"}
+)
+_KEPT |= {"minProperties", "maxProperties", "minimum", "maximum", "multipleOf"}
+_NAME: Schema = {"type": "string", "maxLength": 253, "description": "Its name."}
+_ANYTHING: Schema = {"x-kubernetes-preserve-unknown-fields": True}
+
+
+def structural_schema(model: type[BaseModel], rules: Mapping[str, Rules], *, defaults: bool) -> Schema:
+    """Schema of `model` by alias, without references; `rules` adds to models by their class name.
+
+    Fields that may be None are optional, not nullable: the API server drops their nulls. Raises ValueError for what a
+    structural schema cannot express, naming the field.
+    """
+    whole = model.model_json_schema(by_alias=True)
+    return _Converter(whole.get("$defs", {}), rules, defaults).model(whole, model.__name__)
+
+
+class _Converter:
+    def __init__(self, definitions: Mapping[str, Schema], rules: Mapping[str, Rules], defaults: bool) -> None:
+        self._definitions = definitions
+        self._rules = rules
+        self._defaults = defaults
+
+    def model(self, schema: Schema, path: str) -> Schema:
+        rules = self._rules.get(schema["title"], Rules())
+        named = {*rules.fields, *rules.reserved, *rules.keyed, *rules.named}
+        if not named <= set(schema["properties"]):
+            unknown = ", ".join(sorted(named - set(schema["properties"])))
+            raise ValueError(f"{path}: there are rules for fields that it does not have: {unknown}")
+        properties = {
+            name: self._field(field, f"{path}.{name}", rules.fields.get(name, ()))
+            for name, field in schema["properties"].items()
+        }
+        for name, forbidden in rules.reserved.items():
+            properties[name]["not"] = {"anyOf": [{"required": [one]} for one in forbidden]}
+        for name, keys in rules.keyed.items():
+            properties[name]["x-kubernetes-list-type"] = "map"
+            properties[name]["x-kubernetes-list-map-keys"] = list(keys)
+        for name in rules.named:
+            properties[name]["items"] |= {"required": ["name"], "properties": {"name": dict(_NAME)}}
+        result: Schema = {"type": "object", "properties": properties}
+        if "description" in schema:
+            result["description"] = _text(schema["description"])
+        if schema.get("required"):
+            result["required"] = schema["required"]
+        return _with_rules(result, rules.model)
+
+    def _field(self, field: Schema, path: str, rules: Sequence[Rule]) -> Schema:
+        options = [one for one in field.get("anyOf", ()) if one.get("type") != "null"]
+        if len(options) > 1:
+            if {one.get("type") for one in options} == {"integer", "string"}:
+                text = next(one for one in options if one["type"] == "string")
+                pattern = {"pattern": text["pattern"]} if "pattern" in text else {}
+                return _described({"x-kubernetes-int-or-string": True, **pattern}, field)
+            raise ValueError(f"{path}: a choice between types cannot be expressed in a structural schema")
+        own = {key: value for key, value in field.items() if key != "anyOf"}
+        converted = self._value({**(options[0] if options else {}), **own}, path)
+        if self._defaults and not self._bare(field):
+            default = _default(field.get("default"), converted)
+            if default is not None:
+                converted["default"] = default
+        return _with_rules(converted, rules)
+
+    def _bare(self, field: Schema) -> bool:
+        return "$ref" in field and self._rules.get(_name_of(field["$ref"]), Rules()).bare
+
+    def _value(self, schema: Schema, path: str) -> Schema:
+        reference = schema.get("$ref") or _only_of(schema)
+        if reference:
+            name = _name_of(reference)
+            inner = self._definitions[name]
+            if name == "JsonValue":
+                return _described(dict(_ANYTHING), schema)
+            if "properties" not in inner:
+                return self._value({**inner, **{k: v for k, v in schema.items() if k != "$ref"}}, path)
+            return _described(self.model(inner, path), schema)
+        if "const" in schema:
+            schema = {**schema, "enum": [schema["const"]]}
+        kind = schema.get("type")
+        if kind is None:
+            if not set(schema) & {"anyOf", "oneOf", "allOf", "enum"}:
+                return _described(dict(_ANYTHING), schema)
+            raise ValueError(f"{path}: its type cannot be expressed in a structural schema")
+        result = {key: value for key, value in schema.items() if key in _KEPT}
+        if "description" in result:
+            result["description"] = _text(result["description"])
+        if schema.get("format") == ADDRESS_FORMAT:
+            return _with_rules({**result, **self._bounds(kind, schema, path)}, (WITHOUT_CREDENTIALS,))
+        if schema.get("format") == "date-time":
+            result["format"] = "date-time"
+        return {**result, **self._bounds(kind, schema, path)}
+
+    def _bounds(self, kind: str, schema: Schema, path: str) -> Schema:
+        """What the type of a value adds to its schema: its elements, and bounds where it has none."""
+        if kind == "string":
+            bounded = "maxLength" in schema or "enum" in schema or schema.get("format") == "date-time"
+            return {} if bounded else {"maxLength": LONGEST_STRING}
+        if kind in ("integer", "number"):
+            bounds: Schema = {"format": "int64"} if kind == "integer" else {}
+            for bound in ("minimum", "maximum"):
+                exclusive = f"exclusive{bound.capitalize()}"
+                if exclusive in schema:  # a number in JSON schema, a flag beside the bound in OpenAPI v3.0
+                    bounds |= {bound: schema[exclusive], exclusive: True}
+            return bounds
+        if kind == "array":
+            items = self._field(schema.get("items", {}), f"{path}[]", ())
+            return {"items": items, "maxItems": schema.get("maxItems", MOST_ITEMS)}
+        if kind == "object":
+            values = schema.get("additionalProperties", {})
+            most = {"maxProperties": schema.get("maxProperties", MOST_PROPERTIES)}
+            if values in ({}, True) or str(values.get("$ref", "")).endswith("/JsonValue"):
+                return {**_ANYTHING, **most}
+            return {"additionalProperties": self._field(values, f"{path}.*", ()), **most}
+        return {}
+
+
+def _only_of(schema: Schema) -> str | None:
+    """The reference in an `allOf` of one, which pydantic writes where a reference has siblings."""
+    parts = schema.get("allOf", ())
+    return parts[0].get("$ref") if len(parts) == 1 else None
+
+
+def _name_of(reference: str) -> str:
+    return reference.rsplit("/", 1)[1]
+
+
+def _default(value: Any, schema: Schema) -> Any:
+    """`value` without what the defaults of the fields below say themselves; None where nothing needs saying."""
+    properties = schema.get("properties")
+    if properties is None or not isinstance(value, dict):
+        return None if value in (None, [], {}) else value
+    own = {}
+    for name, inner in value.items():
+        default = _default(inner, properties[name])
+        if default is not None and default != properties[name].get("default") and default != {}:
+            own[name] = default
+    return own
+
+
+def _described(result: Schema, field: Schema) -> Schema:
+    """`result` with the description of the field where it has one: it says more than that of its type."""
+    if "description" in field:
+        result["description"] = _text(field["description"])
+    return result
+
+
+def _with_rules(schema: Schema, rules: Sequence[Rule]) -> Schema:
+    if rules:
+        before = schema.get("x-kubernetes-validations", [])
+        schema["x-kubernetes-validations"] = [*before, *(rule.as_schema() for rule in rules)]
+    return schema
+
+
+def _text(description: str) -> str:
+    """Paragraphs on one line each: terminals and `kubectl explain` break them themselves."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in description.split("\n\n"))
