@@ -26,6 +26,7 @@ class Revision(ManifestModel):
     policy: PolicyReference
     """What `spec.policy` was, followed to the published stages: to roll back, put it there again."""
     state: RevisionState
+    """How far it is: made, warmed up, asked, drained, gone, or failed."""
     created: Annotated[str, Field(max_length=40)]
     """When it was first wanted (RFC 3339)."""
     warm: Annotated[str, Field(max_length=40)] | None = None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from pydantic import JsonValue
 
+from learntoask.core.digest import digest_of
 from learntoask.core.manifest import RunSpec
 from learntoask.core.pack import Pack
 
@@ -21,6 +22,18 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shard:
+    """Share `index` (from 0) of a stage that `count` pods compute together."""
+
+    index: int
+    count: int
+
+    def holds(self, name: str) -> bool:
+        """Whether what is called `name` belongs to this share: exactly one share holds it, whoever asks."""
+        return int(digest_of(name)[:12], 16) % self.count == self.index
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageContext:
     """Everything a stage may read and write.
 
@@ -28,6 +41,7 @@ class StageContext:
     `files` maps external inputs (`dataset`, `test`) to local paths of the fetched files.
     `out` is an empty folder: whatever lies in it when the stage returns is published.
     `work` survives a killed attempt of the same key: checkpoints and journals go there.
+    `shard`: the share that is to be computed; None for all of it. Only stages that can be merged are ever given one.
     """
 
     stage: str
@@ -39,6 +53,7 @@ class StageContext:
     out: Path
     work: Path
     progress: Progress
+    shard: Shard | None = None
 
 
 StageSummary = dict[str, JsonValue]
@@ -46,3 +61,7 @@ StageSummary = dict[str, JsonValue]
 
 StageFunction = Callable[[StageContext], StageSummary]
 """Raises StageError with a reason a person can act on; any other exception is a fault of ours."""
+
+Merge = Callable[[StageContext, Sequence[Path]], StageSummary]
+"""Makes the output of a stage, in `context.out`, of the folders that its shares published (in their order). Raises as
+the stage itself would."""

@@ -94,7 +94,9 @@ class _Converter:
                 return _described(dict(_ANYTHING), schema)
             if "properties" not in inner:
                 return self._value({**inner, **{k: v for k, v in schema.items() if k != "$ref"}}, path)
-            return _described(self.model(inner, path), schema)
+            converted = self.model(inner, path)
+            both = [one["description"] for one in (schema, converted) if "description" in one]
+            return _described(converted, {"description": " ".join(both)} if both else {})
         if "const" in schema:
             schema = {**schema, "enum": [schema["const"]]}
         kind = schema.get("type")

@@ -27,6 +27,8 @@ class Corruption(ManifestModel):
 
 
 class Dataset(ManifestModel):
+    """The logs to learn from, and how their sessions are divided."""
+
     uri: Address
     """Logs, one JSON session a line: a path relative to the manifest, or `s3://bucket/key`."""
     test_uri: Address | None = None
@@ -62,6 +64,8 @@ class Dataset(ManifestModel):
 
 
 class PackReference(ManifestModel):
+    """The domain pack: what there is to ask in this domain, and in which words."""
+
     uri: Address
     """Domain pack (YAML): a path relative to the manifest, or `s3://bucket/key`."""
 
@@ -79,6 +83,8 @@ class StoreCredentials(ManifestModel):
 
 
 class Store(ManifestModel):
+    """Where stages publish what they make."""
+
     uri: Address | None = None
     """Where stages are published: a folder, relative to the manifest, or `s3://bucket/prefix`. LTA_STORE overrides
     it; with neither it is `.lta/store` below the folder that `lta` runs in."""

@@ -47,6 +47,8 @@ class LlmLabelling(ManifestModel):
 
 
 class Label(ManifestModel):
+    """How decision points get their labels: what the expert found out next, or that it was time to stop."""
+
     method: Literal["annotated", "lexicon", "llm"] = "lexicon"
     """`annotated`: the log carries structured items. `lexicon`: the pack's patterns find them. `llm`: a language model
     finds them."""

