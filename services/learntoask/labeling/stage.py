@@ -5,63 +5,32 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from learntoask.core.errors import StageError
-from learntoask.core.manifest import Label
+from learntoask.core.manifest import Budget, Label
 from learntoask.core.pack import Pack
 from learntoask.core.records import Session
-from learntoask.core.stage import StageContext, StageSummary
+from learntoask.core.stage import Shard, StageContext, StageSummary
 from learntoask.labeling.annotated import Annotated
 from learntoask.labeling.labeller import Findings, OneByOne, StageLabeller
 from learntoask.labeling.lexicon import Lexicon
 from learntoask.labeling.lines import JsonLinesWriter
 from learntoask.labeling.quarantine import Quarantine
-from learntoask.labeling.samples import Labelling, make_samples
-
-
-@dataclass
-class Tally:
-    """Counts of the stage."""
-
-    sessions: int = 0
-    without_samples: int = 0
-    decision_points: int = 0
-    empty: int = 0
-    failed: int = 0
-    stops_moved: int = 0
-    questions: int = 0
-    unnamed_questions: int = 0
-    decisions: Counter[str] = field(default_factory=Counter)
-    splits: Counter[str] = field(default_factory=Counter)
-    requested: Counter[str] = field(default_factory=Counter)
-
-    def add(self, labelling: Labelling, findings: Findings) -> None:
-        labelled = labelling.labelled
-        self.sessions += 1
-        self.without_samples += not labelled.samples
-        self.decision_points += labelling.decision_points
-        self.empty += labelling.empty
-        self.failed += len(labelling.failures)
-        self.stops_moved += labelling.stop_moved
-        self.questions += findings.questions
-        self.unnamed_questions += findings.unnamed_questions
-        for sample in labelled.samples:
-            self.decisions[sample.decision] += 1
-            self.splits[labelled.session.split] += 1
-            self.requested.update(sample.requested)
-
-    @property
-    def failed_share(self) -> float:
-        return self.failed / self.decision_points if self.decision_points else 0.0
+from learntoask.labeling.samples import make_samples
+from learntoask.labeling.tally import TALLY, Tally
 
 
 def run(context: StageContext) -> StageSummary:
-    """Publishes labelled.jsonl and quarantine.jsonl, and llm.json where a model labelled. Raises StageError when too
-    many labels failed, or a model cannot be asked any more."""
+    """Publishes labelled.jsonl and quarantine.jsonl, and llm.json where a model labelled. Of a share the counts are
+    kept instead of judged: only those of all shares together say whether the labels can be learned from.
+
+    Raises StageError when too many labels failed, or a model cannot be asked any more.
+    """
     label = context.spec.label
-    labeller = _labeller(label, context.pack, context.work)
+    labeller = _labeller(label, context.pack, context.work, share=context.shard)
     tally = Tally()
     with (
         JsonLinesWriter(context.out / "labelled.jsonl") as labelled,
@@ -87,39 +56,64 @@ def run(context: StageContext) -> StageSummary:
                     labeller=labeller.provenance.labeller,
                 )
             tally.add(labelling, findings)
-    _check(tally, quarantine, label)
-    summary = _summary(tally, quarantine, label)
     counts = labeller.counts()
+    if context.shard is not None:
+        tally.write(context.out / TALLY, quarantine.counts, counts)
+        return {}
+    return concluded(context, tally, quarantine.counts, counts)
+
+
+def concluded(
+    context: StageContext, tally: Tally, reasons: Counter[str], counts: dict[str, JsonValue]
+) -> StageSummary:
+    """The stage's summary, once all its sessions are labelled; `reasons` counts what was set aside, `counts` what a
+    model took. Raises StageError where the labels cannot be learned from."""
+    label = context.spec.label
+    _check(tally, reasons, label)
+    summary = _summary(tally, reasons, label)
     if counts:
         summary["llm"] = counts
         (context.out / "llm.json").write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
     return summary
 
 
-def _labeller(label: Label, pack: Pack, work: Path) -> StageLabeller:
+def _labeller(label: Label, pack: Pack, work: Path, *, share: Shard | None) -> StageLabeller:
     if label.llm is None or label.method != "llm":
         return OneByOne(Annotated(pack) if label.method == "annotated" else Lexicon(pack))
     # Its client takes longer to load than a small log to label.
     from learntoask.labeling.llm import LlmLabeller  # noqa: PLC0415
 
-    return LlmLabeller(pack, label.llm, work=work)
+    llm = label.llm
+    if share is not None:
+        llm = llm.model_copy(update={"budget": divided(llm.budget, share.count)})
+    return LlmLabeller(pack, llm, work=work)
+
+
+def divided(budget: Budget, count: int) -> Budget:
+    """What each of `count` pods may spend, so that together they keep the budget (but one request each)."""
+    return Budget(
+        requests=budget.requests and max(1, budget.requests // count),
+        tokens=budget.tokens and max(1, budget.tokens // count),
+        cost=budget.cost and budget.cost / count,
+    )
 
 
 def _found(context: StageContext, labeller: StageLabeller) -> Iterator[tuple[Session, Findings]]:
-    path = context.inputs["prepare"] / "sessions.jsonl"
+    path, shard = context.inputs["prepare"] / "sessions.jsonl", context.shard
     with path.open("rb") as file:
-        total = sum(1 for _ in file)
+        total = sum(1 for _ in file) // (shard.count if shard else 1)
     with path.open("rb") as file:
-        sessions = (Session.model_validate_json(line) for line in file)
+        read = (Session.model_validate_json(line) for line in file)
+        sessions = (one for one in read if shard is None or shard.holds(one.session_id))
         for done, found in enumerate(labeller.label_all(sessions), 1):
-            context.progress.update(done, total, "labelling", **labeller.progress())
+            context.progress.update(min(done, total), total, "labelling", **labeller.progress())
             yield found
     context.progress.update(total, total, "labelling")
 
 
-def _check(tally: Tally, quarantine: Quarantine, label: Label) -> None:
+def _check(tally: Tally, quarantined: Counter[str], label: Label) -> None:
     if tally.failed_share > label.max_failed_share:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in quarantine.counts.most_common(3))
+        reasons = ", ".join(f"{count} {reason}" for reason, count in quarantined.most_common(3))
         raise StageError(
             f"{tally.failed} of {tally.decision_points} decision points could not be labelled ({reasons}), more than "
             f"label.maxFailedShare = {label.max_failed_share:g} allows; mend the logs or the pack",
@@ -139,7 +133,7 @@ def _check(tally: Tally, quarantine: Quarantine, label: Label) -> None:
         )
 
 
-def _summary(tally: Tally, quarantine: Quarantine, label: Label) -> StageSummary:
+def _summary(tally: Tally, quarantined: Counter[str], label: Label) -> StageSummary:
     return {
         "labeller": label.method,
         "sessions": tally.sessions,
@@ -150,7 +144,7 @@ def _summary(tally: Tally, quarantine: Quarantine, label: Label) -> StageSummary
         "dropped_empty_micro_goal": tally.empty,
         "failed": tally.failed,
         "failed_share": round(tally.failed_share, 4),
-        "failed_by_reason": dict(quarantine.counts.most_common()),
+        "failed_by_reason": dict(quarantined.most_common()),
         "stops_moved": tally.stops_moved,
         "questions": tally.questions,
         "unnamed_questions": tally.unnamed_questions,

@@ -6,20 +6,16 @@ runs at a time: a laptop's cores are better spent on one.
 
 from __future__ import annotations
 
-import json
-import os
 import selectors
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from learntoask.core.planner import Plan, Start, Stop
 from learntoask.core.stages import STAGE_BY_NAME, rewound
+from learntoask.local.child import StageChild, crash
 from learntoask.local.home import Attempt, RunFolder, RunState
 from learntoask.local.sources import Sources
 from learntoask.local.stage_process import Pinned, StageRequest
@@ -27,7 +23,6 @@ from learntoask.local.view import planned
 from learntoask.store.opening import open_store
 from learntoask.store.protocol import Publications
 
-_GRACE = 10.0  # seconds between asking a stage to end and ending it
 _LOG_TAIL = 400  # characters of a crashed stage's last words
 
 
@@ -44,11 +39,8 @@ class Display(Protocol):
 @dataclass
 class _Running:
     stage: str
-    process: subprocess.Popen[bytes]
-    pipe: IO[bytes]
+    child: StageChild
     log: Path
-    buffer: bytes = b""
-    final: dict[str, Any] = field(default_factory=dict)
 
 
 class Executor:
@@ -115,22 +107,9 @@ class Executor:
                 if role in self._digests
             },
         )
-        request_path = self._folder.path / "request.json"
-        request_path.write_text(request.model_dump_json(by_alias=True))
-        reader, writer = os.pipe()
-        command = [sys.executable, "-m", "learntoask.cli.stage", str(request_path), str(writer)]
         with log.open("ab") as out:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                pass_fds=(writer,),
-                start_new_session=True,
-            )
-        os.close(writer)
-        os.set_blocking(reader, False)
-        self._running = _Running(stage=start.stage, process=process, pipe=os.fdopen(reader, "rb", 0), log=log)
+            child = StageChild.start(request, at=self._folder.path / "request.json", output=out)
+        self._running = _Running(stage=start.stage, child=child, log=log)
         attempt = Attempt(key=start.key, state="running", attempt=start.attempt, started=now)
         self._remember_stage(start.stage, attempt)
         self._display.started(start.stage, start.attempt)
@@ -140,33 +119,24 @@ class Executor:
         if self._running is None:
             time.sleep(max(0.0, min(until - now(), 1.0)) if until else 0.05)
             return
+        running = self._running
         with selectors.DefaultSelector() as selector:
-            selector.register(self._running.pipe, selectors.EVENT_READ)
+            selector.register(running.child, selectors.EVENT_READ)
             while until is None or now() < until:
                 patience = 1.0 if until is None else min(1.0, max(0.0, until - now()))
-                if selector.select(patience) and not self._listen(self._running):
-                    self._running.process.wait()
-                    self._finish(self._running.final or _crash(self._running), now())
+                if not selector.select(patience):
+                    continue
+                told = running.child.heard()
+                if told is None:
+                    code = running.child.wait()
+                    self._finish(running.child.final or _crash(running, code), now())
                     return
-
-    def _listen(self, running: _Running) -> bool:
-        """Read what the stage said; False when it closed its end."""
-        data = running.pipe.read(65536)
-        if not data:
-            return data is None
-        *lines, running.buffer = (running.buffer + data).split(b"\n")
-        for line in lines:
-            told = json.loads(line)
-            if "progress" in told:
-                self._display.progressed(running.stage, told["progress"])
-            else:
-                running.final = told
-        return True
+                for progress in told:
+                    self._display.progressed(running.stage, progress)
 
     def _finish(self, final: dict[str, Any], now: float) -> None:
         running, self._running = self._running, None
         assert running is not None
-        running.pipe.close()
         attempt = self._state.stages[running.stage]
         failure = final.get("failure")
         if failure:
@@ -183,13 +153,7 @@ class Executor:
 
     def _terminate(self) -> None:
         assert self._running is not None
-        process = self._running.process
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        self._running.child.end()
 
     def _remember_stage(self, stage: str, attempt: Attempt) -> None:
         self._remember(self._state.model_copy(update={"stages": {**self._state.stages, stage: attempt}}))
@@ -199,15 +163,6 @@ class Executor:
         self._folder.write(state)
 
 
-def _crash(running: _Running) -> dict[str, Any]:
-    """The failure of a process that ended without a word."""
-    code = running.process.returncode
+def _crash(running: _Running, code: int) -> dict[str, Any]:
     tail = running.log.read_text(errors="replace")[-_LOG_TAIL:].strip()
-    if code < 0:
-        how = f"was killed by {signal.Signals(-code).name}"
-        if -code == signal.SIGKILL:
-            how += " (often: out of memory)"
-    else:
-        how = f"ended with exit code {code}"
-    message = f"the process {how}. Log: {running.log}" + (f"\n{tail}" if tail else "")
-    return {"failure": {"reason": "Crashed", "message": message, "retryable": True}}
+    return crash(code, tail=tail, log=str(running.log))

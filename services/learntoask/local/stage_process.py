@@ -1,7 +1,7 @@
 """One attempt of one stage, in a process of its own: look up, bring the inputs, compute, publish.
 
-A pod runs the same entry point. What it reports goes to the file descriptor it was given as JSON lines:
-`{"progress": …}` while it works and one `{"result": …}` or `{"failure": …}` at its end.
+The laptop's executor and a pod start the same process. What it reports goes to the file descriptor it was given as
+JSON lines: `{"progress": …}` while it works and one `{"result": …}` or `{"failure": …}` at its end.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from learntoask.core.errors import GateFailed, InputError, LearnToAskError, StageError, StoreError
 from learntoask.core.lineage import end_with_parent
-from learntoask.core.manifest import RunSpec
+from learntoask.core.manifest import RunSpec, seconds
 from learntoask.core.pack import Pack
 from learntoask.core.publication import Publication, PublishedFile
-from learntoask.core.stage import StageContext, StageFunction, StageSummary
+from learntoask.core.stage import Merge, Shard, StageContext, StageFunction, StageSummary
 from learntoask.local.home import RunFolder
 from learntoask.local.sources import path_digest
 from learntoask.store.address import StoreAddress
 from learntoask.store.opening import open_store
 from learntoask.store.protocol import Store
+from learntoask.store.unfinished import discard, share_key, unfinished
 
 # Stages are imported by name and only here, so that no process pays for what it does not run.
 _FUNCTIONS = {
@@ -46,6 +47,9 @@ _FUNCTIONS = {
     "gate": "learntoask.evaluation.gate",
     "serve": "learntoask.serving.stage",
 }
+# Stages that several pods may compute a share each of, and what makes one output of the shares.
+_MERGES = {"label": "learntoask.labeling.merging"}
+_LOOK_AGAIN = 2.0  # seconds between looks whether the others are done
 _LOCK_PATIENCE = 30.0  # seconds a new attempt waits for a killed one to let go of the work folder
 
 
@@ -58,7 +62,11 @@ class Pinned(BaseModel):
 
 class StageRequest(BaseModel):
     """`inputs`: upstream stage → publication. `files`: role → (path, expected digest). Credentials of the store are
-    not in it: they are found where its address says, or in the environment."""
+    not in it: they are found where its address says, or in the environment.
+
+    `publishes` is false for a worker of several that another one publishes for. `shard`: compute this share only; who
+    comes last makes one output of all.
+    """
 
     home: Path
     run: str
@@ -69,6 +77,8 @@ class StageRequest(BaseModel):
     pack: Pack
     inputs: dict[str, Pinned]
     files: dict[str, tuple[Path, str]]
+    publishes: bool = True
+    shard: Shard | None = None
 
 
 class PipeProgress:
@@ -112,11 +122,13 @@ def main(request_path: Path, descriptor: int) -> int:
         message = f"{type(error).__name__}: {error}"
         progress.tell({"failure": {"reason": "InternalError", "message": message, "retryable": True}})
         return 1
-    progress.tell({"result": {"output": publication.output}})
+    said = {"output": publication.output, "summary": publication.summary} if publication else {}
+    progress.tell({"result": said})
     return 0
 
 
-def _attempt(request: StageRequest, progress: PipeProgress) -> Publication:
+def _attempt(request: StageRequest, progress: PipeProgress) -> Publication | None:
+    """The publication of the stage; None after a share of it that was not the last."""
     store, folder = open_store(request.store), RunFolder(request.home, request.run)
     work = folder.work(request.key)
     with _exclusive(work):
@@ -131,10 +143,6 @@ def _attempt(request: StageRequest, progress: PipeProgress) -> Publication:
             name: materialise(store, found, folder.inputs(found.output))
             for name, found in publications.items()
         }
-        out = work / "out"
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True)
-        started = time.time()
         context = StageContext(
             stage=request.stage,
             key=request.key,
@@ -142,27 +150,102 @@ def _attempt(request: StageRequest, progress: PipeProgress) -> Publication:
             pack=request.pack,
             inputs=inputs,
             files={role: path for role, (path, _) in request.files.items()},
-            out=out,
+            out=work / "out",
             work=work,
             progress=progress,
+            shard=request.shard,
         )
-        summary = _run(context)
-        publication = Publication(
-            stage=request.stage,
-            key=request.key,
-            files=tuple(
-                store.put(path, path=str(path.relative_to(out)))
-                for path in sorted(out.rglob("*"))
-                if path.is_file()
-            ),
+        lineage = {name: found.output for name, found in publications.items()}
+        if request.shard is not None:
+            publication = _in_shares(context, request.shard, request.store, lineage, folder)
+        else:
+            publication = _computed(
+                context, store, lambda: _run(context), lineage, publishes=request.publishes
+            )
+    shutil.rmtree(work, ignore_errors=True)  # published: checkpoints have served their purpose
+    return publication
+
+
+def _computed(
+    context: StageContext,
+    store: Store,
+    compute: Callable[[], StageSummary],
+    lineage: Mapping[str, str],
+    *,
+    key: str | None = None,
+    publishes: bool = True,
+) -> Publication:
+    """What `compute` makes, published under `key` (that of the stage); or, once it is, what another published."""
+    shutil.rmtree(context.out, ignore_errors=True)
+    context.out.mkdir(parents=True)
+    started = time.time()
+    summary = compute()
+    if not publishes:
+        return _awaited(context, lambda: store.find(context.key))
+    files = tuple(
+        store.put(path, path=str(path.relative_to(context.out)))
+        for path in sorted(context.out.rglob("*"))
+        if path.is_file()
+    )
+    return store.publish(
+        Publication(
+            stage=context.stage,
+            key=key or context.key,
+            files=files,
             summary=summary,
-            inputs={name: found.output for name, found in publications.items()},
+            inputs=dict(lineage),
             started=started,
             finished=time.time(),
         )
-        publication = store.publish(publication)
-    shutil.rmtree(work, ignore_errors=True)  # published: checkpoints have served their purpose
+    )
+
+
+def _in_shares(
+    context: StageContext, shard: Shard, address: StoreAddress, lineage: Mapping[str, str], folder: RunFolder
+) -> Publication | None:
+    """Compute this share, and make one output of all shares when they are there. The first pod waits for that, so that
+    somebody does who can tell; the others end, unless theirs was the last."""
+    store, shares = open_store(address), open_store(unfinished(address))
+    keys = [share_key(context.key, Shard(index=at, count=shard.count)) for at in range(shard.count)]
+    if shares.find(keys[shard.index]) is None:
+
+        def compute() -> StageSummary:
+            return {**_run(context), "of": context.key}
+
+        _computed(context, shares, compute, lineage, key=keys[shard.index])
+
+    def look() -> list[Publication] | Publication | None:
+        there = [found for key in keys if (found := shares.find(key)) is not None]
+        return there if len(there) == len(keys) else store.find(context.key)
+
+    found: list[Publication] | Publication | None = (
+        _awaited(context, look) if shard.index == 0 else look()
+    )
+    if not isinstance(found, list):
+        return found
+    merge: Merge = importlib.import_module(_MERGES[context.stage]).merge
+    folders = [materialise(shares, one, folder.inputs(one.output)) for one in found]
+    publication = _computed(context, store, lambda: merge(context, folders), lineage)
+    for one in found:
+        discard(shares, one)
     return publication
+
+
+Found = TypeVar("Found")
+
+
+def _awaited(context: StageContext, look: Callable[[], Found | None]) -> Found:
+    """What `look` finds, once it does. Raises StageError when that takes longer than a whole attempt may."""
+    deadline = time.monotonic() + seconds(context.spec.stage_deadline)
+    while (found := look()) is None:
+        if time.monotonic() > deadline:
+            raise StageError(
+                f"the other pods of stage {context.stage} did not end within stageDeadline "
+                f"({context.spec.stage_deadline})",
+                reason="OthersMissing",
+            )
+        time.sleep(_LOOK_AGAIN)
+    return found
 
 
 def _run(context: StageContext) -> StageSummary:

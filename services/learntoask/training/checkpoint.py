@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def save(path: Path, state: State, *, write: bool = True) -> None:
     """
     if not write:
         return
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f"{path.name}.{socket.gethostname()}.part")  # pods may share a volume
     try:
         with part.open("wb") as file:
             torch.save(state, file)

@@ -357,7 +357,7 @@ class Trainer:
             confidence=settings.confidence,
         ):
             here.best, here.best_update = found, here.update
-            checkpoint.save(self._run.work / BEST, self._mean, write=self._workers.leads)
+            checkpoint.save(self._run.work / BEST, self._mean, write=self._workers.saves)
 
     def _choose(self) -> None:
         """Put the chosen weights into the policy: the best validated mean, or the SFT policy's."""
@@ -383,7 +383,7 @@ class Trainer:
                 "optimiser": self._updating.state(),
                 "rng": torch.get_rng_state(),
             },
-            write=self._workers.leads,
+            write=self._workers.saves,
         )
 
     def _resume(self) -> None:

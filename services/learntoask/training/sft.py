@@ -118,7 +118,7 @@ def train(
             journal.write(update - 1, "validation", loss=value)
             if value < best_loss:
                 best_update, best_loss = update, value
-                checkpoint.save(run.work / BEST, updating.weights(), write=leads)
+                checkpoint.save(run.work / BEST, updating.weights(), write=run.workers.saves)
         if update % run.checkpoint_every == 0 or update in evaluations:
             checkpoint.save(
                 run.work / CHECKPOINT,
@@ -130,7 +130,7 @@ def train(
                     "best_update": best_update,
                     "best_loss": best_loss,
                 },
-                write=leads,
+                write=run.workers.saves,
             )
         progress.update(update, schedule.total, "SFT", loss=loss)
     run.workers.meet()  # the leader has saved

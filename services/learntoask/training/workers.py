@@ -22,14 +22,18 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Workers:
-    """Worker `rank` of `size`; alone, nothing is exchanged. What is exchanged, all must exchange, in the same order."""
+    """Worker `rank` of `size`; alone, nothing is exchanged. What is exchanged, all must exchange, in the same order.
+
+    `saves`: whether this worker writes the checkpoints of its machine or pod, of which each has a work folder.
+    """
 
     rank: int = 0
     size: int = 1
+    saves: bool = True
 
     @property
     def leads(self) -> bool:
-        """Whether this worker tells, saves and publishes."""
+        """Whether this worker tells and publishes."""
         return self.rank == 0
 
     def share(self, items: Sequence[Item]) -> list[Item]:
@@ -73,8 +77,7 @@ class Workers:
         mean, square = (part / self.size for part in self.summed([value, value * value]))
         if square - mean * mean > 1e-9:
             raise StageError(
-                f"the workers do not see the same: {what}. Give all of them the same folder (in a "
-                "cluster a volume that many may write)",
+                f"the workers do not see the same: {what}. Let all of them go on from the same checkpoint, or from none",
                 reason="WorkersDiffer",
             )
 
@@ -112,7 +115,7 @@ def join(*, rank: int, size: int, local_rank: int, timeout_seconds: float) -> Wo
             f"worker {rank} of {size} did not find the others: {str(error).splitlines()[0]}",
             reason="WorkersMissing",
         ) from error
-    return Workers(rank=rank, size=size)
+    return Workers(rank=rank, size=size, saves=local_rank == 0)
 
 
 def _device() -> torch.device:

@@ -1,0 +1,81 @@
+"""What a pod tells of its stage, and how it stands on the wire."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from learntoask.rpc.requests import InvalidRequest
+from learntoask.wire import progress_pb2
+
+AUDIENCE = "learntoask-progress"
+_MOST_METRICS = 64
+_MOST_TEXT = 200  # characters of a message or of a metric's name that are kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgressReport:
+    """`done` of `total` units of the step called `message`; a total of 0: nobody can tell. `index` is the pod's, from
+    0; `remaining_seconds` are estimated."""
+
+    namespace: str
+    run: str
+    stage: str
+    attempt: int
+    index: int = 0
+    done: float = 0.0
+    total: float = 0.0
+    message: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    remaining_seconds: float | None = None
+
+
+def to_wire(report: ProgressReport) -> progress_pb2.ReportRequest:
+    return progress_pb2.ReportRequest(
+        namespace=report.namespace,
+        run=report.run,
+        stage=report.stage,
+        attempt=report.attempt,
+        index=report.index,
+        done=report.done,
+        total=report.total,
+        message=report.message,
+        metrics=report.metrics,
+        remaining_seconds=report.remaining_seconds,
+    )
+
+
+def from_wire(request: progress_pb2.ReportRequest) -> ProgressReport:
+    """Raises InvalidRequest naming the field that cannot be so. Metrics that are no numbers are left out: a loss that
+    is not finite is for the stage to deal with."""
+    for name in ("namespace", "run", "stage"):
+        if not getattr(request, name):
+            raise InvalidRequest(name, "is empty; tell which run and stage this is about")
+    if request.attempt < 1:
+        raise InvalidRequest("attempt", f"{request.attempt} is no attempt; they are counted from 1")
+    for name in ("done", "total", "remaining_seconds"):
+        value = getattr(request, name)
+        if not math.isfinite(value) or value < 0:
+            raise InvalidRequest(name, f"{value} is no amount")
+    finite = {name[:_MOST_TEXT]: value for name, value in request.metrics.items() if math.isfinite(value)}
+    return ProgressReport(
+        namespace=request.namespace,
+        run=request.run,
+        stage=request.stage,
+        attempt=request.attempt,
+        index=request.index,
+        done=request.done,
+        total=request.total,
+        message=request.message[:_MOST_TEXT],
+        metrics=dict(sorted(finite.items())[:_MOST_METRICS]),
+        remaining_seconds=request.remaining_seconds if request.HasField("remaining_seconds") else None,
+    )
+
+
+def pod_of(report: ProgressReport) -> re.Pattern[str]:
+    """What the pods of the report's attempt are called: `<run>-<stage>-<8 of the key>-<attempt>`, their index where
+    there are several, and five characters that Kubernetes draws."""
+    run, stage = re.escape(report.run), re.escape(report.stage)
+    return re.compile(rf"^{run}-{stage}-[0-9a-z]{{8}}-{report.attempt}(-{report.index})?-[0-9a-z]{{5}}$")

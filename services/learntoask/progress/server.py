@@ -1,0 +1,121 @@
+"""The operator's ear: `ProgressService` over gRPC, for pods that show whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import grpc
+from prometheus_client import CollectorRegistry
+
+from learntoask.progress.report import ProgressReport, from_wire, pod_of
+from learntoask.progress.tokens import PodIdentity, TokenRefused
+from learntoask.rpc.config import ListenConfig
+from learntoask.rpc.listener import Listener
+from learntoask.rpc.logs import LOGGER
+from learntoask.rpc.requests import InvalidRequest, parsed, parser
+from learntoask.wire import progress_pb2
+
+SERVICE = progress_pb2.DESCRIPTOR.services_by_name["ProgressService"].full_name
+Code = grpc.StatusCode
+
+Verify = Callable[[str], Awaitable[PodIdentity]]
+"""The pod that a token belongs to. Raises TokenRefused; anything else says that nobody can tell now."""
+
+
+class ProgressServer:
+    """`start`, then `drain` once. Make it inside the event loop that serves it.
+
+    `on_report` is called in that loop with what a pod tells of its own stage, and with who it is; it must be quick.
+    Raises InputError where it cannot listen.
+    """
+
+    def __init__(
+        self,
+        config: ListenConfig,
+        *,
+        verify: Verify,
+        on_report: Callable[[ProgressReport, PodIdentity], None],
+    ) -> None:
+        self._service = _ProgressService(verify, on_report)
+        report = grpc.unary_unary_rpc_method_handler(
+            self._service.report,
+            request_deserializer=parser(progress_pb2.ReportRequest),
+            response_serializer=progress_pb2.ReportResponse.SerializeToString,
+        )
+        self._listener = Listener(
+            config,
+            self._service,
+            name=SERVICE,
+            handlers=grpc.method_handlers_generic_handler(SERVICE, {"Report": report}),
+            registry=CollectorRegistry(),
+        )
+
+    async def start(self) -> None:
+        await self._listener.start()
+
+    @property
+    def address(self) -> str:
+        return self._listener.address
+
+    @property
+    def port(self) -> int:
+        return self._listener.port
+
+    async def drain(self) -> None:
+        """Take no more. Once."""
+        await self._listener.drain(close=_nothing)
+
+
+class _ProgressService:
+    busy = False  # a report is taken at once
+
+    def __init__(self, verify: Verify, on_report: Callable[[ProgressReport, PodIdentity], None]) -> None:
+        self._verify, self._on_report = verify, on_report
+
+    def drain(self) -> None:
+        """Nothing waits."""
+
+    async def report(
+        self, request: progress_pb2.ReportRequest, context: grpc.aio.ServicerContext
+    ) -> progress_pb2.ReportResponse:
+        identity = await self._caller(context)
+        try:
+            report = from_wire(parsed(request))
+        except InvalidRequest as error:
+            await context.abort(Code.INVALID_ARGUMENT, str(error))
+        if report.namespace != identity.namespace or not pod_of(report).match(identity.pod):
+            await context.abort(
+                Code.PERMISSION_DENIED,
+                f"pod {identity.namespace}/{identity.pod} is none of attempt {report.attempt} of stage {report.stage} "
+                f"of run {report.namespace}/{report.run}",
+            )
+        self._on_report(report, identity)
+        return progress_pb2.ReportResponse()
+
+    async def _caller(self, context: grpc.aio.ServicerContext) -> PodIdentity:
+        token = _token(context)
+        if not token:
+            await context.abort(
+                Code.UNAUTHENTICATED, "authorization: send metadata `authorization: Bearer TOKEN`"
+            )
+        try:
+            return await self._verify(token)
+        except TokenRefused as error:
+            await context.abort(Code.UNAUTHENTICATED, f"authorization: {error}")
+        except Exception as error:
+            LOGGER.warning("keys of the API server cannot be had", exc_info=error)
+            await context.abort(
+                Code.UNAVAILABLE, "the keys of the API server cannot be had now; tell again later"
+            )
+        raise AssertionError("abort raises")
+
+
+def _token(context: grpc.aio.ServicerContext) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization" and isinstance(value, str) and value.startswith("Bearer "):
+            return value.removeprefix("Bearer ").strip()
+    return ""
+
+
+async def _nothing() -> None:
+    """There is nothing to close."""

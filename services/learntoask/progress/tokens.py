@@ -1,0 +1,100 @@
+"""Whose token it is: projected service-account tokens, checked against the API server's published keys.
+
+Asking the API server about every token (TokenReview) would need a cluster-wide right, which an operator that is
+installed in one namespace does not have. Its keys may be read by everybody who has a service account.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from jwt import PyJWK, PyJWKSet
+
+from learntoask.progress.report import AUDIENCE
+
+_ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")  # none that a public key could sign with
+_LEEWAY_SECONDS = 10.0  # by which clocks may differ
+_LOOK_AGAIN_SECONDS = 30.0  # between looks for a key that is not known, which anybody can make up
+
+Keys = Callable[[], Awaitable[Mapping[str, Any]]]
+"""The API server's JSON Web Key Set (`/openid/v1/jwks`)."""
+
+
+class TokenRefused(Exception):
+    """The message says why, without any part of the token."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodIdentity:
+    """The pod that a token was made for."""
+
+    namespace: str
+    pod: str
+    uid: str
+    service_account: str
+
+
+def identity_of(claims: Mapping[str, Any]) -> PodIdentity:
+    """The pod that `claims` are about. Raises TokenRefused where they are about none: a token that somebody made with
+    `kubectl create token` is bound to nothing."""
+    bound: Any = claims.get("kubernetes.io")
+    try:
+        return PodIdentity(
+            namespace=str(bound["namespace"]),
+            pod=str(bound["pod"]["name"]),
+            uid=str(bound["pod"]["uid"]),
+            service_account=str(bound["serviceaccount"]["name"]),
+        )
+    except (KeyError, TypeError):
+        raise TokenRefused("the token is not bound to a pod; it must be a projected one") from None
+
+
+class TokenVerifier:
+    """Call it with a token. Keys are fetched when one is needed that is not known: the API server rotates them."""
+
+    def __init__(
+        self, keys: Keys, *, audience: str = AUDIENCE, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._keys = keys
+        self._audience = audience
+        self._now = now
+        self._known: dict[str, PyJWK] = {}
+        self._looked: float | None = None
+
+    async def __call__(self, token: str) -> PodIdentity:
+        """The pod that the token was made for. Raises TokenRefused, and what fetching the keys raises."""
+        try:
+            key = await self._key(jwt.get_unverified_header(token).get("kid"))
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=_ALGORITHMS,
+                audience=self._audience,
+                leeway=_LEEWAY_SECONDS,
+                options={"require": ["exp", "aud", "sub"]},
+            )
+        except jwt.ExpiredSignatureError:
+            raise TokenRefused(
+                "the token has expired; read it anew from its file, where it is renewed"
+            ) from None
+        except jwt.InvalidAudienceError:
+            raise TokenRefused(f"the token is not for {self._audience}") from None
+        except jwt.InvalidTokenError as error:
+            raise TokenRefused(f"the token is not valid: {error}") from None
+        return identity_of(claims)
+
+    async def _key(self, name: str | None) -> PyJWK:
+        if not name:
+            raise TokenRefused("the token does not name the key it is signed with")
+        due = self._looked is None or self._now() - self._looked >= _LOOK_AGAIN_SECONDS
+        if name not in self._known and due:
+            published = PyJWKSet.from_dict(dict(await self._keys()))
+            self._known = {str(key.key_id): key for key in published.keys}
+            self._looked = self._now()
+        if name not in self._known:
+            raise TokenRefused("the token is signed with a key that the API server does not publish")
+        return self._known[name]
