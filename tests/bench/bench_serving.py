@@ -64,7 +64,7 @@ def serve_policy(pipe: Connection) -> None:
     pack = Pack.model_validate(
         {"name": "bench", "tasks": [{"name": "default", "goal": "Advise.", "fields": [{"name": "duration"}]}]}
     )
-    parts = Parts(engine=NullEngine(), pack=pack, revision="bench")
+    parts = Parts(engine=NullEngine(), pack=pack, revision="bench", shape="")
     config = ServeConfig(model=Path(), pack=Path(), port=0, metrics_port=0, max_concurrent=64)
 
     async def main() -> None:

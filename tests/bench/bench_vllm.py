@@ -1,9 +1,9 @@
 """`AskService` over vLLM beside vLLM's own OpenAI server, and a conversation's turns with and without prefix cache.
 
-    python tests/bench/bench_vllm.py [--model FOLDER --pack FILE] [--clients 1 8 32] [--turns 4]
+    python tests/bench/bench_vllm.py [--model FOLDER --pack FILE] [--clients 1 8 32] [--turns 4] [--rounds 3]
 
-Both servers are processes of their own, one after the other, on the same model with the same settings, and are asked
-for the same decisions: every client goes through a conversation of its own, whose answers are written out beforehand.
+Both servers are processes of their own, asked in turns on the same model with the same settings for the same
+decisions: every client goes through a conversation of its own, whose answers are written out beforehand.
 The bare server gets token ids and returns the answer; the service renders, decodes, validates, logs and scores the
 whole stop string besides. Without --model it is the packaged SmolLM2-135M-Instruct, its answers cut at --answer tokens.
 """
@@ -176,6 +176,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=4)
     parser.add_argument("--answer", type=int, default=14)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     pack = load_pack(options.pack)
     task = pack.demo_task or pack.default_task or pack.tasks[0].name
@@ -183,23 +184,36 @@ def main() -> None:
         model = options.model or packaged(Path(scratch))
         prompting = Prompting.read(model, pack)
 
-        async def rates(ask: Ask) -> list[tuple[float, list[float]]]:
-            await measure(ask, task, clients=1, turns=1, label="Warm-up")
-            return [
-                await measure(ask, task, clients=clients, turns=options.turns, label=f"Client of {clients}")
-                for clients in options.clients
-            ]
-
-        with bare_server(model, prompting, options.answer, cache=True) as ask:
-            bare = asyncio.run(rates(ask))
-        with service(model, options.pack, options.answer) as ask:
-            served = asyncio.run(rates(ask))
-        print(f"{'clients':>8}{'vLLM /s':>9}{'p50 s':>7}{'service /s':>12}{'p50 s':>7}{'share':>7}")
-        for clients, (rate, seconds), (own, own_seconds) in zip(options.clients, bare, served, strict=True):
+        async def rounds(bare: Ask, served: Ask) -> None:
+            for ask in (bare, served):
+                await measure(ask, task, clients=1, turns=1, label="Warm-up")
             print(
-                f"{clients:>8}{rate:>9.2f}{statistics.median(seconds):>7.2f}{own:>12.2f}"
-                f"{statistics.median(own_seconds):>7.2f}{own / rate:>7.0%}"
+                f"{'clients':>8}{'vLLM /s':>9}{'p50 s':>7}{'service /s':>12}{'p50 s':>7}{'share':>7}   each round"
             )
+            for clients in options.clients:
+                found = []
+                for number in range(options.rounds):
+                    label = f"Client of {clients} in round {number}"  # no conversation was seen before
+                    order = (bare, served) if number % 2 == 0 else (served, bare)
+                    of = {
+                        ask: await measure(ask, task, clients=clients, turns=options.turns, label=label)
+                        for ask in order
+                    }
+                    found.append((of[bare], of[served]))
+                shares = [own / rate for (rate, _), (own, _) in found]
+                rate, own = (statistics.median(pair[side][0] for pair in found) for side in (0, 1))
+                waits = [statistics.median(s for pair in found for s in pair[side][1]) for side in (0, 1)]
+                print(
+                    f"{clients:>8}{rate:>9.2f}{waits[0]:>7.2f}{own:>12.2f}{waits[1]:>7.2f}"
+                    f"{statistics.median(shares):>7.0%}   {', '.join(f'{share:.0%}' for share in shares)}",
+                    flush=True,
+                )
+
+        with (
+            bare_server(model, prompting, options.answer, cache=True) as bare,
+            service(model, options.pack, options.answer) as served,
+        ):
+            asyncio.run(rounds(bare, served))
 
         async def eight_turns(ask: Ask) -> list[float]:
             await measure(ask, task, clients=1, turns=1, label="Warm-up")

@@ -241,8 +241,8 @@ async def test_converse_and_decide_give_the_same_answers_and_a_stream_keeps_its_
 ):
     config = ServeConfig(model=folder, pack=Path(), port=0, max_new_tokens=NEW_TOKENS, deadline_seconds=120)
     async with engine_of(policy) as fresh, engine_of(policy) as kept:
-        streaming = PolicyServer(config, Parts(engine=kept, pack=PACK, revision="r"))
-        calling = PolicyServer(config, Parts(engine=fresh, pack=PACK, revision="r"))
+        streaming = PolicyServer(config, Parts(engine=kept, pack=PACK, revision="r", shape=""))
+        calling = PolicyServer(config, Parts(engine=fresh, pack=PACK, revision="r", shape=""))
         await streaming.start()
         await calling.start()
         history: list[Message] = []

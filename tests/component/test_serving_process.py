@@ -27,7 +27,7 @@ PROGRAM = """
 import os
 from learntoask.serving.config import read_config
 from learntoask.serving.process import run_server
-run_server(read_config(os.environ, {}), ready=lambda address: print(address, flush=True))
+run_server(lambda: read_config(os.environ, {}), ready=lambda address: print(address, flush=True))
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import torch
 from learntoask.core.errors import InputError
 from learntoask.core.prompt import Context
 from learntoask.core.records import STOP, Message
+from learntoask.serving.deciding import Decider
 from learntoask.serving.engine import Draft
+from learntoask.serving.metrics import Metrics
 from learntoask.serving.vllm_engine import VllmEngine, start_vllm
 from learntoask.training.policy import Policy
 from learntoask.training.prompting import Prompting
@@ -140,6 +143,39 @@ async def test_a_cancelled_request_ends_in_vllm(engine: VllmEngine) -> None:
     async with asyncio.timeout(20):
         while engine._llm.get_num_unfinished_requests():
             await asyncio.sleep(0.05)
+
+
+async def test_other_weights_are_taken_without_losing_a_decision(
+    policy: tuple[Path, Policy], engine: VllmEngine, tmp_path: Path
+) -> None:
+    folder, old = policy
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    new = load_policy(tmp_path)
+    with torch.no_grad():
+        for weight in new.model.parameters():
+            weight.mul_(1.3)
+    new.model.save_pretrained(tmp_path)
+    metrics = Metrics()
+    decider = Decider(engine, revision="old", pack=PACK, metrics=metrics, capacity=99, deadline_seconds=60)
+    said: dict[str, set[tuple[int, str]]] = {"old": set(), "new": set()}
+
+    async def ask() -> None:
+        while True:
+            for number, asked in enumerate(CONTEXTS):
+                decided = await decider.decide(asked, seconds_left=None)
+                said[decided.revision].add((number, decided.said))
+            if decided.revision == "new":
+                return
+
+    asking = [asyncio.create_task(ask()) for _ in range(3)]
+    await asyncio.sleep(0.2)
+    await decider.reload(tmp_path, revision="new")
+    await asyncio.gather(*asking)
+    for revision, one in (("old", old), ("new", new)):
+        answers = decode_contexts(one, CONTEXTS, temperature=0, max_new_tokens=NEW_TOKENS, seed=0)
+        assert said[revision] == {(number, answer.text) for number, answer in enumerate(answers)}
+    assert said["old"] != said["new"]
+    await decider.reload(folder, revision="old")
 
 
 def test_a_folder_that_vllm_refuses_is_said_so(tmp_path: Path, policy: tuple[Path, Policy]) -> None:

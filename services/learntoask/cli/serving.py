@@ -1,4 +1,4 @@
-"""`lta serve` and `lta chat`: the policy of a run, or any model folder, over gRPC."""
+"""`lta serve` and `lta chat`: the policy of a run, a published policy or any model folder, over gRPC."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from rich.console import Console
 from learntoask.core.errors import InputError
 from learntoask.local.home import home_folder
 from learntoask.local.view import view
+from learntoask.store.address import environment_store
+from learntoask.store.opening import open_store
 
 _Run = Annotated[str | None, typer.Argument(help="Name of a run or its manifest; its gate must have passed.")]
 _Model = Annotated[Path | None, typer.Option("--model", help="Instead of a run: a model folder.")]
@@ -29,6 +31,16 @@ def serve(
     run: _Run = None,
     model: _Model = None,
     pack: _Pack = None,
+    publication: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LTA_PUBLICATION", help="Instead of a run: key of a serve stage in the store (LTA_STORE…)."
+        ),
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(envvar="LTA_POLICY", help="With --publication: key of the stage that holds the model."),
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
     metrics_port: Annotated[
@@ -55,9 +67,11 @@ def serve(
         "tls_client_ca": tls_client_ca,
         "records": records,
     }
-    run_server(
-        _config(run, model, pack, flags), ready=lambda address: typer.echo(f"serving on {address}", err=True)
-    )
+
+    def configure() -> Any:
+        return _published(publication, policy, flags) if publication else _config(run, model, pack, flags)
+
+    run_server(configure, ready=lambda address: typer.echo(f"serving on {address}", err=True))
 
 
 def chat(
@@ -105,3 +119,16 @@ def _config(run: str | None, model: Path | None, pack: Path | None, flags: dict[
         raise InputError(f"run {shown.folder.name!r} has no policy to serve: {why}")
     given = {"model": shown.output("grpo") / "model", "pack": shown.output("serve") / "pack.json"}
     return read_config(os.environ, {**flags, **given}, defaults=settings_of(shown.sources.spec))
+
+
+def _published(publication: str, policy: str | None, flags: dict[str, Any]) -> Any:
+    """The configuration for a policy that is fetched from the store, and prompted as it was published."""
+    from learntoask.serving.config import read_config  # noqa: PLC0415
+    from learntoask.serving.published import fetch_policy  # noqa: PLC0415
+
+    if policy is None:
+        raise InputError("--publication needs --policy, the key of the stage that holds the model")
+    store = open_store(environment_store())
+    found = fetch_policy(store, publication, policy, cache=home_folder() / "served")
+    given = {"model": found.model, "pack": found.pack}
+    return read_config(os.environ, {**flags, **given}, defaults=found.settings)

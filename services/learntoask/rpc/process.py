@@ -26,8 +26,16 @@ class Server(Protocol):
 Made = TypeVar("Made", bound=Server)
 
 
-async def serve(make: Callable[[], Awaitable[Server]], *, ready: Callable[[str], None] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. `ready` is told the address. Raises what `make` raises."""
+async def serve(
+    make: Callable[[], Awaitable[Made]],
+    *,
+    ready: Callable[[str], None] | None = None,
+    reload: Callable[[Made], Awaitable[None]] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. `ready` is told the address, `reload` called on SIGHUP.
+
+    Raises what `make` raises, and what `reload` raises, once the server is drained.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -37,18 +45,41 @@ async def serve(make: Callable[[], Awaitable[Server]], *, ready: Callable[[str],
     gc.freeze()  # model and libraries stay: the collector need not walk them while calls wait
     if ready:
         ready(server.address)
+    reloading: list[asyncio.Task[None]] = []
+    if reload is not None:
+        loop.add_signal_handler(signal.SIGHUP, lambda: reloading.append(_reloading(reload(server), stop)))
     await stop.wait()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.remove_signal_handler(number)  # a second one ends the process at once
     await server.drain()
+    for task in reloading:
+        if task.done():
+            task.result()
+
+
+def _reloading(work: Awaitable[None], stop: asyncio.Event) -> asyncio.Task[None]:
+    """`work` as a task; when it fails the server is of no use any more."""
+
+    async def watched() -> None:
+        try:
+            await work
+        except BaseException:
+            stop.set()
+            raise
+
+    return asyncio.create_task(watched())
 
 
 def run(
-    make: Callable[[], Awaitable[Server]], *, log_level: str, ready: Callable[[str], None] | None = None
+    make: Callable[[], Awaitable[Made]],
+    *,
+    log_level: str,
+    ready: Callable[[str], None] | None = None,
+    reload: Callable[[Made], Awaitable[None]] | None = None,
 ) -> None:
     """The whole process, logs and all."""
     with structured_logs(level=log_level):
-        asyncio.run(serve(make, ready=ready))
+        asyncio.run(serve(make, ready=ready, reload=reload))
 
 
 @contextmanager

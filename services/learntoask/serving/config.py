@@ -33,6 +33,7 @@ class ServeConfig(ListenConfig):
     may_stop: bool = True  # False for a policy trained with reward mode ask_only
     deadline_seconds: Annotated[float, Field(gt=0)] = 30.0  # longest time for one answer
     prefix_cache_bytes: Annotated[int, Field(ge=0)] = 2**30
+    warm_up: bool = False  # answer the pack's demo conversation before taking calls
     threads: Positive | None = None  # of the engine; None leaves it to torch
 
     max_messages: Positive = 1000

@@ -6,6 +6,7 @@ import asyncio
 import math
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from pathlib import Path
 
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
@@ -14,6 +15,7 @@ from learntoask.rpc.calls import Overloaded
 from learntoask.serving.answers import Answer, answer_of
 from learntoask.serving.engine import Engine, Usage
 from learntoask.serving.metrics import Metrics
+from learntoask.serving.switching import Switch
 
 _KNOWN_ANSWERS = 4096
 
@@ -28,6 +30,7 @@ class Decided:
     stop_probability: float  # 0…1
     usage: Usage
     said: str  # the model's own words, for the log
+    revision: str  # of the policy that decided
 
 
 class Decider:
@@ -37,6 +40,7 @@ class Decider:
         self,
         engine: Engine,
         *,
+        revision: str,
         pack: Pack,
         metrics: Metrics,
         capacity: int,
@@ -44,7 +48,9 @@ class Decider:
         may_stop: bool = True,
     ) -> None:
         self.in_flight = 0
+        self.revision = revision
         self._engine = engine
+        self._switch = Switch()
         self._metrics = metrics
         self._capacity = capacity
         self._deadline_seconds = deadline_seconds
@@ -62,14 +68,31 @@ class Decider:
         )
         self.in_flight += 1
         try:
-            async with asyncio.timeout(deadline):
-                draft = await self._engine.decide(context)
+            async with asyncio.timeout(deadline), self._switch.deciding():
+                draft, revision = await self._engine.decide(context), self.revision
         finally:
             self.in_flight -= 1
         answer = self._answer_of(draft.text)
         self._count(answer, draft.usage)
         # A log-probability summed in float32 may come out a hair above 0.
-        return Decided(answer, math.exp(min(draft.stop_logprob, 0.0)), draft.usage, draft.text)
+        return Decided(answer, math.exp(min(draft.stop_logprob, 0.0)), draft.usage, draft.text, revision)
+
+    async def reload(self, folder: Path, *, revision: str) -> None:
+        """Decide with the weights of `folder` from now on; no decision is lost. After an exception none can be made."""
+        async with self._switch.changing():
+            self._engine = await self._engine.reloaded(folder)
+            self.revision = revision
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    def cache_bytes(self) -> int:
+        return self._engine.cache_bytes()
+
+    async def close(self) -> None:
+        """Stop the engine at once; decisions that still run fail."""
+        await self._engine.close()
 
     def _count(self, answer: Answer, usage: Usage) -> None:
         metrics = self._metrics

@@ -1,9 +1,10 @@
-"""The seam between the service and whatever decodes: transformers on this machine, later vLLM."""
+"""The seam between the service and whatever decodes: transformers or vLLM."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, Self
 
 from learntoask.core.prompt import Context
 
@@ -37,6 +38,10 @@ class Engine(Protocol):
 
     def cache_bytes(self) -> int:
         """Memory held for keys and values between calls."""
+
+    async def reloaded(self, folder: Path) -> Self:
+        """The engine with the weights of `folder`, which have the shape of its own; this one is given up. Nothing is
+        being decided meanwhile. After an exception neither may be used."""
 
     async def close(self) -> None:
         """Stop at once; calls that still run fail."""

@@ -10,8 +10,9 @@ from learntoask.serving.engine import Engine
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """`revision` names the policy in every decision."""
+    """`revision` names the policy in every decision, `shape` is what weights that take its place must have."""
 
     engine: Engine
     pack: Pack
     revision: str
+    shape: str

@@ -9,12 +9,14 @@ from typing import TypedDict
 
 from learntoask.core.errors import InputError, LearnToAskError
 from learntoask.core.pack import Pack, load_pack
+from learntoask.rpc.logs import LOGGER
 from learntoask.rpc.process import run
 from learntoask.serving.config import ServeConfig
 from learntoask.serving.engine import Engine
 from learntoask.serving.parts import Parts
 from learntoask.serving.revision import model_revision
 from learntoask.serving.server import PolicyServer
+from learntoask.serving.switching import weights_shape
 from learntoask.serving.transformers_engine import TransformersEngine
 from learntoask.serving.vllm_engine import start_vllm
 from learntoask.training.policy import Policy
@@ -35,7 +37,12 @@ def load_parts(config: ServeConfig) -> Parts:
             f"model folder {config.model} cannot be loaded ({type(error).__name__}: {error}); "
             "it must hold config, tokenizer and safetensors as the training stages publish them"
         ) from error
-    return Parts(engine=engine, pack=pack, revision=model_revision(config.model))
+    return Parts(
+        engine=engine,
+        pack=pack,
+        revision=model_revision(config.model),
+        shape=weights_shape(config.model),
+    )
 
 
 def _engine(config: ServeConfig, pack: Pack) -> Engine:
@@ -67,6 +74,17 @@ async def make_server(config: ServeConfig) -> PolicyServer:
     return PolicyServer(config, await asyncio.to_thread(load_parts, config))
 
 
-def run_server(config: ServeConfig, *, ready: Callable[[str], None] | None = None) -> None:
-    """The whole process: what `lta serve` calls. `ready` is told the address. Raises InputError before that."""
-    run(partial(make_server, config), log_level=config.log_level, ready=ready)
+def run_server(configure: Callable[[], ServeConfig], *, ready: Callable[[str], None] | None = None) -> None:
+    """The whole process: what `lta serve` calls. `ready` is told the address. Raises InputError before that.
+
+    On SIGHUP it configures itself anew and takes the weights found then.
+    """
+    config = configure()
+
+    async def reload(server: PolicyServer) -> None:
+        try:
+            await server.reload(await asyncio.to_thread(configure))
+        except InputError as error:
+            LOGGER.error("not reloaded", extra={"fields": {"error": str(error)}})
+
+    run(partial(make_server, config), log_level=config.log_level, ready=ready, reload=reload)

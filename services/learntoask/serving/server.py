@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from learntoask.core.errors import InputError, LearnToAskError
+from learntoask.core.pack import load_pack
 from learntoask.core.stages import pack_digests
 from learntoask.rpc.listener import Listener
+from learntoask.rpc.logs import LOGGER
 from learntoask.serving.config import ServeConfig
 from learntoask.serving.deciding import Decider
+from learntoask.serving.demo import warm_up
 from learntoask.serving.metrics import Metrics
 from learntoask.serving.parts import Parts
 from learntoask.serving.recording import Recording
 from learntoask.serving.records import RecordLog, redaction
+from learntoask.serving.revision import model_revision
 from learntoask.serving.service import SERVICE, AskService, Identity, handlers
+from learntoask.serving.switching import weights_shape
 
 
 class PolicyServer:
@@ -19,20 +27,21 @@ class PolicyServer:
     def __init__(self, config: ServeConfig, parts: Parts) -> None:
         self.config = config
         self.metrics = Metrics()
-        self._engine = parts.engine
         self._recording = self._recording_of(parts) if config.records else None
-        decider = Decider(
+        self._pack = parts.pack
+        self._shape = parts.shape
+        self._pack_digest = pack_digests(parts.pack)["whole"]
+        decider = self._decider = Decider(
             parts.engine,
+            revision=parts.revision,
             pack=parts.pack,
             metrics=self.metrics,
             capacity=config.max_concurrent + config.max_queue,
             deadline_seconds=config.deadline_seconds,
             may_stop=config.may_stop,
         )
-        self.metrics.watch(in_flight=lambda: decider.in_flight, cache_bytes=parts.engine.cache_bytes)
-        identity = Identity(
-            revision=parts.revision, pack=parts.pack, pack_digest=pack_digests(parts.pack)["whole"]
-        )
+        self.metrics.watch(in_flight=lambda: decider.in_flight, cache_bytes=decider.cache_bytes)
+        identity = Identity(pack=parts.pack, pack_digest=self._pack_digest)
         service = AskService(
             decider, identity=identity, config=config, metrics=self.metrics, recording=self._recording
         )
@@ -41,6 +50,14 @@ class PolicyServer:
         )
 
     async def start(self) -> None:
+        """Raises StageError where the warm-up fails; nothing was listened to then."""
+        if self.config.warm_up:
+            try:
+                answers = await warm_up(self._decider.engine, self._pack, may_stop=self.config.may_stop)
+            except LearnToAskError:
+                await self._close()  # engines have threads and processes of their own
+                raise
+            LOGGER.info("warm", extra={"fields": {"answers": answers}})
         await self._listener.start()
 
     @property
@@ -55,6 +72,24 @@ class PolicyServer:
     def metrics_port(self) -> int | None:
         return self._listener.metrics_port
 
+    async def reload(self, config: ServeConfig) -> None:
+        """Serve the policy of `config.model` from now on, without losing a call.
+
+        Raises InputError, and goes on as before, where it needs a server of its own: for another pack, architecture or
+        tokenizer. After any other exception this server decides nothing any more.
+        """
+        pack, shape, revision = await asyncio.to_thread(
+            lambda: (load_pack(config.pack), weights_shape(config.model), model_revision(config.model))
+        )
+        if pack_digests(pack)["whole"] != self._pack_digest:
+            raise InputError(f"{config.pack} is another pack than the one served; start a server with it")
+        if shape != self._shape:
+            raise InputError(
+                f"{config.model} has another architecture or tokenizer than the policy served; start a server with it"
+            )
+        await self._decider.reload(config.model, revision=revision)
+        LOGGER.info("serving another revision", extra={"fields": {"policy_revision": revision}})
+
     async def drain(self) -> None:
         """Not serving, no new calls, running answers finish, records are written, the engine stops. Once."""
         await self._listener.drain(close=self._close)
@@ -62,7 +97,7 @@ class PolicyServer:
     async def _close(self) -> None:
         if self._recording:
             await self._recording.close()
-        await self._engine.close()
+        await self._decider.close()
 
     def _recording_of(self, parts: Parts) -> Recording:
         config = self.config

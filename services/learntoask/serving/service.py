@@ -35,9 +35,8 @@ _ORIGINS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """What decides here; every decision carries the revision."""
+    """What is decided by here, whatever the revision of the policy."""
 
-    revision: str
     pack: Pack
     pack_digest: str
 
@@ -124,7 +123,7 @@ class AskService:
             config = self._config
             return wire.GetServerInfoResponse(
                 version=version("learntoask"),
-                policy_revision=self._identity.revision,
+                policy_revision=self._decider.revision,
                 pack=self._pack.name,
                 pack_digest=self._identity.pack_digest,
                 tasks=[
@@ -215,7 +214,7 @@ class AskService:
         return wire.Decision(
             **action,
             stop_probability=decided.stop_probability,
-            policy_revision=self._identity.revision,
+            policy_revision=decided.revision,
             usage=wire.Usage(
                 prompt_tokens=decided.usage.prompt,
                 cached_tokens=decided.usage.cached,
@@ -235,7 +234,7 @@ class AskService:
             answer=decided.answer,
             stop_probability=decided.stop_probability,
             request_id=call.request_id,
-            policy_revision=self._identity.revision,
+            policy_revision=decided.revision,
         )
         whole = Context(subject.task, subject.goal, tuple(messages))
         self._recording.note(conversation or call.request_id, whole, recorded)

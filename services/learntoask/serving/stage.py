@@ -14,10 +14,10 @@ from pydantic import JsonValue
 
 from learntoask.client import CallFailed, Client
 from learntoask.core.errors import StageError
-from learntoask.core.pack import Pack
 from learntoask.core.stage import StageContext, StageSummary
 from learntoask.core.stages import pack_digests
 from learntoask.serving.config import config_of
+from learntoask.serving.demo import demo_task
 from learntoask.serving.local import local_server
 
 _ANSWER_SECONDS = 600.0  # the demo shares its machine with whoever runs stages beside it
@@ -36,7 +36,7 @@ def run(context: StageContext) -> StageSummary:
             turns = _held(client, context)
         except CallFailed as error:
             raise StageError(f"the policy server did not answer the demo conversation: {error}") from error
-    task = _demo_task(pack)
+    task = demo_task(pack)
     _write(context.out / "demo.json", {"task": task, "revision": revision, "turns": turns})
     _write(
         context.out / "policy.json",
@@ -58,7 +58,7 @@ def _held(client: Client, context: StageContext) -> list[JsonValue]:
     """The pack's demo messages, one after another, with what the policy answers, until it stops."""
     pack = context.pack
     turns: list[JsonValue] = []
-    with client.converse(task=_demo_task(pack), conversation_id="demo") as conversation:
+    with client.converse(task=demo_task(pack), conversation_id="demo") as conversation:
         for number, text in enumerate(pack.demo, 1):
             decision = conversation.say(text)
             turns.append({"role": pack.roles.user, "text": text})
@@ -75,10 +75,6 @@ def _held(client: Client, context: StageContext) -> list[JsonValue]:
             if decision.stop:
                 break
     return turns
-
-
-def _demo_task(pack: Pack) -> str:
-    return pack.demo_task or pack.default_task or pack.tasks[0].name
 
 
 def _write(path: Path, value: JsonValue) -> None:

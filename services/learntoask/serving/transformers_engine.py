@@ -11,10 +11,12 @@ import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import AutoModelForCausalLM
 
 from learntoask.core.prompt import Context
 from learntoask.serving.engine import Draft, Usage
@@ -73,6 +75,7 @@ class TransformersEngine:
         self._policy = policy
         self._max_concurrent = max_concurrent
         self._max_new_tokens = max_new_tokens
+        self._cache_bytes = cache_bytes
         self._threads = threads
         self._token_bytes = _bytes_per_token(policy)
         self._kept_tokens = cache_bytes // self._token_bytes
@@ -101,6 +104,19 @@ class TransformersEngine:
             request.abandoned = True
             with self._inbox.changed, suppress(ValueError):
                 self._inbox.waiting.remove(request)
+
+    async def reloaded(self, folder: Path) -> TransformersEngine:
+        model = await asyncio.to_thread(
+            AutoModelForCausalLM.from_pretrained, folder, dtype=self._policy.model.dtype
+        )
+        await self.close()
+        return TransformersEngine(
+            replace(self._policy, model=model.to(self._policy.model.device).eval()),
+            max_concurrent=self._max_concurrent,
+            max_new_tokens=self._max_new_tokens,
+            cache_bytes=self._cache_bytes,
+            threads=self._threads,
+        )
 
     def cache_bytes(self) -> int:
         return self._decoder.idle_tokens * self._token_bytes

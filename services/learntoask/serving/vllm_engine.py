@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 NEGLIGIBLE = math.log(1e-6)
 """Below this the first token decides: the whole string is less likely still, and is reported as its bound."""
+_CANCELLED_SECONDS = 30.0  # for requests that nobody waits for to leave vLLM
 _CPU_BLOCK = (
     32  # tokens; vLLM's CPU kernels want multiples of it, and smaller blocks leave less to read again
 )
@@ -66,6 +67,13 @@ class VllmEngine:
             stop_logprob,
             Usage(len(prompt), answer.num_cached_tokens or 0, len(said)),
         )
+
+    async def reloaded(self, folder: Path) -> VllmEngine:
+        await self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
+        async with asyncio.timeout(_CANCELLED_SECONDS):
+            while not await self._llm.reset_prefix_cache():  # keys and values of the old weights
+                await asyncio.sleep(0.05)  # a cancelled request still holds some
+        return self
 
     def cache_bytes(self) -> int:
         return self._cache_bytes  # vLLM takes it all at start
