@@ -6,6 +6,7 @@ schema allows, and refuses definitions whose rules could cost too much.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -80,6 +81,7 @@ class _Converter:
             default = _default(field.get("default"), converted)
             if default is not None:
                 converted["default"] = default
+                _mention(default, converted)
         return _with_rules(converted, rules)
 
     def _bare(self, field: Schema) -> bool:
@@ -158,6 +160,12 @@ def _default(value: Any, schema: Schema) -> Any:
         if default is not None and default != properties[name].get("default") and default != {}:
             own[name] = default
     return own
+
+
+def _mention(default: Any, schema: Schema) -> None:
+    """Say the default in the description too: `kubectl explain` shows nothing else of it."""
+    if not isinstance(default, dict) and default != "" and "description" in schema:
+        schema["description"] += f" Defaults to {json.dumps(default, ensure_ascii=False)}."
 
 
 def _described(result: Schema, field: Schema) -> Schema:
