@@ -27,6 +27,7 @@ async def warm_up(engine: Engine, pack: Pack, *, may_stop: bool) -> int:
     """
     decider = Decider(
         engine,
+        revision="",
         pack=pack,
         metrics=Metrics(),
         capacity=1,

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import Protocol
+
+from prometheus_client import Counter
 
 from learntoask.core.prompt import Context
 from learntoask.rpc.logs import LOGGER
-from learntoask.serving.metrics import Metrics
 from learntoask.serving.records import RecordedDecision, RecordLog
+
+
+class Counts(Protocol):
+    record_failures: Counter
 
 
 class Recording:
     """A record that cannot be written never fails an answer: it is logged, counted and tried again at the end."""
 
-    def __init__(self, log: RecordLog, metrics: Metrics) -> None:
+    def __init__(self, log: RecordLog, metrics: Counts) -> None:
         self._log = log
         self._metrics = metrics
         self._writing: set[asyncio.Task[None]] = set()

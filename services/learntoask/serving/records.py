@@ -103,6 +103,11 @@ class RecordLog:
             self._append(line.encode("utf-8"))
             del self._open[conversation]
 
+    def finish(self) -> None:
+        """Let the present file be: what is written from now on goes into another."""
+        with self._lock:
+            self._path = None
+
     def open_conversations(self) -> list[str]:
         with self._lock:
             return list(self._open)

@@ -6,6 +6,7 @@ share (AWS_…).
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,6 +57,12 @@ def address_of(store: Store, *, folder: Path, default: Path, environment: Mappin
         credentials=path("LTA_STORE_CREDENTIALS", store.credentials.file),
         ca=path("LTA_STORE_CA", store.ca, "AWS_CA_BUNDLE"),
     )
+
+
+def environment_store() -> StoreAddress:
+    """The store that the environment names: of processes that have no manifest. Raises InputError."""
+    here = Path.cwd()
+    return address_of(Store(), folder=here, default=here / ".lta" / "store", environment=os.environ)
 
 
 def bucket_and_key(uri: str, *, field: str) -> tuple[str, str]:

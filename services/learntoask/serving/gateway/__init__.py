@@ -1,0 +1,1 @@
+"""The gateway: one address for a policy, whichever servers answer behind it."""

@@ -1,0 +1,90 @@
+"""What a gateway is told: environment and flags, read once at start."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from learntoask.rpc.channels import Tls
+from learntoask.rpc.config import ListenConfig, Positive, read_settings, token_in
+
+ENVIRONMENT_PREFIX = "LTA_GATEWAY_"
+_ADDRESS = re.compile(r"^(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):\d{1,5}$")
+
+Duration = Annotated[float, Field(gt=0)]  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayConfig(ListenConfig):
+    """Every field is a flag and the environment variable LTA_GATEWAY_<FIELD>; a flag wins."""
+
+    servers: tuple[str, ...] = ()  # host:port of policy servers; a name stands for every address behind it
+    pack: Path  # domain pack, for the fallback and for records
+
+    deadline_seconds: Duration = 30.0  # longest time for one answer
+    attempt_seconds: Duration = 15.0  # longest time one server may take before another is asked
+    patience_seconds: Annotated[float, Field(ge=0)] = 1.0  # wait for a server where none serves
+    faults: Positive = 2  # servers that may fail at one request before it counts as unanswerable
+    resolve_seconds: Duration = 5.0  # between look-ups of the servers' names
+    max_in_flight: Positive = 1024  # answers waited for at once
+    max_conversations: Positive = 10_000  # open Converse streams
+    fallback: Literal["pack", "refuse"] = "pack"
+
+    max_messages: Positive = 1000
+    max_message_bytes: Positive = 65536
+    max_conversation_bytes: Positive = 262_144
+
+    server_ca: Path | None = None  # authority of the servers' certificates; turns TLS to them on
+    server_name: str | None = None  # name in those certificates
+    server_certificate: Path | None = None  # what the gateway shows to the servers (mTLS)
+    server_key: Path | None = None
+    server_token_file: Path | None = None  # bearer token for the servers
+
+    records: Path | None = None  # folder for served conversations; None records nothing
+    records_uri: str | None = None  # s3://bucket/folder that they are sent to
+    records_seconds: Duration = 300.0  # between sendings
+    redact: tuple[str, ...] = ()  # patterns replaced by [redacted] in records
+    redact_hook: str | None = None  # `package.module:function`, str → str, applied after the patterns
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.servers:
+            raise ValueError(
+                "servers: give host:port of at least one policy server (--server, LTA_GATEWAY_SERVERS one a line)"
+            )
+        for address in self.servers:
+            if not _ADDRESS.match(address):
+                raise ValueError(f"servers: {address!r} is not host:port")
+        if self.records_uri is not None and self.records is None:
+            raise ValueError("records_uri needs records, the folder where conversations wait to be sent")
+        if (self.server_certificate is None) != (self.server_key is None):
+            raise ValueError("server_certificate and server_key belong together: give both or neither")
+        for pattern in self.redact:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(
+                    f"redact pattern {pattern!r} is not a regular expression: {error}"
+                ) from error
+
+    @property
+    def server_tls(self) -> Tls | None:
+        """How servers are spoken to; None in plain text."""
+        if self.server_ca is None:
+            return None
+        return Tls(self.server_ca, self.server_certificate, self.server_key, self.server_name)
+
+    @property
+    def server_token(self) -> str | None:
+        """Raises InputError where its file cannot be read."""
+        return token_in(self.server_token_file) if self.server_token_file else None
+
+
+def read_config(environment: Mapping[str, str], flags: Mapping[str, object]) -> GatewayConfig:
+    """The configuration of flags (None = not given) over environment. Raises InputError."""
+    return read_settings(GatewayConfig, prefix=ENVIRONMENT_PREFIX, environment=environment, flags=flags)

@@ -1,0 +1,68 @@
+"""What Prometheus reads of a gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client import Counter, Gauge
+
+from learntoask.rpc.metrics import CallMetrics
+
+
+class Metrics(CallMetrics):
+    """The share of fallbacks is lta_gateway_decisions_total{origin="no_server"} over all of them."""
+
+    def __init__(self) -> None:
+        super().__init__("lta_gateway")
+        self._decisions = Counter(
+            "lta_gateway_decisions",
+            "Decisions by action (ask, stop) and origin (model, repaired, fallback, no_server)",
+            ["action", "origin"],
+            registry=self.registry,
+        )
+        self._attempts = Counter(
+            "lta_gateway_attempts",
+            "Questions put to policy servers, by server and status code",
+            ["server", "code"],
+            registry=self.registry,
+        )
+        self.retries = Counter(
+            "lta_gateway_retries", "Attempts after the first of a request", registry=self.registry
+        )
+        self.conversations = Gauge(
+            "lta_gateway_conversations", "Open Converse streams", registry=self.registry
+        )
+        self.record_failures = Counter(
+            "lta_gateway_record_failures", "Conversations that could not be recorded", registry=self.registry
+        )
+        self.records_sent = Counter(
+            "lta_gateway_record_files_sent", "Files of records sent to the store", registry=self.registry
+        )
+        self.sending_failures = Counter(
+            "lta_gateway_record_sending_failures", "Sendings that the store refused", registry=self.registry
+        )
+        self._codes: dict[str, set[str]] = {}
+
+    def decided(self, action: str, origin: str) -> None:
+        self._decisions.labels(action, origin).inc()
+
+    def attempted(self, server: str, code: str) -> None:
+        self._codes.setdefault(server, set()).add(code)
+        self._attempts.labels(server, code).inc()
+
+    def forget(self, server: str) -> None:
+        """A server that is gone keeps no series: pods come and go, each with an address of its own."""
+        for code in self._codes.pop(server, ()):
+            self._attempts.remove(server, code)
+
+    def watch(self, *, in_flight: Callable[[], float], states: Callable[[], Iterable[bool]]) -> None:
+        """Read gauges where they are kept whenever somebody scrapes; `states` says of each server whether it serves."""
+        Gauge("lta_gateway_in_flight", "Answers waited for", registry=self.registry).set_function(in_flight)
+        servers = Gauge(
+            "lta_gateway_servers",
+            "Known policy servers by whether they serve",
+            ["state"],
+            registry=self.registry,
+        )
+        servers.labels("serving").set_function(lambda: sum(states()))
+        servers.labels("away").set_function(lambda: sum(not state for state in states()))
