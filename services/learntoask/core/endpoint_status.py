@@ -8,7 +8,7 @@ from pydantic import Field
 
 from learntoask.core.conditions import Condition
 from learntoask.core.manifest.ask_endpoint import PolicyReference
-from learntoask.core.manifest.model import ManifestModel
+from learntoask.core.status import StatusModel
 
 RevisionState = Literal["Pending", "WarmingUp", "Serving", "Draining", "Retired", "Failed"]
 """Pending: its servers are not there yet. WarmingUp: they load and answer the demo conversation, and get no traffic.
@@ -16,7 +16,7 @@ Serving: they answer. Draining: they finish what they are at. Retired: gone, kep
 up and never answered."""
 
 
-class Revision(ManifestModel):
+class Revision(StatusModel):
     """One policy with the way it is served: what a rollback goes back to."""
 
     number: Annotated[int, Field(ge=1)]
@@ -43,7 +43,7 @@ class Revision(ManifestModel):
     """Why it failed: the last words of its container."""
 
 
-class EndpointStatus(ManifestModel):
+class EndpointStatus(StatusModel):
     observed_generation: Annotated[int, Field(ge=0)] = 0
     """Generation of the spec that this status speaks of."""
     phase: Literal["Pending", "RollingOut", "Ready", "Degraded"] = "Pending"

@@ -36,6 +36,9 @@ SECRET = Kind(group="", version="v1", plural="secrets", kind="Secret")
 EVENT = Kind(group="", version="v1", plural="events", kind="Event")
 DEPLOYMENT = Kind(group="apps", version="v1", plural="deployments", kind="Deployment")
 PDB = Kind(group="policy", version="v1", plural="poddisruptionbudgets", kind="PodDisruptionBudget")
+HPA = Kind(
+    group="autoscaling", version="v2", plural="horizontalpodautoscalers", kind="HorizontalPodAutoscaler"
+)
 LEASE = Kind(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease")
 NAMESPACE = Kind(group="", version="v1", plural="namespaces", kind="Namespace", namespaced=False)
 NODE = Kind(group="", version="v1", plural="nodes", kind="Node", namespaced=False)
