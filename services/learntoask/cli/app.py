@@ -13,7 +13,7 @@ from types import FrameType
 import typer
 from rich.console import Console
 
-from learntoask.cli import analysis, data, gateway, gc, grader, run, schema, serving, status, sweep
+from learntoask.cli import analysis, data, gateway, gc, grader, pod, run, schema, serving, status, sweep
 from learntoask.core.errors import LearnToAskError
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (run, sweep, status, data, analysis, serving, gateway, grader, gc, schema):
+for commands in (run, sweep, status, data, analysis, serving, gateway, grader, gc, schema, pod):
     commands.register(app)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class Tally:
 
     def write(self, path: Path, reasons: Counter[str], counts: dict[str, JsonValue]) -> None:
         """With the reasons for which samples were set aside, and what a model took."""
-        path.write_text(json.dumps({"tally": asdict(self), "reasons": reasons, "counts": counts}))
+        path.write_text(json.dumps({"tally": vars(self), "reasons": reasons, "counts": counts}))
 
     @classmethod
     def read(cls, path: Path) -> tuple[Tally, Counter[str], dict[str, JsonValue]]:

@@ -50,23 +50,13 @@ def read_sources(manifest_path: Path, *, home: Path) -> Sources:
     manifest = load_manifest(manifest_path)
     spec, folder = manifest.spec, manifest_path.resolve().parent
     store = address_of(spec.store, folder=folder, default=home / "store", environment=os.environ)
-    verified: dict[str, str] = {}
-
-    def find(uri: str, field: str, role: str) -> Path:
-        if not uri.startswith("s3:"):
-            return local_path(uri, folder, field=field)
-        from learntoask.store.retrieval import retrieve  # noqa: PLC0415 - half a second of imports
-
-        found = retrieve(uri, field=field, service=store, cache=home / "cache")
-        verified[role] = found.digest
-        return found.path
-
-    pack_path = find(spec.pack.uri, "spec.pack.uri", "pack")
-    files = {"dataset": find(spec.dataset.uri, "spec.dataset.uri", "dataset")}
-    if spec.dataset.test_uri is not None:
-        files["test"] = find(spec.dataset.test_uri, "spec.dataset.testUri", "test")
-    if not spec.train.base.uri.startswith(_ELSEWHERE):
-        files["base"] = find(spec.train.base.uri, "spec.train.base.uri", "base")
+    found = {
+        role: located(uri, field=field, folder=folder, store=store, home=home)
+        for role, (uri, field) in {"pack": (spec.pack.uri, "spec.pack.uri"), **external_files(spec)}.items()
+    }
+    verified = {role: one.digest for role, one in found.items() if one.digest}
+    files = {role: one.path for role, one in found.items()}
+    pack_path = files.pop("pack")
     try:
         pack_text = pack_path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -83,11 +73,45 @@ def read_sources(manifest_path: Path, *, home: Path) -> Sources:
     )
 
 
+def external_files(spec: RunSpec) -> dict[str, tuple[str, str]]:
+    """Address and field of each file that a run reads from outside, by its role."""
+    files = {"dataset": (spec.dataset.uri, "spec.dataset.uri")}
+    if spec.dataset.test_uri is not None:
+        files["test"] = (spec.dataset.test_uri, "spec.dataset.testUri")
+    if not spec.train.base.uri.startswith(_ELSEWHERE):
+        files["base"] = (spec.train.base.uri, "spec.train.base.uri")
+    return files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Located:
+    """A file or folder on this machine; `digest` where it was just checked."""
+
+    path: Path
+    digest: str | None = None
+
+
+def located(uri: str, *, field: str, folder: Path, store: StoreAddress, home: Path) -> Located:
+    """What `uri` means, relative to `folder`; an `s3://` address is fetched into `home` once, from the service
+    of `store`.
+
+    Raises InputError naming `field`, StoreError for what cannot be fetched.
+    """
+    if not uri.startswith("s3:"):
+        return Located(path=local_path(uri, folder, field=field))
+    from learntoask.store.retrieval import retrieve  # noqa: PLC0415 - half a second of imports
+
+    found = retrieve(uri, field=field, service=store, cache=home / "cache")
+    return Located(path=found.path, digest=found.digest)
+
+
 def local_path(uri: str, folder: Path, *, field: str) -> Path:
     """The path that `uri` means, relative to `folder`. Raises InputError naming `field`."""
     scheme, _, rest = uri.partition(":")
     if rest and scheme == "pvc":
         return _on_claim(rest, field=field)
+    if rest and scheme == "configMap" and os.environ.get("LTA_CONFIG_MAPS"):
+        return _in_config_map(rest, Path(os.environ["LTA_CONFIG_MAPS"]), field=field)
     if rest and scheme in ("hf", "http", "https", "pypi", "configMap"):
         raise InputError(
             f"{field}: {scheme}: addresses cannot be read on this machine; give a path or an s3:// address"
@@ -111,6 +135,17 @@ def _on_claim(rest: str, *, field: str) -> Path:
         raise InputError(
             f"{field}: {path} does not exist; pvc:{rest} is read where the claim is mounted, or set LTA_CLAIMS to a "
             "folder that holds one folder a claim"
+        )
+    return path
+
+
+def _in_config_map(rest: str, folder: Path, *, field: str) -> Path:
+    """The key of a ConfigMap, `name/key`, which pods have as a file below LTA_CONFIG_MAPS."""
+    name, _, key = rest.partition("/")
+    path = folder / name / key
+    if not key or "/" in key or not path.is_file():
+        raise InputError(
+            f"{field}: there is no {path}; write configMap:name/key of a ConfigMap that has that key"
         )
     return path
 

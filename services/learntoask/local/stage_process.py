@@ -218,9 +218,7 @@ def _in_shares(
         there = [found for key in keys if (found := shares.find(key)) is not None]
         return there if len(there) == len(keys) else store.find(context.key)
 
-    found: list[Publication] | Publication | None = (
-        _awaited(context, look) if shard.index == 0 else look()
-    )
+    found: list[Publication] | Publication | None = _awaited(context, look) if shard.index == 0 else look()
     if not isinstance(found, list):
         return found
     merge: Merge = importlib.import_module(_MERGES[context.stage]).merge
