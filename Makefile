@@ -37,10 +37,10 @@ cluster-tools: ## a real Kubernetes control plane, kubectl and kwok, from their 
 	tests/toolchain/build.sh kwok sigs.k8s.io/kwok/cmd/kwok
 
 cluster-up: tools cluster-tools ## a throw-away cluster on loopback with our CRDs and a fake node; says how to reach it
-	$(BIN)/python tests/cluster/control_plane.py up
+	$(BIN)/python tests/cluster/throw_away.py up
 
 cluster-down: ## stop it and forget it
-	$(BIN)/python tests/cluster/control_plane.py down
+	$(BIN)/python tests/cluster/throw_away.py down
 
 lint: tools
 	$(BIN)/ruff check .

@@ -18,7 +18,8 @@ from toolchain import ROOT, tool
 
 Json = dict[str, Any]
 CRDS = ROOT / "manifests" / "crds"
-KINDS = ("learntoaskruns", "askendpoints")
+KINDS = {"learntoaskruns", "askendpoints"}
+_GROUP = "/apis/learntoask.io/v1alpha1"
 _SERVED_SECONDS = 30.0
 _JSON = "application/json"
 
@@ -68,11 +69,17 @@ class Cluster:
         """Ours, as generated; returns when the API server serves them."""
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
         deadline = time.monotonic() + _SERVED_SECONDS
-        while not all(
-            self.request("GET", f"/apis/learntoask.io/v1alpha1/{kind}").status == 200 for kind in KINDS
-        ):
+        while not (self._discovered() >= KINDS and all(self._lists(kind) for kind in KINDS)):
             assert time.monotonic() < deadline, "the API server does not serve our definitions"
             time.sleep(0.05)
+
+    def _discovered(self) -> set[str]:
+        """What kubectl finds of our group."""
+        resources = self.request("GET", _GROUP).body.get("resources", [])
+        return {one["name"] for one in resources}
+
+    def _lists(self, kind: str) -> bool:
+        return self.request("GET", f"{_GROUP}/{kind}?limit=1").status == 200
 
     @contextmanager
     def namespace(self, name: str) -> Iterator[str]:

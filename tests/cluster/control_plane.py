@@ -1,23 +1,18 @@
 """A throw-away Kubernetes control plane on loopback: etcd, API server, controller manager and scheduler; no nodes.
 
-    python tests/cluster/control_plane.py up      start one below .cache/cluster and say how to reach it
-    python tests/cluster/control_plane.py down    stop it and forget it
-
-Tests start their own with the same class (conftest.py). Everything but the certificates is new at every start.
+Tests start their own (conftest.py), people one with `make cluster-up` (throw_away.py). Everything but the certificates
+is new at every start.
 """
 
 from __future__ import annotations
 
-import argparse
 import base64
 import json
-import os
 import shutil
 import signal
 import socket
 import ssl
 import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -30,7 +25,7 @@ import yaml
 from certificates import Authority
 from fake_node import FAKE_NODE, kwok_command
 from processes import Recorded, start
-from toolchain import CONTROL_PLANE, ROOT, missing, tool
+from toolchain import CONTROL_PLANE, tool
 
 _READY_SECONDS = 120.0
 _ISSUER = "https://kubernetes.default.svc.cluster.local"
@@ -310,38 +305,3 @@ def _free_ports(*names: str) -> dict[str, int]:
     finally:
         for probe in probes:
             probe.close()
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("action", choices=["up", "down"])
-    parser.add_argument("--folder", type=Path, default=ROOT / ".cache" / "cluster")
-    arguments = parser.parse_args()
-    folder = arguments.folder.resolve()
-    running = ControlPlane.found(folder)
-    if arguments.action == "down":
-        if running:
-            running.stop()
-        shutil.rmtree(folder, ignore_errors=True)
-        return 0
-    absent = missing(*CONTROL_PLANE, "kwok")
-    if absent:
-        print(f"not built: {', '.join(absent)}; install Go and run `make cluster-tools`", file=sys.stderr)
-        return 1
-    if running and not running.alive:
-        running.stop()
-        running = None
-    if running is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        running = ControlPlane(folder, outlive=True)
-        running.start()
-        running.start_fake_node()
-        running.kubectl("apply", "--server-side", "-f", str(ROOT / "manifests" / "crds"))
-    print(f"export KUBECONFIG={running.kubeconfig}\nexport PATH={tool('kubectl').parent}{os.pathsep}$PATH")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
