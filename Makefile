@@ -36,6 +36,11 @@ cluster-tools: ## a real Kubernetes control plane, kubectl and kwok, from their 
 	  $(addprefix $(KUBERNETES)/,kube-apiserver kubectl kube-controller-manager kube-scheduler)
 	tests/toolchain/build.sh kwok sigs.k8s.io/kwok/cmd/kwok
 
+node-tools: ## what a real node needs besides, and helm
+	tests/toolchain/build.sh kubernetes $(addprefix $(KUBERNETES)/,kubelet kube-proxy)
+	tests/toolchain/build.sh helm helm.sh/helm/v3/cmd/helm
+	tests/toolchain/build.sh coredns github.com/coredns/coredns
+
 cluster-up: tools cluster-tools ## a throw-away cluster on loopback with our CRDs and a fake node; says how to reach it
 	$(BIN)/python tests/cluster/throw_away.py up
 
