@@ -7,12 +7,14 @@ otherwise a pass that follows closely could act on a picture older than its own 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from learntoask.kube import ENDPOINT, RUN, Kind, Kube, follow
 
 from learntoask_operator.loop import Ref
+from learntoask_operator.packing import packed, unpacked
 
 Json = dict[str, Any]
 Trim = Callable[[Json], Json]
@@ -20,60 +22,78 @@ MANAGED_BY, MANAGER = "app.kubernetes.io/managed-by", "learntoask-operator"
 RUN_LABEL, ENDPOINT_LABEL = "learntoask.io/run", "learntoask.io/endpoint"
 
 
+@dataclass(slots=True)
+class _Child:
+    uid: str
+    version: int
+    body: bytes
+    deleting: str | None = None  # when it was asked to go
+
+
 class Children:
     """`kinds` maps each kind that is watched to what is kept of its objects; `changed` is told whose changed."""
 
-    def __init__(self, kinds: dict[Kind, Trim], *, changed: Callable[[Ref], None]) -> None:
+    def __init__(self, kinds: Mapping[Kind, Trim], *, changed: Callable[[Ref], None]) -> None:
         self._trim, self._changed = kinds, changed
-        self._by_owner: dict[Kind, dict[Ref, dict[str, Json]]] = {kind: {} for kind in kinds}
+        self._by_owner: dict[Kind, dict[Ref, dict[str, _Child]]] = {kind: {} for kind in kinds}
         self._synced: set[tuple[Kind, str | None]] = set()
 
     def of(self, owner: Ref, kind: Kind) -> list[Json]:
         """The objects of `kind` labelled as `owner`'s, whoever owns them; trimmed."""
-        return list(self._by_owner[kind].get(owner, {}).values())
+        found = []
+        for child in self._by_owner[kind].get(owner, {}).values():
+            body = unpacked(child.body)
+            if child.deleting:
+                body["metadata"].setdefault("deletionTimestamp", child.deleting)
+            found.append(body)
+        return found
 
     def saw(self, kind: Kind, body: Json) -> None:
         """`body` is how a child is, by a watch or by the answer to a write; an older version is passed over."""
         owner = owner_of(body)
         if owner is None:
             return
+        metadata = body["metadata"]
         named = self._by_owner[kind].setdefault(owner, {})
-        before = named.get(body["metadata"]["name"])
-        if before is not None and _version(before) >= _version(body):
+        before, version = named.get(metadata["name"]), int(metadata["resourceVersion"])
+        if before is not None and before.version >= version:
             return
-        named[body["metadata"]["name"]] = self._trim[kind](body)
+        deleting = before.deleting if before is not None and before.uid == metadata["uid"] else None
+        kept = packed(self._trim[kind](body))
+        named[metadata["name"]] = _Child(uid=metadata["uid"], version=version, body=kept, deleting=deleting)
         self._changed(owner)
 
     def gone(self, kind: Kind, body: Json) -> None:
         owner = owner_of(body)
-        named = self._by_owner[kind].get(owner) if owner else None
-        if owner is None or not named:
-            return
-        before = named.get(body["metadata"]["name"])
-        if before is not None and before["metadata"]["uid"] == body["metadata"]["uid"]:
-            del named[body["metadata"]["name"]]
-            if not named:
-                del self._by_owner[kind][owner]
-            self._changed(owner)
+        if owner is not None:
+            self._drop(kind, owner, body["metadata"]["name"], uid=body["metadata"]["uid"])
 
     def deleting(self, kind: Kind, owner: Ref, name: str, *, at: str) -> None:
         """The child was asked to go: until the watch says so it counts as going."""
         child = self._by_owner[kind].get(owner, {}).get(name)
         if child is not None:
-            child["metadata"].setdefault("deletionTimestamp", at)
+            child.deleting = at
+
+    def _drop(self, kind: Kind, owner: Ref, name: str, *, uid: str) -> None:
+        named = self._by_owner[kind].get(owner, {})
+        if name in named and named[name].uid == uid:
+            del named[name]
+            if not named:
+                del self._by_owner[kind][owner]
+            self._changed(owner)
 
     def listed(self, kind: Kind, namespace: str | None, items: Iterable[Json]) -> None:
         """`items` are all there are of `kind` (in `namespace`)."""
         there = {body["metadata"]["uid"]: body for body in items}
         known = [
-            child
+            (owner, name, child.uid)
             for owner, named in self._by_owner[kind].items()
             if namespace in (None, owner.namespace)
-            for child in named.values()
+            for name, child in named.items()
         ]
-        for child in known:
-            if child["metadata"]["uid"] not in there:
-                self.gone(kind, child)
+        for owner, name, uid in known:
+            if uid not in there:
+                self._drop(kind, owner, name, uid=uid)
         for body in there.values():
             self.saw(kind, body)
         self._synced.add((kind, namespace))
@@ -111,18 +131,3 @@ def owned_by(child: Json, uid: str) -> bool:
     """Whether `child` is controlled by the object with `uid`; labels alone prove nothing."""
     owners = child["metadata"].get("ownerReferences") or ()
     return any(owner.get("uid") == uid and owner.get("controller") for owner in owners)
-
-
-def trimmed_metadata(body: Json) -> Json:
-    """What is read of every child's metadata."""
-    metadata = body["metadata"]
-    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "generation",
-            "labels", "ownerReferences")  # fmt: skip
-    found = {name: metadata[name] for name in kept if metadata.get(name) is not None}
-    annotations = metadata.get("annotations") or {}
-    ours = {name: value for name, value in annotations.items() if name.startswith("learntoask.io/")}
-    return {**found, "annotations": ours} if ours else found
-
-
-def _version(body: Json) -> int:
-    return int(body["metadata"]["resourceVersion"])

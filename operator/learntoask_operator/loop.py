@@ -7,15 +7,15 @@ nothing depends on having seen a particular event.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from learntoask.kube import Kind
+
+from learntoask_operator.packing import packed, unpacked
 
 Json = dict[str, Any]
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 120.0  # seconds after a pass that failed; doubles
@@ -101,10 +101,10 @@ class Loop:
         version, flight = int(metadata["resourceVersion"]), self._flights.get(ref)
         if flight is None or (flight.uid != metadata["uid"] and version > flight.version):
             self._end(ref)
-            flight = self._flights[ref] = _Flight(body=_packed(body), version=version, uid=metadata["uid"])
+            flight = self._flights[ref] = _Flight(body=_kept(body), version=version, uid=metadata["uid"])
             flight.task = asyncio.create_task(self._fly(ref, flight), name=str(ref))
         elif flight.uid == metadata["uid"] and version > flight.version:
-            flight.body, flight.version = _packed(body), version
+            flight.body, flight.version = _kept(body), version
         else:
             return
         self.wake(ref)
@@ -170,7 +170,7 @@ class Loop:
                 flight.woken.clear()
                 flight.passing_since = began
                 try:
-                    due, failed = await reconciler.reconcile(_unpacked(flight.body)), False
+                    due, failed = await reconciler.reconcile(unpacked(flight.body)), False
                 except Exception as error:
                     failed = True
                     _log.log(
@@ -199,10 +199,6 @@ async def _woken(event: asyncio.Event, timeout: float | None) -> None:
         pass
 
 
-def _packed(body: Json) -> bytes:
+def _kept(body: Json) -> bytes:
     metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
-    return zlib.compress(json.dumps({**body, "metadata": metadata}, separators=(",", ":")).encode(), 1)
-
-
-def _unpacked(body: bytes) -> Json:
-    return json.loads(zlib.decompress(body))
+    return packed({**body, "metadata": metadata})

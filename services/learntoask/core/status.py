@@ -60,6 +60,8 @@ class Failure(StatusModel):
     """Why, in the container's last words."""
     time: Time = ""
     """When."""
+    retryable: bool = True
+    """Whether another attempt could succeed where this one did not."""
 
 
 class StageRecord(StatusModel):
@@ -81,6 +83,8 @@ class StageRecord(StatusModel):
     """Attempts that the cluster ended: evictions, preemptions, lost nodes."""
     settled: Count = 0
     """Latest attempt whose end is accounted for here; pods that still run for it are superfluous."""
+    ended: Literal["", "Stopped", "Disrupted", "Failed", "Published"] = ""
+    """How the settled attempt ended."""
     started: Time | None = None
     """When the latest attempt began."""
     finished: Time | None = None

@@ -1,0 +1,1 @@
+"""LearnToAskRun: what is seen of its stages, what is decided, and what is done."""

@@ -1,0 +1,54 @@
+"""How a run's pods reach the store: variables and mounted keys. The operator itself never does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from learntoask.core.manifest import RunSpec
+
+from learntoask_operator.render import volumes
+from learntoask_operator.settings import Settings
+
+Json = dict[str, Any]
+
+
+def store_environment(spec: RunSpec, settings: Settings) -> dict[str, str]:
+    """The store of the manifest, or the operator's where it names none."""
+    own = spec.store.uri is not None
+    uri = spec.store.uri or settings.store_uri
+    endpoint = spec.store.endpoint or ("" if own else settings.store_endpoint)
+    region = spec.store.region or ("" if own else settings.store_region)
+    if uri.startswith("pvc:"):
+        uri = f"{volumes.CLAIMS}/{uri[4:].lstrip('/')}"
+    given = {
+        "LTA_STORE": uri,
+        "LTA_STORE_ENDPOINT": endpoint,
+        "LTA_STORE_REGION": region,
+        "LTA_STORE_CREDENTIALS": volumes.STORE if credentials_secret(spec, settings) else "",
+        "LTA_STORE_CA": f"{volumes.AUTHORITY}/ca.crt" if authority(spec, settings) else "",
+    }
+    return {name: value for name, value in given.items() if value}
+
+
+def store_volumes(spec: RunSpec, settings: Settings) -> list[volumes.Mounted]:
+    found = []
+    if secret := credentials_secret(spec, settings):
+        found.append(volumes.secret(secret, volumes.STORE, volume="store-credentials"))
+    if name := authority(spec, settings):
+        found.append(volumes.config_map(name, volumes.AUTHORITY, volume="store-authority"))
+    return found
+
+
+def credentials_secret(spec: RunSpec, settings: Settings) -> str:
+    return spec.store.credentials.secret or settings.store_credentials
+
+
+def authority(spec: RunSpec, settings: Settings) -> str:
+    """The ConfigMap with the authority of the store's certificate, under `ca.crt`; a path of the manifest is of no use
+    in a pod."""
+    named = spec.store.ca or ""
+    return (
+        named.removeprefix("configMap:").partition("/")[0]
+        if named.startswith("configMap:")
+        else settings.store_ca
+    )
