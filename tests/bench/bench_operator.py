@@ -1,0 +1,259 @@
+"""What the operator costs: time to the first child, API calls, memory and processor time, on a real API server.
+
+    make cluster-tools && python tests/bench/bench_operator.py                    # 100, 1000 and 3000 runs
+    python tests/bench/bench_operator.py --runs 100 --complete                    # on a fake node, to their end
+    python tests/bench/bench_operator.py --idle 1000                              # finished runs, nothing to do
+
+All runs are created at once, by 32 clients. Times are those of the API server's audit log: from the request that
+created a run to the request that created its first Job. Without `--complete` there is no node, so that every run stays
+at its first Job and only the operator and the API server work. With it kwok lets every pod succeed after 200 ms. Writes
+are the operator's own but for Leases and Events, which are counted apart. Everything shares this machine's processors,
+the API server and the job controller too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cluster"))
+
+from applied_manifests import RUN, manifest
+from cluster import Cluster
+from control_plane import ControlPlane
+from learntoask.kube import JOB, Kube
+from learntoask.kube import RUN as RUN_KIND
+from operator_process import ACCOUNT, Call, OperatorProcess, allow_everything, calls
+
+NAMESPACE = "bench"
+_CLIENTS = 32
+_PATIENCE = 1800.0
+_ASIDE = ("leases", "events")
+FLAGS = (
+    "--store-uri=s3://artefacts/lta",
+    "--listen=127.0.0.1",
+    "--health-port=0",
+    "--metrics-port=0",
+    "--progress-port=0",
+    "--lease-namespace=default",
+    "--lease-time=5s",
+    "--lease-renewal=2s",
+    "--log-level=WARNING",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Seconds, bytes, and calls a run."""
+
+    runs: int
+    first_child: list[float]
+    writes: Counter[str]
+    aside: int
+    reads: Counter[str]
+    seconds: float
+    processor: float
+    memory: int
+
+    def row(self) -> str:
+        waits = sorted(self.first_child)
+        percent = statistics.quantiles(waits, n=20) if len(waits) > 1 else waits * 20
+        writes = sum(self.writes.values()) / self.runs
+        return (
+            f"| {self.runs} | {statistics.median(waits):.1f} | {percent[18]:.1f} | {waits[-1]:.1f} | {writes:.1f} "
+            f"| {self.aside / self.runs:.1f} | {self.memory / 1e6:.0f} | {self.processor:.1f} | {self.seconds:.0f} |"
+        )
+
+
+HEAD = (
+    "| runs | first child p50 s | p95 s | last s | writes a run | leases, events a run | peak MB | CPU s "
+    "| wall s |\n"
+    "|---|---|---|---|---|---|---|---|---|"
+)
+
+
+async def create_runs(kubeconfig: Path, count: int) -> None:
+    async with Kube.connect(kubeconfig=kubeconfig) as kube:
+        names = iter(range(count))
+
+        async def client() -> None:
+            for index in names:
+                body = manifest("LearnToAskRun", RUN, name=f"run-{index}", namespace=NAMESPACE)
+                await kube.create(RUN_KIND, body)
+
+        await asyncio.gather(*(client() for _ in range(_CLIENTS)))
+
+
+async def finish_runs(kubeconfig: Path, count: int) -> None:
+    """Write the status that a run has when it is over."""
+    time_over = "2026-01-31T12:00:00Z"
+    condition = {
+        "type": "Succeeded",
+        "status": "True",
+        "reason": "RunSucceeded",
+        "message": "",
+        "observedGeneration": 1,
+        "lastTransitionTime": time_over,
+    }
+    status = {
+        "observedGeneration": 1,
+        "phase": "Succeeded",
+        "reason": "RunSucceeded",
+        "started": time_over,
+        "finished": time_over,
+        "conditions": [condition],
+    }
+    async with Kube.connect(kubeconfig=kubeconfig) as kube:
+        names = iter(range(count))
+
+        async def client() -> None:
+            for index in names:
+                await kube.patch_status(RUN_KIND, f"run-{index}", status, namespace=NAMESPACE)
+
+        await asyncio.gather(*(client() for _ in range(_CLIENTS)))
+
+
+def jobs(cluster: Cluster) -> int:
+    """How many there are, without the cost of listing thousands."""
+    listing = cluster.request("GET", f"{JOB.path(namespace=NAMESPACE)}?limit=1").body
+    return len(listing["items"]) + int(listing["metadata"].get("remainingItemCount", 0))
+
+
+async def finished_runs(kubeconfig: Path) -> int:
+    async with Kube.connect(kubeconfig=kubeconfig) as kube:
+        runs = await kube.list(RUN_KIND, namespace=NAMESPACE)
+        return sum("finished" in run.get("status", {}) for run in runs)
+
+
+def wait_for(count: int, condition: Callable[[], int], operator: OperatorProcess) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while (reached := condition()) < count:
+        if not operator.alive or time.monotonic() > deadline:
+            print(operator.log.read_text()[-3000:], file=sys.stderr)
+            sys.exit(f"only {reached} of {count}: the operator {'works' if operator.alive else 'has ended'}")
+        time.sleep(1.0)
+
+
+def first_children(noted: list[Call]) -> list[float]:
+    """Seconds from the creation of each run to that of its first Job."""
+    created = {
+        call.name: call.at for call in noted if call.verb == "create" and call.resource == "learntoaskruns"
+    }
+    waits: dict[str, float] = {}
+    for call in noted:
+        if call.verb == "create" and call.resource == "jobs" and call.user == ACCOUNT and call.status == 201:
+            run = "-".join(call.name.split("-")[:2])  # run-12-resolve-…
+            waits.setdefault(run, call.at - created[run])
+    return list(waits.values())
+
+
+def measure(count: int, folder: Path, *, complete: bool) -> Measured:
+    plane = ControlPlane(folder, audit=True)
+    operator = OperatorProcess(plane, folder, FLAGS)
+    try:
+        plane.start()
+        cluster = Cluster(plane.kubeconfig, plane)
+        cluster.install_crds()
+        allow_everything(plane)
+        cluster.kubectl("create", "namespace", NAMESPACE)
+        if complete:
+            plane.start_fake_node()
+        operator.start()
+        time.sleep(10.0)  # it has taken its Lease and watches
+        begun = time.time()
+        asyncio.run(create_runs(plane.kubeconfig, count))
+        wait_for(count, lambda: jobs(cluster), operator)
+        if complete:
+            wait_for(count, lambda: asyncio.run(finished_runs(plane.kubeconfig)), operator)
+        else:
+            time.sleep(10.0)  # statuses that follow the first child
+        seconds, processor, memory = time.time() - begun, operator.processor_seconds, operator.peak_memory
+        noted = list(calls(plane.audit_log, since=begun))
+    finally:
+        operator.kill()
+        plane.stop()
+    ours = [call for call in noted if call.user == ACCOUNT]
+    aside = sum(call.writes and call.resource in _ASIDE for call in ours)
+    writes = Counter(
+        f"{one.verb} {one.resource}" for one in ours if one.writes and one.resource not in _ASIDE
+    )
+    reads = Counter(f"{one.verb} {one.resource}" for one in ours if not one.writes)
+    return Measured(
+        runs=count,
+        first_child=first_children(noted),
+        writes=writes,
+        aside=aside,
+        reads=reads,
+        seconds=seconds,
+        processor=processor,
+        memory=memory,
+    )
+
+
+def idle(count: int, folder: Path, *, seconds: float = 120.0) -> None:
+    plane = ControlPlane(folder, audit=True)
+    operator = OperatorProcess(plane, folder, FLAGS)
+    try:
+        plane.start()
+        cluster = Cluster(plane.kubeconfig, plane)
+        cluster.install_crds()
+        allow_everything(plane)
+        cluster.kubectl("create", "namespace", NAMESPACE)
+        asyncio.run(create_runs(plane.kubeconfig, count))
+        asyncio.run(finish_runs(plane.kubeconfig, count))
+        operator.start()
+        time.sleep(45.0)  # it has looked at all of them once
+        begun, used = time.time(), operator.processor_seconds
+        time.sleep(seconds)
+        noted = [call for call in calls(plane.audit_log, since=begun) if call.user == ACCOUNT]
+        processor, memory = operator.processor_seconds - used, operator.peak_memory
+    finally:
+        operator.kill()
+        plane.stop()
+    by_kind = Counter(f"{call.verb} {call.resource}" for call in noted)
+    minutes = seconds / 60
+    print(f"{count} finished runs: {len(noted) / minutes:.1f} API calls a minute, ", end="")
+    print(f"{processor / seconds:.2%} of a processor, peak {memory / 1e6:.0f} MB")
+    for name, number in by_kind.most_common():
+        print(f"  {name}: {number / minutes:.1f} a minute")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, nargs="+", default=[100, 1000, 3000])
+    parser.add_argument(
+        "--complete", action="store_true", help="let every pod succeed, to the end of the runs"
+    )
+    parser.add_argument("--idle", type=int, help="measure an operator with so many finished runs instead")
+    parser.add_argument("--keep", type=Path, help="folder for logs that stay")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        place = arguments.keep or Path(temporary)
+        if arguments.idle:
+            folder = place / f"idle-{arguments.idle}"
+            folder.mkdir(parents=True)
+            idle(arguments.idle, folder)
+            return
+        rows = [HEAD]
+        for count in arguments.runs:
+            folder = place / str(count)
+            folder.mkdir(parents=True)
+            measured = measure(count, folder, complete=arguments.complete)
+            rows.append(measured.row())
+            calls_made = (measured.writes + measured.reads).most_common()
+            print(f"{count}:", ", ".join(f"{name} {number}" for name, number in calls_made), file=sys.stderr)
+        print("\n".join(rows))
+
+
+if __name__ == "__main__":
+    main()
