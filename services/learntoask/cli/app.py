@@ -1,7 +1,7 @@
 """`lta`: from expert logs to a policy that asks and stops.
 
 Exit codes: 0 done · 1 a fault of ours · 2 wrong input · 3 a stage failed · 4 the gate refused the policy ·
-5 the store cannot be used · 130 interrupted.
+5 the store cannot be used · 6 the cluster refused, or cannot be reached · 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,20 @@ from types import FrameType
 import typer
 from rich.console import Console
 
-from learntoask.cli import analysis, data, gateway, gc, grader, pod, run, schema, serving, status, sweep
+from learntoask.cli import (
+    analysis,
+    cluster,
+    data,
+    gateway,
+    gc,
+    grader,
+    pod,
+    run,
+    schema,
+    serving,
+    status,
+    sweep,
+)
 from learntoask.core.errors import LearnToAskError
 
 app = typer.Typer(
@@ -24,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (run, sweep, status, data, analysis, serving, gateway, grader, gc, schema, pod):
+for commands in (run, sweep, status, data, analysis, serving, gateway, grader, gc, schema, cluster, pod):
     commands.register(app)
 
 

@@ -1,9 +1,10 @@
-"""`lta data`: a look at logs before anything runs."""
+"""`lta data`: a look at logs before anything runs, and their way into a store."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,15 +13,17 @@ from rich.console import Console
 from rich.table import Table
 
 from learntoask.core.errors import InputError
-from learntoask.core.manifest import Dataset
+from learntoask.core.manifest import Dataset, Store
 from learntoask.core.pack import load_pack
 from learntoask.labeling.check import CheckReport, check_file
+from learntoask.local.home import home_folder
+from learntoask.store.address import address_of
 
 
 def register(app: typer.Typer) -> None:
-    data = typer.Typer(help="Look at logs before anything runs.", no_args_is_help=True)
-    data.callback()(lambda: None)  # keeps `check` a subcommand although it is the only one
+    data = typer.Typer(help="Look at logs before anything runs; upload them.", no_args_is_help=True)
     data.command()(check)
+    data.command("push")(push_files)
     app.add_typer(data, name="data")
 
 
@@ -42,6 +45,22 @@ def check(
             "labelled. A run goes on without them",
             reason="LogsHaveFaults",
         )
+
+
+def push_files(
+    files: Annotated[list[Path], typer.Argument(help="Logs, packs, folders with a base model.")],
+    store: Annotated[
+        str | None, typer.Option("--store", help="s3://bucket/prefix; LTA_STORE by default.")
+    ] = None,
+) -> None:
+    """Upload files for manifests of runs in a cluster and print their addresses; what is there is not sent again."""
+    from learntoask.cli.cluster import pushed  # noqa: PLC0415
+
+    environment = {**os.environ, **({"LTA_STORE": store} if store else {})}
+    address = address_of(Store(), folder=Path.cwd(), default=home_folder() / "store", environment=environment)
+    said = Console(stderr=True, highlight=False)
+    for file in files:
+        typer.echo(pushed(file, address, said))
 
 
 def _present(console: Console, report: CheckReport) -> None:

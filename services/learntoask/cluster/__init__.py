@@ -1,0 +1,1 @@
+"""People's side of a cluster: files uploaded, manifests applied, statuses and logs read."""

@@ -1,0 +1,28 @@
+"""What people ask of a run in a cluster, as patches of the resource. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from learntoask.core.stages import resolve_stage
+
+Json = dict[str, Any]
+RERUN = "learntoask.io/rerun"
+RETRY = "learntoask.io/retry"
+_RESOLVE = "resolve"
+
+
+def suspended(suspend: bool) -> Json:
+    return {"spec": {"suspend": suspend}}
+
+
+def rerun(stage: str, *, word: str) -> Json:
+    """Compute `stage` and what reads from it anew; another `word` makes that happen once more. Raises InputError naming
+    the stages where there is none of that name."""
+    name = stage if stage == _RESOLVE else resolve_stage(stage)
+    return {"metadata": {"annotations": {RERUN: f"{name}={word}"}}}
+
+
+def retried(*, word: str) -> Json:
+    """Forgive the failures so far; a failed run goes on where it stopped."""
+    return {"metadata": {"annotations": {RETRY: word}}}
