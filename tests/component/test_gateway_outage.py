@@ -61,7 +61,7 @@ class Load:
             self.failures.append(f"{name}: {error}")
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(600)
 async def test_no_ask_fails_when_one_of_three_servers_is_killed_and_a_new_one_joins(
     policy: tuple[Path, Path],
 ):
@@ -75,10 +75,10 @@ async def test_no_ask_fails_when_one_of_three_servers_is_killed_and_a_new_one_jo
         await until(lambda: front.servers.states() == [True] * 3)
         load = Load(front.address)
         asking = asyncio.create_task(load.run())
-        await until(lambda: len(load.answers) >= 30, seconds=100)
+        await until(lambda: len(load.answers) >= 15, seconds=100)
         os.kill(processes[0].pid, signal.SIGKILL)
         before = len(load.answers)
-        await until(lambda: len(load.answers) >= before + 60, seconds=100)
+        await until(lambda: len(load.answers) >= before + 30, seconds=100)
         assert sorted(front.servers.states()) == [False, True, True]
         port = addresses[0].rpartition(":")[2]
         joining = running.enter_context(policy_process(model, pack, port=port))
