@@ -14,7 +14,8 @@ import torch
 from grader_service_world import Process, ScriptedGrader, remote
 from learntoask.core.errors import TooManyMissing
 from learntoask.grading.grades import Grade, GradeCase, Grader, Missing
-from learntoask.training.grpo import GrpoResult, Trainer
+from learntoask.training.grpo import Trainer
+from learntoask.training.grpo_run import GrpoResult
 
 
 @pytest.fixture(scope="module")

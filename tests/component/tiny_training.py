@@ -28,7 +28,8 @@ from learntoask.grading.grades import REFUSED, Grade, GradeCase, Missing, questi
 from learntoask.training import sft
 from learntoask.training.attention import enable_tree_attention
 from learntoask.training.checkpoint import restore_weights
-from learntoask.training.grpo import GrpoRun, Trainer
+from learntoask.training.grpo import Trainer
+from learntoask.training.grpo_run import GrpoRun
 from learntoask.training.packaged import packaged_tokenizer
 from learntoask.training.policy import Policy
 from learntoask.training.tiny import tiny_tokenizer

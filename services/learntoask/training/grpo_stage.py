@@ -10,7 +10,8 @@ from transformers.utils import logging as transformers_logging
 from learntoask.core.stage import StageContext, StageSummary
 from learntoask.grader_service.opening import open_grader
 from learntoask.grading.grades import Grader
-from learntoask.training.grpo import GrpoRun, Trainer
+from learntoask.training.grpo import Trainer
+from learntoask.training.grpo_run import GrpoRun
 from learntoask.training.launching import by_workers
 from learntoask.training.opening import open_policy, open_trainable, publish_policy
 from learntoask.training.policy import Policy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
@@ -50,3 +51,16 @@ class Journal:
         self._writer.close()
         shutil.copyfile(self._path, out / FILE)
         shutil.copytree(self._events, out / EVENTS)
+
+
+class Stopwatch:
+    """Seconds of the parts of an update, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[f"{name}_seconds"] = round(now - self._since, 4)
+        self._since = now
