@@ -79,7 +79,7 @@ class Loop:
 
     def __init__(
         self,
-        reconcilers: Iterable[Reconciler],
+        reconcilers: Iterable[Reconciler] = (),
         *,
         observer: Observer | None = None,
         concurrency: int = 16,
@@ -90,6 +90,10 @@ class Loop:
         self._slots = asyncio.Semaphore(concurrency)
         self._flights: dict[Ref, _Flight] = {}
         self._open = asyncio.Event()
+
+    def add(self, reconciler: Reconciler) -> None:
+        """Let it have the objects of its kind."""
+        self._reconcilers[reconciler.kind] = reconciler
 
     def open(self) -> None:
         """Let passes begin: before, the watches of the children have not listed what there is."""

@@ -148,7 +148,7 @@ def pack_source(policy: PolicyReference) -> tuple[list[str], list[Json], list[Js
     if uri.startswith("pvc:"):
         path, volume, mount = _claim(uri)
         return ["--pack", path], [volume], [mount]
-    return ["--pack-uri", uri], [], []
+    return ["--pack", uri], [], []
 
 
 def _source(policy: PolicyReference) -> tuple[list[str], list[Json], list[Json]]:
@@ -157,7 +157,7 @@ def _source(policy: PolicyReference) -> tuple[list[str], list[Json], list[Json]]
         return [], [], []
     arguments, volumes, mounts = pack_source(policy)
     if not policy.uri.startswith("pvc:"):
-        return ["--model-uri", policy.uri, *arguments], volumes, mounts
+        return ["--model", policy.uri, *arguments], volumes, mounts
     path, volume, mount = _claim(policy.uri)
     if volume not in volumes:
         volumes, mounts = [volume, *volumes], [mount, *mounts]

@@ -124,8 +124,6 @@ def _of_job(job: Json, record: StageRecord, pods: list[Json], together: int, now
             failure=failure,
             why=(failure.reason, failure.message),
         )
-    if together == 1 and (report := report_of(pods)):
-        return seen("running", started=ran or created, report=report, finished=_last_end(pods, now))
     if job["spec"].get("suspend"):
         return seen("queued", started=created, why=("Queued", "the Job waits to be admitted"))
     alive = [pod for pod in pods if not over(pod) and running_since(pod) is not None]
@@ -207,13 +205,3 @@ def _attempt(job: Json) -> int:
 def _job_uid(pod: Json) -> str | None:
     owners = pod["metadata"].get("ownerReferences") or ()
     return next((owner["uid"] for owner in owners if owner.get("controller")), None)
-
-
-def _last_end(pods: Sequence[Json], now: float) -> float:
-    ends = [
-        container["state"]["terminated"].get("finishedAt")
-        for pod in pods
-        for container in pod["status"].get("containerStatuses", ())
-        if container.get("state", {}).get("terminated")
-    ]
-    return max((seconds_of(end) for end in ends if end), default=now)

@@ -28,6 +28,7 @@ from learntoask.kube import (
 from learntoask_operator.children import Children, owned_by
 from learntoask_operator.events import Events
 from learntoask_operator.loop import Ref, ref_of
+from learntoask_operator.metrics import Metrics
 from learntoask_operator.run import serving, story
 from learntoask_operator.run.decision import Decision, decide
 from learntoask_operator.run.progress import ProgressBoard
@@ -53,15 +54,17 @@ class RunReconciler:
         events: Events,
         progress: ProgressBoard,
         settings: Settings,
+        metrics: Metrics,
         saw: Callable[[Kind, Json], None],
         clock: Callable[[], float],
     ) -> None:
         self._kube, self._children, self._events = kube, children, events
         self._progress, self._settings = progress, settings
-        self._saw, self._clock = saw, clock
+        self._metrics, self._saw, self._clock = metrics, saw, clock
 
     def forget(self, ref: Ref) -> None:
         self._progress.forget(ref)
+        self._metrics.runs.forget(ref)
 
     async def reconcile(self, seen: Json) -> float | None:
         if "deletionTimestamp" in seen["metadata"]:
@@ -150,6 +153,7 @@ class RunReconciler:
         """Patch what changed; False when the run changed meanwhile, so that this pass rests on an old picture."""
         before = RunStatus.model_validate(seen.get("status") or {})
         patch = merge_patch(_dumped(before), _dumped(status))
+        self._metrics.told(ref_of(RUN, seen), before, status)
         if not patch:
             return True
         metadata = seen["metadata"]

@@ -1,0 +1,117 @@
+"""What Prometheus reads of the operator."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter as Count
+from collections.abc import Iterable
+
+from learntoask.core.conditions import seconds_of
+from learntoask.core.status import RunStatus
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from learntoask_operator.loop import Ref
+
+_STAGE_SECONDS = (5, 15, 60, 300, 900, 1800, 3600, 2 * 3600, 6 * 3600, 12 * 3600, 24 * 3600)
+_PASS_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30)
+_PLURAL = re.compile(r"^/(?:api|apis/[^/]+)/[^/]+(?:/namespaces/[^/]+)?/([a-z]+)(?:/[^/]+(?:/([a-z]+))?)?$")
+
+
+class Metrics:
+    """One registry a process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.calls = Counter(
+            "lta_operator_api_calls",
+            "Calls to the API server",
+            ["verb", "resource", "code"],
+            registry=self.registry,
+        )
+        self.passes = Counter(
+            "lta_operator_passes", "Passes over objects", ["kind", "result"], registry=self.registry
+        )
+        self.pass_seconds = Histogram(
+            "lta_operator_pass_seconds",
+            "Time of a pass",
+            ["kind"],
+            buckets=_PASS_SECONDS,
+            registry=self.registry,
+        )
+        self.queue_seconds = Histogram(
+            "lta_operator_queue_seconds",
+            "Time from what woke an object to its pass",
+            ["kind"],
+            buckets=_PASS_SECONDS,
+            registry=self.registry,
+        )
+        self.stage_seconds = Histogram(
+            "lta_run_stage_seconds",
+            "Time of attempts that ended",
+            ["stage", "ended"],
+            buckets=_STAGE_SECONDS,
+            registry=self.registry,
+        )
+        self.leader = Gauge("lta_operator_leader", "1 while this replica acts", registry=self.registry)
+        self.runs = RunGauges()
+        self.registry.register(self.runs)
+
+    def called(self, method: str, path: str, status: int) -> None:
+        """Count a call; see kube.transport.Called."""
+        match = _PLURAL.match(path)
+        resource = "/".join(part for part in match.groups() if part) if match else "other"
+        self.calls.labels(method, resource, str(status)).inc()
+
+    def passed(self, ref: Ref, *, waited: float, took: float, failed: bool) -> None:
+        """See loop.Observer."""
+        kind = ref.kind.kind
+        self.passes.labels(kind, "failed" if failed else "done").inc()
+        self.pass_seconds.labels(kind).observe(took)
+        self.queue_seconds.labels(kind).observe(max(0.0, waited))
+
+    def told(self, ref: Ref, before: RunStatus, after: RunStatus) -> None:
+        """A run's status was written."""
+        self.runs.told(ref, after)
+        for record in after.stages:
+            old = before.record(record.name)
+            settled_before = (old.settled, old.key) if old else (0, None)
+            if (
+                record.ended
+                and (record.settled, record.key) != settled_before
+                and record.started
+                and record.finished
+            ):
+                took = seconds_of(record.finished) - seconds_of(record.started)
+                self.stage_seconds.labels(record.name, record.ended).observe(took)
+
+
+class RunGauges:
+    """Phases and stages of the runs as last written: computed when somebody reads them, so that a run that is gone
+    leaves nothing behind."""
+
+    def __init__(self) -> None:
+        self._runs: dict[Ref, tuple[str, str, float]] = {}
+
+    def told(self, ref: Ref, status: RunStatus) -> None:
+        self._runs[ref] = (status.phase, status.stage, status.gpu_hours)
+
+    def forget(self, ref: Ref) -> None:
+        self._runs.pop(ref, None)
+
+    def collect(self) -> Iterable[Metric]:
+        phases = GaugeMetricFamily("lta_runs", "Runs by phase", labels=["namespace", "phase"])
+        info = GaugeMetricFamily("lta_run_info", "A run", labels=["namespace", "run", "phase", "stage"])
+        hours = GaugeMetricFamily(
+            "lta_run_gpu_hours", "GPU-hours that a run used", labels=["namespace", "run"]
+        )
+        counts: Count[tuple[str, str]] = Count()
+        for ref, (phase, stage, used) in self._runs.items():
+            counts[ref.namespace, phase] += 1
+            info.add_metric([ref.namespace, ref.name, phase, stage], 1)
+            hours.add_metric([ref.namespace, ref.name], used)
+        for (namespace, phase), count in counts.items():
+            phases.add_metric([namespace, phase], count)
+        return [phases, info, hours]

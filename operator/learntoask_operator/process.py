@@ -1,0 +1,193 @@
+"""The operator's process: waits for the Lease, then watches, loops and listens until it is told to end.
+
+Losing the Lease ends the process: whoever held it longer than allowed must not act any more, and a fresh start is the
+simplest state to be in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+
+from learntoask.core.errors import InputError
+from learntoask.core.manifest import seconds
+from learntoask.kube import POD, Kube, KubeError
+from learntoask.progress.server import ProgressServer
+from learntoask.progress.tokens import TokenVerifier
+from learntoask.rpc.config import ListenConfig
+from prometheus_client import start_http_server
+
+from learntoask_operator.children import MANAGER, Children
+from learntoask_operator.endpoint.reconciler import EndpointReconciler
+from learntoask_operator.events import Events
+from learntoask_operator.health import Health
+from learntoask_operator.lease import Lease, LeaseLost
+from learntoask_operator.loop import Loop
+from learntoask_operator.metrics import Metrics
+from learntoask_operator.run.progress import ProgressBoard
+from learntoask_operator.run.reconciler import RunReconciler
+from learntoask_operator.settings import Settings
+from learntoask_operator.trimming import TRIMMED
+from learntoask_operator.watching import watch
+
+LEADER = "learntoask.io/leader"
+"""Label of the pod that acts; the Service of progress selects it."""
+_log = logging.getLogger(__name__)
+
+
+async def run_operator(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT (exit code 0), or until the Lease is lost (1)."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    metrics = Metrics()
+    async with Kube.connect(
+        kubeconfig=settings.kubeconfig_path, field_manager=MANAGER, called=metrics.called
+    ) as kube:
+        return await _Process(kube, settings, metrics).run(stop)
+
+
+class _Process:
+    def __init__(self, kube: Kube, settings: Settings, metrics: Metrics) -> None:
+        self._kube, self._settings, self._metrics = kube, settings, metrics
+        self._events = Events(kube, clock=time.time)
+        self._loop = Loop(observer=metrics, concurrency=settings.concurrency)
+        self._children = Children(TRIMMED, changed=self._loop.wake)
+        self._progress = ProgressBoard(wake=self._loop.wake, clock=time.time)
+        runs = RunReconciler(
+            kube=kube,
+            children=self._children,
+            events=self._events,
+            progress=self._progress,
+            settings=settings,
+            metrics=metrics,
+            saw=self._loop.saw,
+            clock=time.time,
+        )
+        endpoints = EndpointReconciler(
+            kube, self._children, self._events, settings=settings, seen=self._loop.saw
+        )
+        self._reconcilers = (runs, endpoints)
+        for one in self._reconcilers:
+            self._loop.add(one)
+        self._acting = False
+        self._health = Health(
+            longest_pass=self._loop.longest_pass,
+            acting=lambda: self._acting,
+            synced=lambda: self._children.synced(settings.watched),
+        )
+        self._lease = Lease(
+            kube,
+            name=settings.lease_name,
+            namespace=settings.lease_namespace or kube.namespace,
+            identity=f"{settings.pod_name or socket.gethostname()}_{os.getpid()}",
+            duration=seconds(settings.lease_time),
+            renewal=seconds(settings.lease_renewal),
+        )
+
+    async def run(self, stop: asyncio.Event) -> int:
+        settings = self._settings
+        try:
+            await self._health.start(host=settings.listen, port=settings.health_port)
+            exposed, _ = start_http_server(
+                settings.metrics_port, addr=settings.listen, registry=self._metrics.registry
+            )
+        except OSError as error:
+            why = f"--health-port, --metrics-port: cannot listen on {settings.listen}: {error.strerror}"
+            raise InputError(why) from error
+        _log.info("health on port %d, metrics on port %d", self._health.port, exposed.server_port)
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        beating = asyncio.create_task(self._health.run(), name="heartbeat")
+        work = asyncio.create_task(self._act(stop), name="operator")
+        try:
+            done, _ = await asyncio.wait({stopped, beating, work}, return_when=asyncio.FIRST_COMPLETED)
+            if work in done and (fault := work.exception()) is not None:
+                _log.error("ending: %s", fault, exc_info=None if isinstance(fault, LeaseLost) else fault)
+                return 1
+            return 0 if stopped in done else 1
+        finally:
+            await _ended(work, stopped, beating)
+            exposed.shutdown()
+            await self._health.stop()
+            _log.info("ended")
+
+    async def _act(self, stop: asyncio.Event) -> None:
+        """Hold the Lease and work, until cancelled or until the Lease is lost."""
+        await self._lease.acquire()
+        self._acting = True
+        self._metrics.leader.set(1)
+        try:
+            async with asyncio.TaskGroup() as group, self._listening():
+                group.create_task(self._lease.hold(), name="lease")
+                group.create_task(self._mark_leader(), name="leader label")
+                group.create_task(self._events.run(), name="events")
+                group.create_task(self._children.watch(self._kube, self._settings.watched), name="children")
+                group.create_task(self._open_when_synced(), name="sync")
+                group.create_task(self._watch(stop), name="objects")
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+        finally:
+            self._metrics.leader.set(0)
+            await self._loop.close(grace=seconds(self._settings.grace) / 2)
+            await self._lease.release()
+            self._acting = False
+
+    async def _watch(self, stop: asyncio.Event) -> None:
+        await watch(self._kube, self._loop, [one.kind for one in self._reconcilers], self._settings)
+        stop.set()  # kopf takes the signals for itself, and ends at one
+
+    async def _open_when_synced(self) -> None:
+        while not self._children.synced(self._settings.watched):
+            await asyncio.sleep(0.05)
+        self._loop.open()
+        _log.info("acting: the watches have listed what there is")
+
+    @contextlib.asynccontextmanager
+    async def _listening(self) -> AsyncIterator[None]:
+        """Receive progress where pods are told to push it."""
+        if not self._settings.progress_address:
+            yield
+            return
+        server = ProgressServer(
+            ListenConfig(host=self._settings.listen, port=self._settings.progress_port, drain_seconds=1.0),
+            verify=TokenVerifier(self._kube.server_keys),
+            on_report=lambda report, identity: self._progress.report(report),
+        )
+        await server.start()
+        _log.info("progress on port %d", server.port)
+        try:
+            yield
+        finally:
+            await server.drain()
+
+    async def _mark_leader(self) -> None:
+        """Label this pod, and no other of the operator's, as the one that acts."""
+        name, namespace = self._settings.pod_name, self._kube.namespace
+        if not name:
+            return
+        while True:
+            try:
+                for pod in await self._kube.list(POD, namespace=namespace, labels=f"{LEADER}=true"):
+                    if pod["metadata"]["name"] != name:
+                        await self._label(pod["metadata"]["name"], namespace, None)
+                await self._label(name, namespace, "true")
+                return
+            except KubeError as error:
+                _log.warning("this pod cannot be labelled as leader: %s", error, extra={"object": name})
+                await asyncio.sleep(5)
+
+    async def _label(self, pod: str, namespace: str, value: str | None) -> None:
+        await self._kube.patch(POD, pod, {"metadata": {"labels": {LEADER: value}}}, namespace=namespace)
+
+
+async def _ended(*tasks: asyncio.Task[object]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,95 @@
+"""kopf's part: watch runs and endpoints, and tell the loop. Nothing else, for reasons measured with kopf 1.45:
+
+- only event handlers: daemons and timers put finalizers on objects, which an uninstalled operator leaves stuck, and
+  change handlers write an annotation as large as the object;
+- `queueing.worker_limit` stays unset: idle workers count, and a few objects keep all others waiting;
+- Events are posted by our own code: kopf posts even where posting is off;
+- no peering: it is no leader election, which the Lease is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import kopf
+from learntoask.kube import Kind, Kube
+
+from learntoask_operator.loop import Loop
+from learntoask_operator.settings import Settings
+
+
+async def watch(kube: Kube, loop: Loop, kinds: Iterable[Kind], settings: Settings) -> None:
+    """Tell `loop` of every object of `kinds`, until cancelled."""
+    registry = kopf.OperatorRegistry()
+    for kind in kinds:
+        _register(registry, loop, kind)
+    access = kube.access
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        """As the rest of the operator; called again when the server refuses the token."""
+        headers = await access.headers()
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        configuration = access.configuration
+        return kopf.ConnectionInfo(
+            server=access.server,
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            scheme=scheme.capitalize() or None,
+            token=token.strip() or None,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+            default_namespace=access.namespace,
+        )
+
+    stop = asyncio.Event()
+    namespaces = [name for name in settings.watched if name is not None]
+    operator = asyncio.create_task(
+        kopf.operator(
+            registry=registry,
+            settings=_kopf_settings(),
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+            standalone=True,
+            stop_flag=stop,
+        ),
+        name="kopf",
+    )
+    try:
+        await asyncio.shield(operator)
+    finally:
+        stop.set()
+        _, late = await asyncio.wait({operator}, timeout=5)
+        for task in late:
+            task.cancel()
+
+
+def _register(registry: kopf.OperatorRegistry, loop: Loop, kind: Kind) -> None:
+    @kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)
+    async def seen(event: Any, **_: Any) -> None:
+        body = event["object"]
+        if event["type"] == "DELETED":
+            loop.gone(kind, body)
+        else:
+            loop.saw(kind, {"apiVersion": kind.api_version, "kind": kind.kind, **body})
+
+
+def _kopf_settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.posting.loggers = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = True  # no right to list CRDs and namespaces is asked for
+    settings.watching.server_timeout = 290
+    settings.watching.connect_timeout = 10
+    settings.watching.inactivity_timeout = 300
+    settings.watching.reconnect_backoff = 0.5
+    settings.queueing.idle_timeout = 1
+    settings.queueing.exit_timeout = 1
+    settings.process.ultimate_exiting_timeout = (
+        None  # a BaseException in kopf must not end the process behind us
+    )
+    settings.networking.request_timeout = 60
+    return settings
