@@ -149,7 +149,7 @@ def test_access_and_records_reach_the_gateway_by_reference_alone():
     [
         (
             {"uri": "s3://models/clinic", "pack": {"uri": "configMap:packs/clinic.yaml"}},
-            ["--model-uri", "s3://models/clinic", "--pack", "/etc/learntoask/pack/clinic.yaml"],
+            ["--model", "s3://models/clinic", "--pack", "/etc/learntoask/pack/clinic.yaml"],
         ),
         (
             {"uri": "pvc:models/clinic/7", "pack": {"uri": "pvc:models/pack.yaml"}},
@@ -157,7 +157,7 @@ def test_access_and_records_reach_the_gateway_by_reference_alone():
         ),
         (
             {"uri": "pvc:models/m", "pack": {"uri": "s3://packs/clinic.yaml"}},
-            ["--model", "/claims/models/m", "--pack-uri", "s3://packs/clinic.yaml"],
+            ["--model", "/claims/models/m", "--pack", "s3://packs/clinic.yaml"],
         ),
     ],
 )

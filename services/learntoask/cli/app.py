@@ -17,6 +17,7 @@ from learntoask.cli import (
     analysis,
     cluster,
     data,
+    endpoint,
     gateway,
     gc,
     grader,
@@ -37,7 +38,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (run, sweep, status, data, analysis, serving, gateway, grader, gc, schema, cluster, pod):
+for commands in (
+    run,
+    sweep,
+    status,
+    data,
+    analysis,
+    serving,
+    gateway,
+    grader,
+    gc,
+    schema,
+    cluster,
+    endpoint,
+    pod,
+):
     commands.register(app)
 
 

@@ -25,7 +25,8 @@ def gateway(
         ),
     ] = None,
     pack: Annotated[
-        Path | None, typer.Option(help="Domain pack: its fallback answers while no server does.")
+        str | None,
+        typer.Option(help="Domain pack, or s3://bucket/key: its fallback answers while no server does."),
     ] = None,
     publication: Annotated[
         str | None,
@@ -50,13 +51,17 @@ def gateway(
     """Answer asks through policy servers until SIGTERM or Ctrl-C. More settings: LTA_GATEWAY_… in the environment."""
     from learntoask.serving.gateway.config import read_config  # noqa: PLC0415 - grpc
     from learntoask.serving.gateway.process import run_gateway  # noqa: PLC0415
-    from learntoask.serving.published import fetch_pack  # noqa: PLC0415
+    from learntoask.serving.published import brought, fetch_pack  # noqa: PLC0415
 
-    if pack is None and publication:
-        pack = fetch_pack(open_store(environment_store()), publication, cache=home_folder() / "served")
+    cache = home_folder() / "served"
+    found = None
+    if pack is not None:
+        found = brought(pack, field="--pack", cache=cache)
+    elif publication:
+        found = fetch_pack(open_store(environment_store()), publication, cache=cache)
     flags = {
         "servers": tuple(server) if server else None,
-        "pack": pack,
+        "pack": found,
         "host": host,
         "port": port,
         "metrics_port": metrics_port,

@@ -17,8 +17,12 @@ from learntoask.store.address import environment_store
 from learntoask.store.opening import open_store
 
 _Run = Annotated[str | None, typer.Argument(help="Name of a run or its manifest; its gate must have passed.")]
-_Model = Annotated[Path | None, typer.Option("--model", help="Instead of a run: a model folder.")]
-_Pack = Annotated[Path | None, typer.Option("--pack", help="With --model: the domain pack.")]
+_Model = Annotated[
+    str | None, typer.Option("--model", help="Instead of a run: a model folder, or s3://bucket/folder.")
+]
+_Pack = Annotated[
+    str | None, typer.Option("--pack", help="With --model: the domain pack, or s3://bucket/key.")
+]
 _Token = Annotated[Path | None, typer.Option("--token-file", help="File with the bearer token.")]
 
 
@@ -105,14 +109,21 @@ def chat(
         converse(client, console, task=task)
 
 
-def _config(run: str | None, model: Path | None, pack: Path | None, flags: dict[str, Any]) -> Any:
+def _config(run: str | None, model: str | None, pack: str | None, flags: dict[str, Any]) -> Any:
     """The server's configuration: flags over environment over what the run's manifest says."""
     from learntoask.serving.config import read_config, settings_of  # noqa: PLC0415
 
     if run is None:
         if model is None or pack is None:
             raise InputError("name a run, or give --model and --pack")
-        return read_config(os.environ, {**flags, "model": model, "pack": pack})
+        from learntoask.serving.published import brought  # noqa: PLC0415
+
+        cache = home_folder() / "served"
+        given = {
+            "model": brought(model, field="--model", cache=cache),
+            "pack": brought(pack, field="--pack", cache=cache),
+        }
+        return read_config(os.environ, {**flags, **given})
     shown = view(run, home=home_folder())
     if "serve" not in shown.publications:
         why = shown.plan.message or "it has not come that far; see `lta status`"

@@ -9,7 +9,9 @@ from typing import Any
 
 from learntoask.core.errors import StoreError
 from learntoask.core.publication import Publication
+from learntoask.store.address import environment_store
 from learntoask.store.protocol import Store
+from learntoask.store.retrieval import retrieve
 
 _PACK = "pack.json"
 _POLICY = "policy.json"
@@ -51,6 +53,16 @@ def fetch_policy(store: Store, publication: str, policy: str, *, cache: Path) ->
         pack=served / _PACK,
         settings={name: value for name, value in settings.items() if value is not None},
     )
+
+
+def brought(address: str, *, field: str, cache: Path) -> Path:
+    """The file or folder at a path or an `s3://` address; the service of the latter is that of the environment's store.
+
+    Raises InputError where nothing is there, StoreError where it cannot be had.
+    """
+    if not address.startswith("s3://"):
+        return Path(address)
+    return retrieve(address, field=field, service=environment_store(), cache=cache).path
 
 
 def _found(store: Store, key: str, stage: str) -> Publication:
