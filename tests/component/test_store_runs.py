@@ -21,6 +21,8 @@ from learntoask.local.stage_process import Pinned, StageRequest
 from learntoask.local.view import RunView, view
 from learntoask.store.bucket import Bucket
 from learntoask.store.folder import FolderStore
+from learntoask.store.opening import open_store
+from learntoask.store.unfinished import Checkpoints, unfinished
 from minio_world import MinioServer, minio_server
 
 PACK = """
@@ -352,3 +354,22 @@ def test_gc_of_a_folder_store(
     with pytest.raises(SystemExit):
         main()
     assert "published stages" in capsys.readouterr().out
+
+
+def test_gc_knows_unfinished_work(folder: Path, server: MinioServer, gc: Gc) -> None:
+    assert "result" in _run(folder, "prepare")
+    key = _shown(folder, "clinic").publications["prepare"].key
+    kept = open_store(unfinished(server.address()), server.environment)
+    for of in (key, "e" * 64):  # one that is published, one that a suspended run goes on from
+        (folder / "weights").write_text(of)
+        Checkpoints(kept, stage="sft", key=of, of=of).keep({"sft.pt": folder / "weights"})
+    time.sleep(1.5)  # what was stored within the last second stays, whatever is asked
+    found = gc("clinic.yaml", "--older-than", "0s")
+    assert found["removed"]["blobs"] == 0
+    assert found["unfinished"]["removed"]["publications"] == 1
+    left = found["unfinished"]["left"]
+    assert (left["blobs"], left["publications"], left["leftovers"]) == (1, 1, 0)
+    found = gc("clinic.yaml", "--older-than", "0s", "--unfinished-older-than", "1s")
+    assert found["unfinished"]["left"]["publications"] == 0
+    assert list(kept.stored()) == []
+    assert set(_shown(folder, "clinic").publications) == {"prepare"}

@@ -24,6 +24,7 @@ from learntoask.store.address import StoreAddress, address_of
 from learntoask.store.collection import Collected, collect, with_lineage
 from learntoask.store.opening import open_store
 from learntoask.store.protocol import Stored
+from learntoask.store.unfinished import abandoned, unfinished
 
 _SAFE_GRACE = 3600  # seconds; a shorter one is refused while runs are at work
 
@@ -50,28 +51,48 @@ def gc(
     older_than: Annotated[
         str, typer.Option("--older-than", help="Leave what was used more recently, such as 30m or 24h.")
     ] = "24h",
+    unfinished_older_than: Annotated[
+        str,
+        typer.Option(
+            "--unfinished-older-than",
+            help="Leave checkpoints that were added to more recently; a suspended run goes on from its own.",
+        ),
+    ] = "336h",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Remove blobs that no published stage mentions, and what killed writers left.
+    """Remove blobs that no published stage mentions, what killed writers left, and checkpoints that nobody asks for.
 
     Published stages are never removed, unless --keep names every run whose stages are to stay.
     """
     home = home_folder()
-    try:
-        grace = seconds(older_than)
-    except ValueError as error:
-        raise InputError(f"--older-than: {error}") from error
+    grace = _seconds(older_than, "--older-than")
+    patience = _seconds(unfinished_older_than, "--unfinished-older-than")
     kept = [view(name, home=home) for name in keep or []]
     address = _address(run, store, kept, home)
     _refuse_while_running(home, kept=kept if keep else None, grace=grace)
     opened = open_store(address)
     reached = _reached(kept, address, opened.publications()) if keep else None
-    found = collect(opened, unused_since=time.time() - grace, keep=reached, dry_run=dry_run)
+    now = time.time()
+    found = collect(opened, unused_since=now - grace, keep=reached, dry_run=dry_run)
+    made = open_store(unfinished(address))
+    gone = abandoned(made, published=opened, unused_since=now - patience)
+    kept_back = {one.key for one in made.publications()} - gone
+    half = collect(made, unused_since=now - grace, keep=kept_back, dry_run=dry_run)
     if as_json:
-        typer.echo(json.dumps({"store": address.uri, "dryRun": dry_run, **_figures(found)}, indent=2))
+        told = {"store": address.uri, "dryRun": dry_run, **_figures(found), "unfinished": _figures(half)}
+        typer.echo(json.dumps(told, indent=2))
     else:
-        _present(Console(highlight=False), found, address=address, dry_run=dry_run, older_than=older_than)
+        _present(
+            Console(highlight=False), found, half, address=address, dry_run=dry_run, older_than=older_than
+        )
+
+
+def _seconds(duration: str, flag: str) -> int:
+    try:
+        return seconds(duration)
+    except ValueError as error:
+        raise InputError(f"{flag}: {error}") from error
 
 
 def _address(run: str | None, store: str | None, kept: list[RunView], home: Path) -> StoreAddress:
@@ -130,12 +151,22 @@ def _sums(items: tuple[Stored, ...]) -> dict[str, int]:
 
 
 def _present(
-    console: Console, found: Collected, *, address: StoreAddress, dry_run: bool, older_than: str
+    console: Console,
+    found: Collected,
+    half: Collected,
+    *,
+    address: StoreAddress,
+    dry_run: bool,
+    older_than: str,
 ) -> None:
     table = Table(title=f"store {address.uri}", title_justify="left")
     for heading in ("", "blobs", "published stages", "leftovers", "size"):
         table.add_column(heading, justify="right" if heading else "left")
-    for name, items in (("would remove" if dry_run else "removed", found.removed), ("left", found.left)):
+    gone = "would remove" if dry_run else "removed"
+    rows = [(gone, found.removed), ("left", found.left)]
+    if half.removed or half.left:
+        rows += [(f"{gone}, unfinished", half.removed), ("left, unfinished", half.left)]
+    for name, items in rows:
         sums = _sums(items)
         counts = (str(sums[kind]) for kind in ("blobs", "publications", "leftovers"))
         table.add_row(name, *counts, decimal(sums["bytes"]))
