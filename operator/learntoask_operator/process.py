@@ -124,7 +124,7 @@ class _Process:
         self._acting = True
         self._metrics.leader.set(1)
         try:
-            async with asyncio.TaskGroup() as group, self._listening():
+            async with self._listening(), asyncio.TaskGroup() as group:  # the tasks are awaited while it listens
                 group.create_task(self._lease.hold(), name="lease")
                 group.create_task(self._mark_leader(), name="leader label")
                 group.create_task(self._events.run(), name="events")
