@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from learntoask.core.conditions import CHILD_FOREIGN
 from learntoask.core.digest import digest_of
 from learntoask.core.endpoint_status import EndpointStatus
 from learntoask.core.manifest import AskEndpoint
@@ -143,20 +144,20 @@ class EndpointReconciler:
             if known and known[0] == digest and now < known[1] + _AGAIN_SECONDS and not missing:
                 continue
             if known is None:
-                await self._check_ours(kind, body, seen["metadata"]["uid"])
+                await self._check_ours(kind, body, seen)
             written = await self._kube.apply(kind, body)
             if kind == DEPLOYMENT:
                 self._children.saw(kind, written)
             memory[kind, name] = (digest, now)
 
-    async def _check_ours(self, kind: Kind, body: Json, uid: str) -> None:
+    async def _check_ours(self, kind: Kind, body: Json, seen: Json) -> None:
         """What somebody else made is left alone. Raises ChildForeign."""
         metadata = body["metadata"]
         found = await self._kube.find(kind, metadata["name"], namespace=metadata["namespace"])
-        if found is not None and not owned_by(found, uid):
-            raise ChildForeign(
-                f"{kind.kind} {metadata['name']} exists and is not this endpoint's; remove or rename it"
-            )
+        if found is not None and not owned_by(found, seen["metadata"]["uid"]):
+            message = f"{kind.kind} {metadata['name']} exists and is not this endpoint's; remove or rename it"
+            self._events.post(seen, reason=CHILD_FOREIGN, message=message, type="Warning")
+            raise ChildForeign(message)
 
     async def _scale(
         self, ref: Ref, uid: str, decision: Decision, deployments: list[Json], target: str

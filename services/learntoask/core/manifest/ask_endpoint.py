@@ -90,7 +90,8 @@ class Autoscaling(ManifestModel):
 
 
 class WarmUp(ManifestModel):
-    """What a policy server must do before it gets its first question."""
+    """What a policy server must do before it gets its first question. A change of `conversation` or `deadline` is a
+    change of the servers' pods, and rolled out as one."""
 
     conversation: bool = True
     """Answer the pack's demo conversation; false lets a server in as soon as its model is loaded."""

@@ -25,8 +25,12 @@ from learntoask.serving.records import RecordedDecision, RecordLog, redaction
 from learntoask.serving.validation import Limits
 from learntoask.store.address import StoreAddress, bucket_and_key
 from learntoask.store.opening import open_bucket
+from learntoask.store.retrying import Patience
 from learntoask.wire import ask_pb2 as wire
 
+_PATIENCE = Patience(
+    seconds=5.0
+)  # the next sending comes soon enough, and a pod's end must not wait for a store
 _ORIGINS: Mapping[int, Origin] = {
     wire.ORIGIN_REPAIRED: "repaired",
     wire.ORIGIN_FALLBACK: "fallback",
@@ -123,7 +127,7 @@ class Shipment:
         """Raises InputError for a wrong address."""
         name, self._prefix = bucket_and_key(uri, field="records_uri")
         self._folder = folder
-        self._bucket = open_bucket(name, service)
+        self._bucket = open_bucket(name, service, patience=_PATIENCE)
         self._host = socket.gethostname()
 
     def send(self) -> int:

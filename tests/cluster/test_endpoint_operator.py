@@ -1,0 +1,214 @@
+"""AskEndpoints on a real API server: what is made, how one policy follows another, what goes with the endpoint.
+
+The operator is the real process; pods are acted out by kwok, where a policy server is "warm" as soon as it runs and one
+annotated `never-start` never is.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from applied_manifests import RUN, collection, manifest, stored
+from cluster import Cluster
+from operator_process import OperatorProcess, calls
+from runs_world import until
+
+Json = dict[str, Any]
+pytestmark = [pytest.mark.usefixtures("operator", "fake_node"), pytest.mark.timeout(300)]
+NEVER = {"pods": {"policyServer": {"annotations": {"test.learntoask.io/outcome": "never-start"}}}}
+
+
+def published(letter: str) -> Json:
+    return {"publication": letter * 64, "policy": letter * 64}
+
+
+class Endpoint:
+    """The endpoint `desk` of the test's namespace."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.cluster, self.namespace = cluster, namespace
+
+    def apply(self, **spec: Any) -> None:
+        whole = {"policy": published("a"), "replicas": 2, "rollout": {"drain": "1s"}} | spec
+        stored(self.cluster, manifest("AskEndpoint", whole, name="desk", namespace=self.namespace))
+
+    def change(self, **spec: Any) -> None:
+        answer = self.cluster.request(
+            "PATCH",
+            f"{collection('AskEndpoint', self.namespace)}/desk",
+            {"spec": spec},
+            content_type="application/merge-patch+json",
+        )
+        assert answer.status == 200, answer.message
+
+    @property
+    def status(self) -> Json:
+        answer = self.cluster.request("GET", f"{collection('AskEndpoint', self.namespace)}/desk")
+        return dict(answer.body.get("status", {})) if answer.status == 200 else {}
+
+    def condition(self, type: str) -> tuple[str, str]:
+        found = (one for one in self.status.get("conditions", ()) if one["type"] == type)
+        return next(((one["status"], one["reason"]) for one in found), ("", ""))
+
+    def reaches(self, type: str, status: str, reason: str) -> Json:
+        """The status once a condition is so."""
+        until(lambda: self.condition(type) == (status, reason), what=f"{type} {status} {reason}")
+        return self.status
+
+    def children(self, kind: str, group: str = "apis/apps/v1") -> dict[str, Json]:
+        answer = self.cluster.request("GET", f"/{group}/namespaces/{self.namespace}/{kind}")
+        return {one["metadata"]["name"]: one for one in answer.body["items"]}
+
+    def servers(self) -> dict[str, int]:
+        """Wanted servers by revision."""
+        return {
+            one["metadata"]["labels"]["learntoask.io/revision"]: one["spec"]["replicas"]
+            for one in self.children("deployments").values()
+            if "learntoask.io/revision" in one["metadata"]["labels"]
+        }
+
+    def asked(self) -> str:
+        """The revision that the gateways find."""
+        return self.children("services", "api/v1")["desk-policy"]["spec"]["selector"].get(
+            "learntoask.io/revision", ""
+        )
+
+    def events(self) -> list[str]:
+        items = self.children("events", "api/v1").values()
+        return [one["reason"] for one in items if one["involvedObject"]["kind"] == "AskEndpoint"]
+
+
+@pytest.fixture
+def endpoint(cluster: Cluster, namespace: str) -> Endpoint:
+    return Endpoint(cluster, namespace)
+
+
+def test_an_endpoint_gets_its_children_and_says_where_to_ask(endpoint: Endpoint, namespace: str):
+    endpoint.apply(autoscaling={"max": 4})
+    status = endpoint.reaches("Ready", "True", "Serving")
+    assert endpoint.condition("RolledOut") == ("True", "RolloutComplete")
+    assert (status["phase"], status["address"]) == ("Ready", f"desk.{namespace}.svc:50051")
+    revision = status["revision"]
+    assert set(endpoint.children("deployments")) == {"desk-gateway", f"desk-{revision}"}
+    assert set(endpoint.children("services", "api/v1")) == {"desk", "desk-policy"}
+    assert set(endpoint.children("poddisruptionbudgets", "apis/policy/v1")) == {"desk-gateway", "desk-policy"}
+    assert set(endpoint.children("horizontalpodautoscalers", "apis/autoscaling/v2")) == {"desk"}
+    assert endpoint.asked() == revision
+    assert {"RolloutComplete", "Serving", "GatewayAvailable"} <= set(endpoint.events())
+    endpoint.change(autoscaling=None)
+    until(
+        lambda: not endpoint.children("horizontalpodautoscalers", "apis/autoscaling/v2"),
+        what="the autoscaler to go",
+    )
+
+
+def test_its_pods_are_admitted_by_the_restricted_level(cluster: Cluster, endpoint: Endpoint, namespace: str):
+    cluster.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    gateway = {"access": {"tokenSecret": "token", "tlsSecret": "cert"}, "records": {"enabled": True}}
+    endpoint.apply(engine="vllm", gpus=1, gateway=gateway)
+    endpoint.reaches("Ready", "True", "Serving")  # refused pods would never run
+    assert len(endpoint.children("pods", "api/v1")) == 4
+
+
+def test_a_new_policy_takes_over_in_order_and_the_old_one_goes(
+    cluster: Cluster, endpoint: Endpoint, operator: OperatorProcess, namespace: str
+):
+    endpoint.apply(replicas=3, rollout={"maxSurge": 3, "drain": "2s"})
+    old = endpoint.reaches("RolledOut", "True", "RolloutComplete")["revision"]
+    began = time.time()
+    endpoint.change(policy=published("b"))
+    until(lambda: endpoint.status.get("target") != old, what="the change to be seen")
+    status = endpoint.reaches("RolledOut", "True", "RolloutComplete")
+    new = status["revision"]
+    assert endpoint.asked() == new != old
+    until(lambda: endpoint.servers() == {new: 3}, what="the old servers to go")
+    assert [(one["name"], one["state"], one["number"]) for one in status["revisions"]] == [
+        (new, "Serving", 2),
+        (old, "Retired", 1),
+    ]
+    done = [
+        (call.verb, call.resource, call.name)
+        for call in calls(cluster.plane.audit_log, since=began)
+        if call.namespace == namespace and call.writes and call.status < 300 and "operator" in call.user
+    ]
+    steps = [
+        ("patch", "deployments", f"desk-{new}"),
+        ("patch", "services", "desk-policy"),
+        ("delete", "deployments", f"desk-{old}"),
+    ]
+    places = [next(index for index, call in enumerate(done) if call == step) for step in steps]
+    assert places == sorted(places), done
+
+
+def test_a_policy_that_does_not_warm_up_gets_no_traffic_and_editing_the_spec_goes_back(endpoint: Endpoint):
+    endpoint.apply(rollout={"warmUp": {"deadline": "6s"}})
+    old = endpoint.reaches("RolledOut", "True", "RolloutComplete")["revision"]
+    endpoint.change(policy=published("b"), **NEVER)
+    endpoint.reaches("RolledOut", "False", "ServersStarting")
+    assert endpoint.asked() == old
+    assert sorted(endpoint.servers().values()) == [1, 2]
+    status = endpoint.reaches("RolledOut", "False", "WarmUpFailed")
+    assert endpoint.condition("Ready") == ("True", "Serving")
+    assert (status["phase"], status["revision"]) == ("Degraded", old)
+    failed = status["revisions"][0]
+    assert failed["state"] == "Failed"
+    assert "not warm within 6s" in failed["message"]
+    assert "ImagePullBackOff" in failed["message"]
+    assert endpoint.asked() == old
+    until(lambda: endpoint.servers() == {old: 2}, what="the failed servers to go")
+    assert "WarmUpFailed" in endpoint.events()
+    endpoint.change(policy=published("a"), pods=None)
+    status = endpoint.reaches("RolledOut", "True", "RolloutComplete")
+    assert status["revisions"][0]["name"] == old
+
+
+def test_kubectl_scales_it_and_sees_its_servers(cluster: Cluster, endpoint: Endpoint, namespace: str):
+    endpoint.apply(replicas=1)
+    revision = endpoint.reaches("Ready", "True", "Serving")["revision"]
+    cluster.kubectl("-n", namespace, "scale", "askep/desk", "--replicas=3")
+    until(lambda: endpoint.status.get("readyReplicas") == 3, what="three servers")
+    scale = cluster.request("GET", f"{collection('AskEndpoint', namespace)}/desk/scale").body
+    assert (scale["spec"]["replicas"], scale["status"]["replicas"]) == (3, 3)
+    found = cluster.kubectl("-n", namespace, "get", "pods", "-l", scale["status"]["selector"], "-o", "json")
+    assert len(json.loads(found)["items"]) == 3
+    assert endpoint.servers() == {revision: 3}  # scaling is no new revision
+    cluster.kubectl("-n", namespace, "scale", "askep/desk", "--replicas=0")
+    endpoint.reaches("Ready", "False", "ScaledToZero")
+
+
+def test_it_follows_a_run_outlives_it_and_takes_its_own_children_along(
+    cluster: Cluster, endpoint: Endpoint, namespace: str
+):
+    run = manifest("LearnToAskRun", RUN | {"suspend": True}, name="clinic", namespace=namespace)
+    stored(cluster, run)
+    endpoint.apply(policy={"run": "clinic"})
+    endpoint.reaches("Ready", "False", "WaitingForPolicy")
+    assert endpoint.children("deployments") == {}
+    endpoint.change(policy={"run": "clinic", **published("c")})  # what the run's serve stage does
+    endpoint.reaches("Ready", "True", "Serving")
+    cluster.kubectl("-n", namespace, "delete", "ltar/clinic", "--timeout=60s")
+    time.sleep(1)
+    assert endpoint.condition("Ready") == ("True", "Serving")
+    cluster.kubectl("-n", namespace, "delete", "askep/desk", "--timeout=60s")
+    for kind, group in (
+        ("deployments", "apis/apps/v1"),
+        ("services", "api/v1"),
+        ("poddisruptionbudgets", "apis/policy/v1"),
+    ):
+        until(lambda kind=kind, group=group: not endpoint.children(kind, group), what=f"{kind} to go")
+
+
+def test_what_somebody_else_made_is_left_alone(cluster: Cluster, endpoint: Endpoint, namespace: str):
+    foreign = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "desk", "namespace": namespace},
+        "spec": {"ports": [{"port": 80}]},
+    }
+    assert cluster.request("POST", f"/api/v1/namespaces/{namespace}/services", foreign).status == 201
+    endpoint.apply()
+    until(lambda: "ChildForeign" in endpoint.events(), what="the event that says so")
+    assert endpoint.children("services", "api/v1")["desk"]["spec"]["ports"][0]["port"] == 80
