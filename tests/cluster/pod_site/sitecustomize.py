@@ -1,0 +1,22 @@
+"""Names of Services for the processes that stand in for pods: looked up in a file that the pod runner keeps."""
+
+import json
+import os
+import socket
+
+_resolve = socket.getaddrinfo
+
+
+def _getaddrinfo(host, port, family=0, type=0, proto=0, flags=0):  # type: ignore[no-untyped-def]
+    names = {}
+    if isinstance(host, str) and host.endswith(".svc"):
+        with open(os.environ["LTA_TEST_NAMES"], encoding="utf-8") as file:
+            names = json.load(file)
+        if not names.get(host):
+            raise socket.gaierror(socket.EAI_NONAME, f"no pod behind {host}")
+    found = [_resolve(one, port, family, type, proto, flags) for one in names.get(host, [host])]
+    return [entry for entries in found for entry in entries]
+
+
+if "LTA_TEST_NAMES" in os.environ:
+    socket.getaddrinfo = _getaddrinfo

@@ -1,0 +1,183 @@
+"""The pharmacy's run as people run it: `lta apply`, the real operator, MinIO, and at the end an answer over gRPC."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cluster import Cluster
+from control_plane import ControlPlane
+from learntoask.client import Client
+from operator_process import OperatorProcess, allow_everything
+from pod_runner import PodRunner
+from toolchain import ROOT
+
+sys.path.insert(0, str(ROOT / "tests" / "component"))
+from minio_world import MinioServer, minio_server
+
+Json = dict[str, Any]
+PHARMACY = ROOT / "examples" / "pharmacy"
+RUN = "pharmacy-tiny"
+RUN_PATIENCE, SERVE_PATIENCE = 900.0, 240.0
+
+
+@pytest.fixture(scope="module")
+def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
+    with minio_server(tmp_path_factory.mktemp("minio")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def place(cluster: Cluster, minio: MinioServer) -> Iterator[str]:
+    """A namespace with the Secret of the store's keys."""
+    with cluster.namespace(f"pharmacy-{secrets.token_hex(3)}") as name:
+        keys = {"accessKey": minio.access_key, "secretKey": minio.secret_key}
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "store", "namespace": name},
+            "stringData": keys,
+        }
+        cluster.kubectl("apply", "-f", "-", stdin=json.dumps(secret))
+        yield name
+
+
+@pytest.fixture(scope="module")
+def operator(
+    cluster: Cluster, minio: MinioServer, place: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OperatorProcess]:
+    if cluster.plane is None:
+        pytest.skip("runs pods as processes of this machine, so it needs a cluster of its own")
+    plane: ControlPlane = cluster.plane
+    allow_everything(plane)
+    flags = (
+        f"--store-uri={minio.address().uri}",
+        f"--store-endpoint={minio.endpoint}",
+        "--store-credentials=store",
+        f"--namespaces={place}",
+        "--lease-namespace=default",
+        "--listen=127.0.0.1",
+        "--health-port=0",
+        "--metrics-port=0",
+        "--progress-port=51055",
+        "--progress-address=127.0.0.1:51055",
+        "--lease-time=4s",
+        "--lease-renewal=2s",
+    )
+    process = OperatorProcess(plane, tmp_path_factory.mktemp("operator"), flags)
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="module")
+def pods(
+    cluster: Cluster, operator: OperatorProcess, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PodRunner]:
+    with PodRunner(cluster.kubeconfig, tmp_path_factory.mktemp("pods")) as runner:
+        yield runner
+
+
+def lta(cluster: Cluster, minio: MinioServer, folder: Path, *arguments: str) -> str:
+    """What the command prints, as on somebody's laptop."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("LTA_")},
+        **minio.environment,
+        "KUBECONFIG": str(cluster.kubeconfig),
+        "LTA_STORE": minio.address().uri,
+        "LTA_STORE_ENDPOINT": minio.endpoint,
+        "COLUMNS": "160",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "learntoask.cli.app", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def smaller(folder: Path) -> Path:
+    """The example's tiny run with as little to do as shows the same."""
+    manifest = yaml.safe_load((PHARMACY / "run-tiny.yaml").read_text())
+    spec = manifest["spec"]
+    for name in ("logs.jsonl", "pack.yaml"):
+        shutil.copy(PHARMACY / name, folder / name)
+    spec["dataset"]["maxSessions"] = 40
+    spec["train"]["sft"]["epochs"] = 1
+    spec["train"]["grpo"] = {"updates": 1, "batchSessions": 2, "groupSize": 2}
+    spec["train"]["maxNewTokens"] = 12
+    spec["evaluate"] = {"samples": 0, "maxSessions": 4, "bootstrap": 100, "replay": False}
+    path = folder / "run.yaml"
+    path.write_text(yaml.safe_dump(manifest))
+    return path
+
+
+def status_of(cluster: Cluster, minio: MinioServer, folder: Path, place: str) -> Json:
+    return dict(json.loads(lta(cluster, minio, folder, "status", "--cluster", RUN, "-n", place, "--json")))
+
+
+def gateway_address(cluster: Cluster, place: str) -> str | None:
+    """Where a ready gateway pod listens."""
+    answer = cluster.request(
+        "GET", f"/api/v1/namespaces/{place}/pods?labelSelector=app.kubernetes.io/component=gateway"
+    )
+    for pod in answer.body["items"]:
+        conditions = {one["type"]: one["status"] for one in pod["status"].get("conditions", [])}
+        if conditions.get("Ready") == "True":
+            return f"{pod['status']['podIP']}:50051"
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_from_a_manifest_to_an_answer(
+    cluster: Cluster,
+    minio: MinioServer,
+    place: str,
+    operator: OperatorProcess,
+    pods: PodRunner,
+    tmp_path: Path,
+) -> None:
+    applied = lta(cluster, minio, tmp_path, "apply", str(smaller(tmp_path)), "-n", place)
+    assert "logs.jsonl uploaded" in applied
+    assert "pack.yaml uploaded" in applied
+    seen: list[Json] = []
+    deadline = time.monotonic() + RUN_PATIENCE
+    while not seen or seen[-1]["outcome"] not in ("Succeeded", "Failed"):
+        assert time.monotonic() < deadline, f"{seen[-1]}\n{operator.log.read_text()[-5000:]}"
+        assert operator.alive, operator.log.read_text()[-5000:]
+        time.sleep(3)
+        seen.append(status_of(cluster, minio, tmp_path, place))
+    assert seen[-1]["outcome"] == "Succeeded", f"{seen[-1]}\n{operator.log.read_text()[-3000:]}"
+    print(lta(cluster, minio, tmp_path, "status", "--cluster", RUN, "-n", place))
+    assert {one["state"] for one in seen[-1]["stages"]} == {"Published"}
+    pushed = [
+        one for status in seen for one in status["stages"] if one["progress"] and one["progress"]["percent"]
+    ]
+    assert pushed, "no progress was ever seen"
+
+    deadline = time.monotonic() + SERVE_PATIENCE
+    while (address := gateway_address(cluster, place)) is None:
+        assert time.monotonic() < deadline, cluster.kubectl(
+            "get", "askep,deploy,pods", "-n", place, "-o", "wide"
+        )
+        time.sleep(1)
+    with Client(address, timeout=60) as client, client.converse(task="") as conversation:
+        decision = conversation.say("hi, I have had a sore throat")
+    assert decision.origin == "policy"
+    assert decision.stop or decision.message.content
