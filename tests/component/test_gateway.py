@@ -16,6 +16,7 @@ from learntoask.client import AsyncClient, CallFailed, Tls, user
 from learntoask.core.errors import InputError
 from learntoask.core.records import STOP
 from learntoask.serving.gateway.config import GatewayConfig, read_config
+from learntoask.serving.gateway.resolving import Found, resolve
 from learntoask.wire import ask_pb2 as wire
 from serving_world import ScriptedEngine, request, serving, stub_of, until
 
@@ -323,3 +324,49 @@ def test_the_environment_gives_servers_one_a_line():
     assert config == GatewayConfig(servers=("a.b:50051", "[::1]:2"), pack=Path("p"))
     with pytest.raises(InputError, match="LTA_GATEWAY_SERVERS"):
         read_config({"LTA_GATEWAY_PACK": "p"}, {})
+
+
+async def test_servers_come_and_go_as_their_name_says_and_healthy_ones_outlive_the_name(
+    pack: Path, monkeypatch: pytest.MonkeyPatch
+):
+    engines = [ScriptedEngine() for _ in range(2)]
+    async with AsyncExitStack() as running:
+        one, other = [await running.enter_async_context(serving(engine)) for engine in engines]
+        answers = [Found(frozenset({one.address}), True)]
+
+        async def resolved(names: tuple[str, ...]) -> Found:
+            assert names == ("policies.clinic.svc:50051",)
+            return answers[-1]
+
+        monkeypatch.setattr("learntoask.serving.gateway.servers.resolve", resolved)
+        front = await running.enter_async_context(
+            gateway(pack, "policies.clinic.svc:50051", resolve_seconds=0.05)
+        )
+        client = await running.enter_async_context(AsyncClient(front.address))
+
+        async def asked() -> list[int]:
+            before = [len(engine.contexts) for engine in engines]
+            for number in range(20):
+                assert (await client.decide([user("hi")], conversation_id=str(number))).origin == "model"
+            return [len(engine.contexts) - count for engine, count in zip(engines, before, strict=True)]
+
+        assert await asked() == [20, 0]
+        answers.append(Found(frozenset({one.address, other.address}), True))
+        await until(lambda: front.servers.states() == [True, True])
+        assert min(await asked()) > 3
+        answers.append(Found(frozenset({other.address}), True))  # traffic moved to another revision
+        await until(lambda: len(front.servers.states()) == 1)
+        assert await asked() == [0, 20]
+        assert {server for server, _ in samples(front, "lta_gateway_attempts_total")} == {other.address}
+        for nobody in (Found(frozenset(), False), Found(frozenset(), True)):
+            answers.append(nobody)
+            await asyncio.sleep(0.2)
+            assert await asked() == [0, 20]
+        await other.drain()
+        await until(lambda: front.servers.states() == [])
+
+
+async def test_names_become_every_address_behind_them():
+    local = await resolve(("127.0.0.1:7", "[::1]:8"))
+    assert local == Found(frozenset({"127.0.0.1:7", "[::1]:8"}), True)
+    assert not (await resolve(("no-such-name.invalid:1",))).addresses
