@@ -52,10 +52,13 @@ class EndpointReconciler:
         """`seen` is told of what was written: the loop's `saw`, so that no pass acts on an older status."""
         self._kube, self._children, self._events = kube, children, events
         self._settings, self._seen, self._clock = settings, seen, clock
+        # By endpoint: digest of each object as last applied ("" for one that is not to be there), and when.
         self._applied: dict[Ref, dict[tuple[Kind, str], tuple[str, float]]] = {}
+        self._foreign: set[tuple[Ref, Kind, str]] = set()  # told of already
 
     def forget(self, ref: Ref) -> None:
         self._applied.pop(ref, None)
+        self._foreign = {one for one in self._foreign if one[0] != ref}
 
     async def reconcile(self, seen: Json) -> float | None:
         if seen["metadata"].get("deletionTimestamp"):
@@ -143,7 +146,7 @@ class EndpointReconciler:
             missing = kind == DEPLOYMENT and name not in there
             if known and known[0] == digest and now < known[1] + _AGAIN_SECONDS and not missing:
                 continue
-            if known is None:
+            if known is None or not known[0]:
                 await self._check_ours(kind, body, seen)
             written = await self._kube.apply(kind, body)
             if kind == DEPLOYMENT:
@@ -156,7 +159,10 @@ class EndpointReconciler:
         found = await self._kube.find(kind, metadata["name"], namespace=metadata["namespace"])
         if found is not None and not owned_by(found, seen["metadata"]["uid"]):
             message = f"{kind.kind} {metadata['name']} exists and is not this endpoint's; remove or rename it"
-            self._events.post(seen, reason=CHILD_FOREIGN, message=message, type="Warning")
+            about = (ref_of(ENDPOINT, seen), kind, metadata["name"])
+            if about not in self._foreign:
+                self._foreign.add(about)
+                self._events.post(seen, reason=CHILD_FOREIGN, message=message, type="Warning")
             raise ChildForeign(message)
 
     async def _scale(
