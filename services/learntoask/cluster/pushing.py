@@ -33,6 +33,7 @@ def push(path: Path, address: StoreAddress, *, told: Told = lambda path, sent: N
             f"{path} can be uploaded to an s3:// store only, and the store is {address.uri}; give --store "
             "s3://bucket/prefix, or set LTA_STORE or spec.store.uri"
         )
+    path = path.resolve()
     files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
     if not path.exists() or not files:
         raise InputError(f"{path} does not exist or is empty; there is nothing to upload")
