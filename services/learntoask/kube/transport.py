@@ -118,7 +118,7 @@ class Transport:
         timeout: float | None,
         silence: float | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        headers = {"Accept": "application/json", **await self._access.headers()}
+        headers = {"Accept": "application/json, */*", **await self._access.headers()}
         if data is not None:
             headers["Content-Type"] = content_type
         configuration = self._access.configuration

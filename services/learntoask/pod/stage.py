@@ -74,6 +74,13 @@ def _stage(pod: PodEnvironment, say: Callable[[termination.Words], None]) -> int
         logger.info("stage %s is published already (%s)", order.stage, order.key[:12])
         say(termination.published(there.output, there.summary, skipped=True, seconds=0.0))
         return 0
+    logger.info(
+        "stage %s of run %s, attempt %d (%s)",
+        order.stage,
+        pod.run.metadata.name,
+        order.attempt,
+        order.key[:12],
+    )
     request = _request(pod)
     folder = RunFolder(pod.home, request.run)
     checkpoints = _checkpoints(pod)
@@ -107,6 +114,7 @@ def _stage(pod: PodEnvironment, say: Callable[[termination.Words], None]) -> int
             keeper.last()
         return code or 1
     result = final["result"]
+    logger.info("stage %s has ended well after %.0f s", order.stage, took)
     say(termination.published(result.get("output"), result.get("summary", {}), skipped=False, seconds=took))
     if keeper and copies:
         keeper.stop()

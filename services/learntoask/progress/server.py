@@ -103,7 +103,7 @@ class _ProgressService:
         except TokenRefused as error:
             await context.abort(Code.UNAUTHENTICATED, f"authorization: {error}")
         except Exception as error:
-            LOGGER.warning("keys of the API server cannot be had", exc_info=error)
+            LOGGER.warning("the keys of the API server cannot be had: %s", error)
             await context.abort(
                 Code.UNAVAILABLE, "the keys of the API server cannot be had now; tell again later"
             )
