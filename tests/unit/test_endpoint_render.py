@@ -170,6 +170,15 @@ def test_a_model_of_ones_own_is_named_by_its_address(policy: Json, command: list
     assert len(names) == len(set(names))
 
 
+def test_one_claim_may_hold_store_and_model():
+    policy = {"uri": "pvc:lake/model", "pack": {"uri": "pvc:lake/pack.yaml"}}
+    pod = pod_of(spec_of(policy=policy, store={"uri": "pvc:lake/store"}), "policy-server")
+    assert env_of(pod)["LTA_STORE"] == "/claims/lake/store"
+    (claim,) = [one for one in pod["spec"]["volumes"] if "persistentVolumeClaim" in one]
+    (mount,) = [one for one in pod["spec"]["containers"][0]["volumeMounts"] if one["name"] == claim["name"]]
+    assert (claim["persistentVolumeClaim"]["claimName"], mount["mountPath"]) == ("lake", "/claims/lake")
+
+
 def test_a_revision_changes_with_what_its_servers_are_and_with_nothing_else():
     base = spec_of()
     name = revision_of(base.policy, base, SETTINGS)

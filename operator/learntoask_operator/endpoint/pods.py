@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from learntoask.core.manifest import EndpointSpec, PolicyReference, seconds
@@ -10,7 +11,8 @@ from learntoask.core.manifest.quantity import byte_count
 
 from learntoask_operator.render.override import overridden
 from learntoask_operator.render.security import container_security, pod_security
-from learntoask_operator.render.store import store_access
+from learntoask_operator.render.store import store_environment, store_volumes
+from learntoask_operator.render.volumes import claims_of
 from learntoask_operator.settings import Settings
 
 Json = dict[str, Any]
@@ -27,7 +29,7 @@ def server_template(policy: PolicyReference, spec: EndpointSpec, settings: Setti
     """Pod template of a policy server, without its labels: what makes a revision the one it is."""
     servers, rollout = spec.servers, spec.rollout
     arguments, volumes, mounts = _source(policy)
-    store = store_access(spec.store, settings)
+    store = Store.of(spec, settings)
     env = [
         *variables(
             "LTA_SERVE_",
@@ -73,6 +75,24 @@ def server_template(policy: PolicyReference, spec: EndpointSpec, settings: Setti
     return overridden(template, spec.pods.policy_server)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """Parts of a pod that reaches the store: variables and mounts of its container, volumes."""
+
+    env: list[Json]
+    mounts: list[Json]
+    volumes: list[Json]
+
+    @classmethod
+    def of(cls, spec: EndpointSpec, settings: Settings) -> Store:
+        mounted = [*store_volumes(spec, settings), *claims_of([spec.store.uri or settings.store_uri])]
+        return cls(
+            env=variables("", **store_environment(spec, settings)),
+            mounts=[one.mount for one in mounted],
+            volumes=[one.volume for one in mounted],
+        )
+
+
 def pod(
     name: str,
     command: Sequence[str],
@@ -89,6 +109,8 @@ def pod(
     if token_secret:
         mounts = [*mounts, {"name": "token", "mountPath": TOKEN, "readOnly": True}]
         volumes = [*volumes, {"name": "token", "secret": {"secretName": token_secret}}]
+    # A claim may hold store, model and pack alike.
+    mounts, volumes = _distinct(mounts, "mountPath"), _distinct(volumes, "name")
     container = {
         "name": name,
         "image": image,
@@ -170,6 +192,11 @@ def _claim(uri: str) -> tuple[str, Json, Json]:
     place = f"{_CLAIMS}/{claim}"
     volume = {"name": f"claim-{claim}"[:63], "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
     return f"{place}/{path}", volume, {"name": volume["name"], "mountPath": place, "readOnly": True}
+
+
+def _distinct(items: list[Json], key: str) -> list[Json]:
+    """The last one of each `key`."""
+    return list({item[key]: item for item in items}.values())
 
 
 def _text(value: object) -> str:

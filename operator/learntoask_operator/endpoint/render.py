@@ -15,6 +15,7 @@ from learntoask_operator.endpoint.pods import (
     METRICS_PORT,
     PORT,
     TOKEN,
+    Store,
     pack_source,
     pod,
     server_template,
@@ -22,7 +23,6 @@ from learntoask_operator.endpoint.pods import (
 )
 from learntoask_operator.endpoint.rollout import Decision
 from learntoask_operator.render.override import overridden
-from learntoask_operator.render.store import store_access
 from learntoask_operator.settings import Settings
 
 Json = dict[str, Any]
@@ -106,7 +106,7 @@ def _gateway(
 ) -> Json:
     front, access = spec.gateway, spec.gateway.access
     arguments, volumes, mounts = pack_source(policy)
-    store = store_access(spec.store, settings)
+    store = Store.of(spec, settings)
     records = front.records
     own = f"{(spec.store.uri or settings.store_uri).rstrip('/')}/records/{namespace}/{name}"
     if access.tls_secret:

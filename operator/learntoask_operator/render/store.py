@@ -1,47 +1,54 @@
-"""How a pod reaches the store: its address as variables, keys and authority as mounted files."""
+"""How the pods of a run or an endpoint reach the store: variables and mounted keys. The operator never does."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from learntoask.core.manifest import Store
+from learntoask.core.manifest import EndpointSpec, RunSpec
 
-from learntoask_operator.render.volumes import AUTHORITY, STORE, config_map
-from learntoask_operator.render.volumes import secret as secret_volume
+from learntoask_operator.render import volumes
 from learntoask_operator.settings import Settings
 
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoreAccess:
-    """Parts of a pod: variables and mounts of a container, volumes of the pod."""
-
-    env: list[Json]
-    mounts: list[Json]
-    volumes: list[Json]
-
-
-def store_access(store: Store, settings: Settings) -> StoreAccess:
-    """What the manifest leaves out is the operator's own store, whose keys and authority lie in every namespace that
-    uses it."""
-    own = store.uri is None
-    address = {
-        "LTA_STORE": store.uri or settings.store_uri,
-        "LTA_STORE_ENDPOINT": store.endpoint or settings.store_endpoint,
-        "LTA_STORE_REGION": store.region or settings.store_region,
+def store_environment(spec: RunSpec | EndpointSpec, settings: Settings) -> dict[str, str]:
+    """The store of the manifest, or the operator's where it names none."""
+    own = spec.store.uri is not None
+    uri = spec.store.uri or settings.store_uri
+    endpoint = spec.store.endpoint or ("" if own else settings.store_endpoint)
+    region = spec.store.region or ("" if own else settings.store_region)
+    if uri.startswith("pvc:"):
+        uri = f"{volumes.CLAIMS}/{uri[4:].lstrip('/')}"
+    given = {
+        "LTA_STORE": uri,
+        "LTA_STORE_ENDPOINT": endpoint,
+        "LTA_STORE_REGION": region,
+        "LTA_STORE_CREDENTIALS": volumes.STORE if credentials_secret(spec, settings) else "",
+        "LTA_STORE_CA": f"{volumes.AUTHORITY}/ca.crt" if authority(spec, settings) else "",
     }
-    secret = store.credentials.secret or settings.store_credentials
-    authority = settings.store_ca if own or not store.endpoint else ""
-    env = [{"name": name, "value": value} for name, value in address.items() if value]
-    mounted = []
-    if secret:
-        env.append({"name": "LTA_STORE_CREDENTIALS", "value": STORE})
-        mounted.append(secret_volume(secret, STORE, volume="store"))
-    if authority:
-        env.append({"name": "LTA_STORE_CA", "value": f"{AUTHORITY}/ca.crt"})
-        mounted.append(config_map(authority, AUTHORITY, volume="store-authority"))
-    return StoreAccess(
-        env=env, mounts=[one.mount for one in mounted], volumes=[one.volume for one in mounted]
+    return {name: value for name, value in given.items() if value}
+
+
+def store_volumes(spec: RunSpec | EndpointSpec, settings: Settings) -> list[volumes.Mounted]:
+    found = []
+    if secret := credentials_secret(spec, settings):
+        found.append(volumes.secret(secret, volumes.STORE, volume="store-credentials"))
+    if name := authority(spec, settings):
+        found.append(volumes.config_map(name, volumes.AUTHORITY, volume="store-authority"))
+    return found
+
+
+def credentials_secret(spec: RunSpec | EndpointSpec, settings: Settings) -> str:
+    return spec.store.credentials.secret or settings.store_credentials
+
+
+def authority(spec: RunSpec | EndpointSpec, settings: Settings) -> str:
+    """The ConfigMap with the authority of the store's certificate, under `ca.crt`; a path of the manifest is of no use
+    in a pod."""
+    named = spec.store.ca or ""
+    return (
+        named.removeprefix("configMap:").partition("/")[0]
+        if named.startswith("configMap:")
+        else settings.store_ca
     )

@@ -10,8 +10,8 @@ from learntoask.core.manifest import RunSpec
 from learntoask_operator.render import volumes
 from learntoask_operator.render.override import overridden
 from learntoask_operator.render.security import container_security, pod_security
+from learntoask_operator.render.store import store_environment, store_volumes
 from learntoask_operator.run.reports import CONTAINER
-from learntoask_operator.run.store import store_environment, store_volumes
 from learntoask_operator.settings import Settings
 
 Json = dict[str, Any]

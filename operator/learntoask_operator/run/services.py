@@ -10,10 +10,10 @@ from learntoask.core.manifest import RunSpec
 from learntoask.core.status import RunInputsRecord
 
 from learntoask_operator.render import volumes
+from learntoask_operator.render.store import store_environment, store_volumes
 from learntoask_operator.run.labels import child_labels, owner_reference
 from learntoask_operator.run.pods import merged, pod_template
 from learntoask_operator.run.records import Known
-from learntoask_operator.run.store import store_environment, store_volumes
 from learntoask_operator.settings import Settings
 
 Json = dict[str, Any]
