@@ -80,9 +80,11 @@ class ScriptedEngine:
 
 
 @asynccontextmanager
-async def serving(engine: ScriptedEngine, **settings: object) -> AsyncIterator[PolicyServer]:
+async def serving(
+    engine: ScriptedEngine, *, revision: str = "r1", **settings: object
+) -> AsyncIterator[PolicyServer]:
     config = ServeConfig(**{"model": Path(), "pack": Path(), "port": 0, "drain_seconds": 5.0} | settings)
-    server = PolicyServer(config, Parts(engine=engine, pack=PACK, revision="r1", shape=""))
+    server = PolicyServer(config, Parts(engine=engine, pack=PACK, revision=revision, shape=""))
     await server.start()
     try:
         yield server
