@@ -100,8 +100,8 @@ class PodWorld:
             **changes,
         }
 
-    def start(self, order: dict[str, Any] | str, **variables: str) -> Pod:
-        """A pod with an empty disk."""
+    def start(self, order: dict[str, Any] | str, *arguments: str, **variables: str) -> Pod:
+        """A pod with an empty disk; `arguments` are those of `lta stage`."""
         folder = self.folder / f"pod-{len(self.started)}"
         folder.mkdir()
         environment = {
@@ -116,7 +116,7 @@ class PodWorld:
         }
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "learntoask.cli.app", "stage"],
+                [sys.executable, "-m", "learntoask.cli.app", "stage", *arguments],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

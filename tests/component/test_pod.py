@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 from learntoask.core.pack import load_pack
 from learntoask.core.stages import pack_digests
 from learntoask.local.sources import path_digest
 from learntoask.store.folder import FolderStore
+from learntoask.wire import grader_pb2, grader_pb2_grpc
 from pod_world import PHARMACY, PodWorld
 
 
@@ -145,3 +148,24 @@ def test_the_last_words_of_a_failed_stage_say_why(world: PodWorld) -> None:
     code, words = world.start(world.order("label")).ended()
     assert (code, words["retryable"]) == (3, False)
     assert words["reason"] in ("TooManyFailedLabels", "NoSamples")
+
+
+def test_published_graders_are_served_to_other_pods(world: PodWorld) -> None:
+    for stage in ("label", "grader"):
+        world.run(stage)
+    published = world.published("grader")
+    pin = {"grader": {"key": published.key, "output": published.output}}
+    order = world.order("grader", inputs=pin, files={})
+    serving = ("--serve-graders", "--host", "127.0.0.1", "--port", "0")
+    pod = world.start(order, *serving)
+    pod.until(lambda: '"address"' in pod.log, what="an address")
+    address = re.search(r'"address": "([^"]+)"', pod.log)
+    assert address
+    with grpc.insecure_channel(address[1]) as channel:
+        offered = grader_pb2_grpc.GraderServiceStub(channel).Info(grader_pb2.GraderInfoRequest(), timeout=30)
+    assert {one.name for one in offered.graders} == {"rewarding", "reporting"}
+    pod.process.terminate()
+    assert pod.process.wait(60) == 0
+    wrong = world.start({**order, "inputs": {"grader": {"key": "0" * 64, "output": "0" * 64}}}, *serving)
+    assert wrong.ended()[0] == 5
+    assert "are not in" in wrong.log
