@@ -30,17 +30,21 @@ from toolchain import CONTROL_PLANE, tool
 _READY_SECONDS = 120.0
 _ISSUER = "https://kubernetes.default.svc.cluster.local"
 _ADMINS = ("system:masters",)
+_LOOPBACK = "127.0.0.1"
+_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "10.96.0.1")
 _AUDIT_POLICY = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}
 
 
 @dataclass
 class ControlPlane:
     """`outlive`: its processes stay when this one ends (and `ControlPlane.found` finds them again). `audit`: every
-    request is noted in `audit_log`."""
+    request is noted in `audit_log`. `address`: where the API server listens; pods of a real node do not reach loopback.
+    """
 
     folder: Path
     outlive: bool = False
     audit: bool = False
+    address: str = _LOOPBACK
     ports: dict[str, int] = field(default_factory=dict)
     processes: dict[str, Recorded] = field(default_factory=dict)
 
@@ -56,7 +60,7 @@ class ControlPlane:
 
     @property
     def server(self) -> str:
-        return f"https://127.0.0.1:{self.ports['api']}"
+        return f"https://{self.address}:{self.ports['api']}"
 
     @property
     def kubeconfig(self) -> Path:
@@ -238,10 +242,9 @@ class ControlPlane:
 
     def _api_server(self) -> list[str]:
         authority = self.authority
-        served = authority.signed(
-            "kube-apiserver", hosts=("127.0.0.1", "localhost", "kubernetes.default.svc")
-        )
+        served = authority.signed("kube-apiserver", hosts=(self.address, *_NAMES))
         store = authority.signed("etcd-client")
+        kubelets = authority.signed("kube-apiserver-kubelet-client", groups=_ADMINS)
         audit = []
         if self.audit:
             policy = self.folder / "audit-policy.yaml"
@@ -249,15 +252,19 @@ class ControlPlane:
             audit = [f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}"]
         return [
             str(tool("kube-apiserver")),
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
-            "--endpoint-reconciler-type=none",
+            f"--bind-address={self.address}",
+            f"--advertise-address={self.address}",
+            # The Service `kubernetes` cannot lead to loopback.
+            *(["--endpoint-reconciler-type=none"] if self.address == _LOOPBACK else []),
             f"--secure-port={self.ports['api']}",
             f"--etcd-servers=https://127.0.0.1:{self.ports['etcd']}",
             f"--etcd-cafile={authority.identity.certificate}",
             f"--etcd-certfile={store.certificate}",
             f"--etcd-keyfile={store.key}",
             f"--client-ca-file={authority.identity.certificate}",
+            f"--kubelet-client-certificate={kubelets.certificate}",
+            f"--kubelet-client-key={kubelets.key}",
+            f"--kubelet-certificate-authority={authority.identity.certificate}",
             f"--tls-cert-file={served.certificate}",
             f"--tls-private-key-file={served.key}",
             f"--service-account-key-file={authority.token_key()}",

@@ -13,7 +13,7 @@ CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-sche
 
 def tool(name: str) -> Path:
     """Path of a command, built or not."""
-    module = name if name in ("kwok", "helm", "coredns") else "kubernetes"
+    module = name if name in ("kwok", "helm", "coredns", "minio") else "kubernetes"
     key = hashlib.sha256((ROOT / "tests" / "toolchain" / module / "go.sum").read_bytes()).hexdigest()[:12]
     return TOOLCHAIN / f"{module}-{key}" / name
 
