@@ -21,6 +21,7 @@ PRE_STOP = 15  # seconds until every gateway, kube-proxy and name server knows t
 _DRAIN = 30  # seconds for answers at work
 _GRACE = 60
 _STARTUP_PERIOD = 5
+_REQUESTS = {"cpu": "500m", "memory": "1Gi"}  # autoscaling by processor time needs one
 TOKEN = "/etc/learntoask/token"
 _CLAIMS, _PACK = "/claims", "/etc/learntoask/pack"
 
@@ -70,7 +71,10 @@ def server_template(policy: PolicyReference, spec: EndpointSpec, settings: Setti
         "startupProbe": {**probe, "periodSeconds": _STARTUP_PERIOD, "failureThreshold": max(1, attempts)},
         "readinessProbe": {**probe, "periodSeconds": 5, "failureThreshold": 2},
         "livenessProbe": {**probe, "periodSeconds": 10, "failureThreshold": 6},
-        "resources": {"limits": {"nvidia.com/gpu": spec.gpus}} if spec.gpus else {},
+        "resources": {
+            "requests": _REQUESTS,
+            **({"limits": {"nvidia.com/gpu": spec.gpus}} if spec.gpus else {}),
+        },
     }
     return overridden(template, spec.pods.policy_server)
 
@@ -116,7 +120,8 @@ def pod(
         "image": image,
         "imagePullPolicy": settings.image_pull_policy,
         "command": list(command),
-        "env": [*variables("", LTA_HOME="/work", HOME="/work"), *env],
+        # USER: PyTorch names its caches by it, and finds no name for a user that only has a number.
+        "env": [*variables("", LTA_HOME="/work", HOME="/work", USER="learntoask"), *env],
         "ports": [
             {"name": "grpc", "containerPort": PORT, "protocol": "TCP"},
             {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},

@@ -26,7 +26,7 @@ _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2000),  # a restarted server is found soon
-    ("grpc.keepalive_time_ms", 10_000),  # finds servers whose machine is gone
+    ("grpc.keepalive_time_ms", 20_000),  # finds servers whose machine is gone; they allow a ping every 10 s
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
     (
