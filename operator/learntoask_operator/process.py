@@ -78,6 +78,7 @@ class _Process:
         for one in self._reconcilers:
             self._loop.add(one)
         self._acting = False
+        self._home = settings.lease_namespace or kube.namespace
         self._health = Health(
             longest_pass=self._loop.longest_pass,
             acting=lambda: self._acting,
@@ -86,7 +87,7 @@ class _Process:
         self._lease = Lease(
             kube,
             name=settings.lease_name,
-            namespace=settings.lease_namespace or kube.namespace,
+            namespace=self._home,
             identity=f"{settings.pod_name or socket.gethostname()}_{os.getpid()}",
             duration=seconds(settings.lease_time),
             renewal=seconds(settings.lease_renewal),
@@ -169,7 +170,7 @@ class _Process:
 
     async def _mark_leader(self) -> None:
         """Label this pod, and no other of the operator's, as the one that acts."""
-        name, namespace = self._settings.pod_name, self._kube.namespace
+        name, namespace = self._settings.pod_name, self._home
         if not name:
             return
         while True:

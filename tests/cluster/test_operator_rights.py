@@ -1,0 +1,169 @@
+"""The operator under exactly the rights that are installed with it: enough for all it does, and none without a use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from applied_manifests import collection, manifest, stored
+from cluster import Cluster
+from control_plane import ControlPlane
+from learntoask_operator.rights import OWN, WATCHED, Right, installed
+from learntoask_operator.run.decision import decide
+from learntoask_operator.run.workload import Children
+from learntoask_operator.settings import Settings
+from operator_process import OperatorProcess, calls
+from runs_world import OPERATOR_FLAGS, SECONDS, Runs, until
+
+Json = dict[str, Any]
+pytestmark = [pytest.mark.usefixtures("fake_node"), pytest.mark.timeout(300)]
+HOME, ACCOUNT, POD = "operator-home", "restricted", "operator-0"
+USER = f"system:serviceaccount:{HOME}:{ACCOUNT}"
+
+
+class RestrictedOperator(OperatorProcess):
+    """With an account of its own, which no other test gives rights to."""
+
+    def start(self) -> None:
+        self.plane.kubeconfig_of(USER, groups=("system:serviceaccounts",), path=self.kubeconfig)
+        self.flags = (*self.flags, f"--kubeconfig={self.kubeconfig}")
+        super().start()
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.folder / "restricted.kubeconfig"
+
+
+@pytest.fixture
+def restricted(plane: ControlPlane, runs: Runs, tmp_path: Path) -> Iterator[OperatorProcess]:
+    """Its home is another namespace than the one it watches. A pod there stands for its own."""
+    cluster = runs.cluster
+    cluster.kubectl("create", "namespace", HOME)
+    objects = [*installed(account=(HOME, ACCOUNT), watched=(runs.namespace,)), *_pods()]
+    for body in objects:
+        plane.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+    flags = (
+        *OPERATOR_FLAGS,
+        f"--namespaces={runs.namespace}",
+        f"--lease-namespace={HOME}",
+        f"--pod-name={POD}",
+    )
+    operator = RestrictedOperator(plane, tmp_path, flags)
+    operator.start()
+    yield operator
+    operator.kill()
+    cluster.kubectl("delete", "namespace", HOME, "--wait=false")
+
+
+def test_all_rights_are_enough_and_all_are_used(
+    restricted: OperatorProcess, runs: Runs, cluster: Cluster, plane: ControlPlane
+) -> None:
+    _foreign_children_are_left_alone(runs, cluster)
+    judge = {"endpoint": {"uri": "http://localhost/v1", "model": "judge"}, "server": {"model": "hf:a/b"}}
+    runs.apply(
+        "whole",
+        grader={"method": "llm", "llm": judge},
+        train__distributed={"workers": 2, "zero": 1},
+        ttl="2s",
+    )
+    runs.apply("stopped", pods={"prepare": {SECONDS: "10m"}})
+    runs.wait(lambda _: runs.stage("prepare", "stopped").get("state") == "Running", "stopped")
+    runs.set("stopped", suspend=True)
+    runs.wait_phase("Suspended", "stopped")
+    _endpoints_come_change_and_scale(runs, cluster)
+    until(lambda: not runs.get("whole"), what="the run to expire")
+    until(lambda: _served(runs, cluster, "whole"), what="its endpoint")
+    made = [call for call in calls(plane.audit_log) if call.user == USER]
+    refused = sorted({(call.verb, call.resource, call.namespace) for call in made if call.status == 403})
+    assert refused == []
+    used = {
+        (call.verb, call.resource, call.namespace) for call in made if call.status < 400 or call.status == 404
+    }
+    # Applying what is not there yet takes the right to create, too.
+    used |= {
+        ("create", call.resource, call.namespace)
+        for call in made
+        if call.verb == "patch" and call.status == 201
+    }
+    spare = [*_unused(WATCHED, used, runs.namespace), *_unused(OWN, used, HOME)]
+    assert not spare, spare
+
+
+def _unused(rights: tuple[Right, ...], used: set[tuple[str, str, str]], namespace: str) -> list[str]:
+    return [
+        f"{verb} {right.resource} ({right.use})"
+        for right in rights
+        for verb in right.verbs
+        if (verb, right.resource, namespace) not in used
+    ]
+
+
+def _foreign_children_are_left_alone(runs: Runs, cluster: Cluster) -> None:
+    """Whoever has the name of a child keeps it; the run says so, and goes on when the name is free."""
+    runs.apply("blocked", suspend=True)
+    runs.wait_phase("Suspended", "blocked")
+    body = runs.get("blocked")
+    body["spec"]["suspend"] = False
+    wanted = decide(
+        body, Children(), told={}, settings=Settings(store_uri="s3://artefacts/lta"), now=0.0
+    ).creates
+    for kind, child in wanted:
+        child["metadata"].pop("ownerReferences")
+        path = kind.path(namespace=runs.namespace)
+        assert cluster.request("POST", path, child).status == 201
+    runs.set("blocked", suspend=False)
+    for kind, child in wanted:
+        runs.wait(lambda status, kind=kind: f"{kind.kind} " in status.get("message", ""), "blocked")
+        runs.wait(lambda status: status.get("reason") == "ChildForeign", "blocked")
+        path = kind.path(namespace=runs.namespace, name=child["metadata"]["name"])
+        found = cluster.request("GET", path)
+        assert "ownerReferences" not in found.body["metadata"]
+        cluster.request("DELETE", f"{path}?propagationPolicy=Background")
+        runs.annotate("blocked", nudge=kind.plural)
+    runs.wait(lambda _: runs.stage("resolve", "blocked").get("state") == "Published", "blocked")
+
+
+def _endpoints_come_change_and_scale(runs: Runs, cluster: Cluster) -> None:
+    spec = {"policy": _policy("a"), "replicas": 2, "rollout": {"drain": "1s"}, "autoscaling": {"max": 4}}
+    stored(cluster, manifest("AskEndpoint", spec, name="desk", namespace=runs.namespace))
+    path = f"{collection('AskEndpoint', runs.namespace)}/desk"
+
+    def serves(policy: str) -> bool:
+        status = cluster.request("GET", path).body.get("status", {})
+        return status.get("phase") == "Ready" and status["revisions"][0]["policy"]["policy"] == policy * 64
+
+    until(lambda: serves("a"), what="the first policy")
+    patch = {"spec": {"policy": _policy("b"), "autoscaling": None}}
+    assert cluster.request("PATCH", path, patch, content_type="application/merge-patch+json").status == 200
+    until(lambda: serves("b"), what="the second policy")
+    autoscaler = f"/apis/autoscaling/v2/namespaces/{runs.namespace}/horizontalpodautoscalers/desk"
+    until(lambda: cluster.request("GET", autoscaler).status == 404, what="the autoscaler to go")
+    following = {"policy": {"run": "stopped"}}
+    stored(cluster, manifest("AskEndpoint", following, name="follower", namespace=runs.namespace))
+
+
+def _served(runs: Runs, cluster: Cluster, name: str) -> bool:
+    return cluster.request("GET", f"{collection('AskEndpoint', runs.namespace)}/{name}").status == 200
+
+
+def _policy(letter: str) -> Json:
+    return {"publication": letter * 64, "policy": letter * 64, "run": None}
+
+
+def _pods() -> list[Json]:
+    """The operator's own pod, and that of a replica that acted before."""
+    spec = {"containers": [{"name": "operator", "image": "operator"}], "nodeName": "nowhere"}
+    old = {"learntoask.io/leader": "true"}
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": HOME}},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": POD, "namespace": HOME}, "spec": spec},
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "old", "namespace": HOME, "labels": old},
+            "spec": spec,
+        },
+    ]
