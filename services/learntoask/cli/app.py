@@ -27,6 +27,7 @@ from learntoask.cli import (
     serving,
     status,
     sweep,
+    trial,
 )
 from learntoask.core.errors import LearnToAskError
 
@@ -51,6 +52,7 @@ for commands in (
     schema,
     cluster,
     endpoint,
+    trial,
     pod,
 ):
     commands.register(app)

@@ -17,7 +17,7 @@ from learntoask.cluster.manifest import with_addresses
 from learntoask.cluster.pushing import push
 from learntoask.cluster.requests import rerun as asked_anew
 from learntoask.cluster.requests import retried, suspended
-from learntoask.core.manifest import load_manifest
+from learntoask.core.manifest import LearnToAskRun, load_manifest
 from learntoask.local.home import home_folder
 from learntoask.store.address import StoreAddress, address_of
 
@@ -49,14 +49,7 @@ def apply(
 ) -> None:
     """Upload what the manifest names on this machine and apply it to a cluster, where the operator runs it."""
     console = Console(stderr=dry_run, highlight=False)
-    parsed = load_manifest(manifest)
-    body: Json = yaml.safe_load(manifest.read_text(encoding="utf-8"))
-    folder = manifest.resolve().parent
-
-    def uploaded(path: Path) -> str:
-        return pushed(path, _store(parsed.spec.store, folder, store), console)
-
-    body = with_addresses(body, parsed.spec, folder, uploaded)
+    parsed, body = uploaded_manifest(manifest, store, console)
     if dry_run:
         typer.echo(yaml.safe_dump(body, sort_keys=False, allow_unicode=True))
         return
@@ -143,6 +136,19 @@ def in_cluster(do: Callable[[Any], Coroutine[Any, Any, Any]], *, context: str | 
             return await do(kube)
 
     return asyncio.run(connected())
+
+
+def uploaded_manifest(manifest: Path, store: str | None, console: Console) -> tuple[LearnToAskRun, Json]:
+    """The manifest, and as it is applied: with the addresses of what was uploaded in place of paths. `store` wins over
+    the manifest's."""
+    parsed = load_manifest(manifest)
+    body: Json = yaml.safe_load(manifest.read_text(encoding="utf-8"))
+    folder = manifest.resolve().parent
+
+    def uploaded(path: Path) -> str:
+        return pushed(path, _store(parsed.spec.store, folder, store), console)
+
+    return parsed, with_addresses(body, parsed.spec, folder, uploaded)
 
 
 def pushed(path: Path, address: StoreAddress, console: Console) -> str:

@@ -1,0 +1,159 @@
+"""Write what the chart has from elsewhere: definitions, the operator's rights, the files of `helm test`, and the schema
+and table of its values.
+
+python charts/generate.py            rewrites the files
+python charts/generate.py --check    exits with 1 when they are not current
+
+values.yaml is the source for schema and table: the comment above a value describes it, `# @schema {…}` adds to its
+schema.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from learntoask_operator.rights import OWN, WATCHED, rules
+
+ROOT = Path(__file__).resolve().parent.parent
+CHART = ROOT / "charts" / "learntoask"
+EXAMPLE = ROOT / "examples" / "pharmacy"
+HEAD = "# Made from learntoask_operator/rights.py by `make chart`; change that instead.\n"
+BEGIN, END = "<!-- values: begin -->", "<!-- values: end -->"
+_SESSIONS = 60  # of the example's logs: all stages have something to do, and one ConfigMap holds them
+_KEEP = "  annotations:\n    helm.sh/resource-policy: keep\n"
+_TYPES: dict[type, str] = {
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """One value: its dotted `path`, its default, and what its comment says."""
+
+    path: tuple[str, ...]
+    default: Any
+    text: str
+    schema: Json
+
+
+def main() -> int:
+    made = files()
+    if "--check" in sys.argv:
+        stale = [path for path, text in made.items() if not path.is_file() or path.read_text() != text]
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is not current: run `make chart`", file=sys.stderr)
+        return int(bool(stale))
+    for path, text in made.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+def files() -> dict[Path, str]:
+    """Every file that is made, with its content."""
+    made = {
+        CHART / "files" / "crds" / path.name: _kept(path.read_text(encoding="utf-8"))
+        for path in sorted((ROOT / "manifests" / "crds").glob("*.yaml"))
+    }
+    rights = {"watched": rules(WATCHED), "own": rules(OWN)}
+    made[CHART / "files" / "operator-rules.yaml"] = HEAD + yaml.safe_dump(rights, sort_keys=False)
+    # As bytes: some of its lines are broken on purpose.
+    lines = (EXAMPLE / "logs.jsonl").read_bytes().splitlines(keepends=True)
+    made[CHART / "files" / "test" / "logs.jsonl"] = b"".join(lines[:_SESSIONS]).decode()
+    made[CHART / "files" / "test" / "pack.yaml"] = (EXAMPLE / "pack.yaml").read_text(encoding="utf-8")
+    found = list(values((CHART / "values.yaml").read_text(encoding="utf-8")))
+    made[CHART / "values.schema.json"] = json.dumps(schema(found), indent=2, ensure_ascii=False) + "\n"
+    readme = (CHART / "README.md").read_text(encoding="utf-8")
+    head, rest = readme.split(BEGIN)
+    _, tail = rest.split(END)
+    made[CHART / "README.md"] = f"{head}{BEGIN}\n{table(found)}{END}{tail}"
+    return made
+
+
+def values(text: str) -> Iterator[Value]:
+    """The values of a values.yaml in block style, in order; flow-style mappings are values of their own."""
+    defaults = yaml.safe_load(text)
+    path: list[str] = []
+    said: list[str] = []
+    extra: Json = {}
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped.startswith("# @schema "):
+            extra = json.loads(stripped.removeprefix("# @schema "))
+        elif stripped.startswith("#"):
+            said.append(stripped.lstrip("# "))
+        elif not stripped:
+            said, extra = [], {}
+        else:
+            depth = (len(line) - len(line.lstrip())) // 2
+            path = [*path[:depth], stripped.split(":", 1)[0]]
+            default = defaults
+            for name in path:
+                default = default[name]
+            if not said:
+                raise SystemExit(f"values.yaml: {'.'.join(path)} has no description")
+            yield Value(path=tuple(path), default=default, text=" ".join(said), schema=extra)
+            said, extra = [], {}
+
+
+def schema(found: list[Value]) -> Json:
+    """A value that is not described is refused, so that a misspelt one is not silently without effect."""
+    root: Json = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Values of the chart learntoask",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "global": {"type": "object", "description": "Given by a chart that this one is part of."}
+        },
+    }
+    inner = {value.path[:-1] for value in found}
+    for value in found:
+        place = root
+        for name in value.path[:-1]:
+            place = place["properties"][name]
+        one: Json = {"description": value.text, "type": _TYPES[type(value.default)], **value.schema}
+        if value.path in inner:
+            one |= {"additionalProperties": False, "properties": {}}
+        place["properties"][value.path[-1]] = one
+    return root
+
+
+def table(found: list[Value]) -> str:
+    """A row for every value that has no values below it, under a heading for each top-level one."""
+    inner = {value.path[:-1] for value in found}
+    rows = ["| value | default | meaning |\n|---|---|---|\n"]
+    for value in found:
+        text = value.text.replace("|", "\\|")
+        if value.path in inner:
+            rows.append(f"| **`{'.'.join(value.path)}`** | | **{text}** |\n")
+            continue
+        default = json.dumps(value.default, ensure_ascii=False).replace("|", "\\|")
+        rows.append(f"| `{'.'.join(value.path)}` | `{default}` | {text}{_choice(value.schema)} |\n")
+    return "".join(rows)
+
+
+def _choice(extra: Json) -> str:
+    return f" One of {', '.join(f'`{one}`' for one in extra['enum'])}." if "enum" in extra else ""
+
+
+def _kept(text: str) -> str:
+    """The definition with the annotation by which Helm leaves it when the release goes: with it would go every run."""
+    head, rest = text.split("metadata:\n", 1)
+    return f"{head}metadata:\n{_KEEP}{rest}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+{{- /* What follows LTA_OPERATOR_, and its value; see `python -m learntoask_operator --help`. */ -}}
+{{- define "lta.operatorSettings" -}}
+IMAGE: {{ include "lta.image" (dict "root" . "image" .Values.images.services) | quote }}
+TRAINER_IMAGE: {{ include "lta.image" (dict "root" . "image" .Values.images.trainer) | quote }}
+SERVER_IMAGE: {{ include "lta.image" (dict "root" . "image" .Values.images.policyServer) | quote }}
+JUDGE_IMAGE: {{ include "lta.image" (dict "root" . "image" .Values.images.judge) | quote }}
+IMAGE_PULL_POLICY: {{ .Values.image.pullPolicy | quote }}
+STORE_URI: {{ include "lta.storeUri" . | quote }}
+STORE_ENDPOINT: {{ include "lta.storeEndpoint" . | quote }}
+STORE_REGION: {{ .Values.store.region | quote }}
+STORE_CREDENTIALS: {{ include "lta.storeSecret" . | quote }}
+STORE_CA: {{ .Values.store.caConfigMap | quote }}
+NAMESPACES: {{ ternary (join "," (include "lta.namespaces" . | fromJson).list) "" (eq .Values.scope "namespaces") | quote }}
+SERVICE_ACCOUNT: {{ include "lta.workloadAccount" . | quote }}
+{{- if .Values.progress.enabled }}
+PROGRESS_ADDRESS: {{ printf "%s-progress.%s.svc:%v" (include "lta.fullname" .) .Release.Namespace .Values.progress.port | quote }}
+PROGRESS_PORT: {{ .Values.progress.port | quote }}
+{{- end }}
+HEALTH_PORT: "8080"
+METRICS_PORT: {{ .Values.metrics.port | quote }}
+LEASE_NAME: {{ printf "%s-operator" (include "lta.fullname" .) | quote }}
+LEASE_NAMESPACE: {{ .Release.Namespace | quote }}
+LEASE_TIME: {{ .Values.operator.leaseTime | quote }}
+LEASE_RENEWAL: {{ .Values.operator.leaseRenewal | quote }}
+GRACE: {{ .Values.operator.grace | quote }}
+CONCURRENCY: {{ .Values.operator.concurrency | quote }}
+LOG_LEVEL: {{ .Values.operator.logLevel | quote }}
+{{- end }}
