@@ -16,6 +16,7 @@ from typing import Any
 from learntoask.kube import LEASE, AlreadyExists, Conflict, Kube, KubeError, NotFound
 
 Json = dict[str, Any]
+_MARGIN = 0.2  # share of the duration that passes between giving up and the end of the Lease
 _log = logging.getLogger(__name__)
 
 
@@ -48,7 +49,7 @@ class Lease:
         """Return once this replica holds the Lease."""
         while True:
             try:
-                if await self._try():
+                if await self._try(deadline=max(1.0, self._renewal)):
                     _log.info("holding the Lease", extra={"object": self._name})
                     return
             except (Conflict, AlreadyExists):
@@ -62,15 +63,19 @@ class Lease:
         renewed = self._clock()
         while True:
             await asyncio.sleep(self._renewal)
+            asked = self._clock()
+            left = renewed + self._duration * (1 - _MARGIN) - asked
             try:
-                if not await self._try():
-                    raise LeaseLost("another replica holds the Lease")
-                renewed = self._clock()
+                # A slow server is waited for as long as the Lease lasts, no longer.
+                async with asyncio.timeout(max(0.1, left)):
+                    if not await self._try(deadline=max(0.1, left)):
+                        raise LeaseLost("another replica holds the Lease")
+                renewed = asked
             except Conflict:
                 continue
-            except KubeError as error:
+            except (KubeError, TimeoutError) as error:
                 _log.warning("the Lease cannot be renewed: %s", error, extra={"object": self._name})
-                if self._clock() - renewed > self._duration - self._renewal:
+                if self._clock() >= renewed + self._duration * (1 - _MARGIN):
                     raise LeaseLost("the Lease could not be renewed in time") from error
 
     async def release(self) -> None:
@@ -83,9 +88,8 @@ class Lease:
         except KubeError as error:
             _log.warning("the Lease cannot be given back: %s", error, extra={"object": self._name})
 
-    async def _try(self) -> bool:
+    async def _try(self, *, deadline: float) -> bool:
         """Take or renew the Lease; False while another replica holds it."""
-        deadline = max(1.0, self._renewal)
         try:
             lease = await self._kube.get(LEASE, self._name, namespace=self._namespace, deadline=deadline)
         except NotFound:
