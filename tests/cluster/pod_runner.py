@@ -1,8 +1,8 @@
 """A node of processes: what pods would run in containers runs here, on loopback, with the pods' own commands.
 
-It does what a kubelet does of it: the node's heartbeat, volumes, the process, readiness by gRPC probes, last words, and
-the end of pods that are deleted. Every pod has an address of its own below 127.0.0.0/8, so that all may listen at the
-same port. No images, no isolation, no limits.
+It does what a kubelet does of it: the node's heartbeat, volumes, the process, readiness by gRPC probes, logs, last
+words, and the end of pods that are deleted. Every pod has an address of its own below 127.0.0.0/8, so that all may
+listen at the same port. No images, no isolation, no limits.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from learntoask.kube import LEASE, NODE, POD, SERVICE, Kube, KubeError, NotFound, follow
+from pod_logs import LogServer
 from pod_place import NotHere, PodPlace
 
 Json = dict[str, Any]
@@ -62,6 +63,7 @@ class PodRunner:
         self._names.write_text("{}")
         self._services: list[Json] = []
         self._count = 0
+        self._logs = LogServer(self.kubeconfig.parent / "pki", log=self._log_of, over=self._over)
         self._loop = asyncio.new_event_loop()
         self._main: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._work, name="pods", daemon=True)
@@ -71,10 +73,23 @@ class PodRunner:
     def __exit__(self, *exc: object) -> None:
         self._loop.call_soon_threadsafe(lambda: self._main and self._main.cancel())
         self._thread.join(60)
+        self._logs.close()
 
     def log(self, pod: str) -> str:
         path = self.folder / f"{pod}.log"
         return path.read_text(errors="replace") if path.exists() else ""
+
+    def _log_of(self, namespace: str, pod: str) -> Path | None:
+        path = self.folder / f"{pod}.log"
+        return path if path.exists() else None
+
+    def _over(self, namespace: str, pod: str) -> bool:
+        found = [
+            one
+            for one in list(self.running.values())
+            if (one.place.pod["metadata"]["namespace"], one.place.pod["metadata"]["name"]) == (namespace, pod)
+        ]
+        return not any(one.process is not None and one.process.poll() is None for one in found)
 
     def _work(self) -> None:
         self._main = self._loop.create_task(self._follow())
@@ -118,7 +133,14 @@ class PodRunner:
             "lastHeartbeatTime": _now(),
             "lastTransitionTime": _now(),
         }
-        await kube.patch_status(NODE, NAME, {"allocatable": room, "capacity": room, "conditions": [ready]})
+        status = {
+            "allocatable": room,
+            "capacity": room,
+            "conditions": [ready],
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": self._logs.port}},
+        }
+        await kube.patch_status(NODE, NAME, status)
 
     async def _beat(self, kube: Kube) -> None:
         while True:

@@ -112,14 +112,14 @@ def lta(cluster: Cluster, minio: MinioServer, folder: Path, *arguments: str) -> 
 
 
 def smaller(folder: Path) -> Path:
-    """The example's tiny run with as little to do as shows the same."""
+    """The example's tiny run with as little to do as passes through every stage."""
     manifest = yaml.safe_load((PHARMACY / "run-tiny.yaml").read_text())
     spec = manifest["spec"]
     for name in ("logs.jsonl", "pack.yaml"):
         shutil.copy(PHARMACY / name, folder / name)
     spec["dataset"]["maxSessions"] = 40
-    spec["train"]["sft"]["epochs"] = 1
-    spec["train"]["grpo"] = {"updates": 1, "batchSessions": 2, "groupSize": 2}
+    spec["train"]["sft"]["epochs"] = 2
+    spec["train"]["grpo"] = {"updates": 0}  # so short a training leaves nothing to improve
     spec["train"]["maxNewTokens"] = 12
     spec["evaluate"] = {"samples": 0, "maxSessions": 4, "bootstrap": 100, "replay": False}
     path = folder / "run.yaml"
@@ -170,6 +170,10 @@ def test_from_a_manifest_to_an_answer(
         one for status in seen for one in status["stages"] if one["progress"] and one["progress"]["percent"]
     ]
     assert pushed, "no progress was ever seen"
+    said = lta(cluster, minio, tmp_path, "logs", RUN, "-n", place, "--stage", "fetch")
+    assert "fetch 1: " in said
+    assert "stage fetch has ended well" in said
+    assert lta(cluster, minio, tmp_path, "logs", RUN, "-n", place, "--stage", "fetch", "-f") == said
 
     deadline = time.monotonic() + SERVE_PATIENCE
     while (address := gateway_address(cluster, place)) is None:
@@ -179,5 +183,7 @@ def test_from_a_manifest_to_an_answer(
         time.sleep(1)
     with Client(address, timeout=60) as client, client.converse(task="") as conversation:
         decision = conversation.say("hi, I have had a sore throat")
-    assert decision.origin == "policy"
+    # Not the gateway's own fallback: a server with the policy that the run published.
+    served = next(one for one in seen[-1]["stages"] if one["stage"] == "serve")
+    assert decision.policy_revision == served["summary"]["revision"]
     assert decision.stop or decision.message.content

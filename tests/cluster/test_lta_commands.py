@@ -1,0 +1,113 @@
+"""`lta` against a real API server: what it asks of a run, what it shows of one, and how a refusal reads."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from applied_manifests import RUN, collection, manifest, stored
+from cluster import Cluster
+from learntoask.cli.app import main
+
+Json = dict[str, Any]
+Lta = Callable[..., tuple[int, str]]
+Read = Callable[..., Json]
+
+
+@pytest.fixture
+def read(cluster: Cluster, namespace: str) -> Read:
+    """A run as the server keeps it; `one` is there."""
+    stored(cluster, manifest("LearnToAskRun", RUN, name="one", namespace=namespace))
+    return lambda name="one": cluster.request("GET", f"{collection('LearnToAskRun', namespace)}/{name}").body
+
+
+@pytest.fixture
+def lta(
+    cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Lta:
+    """Exit code and all that was printed."""
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def run(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["lta", *arguments, "-n", namespace])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), " ".join((printed.out + printed.err).split())
+
+    return run
+
+
+def test_a_run_is_suspended_and_goes_on(read: Read, lta: Lta) -> None:
+    assert lta("suspend", "one")[0] == 0
+    assert read()["spec"]["suspend"] is True
+    assert lta("resume", "one")[0] == 0
+    assert read()["spec"]["suspend"] is False
+
+
+def test_a_run_is_rewound_by_annotation(read: Read, lta: Lta) -> None:
+    assert lta("rerun", "one", "--from", "train")[0] == 0
+    annotations = read()["metadata"]["annotations"]
+    assert annotations["learntoask.io/rerun"].startswith("sft=")
+    assert lta("retry", "one")[0] == 0
+    assert read()["metadata"]["annotations"]["learntoask.io/retry"]
+    code, said = lta("rerun", "one", "--from", "dream")
+    assert code == 2
+    assert "there is no stage 'dream'" in said
+
+
+def test_what_is_not_there_is_said(read: Read, lta: Lta) -> None:
+    for command in (("suspend",), ("logs",), ("status", "--cluster")):
+        code, said = lta(*command, "other")
+        assert code == 6, said
+        assert '"other" not found' in said
+    code, said = lta("logs", "one")
+    assert code == 2
+    assert "has no pods" in said
+
+
+def test_a_status_is_shown_and_listed(read: Read, lta: Lta, cluster: Cluster, namespace: str) -> None:
+    status = {
+        "phase": "Failed",
+        "message": "stage sft: out of memory",
+        "stages": [
+            {"name": "prepare", "state": "Published", "output": "d" * 64, "attempt": 1},
+            {"name": "sft", "state": "Failed", "attempt": 3, "reason": "Crashed", "message": "out of memory"},
+        ],
+    }
+    path = f"{collection('LearnToAskRun', namespace)}/one/status"
+    answer = cluster.request("PATCH", path, {"status": status}, content_type="application/merge-patch+json")
+    assert answer.status == 200, answer.message
+    for arguments in (("one",), ()):
+        code, said = lta("status", "--cluster", *arguments)
+        assert code == 0
+        for part in (
+            f"{namespace}/one: Failed",
+            "dddddddddddd",
+            "Failed (attempt 3)",
+            "stage sft: out of memory",
+        ):
+            assert part in said
+    code, said = lta("status", "--cluster", "one", "--json")
+    assert json.loads(said)["stages"][1]["reason"] == "Crashed"
+
+
+def test_a_manifest_is_applied_and_a_refusal_names_the_field(read: Read, lta: Lta, tmp_path: Path) -> None:
+    body = manifest("LearnToAskRun", RUN, name="two")
+    path = tmp_path / "run.yaml"
+    path.write_text(json.dumps(body))
+    code, said = lta("apply", str(path))
+    assert code == 0, said
+    assert "run two is applied" in said
+    assert read("two")["spec"]["pack"] == body["spec"]["pack"]
+    body["metadata"]["name"] = "a-name-that-is-longer-than-forty-characters-is-refused"
+    path.write_text(json.dumps(body))
+    code, said = lta("apply", str(path))
+    assert code == 6
+    assert "metadata" in said
