@@ -50,7 +50,7 @@ cluster-down: ## stop it and forget it
 images: ## the container images, by buildah or docker; images/build.sh says what can be chosen
 	images/build.sh
 
-e2e: tools cluster-tools node-tools minio images ## the whole system on a real node of this machine (root; some packages)
+e2e: tools cluster-tools node-tools minio ## the whole system on a real node of this machine (root; some packages)
 	$(BIN)/pytest tests/e2e -s
 
 lint: tools

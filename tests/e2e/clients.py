@@ -1,0 +1,61 @@
+"""What clients in pods run: plain Python, with the client that comes in the image."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+LOOK = dedent(
+    """
+    import os, socket, ssl
+    address = socket.gethostbyname("kubernetes.default.svc")
+    with socket.create_connection(("kubernetes.default.svc", 443), timeout=10) as plain:
+        trust = ssl.create_default_context()
+        trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+        trust.wrap_socket(plain).close()
+    import learntoask_operator.process
+    try:
+        open("/opt/lta/written", "w")
+    except OSError:
+        print(address, os.getuid())
+    """
+)
+"""The API server is found by name and reached at its Service; the operator's code is there and cannot be changed."""
+
+ASK = dedent(
+    """
+    import json, sys
+    from learntoask.client import Client
+    with Client("{address}", timeout=60) as client, client.converse(task="") as conversation:
+        decision = conversation.say("hi, I have had a sore throat")
+    said = decision.message and decision.message.content
+    print(json.dumps({{"origin": decision.origin, "stop": decision.stop, "said": said}}))
+    """
+)
+"""One question, through a stream. `address` is to be filled in."""
+
+TRAFFIC = dedent(
+    """
+    import json, os, signal, threading, time
+    from concurrent.futures import ThreadPoolExecutor
+    from learntoask.client import CallFailed, Client, user
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    took, failed = [], []
+    def ask(number):
+        began = time.time()
+        try:
+            decision = client.decide([user("hi, I have had a sore throat")], conversation_id=str(number))
+            took.append((began, time.time() - began, decision.origin))
+        except CallFailed as error:
+            failed.append((began, str(error)))
+    with Client("{address}", timeout=60) as client, ThreadPoolExecutor(64) as pool:
+        number = 0
+        while not over.wait(1 / {rate}) and not os.path.exists("/tmp/over"):
+            number += 1
+            pool.submit(ask, number)
+    print(json.dumps({{"took": took, "failed": failed}}))
+    """
+)
+"""`rate` questions a second, each of a conversation of its own, until /tmp/over is there."""
+
+END = "open('/tmp/over', 'w')"

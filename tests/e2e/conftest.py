@@ -1,0 +1,71 @@
+"""The whole system on a real node of this machine. Where one cannot run all is skipped, and says what it lacks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "cluster"))
+
+from node import Node
+from phases import Phases
+from requirements import lacking
+from system import IMAGES, System
+from toolchain import ROOT
+
+_phases = Phases()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--built", action="store_true", help="take the images as they are instead of building them"
+    )
+
+
+@pytest.fixture(scope="session")
+def phases() -> Phases:
+    return _phases
+
+
+@pytest.fixture(scope="session")
+def node(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, phases: Phases
+) -> Iterator[Node]:
+    if absent := lacking():
+        pytest.skip("no real node here: " + "; ".join(absent))
+    if not request.config.getoption("--built"):
+        with phases("images built"):
+            subprocess.run([ROOT / "images" / "build.sh"], check=True, timeout=3600)
+    node = Node(ROOT / ".cache" / "e2e", tmp_path_factory.mktemp("node"))
+    try:
+        with phases("node ready, with names"):
+            node.start()
+        with phases("images imported"):
+            node.containers.bring(*IMAGES.values())
+        yield node
+    finally:
+        with phases("node stopped"):
+            node.stop()
+
+
+@pytest.fixture(scope="session")
+def system(node: Node, phases: Phases, tmp_path_factory: pytest.TempPathFactory) -> System:
+    return System(node, phases, tmp_path_factory.mktemp("system"))
+
+
+@pytest.fixture(autouse=True)
+def _only_after_what_it_builds_on(request: pytest.FixtureRequest) -> None:
+    """The tests are one story: what comes after a failure would only fail for it."""
+    if request.session.testsfailed:
+        pytest.skip("an earlier part failed")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _phases.taken:
+        terminalreporter.section("phases")
+        for name, seconds in _phases.taken:
+            terminalreporter.write_line(f"{seconds:8.1f} s  {name}")
