@@ -44,8 +44,8 @@ FLAGS = (
     "--metrics-port=0",
     "--progress-port=0",
     "--lease-namespace=default",
-    "--lease-time=5s",
-    "--lease-renewal=2s",
+    "--lease-time=15s",
+    "--lease-renewal=5s",
     "--log-level=WARNING",
 )
 

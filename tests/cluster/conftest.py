@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from cluster import Cluster
 from control_plane import ControlPlane
+from operator_process import OperatorProcess, allow_everything
+from runs_world import OPERATOR_FLAGS, Runs
 from toolchain import CONTROL_PLANE, missing
 
 
@@ -36,7 +38,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     absent = missing(*CONTROL_PLANE)
     if absent:
         pytest.skip(f"not built: {', '.join(absent)}; install Go and run `make cluster-tools`")
-    plane = ControlPlane(tmp_path_factory.mktemp("cluster"))
+    plane = ControlPlane(tmp_path_factory.mktemp("cluster"), audit=True)
     try:
         plane.start()
         cluster = Cluster(plane.kubeconfig, plane)
@@ -71,3 +73,19 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     """A new one for every test."""
     with cluster.namespace(f"test-{secrets.token_hex(4)}") as name:
         yield name
+
+
+@pytest.fixture
+def runs(cluster: Cluster, namespace: str) -> Runs:
+    return Runs(cluster, namespace)
+
+
+@pytest.fixture
+def operator(plane: ControlPlane, namespace: str, tmp_path: Path) -> Iterator[OperatorProcess]:
+    """Watches the test's namespace alone, with all rights."""
+    allow_everything(plane)
+    flags = (*OPERATOR_FLAGS, f"--namespaces={namespace}", f"--lease-namespace={namespace}")
+    operator = OperatorProcess(plane, tmp_path, flags)
+    operator.start()
+    yield operator
+    operator.kill()
