@@ -42,6 +42,7 @@ WATCHED = (
         group="", resource="pods", verbs=("list", "watch"), use="how stages and servers end, in their words"
     ),
     Right(group="", resource="configmaps", verbs=("create", "get"), use="the manifest as pods see it"),
+    Right(group="", resource="configmaps", verbs=("patch",), use="spec.artefacts"),
     Right(
         group="apps",
         resource="deployments",

@@ -68,6 +68,7 @@ def test_all_rights_are_enough_and_all_are_used(
         grader={"method": "llm", "llm": judge},
         train__distributed={"workers": 2, "zero": 1},
         ttl="2s",
+        artefacts="remove",
     )
     runs.apply("stopped", pods={"prepare": {SECONDS: "10m"}})
     runs.wait(lambda _: runs.stage("prepare", "stopped").get("state") == "Running", "stopped")

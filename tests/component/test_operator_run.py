@@ -327,6 +327,19 @@ def test_an_expired_run_goes_after_its_children() -> None:
     assert world.events.reasons[-1] == "Expired"
 
 
+def test_a_run_whose_artefacts_may_go_leaves_a_list_of_them_that_outlives_it() -> None:
+    world = World({"artefacts": "remove"})
+    world.run_to_end()
+    left = world.kube.objects[CONFIG_MAP, "default", "clinic-artefacts"]
+    assert set(left["data"]["keys"].split()) == {one.key for one in world.status.stages if one.output}
+    assert left["data"]["store"] == "s3://artefacts/lta"
+    world.kube.remove(RUN, world.run)
+    assert (CONFIG_MAP, "default", "clinic-artefacts") in world.kube.objects
+    kept = World()
+    kept.run_to_end()
+    assert (CONFIG_MAP, "default", "clinic-artefacts") not in kept.kube.objects
+
+
 def test_a_judge_and_graders_are_served_while_stages_ask_them() -> None:
     llm = {"endpoint": {"uri": "http://localhost/v1", "model": "judge"}, "server": {"model": "hf:a/b"}}
     world = World({"grader": {"method": "llm", "replicas": 2, "llm": llm}})

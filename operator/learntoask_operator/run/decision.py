@@ -19,10 +19,11 @@ from learntoask.core.planner import RESOLVE, Allowance, Observed, Plan, plan, pl
 from learntoask.core.stages import STAGES, RunInputs
 from learntoask.core.status import RunInputsRecord, RunStatus, StageRecord
 from learntoask.core.validation import explain
-from learntoask.kube import JOB, Kind
+from learntoask.kube import CONFIG_MAP, JOB, Kind
 from pydantic import ValidationError
 
 from learntoask_operator.run import admission, records, story
+from learntoask_operator.run.artefacts import collectable
 from learntoask_operator.run.attempts import Seen, observe, of_record
 from learntoask_operator.run.records import Told
 from learntoask_operator.run.requests import Requests, requests
@@ -152,11 +153,12 @@ def _going(
     )
     generation = int(body["metadata"].get("generation", 0))
     status = story.told(status, before, after, current, spec=spec, used=used, generation=generation, now=now)
+    marked = collectable(body, spec, before, status, settings)
     looks = [one.look_again for one in seen.values()] + [now + _LOOK_AGAIN if work.held else None]
     return Decision(
         status=status,
         creates=work.creates(configured=before.configuration),
-        applies=work.applies(),
+        applies=(*work.applies(), *(((CONFIG_MAP, marked),) if marked else ())),
         deletes=work.deletes(seen),
         events=(*story.happened(before, status), *_answers(asked, before)),
         serve=_served(current, status, known),

@@ -52,7 +52,7 @@ class RunSpec(ManifestModel):
     budget: RunBudget = RunBudget()
     artefacts: Literal["keep", "remove"] = "keep"
     """In a cluster: what becomes of published stages that only this run has when the run is deleted. `keep`: they stay.
-    `remove`: `lta gc` may collect them."""
+    `remove`: the ConfigMap `<run>-artefacts` lists what may be collected."""
     pods: Pods = Pods()
 
 
