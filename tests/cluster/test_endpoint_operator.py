@@ -7,14 +7,20 @@ annotated `never-start` never is.
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from applied_manifests import RUN, collection, manifest, stored
 from cluster import Cluster
-from operator_process import OperatorProcess, calls
-from runs_world import until
+from control_plane import ControlPlane
+from operator_process import OperatorProcess, allow_everything, calls
+from runs_world import OPERATOR_FLAGS, until
 
 Json = dict[str, Any]
 pytestmark = [pytest.mark.usefixtures("operator", "fake_node"), pytest.mark.timeout(300)]
@@ -82,6 +88,19 @@ class Endpoint:
 
 
 @pytest.fixture
+def operator(plane: ControlPlane, namespace: str, tmp_path: Path) -> Iterator[OperatorProcess]:
+    """With a Lease that a busy machine does not lose: nothing starts the operator again here."""
+    allow_everything(plane)
+    flags = (*OPERATOR_FLAGS, "--lease-time=60s", "--lease-renewal=5s")
+    operator = OperatorProcess(
+        plane, tmp_path, (*flags, f"--namespaces={namespace}", f"--lease-namespace={namespace}")
+    )
+    operator.start()
+    yield operator
+    operator.kill()
+
+
+@pytest.fixture
 def endpoint(cluster: Cluster, namespace: str) -> Endpoint:
     return Endpoint(cluster, namespace)
 
@@ -97,7 +116,7 @@ def test_an_endpoint_gets_its_children_and_says_where_to_ask(endpoint: Endpoint,
     assert set(endpoint.children("poddisruptionbudgets", "apis/policy/v1")) == {"desk-gateway", "desk-policy"}
     assert set(endpoint.children("horizontalpodautoscalers", "apis/autoscaling/v2")) == {"desk"}
     assert endpoint.asked() == revision
-    assert {"RolloutComplete", "Serving", "GatewayAvailable"} <= set(endpoint.events())
+    until(lambda: {"RolloutComplete", "Serving", "GatewayAvailable"} <= set(endpoint.events()), what="events")
     endpoint.change(autoscaling=None)
     until(
         lambda: not endpoint.children("horizontalpodautoscalers", "apis/autoscaling/v2"),
@@ -149,7 +168,7 @@ def test_a_policy_that_does_not_warm_up_gets_no_traffic_and_editing_the_spec_goe
     endpoint.change(policy=published("b"), **NEVER)
     endpoint.reaches("RolledOut", "False", "ServersStarting")
     assert endpoint.asked() == old
-    assert sorted(endpoint.servers().values()) == [1, 2]
+    until(lambda: sorted(endpoint.servers().values()) == [1, 2], what="a new server beside the old ones")
     status = endpoint.reaches("RolledOut", "False", "WarmUpFailed")
     assert endpoint.condition("Ready") == ("True", "Serving")
     assert (status["phase"], status["revision"]) == ("Degraded", old)
@@ -159,10 +178,29 @@ def test_a_policy_that_does_not_warm_up_gets_no_traffic_and_editing_the_spec_goe
     assert "ImagePullBackOff" in failed["message"]
     assert endpoint.asked() == old
     until(lambda: endpoint.servers() == {old: 2}, what="the failed servers to go")
-    assert "WarmUpFailed" in endpoint.events()
+    until(lambda: "WarmUpFailed" in endpoint.events(), what="the event that says so")
     endpoint.change(policy=published("a"), pods=None)
     status = endpoint.reaches("RolledOut", "True", "RolloutComplete")
     assert status["revisions"][0]["name"] == old
+
+
+def test_one_command_rolls_back(cluster: Cluster, endpoint: Endpoint, namespace: str):
+    endpoint.apply()
+    first = endpoint.reaches("RolledOut", "True", "RolloutComplete")["revision"]
+    endpoint.change(policy=published("b"))
+    until(lambda: endpoint.status["revision"] != first, what="the second policy")
+    endpoint.reaches("RolledOut", "True", "RolloutComplete")
+    command = [sys.executable, "-m", "learntoask.cli.app", "rollback", "desk", "-n", namespace]
+    environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"endpoint desk goes back to the policy of revision 1 ({first})\n"
+    until(lambda: endpoint.status["revision"] == first, what="the first policy again")
+    assert endpoint.reaches("RolledOut", "True", "RolloutComplete")["revisions"][0]["number"] == 3
+    command[-3] = "nobody"
+    gone = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert gone.returncode == 6
+    assert "nobody" in gone.stderr
 
 
 def test_kubectl_scales_it_and_sees_its_servers(cluster: Cluster, endpoint: Endpoint, namespace: str):
