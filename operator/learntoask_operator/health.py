@@ -13,7 +13,9 @@ from collections.abc import Callable
 from aiohttp import web
 
 _BEAT = 1.0  # seconds
-_STILL = 15.0  # seconds without a beat: something blocks the event loop
+_STILL = (
+    60.0  # seconds without a beat: something blocks the event loop, and it is not a thousand events at once
+)
 _LONGEST_PASS = 600.0  # seconds; every call of a pass has a deadline well below
 
 

@@ -27,6 +27,7 @@ from learntoask_operator.children import MANAGER, Children
 from learntoask_operator.endpoint.reconciler import EndpointReconciler
 from learntoask_operator.events import Events
 from learntoask_operator.health import Health
+from learntoask_operator.keeper import LeaseKeeper
 from learntoask_operator.lease import Lease, LeaseLost
 from learntoask_operator.loop import Loop
 from learntoask_operator.metrics import Metrics
@@ -84,13 +85,19 @@ class _Process:
             acting=lambda: self._acting,
             synced=lambda: self._children.synced(settings.watched),
         )
-        self._lease = Lease(
-            kube,
-            name=settings.lease_name,
-            namespace=self._home,
-            identity=f"{settings.pod_name or socket.gethostname()}_{os.getpid()}",
-            duration=seconds(settings.lease_time),
-            renewal=seconds(settings.lease_renewal),
+        identity = f"{settings.pod_name or socket.gethostname()}_{os.getpid()}"
+        self._lease = LeaseKeeper(
+            lambda: Kube.connect(
+                kubeconfig=settings.kubeconfig_path, field_manager=MANAGER, called=metrics.called
+            ),
+            lambda own: Lease(
+                own,
+                name=settings.lease_name,
+                namespace=self._home,
+                identity=identity,
+                duration=seconds(settings.lease_time),
+                renewal=seconds(settings.lease_renewal),
+            ),
         )
 
     async def run(self, stop: asyncio.Event) -> int:
@@ -121,11 +128,14 @@ class _Process:
 
     async def _act(self, stop: asyncio.Event) -> None:
         """Hold the Lease and work, until cancelled or until the Lease is lost."""
-        await self._lease.acquire()
-        self._acting = True
-        self._metrics.leader.set(1)
         try:
-            async with self._listening(), asyncio.TaskGroup() as group:  # the tasks are awaited while it listens
+            await self._lease.acquire()
+            self._acting = True
+            self._metrics.leader.set(1)
+            async with (
+                self._listening(),
+                asyncio.TaskGroup() as group,
+            ):  # the tasks are awaited while it listens
                 group.create_task(self._lease.hold(), name="lease")
                 group.create_task(self._mark_leader(), name="leader label")
                 group.create_task(self._events.run(), name="events")
