@@ -82,8 +82,9 @@ protos: tools ## regenerate the gRPC stubs from protos/
 docs: tools ## regenerate the manifest reference in the README
 	$(BIN)/python docs/generate_reference.py
 
-crds: tools ## regenerate manifests/crds from the manifest models
+crds: tools ## regenerate manifests/crds from the manifest models, and the operator's rights
 	$(BIN)/python manifests/generate_crds.py
+	$(BIN)/python manifests/generate_rbac.py
 
 chart: tools ## regenerate what the chart has from elsewhere, and the schema and table of its values
 	$(BIN)/python charts/generate.py
