@@ -81,10 +81,18 @@ def runs(cluster: Cluster, namespace: str) -> Runs:
 
 
 @pytest.fixture
-def operator(plane: ControlPlane, namespace: str, tmp_path: Path) -> Iterator[OperatorProcess]:
+def lease() -> str:
+    """Time of the operator's Lease: longer than an API server needs to come back on a busy machine. Tests in which
+    another operator takes over ask for a shorter one."""
+    return "60s"
+
+
+@pytest.fixture
+def operator(plane: ControlPlane, namespace: str, tmp_path: Path, lease: str) -> Iterator[OperatorProcess]:
     """Watches the test's namespace alone, with all rights."""
     allow_everything(plane)
-    flags = (*OPERATOR_FLAGS, f"--namespaces={namespace}", f"--lease-namespace={namespace}")
+    where = (f"--namespaces={namespace}", f"--lease-namespace={namespace}", f"--lease-time={lease}")
+    flags = (*OPERATOR_FLAGS, *where)
     operator = OperatorProcess(plane, tmp_path, flags)
     operator.start()
     yield operator

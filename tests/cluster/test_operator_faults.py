@@ -41,6 +41,7 @@ def test_the_store_of_the_api_server_stands_still(
     assert operator.alive
 
 
+@pytest.mark.parametrize("lease", ["6s"])
 def test_the_operator_is_killed_again_and_again(
     runs: Runs, plane: ControlPlane, operator: OperatorProcess
 ) -> None:
@@ -56,6 +57,7 @@ def test_the_operator_is_killed_again_and_again(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("lease", ["6s"])
 def test_the_operator_is_killed_after_every_single_write(
     runs: Runs, plane: ControlPlane, operator: OperatorProcess
 ) -> None:
@@ -72,6 +74,7 @@ def test_the_operator_is_killed_after_every_single_write(
     assert lives > len(STAGES)
 
 
+@pytest.mark.parametrize("lease", ["6s"])
 def test_of_two_operators_one_acts_and_the_other_takes_over(
     runs: Runs, plane: ControlPlane, operator: OperatorProcess, tmp_path: Path
 ) -> None:
