@@ -77,7 +77,7 @@ class Workers:
         mean, square = (part / self.size for part in self.summed([value, value * value]))
         if square - mean * mean > 1e-9:
             raise StageError(
-                f"the workers do not see the same: {what}. Let all of them go on from the same checkpoint, or from none",
+                f"the workers do not see the same: {what}. Let all go on from the same checkpoint, or from none",
                 reason="WorkersDiffer",
             )
 
