@@ -18,7 +18,7 @@ from learntoask_operator.settings import Settings
 
 Json = dict[str, Any]
 GRADER, JUDGE = "grader", "judge"
-_GRADER_PORT, _JUDGE_PORT = 50052, 8000
+_GRADER_PORT, _GRADER_METRICS, _JUDGE_PORT = 50052, 9090, 8000
 _ASKING_GRADERS = ("grpo", "evaluate")
 _ASKING_JUDGES = ("grader", "grpo", "evaluate")
 
@@ -136,8 +136,18 @@ def _grader_template(
     container = {
         "name": GRADER,
         "image": settings.trainer_image,
-        "command": ["lta", "grader", "serve", "--host=0.0.0.0", f"--port={_GRADER_PORT}"],
-        "ports": [{"name": "grpc", "containerPort": _GRADER_PORT}],
+        "command": [
+            "lta",
+            "grader",
+            "serve",
+            "--host=0.0.0.0",
+            f"--port={_GRADER_PORT}",
+            f"--metrics-port={_GRADER_METRICS}",
+        ],
+        "ports": [
+            {"name": "grpc", "containerPort": _GRADER_PORT},
+            {"name": "metrics", "containerPort": _GRADER_METRICS},
+        ],
         "resources": {"requests": {"cpu": "500m", "memory": "2Gi"}},
         "startupProbe": {**probe, "periodSeconds": 2, "failureThreshold": 300},
         "readinessProbe": {**probe, "periodSeconds": 5, "failureThreshold": 2},
