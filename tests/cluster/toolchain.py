@@ -8,12 +8,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLCHAIN = Path(os.environ.get("LTA_TOOLCHAIN") or ROOT / ".cache" / "toolchain")
+_OWN_MODULES = {
+    "kwok": "kwok",
+    "helm": "helm",
+    "coredns": "coredns",
+    "minio": "minio",
+    "promtool": "prometheus",
+}
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
 
 
 def tool(name: str) -> Path:
     """Path of a command, built or not."""
-    module = name if name in ("kwok", "helm", "coredns", "minio") else "kubernetes"
+    module = _OWN_MODULES.get(name, "kubernetes")
     key = hashlib.sha256((ROOT / "tests" / "toolchain" / module / "go.sum").read_bytes()).hexdigest()[:12]
     return TOOLCHAIN / f"{module}-{key}" / name
 

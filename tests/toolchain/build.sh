@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # build.sh NAME [COMMAND=]PACKAGE...: builds commands of the Go module in the folder NAME beside this script, once for
 # each state of its go.sum. Tests look for them there and skip, saying so, where there is no Go. A file `ldflags` in
-# the module's folder holds what its commands are linked with (their version).
+# the module's folder holds what its commands are linked with (their version); a file `tags`
+# the build tags of its commands.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 name=$1; shift
@@ -17,6 +18,6 @@ for package in "$@"; do
   fi
   echo "building $command (some minutes, once)" >&2
   CGO_ENABLED=0 go build -C "$here/$name" -trimpath -ldflags "-s -w $(cat "$here/$name/ldflags" 2> /dev/null)" \
-    -o "$out/.$command" "${package#*=}"
+    -tags "$(cat "$here/$name/tags" 2> /dev/null)" -o "$out/.$command" "${package#*=}"
   mv "$out/.$command" "$out/$command"
 done
