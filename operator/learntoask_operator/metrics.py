@@ -6,7 +6,8 @@ import re
 from collections import Counter as Count
 from collections.abc import Iterable
 
-from learntoask.core.conditions import seconds_of
+from learntoask.core.conditions import ROLLED_OUT, find_condition, seconds_of
+from learntoask.core.endpoint_status import EndpointStatus
 from learntoask.core.status import RunStatus
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
@@ -58,6 +59,8 @@ class Metrics:
         self.leader = Gauge("lta_operator_leader", "1 while this replica acts", registry=self.registry)
         self.runs = RunGauges()
         self.registry.register(self.runs)
+        self.endpoints = EndpointGauges()
+        self.registry.register(self.endpoints)
 
     def called(self, method: str, path: str, status: int) -> None:
         """Count a call; see kube.transport.Called."""
@@ -115,3 +118,25 @@ class RunGauges:
         for (namespace, phase), count in counts.items():
             phases.add_metric([namespace, phase], count)
         return [phases, info, hours]
+
+
+class EndpointGauges:
+    """Endpoints as last written, with why their rollout is as it is."""
+
+    def __init__(self) -> None:
+        self._endpoints: dict[Ref, tuple[str, str]] = {}
+
+    def told(self, ref: Ref, status: EndpointStatus) -> None:
+        rolled_out = find_condition(status.conditions, ROLLED_OUT)
+        self._endpoints[ref] = (status.phase, rolled_out.reason if rolled_out else "")
+
+    def forget(self, ref: Ref) -> None:
+        self._endpoints.pop(ref, None)
+
+    def collect(self) -> Iterable[Metric]:
+        info = GaugeMetricFamily(
+            "lta_endpoint_info", "An endpoint", labels=["namespace", "endpoint", "phase", "rollout"]
+        )
+        for ref, (phase, rollout) in self._endpoints.items():
+            info.add_metric([ref.namespace, ref.name, phase, rollout], 1)
+        return [info]

@@ -73,7 +73,7 @@ class _Process:
             clock=time.time,
         )
         endpoints = EndpointReconciler(
-            kube, self._children, self._events, settings=settings, seen=self._loop.saw
+            kube, self._children, self._events, settings=settings, metrics=metrics, seen=self._loop.saw
         )
         self._reconcilers = (runs, endpoints)
         for one in self._reconcilers:

@@ -67,6 +67,7 @@ WELL: dict[str, str] = {
     _bucket(*QUEUE, "+Inf"): _counter(5),
     f'lta_run_info{{{RUN},phase="Running"}}': "1x300",
     'lta_run_info{namespace="team",run="done",stage="",phase="Succeeded"}': "1x300",
+    'lta_endpoint_info{namespace="team",endpoint="desk",phase="Ready",rollout="RolloutComplete"}': "1x300",
     _grades("grade"): _counter(10),
     _grades("missing"): _counter(0.1),
     f'lta_gateway_servers{{{DESK},state="serving"}}': "2x300",
@@ -97,6 +98,14 @@ FAULTS = [
         {f'lta_run_info{{{RUN},phase="Running"}}': "_x300", f'lta_run_info{{{RUN},phase="Failed"}}': "1x300"},
         3,
         'namespace="team", run="clinic", stage="sft"',
+    ),
+    Fault(
+        "LearnToAskRolloutFailed",
+        {
+            'lta_endpoint_info{namespace="team",endpoint="desk",phase="Degraded",rollout="WarmUpFailed"}': "1x300"
+        },
+        3,
+        'endpoint="desk", namespace="team"',
     ),
     Fault(
         "LearnToAskMissingGrades",

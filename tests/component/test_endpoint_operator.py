@@ -10,6 +10,8 @@ from learntoask.core.endpoint_status import EndpointStatus
 from learntoask.kube import DEPLOYMENT, ENDPOINT, HPA, POD, RUN, SERVICE, Kind, NotFound, Unavailable
 from learntoask_operator.children import Children
 from learntoask_operator.endpoint.reconciler import ChildForeign, EndpointReconciler
+from learntoask_operator.loop import Ref
+from learntoask_operator.metrics import Metrics
 from learntoask_operator.settings import Settings
 from learntoask_operator.trimming import TRIMMED
 
@@ -62,11 +64,13 @@ class World:
         self.children = Children(TRIMMED, changed=lambda ref: None)
         for kind in TRIMMED:
             self.children.listed(kind, None, self.kube.all(kind))
+        self.metrics = Metrics()
         self.reconciler = EndpointReconciler(
             self.kube,
             self.children,
             self.events,
             settings=Settings(store_uri="s3://artefacts/lta", store_credentials="keys"),
+            metrics=self.metrics,
             seen=lambda kind, body: None,
             clock=lambda: self.now,
         )
@@ -207,6 +211,10 @@ async def test_a_policy_that_fails_is_stopped_and_its_words_are_told():
     assert world.conditions()["Ready"] == "Serving"
     assert "answer 1 failed" in world.status.revisions[0].message
     assert world.events.reasons.count("WarmUpFailed") == 1
+    labels = {"namespace": "default", "endpoint": "desk", "phase": "Degraded", "rollout": "WarmUpFailed"}
+    assert world.metrics.registry.get_sample_value("lta_endpoint_info", labels) == 1
+    world.reconciler.forget(Ref(kind=ENDPOINT, namespace="default", name="desk"))
+    assert world.metrics.registry.get_sample_value("lta_endpoint_info", labels) is None
     assert len(set(world.traffic)) == 1
     world.edit(policy=published("a"))
     await world.settle()

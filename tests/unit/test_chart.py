@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from learntoask.core import conditions
+from learntoask.core.endpoint_status import EndpointStatus
 from learntoask.core.status import RunStatus
 from learntoask.grader_service.metrics import GraderMetrics
 from learntoask.kube import RUN
@@ -63,6 +64,8 @@ def test_labels_of_metrics_that_alerts_choose_by_are_ones_that_occur() -> None:
         assert set(chosen.split("|")) <= codes
     for chosen in re.findall(r'origin=~?"([\w|]+)"', RULES):
         assert set(chosen.split("|")) <= {"model", "repaired", "fallback", "no_server"}
+    for chosen in re.findall(r'rollout=~?"(\w+)"', RULES):
+        assert chosen in vars(conditions).values()
     phases = set(RunStatus.model_json_schema()["properties"]["phase"]["enum"])
     for chosen in re.findall(r'phase=~?"([\w|]+)"', RULES):
         assert set(chosen.split("|")) <= phases
@@ -117,6 +120,7 @@ def _exported() -> dict[str, set[str]]:
     )
     ref = Ref(kind=RUN, namespace="n", name="r")
     operator.runs.told(ref, RunStatus(phase="Running", stage="sft"))
+    operator.endpoints.told(ref, EndpointStatus())
     gateway.watch(in_flight=lambda: 0, states=lambda: ())
     serving.watch(in_flight=lambda: 0, cache_bytes=lambda: 0)
     grader.watch(lambda: 0)

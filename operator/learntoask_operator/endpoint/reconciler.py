@@ -23,6 +23,7 @@ from learntoask_operator.endpoint.rollout import Decision, Target, decide
 from learntoask_operator.endpoint.telling import events_of, status_of
 from learntoask_operator.events import Events
 from learntoask_operator.loop import Ref, ref_of
+from learntoask_operator.metrics import Metrics
 from learntoask_operator.settings import Settings
 
 Json = dict[str, Any]
@@ -46,12 +47,13 @@ class EndpointReconciler:
         events: Events,
         *,
         settings: Settings,
+        metrics: Metrics,
         seen: Callable[[Kind, Json], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`seen` is told of what was written: the loop's `saw`, so that no pass acts on an older status."""
         self._kube, self._children, self._events = kube, children, events
-        self._settings, self._seen, self._clock = settings, seen, clock
+        self._settings, self._metrics, self._seen, self._clock = settings, metrics, seen, clock
         # By endpoint: digest of each object as last applied ("" for one that is not to be there), and when.
         self._applied: dict[Ref, dict[tuple[Kind, str], tuple[str, float]]] = {}
         self._foreign: set[tuple[Ref, Kind, str]] = set()  # told of already
@@ -59,6 +61,7 @@ class EndpointReconciler:
     def forget(self, ref: Ref) -> None:
         self._applied.pop(ref, None)
         self._foreign = {one for one in self._foreign if one[0] != ref}
+        self._metrics.endpoints.forget(ref)
 
     async def reconcile(self, seen: Json) -> float | None:
         if seen["metadata"].get("deletionTimestamp"):
@@ -102,6 +105,7 @@ class EndpointReconciler:
         )
         # What was decided is remembered before it is done: a pass that is cut short is then repeated, not forgotten.
         await self._tell(seen, before, after)
+        self._metrics.endpoints.told(ref, after)
         if decision is not None and policy is not None:
             template = server_template(policy, spec, self._settings)
             objects = render(seen, spec, decision, templates={target: template}, settings=self._settings)
