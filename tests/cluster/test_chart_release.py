@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ import yaml
 from applied_manifests import ENDPOINT, RUN, collection, manifest, stored
 from cluster import Cluster
 from control_plane import ControlPlane
-from helm import CHART, HOME, RELEASE, Release, of_kind
+from helm import CHART, HOME, RELEASE, Release, of_kind, rendered
 from operator_process import OperatorProcess, calls
 from runs_world import OPERATOR_FLAGS, Runs, until
 from toolchain import CONTROL_PLANE, missing
@@ -138,21 +141,30 @@ def test_the_operator_of_a_namespaced_release_works_with_the_rights_and_settings
 ) -> None:
     """Runs and endpoints in namespaces that refuse pods which are not restricted: none of theirs is."""
     cluster = release.cluster
-    release.install("scope=namespaces", f"namespaces={{{','.join(TEAMS)}}}", "store.uri=s3://artefacts/lta")
+    places = f"namespaces={{{','.join((HOME, *TEAMS))}}}"
+    release.install("scope=namespaces", places, "store.uri=s3://artefacts/lta")
     operator = _Installed(cluster.plane, tmp_path, (*_flags(cluster), *OPERATOR_FLAGS))
     operator.start()
     try:
         runs = Runs(cluster, "team-a")
         runs.apply("clinic", grader={"replicas": 1}, train__distributed={"workers": 2, "zero": 1})
         body = stored(cluster, manifest("AskEndpoint", _served(), name="live", namespace="team-b"))
+        tried = _trial(cluster, tmp_path)
         runs.wait_phase("Succeeded", "clinic", patience=300)
         until(
             lambda: cluster.request("GET", _place(body)).body.get("status", {}).get("phase") == "Ready",
             what="the endpoint in the other namespace",
         )
+        said = tried.communicate(timeout=300)
+        assert f"asking {RELEASE}-learntoask-test.{HOME}.svc:50051" in said[0], said
+        assert tried.returncode == 6, said  # nobody answers there: this node runs nothing
+        assert "does not answer" in said[1]
     finally:
         operator.stop()
-    made = [one for one in calls(cluster.plane.audit_log) if one.user == _Installed.user]
+    assert not Runs(cluster, HOME).get(f"{RELEASE}-learntoask-test")
+    accounts = (_Installed.user, f"system:serviceaccount:{HOME}:{RELEASE}-learntoask-test")
+    made = [one for one in calls(cluster.plane.audit_log) if one.user in accounts]
+    assert {one.user for one in made} == set(accounts)
     assert {one.namespace for one in made} >= {HOME, *TEAMS}
     refused = sorted({(one.verb, one.resource, one.namespace) for one in made if one.status == 403})
     assert refused == []
@@ -175,6 +187,37 @@ class _Installed(OperatorProcess):
         self.plane.kubeconfig_of(self.user, token=token, path=config)
         self.flags = (*self.flags, f"--kubeconfig={config}")
         super().start()
+
+
+def _trial(cluster: Cluster, folder: Path) -> subprocess.Popen[str]:
+    """What the pod of `helm test` does, with its rights; its logs and pack lie in the store already."""
+    name = f"{RELEASE}-learntoask-test"
+    objects = rendered("store.uri=s3://artefacts/lta")
+    for kind in ("ServiceAccount", "Role", "RoleBinding"):
+        cluster.kubectl("apply", "-f", "-", stdin=json.dumps(of_kind(objects, kind, "-test")[0]))
+    body = yaml.safe_load(of_kind(objects, "ConfigMap", "-test")[0]["data"]["run.yaml"])
+    assert body["metadata"]["name"] == name
+    body["spec"] |= RUN
+    (folder / "run.yaml").write_text(yaml.safe_dump(body))
+    config = folder / "test.kubeconfig"
+    token = cluster.kubectl("create", "token", name, "-n", HOME, "--duration=1h").strip()
+    cluster.plane.kubeconfig_of(name, token=token, path=config)
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "learntoask.cli.app",
+            "try",
+            str(folder / "run.yaml"),
+            "-n",
+            HOME,
+            "--timeout=4m",
+        ],
+        env={**os.environ, "KUBECONFIG": str(config), "LTA_HOME": str(folder), "COLUMNS": "160"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def _flags(cluster: Cluster) -> list[str]:
