@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 import shutil
 import signal
 import socket
@@ -265,6 +266,7 @@ class ControlPlane:
             f"--kubelet-client-certificate={kubelets.certificate}",
             f"--kubelet-client-key={kubelets.key}",
             f"--kubelet-certificate-authority={authority.identity.certificate}",
+            "--kubelet-preferred-address-types=InternalIP",
             f"--tls-cert-file={served.certificate}",
             f"--tls-private-key-file={served.key}",
             f"--service-account-key-file={authority.token_key()}",
@@ -304,11 +306,13 @@ def _encoded(path: Path) -> str:
 
 
 def _free_ports(*names: str) -> dict[str, int]:
-    probes = [socket.socket() for _ in names]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return {name: probe.getsockname()[1] for name, probe in zip(names, probes, strict=True)}
-    finally:
-        for probe in probes:
-            probe.close()
+    """Below the ports that the system gives to callers (32768 on Linux): a client that calls a stopped server again and
+    again would one day be given the server's own port, connect to itself and keep it."""
+    found: dict[str, int] = {}
+    for port in random.sample(range(20_000, 32_000), 1000):
+        with socket.socket() as probe:
+            if probe.connect_ex((_LOOPBACK, port)):
+                found[names[len(found)]] = port
+        if len(found) == len(names):
+            return found
+    raise RuntimeError("no free ports on loopback")
