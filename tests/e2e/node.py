@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -70,9 +71,9 @@ class Node:
         self.containers.bring(PAUSE, COREDNS)
         self.start_kubelet()
         self._start("kube-proxy", self._proxy())
-        self._until(self.ready, "kubelet")
+        self._until(self.ready)
         self.plane.kubectl("apply", "-f", "-", stdin=json.dumps(_dns()))
-        self._until(self._answers_names, "kubelet")
+        self._until(self._answers_names)
 
     def stop(self) -> None:
         for name in ("kubelet", "kube-proxy"):
@@ -118,13 +119,15 @@ class Node:
     def _start(self, name: str, command: list[str]) -> None:
         self.processes[name] = start(command, log=self.logs / f"{name}.log", outlive=False)
 
-    def _until(self, condition: Any, process: str) -> None:
+    def _until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _PATIENCE
         while not condition():
-            if time.monotonic() > deadline or not self.processes[process].alive:
-                last = (self.logs / f"{process}.log").read_text(errors="replace")[-4000:]
+            ended = [name for name, process in self.processes.items() if not process.alive]
+            if ended or time.monotonic() > deadline:
+                logs = [self.logs / f"{name}.log" for name in ended or self.processes]
+                last = "\n\n".join(log.read_text(errors="replace")[-3000:] for log in logs)
                 pods = self._said("describe", "pods", "-n", "kube-system")[-3000:]
-                raise RuntimeError(f"the node did not get ready:\n{pods}\n{last}")
+                raise RuntimeError(f"the node did not get ready; {ended} ended\n{pods}\n{last}")
             time.sleep(0.5)
 
     def _kubelet(self) -> list[str]:
@@ -149,6 +152,7 @@ class Node:
             "failCgroupV1": False,
             "failSwapOn": False,
             "enforceNodeAllocatable": [],
+            "podLogsDir": str(self.logs / "pods"),
             "clusterDNS": [DNS],
             "clusterDomain": _DOMAIN,
             "resolvConf": "",
@@ -177,9 +181,7 @@ class Node:
 
     @cached_property
     def _port(self) -> int:
-        with socket.socket() as probe:
-            probe.bind((ADDRESS, 0))
-            return int(probe.getsockname()[1])
+        return _free_port(ADDRESS)
 
     def _proxy(self) -> list[str]:
         config = self.plane.kubeconfig_of("system:kube-proxy")
@@ -190,8 +192,8 @@ class Node:
             "mode": "iptables",
             "clusterCIDR": SUBNET,
             "hostnameOverride": NAME,
-            "healthzBindAddress": "127.0.0.1:0",
-            "metricsBindAddress": "127.0.0.1:0",
+            "healthzBindAddress": f"127.0.0.1:{_free_port('127.0.0.1')}",
+            "metricsBindAddress": f"127.0.0.1:{_free_port('127.0.0.1')}",
             "conntrack": {
                 "maxPerCore": 0,
                 "min": 0,
@@ -202,6 +204,12 @@ class Node:
         file = self.logs / "kube-proxy.json"
         file.write_text(json.dumps(settings))
         return [str(tool("kube-proxy")), f"--config={file}"]
+
+
+def _free_port(address: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
 
 
 def small_image(name: str, binary: Path | None) -> None:

@@ -29,7 +29,8 @@ def manifest(folder: Path) -> Path:
     body = yaml.safe_load((PHARMACY / "run-tiny.yaml").read_text())
     spec = body["spec"]
     spec["dataset"]["uri"], spec["pack"]["uri"] = str(PHARMACY / "logs.jsonl"), str(PHARMACY / "pack.yaml")
-    spec["train"]["grpo"] |= {"updates": _UPDATES, "checkpointEvery": 2}
+    spec["train"]["checkpointEvery"] = 2
+    spec["train"]["grpo"]["updates"] = _UPDATES
     spec["serve"] = {"engine": "vllm"}
     path = folder / "run.yaml"
     path.write_text(yaml.safe_dump(body))
