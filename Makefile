@@ -94,7 +94,7 @@ chart-lint: tools cluster-tools ## the chart: lint, every combination of values 
 	tests/toolchain/build.sh helm helm.sh/helm/v3/cmd/helm
 	tests/toolchain/build.sh prometheus github.com/prometheus/prometheus/cmd/promtool
 	$(BIN)/python charts/generate.py --check
-	$(BIN)/pytest tests/unit/test_chart.py tests/cluster/test_chart.py tests/cluster/test_chart_alerts.py \
+	$(BIN)/pytest tests/unit/test_chart_files.py tests/cluster/test_chart.py tests/cluster/test_chart_alerts.py \
 	  tests/cluster/test_chart_release.py
 
 constraints: tools ## refresh the pins

@@ -194,11 +194,14 @@ def test_clients_of_gateways_are_those_that_were_named() -> None:
         if one["metadata"]["namespace"] == "team-a"
     ]
     (asked,) = [rule for rule in gateway["ingress"] if rule["ports"][0]["port"] == 50051]
-    assert asked["from"] == [
+    *named, test = asked["from"]
+    assert named == [
         {"namespaceSelector": {"matchLabels": {"team": "desk"}}},
         {"ipBlock": {"cidr": "203.0.113.0/24"}},
     ]
-    (own,) = of_kind(rendered(MINIO), "NetworkPolicy", "-gateway")
+    assert _component(test["podSelector"]) == "test"
+    assert test["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": HOME}}
+    (own,) = of_kind(rendered(MINIO, "test.enabled=false"), "NetworkPolicy", "-gateway")
     (asked,) = [rule for rule in own["spec"]["ingress"] if rule["ports"][0]["port"] == 50051]
     assert asked["from"] == [{"podSelector": {}}]
 

@@ -141,7 +141,7 @@ def test_the_operator_of_a_namespaced_release_works_with_the_rights_and_settings
 ) -> None:
     """Runs and endpoints in namespaces that refuse pods which are not restricted: none of theirs is."""
     cluster = release.cluster
-    places = f"namespaces={{{','.join((HOME, *TEAMS))}}}"
+    places = f"namespaces={{{','.join(TEAMS)}}}"
     release.install("scope=namespaces", places, "store.uri=s3://artefacts/lta")
     operator = _Installed(cluster.plane, tmp_path, (*_flags(cluster), *OPERATOR_FLAGS))
     operator.start()
@@ -149,19 +149,19 @@ def test_the_operator_of_a_namespaced_release_works_with_the_rights_and_settings
         runs = Runs(cluster, "team-a")
         runs.apply("clinic", grader={"replicas": 1}, train__distributed={"workers": 2, "zero": 1})
         body = stored(cluster, manifest("AskEndpoint", _served(), name="live", namespace="team-b"))
-        tried = _trial(cluster, tmp_path)
+        tried = _trial(cluster, tmp_path, places)
         runs.wait_phase("Succeeded", "clinic", patience=300)
         until(
             lambda: cluster.request("GET", _place(body)).body.get("status", {}).get("phase") == "Ready",
             what="the endpoint in the other namespace",
         )
         said = tried.communicate(timeout=300)
-        assert f"asking {RELEASE}-learntoask-test.{HOME}.svc:50051" in said[0], said
+        assert f"asking {RELEASE}-learntoask-test.team-a.svc:50051" in said[0], said
         assert tried.returncode == 6, said  # nobody answers there: this node runs nothing
         assert "does not answer" in said[1]
     finally:
         operator.stop()
-    assert not Runs(cluster, HOME).get(f"{RELEASE}-learntoask-test")
+    assert not runs.get(f"{RELEASE}-learntoask-test")
     accounts = (_Installed.user, f"system:serviceaccount:{HOME}:{RELEASE}-learntoask-test")
     made = [one for one in calls(cluster.plane.audit_log) if one.user in accounts]
     assert {one.user for one in made} == set(accounts)
@@ -189,10 +189,10 @@ class _Installed(OperatorProcess):
         super().start()
 
 
-def _trial(cluster: Cluster, folder: Path) -> subprocess.Popen[str]:
+def _trial(cluster: Cluster, folder: Path, places: str) -> subprocess.Popen[str]:
     """What the pod of `helm test` does, with its rights; its logs and pack lie in the store already."""
     name = f"{RELEASE}-learntoask-test"
-    objects = rendered("store.uri=s3://artefacts/lta")
+    objects = rendered("scope=namespaces", places, "store.uri=s3://artefacts/lta")
     for kind in ("ServiceAccount", "Role", "RoleBinding"):
         cluster.kubectl("apply", "-f", "-", stdin=json.dumps(of_kind(objects, kind, "-test")[0]))
     body = yaml.safe_load(of_kind(objects, "ConfigMap", "-test")[0]["data"]["run.yaml"])
@@ -202,17 +202,12 @@ def _trial(cluster: Cluster, folder: Path) -> subprocess.Popen[str]:
     config = folder / "test.kubeconfig"
     token = cluster.kubectl("create", "token", name, "-n", HOME, "--duration=1h").strip()
     cluster.plane.kubeconfig_of(name, token=token, path=config)
+    (pod,) = of_kind(objects, "Pod", "-test")
+    lta, *command = pod["spec"]["containers"][0]["command"]
+    assert lta == "lta"
+    command = [str(folder / "run.yaml") if one == "/test/run.yaml" else one for one in command]
     return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "learntoask.cli.app",
-            "try",
-            str(folder / "run.yaml"),
-            "-n",
-            HOME,
-            "--timeout=4m",
-        ],
+        [sys.executable, "-m", "learntoask.cli.app", *command],
         env={**os.environ, "KUBECONFIG": str(config), "LTA_HOME": str(folder), "COLUMNS": "160"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
