@@ -134,7 +134,7 @@ def test_the_rights_are_those_that_the_operator_is_tested_under() -> None:
     assert own["metadata"]["namespace"] == HOME
     assert not [one for one in team if one["kind"].startswith("Cluster") or "Custom" in one["kind"]]
     for name in ("team-a", "team-b"):
-        (role,) = [one for one in of_kind(team, "Role") if one["metadata"]["namespace"] == name]
+        (role,) = [one for one in of_kind(team, "Role", "-operator") if one["metadata"]["namespace"] == name]
         assert role["rules"] == rules(WATCHED)
     for values in COMBINATIONS:
         for one in of_kind(rendered(values), "ServiceAccount"):
