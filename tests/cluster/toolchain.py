@@ -13,6 +13,7 @@ _OWN_MODULES = {
     "helm": "helm",
     "coredns": "coredns",
     "minio": "minio",
+    "prometheus": "prometheus",
     "promtool": "prometheus",
 }
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
