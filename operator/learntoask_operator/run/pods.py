@@ -55,7 +55,7 @@ def stage_template(
         environment["LTA_PROGRESS_ADDRESS"] = settings.progress_address
     container = {
         "name": CONTAINER,
-        "image": settings.image if stage in _LIGHT else settings.trainer_image,
+        "image": _image(spec, stage, settings),
         "command": ["lta", "stage"],
         "resources": {"requests": _REQUESTS.get(stage, _TRAINING)},
     }
@@ -71,6 +71,14 @@ def stage_template(
     )
     template["spec"]["restartPolicy"] = "Never"
     return merged(template, spec, stage)
+
+
+def _image(spec: RunSpec, stage: str, settings: Settings) -> str:
+    """The policy server's is the one with vLLM."""
+    if stage in _LIGHT:
+        return settings.image
+    decodes = {"serve": spec.serve.engine, "grpo": spec.train.grpo.rollouts}
+    return settings.server_image if decodes.get(stage) == "vllm" else settings.trainer_image
 
 
 def pod_template(
