@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import math
 import os
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -165,3 +166,6 @@ def _configure_cpu(cache_bytes: int) -> None:
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    # Eager or not, vLLM has some functions compiled, and images have no compiler.
+    if not torch.cuda.is_available() and shutil.which("g++") is None:
+        os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")

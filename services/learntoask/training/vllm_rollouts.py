@@ -8,6 +8,7 @@ shows how far the two are apart (`off_policy`).
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -113,6 +114,9 @@ def _load(folder: Path, *, longest: int, memory_share: float, dtype: str, sleeps
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    # Eager or not, vLLM has some functions compiled, and images have no compiler.
+    if not sleeps and shutil.which("g++") is None:
+        os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     try:
         from vllm import LLM  # noqa: PLC0415
     except ImportError as error:
