@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from safetensors import safe_open
-
 from learntoask.core.digest import digest_of
 from learntoask.core.errors import InputError
 
@@ -55,6 +53,8 @@ class Switch:
 def weights_shape(folder: Path) -> str:
     """Digest of what two model folders must have in common for one's weights to take the other's place in a running
     engine: configuration, tokenizer, names and shapes of the weights. Raises InputError for an unreadable folder."""
+    from safetensors import safe_open  # noqa: PLC0415 - the gateway's image has none
+
     try:
         config = json.loads((folder / "config.json").read_text())
         weights = {}
