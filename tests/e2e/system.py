@@ -131,13 +131,14 @@ class System:
         """What is there, what happened last, and the last words of what failed."""
         parts = [
             self.kubectl("get", "ltar,askep,deploy,jobs,pods", "--output=wide"),
-            self.kubectl("get", "events", "--sort-by=.lastTimestamp")[-4000:],
-            self.kubectl("logs", f"deployment/{RELEASE}-operator", "--all-pods", "--tail=30"),
+            self.kubectl("get", "events", "--sort-by=.lastTimestamp")[-2500:],
+            self.kubectl("logs", f"deployment/{RELEASE}-operator", "--all-pods", "--tail=10"),
         ]
         for pod in self.get("pods")["items"]:
-            if not all(one.get("ready") for one in pod["status"].get("containerStatuses", [{}])):
+            states = pod["status"].get("containerStatuses", [{}])
+            if pod["status"].get("phase") != "Succeeded" and not all(one.get("ready") for one in states):
                 try:
-                    parts.append(self.kubectl("logs", pod["metadata"]["name"], "--tail=30"))
+                    parts.append(self.kubectl("logs", pod["metadata"]["name"], "--tail=10"))
                 except RuntimeError as error:
                     parts.append(str(error))
         return "\n\n".join(parts)

@@ -22,6 +22,10 @@ SERVICE = f"{RUN}.{PLACE}.svc:50051"
 OPERATORS = f"app.kubernetes.io/component=operator,app.kubernetes.io/instance={RELEASE}"
 _UPDATES = 16  # of GRPO: long enough to be disturbed
 _RATE = 4.0  # asks a second
+_POLICY = {
+    "policy",
+    "repaired",
+}  # and not the gateway's fallback; so small a model often says nothing well-formed
 
 
 def manifest(folder: Path) -> Path:
@@ -98,7 +102,7 @@ def test_another_pod_is_answered_through_the_service(system: System) -> None:
     with system.phases("one answer"):
         system.start_python("ask", clients.ASK.format(address=SERVICE))
         decision = json.loads(system.finished_python("ask"))
-    assert decision["origin"] == "policy"
+    assert decision["origin"] in _POLICY
     assert decision["stop"] or decision["said"]
 
 
@@ -125,7 +129,7 @@ def test_an_upgrade_during_traffic_fails_no_ask(system: System) -> None:
         took = [seconds for began, seconds, _ in seen["took"] if first <= began < last]
         print(f"  {name}: {len(took)} asks, p95 {_p95(took):.3f} s")
     assert seen["failed"] == []
-    assert {origin for _, _, origin in seen["took"]} == {"policy"}
+    assert {origin for _, _, origin in seen["took"]} <= _POLICY
 
 
 @pytest.mark.timeout(1800)
@@ -151,7 +155,7 @@ def test_uninstalling_leaves_what_people_made(system: System) -> None:
     assert not any("operator" in name for kind, name in names if kind == "Deployment")
     with system.phases("one answer without an operator"):
         system.start_python("ask-again", clients.ASK.format(address=SERVICE))
-        assert json.loads(system.finished_python("ask-again"))["origin"] == "policy"
+        assert json.loads(system.finished_python("ask-again"))["origin"] in _POLICY
     system.kubectl("delete", "ltar,askep", "--all", "--timeout=60s")  # nothing holds them back
 
 
@@ -190,6 +194,7 @@ def _went_on(system: System) -> bool:
 
 
 def _over(system: System) -> bool:
+    """Also a failed run is: nothing is waited for that cannot come."""
     return system.run_status(RUN).get("phase") in ("Succeeded", "Failed")
 
 
