@@ -30,8 +30,11 @@ CHART = ROOT / "charts" / "learntoask"
 RELEASE, PLACE = "learntoask", "learntoask"
 _RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 _CLASS = "e2e"
+SMALL: Json = {"all": {"resources": {"requests": {"cpu": "100m", "memory": "512Mi"}}}}
+"""`spec.pods` of runs: two stages at once, beside servers, on a node of two processors."""
 _VALUES: Json = {
     "image": {"pullPolicy": "Never"},
+    "test": {"pods": SMALL},
     "minio": {
         "enabled": True,
         "image": {"repository": "docker.io/learntoask/minio", "tag": "1"},

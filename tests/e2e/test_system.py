@@ -12,7 +12,7 @@ import clients
 import pytest
 import yaml
 from node import Node
-from system import IMAGES, PLACE, RELEASE, System
+from system import IMAGES, PLACE, RELEASE, SMALL, System
 from toolchain import ROOT
 
 Json = dict[str, Any]
@@ -37,6 +37,7 @@ def manifest(folder: Path) -> Path:
     spec["train"]["checkpointEvery"] = 2
     spec["train"]["grpo"]["updates"] = _UPDATES
     spec["serve"] = {"engine": "vllm"}
+    spec["pods"] = SMALL
     path = folder / "run.yaml"
     path.write_text(yaml.safe_dump(body))
     return path
