@@ -28,6 +28,12 @@ COREDNS = "docker.io/learntoask/coredns:1"
 _DOMAIN = "cluster.local"
 _PATIENCE = 120.0
 _CGROUPS = Path("/sys/fs/cgroup")
+_LEFT_BY_CLEANUP = (
+    "-D INPUT -j KUBE-FIREWALL",
+    "-D OUTPUT -j KUBE-FIREWALL",
+    "-F KUBE-FIREWALL",
+    "-X KUBE-FIREWALL",
+)
 _COREFILE = """.:1053 {
   errors
   health :8080
@@ -81,6 +87,8 @@ class Node:
                 self.processes.pop(name).stop()
         self.containers.stop()
         subprocess.run([str(tool("kube-proxy")), "--cleanup"], capture_output=True, check=False, timeout=60)
+        for rule in _LEFT_BY_CLEANUP:
+            subprocess.run(["iptables", *rule.split()], capture_output=True, check=False, timeout=60)
         self.plane.stop()
         self.network.stop()
         self._clean()
