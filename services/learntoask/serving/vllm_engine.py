@@ -1,16 +1,15 @@
 """The policy behind vLLM, in this process: no HTTP between the service and its engine.
 
 The tokens are rendered here, by the code that rendered them in training, and vLLM is given token ids. The probability
-of stopping is that of the whole stop string: its first token is scored by the request that decodes the answer, the
-others by one-token requests whose prompts lie in the prefix cache but for their last block. Prompt log-probabilities
-would say the same, but a request for them reads the whole conversation again.
+of stopping is that of the whole stop string: beside the request that decodes the answer runs one that is made to draw
+the stop string (learntoask.serving.forcing); both share the conversation's keys and values and the steps of the batch.
+Prompt log-probabilities would say the same, but a request for them reads the whole conversation again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from vllm import RequestOutput
     from vllm.v1.engine.async_llm import AsyncLLM
 
-NEGLIGIBLE = math.log(1e-6)
-"""Below this the first token decides: the whole string is less likely still, and is reported as its bound."""
 _CANCELLED_SECONDS = 30.0  # for requests that nobody waits for to leave vLLM
 _CPU_BLOCK = (
     32  # tokens; vLLM's CPU kernels want multiples of it, and smaller blocks leave less to read again
@@ -53,19 +50,14 @@ class VllmEngine:
         loop = asyncio.get_running_loop()
         prompt = await loop.run_in_executor(self._rendering, self._prompting.context_tokens, context)
         stop = self._prompting.stop_tokens
-        answer = await self._generate(prompt, scored=stop[0], max_tokens=self._max_new_tokens)
-        drawn = answer.outputs[0]
-        said = tuple(drawn.token_ids)
-        first = _logprob(answer, step=0, token=stop[0])
-        if said == stop:
-            stop_logprob = sum(_logprob(answer, step=step, token=token) for step, token in enumerate(said))
-        elif first < NEGLIGIBLE:
-            stop_logprob = first
-        else:
-            stop_logprob = first + await self._rest_of_stop(prompt, stop)
+        answer, forced = await asyncio.gather(
+            self._generate(prompt, max_tokens=self._max_new_tokens),
+            self._generate(prompt, max_tokens=len(stop), forced=stop),
+        )
+        said = tuple(answer.outputs[0].token_ids)
         return Draft(
             self._prompting.text(said),
-            stop_logprob,
+            _logprob_of(stop, forced),
             Usage(len(prompt), answer.num_cached_tokens or 0, len(said)),
         )
 
@@ -83,30 +75,23 @@ class VllmEngine:
         await asyncio.to_thread(self._llm.shutdown)
         self._rendering.shutdown(wait=False)
 
-    async def _rest_of_stop(self, prompt: Sequence[int], stop: Sequence[int]) -> float:
-        scored = await asyncio.gather(
-            *(
-                self._generate((*prompt, *stop[:drawn]), scored=stop[drawn], max_tokens=1)
-                for drawn in range(1, len(stop))
-            )
-        )
-        return sum(
-            _logprob(output, step=0, token=token) for output, token in zip(scored, stop[1:], strict=True)
-        )
-
-    async def _generate(self, prompt: Sequence[int], *, scored: int, max_tokens: int) -> RequestOutput:
+    async def _generate(
+        self, prompt: Sequence[int], *, max_tokens: int, forced: Sequence[int] = ()
+    ) -> RequestOutput:
         """The finished output; cancelling the call ends the request in vLLM."""
         from vllm import SamplingParams  # noqa: PLC0415 - takes seconds, and only where it is used
         from vllm.inputs import TokensPrompt  # noqa: PLC0415
         from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415
+
+        from learntoask.serving.forcing import FORCED  # noqa: PLC0415
 
         parameters = SamplingParams(
             temperature=0,
             max_tokens=max_tokens,
             stop_token_ids=sorted(self._prompting.ends),
             detokenize=False,
-            logprobs=1,
-            logprob_token_ids=[scored],
+            logprobs=0 if forced else None,  # of the drawn token alone
+            extra_args={FORCED: list(forced)} if forced else None,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         asked = TokensPrompt(prompt_token_ids=list(prompt))
@@ -115,11 +100,12 @@ class VllmEngine:
         raise RuntimeError("vLLM ended a request without an output")
 
 
-def _logprob(output: RequestOutput, *, step: int, token: int) -> float:
-    """Natural log of the probability of `token` at a drawn step, before any sampling rule."""
-    steps = output.outputs[0].logprobs
-    assert steps is not None
-    return float(steps[step][token].logprob)
+def _logprob_of(tokens: Sequence[int], output: RequestOutput) -> float:
+    """Natural log of the probability of `tokens`, which `output` was made to draw."""
+    drawn = output.outputs[0]
+    if tuple(drawn.token_ids) != tuple(tokens) or drawn.logprobs is None:
+        raise RuntimeError("vLLM did not draw the tokens it was made to draw")
+    return float(sum(step[token].logprob for step, token in zip(drawn.logprobs, tokens, strict=True)))
 
 
 def start_vllm(
@@ -145,7 +131,8 @@ def start_vllm(
         "skip_tokenizer_init": True,
         "enable_prefix_caching": True,
         "max_model_len": prompting.max_prompt_tokens + max_new_tokens + len(prompting.stop_tokens),
-        "max_num_seqs": 2 * max_concurrent,  # answers, and beside them the scoring of stops
+        "max_num_seqs": 2 * max_concurrent,  # answers, and beside them the stops
+        "logits_processors": ["learntoask.serving.forcing:ForcedTokens"],
         "disable_log_stats": True,
     }
     if torch.cuda.is_available():
