@@ -13,7 +13,9 @@ import yaml
 from learntoask_operator.rights import installed
 
 RBAC = Path(__file__).resolve().parent / "rbac"
-HEAD = "# Made from learntoask_operator/rights.py by `python manifests/generate_rbac.py`; change that instead.\n"
+HEAD = (
+    "# Made from learntoask_operator/rights.py by `python manifests/generate_rbac.py`; change that instead.\n"
+)
 ACCOUNT = ("learntoask", "learntoask-operator")
 
 
