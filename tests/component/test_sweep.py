@@ -41,12 +41,12 @@ spec:
 """
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1700)
 def test_a_sweep_computes_what_is_shared_once_and_goes_on_after_a_failure(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(RUN)
     (tmp_path / "sweep.yaml").write_text(SWEEP)
     command = [sys.executable, "-m", "learntoask.cli.app", "sweep", "sweep.yaml"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=800, check=False)
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1600, check=False)
     assert ended.returncode == 3, ended.stderr
     assert "1 of 5 variants failed: lost" in ended.stderr
     runs = tmp_path / ".lta" / "runs"

@@ -34,6 +34,7 @@ def run(target: Callable[..., None], *arguments: Path | str, kill_after: int | N
     assert process.exitcode == 0 or kill_after is not None, f"exit code {process.exitcode}"
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("kind", "rows"), [("sft", 23), ("grpo", 14), ("dpo", 14)])
 def test_killed_runs_end_with_the_same_weights(
     kind: str, rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
