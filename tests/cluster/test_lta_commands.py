@@ -12,6 +12,9 @@ import pytest
 from applied_manifests import RUN, collection, manifest, stored
 from cluster import Cluster
 from learntoask.cli.app import main
+from learntoask.core.left_behind import COLLECTABLE, RUN_UID
+from learntoask.core.publication import Publication
+from learntoask.store.folder import FolderStore
 
 Json = dict[str, Any]
 Lta = Callable[..., tuple[int, str]]
@@ -111,3 +114,45 @@ def test_a_manifest_is_applied_and_a_refusal_names_the_field(read: Read, lta: Lt
     code, said = lta("apply", str(path))
     assert code == 6
     assert "metadata" in said
+
+
+def test_stages_of_a_run_that_is_gone_are_collected_unless_somebody_uses_them(
+    cluster: Cluster, namespace: str, read: Read, lta: Lta, tmp_path: Path
+) -> None:
+    store = FolderStore(tmp_path / "store")
+    keys = {"used": "a" * 64, "left": "b" * 64, "other": "c" * 64}
+    for name, key in keys.items():
+        (tmp_path / "file").write_text(name)
+        store.publish(
+            Publication(stage="sft", key=key, files=(store.put(tmp_path / "file", path="model.bin"),))
+        )
+    endpoint = {"policy": {"publication": keys["used"], "policy": keys["used"]}}
+    stored(cluster, manifest("AskEndpoint", endpoint, name="desk", namespace=namespace))
+    maps = f"/api/v1/namespaces/{namespace}/configmaps"
+
+    def leave(run: str, uid: str) -> None:
+        metadata = {
+            "name": f"{run}-artefacts",
+            "labels": {COLLECTABLE: run},
+            "annotations": {RUN_UID: uid},
+        }
+        data = {"store": str(store.root), "keys": "\n".join((keys["used"], keys["left"]))}
+        assert cluster.request("POST", maps, {"metadata": metadata, "data": data}).status == 201
+
+    def published() -> set[str]:
+        return {one.key for one in store.publications()}
+
+    collect = ("gc", "--cluster", "--store", str(store.root), "--older-than", "0s")
+    leave("one", read()["metadata"]["uid"])
+    assert lta(*collect)[0] == 0
+    assert published() == set(keys.values())  # the run is there
+    leave("gone", "00000000-0000-0000-0000-000000000000")
+    assert lta(*collect, "--dry-run")[0] == 0
+    assert published() == set(keys.values())
+    assert lta(*collect)[0] == 0
+    assert published() == {keys["used"], keys["other"]}
+    cluster.request("DELETE", f"{collection('AskEndpoint', namespace)}/desk")
+    assert lta(*collect)[0] == 0
+    assert published() == {keys["other"]}
+    assert cluster.request("GET", f"{maps}/gone-artefacts").status == 404
+    assert cluster.request("GET", f"{maps}/one-artefacts").status == 200

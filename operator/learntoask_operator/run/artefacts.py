@@ -1,13 +1,14 @@
 """What may be collected of a store once a run is gone (`spec.artefacts: remove`): a ConfigMap that outlives it. Pure.
 
 The operator has no keys of the store and puts no finalizer on runs, so it removes nothing itself: it leaves a list that
-whoever collects garbage may act on, when there is no run of that name and uid any more.
+`lta gc --cluster` acts on, when the run is there no more.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from learntoask.core.left_behind import COLLECTABLE, RUN_UID
 from learntoask.core.manifest import RunSpec
 from learntoask.core.status import RunStatus
 
@@ -16,8 +17,6 @@ from learntoask_operator.render.store import store_environment
 from learntoask_operator.settings import Settings
 
 Json = dict[str, Any]
-COLLECTABLE = "learntoask.io/collectable"
-RUN_UID = "learntoask.io/run-uid"
 
 
 def collectable(

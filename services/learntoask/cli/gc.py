@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
+from learntoask.cli.cluster import Context, in_cluster
 from learntoask.core.errors import InputError
+from learntoask.core.left_behind import COLLECTABLE, keys_of, orphaned, unneeded
 from learntoask.core.manifest import Store as StoreSpec
 from learntoask.core.manifest import seconds
 from learntoask.local.home import home_folder, run_folders
@@ -26,6 +28,7 @@ from learntoask.store.opening import open_store
 from learntoask.store.protocol import Stored
 from learntoask.store.unfinished import abandoned, unfinished
 
+Json = dict[str, Any]
 _SAFE_GRACE = 3600  # seconds; a shorter one is refused while runs are at work
 
 
@@ -58,13 +61,29 @@ def gc(
             help="Leave checkpoints that were added to more recently; a suspended run goes on from its own.",
         ),
     ] = "336h",
+    cluster: Annotated[
+        bool,
+        typer.Option(
+            "--cluster",
+            help="Remove also the stages of runs with `artefacts: remove` that are gone from the cluster and that no "
+            "run or endpoint uses.",
+        ),
+    ] = False,
+    namespace: Annotated[
+        str | None,
+        typer.Option("--namespace", "-n", help="With --cluster: look only here; no other may use the store."),
+    ] = None,
+    context: Context = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Remove blobs that no published stage mentions, what killed writers left, and checkpoints that nobody asks for.
 
-    Published stages are never removed, unless --keep names every run whose stages are to stay.
+    Published stages are never removed, unless --keep names every run whose stages are to stay, or --cluster finds them
+    left by runs that are gone.
     """
+    if keep and cluster:
+        raise InputError("--keep and --cluster each say what is to stay; give one")
     home = home_folder()
     grace = _seconds(older_than, "--older-than")
     patience = _seconds(unfinished_older_than, "--unfinished-older-than")
@@ -72,13 +91,20 @@ def gc(
     address = _address(run, store, kept, home)
     _refuse_while_running(home, kept=kept if keep else None, grace=grace)
     opened = open_store(address)
+    lists: list[Json] = []
     reached = _reached(kept, address, opened.publications()) if keep else None
+    if cluster:
+        lists, doomed = _left_by_runs(address, namespace=namespace, context=context)
+        known = list(opened.publications())
+        reached = with_lineage({one.key for one in known} - doomed, known)
     now = time.time()
     found = collect(opened, unused_since=now - grace, keep=reached, dry_run=dry_run)
     made = open_store(unfinished(address))
     gone = abandoned(made, published=opened, unused_since=now - patience)
     kept_back = {one.key for one in made.publications()} - gone
     half = collect(made, unused_since=now - grace, keep=kept_back, dry_run=dry_run)
+    if lists and not dry_run:
+        _done_with(lists, left={one.key for one in opened.publications()}, context=context)
     if as_json:
         told = {"store": address.uri, "dryRun": dry_run, **_figures(found), "unfinished": _figures(half)}
         typer.echo(json.dumps(told, indent=2))
@@ -86,6 +112,37 @@ def gc(
         _present(
             Console(highlight=False), found, half, address=address, dry_run=dry_run, older_than=older_than
         )
+
+
+def _left_by_runs(
+    address: StoreAddress, *, namespace: str | None, context: str | None
+) -> tuple[list[Json], set[str]]:
+    """Lists of runs that are gone, and the keys in them that nothing in the cluster uses."""
+    from learntoask.kube import CONFIG_MAP, ENDPOINT, RUN  # noqa: PLC0415
+
+    async def looked(kube: Any) -> tuple[list[Json], set[str]]:
+        # The lists first: a run that begins meanwhile is among those that use what it found.
+        lists = await kube.list(CONFIG_MAP, namespace=namespace, labels=COLLECTABLE)
+        runs = await kube.list(RUN, namespace=namespace)
+        gone = orphaned(lists, runs, store=address.uri)
+        return gone, unneeded(gone, [*runs, *await kube.list(ENDPOINT, namespace=namespace)])
+
+    return in_cluster(looked, context=context)
+
+
+def _done_with(lists: list[Json], *, left: set[str], context: str | None) -> None:
+    """Delete the lists of which nothing is left in the store."""
+    from learntoask.kube import CONFIG_MAP  # noqa: PLC0415
+
+    async def deleted(kube: Any) -> None:
+        for one in lists:
+            if not keys_of(one) & left:
+                metadata = one["metadata"]
+                await kube.delete(
+                    CONFIG_MAP, metadata["name"], namespace=metadata["namespace"], uid=metadata["uid"]
+                )
+
+    in_cluster(deleted, context=context)
 
 
 def _seconds(duration: str, flag: str) -> int:

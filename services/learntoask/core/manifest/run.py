@@ -52,7 +52,7 @@ class RunSpec(ManifestModel):
     budget: RunBudget = RunBudget()
     artefacts: Literal["keep", "remove"] = "keep"
     """In a cluster: what becomes of published stages that only this run has when the run is deleted. `keep`: they stay.
-    `remove`: the ConfigMap `<run>-artefacts` lists what may be collected."""
+    `remove`: the ConfigMap `<run>-artefacts` lists what `lta gc --cluster` may collect once the run is gone."""
     pods: Pods = Pods()
 
 
