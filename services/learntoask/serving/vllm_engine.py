@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +20,7 @@ import torch
 from learntoask.core.errors import InputError
 from learntoask.core.prompt import Context
 from learntoask.serving.engine import Draft, Usage
+from learntoask.training import vllm_cpu
 from learntoask.training.precision import resolve_precision
 from learntoask.training.prompting import Prompting
 
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM
 
 _CANCELLED_SECONDS = 30.0  # for requests that nobody waits for to leave vLLM
-_CPU_BLOCK = (
-    32  # tokens; vLLM's CPU kernels want multiples of it, and smaller blocks leave less to read again
-)
 
 
 class VllmEngine:
@@ -117,7 +113,7 @@ def start_vllm(
     cache_bytes: int,
 ) -> VllmEngine:
     """Load `folder` into vLLM (30 s and more). Raises InputError where vLLM is not installed or refuses the folder."""
-    _configure_cpu(cache_bytes)
+    vllm_cpu.configure(max(1, cache_bytes >> 30))
     try:
         from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415
         from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
@@ -139,20 +135,9 @@ def start_vllm(
         settings |= {"dtype": "bfloat16", "kv_cache_memory_bytes": cache_bytes}
     else:
         precision = str(resolve_precision("auto", torch.device("cpu"))).removeprefix("torch.")
-        settings |= {"dtype": precision, "enforce_eager": True, "block_size": _CPU_BLOCK}
+        settings |= {"dtype": precision, "enforce_eager": True, "block_size": vllm_cpu.BLOCK}
     try:
         llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**settings))
     except Exception as error:  # whatever its workers died of; they log it themselves
         raise InputError(f"vLLM cannot serve {folder}: {error}; its own log above says why") from error
     return VllmEngine(llm, prompting, max_new_tokens=max_new_tokens, cache_bytes=cache_bytes)
-
-
-def _configure_cpu(cache_bytes: int) -> None:
-    """What the CPU build reads from the environment alone, at import; what the user has set stays."""
-    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(max(1, cache_bytes >> 30)))  # GiB
-    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    # Eager or not, vLLM has some functions compiled, and images have no compiler.
-    if not torch.cuda.is_available() and shutil.which("g++") is None:
-        os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")

@@ -7,8 +7,6 @@ shows how far the two are apart (`off_policy`).
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -18,14 +16,13 @@ import torch
 
 from learntoask.core.errors import InputError, StageError
 from learntoask.core.records import LabelledSession
+from learntoask.training import vllm_cpu
 from learntoask.training.policy import Policy
 from learntoask.training.prompting import session_contexts
 from learntoask.training.sampling import Completion
 
 if TYPE_CHECKING:
     from vllm import LLM, RequestOutput
-
-_CPU_BLOCK = 32  # tokens; vLLM's CPU kernels want multiples of it
 
 
 class VllmSampler:
@@ -110,13 +107,7 @@ class VllmSampler:
 
 
 def _load(folder: Path, *, longest: int, memory_share: float, dtype: str, sleeps: bool) -> LLM:
-    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
-    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    # Eager or not, vLLM has some functions compiled, and images have no compiler.
-    if not sleeps and shutil.which("g++") is None:
-        os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+    vllm_cpu.configure(1)
     try:
         from vllm import LLM  # noqa: PLC0415
     except ImportError as error:
@@ -134,7 +125,7 @@ def _load(folder: Path, *, longest: int, memory_share: float, dtype: str, sleeps
     if sleeps:
         settings |= {"gpu_memory_utilization": memory_share, "enable_sleep_mode": True}
     else:
-        settings |= {"enforce_eager": True, "block_size": _CPU_BLOCK}
+        settings |= {"enforce_eager": True, "block_size": vllm_cpu.BLOCK}
     try:
         return LLM(model=str(folder), **settings)
     except Exception as error:  # whatever its workers died of
