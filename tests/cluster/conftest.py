@@ -49,11 +49,12 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture
-def plane(cluster: Cluster) -> ControlPlane:
+def plane(cluster: Cluster) -> Iterator[ControlPlane]:
     """For tests that stop parts of the cluster."""
     if cluster.plane is None:
         pytest.skip("stops parts of the cluster, so it needs one of its own: leave out --kubeconfig")
-    return cluster.plane
+    yield cluster.plane
+    cluster.plane.mend()
 
 
 @pytest.fixture(scope="module")

@@ -86,11 +86,15 @@ class ControlPlane:
         a process that ended."""
         self.ports = _free_ports("api", "etcd", "peers")
         self.kubeconfig_of("admin", groups=_ADMINS, path=self.kubeconfig)
-        self._start("etcd", self._etcd())
-        self.start_api_server()
-        self._start("kube-controller-manager", self._controller_manager())
-        self._start("kube-scheduler", self._scheduler())
-        self._until(self._has_service_accounts, "kube-controller-manager")
+        try:
+            self._start("etcd", self._etcd())
+            self.start_api_server()
+            self._start("kube-controller-manager", self._controller_manager())
+            self._start("kube-scheduler", self._scheduler())
+            self._until(self._has_service_accounts, "kube-controller-manager")
+        except RuntimeError:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """At once: nothing of it is needed again."""
@@ -106,6 +110,14 @@ class ControlPlane:
         recorded = self.processes.pop("kube-apiserver")
         recorded.stop() if gracefully else recorded.kill()
         self._remember()
+
+    def mend(self) -> None:
+        """Start again what a test left dead: the next one did not kill it."""
+        if "etcd" in self.processes:
+            self.resume_etcd()
+            served = self.processes.get("kube-apiserver")
+            if served is None or not served.alive:
+                self.start_api_server()
 
     def restart_api_server(self, *, gracefully: bool = False) -> None:
         """At the same address, with the same objects; `gracefully` it first ends its watches, which takes a while."""
@@ -189,7 +201,6 @@ class ControlPlane:
         while not condition():
             if time.monotonic() > deadline or not self.processes[process].alive:
                 last = (self.folder / f"{process}.log").read_text(errors="replace")[-3000:]
-                self.stop()
                 raise RuntimeError(f"{process} did not get ready:\n{last}")
             time.sleep(0.05)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _STOP_SECONDS = 15.0
+_KILL_SECONDS = 60.0  # of a busy machine that writes out what the process had in memory
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Recorded:
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
-        if not self._ended(_STOP_SECONDS):
+        if not self._ended(_KILL_SECONDS):
             raise TimeoutError(f"process {self.pid} does not end")
 
     def _ended(self, patience: float) -> bool:
