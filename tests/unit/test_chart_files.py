@@ -76,7 +76,7 @@ def test_every_alert_and_every_reason_is_in_the_runbook() -> None:
     headings = re.findall(r"^### (\w+)$", RUNBOOK, re.MULTILINE)
     assert headings == ALERTS
     for alert in ALERTS:
-        assert f"{{{{ .runbook }}}}{alert.lower()}" in RULES, "the anchor of its heading"
+        assert f"runbook_url: {{{{ . }}}}{alert.lower()}\n" in RULES, "the anchor of its heading"
     words = {
         value
         for name, value in vars(conditions).items()
