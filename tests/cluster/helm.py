@@ -47,10 +47,13 @@ def of_kind(objects: list[Json], kind: str, suffix: str = "") -> list[Json]:
 
 
 def pod_templates(objects: list[Json]) -> list[Json]:
-    """As pods: what Deployments, StatefulSets and Pods would run."""
+    """As pods: what Deployments, StatefulSets, CronJobs and Pods would run."""
     pods = []
     for one in objects:
-        body = one if one["kind"] == "Pod" else one.get("spec", {}).get("template")
+        spec = one.get("spec", {})
+        body = (
+            one if one["kind"] == "Pod" else spec.get("jobTemplate", {"spec": spec})["spec"].get("template")
+        )
         if not isinstance(body, dict) or "containers" not in body.get("spec", {}):
             continue
         namespace = one["metadata"]["namespace"]

@@ -138,7 +138,7 @@ def test_the_rights_are_those_that_the_operator_is_tested_under() -> None:
         assert role["rules"] == rules(WATCHED)
     for values in COMBINATIONS:
         for one in of_kind(rendered(values), "ServiceAccount"):
-            may = one["metadata"]["name"].endswith(("-operator", "-test"))
+            may = one["metadata"]["name"].endswith(("-operator", "-test", "-cleanup"))
             assert one.get("automountServiceAccountToken", True) is may
 
 

@@ -120,6 +120,16 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
+{{- define "lta.podSecurity" -}}
+runAsNonRoot: true
+{{- with .Values.workloads.user }}
+runAsUser: {{ . }}
+runAsGroup: {{ . }}
+fsGroup: {{ . }}
+{{- end }}
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
 {{- define "lta.restricted" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
@@ -142,5 +152,23 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- if .Values.store.caConfigMap }}
 - {name: LTA_STORE_CA, value: /etc/learntoask-authority/ca.crt}
+{{- end }}
+{{- end }}
+
+{{- define "lta.storeMounts" }}
+{{- if include "lta.storeSecret" . }}
+- {name: store, mountPath: /etc/learntoask-store, readOnly: true}
+{{- end }}
+{{- if .Values.store.caConfigMap }}
+- {name: authority, mountPath: /etc/learntoask-authority, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "lta.storeVolumes" }}
+{{- with include "lta.storeSecret" . }}
+- {name: store, secret: {secretName: {{ . }}, defaultMode: 288}}
+{{- end }}
+{{- with .Values.store.caConfigMap }}
+- {name: authority, configMap: {name: {{ . }}}}
 {{- end }}
 {{- end }}

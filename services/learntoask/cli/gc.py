@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,8 +70,12 @@ def gc(
         ),
     ] = False,
     namespace: Annotated[
-        str | None,
-        typer.Option("--namespace", "-n", help="With --cluster: look only here; no other may use the store."),
+        list[str] | None,
+        typer.Option(
+            "--namespace",
+            "-n",
+            help="With --cluster: look only here (may be repeated); no other may use the store.",
+        ),
     ] = None,
     context: Context = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
@@ -94,7 +98,7 @@ def gc(
     lists: list[Json] = []
     reached = _reached(kept, address, opened.publications()) if keep else None
     if cluster:
-        lists, doomed = _left_by_runs(address, namespace=namespace, context=context)
+        lists, doomed = _left_by_runs(address, namespaces=namespace or [None], context=context)
         known = list(opened.publications())
         reached = with_lineage({one.key for one in known} - doomed, known)
     now = time.time()
@@ -115,17 +119,20 @@ def gc(
 
 
 def _left_by_runs(
-    address: StoreAddress, *, namespace: str | None, context: str | None
+    address: StoreAddress, *, namespaces: Sequence[str | None], context: str | None
 ) -> tuple[list[Json], set[str]]:
-    """Lists of runs that are gone, and the keys in them that nothing in the cluster uses."""
+    """Lists of runs that are gone, and the keys in them that nothing in `namespaces` (None: in any) uses."""
     from learntoask.kube import CONFIG_MAP, ENDPOINT, RUN  # noqa: PLC0415
 
     async def looked(kube: Any) -> tuple[list[Json], set[str]]:
+        async def every(kind: Any, labels: str | None = None) -> list[Json]:
+            found = [await kube.list(kind, namespace=one, labels=labels) for one in namespaces]
+            return [one for part in found for one in part]
+
         # The lists first: a run that begins meanwhile is among those that use what it found.
-        lists = await kube.list(CONFIG_MAP, namespace=namespace, labels=COLLECTABLE)
-        runs = await kube.list(RUN, namespace=namespace)
+        lists, runs = await every(CONFIG_MAP, COLLECTABLE), await every(RUN)
         gone = orphaned(lists, runs, store=address.uri)
-        return gone, unneeded(gone, [*runs, *await kube.list(ENDPOINT, namespace=namespace)])
+        return gone, unneeded(gone, [*runs, *await every(ENDPOINT)])
 
     return in_cluster(looked, context=context)
 

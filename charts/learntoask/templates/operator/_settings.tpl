@@ -11,6 +11,7 @@ STORE_REGION: {{ .Values.store.region | quote }}
 STORE_CREDENTIALS: {{ include "lta.storeSecret" . | quote }}
 STORE_CA: {{ .Values.store.caConfigMap | quote }}
 NAMESPACES: {{ ternary (join "," (include "lta.namespaces" . | fromJson).list) "" (eq .Values.scope "namespaces") | quote }}
+POD_USER: {{ .Values.workloads.user | quote }}
 SERVICE_ACCOUNT: {{ include "lta.workloadAccount" . | quote }}
 {{- if .Values.progress.enabled }}
 PROGRESS_ADDRESS: {{ printf "%s-progress.%s.svc:%v" (include "lta.fullname" .) .Release.Namespace .Values.progress.port | quote }}
