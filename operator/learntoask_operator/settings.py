@@ -37,6 +37,9 @@ class Settings:
     store_ca: str = _setting("", "ConfigMap with the key ca.crt, in the namespace of each run")
     namespaces: str = _setting("", "namespaces that are watched, separated by commas; empty: all")
     service_account: str = _setting("", "account of the pods that are made; empty: the namespace's default")
+    pod_user: int = _setting(
+        65532, "user and group of the pods that are made, which images run as any; 0: the cluster chooses"
+    )
     progress_address: str = _setting("", "host:port where pods push their progress; empty: they push none")
     progress_port: int = _setting(50055, "port that progress is received on; 0 takes a free one")
     health_port: int = _setting(8080, "port of /healthz and /readyz; 0 takes a free one")

@@ -10,6 +10,7 @@ from learntoask.core.manifest import PodTemplate, RunSpec
 from learntoask.core.planner import Start
 from learntoask.core.status import RunInputsRecord
 from learntoask_operator.render.override import overridden
+from learntoask_operator.render.security import pod_security
 from learntoask_operator.run import configuration, jobs, services, serving
 from learntoask_operator.run.admission import refusal
 from learntoask_operator.run.records import Known
@@ -96,6 +97,16 @@ def test_every_pod_is_within_the_restricted_level(stage: str) -> None:
     assert security["allowPrivilegeEscalation"] is False
     assert security["readOnlyRootFilesystem"] is True
     assert security["capabilities"] == {"drop": ["ALL"]}
+
+
+@pytest.mark.parametrize("user", [34567, 0])
+def test_pods_run_as_the_user_that_was_chosen_if_one_was(user: int) -> None:
+    job = made("sft")
+    assert job["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == SETTINGS.pod_user
+    chosen = pod_security(user)
+    assert chosen["runAsNonRoot"] is True
+    given = {name: chosen[name] for name in ("runAsUser", "runAsGroup", "fsGroup") if name in chosen}
+    assert given == (dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup"), user) if user else {})
 
 
 def test_a_single_pod_is_replaced_and_workers_fail_together() -> None:

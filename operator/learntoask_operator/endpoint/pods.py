@@ -137,7 +137,7 @@ def pod(
     }
     spec: Json = {
         "containers": [container],
-        "securityContext": pod_security(),
+        "securityContext": pod_security(settings.pod_user),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": _GRACE,

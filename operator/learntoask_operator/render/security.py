@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 Json = dict[str, Any]
-USER = 65532  # nobody's: images run as any user
 
 
-def pod_security() -> Json:
-    """`securityContext` of a pod; the group owns its volumes."""
+def pod_security(user: int) -> Json:
+    """`securityContext` of a pod that runs as `user`, whose group owns its volumes; 0: the cluster chooses both."""
+    chosen = {"runAsUser": user, "runAsGroup": user, "fsGroup": user} if user else {}
     return {
         "runAsNonRoot": True,
-        "runAsUser": USER,
-        "runAsGroup": USER,
-        "fsGroup": USER,
+        **chosen,
         "fsGroupChangePolicy": "OnRootMismatch",
         "seccompProfile": {"type": "RuntimeDefault"},
     }

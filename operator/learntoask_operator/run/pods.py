@@ -98,7 +98,7 @@ def pod_template(
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             **({"serviceAccountName": settings.service_account} if settings.service_account else {}),
-            "securityContext": pod_security(),
+            "securityContext": pod_security(settings.pod_user),
             "terminationGracePeriodSeconds": grace,
             "containers": [
                 {
