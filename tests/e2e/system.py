@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from node import Node, small_image
+from node import NAME, Node, small_image
 from phases import Phases
 from toolchain import ROOT, tool
 
@@ -35,6 +35,8 @@ SMALL: Json = {"all": {"resources": {"requests": {"cpu": "100m", "memory": "512M
 _VALUES: Json = {
     "image": {"pullPolicy": "Never"},
     "test": {"pods": SMALL},
+    "workloads": {"user": 34567},  # some user: images run as any
+    "cleanup": {"schedule": "0 0 1 1 *"},  # made to work by hand
     "minio": {
         "enabled": True,
         "image": {"repository": "docker.io/learntoask/minio", "tag": "1"},
@@ -103,8 +105,8 @@ class System:
         keys = self.folder / "keys"
         if not keys.exists():
             keys.mkdir()
-            for name, value in self.get("secret", f"{RELEASE}-store")["data"].items():
-                (keys / name).write_bytes(base64.b64decode(value))
+            for name, value in self.keys.items():
+                (keys / name).write_text(value)
         address = self.get("service", f"{RELEASE}-minio")["spec"]["clusterIP"]
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("LTA_")},
@@ -115,6 +117,29 @@ class System:
             "COLUMNS": "160",
         }
         return _said([sys.executable, "-m", "learntoask.cli.app", *arguments], environment, timeout)
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Of the store, as the chart has generated them."""
+        held = self.get("secret", f"{RELEASE}-store")["data"]
+        return {name: base64.b64decode(value).decode() for name, value in held.items()}
+
+    def shown(self) -> str:
+        """Everything that people see who may not read Secrets: objects, Events, logs, values of the release."""
+        objects = "pods,jobs,cronjobs,deployments,statefulsets,configmaps,events,ltar,askep"
+        parts = [self.kubectl("get", objects, "--output=yaml"), self.helm("get", "values", RELEASE, "--all")]
+        for log in (self.node.logs / "pods").rglob("*.log"):
+            parts.append(log.read_text(errors="replace"))
+        return "\n".join(parts)
+
+    def memory(self) -> dict[str, float]:
+        """MiB that each pod of the release works with, as its kubelet counts."""
+        told = self.node.plane.kubectl("get", "--raw", f"/api/v1/nodes/{NAME}/proxy/stats/summary")
+        return {
+            one["podRef"]["name"]: one["memory"]["workingSetBytes"] / 2**20
+            for one in json.loads(told)["pods"]
+            if one["podRef"]["namespace"] == PLACE and "memory" in one
+        }
 
     def run_status(self, run: str) -> Json:
         return dict(self.get("learntoaskrun", run).get("status", {}))
