@@ -6,7 +6,7 @@ UV := $(BIN)/uv pip install --quiet --constraint constraints.txt
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
 
-.PHONY: run run-tiny sgd test test-all minio cluster-tools node-tools cluster-up cluster-down lint install tools protos \
+.PHONY: run run-tiny sgd test test-all minio cluster-tools chart-tools node-tools cluster-up cluster-down lint install tools protos \
   images e2e docs crds chart chart-lint constraints clean
 
 run: install ## the whole loop on the example logs, with a real pretrained model
@@ -19,11 +19,11 @@ sgd: install ## the loop on the Schema-Guided Dialogue logs (LTA_DATA, default .
 	$(BIN)/python examples/sgd/make_pack.py --data $(or $(LTA_DATA),../shared/data)/sgd
 	$(BIN)/lta run examples/sgd/run.yaml
 
-test: tools minio cluster-tools ## lint and all tests
+test: tools minio cluster-tools chart-tools ## lint and all tests
 	$(MAKE) lint
 	$(BIN)/pytest -n 2
 
-test-all: tools minio cluster-tools ## the slow tests too
+test-all: tools minio cluster-tools chart-tools ## the slow tests too
 	$(MAKE) lint
 	$(BIN)/pytest -n 2 -m ""
 
@@ -36,9 +36,12 @@ cluster-tools: ## a real Kubernetes control plane, kubectl and kwok, from their 
 	  $(addprefix $(KUBERNETES)/,kube-apiserver kubectl kube-controller-manager kube-scheduler)
 	tests/toolchain/build.sh kwok sigs.k8s.io/kwok/cmd/kwok
 
-node-tools: ## what a real node needs besides, and helm
-	tests/toolchain/build.sh kubernetes $(addprefix $(KUBERNETES)/,kubelet kube-proxy)
+chart-tools: ## helm, and Prometheus, which the chart's alerts are tried on
 	tests/toolchain/build.sh helm helm.sh/helm/v3/cmd/helm
+	tests/toolchain/build.sh prometheus $(addprefix github.com/prometheus/prometheus/cmd/,prometheus promtool)
+
+node-tools: ## what a real node needs besides
+	tests/toolchain/build.sh kubernetes $(addprefix $(KUBERNETES)/,kubelet kube-proxy)
 	tests/toolchain/build.sh coredns github.com/coredns/coredns
 
 cluster-up: tools cluster-tools ## a throw-away cluster on loopback with our CRDs and a fake node; says how to reach it
@@ -50,7 +53,7 @@ cluster-down: ## stop it and forget it
 images: ## the container images, by buildah or docker; images/build.sh says what can be chosen
 	images/build.sh
 
-e2e: tools cluster-tools node-tools minio ## the whole system on a real node of this machine (root; some packages)
+e2e: tools cluster-tools chart-tools node-tools minio ## the whole system on a real node of this machine (root; some packages)
 	$(BIN)/pytest tests/e2e -s
 
 lint: tools
@@ -90,9 +93,7 @@ crds: tools ## regenerate manifests/crds from the manifest models, and the opera
 chart: tools ## regenerate what the chart has from elsewhere, and the schema and table of its values
 	$(BIN)/python charts/generate.py
 
-chart-lint: tools cluster-tools ## the chart: lint, every combination of values in charts/learntoask/ci on a real API server
-	tests/toolchain/build.sh helm helm.sh/helm/v3/cmd/helm
-	tests/toolchain/build.sh prometheus $(addprefix github.com/prometheus/prometheus/cmd/,prometheus promtool)
+chart-lint: tools cluster-tools chart-tools ## the chart: lint, every combination of values in charts/learntoask/ci on a real API server
 	$(BIN)/python charts/generate.py --check
 	$(BIN)/pytest tests/unit/test_chart_files.py tests/cluster/test_chart.py tests/cluster/test_chart_alerts.py \
 	  tests/cluster/test_chart_prometheus.py tests/cluster/test_chart_release.py

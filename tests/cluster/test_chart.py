@@ -19,7 +19,9 @@ from learntoask_operator.settings import parse_settings
 from toolchain import missing
 
 pytestmark = [
-    pytest.mark.skipif(bool(missing("helm")), reason="helm is not built: run `make chart-lint`"),
+    pytest.mark.skipif(
+        bool(missing("helm")), reason="helm is not built: install Go and run `make chart-tools`"
+    ),
     pytest.mark.timeout(300),
 ]
 Json = dict[str, Any]

@@ -15,7 +15,7 @@ from toolchain import missing, tool
 
 _ABSENT = missing("helm", "promtool")
 pytestmark = pytest.mark.skipif(
-    bool(_ABSENT), reason=f"not built: {', '.join(_ABSENT)}; run `make chart-lint`"
+    bool(_ABSENT), reason=f"not built: {', '.join(_ABSENT)}; install Go and run `make chart-tools`"
 )
 Json = dict[str, Any]
 MONITORED = CHART / "ci" / "monitoring-values.yaml"

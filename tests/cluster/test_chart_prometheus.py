@@ -33,7 +33,9 @@ from toolchain import missing, tool
 
 _ABSENT = missing("helm", "prometheus")
 pytestmark = [
-    pytest.mark.skipif(bool(_ABSENT), reason=f"not built: {', '.join(_ABSENT)}; run `make chart-lint`"),
+    pytest.mark.skipif(
+        bool(_ABSENT), reason=f"not built: {', '.join(_ABSENT)}; install Go and run `make chart-tools`"
+    ),
     pytest.mark.timeout(240),
 ]
 Json = dict[str, Any]

@@ -24,7 +24,9 @@ from toolchain import CONTROL_PLANE, missing
 
 _ABSENT = missing("helm", "kwok", *CONTROL_PLANE)
 pytestmark = [
-    pytest.mark.skipif(bool(_ABSENT), reason=f"not built: {', '.join(_ABSENT)}; run `make chart-lint`"),
+    pytest.mark.skipif(
+        bool(_ABSENT), reason=f"not built: {', '.join(_ABSENT)}; install Go and run `make chart-tools`"
+    ),
     pytest.mark.timeout(600),
 ]
 Json = dict[str, Any]

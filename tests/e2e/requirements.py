@@ -41,7 +41,9 @@ def lacking() -> list[str]:
         if not (CNI / plugin).exists()
     ]
     built = missing(*CONTROL_PLANE, *_NODE_TOOLS, "minio")
-    found += [f"{name}: install Go and run `make cluster-tools node-tools minio`" for name in built]
+    found += [
+        f"{name}: install Go and run `make cluster-tools chart-tools node-tools minio`" for name in built
+    ]
     return found + _rights()
 
 
