@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from pathlib import Path
 
 import grpc
 import pytest
@@ -172,6 +173,27 @@ async def test_an_answer_under_way_is_not_lost_when_its_server_dies():
         await first.drain()  # without grace: what runs is cut off
         assert (await asked).question == "What else about wait?"
     assert len(living.contexts) == 1
+
+
+async def test_callers_connect_anew_now_and_then_without_losing_a_call():
+    async with (
+        serving(ScriptedEngine(), max_connection_seconds=0.3) as server,
+        AsyncClient(server.address, attempts=1) as client,
+        client.converse() as conversation,
+    ):
+        await conversation.say("my knee")  # a stream stays where it is
+        for _ in range(100):
+            assert (await client.decide([user("my elbow")])).question
+            await asyncio.sleep(0.01)
+        assert (await conversation.say("my wrist")).question
+        assert _connections(server.port) >= 2
+
+
+def _connections(port: int) -> int:
+    """Of this process to a server in it, as the kernel counts; the stream keeps the first one open."""
+    tables = (Path("/proc/self/net", name).read_text() for name in ("tcp", "tcp6"))
+    rows = (line.split() for table in tables for line in table.splitlines())
+    return sum(row[2].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
 
 
 async def test_the_client_gives_up_by_its_deadline_and_says_why():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging.config
 import urllib.request
 from contextlib import suppress
 
@@ -73,6 +74,15 @@ async def logged(**settings: object) -> list[dict]:
             ):
                 await conversation.say("my elbow")
     return [json.loads(line) for line in sink.getvalue().splitlines()]
+
+
+async def test_lines_are_written_even_when_an_engine_configures_logging_anew():
+    sink = io.StringIO()
+    with structured_logs(stream=sink):
+        async with serving(ScriptedEngine()) as server, stub_of(server) as stub:
+            logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+            await stub.Decide(request("my knee"))
+    assert [one for one in map(json.loads, sink.getvalue().splitlines()) if one["message"] == "call"]
 
 
 async def test_every_call_leaves_one_structured_line_without_what_was_said():

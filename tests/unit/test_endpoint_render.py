@@ -125,6 +125,14 @@ def test_the_gateway_finds_servers_by_the_name_of_their_headless_service():
     assert objects["Service", "desk"]["spec"]["ports"][0]["port"] == 50051
 
 
+def test_callers_have_left_a_gateway_before_it_takes_no_more_calls():
+    pod = pod_of(spec_of(gateway={"deadline": "2m"}), "gateway")
+    env, stays = env_of(pod), pod["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert stays > 1.1 * float(env["LTA_GATEWAY_MAX_CONNECTION_SECONDS"]), "gRPC adds up to a tenth"
+    assert float(env["LTA_GATEWAY_DRAIN_SECONDS"]) >= 120 == float(env["LTA_GATEWAY_DEADLINE_SECONDS"])
+    assert pod["spec"]["terminationGracePeriodSeconds"] > stays + float(env["LTA_GATEWAY_DRAIN_SECONDS"])
+
+
 def test_access_and_records_reach_the_gateway_by_reference_alone():
     gateway = {
         "access": {"tokenSecret": "tok", "tlsSecret": "cert", "clientAuthoritySecret": "clients"},

@@ -75,7 +75,7 @@ def test_a_server_that_fails_again_and_again_rests_ever_longer_and_a_success_cle
         ("DEADLINE_EXCEEDED", Verdict.FAULT),
         ("INTERNAL", Verdict.FAULT),
         ("UNAUTHENTICATED", Verdict.FAULT),
-        ("CANCELLED", Verdict.FAULT),
+        ("CANCELLED", Verdict.GONE),
     ],
 )
 def test_whose_fault_a_failed_attempt_is(code: str, verdict: Verdict):

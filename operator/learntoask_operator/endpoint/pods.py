@@ -17,9 +17,9 @@ from learntoask_operator.settings import Settings
 
 Json = dict[str, Any]
 PORT, METRICS_PORT = 50051, 9090
-PRE_STOP = 15  # seconds until every gateway, kube-proxy and name server knows that the pod goes
+_PRE_STOP = 15  # seconds until every gateway, kube-proxy and name server knows that the pod goes
 _DRAIN = 30  # seconds for answers at work
-_GRACE = 60
+_LAST = 15  # seconds for records and logs after the last answer
 _STARTUP_PERIOD = 5
 _REQUESTS = {"cpu": "500m", "memory": "1Gi"}  # autoscaling by processor time needs one
 TOKEN = "/etc/learntoask/token"
@@ -61,6 +61,8 @@ def server_template(policy: PolicyReference, spec: EndpointSpec, settings: Setti
         env=env,
         mounts=[*mounts, *store.mounts, {"name": "shm", "mountPath": "/dev/shm"}],
         volumes=[*volumes, *store.volumes, {"name": "shm", "emptyDir": shared}],
+        pre_stop=_PRE_STOP,
+        drain=_DRAIN,
         work=servers.cache,
         token_secret=spec.gateway.access.token_secret,
     )
@@ -107,9 +109,14 @@ def pod(
     mounts: list[Json],
     volumes: list[Json],
     work: str,
+    pre_stop: int,
+    drain: int,
     token_secret: str | None,
 ) -> Json:
-    """A pod template within the restricted level, with /work and /tmp to write to."""
+    """A pod template within the restricted level, with /work and /tmp to write to.
+
+    Told to end, it takes calls for `pre_stop` more seconds, and then `drain` to answer them.
+    """
     if token_secret:
         mounts = [*mounts, {"name": "token", "mountPath": TOKEN, "readOnly": True}]
         volumes = [*volumes, {"name": "token", "secret": {"secretName": token_secret}}]
@@ -133,14 +140,14 @@ def pod(
         ],
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP}}},
+        "lifecycle": {"preStop": {"sleep": {"seconds": pre_stop}}},
     }
     spec: Json = {
         "containers": [container],
         "securityContext": pod_security(settings.pod_user),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": _GRACE,
+        "terminationGracePeriodSeconds": pre_stop + drain + _LAST,
         "volumes": [
             {"name": "work", "emptyDir": {"sizeLimit": work}},
             {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},

@@ -28,6 +28,9 @@ from learntoask_operator.settings import Settings
 Json = dict[str, Any]
 Objects = list[tuple[Kind, Json]]
 _TLS, _CLIENTS = "/etc/learntoask/tls", "/etc/learntoask/clients"
+# Callers hold connections for hours, which no Service moves. Asked to connect anew this often, they have all left a pod
+# that was told to end before it takes no more calls, and they find those that were added.
+_RENEWED = 30  # seconds
 _GATEWAY_RESOURCES = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
 
 
@@ -116,6 +119,7 @@ def _gateway(
         volumes = [*volumes, {"name": "clients", "secret": {"secretName": access.client_authority_secret}}]
         mounts = [*mounts, {"name": "clients", "mountPath": _CLIENTS, "readOnly": True}]
     token = f"{TOKEN}/token" if access.token_secret else None
+    drain = max(seconds(front.deadline), 30)
     env = [
         *variables(
             "LTA_GATEWAY_",
@@ -124,6 +128,8 @@ def _gateway(
             METRICS_PORT=METRICS_PORT,
             SERVERS=f"{named.servers_name(name)}.{namespace}.svc:{PORT}",
             DEADLINE_SECONDS=seconds(front.deadline),
+            DRAIN_SECONDS=drain,
+            MAX_CONNECTION_SECONDS=_RENEWED,
             ATTEMPT_SECONDS=seconds(front.attempt),
             MAX_IN_FLIGHT=front.max_in_flight,
             FALLBACK=front.fallback.mode,
@@ -149,6 +155,8 @@ def _gateway(
         mounts=[*mounts, *store.mounts],
         volumes=[*volumes, *store.volumes],
         work="10Gi",
+        pre_stop=_RENEWED + 10,
+        drain=drain,
         token_secret=access.token_secret,
     )
     # The kubelet's gRPC probes speak no TLS.

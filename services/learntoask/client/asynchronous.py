@@ -1,4 +1,4 @@
-"""The asynchronous client: one deadline over all attempts, and another server after UNAVAILABLE."""
+"""The asynchronous client: one deadline over all attempts, and another server after one that is gone."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from learntoask.wire import ask_pb2 as wire
 Answer = TypeVar("Answer")
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 3.0
+# gRPC's C core cancels calls that reach a server in the moment in which it shuts down (grpc/grpc#41785).
+_ELSEWHERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 
 class AsyncClient:
@@ -110,7 +112,7 @@ class AsyncClient:
                 raise CallFailed("DEADLINE_EXCEEDED", f"no answer within {bound:g} s") from None
             except grpc.aio.AioRpcError as error:
                 pause = self._pause(number)
-                if error.code() is not grpc.StatusCode.UNAVAILABLE or number == self._attempts:
+                if error.code() not in _ELSEWHERE or number == self._attempts:
                     raise failure(error) from error
                 if loop.time() + pause >= end:
                     raise failure(error) from error

@@ -32,6 +32,7 @@ class ListenConfig:
     token_file: Path | None = None
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    max_connection_seconds: Seconds = 0.0  # callers are then asked to connect anew; 0: never
     drain_delay_seconds: Seconds = 0.0  # between NOT_SERVING and refusing new calls
     drain_seconds: Seconds = 30.0  # running answers may take this long to finish
 

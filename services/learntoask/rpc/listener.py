@@ -17,7 +17,7 @@ from learntoask.rpc.logs import LOGGER
 from learntoask.rpc.metrics import expose
 from learntoask.rpc.security import BearerToken, server_credentials
 
-_LAST_BYTES_SECONDS = 0.5  # for answers that are made but not sent yet
+_LAST_BYTES_SECONDS = 2.0  # for answers that are made but not sent yet, and calls whose turn has not come
 
 
 class Service(Protocol):
@@ -94,6 +94,8 @@ class Listener:
 
     def _made(self, handlers: grpc.GenericRpcHandler, name: str) -> grpc.aio.Server:
         token = bearer_token(self._config)
+        age = self._config.max_connection_seconds
+        renewal = [("grpc.max_connection_age_ms", round(age * 1000))] if age else []
         server = grpc.aio.server(
             interceptors=[BearerToken(token)] if token else [],
             options=[
@@ -104,6 +106,8 @@ class Listener:
                 ),  # a port in use is an error, never a share of another server's calls
                 ("grpc.keepalive_time_ms", 60_000),  # finds streams whose client is gone
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),  # else two pings without one end the connection
+                *renewal,
             ],
         )
         server.add_generic_rpc_handlers((handlers,))

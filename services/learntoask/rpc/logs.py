@@ -52,12 +52,11 @@ class _Batches(logging.Handler):
         if record.levelno >= logging.ERROR:
             self._wake.set()  # it may be the last one
 
-    def close(self) -> None:
-        """Write what is left."""
+    def finish(self) -> None:
+        """Write what is left. Not `close`: who configures logging anew, as vLLM does, closes every handler there is."""
         self._ending = True
         self._wake.set()
         self._thread.join()
-        super().close()
 
     def _work(self) -> None:
         while not self._ending:
@@ -88,5 +87,5 @@ def structured_logs(*, level: str = "INFO", stream: IO[str] | None = None) -> It
         yield
     finally:
         LOGGER.removeHandler(handler)
-        handler.close()
+        handler.finish()
         LOGGER.level, LOGGER.propagate = before

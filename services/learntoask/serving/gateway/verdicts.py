@@ -31,6 +31,6 @@ def verdict_of(code: grpc.StatusCode) -> Verdict:
         return Verdict.CALLER
     if code is Code.RESOURCE_EXHAUSTED:
         return Verdict.BUSY
-    if code is Code.UNAVAILABLE:
+    if code in (Code.UNAVAILABLE, Code.CANCELLED):  # what reaches a server that shuts down
         return Verdict.GONE
     return Verdict.FAULT
