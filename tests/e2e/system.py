@@ -186,6 +186,7 @@ class System:
                 "capabilities": {"drop": ["ALL"]},
             },
             "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+            "resources": {"requests": {"cpu": "300m"}},  # else a busy node gives clients nothing
         }
         spec = {
             "restartPolicy": "Never",
