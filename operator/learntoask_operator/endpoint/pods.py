@@ -18,7 +18,7 @@ from learntoask_operator.settings import Settings
 Json = dict[str, Any]
 PORT, METRICS_PORT = 50051, 9090
 _PRE_STOP = 15  # seconds until every gateway, kube-proxy and name server knows that the pod goes
-_DRAIN = 30  # seconds for answers at work
+DRAIN = 30  # seconds for answers at work
 _LAST = 15  # seconds for records and logs after the last answer
 _STARTUP_PERIOD = 5
 _REQUESTS = {"cpu": "500m", "memory": "1Gi"}  # autoscaling by processor time needs one
@@ -45,7 +45,7 @@ def server_template(policy: PolicyReference, spec: EndpointSpec, settings: Setti
             MAY_STOP=servers.may_stop,
             PREFIX_CACHE_BYTES=byte_count(servers.prefix_cache),
             DEADLINE_SECONDS=seconds(spec.gateway.deadline),
-            DRAIN_SECONDS=_DRAIN,
+            DRAIN_SECONDS=DRAIN,
             WARM_UP=rollout.warm_up.conversation,
             TOKEN_FILE=f"{TOKEN}/token" if spec.gateway.access.token_secret else None,
         ),
@@ -62,7 +62,7 @@ def server_template(policy: PolicyReference, spec: EndpointSpec, settings: Setti
         mounts=[*mounts, *store.mounts, {"name": "shm", "mountPath": "/dev/shm"}],
         volumes=[*volumes, *store.volumes, {"name": "shm", "emptyDir": shared}],
         pre_stop=_PRE_STOP,
-        drain=_DRAIN,
+        drain=DRAIN,
         work=servers.cache,
         token_secret=spec.gateway.access.token_secret,
     )

@@ -12,6 +12,7 @@ from learntoask.kube import DEPLOYMENT, ENDPOINT, HPA, PDB, SERVICE, Kind
 from learntoask_operator.endpoint import labels as named
 from learntoask_operator.endpoint.labels import GATEWAY, SERVER
 from learntoask_operator.endpoint.pods import (
+    DRAIN,
     METRICS_PORT,
     PORT,
     TOKEN,
@@ -119,7 +120,7 @@ def _gateway(
         volumes = [*volumes, {"name": "clients", "secret": {"secretName": access.client_authority_secret}}]
         mounts = [*mounts, {"name": "clients", "mountPath": _CLIENTS, "readOnly": True}]
     token = f"{TOKEN}/token" if access.token_secret else None
-    drain = max(seconds(front.deadline), 30)
+    drain = max(seconds(front.deadline), DRAIN)
     env = [
         *variables(
             "LTA_GATEWAY_",
@@ -155,7 +156,7 @@ def _gateway(
         mounts=[*mounts, *store.mounts],
         volumes=[*volumes, *store.volumes],
         work="10Gi",
-        pre_stop=_RENEWED + 10,
+        pre_stop=_RENEWED + 10,  # gRPC adds up to a tenth
         drain=drain,
         token_secret=access.token_secret,
     )
