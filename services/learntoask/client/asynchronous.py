@@ -14,14 +14,12 @@ from learntoask.client.connection import Connections
 from learntoask.client.types import CallFailed, Decision, ServerInfo, user
 from learntoask.client.wiring import decision_from, failure, info_from, to_wire
 from learntoask.core.records import Message
-from learntoask.rpc.channels import Tls
+from learntoask.rpc.channels import GONE, Tls
 from learntoask.wire import ask_pb2 as wire
 
 Answer = TypeVar("Answer")
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 3.0
-# gRPC's C core cancels calls that reach a server in the moment in which it shuts down (grpc/grpc#41785).
-_ELSEWHERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 
 class AsyncClient:
@@ -112,7 +110,7 @@ class AsyncClient:
                 raise CallFailed("DEADLINE_EXCEEDED", f"no answer within {bound:g} s") from None
             except grpc.aio.AioRpcError as error:
                 pause = self._pause(number)
-                if error.code() not in _ELSEWHERE or number == self._attempts:
+                if error.code() not in GONE or number == self._attempts:
                     raise failure(error) from error
                 if loop.time() + pause >= end:
                     raise failure(error) from error

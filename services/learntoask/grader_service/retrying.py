@@ -6,17 +6,11 @@ from dataclasses import dataclass
 
 import grpc
 
+from learntoask.rpc.channels import GONE
+
 Code = grpc.StatusCode
 
-RETRYABLE = frozenset(
-    {
-        Code.UNAVAILABLE,
-        Code.RESOURCE_EXHAUSTED,
-        Code.DEADLINE_EXCEEDED,
-        Code.ABORTED,
-        Code.CANCELLED,  # by a server that ends; a caller that cancels never sees a status
-    }
-)
+RETRYABLE = GONE | {Code.RESOURCE_EXHAUSTED, Code.DEADLINE_EXCEEDED, Code.ABORTED}
 """The service is away, full or slow; grading twice changes nothing."""
 
 REFUSALS = frozenset(

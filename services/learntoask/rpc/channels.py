@@ -11,6 +11,9 @@ import grpc
 from learntoask.core.errors import InputError
 
 Option = tuple[str, int | str]
+GONE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+"""What a caller is told by a server that is away or ends: gRPC's C core cancels calls that reach one in that moment
+(grpc/grpc#41785). A caller that cancels never sees a status."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from enum import Enum, auto
 
 import grpc
 
+from learntoask.rpc.channels import GONE
+
 Code = grpc.StatusCode
 
 
@@ -31,6 +33,6 @@ def verdict_of(code: grpc.StatusCode) -> Verdict:
         return Verdict.CALLER
     if code is Code.RESOURCE_EXHAUSTED:
         return Verdict.BUSY
-    if code in (Code.UNAVAILABLE, Code.CANCELLED):  # what reaches a server that shuts down
+    if code in GONE:
         return Verdict.GONE
     return Verdict.FAULT
