@@ -172,3 +172,35 @@ capabilities: {drop: [ALL]}
 - {name: authority, configMap: {name: {{ . }}}}
 {{- end }}
 {{- end }}
+
+{{- /* Rights to what the release watches: a ClusterRole, or a Role in each namespace. Arguments: root, component, name, rules, subject. */ -}}
+{{- define "lta.watchedRights" }}
+{{- $this := pick . "root" "component" "name" }}
+{{- if eq .root.Values.scope "cluster" }}
+{{- $name := printf "%s-%s" .root.Release.Namespace .name }}
+{{- include "lta.boundRole" (merge (dict "prefix" "Cluster" "name" $name "rules" .rules "subject" .subject) $this) }}
+{{- else }}
+{{- range $namespace := (include "lta.namespaces" .root | fromJson).list }}
+{{- include "lta.boundRole" (merge (dict "prefix" "" "namespace" $namespace "rules" $.rules "subject" $.subject) $this) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "lta.boundRole" }}
+{{- $of := omit . "prefix" "rules" "subject" }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ .prefix }}Role
+metadata:
+  {{- include "lta.metadata" $of | nindent 2 }}
+rules:
+  {{- toYaml .rules | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ .prefix }}RoleBinding
+metadata:
+  {{- include "lta.metadata" $of | nindent 2 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: {{ .prefix }}Role, name: {{ .name }}}
+subjects:
+  - {{ toJson .subject }}
+{{- end }}
