@@ -83,18 +83,14 @@ class ControlPlane:
 
     def start(self) -> None:
         """Returns when objects can be created in the namespace `default`. Raises RuntimeError with the last words of
-        a process that ended."""
+        a process that ended; `stop` then ends the others."""
         self.ports = _free_ports("api", "etcd", "peers")
         self.kubeconfig_of("admin", groups=_ADMINS, path=self.kubeconfig)
-        try:
-            self._start("etcd", self._etcd())
-            self.start_api_server()
-            self._start("kube-controller-manager", self._controller_manager())
-            self._start("kube-scheduler", self._scheduler())
-            self._until(self._has_service_accounts, "kube-controller-manager")
-        except RuntimeError:
-            self.stop()
-            raise
+        self._start("etcd", self._etcd())
+        self.start_api_server()
+        self._start("kube-controller-manager", self._controller_manager())
+        self._start("kube-scheduler", self._scheduler())
+        self._until(self._has_service_accounts, "kube-controller-manager")
 
     def stop(self) -> None:
         """At once: nothing of it is needed again."""

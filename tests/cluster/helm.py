@@ -51,9 +51,8 @@ def pod_templates(objects: list[Json]) -> list[Json]:
     pods = []
     for one in objects:
         spec = one.get("spec", {})
-        body = (
-            one if one["kind"] == "Pod" else spec.get("jobTemplate", {"spec": spec})["spec"].get("template")
-        )
+        spec = spec.get("jobTemplate", {}).get("spec", spec)
+        body = one if one["kind"] == "Pod" else spec.get("template")
         if not isinstance(body, dict) or "containers" not in body.get("spec", {}):
             continue
         namespace = one["metadata"]["namespace"]

@@ -40,8 +40,12 @@ def up(folder: Path) -> int:
     if plane is None:
         folder.mkdir(parents=True, exist_ok=True)
         plane = ControlPlane(folder, outlive=True)
-        plane.start()
-        plane.start_fake_node()
+        try:
+            plane.start()
+            plane.start_fake_node()
+        except RuntimeError:
+            plane.stop()
+            raise
     Cluster(plane.kubeconfig, plane).install_crds()
     print(f"export KUBECONFIG={plane.kubeconfig}\nexport PATH={tool('kubectl').parent}{os.pathsep}$PATH")
     return 0
