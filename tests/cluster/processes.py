@@ -72,7 +72,9 @@ def _start_of(pid: int) -> int | None:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] == "Z" else int(fields[19])
+    threads = int(fields[17])
+    # A killed process whose first thread is gone keeps its ports until the last one is.
+    return None if fields[0] == "Z" and threads == 1 else int(fields[19])
 
 
 def _reap(pid: int) -> None:
