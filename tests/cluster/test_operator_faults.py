@@ -116,11 +116,14 @@ def test_nothing_is_stuck_without_an_operator(
     runs.wait(lambda _: runs.stage("label").get("state") == "Running")
     runs.wait_phase("Succeeded", "two")
     operator.kill()
-    names = ("learntoaskruns.learntoask.io", "askendpoints.learntoask.io")
-    cluster.kubectl("delete", "crd", *names, "--wait", "--timeout=60s", timeout=70)
+    runs.delete("one")
     for kind in ("jobs", "pods", "configmaps"):
         until(lambda kind=kind: not runs.objects(kind, of="one"), what=f"the {kind} to go")
-    cluster.install_crds()
+    names = ("learntoaskruns.learntoask.io", "askendpoints.learntoask.io")
+    try:
+        cluster.kubectl("delete", "crd", *names, "--wait", "--timeout=60s", timeout=70)  # with what is of them
+    finally:
+        cluster.install_crds()
 
 
 def _writes(plane: ControlPlane, namespace: str) -> int:
