@@ -121,7 +121,8 @@ def test_nothing_is_stuck_without_an_operator(
         until(lambda kind=kind: not runs.objects(kind, of="one"), what=f"the {kind} to go")
     names = ("learntoaskruns.learntoask.io", "askendpoints.learntoask.io")
     try:
-        cluster.kubectl("delete", "crd", *names, "--wait", "--timeout=60s", timeout=70)  # with what is of them
+        # Of what is left, nothing holds them back.
+        cluster.kubectl("delete", "crd", *names, "--wait", "--timeout=60s", timeout=70)
     finally:
         cluster.install_crds()
 
