@@ -6,8 +6,8 @@ UV := $(BIN)/uv pip install --quiet --constraint constraints.txt
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
 
-.PHONY: run run-tiny sgd test test-all minio cluster-tools chart-tools node-tools cluster-up cluster-down lint install tools protos \
-  images e2e docs crds chart chart-lint constraints clean
+.PHONY: run run-tiny sgd test test-all minio cluster-tools chart-tools bench-tools node-tools cluster-up cluster-down lint install tools \
+  protos images e2e docs crds chart chart-lint constraints clean
 
 run: install ## the whole loop on the example logs, with a real pretrained model
 	$(BIN)/lta run examples/pharmacy/run.yaml
@@ -39,6 +39,9 @@ cluster-tools: ## a real Kubernetes control plane, kubectl and kwok, from their 
 chart-tools: ## helm, and Prometheus, which the chart's alerts are tried on
 	tests/toolchain/build.sh helm helm.sh/helm/v3/cmd/helm
 	tests/toolchain/build.sh prometheus $(addprefix github.com/prometheus/prometheus/cmd/,prometheus promtool)
+
+bench-tools: ## Kubeflow Trainer's controller, which the operator is measured beside
+	tests/toolchain/build.sh trainer github.com/kubeflow/trainer/v2/cmd/trainer-controller-manager
 
 node-tools: ## what a real node needs besides
 	tests/toolchain/build.sh kubernetes $(addprefix $(KUBERNETES)/,kubelet kube-proxy)

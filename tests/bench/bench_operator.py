@@ -20,19 +20,22 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cluster"))
 
 from applied_manifests import RUN, manifest
 from cluster import Cluster
 from control_plane import ControlPlane
-from learntoask.kube import JOB, Kube
+from learntoask.kube import JOB, Kind, Kube
 from learntoask.kube import RUN as RUN_KIND
 from operator_process import ACCOUNT, Call, OperatorProcess, allow_everything, calls
+from processes import Recorded
 
+Json = dict[str, Any]
 NAMESPACE = "bench"
 _CLIENTS = 32
 _PATIENCE = 1800.0
@@ -80,14 +83,18 @@ HEAD = (
 )
 
 
-async def create_runs(kubeconfig: Path, count: int) -> None:
+def runs(count: int) -> Iterator[Json]:
+    for index in range(count):
+        yield manifest("LearnToAskRun", RUN, name=f"run-{index}", namespace=NAMESPACE)
+
+
+async def create(kubeconfig: Path, kind: Kind, bodies: Iterator[Json]) -> None:
+    """All at once, by 32 clients."""
     async with Kube.connect(kubeconfig=kubeconfig) as kube:
-        names = iter(range(count))
 
         async def client() -> None:
-            for index in names:
-                body = manifest("LearnToAskRun", RUN, name=f"run-{index}", namespace=NAMESPACE)
-                await kube.create(RUN_KIND, body)
+            for body in bodies:
+                await kube.create(kind, body)
 
         await asyncio.gather(*(client() for _ in range(_CLIENTS)))
 
@@ -121,9 +128,9 @@ async def finish_runs(kubeconfig: Path, count: int) -> None:
         await asyncio.gather(*(client() for _ in range(_CLIENTS)))
 
 
-def jobs(cluster: Cluster) -> int:
+def existing(cluster: Cluster, kind: Kind) -> int:
     """How many there are, without the cost of listing thousands."""
-    listing = cluster.request("GET", f"{JOB.path(namespace=NAMESPACE)}?limit=1").body
+    listing = cluster.request("GET", f"{kind.path(namespace=NAMESPACE)}?limit=1").body
     return len(listing["items"]) + int(listing["metadata"].get("remainingItemCount", 0))
 
 
@@ -133,25 +140,23 @@ async def finished_runs(kubeconfig: Path) -> int:
         return sum("finished" in run.get("status", {}) for run in runs)
 
 
-def wait_for(count: int, condition: Callable[[], int], operator: OperatorProcess) -> None:
+def wait_for(count: int, condition: Callable[[], int], process: Recorded, log: Path) -> None:
     deadline = time.monotonic() + _PATIENCE
     while (reached := condition()) < count:
-        if not operator.alive or time.monotonic() > deadline:
-            print(operator.log.read_text()[-3000:], file=sys.stderr)
-            sys.exit(f"only {reached} of {count}: the operator {'works' if operator.alive else 'has ended'}")
+        if not process.alive or time.monotonic() > deadline:
+            print(log.read_text()[-3000:], file=sys.stderr)
+            sys.exit(f"only {reached} of {count}: the controller {'works' if process.alive else 'has ended'}")
         time.sleep(1.0)
 
 
-def first_children(noted: list[Call]) -> list[float]:
-    """Seconds from the creation of each run to that of its first Job."""
-    created = {
-        call.name: call.at for call in noted if call.verb == "create" and call.resource == "learntoaskruns"
-    }
+def first_children(noted: list[Call], kind: Kind, child: Kind) -> list[float]:
+    """Seconds from the creation of each object to that of its first child, whose name begins with the object's."""
+    created = {call.name: call.at for call in noted if call.verb == "create" and call.resource == kind.plural}
     waits: dict[str, float] = {}
     for call in noted:
-        if call.verb == "create" and call.resource == "jobs" and call.user == ACCOUNT and call.status == 201:
-            run = "-".join(call.name.split("-")[:2])  # run-12-resolve-…
-            waits.setdefault(run, call.at - created[run])
+        if call.resource == child.plural and call.status == 201:
+            parent = "-".join(call.name.split("-")[:2])  # run-12-resolve-…
+            waits.setdefault(parent, call.at - created[parent])
     return list(waits.values())
 
 
@@ -166,32 +171,45 @@ def measure(count: int, folder: Path, *, complete: bool) -> Measured:
         cluster.kubectl("create", "namespace", NAMESPACE)
         if complete:
             plane.start_fake_node()
-        operator.start()
+        process = operator.start()
         time.sleep(10.0)  # it has taken its Lease and watches
         begun = time.time()
-        asyncio.run(create_runs(plane.kubeconfig, count))
-        wait_for(count, lambda: jobs(cluster), operator)
+        asyncio.run(create(plane.kubeconfig, RUN_KIND, runs(count)))
+        wait_for(count, lambda: existing(cluster, JOB), process, operator.log)
         if complete:
-            wait_for(count, lambda: asyncio.run(finished_runs(plane.kubeconfig)), operator)
+            wait_for(count, lambda: asyncio.run(finished_runs(plane.kubeconfig)), process, operator.log)
         else:
             time.sleep(10.0)  # statuses that follow the first child
-        seconds, processor, memory = time.time() - begun, operator.processor_seconds, operator.peak_memory
+        seconds, processor, memory = time.time() - begun, process.processor_seconds, process.peak_memory
         noted = list(calls(plane.audit_log, since=begun))
     finally:
         operator.kill()
         plane.stop()
-    ours = [call for call in noted if call.user == ACCOUNT]
+    return measured(
+        noted,
+        ACCOUNT,
+        first_children(noted, RUN_KIND, JOB),
+        seconds=seconds,
+        processor=processor,
+        memory=memory,
+    )
+
+
+def measured(
+    noted: list[Call], user: str, waits: list[float], *, seconds: float, processor: float, memory: int
+) -> Measured:
+    """`waits` of all objects for their first child; the calls of `user` are counted."""
+    ours = [call for call in noted if call.user == user]
     aside = sum(call.writes and call.resource in _ASIDE for call in ours)
     writes = Counter(
         f"{one.verb} {one.resource}" for one in ours if one.writes and one.resource not in _ASIDE
     )
-    reads = Counter(f"{one.verb} {one.resource}" for one in ours if not one.writes)
     return Measured(
-        runs=count,
-        first_child=first_children(noted),
+        runs=len(waits),
+        first_child=waits,
         writes=writes,
         aside=aside,
-        reads=reads,
+        reads=Counter(f"{one.verb} {one.resource}" for one in ours if not one.writes),
         seconds=seconds,
         processor=processor,
         memory=memory,
@@ -207,14 +225,14 @@ def idle(count: int, folder: Path, *, seconds: float = 120.0) -> None:
         cluster.install_crds()
         allow_everything(plane)
         cluster.kubectl("create", "namespace", NAMESPACE)
-        asyncio.run(create_runs(plane.kubeconfig, count))
+        asyncio.run(create(plane.kubeconfig, RUN_KIND, runs(count)))
         asyncio.run(finish_runs(plane.kubeconfig, count))
-        operator.start()
+        process = operator.start()
         time.sleep(45.0)  # it has looked at all of them once
-        begun, used = time.time(), operator.processor_seconds
+        begun, used = time.time(), process.processor_seconds
         time.sleep(seconds)
         noted = [call for call in calls(plane.audit_log, since=begun) if call.user == ACCOUNT]
-        processor, memory = operator.processor_seconds - used, operator.peak_memory
+        processor, memory = process.processor_seconds - used, process.peak_memory
     finally:
         operator.kill()
         plane.stop()
@@ -248,9 +266,9 @@ def main() -> None:
         for count in arguments.runs:
             folder = place / str(count)
             folder.mkdir(parents=True)
-            measured = measure(count, folder, complete=arguments.complete)
-            rows.append(measured.row())
-            calls_made = (measured.writes + measured.reads).most_common()
+            found = measure(count, folder, complete=arguments.complete)
+            rows.append(found.row())
+            calls_made = (found.writes + found.reads).most_common()
             print(f"{count}:", ", ".join(f"{name} {number}" for name, number in calls_made), file=sys.stderr)
         print("\n".join(rows))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,7 +14,6 @@ from control_plane import ControlPlane
 from processes import Recorded, start
 
 ACCOUNT = "system:serviceaccount:learntoask:operator"
-_TICKS = os.sysconf("SC_CLK_TCK")
 _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
@@ -49,10 +47,11 @@ class OperatorProcess:
     def log(self) -> Path:
         return self.folder / "operator.log"
 
-    def start(self) -> None:
+    def start(self) -> Recorded:
         kubeconfig = self.plane.kubeconfig_of(ACCOUNT, groups=("system:serviceaccounts",))
         command = [sys.executable, "-m", "learntoask_operator", f"--kubeconfig={kubeconfig}", *self.flags]
         self.process = start(command, log=self.log, outlive=False)
+        return self.process
 
     def kill(self) -> None:
         if self.process:
@@ -68,19 +67,6 @@ class OperatorProcess:
     @property
     def alive(self) -> bool:
         return self.process is not None and self.process.alive
-
-    @property
-    def peak_memory(self) -> int:
-        """Bytes: the most that was resident at once so far."""
-        assert self.process
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
-
-    @property
-    def processor_seconds(self) -> float:
-        assert self.process
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def calls(audit_log: Path, *, since: float = 0.0) -> Iterator[Call]:

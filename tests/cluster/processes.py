@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+_TICKS = os.sysconf("SC_CLK_TCK")
 _STOP_SECONDS = 15.0
 _KILL_SECONDS = 60.0  # of a busy machine that writes out what the process had in memory
 
@@ -24,6 +25,17 @@ class Recorded:
     @property
     def alive(self) -> bool:
         return _start_of(self.pid) == self.started
+
+    @property
+    def peak_memory(self) -> int:
+        """Bytes: the most that was resident at once so far."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
+
+    @property
+    def processor_seconds(self) -> float:
+        user, system = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+        return (int(user) + int(system)) / _TICKS
 
     def signal(self, number: int) -> None:
         """Only to the recorded process itself: its number may belong to another one by now."""

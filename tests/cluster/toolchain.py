@@ -15,6 +15,7 @@ _OWN_MODULES = {
     "minio": "minio",
     "prometheus": "prometheus",
     "promtool": "prometheus",
+    "trainer-controller-manager": "trainer",
 }
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
 

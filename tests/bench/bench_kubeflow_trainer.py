@@ -1,0 +1,212 @@
+"""The operator beside Kubeflow Trainer's controller: as many TrainJobs as runs, each on a fresh API server.
+
+    make cluster-tools bench-tools && python tests/bench/bench_kubeflow_trainer.py                # 1000 of each; root
+
+The first child of a TrainJob is its JobSet, made from the runtime `torch-distributed` as Trainer ships it. Three things
+are in Trainer's favour: its webhook is not called; the controller of JobSets, which would make the Jobs, does not run;
+and its TrainJobs are smaller than our runs. Its webhook server cannot be told where to listen, so it runs in a network
+namespace of its own; its certificates are where it looks for them, below /tmp. Everything else as in bench_operator.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench_operator import (
+    HEAD,
+    NAMESPACE,
+    Json,
+    Measured,
+    create,
+    existing,
+    first_children,
+    measure,
+    measured,
+    wait_for,
+)
+from cluster import Cluster
+from control_plane import ControlPlane
+from learntoask.kube import Kind
+from operator_process import calls
+from processes import Recorded, start
+from toolchain import ROOT, missing, tool
+
+TRAIN_JOB = Kind(group="trainer.kubeflow.org", version="v1alpha1", plural="trainjobs", kind="TrainJob")
+JOB_SET = Kind(group="jobset.x-k8s.io", version="v1alpha2", plural="jobsets", kind="JobSet")
+_HOME, _SECRET = "kubeflow-system", "kubeflow-trainer-webhook-cert"
+_ACCOUNT = f"system:serviceaccount:{_HOME}:trainer"
+_CERTIFICATES = Path("/tmp/k8s-webhook-server/serving-certs")
+_NETWORK, _OUTSIDE, _INSIDE = "lta-bench", "10.89.77.1", "10.89.77.2"
+
+
+@contextmanager
+def network() -> Iterator[None]:
+    """A namespace that reaches this machine at one address, and nothing else."""
+    _run("ip", "netns", "add", _NETWORK)
+    try:
+        _run("ip", "link", "add", _NETWORK, "type", "veth", "peer", "name", "outside", "netns", _NETWORK)
+        _run("ip", "address", "add", f"{_OUTSIDE}/30", "dev", _NETWORK)
+        _run("ip", "link", "set", _NETWORK, "up")
+        _run("ip", "-n", _NETWORK, "address", "add", f"{_INSIDE}/30", "dev", "outside")
+        _run("ip", "-n", _NETWORK, "link", "set", "outside", "up")
+        _run("ip", "-n", _NETWORK, "link", "set", "lo", "up")
+        yield
+    finally:
+        _run("ip", "netns", "delete", _NETWORK)
+
+
+def module(name: str) -> Path:
+    """The folder of a Go module at the version that Trainer is built with."""
+    listed = ["go", "list", "-C", str(ROOT / "tests" / "toolchain" / "trainer"), "-m", "-f", "{{.Dir}}", name]
+    return Path(_run(*listed).strip())
+
+
+def install(cluster: Cluster) -> None:
+    """What Trainer's controller needs, without the webhook's calls."""
+    manifests = module("github.com/kubeflow/trainer/v2") / "manifests" / "base"
+    job_sets = (
+        module("sigs.k8s.io/jobset")
+        / "config"
+        / "components"
+        / "crd"
+        / "bases"
+        / "jobset.x-k8s.io_jobsets.yaml"
+    )
+    for path in (job_sets, *sorted((manifests / "crds").glob("trainer*.yaml"))):
+        cluster.kubectl("apply", "--server-side", "-f", str(path))
+    cluster.kubectl("wait", "--for=condition=Established", "crd", "--all")
+    webhook = {
+        "name": "never.called.example",
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "clientConfig": {"service": {"name": "nobody", "namespace": _HOME}},
+    }
+    objects: list[Json] = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _HOME}},
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": _SECRET, "namespace": _HOME}},
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": "validator.trainer.kubeflow.org"},
+            "webhooks": [webhook],
+        },
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": "trainer"},
+            "subjects": [{"kind": "User", "name": _ACCOUNT, "apiGroup": "rbac.authorization.k8s.io"}],
+            "roleRef": {
+                "kind": "ClusterRole",
+                "name": "cluster-admin",
+                "apiGroup": "rbac.authorization.k8s.io",
+            },
+        },
+    ]
+    listing = {"apiVersion": "v1", "kind": "List", "items": objects}
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(listing))
+    cluster.kubectl("apply", "-f", str(manifests / "runtimes" / "torch_distributed.yaml"))
+
+
+def train_jobs(names: Iterator[str]) -> Iterator[Json]:
+    for name in names:
+        yield {
+            "apiVersion": TRAIN_JOB.api_version,
+            "kind": TRAIN_JOB.kind,
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {"runtimeRef": {"name": "torch-distributed"}},
+        }
+
+
+@contextmanager
+def controller(plane: ControlPlane, cluster: Cluster, log: Path) -> Iterator[Recorded]:
+    """Ready: it has made the JobSet of a first TrainJob."""
+    kubeconfig = plane.kubeconfig_of(_ACCOUNT, groups=("system:serviceaccounts",))
+    flags = [f"--kubeconfig={kubeconfig}", "--health-probe-bind-address=0", "--zap-log-level=error"]
+    command = ["ip", "netns", "exec", _NETWORK, str(tool("trainer-controller-manager")), *flags]
+    process = start(command, log=log, outlive=False)
+    try:
+        wait_for(1, lambda: bool(_certificates(cluster)), process, log)
+        _CERTIFICATES.mkdir(parents=True)
+        for name, content in _certificates(cluster).items():
+            (_CERTIFICATES / name).write_bytes(base64.b64decode(content))
+        asyncio.run(create(plane.kubeconfig, TRAIN_JOB, train_jobs(iter(["first-0"]))))
+        wait_for(1, lambda: existing(cluster, JOB_SET), process, log)
+        yield process
+    finally:
+        process.kill()
+        shutil.rmtree(_CERTIFICATES.parent, ignore_errors=True)
+
+
+def measure_trainer(count: int, folder: Path) -> Measured:
+    with network():
+        plane = ControlPlane(folder, audit=True, address=_OUTSIDE)
+        try:
+            plane.start()
+            cluster, log = Cluster(plane.kubeconfig, plane), folder / "trainer.log"
+            install(cluster)
+            with controller(plane, cluster, log) as process:
+                time.sleep(10.0)
+                begun = time.time()
+                asyncio.run(create(plane.kubeconfig, TRAIN_JOB, train_jobs(f"run-{i}" for i in range(count))))
+                wait_for(count + 1, lambda: existing(cluster, JOB_SET), process, log)
+                time.sleep(10.0)
+                seconds, processor, memory = (
+                    time.time() - begun,
+                    process.processor_seconds,
+                    process.peak_memory,
+                )
+        finally:
+            plane.stop()
+    noted = list(calls(plane.audit_log, since=begun))
+    waits = first_children(noted, TRAIN_JOB, JOB_SET)
+    return measured(noted, _ACCOUNT, waits, seconds=seconds, processor=processor, memory=memory)
+
+
+def _certificates(cluster: Cluster) -> dict[str, str]:
+    return dict(
+        cluster.request("GET", f"/api/v1/namespaces/{_HOME}/secrets/{_SECRET}").body.get("data") or {}
+    )
+
+
+def _run(*command: str) -> str:
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, default=1000)
+    count = parser.parse_args().runs
+    if absent := missing("trainer-controller-manager"):
+        sys.exit(f"not built: {', '.join(absent)}; install Go and run `make bench-tools`")
+    with tempfile.TemporaryDirectory() as temporary:
+        folders = {name: Path(temporary) / name for name in ("ours", "trainer")}
+        for folder in folders.values():
+            folder.mkdir()
+        trainer, ours = (
+            measure_trainer(count, folders["trainer"]),
+            measure(count, folders["ours"], complete=False),
+        )
+    print(HEAD.replace("| runs", "| | runs", 1).replace("|---", "|---|---", 1))
+    print(f"| LearnToAskRun {ours.row()}\n| TrainJob {trainer.row()}")
+    halves = (statistics.median(one.first_child) for one in (trainer, ours))
+    ratio = next(halves) / next(halves)
+    print(f"\nfirst child, p50: {ratio:.2f} times as long with Trainer")
+
+
+if __name__ == "__main__":
+    main()
