@@ -24,23 +24,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench_operator import (
-    HEAD,
-    NAMESPACE,
-    Json,
-    Measured,
-    create,
-    existing,
-    first_children,
-    measure,
-    measured,
-    wait_for,
-)
+from bench_operator import HEAD, NAMESPACE, Controller, Json, Measured, create, existing, measure
 from cluster import Cluster
 from control_plane import ControlPlane
 from learntoask.kube import Kind
-from operator_process import calls
-from processes import Recorded, start
+from processes import start
 from toolchain import ROOT, missing, tool
 
 TRAIN_JOB = Kind(group="trainer.kubeflow.org", version="v1alpha1", plural="trainjobs", kind="TrainJob")
@@ -120,34 +108,34 @@ def install(cluster: Cluster) -> None:
     cluster.kubectl("apply", "-f", str(manifests / "runtimes" / "torch_distributed.yaml"))
 
 
-def train_jobs(names: Iterator[str]) -> Iterator[Json]:
-    for name in names:
-        yield {
-            "apiVersion": TRAIN_JOB.api_version,
-            "kind": TRAIN_JOB.kind,
-            "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": {"runtimeRef": {"name": "torch-distributed"}},
-        }
+def train_job(name: str) -> Json:
+    return {
+        "apiVersion": TRAIN_JOB.api_version,
+        "kind": TRAIN_JOB.kind,
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"runtimeRef": {"name": "torch-distributed"}},
+    }
 
 
 @contextmanager
-def controller(plane: ControlPlane, cluster: Cluster, log: Path) -> Iterator[Recorded]:
+def trainer(plane: ControlPlane, cluster: Cluster, log: Path) -> Iterator[Controller]:
     """Ready: it has made the JobSet of a first TrainJob."""
     kubeconfig = plane.kubeconfig_of(_ACCOUNT, groups=("system:serviceaccounts",))
     flags = [f"--kubeconfig={kubeconfig}", "--health-probe-bind-address=0", "--zap-log-level=error"]
     command = ["ip", "netns", "exec", _NETWORK, str(tool("trainer-controller-manager")), *flags]
+    _CERTIFICATES.mkdir(parents=True)
     process = start(command, log=log, outlive=False)
     try:
-        wait_for(1, lambda: bool(_certificates(cluster)), process, log)
-        _CERTIFICATES.mkdir(parents=True)
+        controller = Controller(plane=plane, process=process, log=log, user=_ACCOUNT)
+        controller.wait(1, lambda: bool(_certificates(cluster)))
         for name, content in _certificates(cluster).items():
             (_CERTIFICATES / name).write_bytes(base64.b64decode(content))
-        asyncio.run(create(plane.kubeconfig, TRAIN_JOB, train_jobs(iter(["first-0"]))))
-        wait_for(1, lambda: existing(cluster, JOB_SET), process, log)
-        yield process
+        asyncio.run(create(plane.kubeconfig, TRAIN_JOB, [train_job("first-0")]))
+        controller.wait(1, lambda: existing(cluster, JOB_SET))
+        yield controller
     finally:
         process.kill()
-        shutil.rmtree(_CERTIFICATES.parent, ignore_errors=True)
+        shutil.rmtree(_CERTIFICATES.parent)
 
 
 def measure_trainer(count: int, folder: Path) -> Measured:
@@ -155,24 +143,14 @@ def measure_trainer(count: int, folder: Path) -> Measured:
         plane = ControlPlane(folder, audit=True, address=_OUTSIDE)
         try:
             plane.start()
-            cluster, log = Cluster(plane.kubeconfig, plane), folder / "trainer.log"
+            cluster = Cluster(plane.kubeconfig, plane)
             install(cluster)
-            with controller(plane, cluster, log) as process:
+            with trainer(plane, cluster, folder / "trainer.log") as controller:
                 time.sleep(10.0)
-                begun = time.time()
-                asyncio.run(create(plane.kubeconfig, TRAIN_JOB, train_jobs(f"run-{i}" for i in range(count))))
-                wait_for(count + 1, lambda: existing(cluster, JOB_SET), process, log)
-                time.sleep(10.0)
-                seconds, processor, memory = (
-                    time.time() - begun,
-                    process.processor_seconds,
-                    process.peak_memory,
-                )
+                bodies = [train_job(f"run-{index}") for index in range(count)]
+                return controller.load(TRAIN_JOB, bodies, JOB_SET)
         finally:
             plane.stop()
-    noted = list(calls(plane.audit_log, since=begun))
-    waits = first_children(noted, TRAIN_JOB, JOB_SET)
-    return measured(noted, _ACCOUNT, waits, seconds=seconds, processor=processor, memory=memory)
 
 
 def _certificates(cluster: Cluster) -> dict[str, str]:
@@ -197,14 +175,11 @@ def main() -> None:
         folders = {name: Path(temporary) / name for name in ("ours", "trainer")}
         for folder in folders.values():
             folder.mkdir()
-        trainer, ours = (
-            measure_trainer(count, folders["trainer"]),
-            measure(count, folders["ours"], complete=False),
-        )
+        theirs = measure_trainer(count, folders["trainer"])
+        ours = measure(count, folders["ours"], complete=False)
     print(HEAD.replace("| runs", "| | runs", 1).replace("|---", "|---|---", 1))
-    print(f"| LearnToAskRun {ours.row()}\n| TrainJob {trainer.row()}")
-    halves = (statistics.median(one.first_child) for one in (trainer, ours))
-    ratio = next(halves) / next(halves)
+    print(f"| LearnToAskRun {ours.row()}\n| TrainJob {theirs.row()}")
+    ratio = statistics.median(theirs.first_child) / statistics.median(ours.first_child)
     print(f"\nfirst child, p50: {ratio:.2f} times as long with Trainer")
 
 

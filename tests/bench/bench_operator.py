@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,17 +83,18 @@ HEAD = (
 )
 
 
-def runs(count: int) -> Iterator[Json]:
-    for index in range(count):
-        yield manifest("LearnToAskRun", RUN, name=f"run-{index}", namespace=NAMESPACE)
+def runs(count: int) -> list[Json]:
+    names = (f"run-{index}" for index in range(count))
+    return [manifest("LearnToAskRun", RUN, name=name, namespace=NAMESPACE) for name in names]
 
 
-async def create(kubeconfig: Path, kind: Kind, bodies: Iterator[Json]) -> None:
+async def create(kubeconfig: Path, kind: Kind, bodies: list[Json]) -> None:
     """All at once, by 32 clients."""
     async with Kube.connect(kubeconfig=kubeconfig) as kube:
+        waiting = iter(bodies)
 
         async def client() -> None:
-            for body in bodies:
+            for body in waiting:
                 await kube.create(kind, body)
 
         await asyncio.gather(*(client() for _ in range(_CLIENTS)))
@@ -140,13 +141,52 @@ async def finished_runs(kubeconfig: Path) -> int:
         return sum("finished" in run.get("status", {}) for run in runs)
 
 
-def wait_for(count: int, condition: Callable[[], int], process: Recorded, log: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while (reached := condition()) < count:
-        if not process.alive or time.monotonic() > deadline:
-            print(log.read_text()[-3000:], file=sys.stderr)
-            sys.exit(f"only {reached} of {count}: the controller {'works' if process.alive else 'has ended'}")
-        time.sleep(1.0)
+@dataclass(frozen=True, kw_only=True)
+class Controller:
+    """What is measured: a process that acts as `user` on an API server of its own."""
+
+    plane: ControlPlane
+    process: Recorded
+    log: Path
+    user: str
+
+    def wait(self, count: int, condition: Callable[[], int]) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while (reached := condition()) < count:
+            if not self.process.alive or time.monotonic() > deadline:
+                print(self.log.read_text()[-3000:], file=sys.stderr)
+                state = "works" if self.process.alive else "has ended"
+                sys.exit(f"only {reached} of {count}: the controller {state}")
+            time.sleep(1.0)
+
+    def load(
+        self, kind: Kind, bodies: list[Json], child: Kind, *, finished: Callable[[], int] | None = None
+    ) -> Measured:
+        """Create all `bodies` at once and wait until each has a `child`, and until `finished` counts them all."""
+        cluster, count = Cluster(self.plane.kubeconfig, self.plane), len(bodies)
+        before, begun = existing(cluster, child), time.time()
+        asyncio.run(create(self.plane.kubeconfig, kind, bodies))
+        self.wait(before + count, lambda: existing(cluster, child))
+        if finished:
+            self.wait(count, finished)
+        else:
+            time.sleep(10.0)  # statuses that follow the first child
+        seconds = time.time() - begun
+        processor, memory = self.process.processor_seconds, self.process.peak_memory
+        noted = list(calls(self.plane.audit_log, since=begun))
+        ours = [call for call in noted if call.user == self.user]
+        return Measured(
+            runs=count,
+            first_child=first_children(noted, kind, child),
+            writes=Counter(
+                f"{one.verb} {one.resource}" for one in ours if one.writes and one.resource not in _ASIDE
+            ),
+            aside=sum(call.writes and call.resource in _ASIDE for call in ours),
+            reads=Counter(f"{one.verb} {one.resource}" for one in ours if not one.writes),
+            seconds=seconds,
+            processor=processor,
+            memory=memory,
+        )
 
 
 def first_children(noted: list[Call], kind: Kind, child: Kind) -> list[float]:
@@ -171,49 +211,13 @@ def measure(count: int, folder: Path, *, complete: bool) -> Measured:
         cluster.kubectl("create", "namespace", NAMESPACE)
         if complete:
             plane.start_fake_node()
-        process = operator.start()
+        controller = Controller(plane=plane, process=operator.start(), log=operator.log, user=ACCOUNT)
         time.sleep(10.0)  # it has taken its Lease and watches
-        begun = time.time()
-        asyncio.run(create(plane.kubeconfig, RUN_KIND, runs(count)))
-        wait_for(count, lambda: existing(cluster, JOB), process, operator.log)
-        if complete:
-            wait_for(count, lambda: asyncio.run(finished_runs(plane.kubeconfig)), process, operator.log)
-        else:
-            time.sleep(10.0)  # statuses that follow the first child
-        seconds, processor, memory = time.time() - begun, process.processor_seconds, process.peak_memory
-        noted = list(calls(plane.audit_log, since=begun))
+        finished = (lambda: asyncio.run(finished_runs(plane.kubeconfig))) if complete else None
+        return controller.load(RUN_KIND, runs(count), JOB, finished=finished)
     finally:
         operator.kill()
         plane.stop()
-    return measured(
-        noted,
-        ACCOUNT,
-        first_children(noted, RUN_KIND, JOB),
-        seconds=seconds,
-        processor=processor,
-        memory=memory,
-    )
-
-
-def measured(
-    noted: list[Call], user: str, waits: list[float], *, seconds: float, processor: float, memory: int
-) -> Measured:
-    """`waits` of all objects for their first child; the calls of `user` are counted."""
-    ours = [call for call in noted if call.user == user]
-    aside = sum(call.writes and call.resource in _ASIDE for call in ours)
-    writes = Counter(
-        f"{one.verb} {one.resource}" for one in ours if one.writes and one.resource not in _ASIDE
-    )
-    return Measured(
-        runs=len(waits),
-        first_child=waits,
-        writes=writes,
-        aside=aside,
-        reads=Counter(f"{one.verb} {one.resource}" for one in ours if not one.writes),
-        seconds=seconds,
-        processor=processor,
-        memory=memory,
-    )
 
 
 def idle(count: int, folder: Path, *, seconds: float = 120.0) -> None:
