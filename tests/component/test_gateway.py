@@ -38,7 +38,7 @@ async def test_a_conversation_stays_at_one_server_and_many_spread_over_all(pack:
                 await client.decide([user(turn)], conversation_id=f"c{number}")
         counts = [len(engine.contexts) for engine in engines]
         assert sum(counts) == 120
-        assert all(count >= 16 and count % 2 == 0 for count in counts)  # never one turn here and one there
+        assert all(count >= 8 and count % 2 == 0 for count in counts)  # never one turn here and one there
         assert sum(samples(front, "lta_gateway_attempts_total").values()) == 120
 
 

@@ -7,12 +7,15 @@ import os
 import signal
 from collections import Counter
 from contextlib import AsyncExitStack
+from itertools import count
 from pathlib import Path
 
 import pytest
 import torch
 from gateway_world import address_of, gateway, policy_process, samples, write_pack
 from learntoask.client import AsyncClient, Decision, user
+from learntoask.serving.gateway.process import Gateway
+from learntoask.serving.gateway.servers import Server
 from serving_policy import save_policy
 from serving_world import until
 
@@ -44,10 +47,10 @@ class Load:
         self._stop = True
 
     async def _talk(self, client: AsyncClient, number: int) -> None:
-        count = 0
-        while not self._stop:
-            count += 1
-            await self._conversation(client, f"{number}-{count}", stream=bool(count % 2))
+        for held in count(1):
+            if self._stop:
+                return
+            await self._conversation(client, f"{number}-{held}", stream=bool(held % 2))
 
     async def _conversation(self, client: AsyncClient, name: str, *, stream: bool) -> None:
         try:
@@ -59,6 +62,11 @@ class Load:
                 self.answers.append(await client.decide([user("it hurts")], conversation_id=name))
         except Exception as error:
             self.failures.append(f"{name}: {error}")
+
+
+def server_at(front: Gateway, address: str) -> Server:
+    chosen = (front.servers.choose(str(number), set()) for number in count())
+    return next(server for server in chosen if server is not None and server.address == address)
 
 
 @pytest.mark.timeout(600)
@@ -76,6 +84,9 @@ async def test_no_ask_fails_when_one_of_three_servers_is_killed_and_a_new_one_jo
         load = Load(front.address)
         asking = asyncio.create_task(load.run())
         await until(lambda: len(load.answers) >= 15, seconds=100)
+        dying = server_at(front, addresses[0])
+        os.kill(processes[0].pid, signal.SIGSTOP)
+        await until(lambda: dying.standing.in_flight >= CLIENTS // 2, seconds=100)  # these it will not answer
         os.kill(processes[0].pid, signal.SIGKILL)
         before = len(load.answers)
         await until(lambda: len(load.answers) >= before + 30, seconds=100)
@@ -93,7 +104,7 @@ async def test_no_ask_fails_when_one_of_three_servers_is_killed_and_a_new_one_jo
         await asking
         assert load.failures == []
         assert "no_server" not in Counter(answer.origin for answer in load.answers)
-        assert samples(front, "lta_gateway_retries_total")[()] >= 1  # answers were at work where it died
+        assert samples(front, "lta_gateway_retries_total")[()] >= 1  # of what was asked where it died
         for process in (*processes[1:], joining):
             os.kill(process.pid, signal.SIGKILL)
         async with AsyncClient(front.address, attempts=1) as client:
