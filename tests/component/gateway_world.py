@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import subprocess
 import sys
@@ -40,6 +41,14 @@ async def gateway(pack: Path, *servers: str, **settings: object) -> AsyncIterato
         yield made
     finally:
         await made.drain()
+
+
+def conversations_at(gateway: Gateway, address: str) -> Iterator[str]:
+    """Ids of conversations that are held at this one of its servers, which has to serve."""
+    for name in map(str, itertools.count()):
+        chosen = gateway.servers.choose(name, set())
+        if chosen is not None and chosen.address == address:
+            yield name
 
 
 def samples(gateway: Gateway, name: str) -> Mapping[tuple[str, ...], float]:

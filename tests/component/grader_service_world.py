@@ -101,6 +101,13 @@ def remote(
     return RemoteGrader(address, **{"grader": "rewarding", "digest": digest, "timing": timing} | settings)
 
 
+def until_answered(grader: RemoteGrader) -> None:
+    """The service is back; the channel finds out at its next connection."""
+    deadline = time.monotonic() + 60
+    while not isinstance(grader.grade([case("place?")])[0], Grade):
+        assert time.monotonic() < deadline, "it is not found again"
+
+
 def case(response: str, target: str = "dish", **fields: object) -> GradeCase:
     return GradeCase(
         **{

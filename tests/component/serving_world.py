@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -109,7 +110,13 @@ def request(*said: str, **fields: object) -> wire.DecideRequest:
     return wire.DecideRequest(messages=messages, **fields)
 
 
-async def until(condition, *, seconds: float = 10.0) -> None:
+def recorded(folder: Path) -> list[dict]:
+    """Conversations written so far."""
+    lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in lines]
+
+
+async def until(condition, *, seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)

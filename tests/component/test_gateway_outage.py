@@ -12,10 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from gateway_world import address_of, gateway, policy_process, samples, write_pack
+from gateway_world import address_of, conversations_at, gateway, policy_process, samples, write_pack
 from learntoask.client import AsyncClient, Decision, user
-from learntoask.serving.gateway.process import Gateway
-from learntoask.serving.gateway.servers import Server
 from serving_policy import save_policy
 from serving_world import until
 
@@ -64,11 +62,6 @@ class Load:
             self.failures.append(f"{name}: {error}")
 
 
-def server_at(front: Gateway, address: str) -> Server:
-    chosen = (front.servers.choose(str(number), set()) for number in count())
-    return next(server for server in chosen if server is not None and server.address == address)
-
-
 @pytest.mark.timeout(600)
 async def test_no_ask_fails_when_one_of_three_servers_is_killed_and_a_new_one_joins(
     policy: tuple[Path, Path],
@@ -84,7 +77,7 @@ async def test_no_ask_fails_when_one_of_three_servers_is_killed_and_a_new_one_jo
         load = Load(front.address)
         asking = asyncio.create_task(load.run())
         await until(lambda: len(load.answers) >= 15, seconds=100)
-        dying = server_at(front, addresses[0])
+        dying = front.servers.choose(next(conversations_at(front, addresses[0])), set())
         os.kill(processes[0].pid, signal.SIGSTOP)
         await until(lambda: dying.standing.in_flight >= CLIENTS // 2, seconds=100)  # these it will not answer
         os.kill(processes[0].pid, signal.SIGKILL)

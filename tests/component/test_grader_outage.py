@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import tiny_training as tiny
 import torch
-from grader_service_world import Process, ScriptedGrader, remote
+from grader_service_world import Process, ScriptedGrader, remote, until_answered
 from learntoask.core.errors import TooManyMissing
 from learntoask.grading.grades import Grade, GradeCase, Grader, Missing
 from learntoask.training.grpo import Trainer
@@ -97,7 +97,7 @@ def test_grades_lost_in_an_outage_are_masked_and_counted_and_the_run_goes_on(
 ) -> None:
     def back() -> None:
         service.start()
-        time.sleep(2.5)  # for the channel's longest pause between connections
+        until_answered(grader)
 
     with remote(service.address, retry_for=0.5) as grader:
         watched = Watched(grader, {2: service.kill, 3: back})

@@ -32,7 +32,7 @@ async def batch(stub, *responses: str, **call: object) -> dict[int, wire.GradeRe
     return found
 
 
-async def until(condition, *, seconds: float = 20.0) -> None:
+async def until(condition, *, seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)
@@ -176,13 +176,13 @@ async def test_a_full_queue_refuses_at_once_and_recovers():
 @pytest.mark.parametrize("whose", ["caller", "service"])
 async def test_a_passed_deadline_keeps_what_was_sent_and_frees_the_places(whose):
     grader = ScriptedGrader()
-    bound = 0.5 if whose == "service" else 30.0
+    bound = 2.0 if whose == "service" else 30.0
     async with (
         serving(grader, max_batch=1, deadline_seconds=bound, max_queue=3) as server,
         stub_of(server) as stub,
     ):
         request = wire.GradeBatchRequest(cases=[wire_case(one) for one in ("dish?", "wait", "time?")])
-        call = stub.GradeBatch(request, timeout=0.5 if whose == "caller" else None)
+        call = stub.GradeBatch(request, timeout=2.0 if whose == "caller" else None)
         assert [result.index for result in (await call.read()).results] == [0]
         with pytest.raises(grpc.aio.AioRpcError) as late:
             await call.read()

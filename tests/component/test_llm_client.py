@@ -212,14 +212,14 @@ async def test_a_poisonous_request_does_not_end_the_others() -> None:
 
 
 async def test_as_many_at_once_as_allowed_and_fewer_where_the_server_refuses() -> None:
-    with LlmServer(right, latency=0.02) as server:
+    with LlmServer(right, latency=0.1) as server:
         await ask(client_of(server.uri, concurrency=5), *(f"1+{n}" for n in range(40)))
         assert server.most_at_once == 5
 
     def narrow(asked: Asked) -> Outcome:  # takes four at once, like a server behind a quota
         return Status(429) if server.at_once > 4 else right(asked)
 
-    with LlmServer(narrow, latency=0.02) as server:
+    with LlmServer(narrow, latency=0.1) as server:
         client = client_of(server.uri, concurrency=32)
         answers = await ask(client, *(f"1+{n}" for n in range(100)))
     assert totals(answers) == [1 + n for n in range(100)]

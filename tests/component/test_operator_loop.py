@@ -32,6 +32,7 @@ class Passes:
 
     def __init__(self, *, takes: float = 0.0, due: float | None = None, fails: int = 0) -> None:
         self.seen: list[tuple[str, int]] = []
+        self.ended = 0  # passes that were not cut
         self.most_at_once: dict[str, int] = {}
         self.forgotten: list[str] = []
         self._takes, self._due, self._fails = takes, due, fails
@@ -47,6 +48,7 @@ class Passes:
             if self._fails:
                 self._fails -= 1
                 raise Unavailable("no answer")
+            self.ended += 1
         finally:
             self._now[name] -= 1
         due, self._due = self._due, None
@@ -56,7 +58,7 @@ class Passes:
         self.forgotten.append(ref.name)
 
 
-async def until(condition: Any, patience: float = 5.0) -> None:
+async def until(condition: Any, patience: float = 60.0) -> None:
     async with asyncio.timeout(patience):
         while not condition():
             await asyncio.sleep(0.005)
@@ -66,13 +68,13 @@ async def test_passes_of_an_object_never_overlap_and_the_last_event_is_seen() ->
     passes = Passes(takes=0.03)
     loop = Loop([passes])
     loop.open()
-    for version in range(1, 8):
-        loop.saw(RUN, run("a", version))
-        loop.saw(RUN, run("b", version))
-        await asyncio.sleep(0.01)
-    await until(lambda: ("a", 7) in passes.seen and ("b", 7) in passes.seen)
+    for first in (1, 4):
+        for version in range(first, first + 3):
+            loop.saw(RUN, run("a", version))
+            loop.saw(RUN, run("b", version))
+        await until(lambda last=version: ("a", last) in passes.seen and ("b", last) in passes.seen)
     assert passes.most_at_once == {"a": 1, "b": 1}
-    assert len(passes.seen) < 14, "events during a pass are looked at together"
+    assert len(passes.seen) == 4, "events during a pass are looked at together"
     await loop.close(grace=1)
 
 
@@ -126,9 +128,8 @@ async def test_closing_lets_a_pass_end_and_cuts_one_that_does_not() -> None:
     loop.open()
     loop.saw(RUN, run())
     await until(lambda: passes.seen)
-    began = asyncio.get_running_loop().time()
-    await loop.close(grace=5)
-    assert 0.05 < asyncio.get_running_loop().time() - began < 2
+    await loop.close(grace=60)
+    assert passes.ended == 1
     hanging = Passes(takes=60)
     loop = Loop([hanging])
     loop.open()
@@ -181,7 +182,7 @@ class LeaseKube(FakeKube):
 
 
 def lease(kube: LeaseKube, who: str) -> Lease:
-    return Lease(kube, name="l", namespace="n", identity=who, duration=1.0, renewal=0.1)  # type: ignore[arg-type]
+    return Lease(kube, name="l", namespace="n", identity=who, duration=3.0, renewal=0.1)  # type: ignore[arg-type]
 
 
 async def test_one_holds_the_lease_and_another_takes_over_when_it_is_not_renewed() -> None:
@@ -190,15 +191,13 @@ async def test_one_holds_the_lease_and_another_takes_over_when_it_is_not_renewed
     await first.acquire()
     holding = asyncio.create_task(first.hold())
     waiting = asyncio.create_task(second.acquire())
-    await asyncio.sleep(1.6)
+    await asyncio.sleep(4.0)
     assert not waiting.done(), "a Lease that is renewed is not taken"
     holding.cancel()
-    began = asyncio.get_running_loop().time()
-    await asyncio.wait_for(waiting, 5)
-    assert asyncio.get_running_loop().time() - began < 2.5
+    await asyncio.wait_for(waiting, 60)
     assert kube.objects[LEASE, "n", "l"]["spec"]["holderIdentity"] == "second"
     with pytest.raises(LeaseLost):
-        await asyncio.wait_for(first.hold(), 5)
+        await asyncio.wait_for(first.hold(), 60)
 
 
 async def test_a_lease_given_back_is_taken_at_once_and_one_that_cannot_be_renewed_is_lost() -> None:
@@ -206,10 +205,10 @@ async def test_a_lease_given_back_is_taken_at_once_and_one_that_cannot_be_renewe
     first, second = lease(kube, "first"), lease(kube, "second")
     await first.acquire()
     await first.release()
-    await asyncio.wait_for(second.acquire(), 0.5)
+    await asyncio.wait_for(second.acquire(), 2.0)  # sooner than it would run out
     kube.broken = True
     with pytest.raises(LeaseLost):
-        await asyncio.wait_for(second.hold(), 5)
+        await asyncio.wait_for(second.hold(), 60)
 
 
 def test_settings_come_from_flags_before_variables_and_must_make_sense() -> None:

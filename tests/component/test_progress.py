@@ -123,7 +123,7 @@ async def tell(
     return grpc.StatusCode.OK
 
 
-async def eventually(happened: Callable[[], bool], seconds: float = 10.0) -> None:
+async def eventually(happened: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -236,5 +236,5 @@ async def test_a_stage_does_not_notice_that_nobody_listens(tmp_path: Path) -> No
         with ProgressPusher(address, token=tmp_path / file, subject=SUBJECT) as pusher:
             for done in range(12):
                 pusher.update({**PROGRESS, "done": done})
-            assert time.monotonic() - started < 0.5
-        assert time.monotonic() - started < 4.0
+            assert time.monotonic() - started < 2.0
+        assert time.monotonic() - started < 10.0

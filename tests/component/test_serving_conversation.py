@@ -182,11 +182,13 @@ async def test_callers_connect_anew_now_and_then_without_losing_a_call():
         client.converse() as conversation,
     ):
         await conversation.say("my knee")  # a stream stays where it is
+        most = 1
         for _ in range(100):
             assert (await client.decide([user("my elbow")])).question
+            most = max(most, _connections(server.port))
             await asyncio.sleep(0.01)
         assert (await conversation.say("my wrist")).question
-        assert _connections(server.port) >= 2
+        assert most >= 2
 
 
 def _connections(port: int) -> int:
@@ -202,7 +204,7 @@ async def test_the_client_gives_up_by_its_deadline_and_says_why():
             await client.decide([user("hello")])
         assert failed.value.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
     engine = ScriptedEngine()
-    async with serving(engine) as server, AsyncClient(server.address, timeout=0.3) as client:
+    async with serving(engine) as server, AsyncClient(server.address, timeout=2.0) as client:
         async with client.converse() as conversation:
             with pytest.raises(CallFailed) as failed:
                 await conversation.say("wait")

@@ -16,12 +16,7 @@ from learntoask.labeling import prepare
 from learntoask.serving import records
 from learntoask.serving.answers import Answer
 from learntoask.serving.records import RecordedDecision, RecordLog
-from serving_world import PACK, ScriptedEngine, request, samples, serving, stub_of, until
-
-
-def recorded(folder: Path) -> list[dict]:
-    lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines()]
-    return [json.loads(line) for line in lines]
+from serving_world import PACK, ScriptedEngine, recorded, request, samples, serving, stub_of, until
 
 
 class Silent:
