@@ -163,7 +163,7 @@ def test_a_new_policy_takes_over_in_order_and_the_old_one_goes(
 
 
 def test_a_policy_that_does_not_warm_up_gets_no_traffic_and_editing_the_spec_goes_back(endpoint: Endpoint):
-    endpoint.apply(rollout={"warmUp": {"deadline": "6s"}})
+    endpoint.apply(rollout={"warmUp": {"deadline": "15s"}})
     old = endpoint.reaches("RolledOut", "True", "RolloutComplete")["revision"]
     endpoint.change(policy=published("b"), **NEVER)
     endpoint.reaches("RolledOut", "False", "ServersStarting")
@@ -174,7 +174,7 @@ def test_a_policy_that_does_not_warm_up_gets_no_traffic_and_editing_the_spec_goe
     assert (status["phase"], status["revision"]) == ("Degraded", old)
     failed = status["revisions"][0]
     assert failed["state"] == "Failed"
-    assert "not warm within 6s" in failed["message"]
+    assert "not warm within 15s" in failed["message"]
     assert "ImagePullBackOff" in failed["message"]
     assert endpoint.asked() == old
     until(lambda: endpoint.servers() == {old: 2}, what="the failed servers to go")

@@ -64,7 +64,7 @@ def test_an_evicted_pod_is_replaced_within_its_attempt(runs: Runs) -> None:
 
 
 def test_a_stage_that_never_starts(runs: Runs) -> None:
-    runs.apply(attempts=1, startDeadline="3s", pods={"prepare": {OUTCOME: "never-start"}})
+    runs.apply(attempts=1, startDeadline="10s", pods={"prepare": {OUTCOME: "never-start"}})
     runs.wait(lambda _: "image" in runs.stage("prepare").get("message", ""))
     runs.wait_phase("Failed")
     assert runs.stage("prepare")["lastFailure"]["reason"] == "NeverStarted"
