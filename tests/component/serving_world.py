@@ -116,12 +116,6 @@ def recorded(folder: Path) -> list[dict]:
     return [json.loads(line) for line in lines]
 
 
-async def until(condition, *, seconds: float = 60.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 def samples(server: PolicyServer, name: str) -> Mapping[tuple[str, ...], float]:
     """Values of a metric by its label values."""
     return {

@@ -15,7 +15,7 @@ import torch
 from gateway_world import address_of, conversations_at, gateway, policy_process, samples, write_pack
 from learntoask.client import AsyncClient, Decision, user
 from serving_policy import save_policy
-from serving_world import until
+from waiting import until
 
 CLIENTS = 6
 

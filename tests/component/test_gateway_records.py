@@ -9,7 +9,8 @@ import pytest
 from gateway_world import gateway, samples, write_pack
 from learntoask.client import AsyncClient, user
 from minio_world import minio_server
-from serving_world import ScriptedEngine, serving, until
+from serving_world import ScriptedEngine, serving
+from waiting import until
 
 
 @pytest.mark.timeout(300)

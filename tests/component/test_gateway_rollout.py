@@ -10,7 +10,8 @@ import pytest
 from gateway_world import gateway, write_pack
 from learntoask.client import AsyncClient, user
 from learntoask.serving.gateway.resolving import Found
-from serving_world import ScriptedEngine, serving, until
+from serving_world import ScriptedEngine, serving
+from waiting import until
 
 CLIENTS = 8
 

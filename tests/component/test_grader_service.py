@@ -16,6 +16,7 @@ from learntoask.core.records import Message
 from learntoask.grader_service.retrying import RETRYABLE
 from learntoask.wire import ask_pb2
 from learntoask.wire import grader_pb2 as wire
+from waiting import until
 
 Code = grpc.StatusCode
 
@@ -30,12 +31,6 @@ async def batch(stub, *responses: str, **call: object) -> dict[int, wire.GradeRe
             assert result.index not in found
             found[result.index] = result.result
     return found
-
-
-async def until(condition, *, seconds: float = 60.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_a_grade_carries_what_a_reward_needs():

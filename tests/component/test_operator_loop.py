@@ -14,6 +14,7 @@ from learntoask_operator.lease import Lease, LeaseLost
 from learntoask_operator.loop import Loop, Ref
 from learntoask_operator.settings import parse_settings
 from learntoask_operator.trimming import TRIMMED
+from waiting import until
 
 Json = dict[str, Any]
 
@@ -56,12 +57,6 @@ class Passes:
 
     def forget(self, ref: Ref) -> None:
         self.forgotten.append(ref.name)
-
-
-async def until(condition: Any, patience: float = 60.0) -> None:
-    async with asyncio.timeout(patience):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_passes_of_an_object_never_overlap_and_the_last_event_is_seen() -> None:

@@ -20,6 +20,7 @@ from learntoask.progress.server import ProgressServer
 from learntoask.progress.tokens import PodIdentity, TokenVerifier
 from learntoask.rpc.config import ListenConfig
 from learntoask.wire import progress_pb2_grpc
+from waiting import until
 
 KEYS = {
     "rsa": rsa.generate_private_key(public_exponent=65537, key_size=2048),
@@ -123,13 +124,6 @@ async def tell(
     return grpc.StatusCode.OK
 
 
-async def eventually(happened: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.02)
-
-
 async def test_a_pod_is_heard_about_its_own_stage(
     server: ProgressServer, heard: list[tuple[ProgressReport, PodIdentity]]
 ) -> None:
@@ -219,7 +213,7 @@ async def test_the_latest_is_told_and_the_last(
     (tmp_path / "token").write_text(token() + "\n")
     with ProgressPusher(server.address, token=tmp_path / "token", subject=SUBJECT) as pusher:
         pusher.update(PROGRESS)
-        await eventually(lambda: len(heard) == 1)
+        await until(lambda: len(heard) == 1)
         for done in range(4, 12):
             pusher.update({**PROGRESS, "done": done})
         await asyncio.sleep(0.3)

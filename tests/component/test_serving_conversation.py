@@ -12,7 +12,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from learntoask.client import AsyncClient, CallFailed, assistant, user
 from learntoask.core.records import STOP
 from learntoask.wire import ask_pb2 as wire
-from serving_world import ScriptedEngine, request, samples, serving, stub_of, until
+from serving_world import ScriptedEngine, request, samples, serving, stub_of
+from waiting import until
 
 
 def opening(*history: wire.Message, **fields: object) -> wire.ConverseRequest:

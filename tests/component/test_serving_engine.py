@@ -24,7 +24,8 @@ from learntoask.training.decoding import Decoder
 from learntoask.training.policy import Policy
 from learntoask.training.sampling import decode_contexts, stop_logprobs
 from serving_policy import load_policy, save_policy
-from serving_world import PACK, until
+from serving_world import PACK
+from waiting import until
 
 NEW_TOKENS = 12
 

@@ -7,7 +7,8 @@ import asyncio
 import grpc
 import pytest
 from learntoask.wire import ask_pb2 as wire
-from serving_world import ScriptedEngine, request, samples, serving, stub_of, until
+from serving_world import ScriptedEngine, request, samples, serving, stub_of
+from waiting import until
 
 
 async def test_a_full_queue_refuses_at_once_and_recovers():

@@ -16,7 +16,8 @@ from learntoask.labeling import prepare
 from learntoask.serving import records
 from learntoask.serving.answers import Answer
 from learntoask.serving.records import RecordedDecision, RecordLog
-from serving_world import PACK, ScriptedEngine, recorded, request, samples, serving, stub_of, until
+from serving_world import PACK, ScriptedEngine, recorded, request, samples, serving, stub_of
+from waiting import until
 
 
 class Silent:

@@ -23,6 +23,7 @@ from learntoask.training.prompting import Prompting
 from learntoask.training.sampling import decode_contexts, stop_logprobs
 from serving_policy import load_policy, save_policy
 from serving_world import PACK
+from waiting import until
 
 pytestmark = [
     pytest.mark.skipif(
@@ -138,9 +139,7 @@ async def test_a_cancelled_request_ends_in_vllm(engine: VllmEngine) -> None:
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    async with asyncio.timeout(60):
-        while engine._llm.get_num_unfinished_requests():
-            await asyncio.sleep(0.05)
+    await until(lambda: not engine._llm.get_num_unfinished_requests())
 
 
 async def test_other_weights_are_taken_without_losing_a_decision(
