@@ -8,9 +8,10 @@ On a GPU: FlexAttention with a block mask from the same three integers a token.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -82,33 +83,57 @@ def tree_attention(
 
 
 def _by_spans(query: Tensor, key: Tensor, value: Tensor, tree: TreeMask, scale: float | None) -> Tensor:
+    # Cut once, not sliced again and again: the gradient of a slice is a row of zeros around it, that of a cut is one
+    # concatenation.
     heads_per_kv = query.shape[1] // key.shape[1]
     masks = iter(tree.group_masks)
+    queries = iter(query.split(_lengths(tree.spans), dim=2))
+    cuts = _cuts(tree.spans)
+    keys, values = iter(key.split(cuts, dim=2)), iter(value.split(cuts, dim=2))
     parts = []
     for span in tree.spans:
-        trunk = slice(span.start, span.stop)
+        ends = _ends(span)
+        trunk_keys, trunk_values = [next(keys) for _ in ends], [next(values) for _ in ends]
         parts.append(
             scaled_dot_product_attention(
-                query[:, :, trunk],
-                repeat_kv(key[:, :, trunk], heads_per_kv),
-                repeat_kv(value[:, :, trunk], heads_per_kv),
+                next(queries),
+                repeat_kv(torch.cat(trunk_keys, dim=2), heads_per_kv),
+                repeat_kv(torch.cat(trunk_values, dim=2), heads_per_kv),
                 is_causal=True,
                 scale=scale,
             )
         )
         for group in span.groups:
-            prefix = slice(span.start, span.start + group.prefix)
-            own = slice(group.start, group.stop)
+            seen = ends.index(group.prefix) + 1
             parts.append(
                 _grouped(
-                    query[:, :, own],
-                    torch.cat([key[:, :, prefix], key[:, :, own]], dim=2),
-                    torch.cat([value[:, :, prefix], value[:, :, own]], dim=2),
+                    next(queries),
+                    torch.cat([*trunk_keys[:seen], next(keys)], dim=2),
+                    torch.cat([*trunk_values[:seen], next(values)], dim=2),
                     next(masks),
                     scale,
                 )
             )
     return torch.cat(parts, dim=2)
+
+
+def _ends(span: TrunkSpan) -> list[int]:
+    """Where the trunk is cut: wherever a context ends, and at its own end."""
+    return sorted({*(group.prefix for group in span.groups), span.stop - span.start})
+
+
+def _lengths(spans: Sequence[TrunkSpan]) -> list[int]:
+    """Of the trunks and branch groups of a row, in its order."""
+    return [part.stop - part.start for span in spans for part in (span, *span.groups)]
+
+
+def _cuts(spans: Sequence[TrunkSpan]) -> list[int]:
+    """Lengths of what keys and values are cut into: the pieces of each trunk, then its branch groups."""
+    cuts: list[int] = []
+    for span in spans:
+        cuts += [end - start for start, end in pairwise([0, *_ends(span)])]
+        cuts += [group.stop - group.start for group in span.groups]
+    return cuts
 
 
 def _grouped(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float | None) -> Tensor:
