@@ -195,6 +195,28 @@ def test_a_batch_counts_equal_answers_once_and_masks_missing_ones() -> None:
     assert float(weights.max()) == pytest.approx(2 / (3 * len(asked.samples)))
 
 
+def test_a_batch_is_scored_with_the_prompts_it_was_sampled_with(tmp_path: Path, warm) -> None:
+    orders = []
+
+    def draw(policy: Policy, *arguments, **settings):
+        orders.append(tuple(field.name for field in policy.pack.task("order").fields))
+        return decode_sessions(policy, *arguments, **settings)
+
+    run = tiny.grpo_run(tmp_path, updates=4)
+    Trainer(
+        tiny.warmed(warm),
+        tiny.warmed(warm),
+        tiny.sessions(12),
+        [],
+        grader=tiny.WordGrader(),
+        run=run,
+        draw=draw,
+    ).train(tiny.Quiet())
+    assert len(set(orders)) > 1
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert max(row["off_policy"] for row in rows) < 1e-4
+
+
 def test_missing_grades_are_counted_and_too_many_stop_the_run(tmp_path: Path, warm) -> None:
     result, _ = trainer(tmp_path, warm, lost=20).train(tiny.Quiet())
     assert 0 < result.missing_share < 0.2

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -265,6 +266,11 @@ class Pack(PackModel):
         except KeyError:
             known = ", ".join(sorted(self.task_by_name)[:8])
             raise InputError(f"task {name!r} is not in pack {self.name!r} (it has: {known})") from None
+
+    def with_tasks(self, tasks: Iterable[Task]) -> Pack:
+        """This pack with other tasks, which are taken as valid."""
+        kept = {name: getattr(self, name) for name in Pack.model_fields}
+        return Pack.model_construct(**{**kept, "tasks": tuple(tasks)})
 
     @property
     def default_task(self) -> str | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-from learntoask.core.pack import InformationField, Pack
+from learntoask.core.pack import Pack
 from learntoask.core.records import STOP, Message
 from learntoask.core.templates import render
 
@@ -35,11 +35,9 @@ def system_prompt(
     *,
     goal: str | None = None,
     may_stop: bool = True,
-    fields: Sequence[InformationField] | None = None,
 ) -> str:
     """The policy's system prompt for one task.
 
-    `fields` overrides the order (training may shuffle it, so that the policy reads the list rather than knows it);
     `may_stop=False` leaves the stop line out (reward mode `ask_only`). Raises InputError on a faulty template.
     """
     task = pack.task(task_name)
@@ -47,7 +45,7 @@ def system_prompt(
         pack.prompts.policy,
         where=f"pack {pack.name!r}, prompts.policy",
         goal=goal or task.goal,
-        fields=list(fields if fields is not None else task.fields),
+        fields=list(task.fields),
         roles=pack.roles,
         stopping=pack.stopping,
         stop=STOP,

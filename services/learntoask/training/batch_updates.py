@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession
 from learntoask.training import offline
 from learntoask.training.adapters import Adapters
@@ -57,14 +58,16 @@ class BatchUpdates:
         )
 
     def make(
-        self, sessions: Sequence[LabelledSession], groups: Sequence[Group], *, update: int
+        self, sessions: Sequence[LabelledSession], groups: Sequence[Group], *, pack: Pack, update: int
     ) -> tuple[Batch, dict[str, float]]:
-        """Make the updates of batch `update` (from 0); returns its rows and the figures of the last one."""
+        """Make the updates of batch `update` (from 0), which was sampled with the prompts of `pack`; returns its rows
+        and the figures of the last one."""
         settings = self._run.settings
+        policy = replace(self._policy, pack=pack)
 
         def rows(row_tokens: int) -> _Rows:
             batch = build_batch(
-                self._policy,
+                policy,
                 sessions,
                 groups,
                 settings=settings,

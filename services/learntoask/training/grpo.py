@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 import torch
 
 from learntoask.core.errors import StageError
+from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession
 from learntoask.core.stage import Progress
 from learntoask.grading.grades import Grader, require_answers
@@ -19,6 +20,7 @@ from learntoask.training import checkpoint
 from learntoask.training.adapters import Adapters
 from learntoask.training.batch_updates import BatchUpdates
 from learntoask.training.collapse import check_kl, check_output
+from learntoask.training.field_order import update_order
 from learntoask.training.grpo_run import GrpoResult, GrpoRun, Position
 from learntoask.training.journal import Journal, Stopwatch
 from learntoask.training.optimisation import epoch_order
@@ -122,8 +124,9 @@ class Trainer:
         run, update = self._run, self._position.update
         sessions = self._batch(update)
         asked = [self._points(session, run) for session in sessions]
+        pack = self._pack(update)
         clock = Stopwatch()
-        sampled = self._workers.gathered(self._sampled(self._workers.share(asked)))
+        sampled = self._workers.gathered(self._sampled(self._workers.share(asked), pack))
         clock.lap("sampling")
         groups = self._workers.led(lambda: judge(asked, sampled, grader=self._grader, spec=run.reward))
         clock.lap("grading")
@@ -133,7 +136,7 @@ class Trainer:
         )
         seen = figures(groups)
         check_output(seen, answers=len(grades), run=run, update=update)
-        batch, metrics = self._updates.make(sessions, groups, update=update)
+        batch, metrics = self._updates.make(sessions, groups, pack=pack, update=update)
         clock.lap("updating")
         self._position.graded += len(grades)
         self._position.missing += sum(member.reward is None for group in groups for member in group.members)
@@ -150,14 +153,21 @@ class Trainer:
         )
         return seen
 
-    def _sampled(self, asked: Sequence[LabelledSession]) -> list[list[list[Completion]]]:
+    def _pack(self, update: int) -> Pack:
+        """The pack that this update's prompts are rendered from."""
+        pack = self.policy.pack
+        if not self._run.settings.shuffle_fields:
+            return pack
+        return update_order(pack, seed=self._run.seed, update=update)
+
+    def _sampled(self, asked: Sequence[LabelledSession], pack: Pack) -> list[list[list[Completion]]]:
         """Completions of the policy or, for the baselines, of the SFT policy."""
         run, offline_sampling = self._run, self._run.method != "grpo"
         without_adapters = self._adapters.disabled() if self._adapters and offline_sampling else nullcontext()
         with self._updating.whole(), without_adapters, autocast(run.precision, self.policy.model.device):
             # `draw` may be an engine that follows the policy's weights.
             return (decode_sessions if offline_sampling else self._draw)(
-                self._reference if offline_sampling else self.policy,
+                replace(self._reference if offline_sampling else self.policy, pack=pack),
                 asked,
                 samples=run.settings.group_size,
                 temperature=run.settings.temperature,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,15 +15,12 @@ from learntoask.core.manifest import Distributed, Sft
 from learntoask.core.records import LabelledSession
 from learntoask.core.stage import Progress
 from learntoask.training import checkpoint
+from learntoask.training.field_order import session_order
 from learntoask.training.journal import Journal
 from learntoask.training.memory import RowBudget
 from learntoask.training.optimisation import Schedule, epoch_order
 from learntoask.training.policy import Policy
-from learntoask.training.supervised import (
-    SupervisedTrees,
-    shuffled_fields,
-    supervised_trees,
-)
+from learntoask.training.supervised import SupervisedTrees, supervised_trees
 from learntoask.training.tree import PackedRow, SessionTree, fill_rows, pack_row
 from learntoask.training.updating import Updating
 from learntoask.training.workers import ALONE, Workers
@@ -164,7 +161,7 @@ class _Plan:
         self.per_epoch = math.ceil(len(self.usable) / run.settings.batch_sessions)
 
     def plain(self, session: LabelledSession) -> SupervisedTrees:
-        return supervised_trees(self._policy, session, turns=self._run.settings.turns)
+        return self._rendered(self._policy, session)
 
     def schedule(self) -> Schedule:
         total = self.per_epoch * self._run.settings.epochs
@@ -185,8 +182,14 @@ class _Plan:
     def _trees(self, session: LabelledSession, epoch: int) -> SupervisedTrees:
         if not self._run.settings.shuffle_fields:
             return self.plain(session)
-        fields = shuffled_fields(self._policy.pack, session, seed=self._run.seed, epoch=epoch)
-        return supervised_trees(self._policy, session, turns=self._run.settings.turns, fields=fields)
+        record = session.session
+        pack = session_order(
+            self._policy.pack, record.task, session_id=record.session_id, seed=self._run.seed, epoch=epoch
+        )
+        return self._rendered(replace(self._policy, pack=pack), session)
+
+    def _rendered(self, policy: Policy, session: LabelledSession) -> SupervisedTrees:
+        return supervised_trees(policy, session, turns=self._run.settings.turns)
 
 
 def _rows(trees: Sequence[SessionTree], row_tokens: int) -> list[PackedRow]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from learntoask.core.pack import InformationField, Pack
 from learntoask.core.records import LabelledSession
 from learntoask.training.policy import Policy
 from learntoask.training.rendering import completion_tokens, expert_answer
@@ -51,12 +49,11 @@ def supervised_trees(
     labelled: LabelledSession,
     *,
     turns: Literal["labelled", "all"],
-    fields: Sequence[InformationField] | None = None,
 ) -> SupervisedTrees:
     """The session's trees with the expert's answers as completions (empty when nothing of it is trained)."""
     session = labelled.session
     trained = trained_turns(labelled, turns=turns, may_stop=policy.may_stop)
-    rendering = render_session(policy, session, turns=trained, fields=fields)
+    rendering = render_session(policy, session, turns=trained)
     trees = tuple(
         SessionTree(
             trunk=trunk.tokens,
@@ -68,16 +65,6 @@ def supervised_trees(
         for trunk in rendering.trunks
     )
     return SupervisedTrees(trees, rendering.fallbacks, rendering.cut)
-
-
-def shuffled_fields(
-    pack: Pack, labelled: LabelledSession, *, seed: int, epoch: int
-) -> tuple[InformationField, ...]:
-    """The task's fields in an order of this (session, epoch), so that the policy reads the list of its prompt instead
-    of knowing the task by heart: it meets tasks that it never saw."""
-    fields = list(pack.task(labelled.session.task).fields)
-    random.Random(f"{seed}:{epoch}:{labelled.session.session_id}").shuffle(fields)
-    return tuple(fields)
 
 
 @dataclass(frozen=True)

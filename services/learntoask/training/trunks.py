@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from learntoask.core.pack import InformationField
 from learntoask.core.prompt import ChatMessage, Context, conversation, system_prompt
 from learntoask.core.records import Session
 from learntoask.training.prompting import Prompting
@@ -49,14 +48,11 @@ def render_session(
     session: Session,
     *,
     turns: Sequence[int],
-    fields: Sequence[InformationField] | None = None,
 ) -> Rendering:
-    """Trunks that hold the contexts of `turns`. `fields` overrides the order of the task's fields in the prompt."""
+    """Trunks that hold the contexts of `turns`."""
     system: ChatMessage = {
         "role": "system",
-        "content": system_prompt(
-            policy.pack, session.task, goal=session.goal, may_stop=policy.may_stop, fields=fields
-        ),
+        "content": system_prompt(policy.pack, session.task, goal=session.goal, may_stop=policy.may_stop),
     }
     grown: list[tuple[tuple[int, ...], list[ContextEnd]]] = []
     cut = 0

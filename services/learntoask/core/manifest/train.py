@@ -67,6 +67,9 @@ class Grpo(ManifestModel):
     """Batches of samples; 0 keeps the SFT policy."""
     batch_sessions: Positive = 6
     """Sessions a batch; every decision point of a session is a group."""
+    shuffle_fields: bool = True
+    """List the tasks' fields in another order in every batch: else the policy comes to know the tasks it trains on by
+    heart, and reads the prompts of others worse."""
     group_size: Annotated[int, Field(ge=2, le=64)] = 6
     """Completions a decision point (G)."""
     rollouts: Literal["transformers", "vllm"] = "transformers"
