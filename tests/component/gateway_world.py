@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import subprocess
 import sys
@@ -44,8 +43,8 @@ async def gateway(pack: Path, *servers: str, **settings: object) -> AsyncIterato
 
 
 def conversations_at(gateway: Gateway, address: str) -> Iterator[str]:
-    """Ids of conversations that are held at this one of its servers, which has to serve."""
-    for name in map(str, itertools.count()):
+    """Ids of conversations that are held at this one of its servers, which has to serve and to be idle."""
+    for name in map(str, range(1000)):
         chosen = gateway.servers.choose(name, set())
         if chosen is not None and chosen.address == address:
             yield name
