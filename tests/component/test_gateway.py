@@ -141,6 +141,19 @@ async def test_a_slow_server_is_left_for_another_within_the_callers_deadline(pac
         }
 
 
+@pytest.mark.slow
+async def test_a_servers_connection_outlives_the_pings_that_find_dead_ones():
+    async with serving(ScriptedEngine()) as server:
+        options = (("grpc.keepalive_time_ms", 11_000), ("grpc.http2.max_pings_without_data", 0))
+        async with grpc.aio.insecure_channel(server.address, options=options) as channel:
+            watching = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            await watching.read()
+            assert channel.get_state() is grpc.ChannelConnectivity.READY
+            with pytest.raises(TimeoutError):  # four pings do not end it
+                async with asyncio.timeout(50):
+                    await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+
+
 async def _never(_context: object) -> None:
     await asyncio.sleep(60)
 

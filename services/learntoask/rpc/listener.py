@@ -105,7 +105,7 @@ class Listener:
                     0,
                 ),  # a port in use is an error, never a share of another server's calls
                 ("grpc.keepalive_time_ms", 60_000),  # finds streams whose client is gone
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # it is that of received ones
                 ("grpc.keepalive_permit_without_calls", 1),  # else two pings without one end the connection
                 *renewal,
             ],
