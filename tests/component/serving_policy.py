@@ -45,5 +45,5 @@ def save_policy(folder: Path, *, hidden_size: int = 32, heads: int = 4) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def load_policy(folder: Path) -> Policy:
-    return Policy.load(folder, PACK)
+def load_policy(folder: Path, dtype: torch.dtype = torch.float32) -> Policy:
+    return Policy.load(folder, PACK, dtype=dtype)

@@ -11,22 +11,25 @@ from learntoask.core.manifest import RunSpec
 from learntoask.evaluation.decoding import decoder_of
 from learntoask.evaluation.policy import Dialogue, PolicyUnderTest
 
-SPEC = RunSpec.model_validate(
-    {
-        "dataset": {"uri": "d"},
-        "pack": {"uri": "p"},
-        "train": {"maxPromptTokens": 512, "maxNewTokens": 5},
-    }
-)
-
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> PolicyUnderTest:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("model")
     policy = tiny.policy()
     policy.model.save_pretrained(folder)
     policy.tokenizer.save_pretrained(folder)
-    return decoder_of(SPEC, tiny.pack())(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def opened(folder: Path) -> PolicyUnderTest:
+    return opened_in("float32", folder)
+
+
+def opened_in(precision: str, folder: Path) -> PolicyUnderTest:
+    train = {"maxPromptTokens": 512, "maxNewTokens": 5, "precision": precision}
+    spec = RunSpec.model_validate({"dataset": {"uri": "d"}, "pack": {"uri": "p"}, "train": train})
+    return decoder_of(spec, tiny.pack())(folder)
 
 
 def test_answers_belong_to_their_decision_points(opened: PolicyUnderTest) -> None:
@@ -56,3 +59,15 @@ def test_a_replay_begins_with_the_greedy_answer_of_the_first_decision(opened: Po
         for one in sessions
     ]
     assert opened.reply(dialogues, seed=0) == first
+
+
+def test_in_the_runs_bfloat16_the_decisions_are_about_as_sure(opened: PolicyUnderTest, folder: Path) -> None:
+    def stops(policy: PolicyUnderTest) -> list[float]:
+        answers = policy.decide(
+            tiny.sessions(3), samples=0, temperature=1.0, seed=0, told=lambda done, total: None
+        )
+        return [one.stop_logprob for one in answers if one.stop_logprob is not None]
+
+    exact, rounded = stops(opened), stops(opened_in("bfloat16", folder))
+    assert rounded == pytest.approx(exact, rel=0.02)
+    assert rounded != exact

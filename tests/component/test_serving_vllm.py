@@ -86,6 +86,7 @@ async def engine(policy: tuple[Path, Policy]) -> AsyncIterator[VllmEngine]:
         max_concurrent=8,
         max_new_tokens=NEW_TOKENS,
         cache_bytes=2**30,
+        precision="float32",  # what is compared with is
     )
     try:
         yield engine
@@ -178,4 +179,6 @@ async def test_a_folder_that_vllm_refuses_is_said_so(tmp_path: Path, policy: tup
     prompting = policy[1]
     (tmp_path / "config.json").write_text('{"model_type": "no-such-model"}')
     with pytest.raises(InputError, match="vLLM cannot serve"):
-        start_vllm(tmp_path, prompting, max_concurrent=1, max_new_tokens=4, cache_bytes=2**30)
+        start_vllm(
+            tmp_path, prompting, max_concurrent=1, max_new_tokens=4, cache_bytes=2**30, precision="auto"
+        )

@@ -58,7 +58,13 @@ def test_the_manifest_says_how_to_serve():
             "dataset": {"uri": "x"},
             "pack": {"uri": "y"},
             "train": {"maxPromptTokens": 512, "reward": {"mode": "ask_only"}},
-            "serve": {"maxConcurrent": 4, "deadline": "1m30s", "prefixCache": "64Mi", "redact": ["x+"]},
+            "serve": {
+                "precision": "float32",
+                "maxConcurrent": 4,
+                "deadline": "1m30s",
+                "prefixCache": "64Mi",
+                "redact": ["x+"],
+            },
         }
     )
     config = config_of(spec, model=Path("m"), pack=Path("p"))
@@ -68,6 +74,7 @@ def test_the_manifest_says_how_to_serve():
         64 * 2**20,
     )
     assert (config.may_stop, config.max_prompt_tokens, config.redact) == (False, 512, ("x+",))
+    assert config.precision == "float32"
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="evaluate",
-        version=1,
+        version=2,
         inputs=("fetch", "prepare", "label", "grader", "sft", "grpo"),
         pack="whole",
         settings=lambda spec: {

@@ -11,12 +11,13 @@ from learntoask.core.prompt import Context
 from learntoask.core.records import LabelledSession, Sample
 from learntoask.evaluation.decisions import Answered, Decoding, targets
 from learntoask.evaluation.policy import Dialogue, Opener, Told
-from learntoask.training.policy import Policy
+from learntoask.training.policy import Policy, best_device
+from learntoask.training.precision import resolve_precision
 from learntoask.training.sampling import Completion, Decided, decide_sessions, decode_contexts
 
 
 def decoder_of(spec: RunSpec, pack: Pack) -> Opener:
-    """Opens model folders with the limits and the prompt that the run trains with."""
+    """Opens model folders with the limits, the prompt and the precision that the run trains with."""
 
     def opened(folder: Path) -> Decoder:
         policy = Policy.load(
@@ -24,6 +25,7 @@ def decoder_of(spec: RunSpec, pack: Pack) -> Opener:
             pack,
             max_prompt_tokens=spec.train.max_prompt_tokens,
             may_stop=spec.train.reward.mode != "ask_only",
+            dtype=resolve_precision(spec.train.precision, best_device()),
         )
         return Decoder(policy, max_new_tokens=spec.train.max_new_tokens)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from learntoask.core.manifest import RunSpec, seconds
+from learntoask.core.manifest import Precision, RunSpec, seconds
 from learntoask.core.manifest.quantity import byte_count
 from learntoask.rpc.config import ListenConfig, Positive, read_settings
 
@@ -25,6 +25,7 @@ class ServeConfig(ListenConfig):
     pack: Path  # domain pack (YAML)
 
     engine: Literal["transformers", "vllm"] = "transformers"
+    precision: Precision = "auto"
     max_concurrent: Positive = 32  # requests decoded together
     max_queue: Annotated[int, Field(ge=0)] = 256  # requests that may wait beyond those
     max_conversations: Positive = 1024  # open Converse streams
@@ -76,6 +77,7 @@ def settings_of(spec: RunSpec) -> dict[str, object]:
         "host": serve.host,
         "port": serve.port,
         "engine": serve.engine,
+        "precision": serve.precision,
         "max_concurrent": serve.max_concurrent,
         "max_queue": serve.max_queue,
         "max_new_tokens": serve.max_new_tokens,

@@ -19,7 +19,8 @@ from learntoask.serving.server import PolicyServer
 from learntoask.serving.switching import weights_shape
 from learntoask.serving.transformers_engine import TransformersEngine
 from learntoask.serving.vllm_engine import start_vllm
-from learntoask.training.policy import Policy
+from learntoask.training.policy import Policy, best_device
+from learntoask.training.precision import resolve_precision
 from learntoask.training.prompting import Prompting
 
 
@@ -54,9 +55,11 @@ def _engine(config: ServeConfig, pack: Pack) -> Engine:
             max_concurrent=config.max_concurrent,
             max_new_tokens=config.max_new_tokens,
             cache_bytes=config.prefix_cache_bytes,
+            precision=config.precision,
         )
+    dtype = resolve_precision(config.precision, best_device())
     return TransformersEngine(
-        Policy.load(config.model, pack, **bounds),
+        Policy.load(config.model, pack, dtype=dtype, **bounds),
         max_concurrent=config.max_concurrent,
         max_new_tokens=config.max_new_tokens,
         cache_bytes=config.prefix_cache_bytes,

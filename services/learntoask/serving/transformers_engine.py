@@ -23,7 +23,6 @@ from learntoask.serving.engine import Draft, Usage
 from learntoask.training.branches import Branch, Trunk
 from learntoask.training.decoding import Decoder
 from learntoask.training.policy import Policy
-from learntoask.training.precision import autocast, resolve_precision
 
 
 class EngineClosed(Exception):
@@ -131,12 +130,9 @@ class TransformersEngine:
     def _work(self) -> None:
         if self._threads is not None:
             torch.set_num_threads(self._threads)
-        device = self._policy.model.device
-        precision = resolve_precision("auto", device)
         while (joining := self._joining()) is not None:
             try:
-                with autocast(precision, device):
-                    self._step(joining)
+                self._step(joining)
             except Exception as error:  # a fault of one step must not end the server
                 self._fail_all(error)
         self._fail_all(EngineClosed("the server stopped before the answer"))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from learntoask.core.errors import InputError
+from learntoask.core.manifest import Precision
 from learntoask.core.prompt import Context
 from learntoask.serving.engine import Draft, Usage
 from learntoask.training import vllm_cpu
@@ -111,6 +112,7 @@ def start_vllm(
     max_concurrent: int,
     max_new_tokens: int,
     cache_bytes: int,
+    precision: Precision,
 ) -> VllmEngine:
     """Load `folder` into vLLM (30 s and more). Raises InputError where vLLM is not installed or refuses the folder."""
     vllm_cpu.configure(max(1, cache_bytes >> 30))
@@ -131,11 +133,12 @@ def start_vllm(
         "logits_processors": ["learntoask.serving.forcing:ForcedTokens"],
         "disable_log_stats": True,
     }
-    if torch.cuda.is_available():
-        settings |= {"dtype": "bfloat16", "kv_cache_memory_bytes": cache_bytes}
+    if torch.cuda.is_available():  # not measured there: this process would hold a part of the GPU
+        dtype = "bfloat16" if precision == "auto" else precision
+        settings |= {"dtype": dtype, "kv_cache_memory_bytes": cache_bytes}
     else:
-        precision = str(resolve_precision("auto", torch.device("cpu"))).removeprefix("torch.")
-        settings |= {"dtype": precision, "enforce_eager": True, "block_size": vllm_cpu.BLOCK}
+        dtype = str(resolve_precision(precision, torch.device("cpu"))).removeprefix("torch.")
+        settings |= {"dtype": dtype, "enforce_eager": True, "block_size": vllm_cpu.BLOCK}
     try:
         llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**settings))
     except Exception as error:  # whatever its workers died of; they log it themselves

@@ -27,13 +27,14 @@ class Policy(Prompting):
         max_prompt_tokens: int = 2048,
         may_stop: bool = True,
         device: torch.device | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> Policy:
-        """The policy of a published `model/` folder, in float32, on `device` (by default the GPU if there is one).
+        """The policy of a published `model/` folder on `device` (by default the GPU if there is one).
 
         Raises InputError when the model cannot hold the prompt or has an architecture that trees cannot compute.
         """
         prompting = Prompting.read(folder, pack, max_prompt_tokens=max_prompt_tokens, may_stop=may_stop)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
         check_architecture(model)
         longest = getattr(model.config, "max_position_embeddings", max_prompt_tokens)
         if max_prompt_tokens > longest:

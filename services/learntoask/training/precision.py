@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import Literal
 
 import torch
 
-Precision = Literal["auto", "float32", "bfloat16"]
+from learntoask.core.manifest import Precision
 
 
 def resolve_precision(wanted: Precision, device: torch.device) -> torch.dtype:

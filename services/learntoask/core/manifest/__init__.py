@@ -5,7 +5,7 @@ from learntoask.core.manifest.data import Corruption, Dataset, PackReference, St
 from learntoask.core.manifest.endpoint import Budget, Endpoint, Prices
 from learntoask.core.manifest.grader import Grader, JudgeServer, LlmJudge
 from learntoask.core.manifest.label import Label, LlmLabelling
-from learntoask.core.manifest.model import Duration, ManifestModel, seconds
+from learntoask.core.manifest.model import Duration, ManifestModel, Precision, seconds
 from learntoask.core.manifest.pod import Pods, PodTemplate
 from learntoask.core.manifest.reading import load_manifest, parse_manifest
 from learntoask.core.manifest.release import Evaluate, Gate, Serve, Threshold
@@ -41,6 +41,7 @@ __all__ = [
     "PodTemplate",
     "Pods",
     "PolicyReference",
+    "Precision",
     "Prices",
     "Reward",
     "RunBudget",

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from learntoask.core.manifest.data import PackReference, Store
-from learntoask.core.manifest.model import Address, Duration, ManifestModel, Name, seconds
+from learntoask.core.manifest.model import Address, Duration, ManifestModel, Name, Precision, seconds
 from learntoask.core.manifest.pod import PodTemplate
 from learntoask.core.manifest.quantity import Quantity
 from learntoask.core.manifest.run import Metadata
@@ -60,6 +60,8 @@ class PolicyServers(ManifestModel):
     """Longest prompt; older messages are left out of a longer conversation."""
     may_stop: bool | None = None
     """Whether the policy may stop asking; false for one that was trained with reward mode `ask_only`."""
+    precision: Precision | None = None
+    """What servers compute in: `float32`, `bfloat16`, or `auto`, the faster one."""
     prefix_cache: Quantity = "1Gi"
     """Memory for the keys and values of conversations between their turns."""
     shared_memory: Quantity = "1Gi"

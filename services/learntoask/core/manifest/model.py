@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -58,3 +58,4 @@ Address = Annotated[
     Uri, Field(json_schema_extra={"format": ADDRESS_FORMAT}), AfterValidator(_without_credentials)
 ]
 Share = Annotated[float, Field(ge=0, le=1)]
+Precision = Literal["auto", "float32", "bfloat16"]

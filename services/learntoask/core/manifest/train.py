@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from learntoask.core.manifest.model import ManifestModel, Uri
+from learntoask.core.manifest.model import ManifestModel, Precision, Uri
 from learntoask.core.manifest.scale import Distributed, Lora
 
 Positive = Annotated[int, Field(ge=1)]
@@ -134,8 +134,9 @@ class Train(ManifestModel):
     `rewardWeighted` learns each sample as much as its reward, `dpo` prefers the better of two."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     """Seed of order, sampling and, for `tiny:`, the base weights."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """`auto` takes bfloat16 autocast where this machine computes it faster than float32, measured at start."""
+    precision: Precision = "auto"
+    """What training (by autocast) and evaluation compute in. `auto` takes bfloat16 where this machine computes it
+    faster than float32, measured at start."""
     max_prompt_tokens: Positive = 2048
     """Longer contexts lose their oldest turns; the system prompt stays."""
     max_new_tokens: Positive = 64
