@@ -6,7 +6,7 @@
 Every conversation has an opening of its own and goes through several user turns; what the policy answered is part of
 the next context, as in Converse. The base model would ramble, so answers are cut at --answer tokens: the length of a
 trained policy's questions. CPU s is processor time a decision, which tells the same on a busy machine (with one thread:
-OMP_NUM_THREADS=1). One warm-up conversation reads the shared system prompt beforehand.
+OMP_NUM_THREADS=1). `--precision` is that of `serve`. One warm-up conversation reads the system prompt beforehand.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ import asyncio
 import statistics
 import time
 from pathlib import Path
+from typing import get_args
 
 import torch
+from learntoask.core.manifest import Precision
 from learntoask.core.pack import Pack, load_pack
 from learntoask.core.prompt import Context
 from learntoask.core.records import Message
 from learntoask.serving.transformers_engine import TransformersEngine
 from learntoask.training.packaged import packaged_model, packaged_tokenizer
-from learntoask.training.policy import Policy
+from learntoask.training.policy import Policy, best_device
+from learntoask.training.precision import resolve_precision
 from transformers.utils import logging as transformers_logging
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "pharmacy" / "pack.yaml"
@@ -37,10 +40,11 @@ REPLIES = (
 )
 
 
-def policy_of(folder: Path | None, pack: Pack) -> Policy:
+def policy_of(folder: Path | None, pack: Pack, precision: Precision) -> Policy:
+    dtype = resolve_precision(precision, best_device())
     if folder is not None:
-        return Policy.load(folder, pack)
-    return Policy(model=packaged_model().eval(), tokenizer=packaged_tokenizer(), pack=pack)
+        return Policy.load(folder, pack, dtype=dtype)
+    return Policy(model=packaged_model().eval().to(dtype), tokenizer=packaged_tokenizer(), pack=pack)
 
 
 async def converse(
@@ -75,6 +79,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", type=Path)
     parser.add_argument("--pack", type=Path, default=EXAMPLE)
+    parser.add_argument("--precision", choices=get_args(Precision), default="auto")
     parser.add_argument("--turns", type=int, default=4)
     parser.add_argument("--answer", type=int, default=14)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
@@ -82,9 +87,10 @@ async def main() -> None:
     transformers_logging.disable_progress_bar()
     pack = load_pack(arguments.pack)
     task = pack.demo_task or pack.default_task or pack.tasks[0].name
-    policy = policy_of(arguments.model, pack)
+    policy = policy_of(arguments.model, pack, arguments.precision)
     print(
-        f"{policy.model.num_parameters() / 1e6:.0f} M parameters, {torch.get_num_threads()} threads, task {task}"
+        f"{policy.model.num_parameters() / 1e6:.0f} M parameters, {policy.model.dtype}, "
+        f"{torch.get_num_threads()} threads, task {task}"
     )
     heads = "".join(f"{head:>8}" for head in ("ratio", "CPU s", "ratio", "p50 s", "max s", "kept"))
     print(f"{'clients':>8}{'decisions':>11}{'per s':>8}{heads}")

@@ -80,6 +80,8 @@ def test_a_run_killed_at_random_points_ends_as_if_it_had_not_been(folder: Path) 
     assert stages["prepare"]["summary"]["quarantined"] > 0
     assert stages["evaluate"]["inputs"]["grpo"] == stages["grpo"]["output"]
     assert set(stages["evaluate"]["summary"]["headline"]) == {"base", "sft", "grpo"}
+    reinforced = stages["grpo"]["summary"]
+    assert 0 < reinforced["kept_sessions"] < reinforced["sessions"]  # it learns from those of SFT too
 
 
 def test_a_second_run_computes_nothing_and_says_so(folder: Path) -> None:

@@ -175,7 +175,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="grpo",
-        version=1,
+        version=2,
         inputs=("label", "grader", "sft"),
         pack="policy",  # what its rewards need of the pack is in the graders' digest
         settings=lambda spec: {

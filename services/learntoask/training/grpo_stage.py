@@ -52,8 +52,7 @@ def _train(context: StageContext, workers: Workers) -> StageSummary:
             policy,
             # Without its adapters the policy is its own reference.
             policy if adapters else open_policy(context, "sft"),
-            # Sessions SFT did not train on; where too few were kept, all of them.
-            parts.kept if len(parts.kept) >= train.grpo.batch_sessions else parts.kept + parts.sft,
+            (*parts.kept, *parts.sft),
             parts.validation,
             grader=grader,
             run=run,

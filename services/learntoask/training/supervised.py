@@ -69,7 +69,7 @@ def supervised_trees(
 
 @dataclass(frozen=True)
 class Parts:
-    """The training sessions SFT learns from, those kept for GRPO alone, and the validation sessions."""
+    """The training sessions that SFT learns from, those it leaves to GRPO, and the validation sessions."""
 
     sft: tuple[LabelledSession, ...]
     kept: tuple[LabelledSession, ...]

