@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from applied_manifests import ENDPOINT, RUN, changed, collection, manifest, stored, tried, updated
 from cluster import Cluster
+from learntoask.core.manifest import Grpo
 
 STARTED = {"phase": "Running", "started": "2026-01-31T12:00:00Z", "stage": "sft", "progress": "12 %"}
 
@@ -150,7 +151,8 @@ def test_kubectl_scale_sets_the_replicas_of_an_endpoint(cluster: Cluster, namesp
 def test_kubectl_explain_reads_like_documentation(cluster: Cluster) -> None:
     text = cluster.kubectl("explain", "ltar.spec.train.grpo")
     assert "Reinforcement on graded samples" in text
-    assert "Completions a decision point (G). Defaults to 6." in " ".join(text.split())
+    described = f"Completions a decision point (G). Defaults to {Grpo().group_size}."
+    assert described in " ".join(text.split())
     assert "<no description>" not in cluster.kubectl("explain", "ltar.spec", "--recursive=false")
 
 

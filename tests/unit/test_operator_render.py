@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from learntoask.core.manifest import PodTemplate, RunSpec
+from learntoask.core.manifest import Grpo, PodTemplate, RunSpec
 from learntoask.core.planner import Start
 from learntoask.core.status import RunInputsRecord
 from learntoask_operator.render.override import overridden
@@ -140,7 +140,7 @@ def test_the_configuration_has_what_the_pods_need_and_its_name_follows_from_it()
     assert one == other, "what decides when pods are made changes nothing in them"
     told = json.loads(one["data"]["run.json"])["spec"]
     assert told["store"]["uri"] == "s3://artefacts/lta"
-    assert told["train"]["grpo"]["groupSize"] == 6
+    assert told["train"]["grpo"]["groupSize"] == Grpo().group_size
     edited = configuration.config_map(RUN, spec(train={"seed": 1}), SETTINGS)
     assert edited["metadata"]["name"] != one["metadata"]["name"]
 

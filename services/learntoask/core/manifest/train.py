@@ -63,7 +63,7 @@ class Sft(ManifestModel):
 class Grpo(ManifestModel):
     """Reinforcement on graded samples of the policy's own."""
 
-    updates: Annotated[int, Field(ge=0)] = 54
+    updates: Annotated[int, Field(ge=0)] = 45
     """Batches of samples; 0 keeps the SFT policy."""
     batch_sessions: Positive = 12
     """Sessions a batch, of all training sessions; every decision point of a session is a group."""
@@ -93,7 +93,7 @@ class Grpo(ManifestModel):
     credit: Literal["factored", "plain"] = "factored"
     """`plain`: every completion as a whole, as the papers have it; forgets to stop. `factored`: questions learn given
     that one is asked, the decision between asking and stopping is learned from its exact probability."""
-    decision_coefficient: Weight = 0.03
+    decision_coefficient: Weight = 0.06
     """Factored credit: weight of the decision between asking and stopping beside that of the questions."""
     stop_weight: Annotated[float, Field(gt=0)] = 3.0
     """Factored credit: what a stop counts in learning the decision, beside 1 for a question. There are fewer stops, so
