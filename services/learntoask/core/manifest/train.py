@@ -63,7 +63,7 @@ class Sft(ManifestModel):
 class Grpo(ManifestModel):
     """Reinforcement on graded samples of the policy's own."""
 
-    updates: Annotated[int, Field(ge=0)] = 45
+    updates: Annotated[int, Field(ge=0)] = 54
     """Batches of samples; 0 keeps the SFT policy."""
     batch_sessions: Positive = 12
     """Sessions a batch, of all training sessions; every decision point of a session is a group."""
@@ -93,11 +93,11 @@ class Grpo(ManifestModel):
     credit: Literal["factored", "plain"] = "factored"
     """`plain`: every completion as a whole, as the papers have it; forgets to stop. `factored`: questions learn given
     that one is asked, the decision between asking and stopping is learned from its exact probability."""
-    decision_coefficient: Weight = 0.06
+    decision_coefficient: Weight = 0.03
     """Factored credit: weight of the decision between asking and stopping beside that of the questions."""
-    stop_weight: Annotated[float, Field(gt=0)] = 3.0
+    stop_weight: Annotated[float, Field(gt=0)] = 2.0
     """Factored credit: what a stop counts in learning the decision, beside 1 for a question. There are fewer stops, so
-    equal weights give stops away for questions (on SGD 1 does, 4 gives questions away)."""
+    equal weights give stops away for questions."""
     stop_kl_coefficient: Weight = 0.3
     """Factored credit: weight of the exact KL between the SFT policy's and the policy's probability of stopping, at
     every decision point, labelled or not."""
