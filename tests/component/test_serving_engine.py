@@ -120,9 +120,8 @@ async def test_an_answer_is_not_read_again_by_the_turn_after_it(policy: Policy):
 
 async def test_in_bfloat16_stops_are_about_as_probable(folder: Path, policy: Policy):
     async with engine_of(load_policy(folder, torch.bfloat16)) as engine:
-        drafts = [
-            await engine.decide(asked) for asked in (*CONTEXTS, *CONTEXTS)
-        ]  # the second time from the cache
+        # The second time from the cache.
+        drafts = [await engine.decide(asked) for asked in (*CONTEXTS, *CONTEXTS)]
     for draft, asked in zip(drafts, (*CONTEXTS, *CONTEXTS), strict=True):
         assert draft.stop_logprob == pytest.approx(alone(policy, asked)[1], abs=1)  # of about -50
     assert drafts[-1].usage.cached == drafts[-1].usage.prompt - 1

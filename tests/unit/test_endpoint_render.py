@@ -111,7 +111,7 @@ def test_a_policy_server_is_probed_and_ended_as_vllm_needs_it():
     assert (env["LTA_SERVE_ENGINE"], env["LTA_SERVE_WARM_UP"], env["LTA_STORE"]) == (
         "vllm", "true", "s3://learntoask/store",
     )  # fmt: skip
-    assert "LTA_SERVE_MAX_NEW_TOKENS" not in env  # as it was published
+    assert not {"LTA_SERVE_MAX_NEW_TOKENS", "LTA_SERVE_PRECISION"} & env.keys()  # as they were published
 
 
 def test_the_gateway_finds_servers_by_the_name_of_their_headless_service():
@@ -202,9 +202,10 @@ def test_a_revision_changes_with_what_its_servers_are_and_with_nothing_else():
         spec_of(policy={"publication": "c" * 64, "policy": "b" * 64}),
         spec_of(engine="vllm"),
         spec_of(gpus=1),
+        spec_of(servers={"precision": "float32"}),
         spec_of(pods={"policyServer": {"env": [{"name": "A", "value": "1"}]}}),
     ]
-    assert len({name, *(revision_of(one.policy, one, SETTINGS) for one in others)}) == 5
+    assert len({name, *(revision_of(one.policy, one, SETTINGS) for one in others)}) == 6
 
 
 def test_the_run_alone_is_followed_to_what_it_published_last():
