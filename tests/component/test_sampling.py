@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -165,6 +166,55 @@ def test_greedy_decoding_is_that_of_transformers(template: str) -> None:
     contexts = [context for labelled in SESSIONS for context in session_contexts(labelled)]
     free = decode_contexts(policy, contexts, temperature=0, max_new_tokens=24, seed=0)
     assert [answer.text for answer in free] == [answer.text for turns in decoded for (answer,) in turns]
+
+
+def stopping_after(context: Context) -> Policy:
+    """A policy that has learned to stop there, and wants to stop elsewhere too."""
+    policy = byte_policy()
+    prompt = policy.context_tokens(context)
+    tokens = torch.tensor([prompt + policy.stop_tokens])
+    labels = tokens.clone()
+    labels[:, : len(prompt)] = -100
+    optimiser = torch.optim.AdamW(policy.model.parameters(), lr=3e-3)
+    for _ in range(20):
+        policy.model(tokens, labels=labels).loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    return policy
+
+
+def test_a_threshold_decides_and_what_is_asked_does_not_begin_as_a_stop() -> None:
+    contexts = [context for labelled in SESSIONS for context in session_contexts(labelled)]
+    policy = stopping_after(contexts[-1])
+    probable = stop_logprobs(policy, contexts)
+    bound = (sorted(probable)[len(probable) // 2] + sorted(probable)[len(probable) // 2 - 1]) / 2
+    decided = replace(policy, stop_threshold=math.exp(bound))
+
+    answers = decode_contexts(decided, contexts, temperature=0, max_new_tokens=24, seed=0)
+    plain = decode_contexts(policy, contexts, temperature=0, max_new_tokens=24, seed=0)
+    begun_as_stops = 0
+    for context, answer, greedy, logprob in zip(contexts, answers, plain, probable, strict=True):
+        if logprob >= bound:
+            assert (answer.text, answer.tokens, answer.finished) == (STOP, policy.stop_tokens, True)
+            continue
+        prompt = policy.context_tokens(context)
+        whole = policy.model.generate(
+            torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt)),
+            max_new_tokens=24,
+            do_sample=False,
+            begin_suppress_tokens=[policy.stop_tokens[0]],
+        )
+        assert list(answer.tokens) == whole[0, len(prompt) :].tolist()
+        assert_logprobs(policy, prompt, answer)
+        begun_as_stops += greedy.tokens[0] == policy.stop_tokens[0]
+    assert begun_as_stops  # else nothing was held back
+    assert {answer.text == STOP for answer in answers} == {True, False}
+    of_sessions = decode_sessions(decided, SESSIONS, samples=1, temperature=0, max_new_tokens=24, seed=0)
+    both = decide_sessions(decided, SESSIONS, samples=1, temperature=1.0, max_new_tokens=24, seed=0)
+    texts = [answer.text for answer in answers]
+    assert [answer.text for turns in of_sessions for (answer,) in turns] == texts
+    assert [one.greedy.text for turns in both for one in turns] == texts
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6])

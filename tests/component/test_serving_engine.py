@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import torch
 from learntoask.client import AsyncClient, user
 from learntoask.core.errors import InputError
 from learntoask.core.prompt import Context
-from learntoask.core.records import Message
+from learntoask.core.records import STOP, Message
 from learntoask.serving.config import ServeConfig
 from learntoask.serving.engine import Draft
 from learntoask.serving.parts import Parts
@@ -97,6 +99,20 @@ async def test_together_or_alone_cached_or_fresh_the_answers_are_the_samplers(po
     assert len({answer for answer, _ in expected}) > 1  # the policy does read what it is given
     # The second time all but the last token of every context was at hand.
     assert [draft.usage.cached for draft in again] == [draft.usage.prompt - 1 for draft in again]
+
+
+async def test_a_threshold_decides_as_in_the_sampler(policy: Policy):
+    probable = sorted(stop_logprobs(policy, CONTEXTS))
+    decided = replace(policy, stop_threshold=math.exp((probable[2] + probable[3]) / 2))
+    async with engine_of(decided) as engine:
+        drafts = await asyncio.gather(*(engine.decide(asked) for asked in CONTEXTS))
+        assert await asyncio.gather(
+            *(engine.decide(asked) for asked in CONTEXTS[:1])
+        )  # nothing is left behind
+    for draft, asked in zip(drafts, CONTEXTS, strict=True):
+        assert_same(draft, alone(decided, asked))
+    assert [draft.text for draft in drafts].count(STOP) == len(CONTEXTS) - 3
+    assert {draft.usage.completion for draft in drafts if draft.text == STOP} == {len(policy.stop_tokens)}
 
 
 async def test_a_turn_is_computed_from_where_the_last_one_ended(policy: Policy):

@@ -133,6 +133,7 @@ def test_the_serve_stage_holds_the_packs_demo_over_grpc(folder: Path, tmp_path: 
     assert demo["task"] == "refill"
     assert demo["revision"] == policy["revision"] == summary["revision"]
     assert (policy["tasks"], policy["mayStop"], policy["maxNewTokens"]) == (["default", "refill"], True, 12)
+    assert policy["stopThreshold"] == RunSpec.model_validate(spec).train.stop_threshold
     assert told.steps[0][0] == 0
     assert told.steps[-1] == (2, 2)
     config = ServeConfig(

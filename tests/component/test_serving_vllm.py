@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import math
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,7 @@ CONTEXTS = [
     context("hello " * 30),
 ]
 FINISHED = context("that is all")
+THRESHOLD = 0.05
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +85,7 @@ async def engine(policy: tuple[Path, Policy]) -> AsyncIterator[VllmEngine]:
     folder, _ = policy
     engine = start_vllm(
         folder,
-        Prompting.read(folder, PACK),
+        Prompting.read(folder, PACK, stop_threshold=THRESHOLD),
         max_concurrent=8,
         max_new_tokens=NEW_TOKENS,
         cache_bytes=2**30,
@@ -95,6 +98,7 @@ async def engine(policy: tuple[Path, Policy]) -> AsyncIterator[VllmEngine]:
 
 
 def assert_same(draft: Draft, policy: Policy, asked: Context) -> None:
+    policy = replace(policy, stop_threshold=THRESHOLD)
     (answer,) = decode_contexts(policy, [asked], temperature=0, max_new_tokens=NEW_TOKENS, seed=0)
     assert draft.text == answer.text
     stop_logprob = stop_logprobs(policy, [asked])[0]
@@ -124,6 +128,24 @@ async def test_what_can_follow_a_likely_first_token_is_scored_too(
     nearly = context("that is al")
     draft = await engine.decide(nearly)
     assert_same(draft, policy[1], nearly)
+
+
+async def test_below_the_threshold_a_question_is_asked_and_above_it_none(
+    engine: VllmEngine, policy: tuple[Path, Policy]
+) -> None:
+    """The same vLLM under another threshold, and under none."""
+    stops = stop_logprobs(policy[1], [FINISHED])[0]
+    (greedy,) = decode_contexts(policy[1], [FINISHED], temperature=0, max_new_tokens=NEW_TOKENS, seed=0)
+    for threshold in (math.exp(stops) * 1.01, None):
+        prompting = replace(engine._prompting, stop_threshold=threshold)
+        other = VllmEngine(engine._llm, prompting, max_new_tokens=NEW_TOKENS, cache_bytes=2**30)
+        draft = await other.decide(FINISHED)
+        if threshold is None:
+            assert draft.text == greedy.text == STOP
+        else:
+            assert STOP not in draft.text
+            assert draft.text[:1] != STOP[:1]
+        assert draft.stop_logprob == pytest.approx(stops, abs=2e-3)
 
 
 async def test_the_next_turn_is_computed_from_the_last_one(engine: VllmEngine) -> None:
@@ -169,7 +191,8 @@ async def test_other_weights_are_taken_without_losing_a_decision(
     await decider.reload(tmp_path, revision="new")
     await asyncio.gather(*asking)
     for revision, one in (("old", old), ("new", new)):
-        answers = decode_contexts(one, CONTEXTS, temperature=0, max_new_tokens=NEW_TOKENS, seed=0)
+        decided = replace(one, stop_threshold=THRESHOLD)
+        answers = decode_contexts(decided, CONTEXTS, temperature=0, max_new_tokens=NEW_TOKENS, seed=0)
         assert said[revision] == {(number, answer.text) for number, answer in enumerate(answers)}
     assert said["old"] != said["new"]
     await decider.reload(folder, revision="old")

@@ -111,7 +111,8 @@ def test_a_policy_server_is_probed_and_ended_as_vllm_needs_it():
     assert (env["LTA_SERVE_ENGINE"], env["LTA_SERVE_WARM_UP"], env["LTA_STORE"]) == (
         "vllm", "true", "s3://learntoask/store",
     )  # fmt: skip
-    assert not {"LTA_SERVE_MAX_NEW_TOKENS", "LTA_SERVE_PRECISION"} & env.keys()  # as they were published
+    published = {"LTA_SERVE_MAX_NEW_TOKENS", "LTA_SERVE_PRECISION", "LTA_SERVE_STOP_THRESHOLD"}
+    assert not published & env.keys()  # as they were published
 
 
 def test_the_gateway_finds_servers_by_the_name_of_their_headless_service():

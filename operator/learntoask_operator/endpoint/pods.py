@@ -43,6 +43,7 @@ def server_template(policy: PolicyReference, spec: EndpointSpec, settings: Setti
             MAX_NEW_TOKENS=servers.max_new_tokens,
             MAX_PROMPT_TOKENS=servers.max_prompt_tokens,
             MAY_STOP=servers.may_stop,
+            STOP_THRESHOLD=servers.stop_threshold,
             PRECISION=servers.precision,
             PREFIX_CACHE_BYTES=byte_count(servers.prefix_cache),
             DEADLINE_SECONDS=seconds(spec.gateway.deadline),

@@ -183,6 +183,7 @@ STAGES: tuple[Stage, ...] = (
             **_trained(spec),
             **_corruption(spec),
             "grpo": _dump(spec.train.grpo),
+            "stopThreshold": spec.train.stop_threshold,
             **_method(spec),
             "reward": _dump(spec.train.reward),
             "maxNewTokens": spec.train.max_new_tokens,
@@ -197,6 +198,7 @@ STAGES: tuple[Stage, ...] = (
         settings=lambda spec: {
             **_policy(spec),
             "evaluate": _dump(spec.evaluate),
+            "stopThreshold": spec.train.stop_threshold,
             "reward": _dump(spec.train.reward),
             "maxNewTokens": spec.train.max_new_tokens,
             "maxMissingShare": spec.grader.max_missing_share,
@@ -210,7 +212,11 @@ STAGES: tuple[Stage, ...] = (
         version=1,
         inputs=("gate", "grpo"),
         pack="whole",
-        settings=lambda spec: {**_policy(spec), "serve": _dump(spec.serve, "endpoint", "host", "port")},
+        settings=lambda spec: {
+            **_policy(spec),
+            "stopThreshold": spec.train.stop_threshold,
+            "serve": _dump(spec.serve, "endpoint", "host", "port"),
+        },
     ),
 )
 

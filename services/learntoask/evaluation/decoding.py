@@ -25,6 +25,7 @@ def decoder_of(spec: RunSpec, pack: Pack) -> Opener:
             pack,
             max_prompt_tokens=spec.train.max_prompt_tokens,
             may_stop=spec.train.reward.mode != "ask_only",
+            stop_threshold=spec.train.stop_threshold,
             dtype=resolve_precision(spec.train.precision, best_device()),
         )
         return Decoder(policy, max_new_tokens=spec.train.max_new_tokens)

@@ -32,6 +32,9 @@ class ServeConfig(ListenConfig):
     max_new_tokens: Positive = 64
     max_prompt_tokens: Positive = 2048
     may_stop: bool = True  # False for a policy trained with reward mode ask_only
+    stop_threshold: Annotated[float, Field(gt=0, lt=1)] | None = (
+        None  # probability; None: greedy decoding decides
+    )
     deadline_seconds: Annotated[float, Field(gt=0)] = 30.0  # longest time for one answer
     prefix_cache_bytes: Annotated[int, Field(ge=0)] = 2**30
     warm_up: bool = False  # answer the pack's demo conversation before taking calls
@@ -83,6 +86,7 @@ def settings_of(spec: RunSpec) -> dict[str, object]:
         "max_new_tokens": serve.max_new_tokens,
         "max_prompt_tokens": spec.train.max_prompt_tokens,
         "may_stop": spec.train.reward.mode != "ask_only",
+        "stop_threshold": spec.train.stop_threshold,
         "deadline_seconds": float(seconds(serve.deadline)),
         "prefix_cache_bytes": byte_count(serve.prefix_cache),
         "redact": serve.redact,

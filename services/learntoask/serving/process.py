@@ -47,7 +47,11 @@ def load_parts(config: ServeConfig) -> Parts:
 
 
 def _engine(config: ServeConfig, pack: Pack) -> Engine:
-    bounds: _Bounds = {"max_prompt_tokens": config.max_prompt_tokens, "may_stop": config.may_stop}
+    bounds: _Bounds = {
+        "max_prompt_tokens": config.max_prompt_tokens,
+        "may_stop": config.may_stop,
+        "stop_threshold": config.stop_threshold,
+    }
     if config.engine == "vllm":
         return start_vllm(
             config.model,
@@ -70,6 +74,7 @@ def _engine(config: ServeConfig, pack: Pack) -> Engine:
 class _Bounds(TypedDict):
     max_prompt_tokens: int
     may_stop: bool
+    stop_threshold: float | None
 
 
 async def make_server(config: ServeConfig) -> PolicyServer:

@@ -47,6 +47,7 @@ def fetch_policy(store: Store, publication: str, policy: str, *, cache: Path) ->
         "max_prompt_tokens": told.get("maxPromptTokens"),
         "max_new_tokens": told.get("maxNewTokens"),
         "may_stop": told.get("mayStop"),
+        "stop_threshold": told.get("stopThreshold"),
     }
     return PublishedPolicy(
         model=trained / "model",

@@ -75,8 +75,8 @@ class PolicyServer:
     async def reload(self, config: ServeConfig) -> None:
         """Serve the policy of `config.model` from now on, without losing a call.
 
-        Raises InputError, and goes on as before, where it needs a server of its own: for another pack, architecture or
-        tokenizer. After any other exception this server decides nothing any more.
+        Raises InputError, and goes on as before, where it needs a server of its own: for another pack, architecture,
+        tokenizer or threshold of stopping. After any other exception this server decides nothing any more.
         """
         pack, shape, revision = await asyncio.to_thread(
             lambda: (load_pack(config.pack), weights_shape(config.model), model_revision(config.model))
@@ -86,6 +86,11 @@ class PolicyServer:
         if shape != self._shape:
             raise InputError(
                 f"{config.model} has another architecture or tokenizer than the policy served; start a server with it"
+            )
+        if config.stop_threshold != self.config.stop_threshold:
+            raise InputError(
+                f"the policy stops at probability {config.stop_threshold}, this server at "
+                f"{self.config.stop_threshold}; start a server with it"
             )
         await self._decider.reload(config.model, revision=revision)
         LOGGER.info("serving another revision", extra={"fields": {"policy_revision": revision}})

@@ -47,6 +47,7 @@ def run(context: StageContext) -> StageSummary:
             "tasks": [one.name for one in pack.tasks],
             "defaultTask": pack.default_task,
             "mayStop": config.may_stop,
+            "stopThreshold": config.stop_threshold,
             "maxPromptTokens": config.max_prompt_tokens,
             "maxNewTokens": config.max_new_tokens,
         },

@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM
 
 from learntoask.core.prompt import Context
 from learntoask.serving.engine import Draft, Usage
-from learntoask.training.branches import Branch, Trunk
+from learntoask.training.branches import Branch, Trunk, decision
 from learntoask.training.decoding import Decoder
 from learntoask.training.policy import Policy
 
@@ -157,9 +157,12 @@ class TransformersEngine:
         self._leave()
 
     def _joined(self, request: _Request) -> _Running:
-        attach = len(request.tokens)
-        answer = Branch(attach, self._max_new_tokens)
-        stop = Branch(attach, self._max_new_tokens, forced=self._policy.stop_tokens)
+        answer, stop = decision(
+            len(request.tokens),
+            self._max_new_tokens,
+            stop=self._policy.stop_tokens,
+            threshold=self._policy.stop_threshold,
+        )
         trunk = Trunk(np.asarray(request.tokens, dtype=np.int64), [answer, stop])
         return _Running(request, trunk, answer, stop)
 
@@ -181,10 +184,11 @@ class TransformersEngine:
         self._running = staying
 
     def _draft(self, running: _Running) -> Draft:
+        said = running.answer.said.tokens
         return Draft(
-            self._policy.text(running.answer.tokens),
+            self._policy.text(said),
             sum(running.stop.logprobs),
-            Usage(len(running.trunk.tokens), running.trunk.shared, len(running.answer.tokens)),
+            Usage(len(running.trunk.tokens), running.trunk.shared, len(said)),
         )
 
     def _fail_all(self, error: Exception) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,16 +47,23 @@ class VllmEngine:
     async def decide(self, context: Context) -> Draft:
         loop = asyncio.get_running_loop()
         prompt = await loop.run_in_executor(self._rendering, self._prompting.context_tokens, context)
-        stop = self._prompting.stop_tokens
-        answer, forced = await asyncio.gather(
-            self._generate(prompt, max_tokens=self._max_new_tokens),
-            self._generate(prompt, max_tokens=len(stop), forced=stop),
+        stop, threshold = self._prompting.stop_tokens, self._prompting.stop_threshold
+        barred = None if threshold is None else stop[0]
+        answering = asyncio.ensure_future(
+            self._generate(prompt, max_tokens=self._max_new_tokens, barred=barred)
         )
-        said = tuple(answer.outputs[0].token_ids)
+        try:
+            forced = await self._generate(prompt, max_tokens=len(stop), forced=stop)
+            logprob = _logprob_of(stop, forced)
+            stops = threshold is not None and logprob >= math.log(threshold)
+            output = forced if stops else await answering
+        finally:
+            answering.cancel()  # a question that is not asked; no matter to one that is done
+        said = tuple(output.outputs[0].token_ids)
         return Draft(
             self._prompting.text(said),
-            _logprob_of(stop, forced),
-            Usage(len(prompt), answer.num_cached_tokens or 0, len(said)),
+            logprob,
+            Usage(len(prompt), output.num_cached_tokens or 0, len(said)),
         )
 
     async def reloaded(self, folder: Path) -> VllmEngine:
@@ -73,14 +81,15 @@ class VllmEngine:
         self._rendering.shutdown(wait=False)
 
     async def _generate(
-        self, prompt: Sequence[int], *, max_tokens: int, forced: Sequence[int] = ()
+        self, prompt: Sequence[int], *, max_tokens: int, forced: Sequence[int] = (), barred: int | None = None
     ) -> RequestOutput:
-        """The finished output; cancelling the call ends the request in vLLM."""
+        """The finished output, made to draw `forced`, or not to begin with `barred`; cancelling the call ends the
+        request in vLLM."""
         from vllm import SamplingParams  # noqa: PLC0415 - takes seconds, and only where it is used
         from vllm.inputs import TokensPrompt  # noqa: PLC0415
         from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415
 
-        from learntoask.serving.forcing import FORCED  # noqa: PLC0415
+        from learntoask.serving.forcing import BARRED, FORCED  # noqa: PLC0415
 
         parameters = SamplingParams(
             temperature=0,
@@ -88,7 +97,7 @@ class VllmEngine:
             stop_token_ids=sorted(self._prompting.ends),
             detokenize=False,
             logprobs=0 if forced else None,  # of the drawn token alone
-            extra_args={FORCED: list(forced)} if forced else None,
+            extra_args={FORCED: list(forced), BARRED: barred},
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         asked = TokensPrompt(prompt_token_ids=list(prompt))

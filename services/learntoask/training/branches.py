@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +20,9 @@ class Branch:
 
     `logprobs` are those of the distribution the token was drawn from: at `temperature` for a sampled branch, at 1 for
     greedy and forced ones. `ended` tells an answer that ended itself from one cut at `max_new_tokens`.
+
+    A branch with `unless`, the forced stop string, is the question beside it: it does not begin as the stop does, and
+    is moot once the stop's log-probability turns out to be `bound` or more.
     """
 
     attach: int
@@ -26,6 +30,8 @@ class Branch:
     temperature: float = 1.0
     numbers: Uniforms | None = None
     forced: tuple[int, ...] = ()
+    unless: Branch | None = None
+    bound: float = 0.0
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     ended: bool = False
@@ -35,8 +41,18 @@ class Branch:
         return not self.forced and self.numbers is None
 
     @property
+    def moot(self) -> bool:
+        stop = self.unless
+        return stop is not None and stop.done and sum(stop.logprobs) >= self.bound
+
+    @property
     def done(self) -> bool:
-        return self.ended or len(self.tokens) == (len(self.forced) or self.max_new_tokens)
+        return self.ended or self.moot or len(self.tokens) == (len(self.forced) or self.max_new_tokens)
+
+    @property
+    def said(self) -> Branch:
+        """What the answer is: this branch, or the stop that made it moot."""
+        return self.unless if self.unless is not None and self.moot else self
 
 
 @dataclass(eq=False)
@@ -50,6 +66,20 @@ class Trunk:
     branches: list[Branch]
     cache: list[Tensor] = field(default_factory=list)
     shared: int = 0
+
+
+def decision(
+    attach: int, max_new_tokens: int, *, stop: tuple[int, ...], threshold: float | None
+) -> tuple[Branch, Branch]:
+    """The greedy answer and, beside it, the stop string for its probability.
+
+    The answer is the stop where that has probability `threshold` or more, else the question that is likeliest given
+    that one is asked. None lets greedy decoding decide, token by token.
+    """
+    forced = Branch(attach, len(stop), forced=stop)
+    if threshold is None:
+        return Branch(attach, max_new_tokens), forced
+    return Branch(attach, max_new_tokens, unless=forced, bound=math.log(threshold)), forced
 
 
 def choose(logits: Tensor, places: Sequence[tuple[int, Branch]]) -> tuple[list[int], list[float]]:
@@ -72,6 +102,15 @@ def choose(logits: Tensor, places: Sequence[tuple[int, Branch]]) -> tuple[list[i
             tokens[list(forced)] = torch.tensor(list(forced.values()), device=device)
         if greedy:
             tokens[greedy] = logs.argmax(dim=-1)[rows[greedy]]
+        questions = {
+            i: branch.unless.forced[0]
+            for i, branch in group
+            if branch.unless is not None and not branch.tokens
+        }
+        if questions:
+            barred = torch.tensor(list(questions.values()), device=device)
+            allowed = logs[rows[list(questions)]].scatter(1, barred[:, None], float("-inf"))
+            tokens[list(questions)] = allowed.argmax(dim=-1)
         every = [i for i, _ in group]
         logprobs[every] = logs[rows[every], tokens[every]]
     return tokens.tolist(), logprobs.tolist()

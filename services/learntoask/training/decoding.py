@@ -165,10 +165,11 @@ class Decoder:
         tokens, logprobs = choose(logits, places)
         parts: dict[tuple[int, int], list[Branch]] = {}
         done = []
-        for (index, branch), token, logprob in zip(places, tokens, logprobs, strict=True):
+        for (_, branch), token, logprob in zip(places, tokens, logprobs, strict=True):
             branch.tokens.append(token)
             branch.logprobs.append(logprob)
             branch.ended = not branch.forced and token in self._ends
+        for (index, branch), token in zip(places, tokens, strict=True):  # one may end another
             if branch.done:
                 done.append(branch)
             else:

@@ -22,6 +22,7 @@ def open_policy(context: StageContext, upstream: str, *, device: torch.device | 
         context.pack,
         max_prompt_tokens=train.max_prompt_tokens,
         may_stop=train.reward.mode != "ask_only",
+        stop_threshold=train.stop_threshold,
         device=device,
     )
     enable_tree_attention(policy.model)

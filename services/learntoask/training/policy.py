@@ -26,6 +26,7 @@ class Policy(Prompting):
         *,
         max_prompt_tokens: int = 2048,
         may_stop: bool = True,
+        stop_threshold: float | None = None,
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> Policy:
@@ -33,7 +34,13 @@ class Policy(Prompting):
 
         Raises InputError when the model cannot hold the prompt or has an architecture that trees cannot compute.
         """
-        prompting = Prompting.read(folder, pack, max_prompt_tokens=max_prompt_tokens, may_stop=may_stop)
+        prompting = Prompting.read(
+            folder,
+            pack,
+            max_prompt_tokens=max_prompt_tokens,
+            may_stop=may_stop,
+            stop_threshold=stop_threshold,
+        )
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
         check_architecture(model)
         longest = getattr(model.config, "max_position_embeddings", max_prompt_tokens)

@@ -24,17 +24,28 @@ from learntoask.training.rendering import completion_tokens, prompt_tokens
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Prompting:
-    """`may_stop=False` leaves the stop line out of the prompt (reward mode `ask_only`)."""
+    """`may_stop=False` leaves the stop line out of the prompt (reward mode `ask_only`).
+
+    `stop_threshold`: the probability of the whole stop string from which the answer is to stop; None lets greedy
+    decoding decide.
+    """
 
     tokenizer: PreTrainedTokenizerBase
     pack: Pack
     max_prompt_tokens: int = 2048
     may_stop: bool = True
+    stop_threshold: float | None = None
     other_ends: frozenset[int] = frozenset()
 
     @classmethod
     def read(
-        cls, folder: Path, pack: Pack, *, max_prompt_tokens: int = 2048, may_stop: bool = True
+        cls,
+        folder: Path,
+        pack: Pack,
+        *,
+        max_prompt_tokens: int = 2048,
+        may_stop: bool = True,
+        stop_threshold: float | None = None,
     ) -> Prompting:
         """That of a published `model/` folder, without its weights."""
         return Prompting(
@@ -42,6 +53,7 @@ class Prompting:
             pack=pack,
             max_prompt_tokens=max_prompt_tokens,
             may_stop=may_stop,
+            stop_threshold=stop_threshold if may_stop else None,
             other_ends=_made_to_end_with(folder),
         )
 

@@ -17,7 +17,7 @@ import numpy as np
 from learntoask.core.errors import StageError
 from learntoask.core.prompt import Context
 from learntoask.core.records import LabelledSession
-from learntoask.training.branches import Branch, Trunk
+from learntoask.training.branches import Branch, Trunk, decision
 from learntoask.training.branching_attention import branching
 from learntoask.training.decoding import Decoder
 from learntoask.training.drawing import uniforms
@@ -106,10 +106,12 @@ def decode_sessions(
 
     def branches(session: LabelledSession, turn: int, attach: int) -> list[Branch]:
         if temperature == 0:
-            return [Branch(attach, max_new_tokens) for _ in range(samples)]
+            return _greedy(policy, attach, max_new_tokens)
         return _sampled(session, turn, attach, samples, temperature, max_new_tokens, seed)
 
     decoded = _decode_sessions(policy, sessions, branches, progress)
+    if temperature == 0:
+        return [[[_completion(policy, turn[0].said)] * samples for turn in session] for session in decoded]
     return [[[_completion(policy, b) for b in turn] for turn in session] for session in decoded]
 
 
@@ -130,15 +132,16 @@ def decide_sessions(
 
     def branches(session: LabelledSession, turn: int, attach: int) -> list[Branch]:
         return [
-            Branch(attach, max_new_tokens),
-            _stop_branch(policy, attach),
+            *_decision(policy, attach, max_new_tokens),
             *_sampled(session, turn, attach, samples, temperature, max_new_tokens, seed),
         ]
 
     return [
         [
             Decided(
-                _completion(policy, greedy), tuple(_completion(policy, b) for b in rest), sum(stop.logprobs)
+                _completion(policy, greedy.said),
+                tuple(_completion(policy, b) for b in rest),
+                sum(stop.logprobs),
             )
             for greedy, stop, *rest in session
         ]
@@ -173,15 +176,15 @@ def decode_contexts(
     seen: Counter[str] = Counter()
     branches = []
     for prompt in prompts:
-        branch = Branch(len(prompt), max_new_tokens)
-        if temperature > 0:
-            name = blake2b(np.asarray(prompt).tobytes(), digest_size=16).hexdigest()
-            branch.temperature = temperature
-            branch.numbers = uniforms(seed, name, seen[name], count=max_new_tokens)
-            seen[name] += 1
-        branches.append(branch)
-    _decode(policy, _trunks(prompts, [[branch] for branch in branches]), progress)
-    return [_completion(policy, branch) for branch in branches]
+        if temperature == 0:
+            branches.append(_greedy(policy, len(prompt), max_new_tokens))
+            continue
+        name = blake2b(np.asarray(prompt).tobytes(), digest_size=16).hexdigest()
+        numbers = uniforms(seed, name, seen[name], count=max_new_tokens)
+        branches.append([Branch(len(prompt), max_new_tokens, temperature, numbers)])
+        seen[name] += 1
+    _decode(policy, _trunks(prompts, branches), progress)
+    return [_completion(policy, answer.said) for answer, *_ in branches]
 
 
 def stop_logprobs(policy: Policy, contexts: Sequence[Context]) -> list[float]:
@@ -274,6 +277,16 @@ def _sampled(
     ]
 
 
+def _decision(policy: Policy, attach: int, max_new_tokens: int) -> tuple[Branch, Branch]:
+    return decision(attach, max_new_tokens, stop=policy.stop_tokens, threshold=policy.stop_threshold)
+
+
+def _greedy(policy: Policy, attach: int, max_new_tokens: int) -> list[Branch]:
+    """The greedy answer, and the stop beside it where its probability decides."""
+    answer, stop = _decision(policy, attach, max_new_tokens)
+    return [answer] if answer.unless is None else [answer, stop]
+
+
 def _stop_branch(policy: Policy, attach: int) -> Branch:
     return Branch(attach, len(policy.stop_tokens), forced=policy.stop_tokens)
 
@@ -288,5 +301,5 @@ def _completion(policy: Policy, branch: Branch) -> Completion:
         tokens=tuple(branch.tokens),
         logprobs=tuple(branch.logprobs),
         text=policy.text(branch.tokens),
-        finished=branch.ended,
+        finished=branch.ended or bool(branch.forced),
     )

@@ -60,6 +60,8 @@ class PolicyServers(ManifestModel):
     """Longest prompt; older messages are left out of a longer conversation."""
     may_stop: bool | None = None
     """Whether the policy may stop asking; false for one that was trained with reward mode `ask_only`."""
+    stop_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Probability of stopping from which the policy stops; lower stops sooner."""
     precision: Precision | None = None
     """What servers compute in: `float32`, `bfloat16`, or `auto`, the faster one."""
     prefix_cache: Quantity = "1Gi"

@@ -141,6 +141,10 @@ class Train(ManifestModel):
     """Longer contexts lose their oldest turns; the system prompt stays."""
     max_new_tokens: Positive = 64
     """Longest answer of the policy."""
+    stop_threshold: Annotated[float, Field(gt=0, lt=1)] | None = 0.2
+    """Probability of stopping from which the policy stops, in the validation of GRPO, in evaluation and in service;
+    below it the likeliest question is asked. Lower stops sooner. null lets greedy decoding decide, where the stop must
+    win against every single wording of a question."""
     row_tokens: Positive = 1024
     """Tokens packed in one row of an update; bounds memory (about 1.7 MB a token for the 135M base)."""
     checkpoint_every: Positive = 10
