@@ -102,7 +102,7 @@ class Grpo(ManifestModel):
     """Factored credit: weight of the exact KL between the SFT policy's and the policy's probability of stopping, at
     every decision point, labelled or not."""
     validate_every: Positive = 9
-    """Batches between greedy decodings of the validation sessions, which choose the policy that is published: the
+    """Batches between decodings of the validation sessions, which choose the policy that is published: the
     greatest Total among those within `maxStopLoss`. The SFT policy is one of them."""
     max_stop_loss: Annotated[float, Field(ge=0, le=1)] = 0.02
     """Share of the stops that the published policy may miss on the validation sessions beyond those that the SFT
@@ -141,10 +141,9 @@ class Train(ManifestModel):
     """Longer contexts lose their oldest turns; the system prompt stays."""
     max_new_tokens: Positive = 64
     """Longest answer of the policy."""
-    stop_threshold: Annotated[float, Field(gt=0, lt=1)] | None = 0.2
+    stop_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Probability of stopping from which the policy stops, in the validation of GRPO, in evaluation and in service;
-    below it the likeliest question is asked. Lower stops sooner. null lets greedy decoding decide, where the stop must
-    win against every single wording of a question."""
+    below it the likeliest question is asked. Lower stops sooner."""
     row_tokens: Positive = 1024
     """Tokens packed in one row of an update; bounds memory (about 1.7 MB a token for the 135M base)."""
     checkpoint_every: Positive = 10
