@@ -32,9 +32,8 @@ class ServeConfig(ListenConfig):
     max_new_tokens: Positive = 64
     max_prompt_tokens: Positive = 2048
     may_stop: bool = True  # False for a policy trained with reward mode ask_only
-    stop_threshold: Annotated[float, Field(gt=0, lt=1)] | None = (
-        None  # probability; None: greedy decoding decides
-    )
+    # Probability of stopping from which the policy stops; None lets greedy decoding decide.
+    stop_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     deadline_seconds: Annotated[float, Field(gt=0)] = 30.0  # longest time for one answer
     prefix_cache_bytes: Annotated[int, Field(ge=0)] = 2**30
     warm_up: bool = False  # answer the pack's demo conversation before taking calls
