@@ -77,6 +77,8 @@ def test_all_rights_are_enough_and_all_are_used(
     _endpoints_come_change_and_scale(runs, cluster)
     until(lambda: not runs.get("whole"), what="the run to expire")
     until(lambda: _served(runs, cluster, "whole"), what="its endpoint")
+    # The run is gone before the API server logs that it deleted it.
+    until(lambda: ("delete", "learntoaskruns") in _made(plane), what="its deletion in the audit log")
     made = [call for call in calls(plane.audit_log) if call.user == USER]
     refused = sorted({(call.verb, call.resource, call.namespace) for call in made if call.status == 403})
     assert refused == []
@@ -91,6 +93,10 @@ def test_all_rights_are_enough_and_all_are_used(
     }
     spare = [*_unused(WATCHED, used, runs.namespace), *_unused(OWN, used, HOME)]
     assert not spare, spare
+
+
+def _made(plane: ControlPlane) -> set[tuple[str, str]]:
+    return {(call.verb, call.resource) for call in calls(plane.audit_log) if call.user == USER}
 
 
 def _unused(rights: tuple[Right, ...], used: set[tuple[str, str, str]], namespace: str) -> list[str]:
