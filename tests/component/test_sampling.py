@@ -34,6 +34,7 @@ from learntoask.training.sampling import (
     stop_logprobs,
 )
 from learntoask.training.supervised import supervised_trees
+from stopping_policy import learn_to_stop
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -133,6 +134,20 @@ def logprobs(
     return torch.log_softmax(logits / temperature, dim=-1).gather(1, torch.tensor(tokens)[:, None])[:, 0]
 
 
+def generated(
+    policy: Policy, prompt: tuple[int, ...], *, begin_suppress_tokens: list[int] | None = None
+) -> list[int]:
+    """The greedy answer by transformers itself."""
+    whole = policy.model.generate(
+        torch.tensor([prompt]),
+        attention_mask=torch.ones(1, len(prompt)),
+        max_new_tokens=24,
+        do_sample=False,
+        begin_suppress_tokens=begin_suppress_tokens,
+    )
+    return list(whole[0, len(prompt) :].tolist())
+
+
 def assert_logprobs(
     policy: Policy, prompt: tuple[int, ...], answer: Completion, temperature: float = 1.0
 ) -> None:
@@ -153,13 +168,7 @@ def test_greedy_decoding_is_that_of_transformers(template: str) -> None:
     for labelled, turns in zip(SESSIONS, decoded, strict=True):
         for context, (answer,) in zip(session_contexts(labelled), turns, strict=True):
             prompt = policy.context_tokens(context)
-            whole = policy.model.generate(
-                torch.tensor([prompt]),
-                attention_mask=torch.ones(1, len(prompt)),
-                max_new_tokens=24,
-                do_sample=False,
-            )
-            assert list(answer.tokens) == whole[0, len(prompt) :].tolist()
+            assert list(answer.tokens) == generated(policy, prompt)
             assert_logprobs(policy, prompt, answer)
             assert answer.finished == (answer.tokens[-1] == policy.end_of_turn)
             assert answer.finished or len(answer.tokens) == 24
@@ -168,24 +177,10 @@ def test_greedy_decoding_is_that_of_transformers(template: str) -> None:
     assert [answer.text for answer in free] == [answer.text for turns in decoded for (answer,) in turns]
 
 
-def stopping_after(context: Context) -> Policy:
-    """A policy that has learned to stop there, and wants to stop elsewhere too."""
-    policy = byte_policy()
-    prompt = policy.context_tokens(context)
-    tokens = torch.tensor([prompt + policy.stop_tokens])
-    labels = tokens.clone()
-    labels[:, : len(prompt)] = -100
-    optimiser = torch.optim.AdamW(policy.model.parameters(), lr=3e-3)
-    for _ in range(20):
-        policy.model(tokens, labels=labels).loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
-    return policy
-
-
 def test_a_threshold_decides_and_what_is_asked_does_not_begin_as_a_stop() -> None:
     contexts = [context for labelled in SESSIONS for context in session_contexts(labelled)]
-    policy = stopping_after(contexts[-1])
+    policy = byte_policy()
+    learn_to_stop(policy, contexts[-1], updates=20)
     probable = stop_logprobs(policy, contexts)
     bound = (sorted(probable)[len(probable) // 2] + sorted(probable)[len(probable) // 2 - 1]) / 2
     decided = replace(policy, stop_threshold=math.exp(bound))
@@ -198,14 +193,8 @@ def test_a_threshold_decides_and_what_is_asked_does_not_begin_as_a_stop() -> Non
             assert (answer.text, answer.tokens, answer.finished) == (STOP, policy.stop_tokens, True)
             continue
         prompt = policy.context_tokens(context)
-        whole = policy.model.generate(
-            torch.tensor([prompt]),
-            attention_mask=torch.ones(1, len(prompt)),
-            max_new_tokens=24,
-            do_sample=False,
-            begin_suppress_tokens=[policy.stop_tokens[0]],
-        )
-        assert list(answer.tokens) == whole[0, len(prompt) :].tolist()
+        barred = [policy.stop_tokens[0]]
+        assert list(answer.tokens) == generated(policy, prompt, begin_suppress_tokens=barred)
         assert_logprobs(policy, prompt, answer)
         begun_as_stops += greedy.tokens[0] == policy.stop_tokens[0]
     assert begun_as_stops  # else nothing was held back

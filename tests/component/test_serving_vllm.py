@@ -25,6 +25,7 @@ from learntoask.training.prompting import Prompting
 from learntoask.training.sampling import decode_contexts, stop_logprobs
 from serving_policy import load_policy, save_policy
 from serving_world import PACK
+from stopping_policy import learn_to_stop
 from waiting import until
 
 pytestmark = [
@@ -67,15 +68,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Policy]:
     folder = tmp_path_factory.mktemp("policy")
     save_policy(folder, hidden_size=128, heads=2)  # vLLM's CPU attention wants heads of 64
     policy = load_policy(folder)
-    prompt = policy.context_tokens(FINISHED)
-    tokens = torch.tensor([prompt + policy.stop_tokens])
-    labels = tokens.clone()
-    labels[:, : len(prompt)] = -100
-    optimiser = torch.optim.AdamW(policy.model.parameters(), lr=3e-3)
-    for _ in range(12):
-        policy.model(tokens, labels=labels).loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
+    learn_to_stop(policy, FINISHED, updates=12)
     policy.model.save_pretrained(folder)
     return folder, policy
 
