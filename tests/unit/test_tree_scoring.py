@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from unittest.mock import patch
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learntoask.core.errors import InputError
-from learntoask.training import scoring
-from learntoask.training.attention import block_predicate, enable_tree_attention
+from learntoask.training import logprobs, parted_attention, scoring
+from learntoask.training.attention import enable_tree_attention
+from learntoask.training.block_mask import block_mask, block_predicate
 from learntoask.training.tree import Completion, SessionTree, fill_rows, pack_row
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
@@ -66,8 +68,8 @@ def padded_logprobs(model: torch.nn.Module, forest: list[SessionTree]) -> list[t
     """Every completion in a row of its own, right-padded, through transformers' ordinary causal attention."""
     rows = [(tree.trunk[: c.attach] + c.tokens, c.attach) for tree in forest for c in tree.completions]
     width = max(len(row) for row, _ in rows)
-    ids = torch.tensor([[*row, *[0] * (width - len(row))] for row, _ in rows])
-    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row, _ in rows])
+    ids = torch.tensor([[*row, *[0] * (width - len(row))] for row, _ in rows], device=model.device)
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row, _ in rows], device=model.device)
     logs = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float().log_softmax(-1)
     return [
         logs[index, attach - 1 : len(row) - 1].gather(1, ids[index, attach : len(row), None])[:, 0]
@@ -83,13 +85,18 @@ def gradients(model: torch.nn.Module, loss: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("kind", sorted(MODELS))
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(forest=st.lists(trees(), min_size=1, max_size=3), weights=st.randoms(use_true_random=False))
-def test_equals_padded_rows(kind: str, forest: list[SessionTree], weights) -> None:
+@given(
+    forest=st.lists(trees(), min_size=1, max_size=3),
+    weights=st.randoms(use_true_random=False),
+    stretch=st.sampled_from([5, parted_attention.STRETCH]),
+)
+def test_equals_padded_rows(kind: str, forest: list[SessionTree], weights, stretch: int) -> None:
     model = MODELS[kind]
     row = pack_row(forest)
     assert len(row.tokens) == sum(tree.size for tree in forest)
     expected = padded_logprobs(model, forest)
-    scores = scoring.score(model, row).logprobs
+    with patch.object(parted_attention, "STRETCH", stretch):
+        scores = scoring.score(model, row).logprobs
     pieces = scores.split(row.lengths.tolist())
     assert [len(piece) for piece in pieces] == [len(piece) for piece in expected]
     for piece, plain in zip(pieces, expected, strict=True):
@@ -126,13 +133,75 @@ def test_mask_lets_a_token_see_its_own_path_only(forest: list[SessionTree]) -> N
     zero = torch.zeros((), dtype=torch.long)
     assert torch.equal(predicate(zero, zero, index[:, None], index[None]), expected)
 
+    block = 4
+    mask = block_mask(row, torch.device("cpu"), block=block)
+    blocks = -(-size // block)
+    padded = torch.zeros(blocks * block, blocks * block, dtype=torch.bool)
+    padded[:size, :size] = expected
+    tiles = padded.view(blocks, block, blocks, block).transpose(1, 2).flatten(2)
+    assert torch.equal(mask.to_dense()[0, 0].bool(), tiles.any(-1))
+    for query in range(blocks):
+        whole = mask.full_kv_indices[0, 0, query, : mask.full_kv_num_blocks[0, 0, query]]
+        assert tiles[query].all(-1)[whole.long()].all()
+
+
+def test_blocks_that_all_see_need_no_mask() -> None:
+    row = pack_row([SessionTree(tuple(range(16)), (Completion(8, (1, 2, 3, 4, 5)), Completion(16, (1,))))])
+    mask = block_mask(row, torch.device("cpu"), block=4)
+    assert mask.full_kv_num_blocks[0, 0].tolist() == [0, 1, 2, 3, 2]  # four of the trunk, the branch
+    assert mask.kv_num_blocks[0, 0].tolist() == [1] * 5
+
 
 def test_recomputed_logits_give_the_same_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     model = MODELS["llama"]
     row = pack_row([SessionTree(tuple(range(20)), tuple(Completion(a, (1, 2, 3, 4, 5)) for a in (3, 9, 20)))])
     whole = gradients(model, scoring.score(model, row).logprobs.sum())
-    monkeypatch.setattr(scoring, "CHUNK", 4)
+    monkeypatch.setattr(scoring, "CHUNK", 4 * VOCABULARY)
     torch.testing.assert_close(gradients(model, scoring.score(model, row).logprobs.sum()), whole)
+
+
+def test_parts_have_the_gradient_of_their_sum() -> None:
+    """In float64, where a wrong term cannot hide; two trees, branches of several lengths, a trunk in stretches."""
+    torch.manual_seed(0)
+    branches = [Completion(3, (1, 2, 3)), Completion(3, (4, 5, 6)), Completion(7, (1, 2, 3, 4, 5))]
+    row = pack_row(
+        [SessionTree(tuple(range(8)), tuple(branches)), SessionTree((1, 2), (Completion(2, (3, 4)),))]
+    )
+    size = len(row.tokens)
+    query, key, value = (
+        torch.randn(2, size, *inner, dtype=torch.float64, requires_grad=True)
+        for inner in ((2, 3), (3,), (3,))
+    )
+    with patch.object(parted_attention, "STRETCH", 3):
+        parts = parted_attention.parts_of(row.spans)
+    assert len(parts.own) == 3 + 1 + 3  # stretches of both trunks, branches of one, two and four tokens
+
+    def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        return parted_attention.PartedAttention.apply(query, key, value, parts, 0.5)
+
+    index = torch.arange(size)
+    hidden = ~torch.from_numpy(row.sees(index[:, None].numpy(), index[None].numpy()))
+    scores = torch.einsum("hqfd,hkd->hfqk", query, key) * 0.5
+    plain = torch.einsum("hfqk,hkd->hqfd", scores.masked_fill(hidden, float("-inf")).softmax(-1), value)
+    torch.testing.assert_close(attention(query, key, value), plain)
+    assert torch.autograd.gradcheck(attention, (query, key, value))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_log_probabilities_equal_log_softmax(dtype: torch.dtype, temperature: float) -> None:
+    torch.manual_seed(0)
+    logits = (torch.randn(7, 13) * 20).to(dtype).requires_grad_()
+    targets, weights = torch.randint(13, (7,)), torch.randn(7)
+    logs = torch.log_softmax(logits.to(torch.promote_types(dtype, torch.float32)) / temperature, dim=-1)
+    expected = logs.gather(1, targets[:, None])[:, 0]
+    (gradient,) = torch.autograd.grad((expected * weights).sum(), logits)
+    with patch.object(logprobs, "CACHED", 3 * 13):  # three rows at a time
+        found, entropies = logprobs.LogProbabilities.apply(logits, targets, temperature)
+        assert not entropies.requires_grad
+        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(entropies, -(logs.exp() * logs).sum(1))
+        torch.testing.assert_close(torch.autograd.grad((found * weights).sum(), logits)[0], gradient)
 
 
 def test_temperature_and_entropy() -> None:

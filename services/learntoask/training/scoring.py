@@ -10,10 +10,11 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from learntoask.training.attention import tree_mask
+from learntoask.training.logprobs import LogProbabilities
 from learntoask.training.tree import PackedRow
 
-CHUNK = 1024
-"""Scored tokens whose logits exist at one time; with 49,152 words a chunk's logits take 200 MB."""
+CHUNK = 2**26
+"""Logits that are kept for the gradient (256 MiB in float32); where a row has more, they are computed twice."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,12 @@ def score(model: PreTrainedModel, row: PackedRow, *, temperature: float = 1.0) -
         # A 4-d mask is handed through as it is: it keeps transformers from making an n×n mask of its own.
         attention_mask=torch.empty(1, 1, 1, 0, device=device),
         use_cache=False,
-        tree=tree_mask(row, device=device, dtype=model.dtype),
+        tree=tree_mask(row, device=device),
     ).last_hidden_state[0]
     read = hidden[torch.from_numpy(row.reads).to(device)]
     targets = torch.from_numpy(row.targets).to(device)
-    chunks = list(zip(read.split(CHUNK), targets.split(CHUNK), strict=True))
+    size = max(1, CHUNK // model.config.vocab_size)
+    chunks = list(zip(read.split(size), targets.split(size), strict=True))
     parts = [_head(model, *chunk, temperature, recompute=len(chunks) > 1) for chunk in chunks]
     return Scores(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
@@ -46,13 +48,10 @@ def _head(
     model: PreTrainedModel, hidden: Tensor, targets: Tensor, temperature: float, *, recompute: bool
 ) -> tuple[Tensor, Tensor]:
     def logprobs(states: Tensor) -> tuple[Tensor, Tensor]:
-        logits = model.get_output_embeddings()(states).float()
-        if temperature != 1.0:
-            logits = logits / temperature
-        logs = torch.log_softmax(logits, dim=-1)
-        with torch.no_grad():
-            entropies = -(logs.exp() * logs).sum(dim=-1)
-        return logs.gather(1, targets[:, None])[:, 0], entropies
+        found: tuple[Tensor, Tensor] = LogProbabilities.apply(
+            model.get_output_embeddings()(states), targets, temperature
+        )
+        return found
 
     if recompute and torch.is_grad_enabled():
         return checkpoint(logprobs, hidden, use_reentrant=False)

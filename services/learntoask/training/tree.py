@@ -21,10 +21,6 @@ from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 
-MAX_GROUP_TOKENS = 256
-"""Branches of one context that are attended together. Within such a group the mask is dense, so this bounds both the
-mask's memory and the work spent on pairs of branches that do not see each other."""
-
 
 @dataclass(frozen=True)
 class Completion:
@@ -204,11 +200,7 @@ def _add_branches(
         start = columns.add_branch(inner, trunk=trunk, prefix=completion.attach)
         bodies[index] = start
         last = groups[-1] if groups else None
-        if (
-            last
-            and last.prefix == completion.attach
-            and last.stop - last.start + len(inner) <= MAX_GROUP_TOKENS
-        ):
+        if last and last.prefix == completion.attach:
             groups[-1] = BranchGroup(last.start, start + len(inner), last.prefix, (*last.lengths, len(inner)))
         else:
             groups.append(BranchGroup(start, start + len(inner), completion.attach, (len(inner),)))
