@@ -1,6 +1,7 @@
 """One GRPO update on session trees against the same update in rows: time, token ratio, gradients, memory.
 
     python tests/bench/bench_tree_update.py [--threads 1] [--rounds 3] [--no-trl] [--no-memory]
+    python tests/bench/bench_tree_update.py --device cuda --shape smollm2 [--bf16]
 
 One session of T decision points with G sampled completions of 20 tokens each; the first context has 196 tokens and
 every turn adds 32, so T = 8, G = 5 is the case of the design (13,120 tokens in rows, 1,220 in the tree; here two fewer
@@ -13,19 +14,20 @@ GRPO loss and backward. Four ways, in turns within one run, the best of `rounds`
 - TRL: `GRPOTrainer._compute_loss` of the installed TRL on that padded batch.
 
 `share` is the speed-up over the rows divided by the token ratio, which is its limit. Seconds are CPU seconds of this
-process, so that neighbours on the machine count less.
+process, so that neighbours on the machine count less; on a GPU those of the clock. `--shape smollm2` is SmolLM2-135M
+with random weights: 6.8 million parameters measure little but launches on a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from learntoask.core.manifest import Grpo
@@ -34,7 +36,7 @@ from learntoask.training.objective import RowFacts, objective
 from learntoask.training.scoring import score
 from learntoask.training.tree import Completion, SessionTree, pack_row
 from torch import Tensor
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 VOCABULARY = 4096
 FIRST, STEP, LENGTH = 196, 32, 20
@@ -52,24 +54,25 @@ class Case:
 
 
 def case_of(turns: int, group: int, *, seed: int = 0) -> Case:
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
+
+    device = torch.get_default_device()
 
     def words(count: int) -> tuple[int, ...]:
-        return tuple(torch.randint(5, VOCABULARY, (count,), generator=generator).tolist())
+        return tuple(torch.randint(5, VOCABULARY, (count,), generator=generator, device="cpu").tolist())
 
     completions = tuple(
         Completion(FIRST + STEP * turn, words(LENGTH)) for turn in range(turns) for _ in range(group)
     )
     return Case(
         tree=SessionTree(words(FIRST + STEP * (turns - 1)), completions),
-        advantages=torch.randn(len(completions), generator=generator),
-        references=-8 - torch.rand(len(completions), LENGTH, generator=generator),
+        advantages=torch.randn(len(completions), generator=generator, device="cpu").to(device),
+        references=(-8 - torch.rand(len(completions), LENGTH, generator=generator, device="cpu")).to(device),
     )
 
 
-def model_of() -> Qwen3ForCausalLM:
-    torch.manual_seed(0)
-    model = Qwen3ForCausalLM(
+def small_model() -> PreTrainedModel:
+    return Qwen3ForCausalLM(
         Qwen3Config(
             vocab_size=VOCABULARY,
             hidden_size=256,
@@ -83,16 +86,40 @@ def model_of() -> Qwen3ForCausalLM:
             pad_token_id=0,
         )
     )
+
+
+def smollm2_model() -> PreTrainedModel:
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=49152,
+            hidden_size=576,
+            intermediate_size=1536,
+            num_hidden_layers=30,
+            num_attention_heads=9,
+            num_key_value_heads=3,
+            max_position_embeddings=8192,
+            tie_word_embeddings=True,
+            pad_token_id=0,
+        )
+    )
+
+
+SHAPES = {"small": small_model, "smollm2": smollm2_model}
+
+
+def model_of(shape: str) -> PreTrainedModel:
+    torch.manual_seed(0)
+    model = SHAPES[shape]()
     enable_tree_attention(model)
-    return model.train()
+    return model.to(torch.get_default_device()).train()
 
 
-def by_tree(model: Qwen3ForCausalLM, case: Case) -> float:
+def by_tree(model: PreTrainedModel, case: Case) -> float:
     row = pack_row([case.tree])
     count = len(case.tree.completions)
     nothing = torch.zeros(count)
     facts = RowFacts(
-        lengths=torch.from_numpy(row.lengths),
+        lengths=torch.from_numpy(row.lengths).to(case.advantages.device),
         weight=torch.full((count,), 1 / count),
         advantage=case.advantages,
         stop=nothing.bool(),
@@ -117,14 +144,14 @@ def row_loss(logprobs: Tensor, references: Tensor, advantages: Tensor) -> Tensor
     return (-surrogate + BETA * (log_ratio.exp() - log_ratio - 1)).mean(dim=1).sum()
 
 
-def completion_logprobs(model: Qwen3ForCausalLM, ids: Tensor, mask: Tensor | None, reads: Tensor) -> Tensor:
+def completion_logprobs(model: PreTrainedModel, ids: Tensor, mask: Tensor | None, reads: Tensor) -> Tensor:
     hidden = model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
     every = torch.arange(len(ids))[:, None]
     logs = model.lm_head(hidden[every, reads]).float().log_softmax(-1)
     return logs.gather(2, ids[every, reads + 1][..., None])[..., 0]
 
 
-def by_rows(model: Qwen3ForCausalLM, case: Case) -> float:
+def by_rows(model: PreTrainedModel, case: Case) -> float:
     completions = case.tree.completions
     total = 0.0
     for attach in sorted({completion.attach for completion in completions}):
@@ -138,7 +165,7 @@ def by_rows(model: Qwen3ForCausalLM, case: Case) -> float:
     return total
 
 
-def by_padded(model: Qwen3ForCausalLM, case: Case) -> float:
+def by_padded(model: PreTrainedModel, case: Case) -> float:
     completions = case.tree.completions
     rows = [case.tree.trunk[: completion.attach] + completion.tokens for completion in completions]
     width = max(map(len, rows))
@@ -153,7 +180,7 @@ def by_padded(model: Qwen3ForCausalLM, case: Case) -> float:
     return float(loss.detach())
 
 
-def trl_step(model: Qwen3ForCausalLM) -> Callable[[Case], float]:
+def trl_step(model: PreTrainedModel) -> Callable[[Case], float]:
     """TRL's loss and backward on one case, through its own trainer."""
     from datasets import Dataset  # noqa: PLC0415  bench-only extra, slow to import
     from tokenizers import Tokenizer, models  # noqa: PLC0415
@@ -211,17 +238,28 @@ def trl_step(model: Qwen3ForCausalLM) -> Callable[[Case], float]:
     return step
 
 
-def measured(model: Qwen3ForCausalLM, step: Callable[[], float]) -> tuple[float, float, Tensor]:
-    """(CPU seconds, loss, gradient) of one update."""
+def now() -> float:
+    if torch.get_default_device().type == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def measured(
+    model: PreTrainedModel, step: Callable[[], float], *, bf16: bool = False
+) -> tuple[float, float, Tensor]:
+    """(seconds, loss, gradient) of one update."""
     model.zero_grad(set_to_none=True)
-    start = time.process_time()
-    loss = step()
-    seconds = time.process_time() - start
+    start = now()
+    with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=bf16):
+        loss = step()
+    seconds = now() - start
     return seconds, loss, torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
 
 
-def compare(cases: list[tuple[int, int]], *, rounds: int, with_trl: bool) -> None:
-    model = model_of()
+def compare(
+    model: PreTrainedModel, cases: list[tuple[int, int]], *, rounds: int, with_trl: bool, bf16: bool
+) -> None:
     print(f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters")
     trl = trl_step(model) if with_trl else None
     print(
@@ -240,10 +278,10 @@ def compare(cases: list[tuple[int, int]], *, rounds: int, with_trl: bool) -> Non
                 ways["TRL"] = lambda case=case: trl(case)
         best: dict[str, float] = {}
         gradients: dict[str, Tensor] = {}
-        measured(model, ways["tree"])  # warm-up
+        measured(model, ways["tree"], bf16=bf16)  # warm-up
         for _ in range(rounds if turns * group <= 160 else 1):
             for name, way in ways.items():
-                seconds, _, gradients[name] = measured(model, way)
+                seconds, _, gradients[name] = measured(model, way, bf16=bf16)
                 best[name] = min(seconds, best.get(name, seconds))
         ratio = case.tree.unshared_size / case.tree.size
         speed_up = best["rows"] / best["tree"]
@@ -256,34 +294,58 @@ def compare(cases: list[tuple[int, int]], *, rounds: int, with_trl: bool) -> Non
         def against(name: str, best: dict[str, float] = best) -> str:
             if name not in best:
                 return f"{'–':>8}  {'–':>8}"
-            return f"{best[name]:8.2f}  {best[name] / best['tree']:7.1f}×"
+            return f"{best[name]:8.3f}  {best[name] / best['tree']:7.1f}×"
 
         print(
             f"{turns:3d} {group:3d} | {case.tree.unshared_size:12,d} {case.tree.size:7,d} {ratio:5.2f}× |"
-            f" {best['tree']:7.2f} {best['rows']:8.2f} {speed_up:8.2f}× {speed_up / ratio:6.0%} |"
+            f" {best['tree']:7.3f} {best['rows']:8.3f} {speed_up:8.2f}× {speed_up / ratio:6.0%} |"
             f" {against('padded')} | {against('TRL')} | {', '.join(differences)}",
             flush=True,
         )
 
 
-def peak_memory(tokens: int) -> None:
-    """Prints this process's peak memory above that of the model, in MB, for one packed update of about `tokens`."""
-    model = model_of()
+def peak_memory(tokens: int, shape: str, *, bf16: bool) -> None:
+    """Prints the peak memory of one packed update of about `tokens` above that of the model, in MB."""
+    model = model_of(shape)
     by_tree(model, case_of(2, 2))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    model.zero_grad(set_to_none=False)
     size = case_of(8, 5).tree.size
-    trees = [case_of(8, 5, seed=index).tree for index in range(max(1, tokens // size))]
-    row = pack_row(trees)
-    score(model, row).logprobs.sum().backward()
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(len(row.tokens), (after - before) / 1024)
+    row = pack_row([case_of(8, 5, seed=index).tree for index in range(max(1, tokens // size))])
+    before = _used()
+    with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=bf16):
+        logprobs = score(model, row).logprobs
+    logprobs.sum().backward()
+    print(len(row.tokens), _peak() - before)
 
 
-def memory(sizes: tuple[int, ...]) -> None:
+def _peak() -> float:
+    """Since the last `_used`."""
+    if torch.get_default_device().type != "cpu":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return _status("VmHWM")
+
+
+def _used() -> float:
+    if torch.get_default_device().type != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated() / 2**20
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports
+    return _status("VmRSS")
+
+
+def _status(name: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
+
+
+def memory(sizes: tuple[int, ...], arguments: list[str]) -> None:
     print("packed tokens | peak MB | MB a 1,000 tokens")
     for tokens in sizes:
         out = subprocess.run(
-            [sys.executable, __file__, "--peak", str(tokens)], check=True, capture_output=True, text=True
+            [sys.executable, __file__, *arguments, "--peak", str(tokens)],
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout.split()
         packed, peak = int(out[0]), float(out[1])
         print(f"{packed:13,d} | {peak:7,.0f} | {peak / packed * 1000:6.1f}", flush=True)
@@ -293,19 +355,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--shape", choices=SHAPES, default="small")
+    parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--no-trl", action="store_true")
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--case", type=int, nargs=2, action="append", metavar=("T", "G"))
     parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    torch.set_default_device(options.device)
     if options.peak:
-        peak_memory(options.peak)
+        peak_memory(options.peak, options.shape, bf16=options.bf16)
         return
     cases = [tuple(case) for case in options.case] if options.case else CASES
-    compare(cases, rounds=options.rounds, with_trl=not options.no_trl)
+    compare(
+        model_of(options.shape),
+        cases,
+        rounds=options.rounds,
+        with_trl=not options.no_trl and options.device == "cpu",
+        bf16=options.bf16,
+    )
     if not options.no_memory:
-        memory(MEMORY_TOKENS)
+        memory(MEMORY_TOKENS, sys.argv[1:])
 
 
 if __name__ == "__main__":
