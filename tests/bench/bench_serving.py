@@ -1,7 +1,7 @@
 """What the ask/stop service costs beside a bare grpc.aio echo of the same request.
 
-Both servers are processes of their own, driven in turns by this one. Validation, metrics and one log line a call are
-on in the service; the echo parses the same request and returns it.
+Both servers are processes of their own, driven in turns by this one. The service runs as `lta serve` does, validation,
+metrics and one log line a call included; the echo parses the same request and returns it.
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import multiprocessing
+import os
 import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import redirect_stderr
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import grpc
 from learntoask.core.pack import Pack
-from learntoask.rpc.logs import structured_logs
+from learntoask.rpc.process import run
 from learntoask.serving.config import ServeConfig
 from learntoask.serving.parts import Parts
 from learntoask.serving.server import PolicyServer
@@ -54,8 +56,7 @@ def serve_echo(pipe: Connection) -> None:
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         pipe.send(port)
-        await asyncio.to_thread(pipe.recv)
-        await server.stop(None)
+        await server.wait_for_termination()
 
     asyncio.run(main())
 
@@ -67,15 +68,11 @@ def serve_policy(pipe: Connection) -> None:
     parts = Parts(engine=NullEngine(), pack=pack, revision="bench", shape="")
     config = ServeConfig(model=Path(), pack=Path(), port=0, metrics_port=0, max_concurrent=64)
 
-    async def main() -> None:
-        server = PolicyServer(config, parts)
-        await server.start()
-        pipe.send(server.port)
-        await asyncio.to_thread(pipe.recv)
-        await server.drain()
+    async def make() -> PolicyServer:
+        return PolicyServer(config, parts)
 
-    with open("/dev/null", "w") as sink, structured_logs(stream=sink):
-        asyncio.run(main())
+    with open(os.devnull, "w") as sink, redirect_stderr(sink):
+        run(make, log_level="INFO", ready=lambda address: pipe.send(int(address.rpartition(":")[2])))
 
 
 async def measure(call: Callable[[], Awaitable[object]], *, clients: int, seconds: float) -> list[float]:
@@ -122,19 +119,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    processes, pipes, ports = [], [], []
+    processes, ports = [], []
     context = multiprocessing.get_context("spawn")
     for target in (serve_echo, serve_policy):
         here, there = context.Pipe()
         process = context.Process(target=target, args=(there,), daemon=True)
         process.start()
         processes.append(process)
-        pipes.append(here)
         ports.append(here.recv())
     total = arguments.seconds * arguments.rounds
     found = asyncio.run(drive(*ports, seconds=arguments.seconds, rounds=arguments.rounds))
-    for pipe, process in zip(pipes, processes, strict=True):
-        pipe.send("stop")
+    for process in processes:
+        process.terminate()
         process.join(10)
     print(f"{'':8}{'clients':>8}{'calls/s':>10}{'p50 ms':>9}{'p99 ms':>9}")
     for (name, clients), latencies in sorted(found.items(), key=lambda item: (item[0][1], item[0][0])):

@@ -10,7 +10,7 @@ from types import TracebackType
 import grpc
 
 from learntoask.core.errors import InputError
-from learntoask.rpc.logs import LOGGER
+from learntoask.rpc.logs import LOGGER, log_call
 from learntoask.rpc.metrics import CallMetrics
 from learntoask.rpc.requests import MAX_ID_LENGTH, InvalidRequest
 
@@ -110,7 +110,7 @@ class Call:
         if code is Code.INTERNAL:
             LOGGER.error("call", exc_info=error, extra={"fields": fields})
         else:
-            LOGGER.info("call", extra={"fields": fields})
+            log_call(fields)
 
 
 def _request_id(context: grpc.aio.ServicerContext) -> str:

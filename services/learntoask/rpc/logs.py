@@ -13,10 +13,12 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from threading import Event, Thread
 from typing import IO
 
 LOGGER = logging.getLogger("learntoask.rpc")
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 _EVERY_SECONDS = 0.1
 _LONGEST_BACKLOG = 100_000  # lines; beyond it the oldest are lost, rather than the memory
 
@@ -26,14 +28,29 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": f"{_second(int(record.created))}.{int(record.msecs):03d}+00:00",
             "level": record.levelname.lower(),
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _ENCODER.encode(line)
+
+
+@lru_cache(maxsize=2)
+def _second(since_epoch: int) -> str:
+    return datetime.fromtimestamp(since_epoch, UTC).replace(tzinfo=None).isoformat()
+
+
+def log_call(fields: dict[str, object]) -> None:
+    """The line of a call. Not `LOGGER.info`, which looks for the line of code that it came from at twice the cost."""
+    if LOGGER.isEnabledFor(logging.INFO):
+        LOGGER.handle(
+            LOGGER.makeRecord(
+                LOGGER.name, logging.INFO, __file__, 0, "call", (), None, extra={"fields": fields}
+            )
+        )
 
 
 class _Batches(logging.Handler):

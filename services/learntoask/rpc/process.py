@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from threading import Thread
 from typing import Protocol, TypeVar
 
+import uvloop
+
 from learntoask.rpc.logs import structured_logs
 
 
@@ -79,7 +81,7 @@ def run(
 ) -> None:
     """The whole process, logs and all."""
     with structured_logs(level=log_level):
-        asyncio.run(serve(make, ready=ready, reload=reload))
+        uvloop.run(serve(make, ready=ready, reload=reload))  # gRPC goes round the loop five times a call
 
 
 @contextmanager

@@ -19,6 +19,7 @@ class InvalidRequest(Exception):
     def __init__(self, field: str, finding: str) -> None:
         super().__init__(f"{field}: {finding}")
         self.field = field
+        self.finding = finding
 
 
 @dataclass(frozen=True)

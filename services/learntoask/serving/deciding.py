@@ -68,7 +68,7 @@ class Decider:
         )
         self.in_flight += 1
         try:
-            async with asyncio.timeout(deadline), self._switch.deciding():
+            async with asyncio.timeout(deadline), self._switch:
                 draft, revision = await self._engine.decide(context), self.revision
         finally:
             self.in_flight -= 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pydantic import TypeAdapter
+
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
 from learntoask.core.records import Author, Message, Role
@@ -19,6 +21,9 @@ _AUTHORS: dict[int, Author] = {
 }
 
 
+_MESSAGES = TypeAdapter(list[Message])
+
+
 class Reader:
     """All methods raise InvalidRequest, naming the field as the caller wrote it."""
 
@@ -29,16 +34,16 @@ class Reader:
     def messages(self, field: str, messages: Iterable[wire.Message]) -> list[Message]:
         messages = list(messages)
         validation.check_count(field, len(messages), self._limits)
-        return [
-            validation.checked_message(
-                field=f"{field}[{index}]",
-                role=_ROLES.get(message.role),
-                content=message.content,
-                author=_AUTHORS.get(message.author),
-                limits=self._limits,
-            )
-            for index, message in enumerate(messages)
-        ]
+        checked: list[dict[str, object]] = []
+        try:
+            for message in messages:
+                role, content = _ROLES.get(message.role), message.content
+                author = validation.checked_author(role, _AUTHORS.get(message.author))
+                validation.check_size("content", content, self._limits)
+                checked.append({"role": role, "content": content, "author": author})
+        except InvalidRequest as error:
+            raise InvalidRequest(f"{field}[{len(checked)}].{error.field}", error.finding) from None
+        return _MESSAGES.validate_python(checked)  # one by one takes half as long again
 
     def user_message(self, event: wire.ConverseRequest) -> Message:
         if event.WhichOneof("event") != "user_message":

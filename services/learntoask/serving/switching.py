@@ -15,8 +15,8 @@ _OF_THE_WRITER = ("_name_or_path", "transformers_version", "dtype", "torch_dtype
 
 
 class Switch:
-    """Many decisions at a time, or one change. A change waits for the decisions under way; those that come meanwhile
-    wait for it, under their own deadlines."""
+    """`async with` it around a decision: many at a time, or one change. A change waits for the decisions under way;
+    those that come meanwhile wait for it, under their own deadlines."""
 
     def __init__(self) -> None:
         self._deciding = 0
@@ -26,18 +26,17 @@ class Switch:
         self._idle.set()
         self._changes = asyncio.Lock()
 
-    @asynccontextmanager
-    async def deciding(self) -> AsyncIterator[None]:
+    async def __aenter__(self) -> None:
+        """A decision begins."""
         while not self._open.is_set():
             await self._open.wait()
         self._deciding += 1
         self._idle.clear()
-        try:
-            yield
-        finally:
-            self._deciding -= 1
-            if not self._deciding:
-                self._idle.set()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._deciding -= 1
+        if not self._deciding:
+            self._idle.set()
 
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[None]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
@@ -18,20 +20,17 @@ class Limits:
     max_conversation_bytes: int
 
 
-def checked_message(
-    *, field: str, role: Role | None, content: str, author: Author | None, limits: Limits
-) -> Message:
-    """A message of the core. `role` None means unspecified or unknown, `author` None the role's usual one."""
+def checked_author(role: Role | None, author: Author | None) -> Author:
+    """Whoever wrote a message of `role`. None means unspecified or unknown; the author is the role's usual one then."""
     if role is None:
-        raise InvalidRequest(f"{field}.role", "unspecified or unknown; set ROLE_USER or ROLE_ASSISTANT")
+        raise InvalidRequest("role", "unspecified or unknown; set ROLE_USER or ROLE_ASSISTANT")
     if author is None:
-        author = "user" if role == "user" else "policy"
-    elif (author == "user") != (role == "user"):
+        return "user" if role == "user" else "policy"
+    if (author == "user") != (role == "user"):
         raise InvalidRequest(
-            f"{field}.author", f"a message of role {role} cannot be written by {author}; leave it unspecified"
+            "author", f"a message of role {role} cannot be written by {author}; leave it unspecified"
         )
-    check_size(f"{field}.content", content, limits)
-    return Message(role=role, content=content, author=author)
+    return author
 
 
 def check_size(field: str, text: str, limits: Limits) -> None:
@@ -83,16 +82,27 @@ def check_answerable(messages: tuple[Message, ...], *, field: str) -> None:
 
 def context_of(messages: Iterable[Message], *, task: str, goal: str, pack: Pack) -> Context:
     """What the policy reads: end markers leave the messages, as they left the logs that it learnt from."""
-    markers = (*pack.end_markers, STOP)
-    return Context(task, goal or None, tuple(_without(message, markers) for message in messages))
+    marked = _any_of((*pack.end_markers, STOP)).search
+    return Context(
+        task,
+        goal or None,
+        tuple(
+            [_without_markers(message, pack) if marked(message.content) else message for message in messages]
+        ),
+    )
 
 
-def _without(message: Message, markers: tuple[str, ...]) -> Message:
-    content = message.content
-    while any(marker in content for marker in markers):  # what is left of two markers may be a third
-        for marker in markers:
-            content = content.replace(marker, "")
-    return message if content is message.content else message.model_copy(update={"content": content.strip()})
+def _without_markers(message: Message, pack: Pack) -> Message:
+    markers = _any_of((*pack.end_markers, STOP))
+    content, found = message.content, 1
+    while found:  # what is left of two markers may be a third
+        content, found = markers.subn("", content)
+    return message.model_copy(update={"content": content.strip()})
+
+
+@cache
+def _any_of(markers: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, markers)))
 
 
 def _known(pack: Pack) -> str:
