@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,14 +44,20 @@ def _second(since_epoch: int) -> str:
     return datetime.fromtimestamp(since_epoch, UTC).replace(tzinfo=None).isoformat()
 
 
+class _CallRecord(logging.LogRecord):
+    """Does not find out its thread, process and line of code, which nobody reads and which cost ten times as much."""
+
+    _SAME = vars(LOGGER.makeRecord(LOGGER.name, logging.INFO, __file__, 0, "call", (), None))
+
+    def __init__(self, fields: dict[str, object]) -> None:
+        created = time.time()
+        self.__dict__.update(self._SAME, created=created, msecs=created % 1 * 1000, fields=fields)
+
+
 def log_call(fields: dict[str, object]) -> None:
-    """The line of a call. Not `LOGGER.info`, which looks for the line of code that it came from at twice the cost."""
+    """The line of a call."""
     if LOGGER.isEnabledFor(logging.INFO):
-        LOGGER.handle(
-            LOGGER.makeRecord(
-                LOGGER.name, logging.INFO, __file__, 0, "call", (), None, extra={"fields": fields}
-            )
-        )
+        LOGGER.handle(_CallRecord(fields))
 
 
 class _Batches(logging.Handler):
