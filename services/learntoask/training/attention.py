@@ -25,6 +25,16 @@ from learntoask.training.parted_attention import PartedAttention, Parts, parts_o
 from learntoask.training.tree import PackedRow
 
 NAME = "session_tree"
+# Of rows of less than 128 tokens it would ask for a decoding kernel, and find none that fits.
+_KERNEL = {"BACKEND": "TRITON"}
+_FLOAT32 = {
+    "FLOAT32_PRECISION": "'tf32x3'",
+    **{"fwd_BLOCK_M": 64, "fwd_BLOCK_N": 32, "fwd_num_warps": 4, "fwd_num_stages": 2},
+    **{f"bwd_BLOCK_{side}": 32 for side in ("M1", "N1", "M2", "N2")},
+    **{"bwd_num_warps": 4, "bwd_num_stages": 1},
+}
+"""Each product as three on the matrix units: as exact as float32 (relative errors below 1e-6) and, with these tiles, 16
+times as fast as by default, 4 times backward (an H200, heads of 64)."""
 
 
 def tree_mask(row: PackedRow, *, device: torch.device) -> Parts | BlockMask:
@@ -72,15 +82,21 @@ def _by_parts(query: Tensor, key: Tensor, value: Tensor, parts: Parts, scale: fl
 def _flex(query: Tensor, key: Tensor, value: Tensor, block_mask: BlockMask, scale: float | None) -> Tensor:
     dtype = value.dtype  # autocast leaves queries and keys in float32 after the rotation
     out: Tensor = _compiled_flex()(
-        query.to(dtype), key.to(dtype), value, block_mask=block_mask, scale=scale, enable_gqa=True
+        query.to(dtype),
+        key.to(dtype),
+        value,
+        block_mask=block_mask,
+        scale=scale,
+        enable_gqa=True,
+        kernel_options=_KERNEL | _FLOAT32 if dtype == torch.float32 else _KERNEL,
     )
     return out
 
 
 @cache
 def _compiled_flex() -> Callable[..., Tensor]:
-    # Uncompiled, FlexAttention falls back to a dense n×n computation.
-    return torch.compile(flex_attention, dynamic=True)
+    # Uncompiled, FlexAttention falls back to a dense n×n computation; as a full graph it fails rather than do so.
+    return torch.compile(flex_attention, dynamic=True, fullgraph=True)
 
 
 def enable_tree_attention(model: PreTrainedModel) -> None:
