@@ -16,8 +16,8 @@ GB = 1e9
 ROW_TOKENS, NEW_TOKENS = 8192, 64
 SCORED, TRUNK_TOKENS, BRANCHES = (
     1024,
-    8192,
-    160,
+    16384,
+    512,
 )  # scoring.CHUNK, sampling.MAX_TRUNK_TOKENS, sampling.MAX_ROWS
 WORKSPACE = 4 * GB  # CUDA context, NCCL, fragmentation
 

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 NAME = "branching"
+_ALIGNED = 16  # elements
 
 
 class Plan(Protocol):
@@ -137,30 +138,28 @@ def attention(
     mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Softmax attention and the log-sum-exp of its scores: query [b, h, q, d], key and value [b, h, k, d], additive
-    mask broadcast to [b, h, q, k] → [b, h, q, d] and [b, h, q]."""
+    mask (`additive_mask`, in the dtype of the values) broadcast to [b, h, q, k] → [b, h, q, d] and [b, h, q]."""
     dtype = value.dtype  # under autocast the rotary embedding leaves queries and keys in float32
     query, key = query.to(dtype), key.to(dtype)
+    # The kernels behind scaled_dot_product_attention; only here do they hand out their log-sum-exp.
     if query.device.type == "cpu":
-        # The kernel behind scaled_dot_product_attention; only here does it hand out its log-sum-exp.
         out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            query, key, value, 0.0, causal, attn_mask=None if mask is None else mask.to(dtype), scale=scale
+            query, key, value, 0.0, causal, attn_mask=mask, scale=scale
         )
         return out, lse
-    return portable_attention(query, key, value, scale=scale, causal=causal, mask=mask)
-
-
-def portable_attention(
-    query: Tensor, key: Tensor, value: Tensor, *, scale: float, causal: bool, mask: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """`attention` in plain operations, for devices whose kernels keep the log-sum-exp to themselves."""
-    scores = (query @ key.transpose(-1, -2)).float() * scale
-    if causal:
-        hidden = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu_(1)
-        scores = scores.masked_fill_(hidden, float("-inf"))
     if mask is not None:
-        scores = scores + mask
-    lse = scores.logsumexp(dim=-1)
-    return (scores - lse[..., None]).exp_().to(value.dtype) @ value, lse
+        mask = mask.expand(*query.shape[:3], key.shape[2])
+    out, lse, *_ = torch.ops.aten._scaled_dot_product_efficient_attention(
+        query, key, value, mask, True, 0.0, causal, scale=scale
+    )
+    return out, lse[..., : query.shape[2]]  # of a length that the kernel rounds up
+
+
+def additive_mask(hidden: Tensor, *, dtype: torch.dtype) -> Tensor:
+    """−∞ where `hidden` [rows, keys] is true, else 0. In memory each row begins where a GPU's kernel wants it."""
+    rows, keys = hidden.shape
+    mask = torch.zeros(rows, -(-keys // _ALIGNED) * _ALIGNED, dtype=dtype, device=hidden.device)[:, :keys]
+    return mask.masked_fill_(hidden, float("-inf"))
 
 
 def merged(one: Tensor, one_lse: Tensor, other: Tensor, other_lse: Tensor) -> Tensor:

@@ -16,7 +16,15 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from learntoask.training.branches import Branch, Trunk, choose
-from learntoask.training.branching_attention import BranchGroup, Plan, Prefill, Step, TrunkSegment, branching
+from learntoask.training.branching_attention import (
+    BranchGroup,
+    Plan,
+    Prefill,
+    Step,
+    TrunkSegment,
+    additive_mask,
+    branching,
+)
 from learntoask.training.reading import Reading, begins_with, readings
 
 CAPACITY_STEP = 16
@@ -86,7 +94,7 @@ class Decoder:
             own=self._own,
             slots=torch.tensor(slots, device=device),
             longest=max(slots),
-            mask=_length_mask([slot + 1 for slot in slots], device)[:, None, None]
+            mask=_length_mask([slot + 1 for slot in slots], self._own)[:, None, None]
             if min(slots) < max(slots)
             else None,
         )
@@ -209,7 +217,7 @@ class Decoder:
             if min(lengths) < max(lengths):
                 config = self._model.config
                 fold = config.num_attention_heads // trunk.cache[0].shape[1]
-                mask = _length_mask(lengths, trunk.cache[0].device).repeat(fold, 1)[None, None]
+                mask = _length_mask(lengths * fold, trunk.cache[0])[None, None]
             yield BranchGroup(start, stop, trunk.cache, max(lengths), mask)
             start = stop
 
@@ -251,10 +259,11 @@ def _grown(row: _Row, own: Tensor) -> Trunk:
     return Trunk(np.concatenate((row.trunk.tokens, drawn)), [], cache)
 
 
-def _length_mask(lengths: Sequence[int], device: torch.device) -> Tensor:
-    """Additive mask [rows, longest] that hides what lies beyond each row's length."""
-    beyond = torch.arange(max(lengths), device=device) >= torch.tensor(lengths, device=device)[:, None]
-    return torch.zeros(beyond.shape, device=device).masked_fill_(beyond, float("-inf"))
+def _length_mask(lengths: Sequence[int], cache: Tensor) -> Tensor:
+    """Additive mask [rows, longest] that hides what lies beyond each row's length in `cache`."""
+    ends = torch.tensor(lengths, device=cache.device)
+    beyond = torch.arange(max(lengths), device=cache.device) >= ends[:, None]
+    return additive_mask(beyond, dtype=cache.dtype)
 
 
 def _roomy(own: Tensor, needed: int) -> Tensor:
