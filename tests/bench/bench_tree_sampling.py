@@ -1,12 +1,12 @@
 """Tokens a second of tree sampling against transformers' generate: one prompt at a time, and padded batches.
 
-    python tests/bench/bench_tree_sampling.py --model FOLDER [--threads 2] [--sessions 6] [--samples 6]
+    python tests/bench/bench_tree_sampling.py --model FOLDER [--threads 2] [--sessions 6] [--samples 6] [--bf16]
 
 FOLDER is a published `model/` (stage fetch, sft or grpo). Sessions are synthetic, with the lengths of the annotated
 SGD logs: 2–5 decision points, about 15 tokens a message. All ways sample at temperature 1 until the end of turn or
 `--new-tokens`, and only tokens up to the end of turn count. The tree decodes every completion; the other ways are
 timed on completions chosen at random, one padded batch and `--single` prompts. CPU seconds are given beside wall
-seconds: on a shared machine they are the fair ones.
+seconds: on a shared machine they are the fair ones, but where there is a GPU, which is then used, wall seconds are.
 """
 
 from __future__ import annotations
@@ -99,8 +99,13 @@ def generated(policy: Policy, prompts: list[tuple[int, ...]], new_tokens: int, *
     """Sample `each` completions of every prompt in one padded batch; how many tokens they have."""
     longest = max(map(len, prompts))
     padding = policy.end_of_turn
-    ids = torch.tensor([[padding] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
-    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    device = policy.model.device
+    ids = torch.tensor(
+        [[padding] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=device
+    )
+    mask = torch.tensor(
+        [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device
+    )
     with torch.inference_mode():
         out = policy.model.generate(
             ids,
@@ -131,13 +136,15 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=6)
     parser.add_argument("--new-tokens", type=int, default=24)
     parser.add_argument("--batch", type=int, default=64, help="rows of a padded batch")
+    parser.add_argument("--bf16", action="store_true", help="weights in bfloat16")
     parser.add_argument("--single", type=int, default=8, help="completions decoded one at a time")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
 
     pack, made = sessions(arguments.sessions)
-    policy = Policy.load(arguments.model, pack)
+    dtype = torch.bfloat16 if arguments.bf16 else torch.float32
+    policy = Policy.load(arguments.model, pack, dtype=dtype)
     contexts = [[policy.context_tokens(c) for c in session_contexts(one)] for one in made]
     prompts = [prompt for one in contexts for prompt in one]
     rows = [prompt for prompt in prompts for _ in range(arguments.samples)]
@@ -147,7 +154,7 @@ def main() -> None:
     print(
         f"{len(made)} sessions, {len(prompts)} decision points, {arguments.samples} completions each; "
         f"{sum(map(len, rows))} prompt tokens row by row, {sum(len(one[-1]) for one in contexts)} on trunks; "
-        f"{arguments.threads} threads"
+        f"{policy.model.device}, {dtype}, {arguments.threads} threads"
     )
 
     def tree() -> int:

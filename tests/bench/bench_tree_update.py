@@ -14,8 +14,8 @@ GRPO loss and backward. Four ways, in turns within one run, the best of `rounds`
 - TRL: `GRPOTrainer._compute_loss` of the installed TRL on that padded batch.
 
 `share` is the speed-up over the rows divided by the token ratio, which is its limit. Seconds are CPU seconds of this
-process, so that neighbours on the machine count less; on a GPU those of the clock. `--shape smollm2` is SmolLM2-135M
-with random weights: 6.8 million parameters measure little but launches on a GPU.
+process, so that neighbours on the machine count less; on a GPU those of the clock. `--shape` takes the shapes of
+SmolLM2-135M and Qwen3-1.7B, with random weights: 6.8 million parameters measure little but launches on a GPU.
 """
 
 from __future__ import annotations
@@ -52,22 +52,24 @@ class Case:
     advantages: Tensor
     references: Tensor  # [completions, LENGTH]
 
+    @property
+    def device(self) -> torch.device:
+        return self.advantages.device
 
-def case_of(turns: int, group: int, *, seed: int = 0) -> Case:
-    generator = torch.Generator("cpu").manual_seed(seed)
 
-    device = torch.get_default_device()
+def case_of(turns: int, group: int, *, seed: int = 0, device: str = "cpu") -> Case:
+    generator = torch.Generator().manual_seed(seed)
 
     def words(count: int) -> tuple[int, ...]:
-        return tuple(torch.randint(5, VOCABULARY, (count,), generator=generator, device="cpu").tolist())
+        return tuple(torch.randint(5, VOCABULARY, (count,), generator=generator).tolist())
 
     completions = tuple(
         Completion(FIRST + STEP * turn, words(LENGTH)) for turn in range(turns) for _ in range(group)
     )
     return Case(
         tree=SessionTree(words(FIRST + STEP * (turns - 1)), completions),
-        advantages=torch.randn(len(completions), generator=generator, device="cpu").to(device),
-        references=(-8 - torch.rand(len(completions), LENGTH, generator=generator, device="cpu")).to(device),
+        advantages=torch.randn(len(completions), generator=generator).to(device),
+        references=(-8 - torch.rand(len(completions), LENGTH, generator=generator)).to(device),
     )
 
 
@@ -104,23 +106,40 @@ def smollm2_model() -> PreTrainedModel:
     )
 
 
-SHAPES = {"small": small_model, "smollm2": smollm2_model}
+def qwen_model() -> PreTrainedModel:
+    return Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=151936,
+            hidden_size=2048,
+            intermediate_size=6144,
+            num_hidden_layers=28,
+            num_attention_heads=16,
+            num_key_value_heads=8,
+            head_dim=128,
+            max_position_embeddings=8192,
+            tie_word_embeddings=True,
+            pad_token_id=0,
+        )
+    )
 
 
-def model_of(shape: str) -> PreTrainedModel:
+SHAPES = {"small": small_model, "smollm2": smollm2_model, "qwen3-1.7b": qwen_model}
+
+
+def model_of(shape: str, device: str) -> PreTrainedModel:
     torch.manual_seed(0)
     model = SHAPES[shape]()
     enable_tree_attention(model)
-    return model.to(torch.get_default_device()).train()
+    return model.to(device).train()
 
 
 def by_tree(model: PreTrainedModel, case: Case) -> float:
     row = pack_row([case.tree])
     count = len(case.tree.completions)
-    nothing = torch.zeros(count)
+    nothing = torch.zeros(count, device=case.device)
     facts = RowFacts(
-        lengths=torch.from_numpy(row.lengths).to(case.advantages.device),
-        weight=torch.full((count,), 1 / count),
+        lengths=torch.from_numpy(row.lengths).to(case.device),
+        weight=torch.full((count,), 1 / count, device=case.device),
         advantage=case.advantages,
         stop=nothing.bool(),
         truth=nothing.long(),
@@ -146,7 +165,7 @@ def row_loss(logprobs: Tensor, references: Tensor, advantages: Tensor) -> Tensor
 
 def completion_logprobs(model: PreTrainedModel, ids: Tensor, mask: Tensor | None, reads: Tensor) -> Tensor:
     hidden = model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-    every = torch.arange(len(ids))[:, None]
+    every = torch.arange(len(ids), device=ids.device)[:, None]
     logs = model.lm_head(hidden[every, reads]).float().log_softmax(-1)
     return logs.gather(2, ids[every, reads + 1][..., None])[..., 0]
 
@@ -156,8 +175,9 @@ def by_rows(model: PreTrainedModel, case: Case) -> float:
     total = 0.0
     for attach in sorted({completion.attach for completion in completions}):
         chosen = [index for index, completion in enumerate(completions) if completion.attach == attach]
-        ids = torch.tensor([case.tree.trunk[:attach] + completions[index].tokens for index in chosen])
-        reads = torch.arange(attach - 1, attach + LENGTH - 1).expand(len(chosen), -1)
+        rows = [case.tree.trunk[:attach] + completions[index].tokens for index in chosen]
+        ids = torch.tensor(rows, device=case.device)
+        reads = torch.arange(attach - 1, attach + LENGTH - 1, device=case.device).expand(len(chosen), -1)
         logprobs = completion_logprobs(model, ids, None, reads)
         loss = row_loss(logprobs, case.references[chosen], case.advantages[chosen]) / len(completions)
         loss.backward()
@@ -169,10 +189,11 @@ def by_padded(model: PreTrainedModel, case: Case) -> float:
     completions = case.tree.completions
     rows = [case.tree.trunk[: completion.attach] + completion.tokens for completion in completions]
     width = max(map(len, rows))
-    ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows])
-    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+    ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=case.device)
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=case.device)
     reads = torch.tensor(
-        [list(range(completion.attach - 1, completion.attach + LENGTH - 1)) for completion in completions]
+        [list(range(completion.attach - 1, completion.attach + LENGTH - 1)) for completion in completions],
+        device=case.device,
     )
     logprobs = completion_logprobs(model, ids, mask, reads)
     loss = row_loss(logprobs, case.references, case.advantages) / len(completions)
@@ -238,8 +259,8 @@ def trl_step(model: PreTrainedModel) -> Callable[[Case], float]:
     return step
 
 
-def now() -> float:
-    if torch.get_default_device().type == "cpu":
+def now(device: torch.device) -> float:
+    if device.type == "cpu":
         return time.process_time()
     torch.cuda.synchronize()
     return time.perf_counter()
@@ -250,10 +271,10 @@ def measured(
 ) -> tuple[float, float, Tensor]:
     """(seconds, loss, gradient) of one update."""
     model.zero_grad(set_to_none=True)
-    start = now()
+    start = now(model.device)
     with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=bf16):
         loss = step()
-    seconds = now() - start
+    seconds = now(model.device) - start
     return seconds, loss, torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
 
 
@@ -267,7 +288,7 @@ def compare(
         "    TRL s  speed-up | gradient differs by (rows, padded, TRL)"
     )
     for turns, group in cases:
-        case = case_of(turns, group)
+        case = case_of(turns, group, device=str(model.device))
         ways: dict[str, Callable[[], float]] = {
             "tree": lambda case=case: by_tree(model, case),
             "rows": lambda case=case: by_rows(model, case),
@@ -280,8 +301,12 @@ def compare(
         gradients: dict[str, Tensor] = {}
         measured(model, ways["tree"], bf16=bf16)  # warm-up
         for _ in range(rounds if turns * group <= 160 else 1):
-            for name, way in ways.items():
-                seconds, _, gradients[name] = measured(model, way, bf16=bf16)
+            for name, way in list(ways.items()):
+                try:
+                    seconds, _, gradients[name] = measured(model, way, bf16=bf16)
+                except torch.OutOfMemoryError:  # of padded batches, on a GPU
+                    del ways[name]
+                    continue
                 best[name] = min(seconds, best.get(name, seconds))
         ratio = case.tree.unshared_size / case.tree.size
         speed_up = best["rows"] / best["tree"]
@@ -304,29 +329,29 @@ def compare(
         )
 
 
-def peak_memory(tokens: int, shape: str, *, bf16: bool) -> None:
+def peak_memory(tokens: int, shape: str, *, device: str, bf16: bool) -> None:
     """Prints the peak memory of one packed update of about `tokens` above that of the model, in MB."""
-    model = model_of(shape)
-    by_tree(model, case_of(2, 2))
+    model = model_of(shape, device)
+    by_tree(model, case_of(2, 2, device=device))
     model.zero_grad(set_to_none=False)
     size = case_of(8, 5).tree.size
     row = pack_row([case_of(8, 5, seed=index).tree for index in range(max(1, tokens // size))])
-    before = _used()
+    before = _used(device)
     with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=bf16):
         logprobs = score(model, row).logprobs
     logprobs.sum().backward()
-    print(len(row.tokens), _peak() - before)
+    print(len(row.tokens), _peak(device) - before)
 
 
-def _peak() -> float:
+def _peak(device: str) -> float:
     """Since the last `_used`."""
-    if torch.get_default_device().type != "cpu":
+    if device != "cpu":
         return torch.cuda.max_memory_allocated() / 2**20
     return _status("VmHWM")
 
 
-def _used() -> float:
-    if torch.get_default_device().type != "cpu":
+def _used(device: str) -> float:
+    if device != "cpu":
         torch.cuda.reset_peak_memory_stats()
         return torch.cuda.memory_allocated() / 2**20
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports
@@ -364,19 +389,20 @@ def main() -> None:
     parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    torch.set_default_device(options.device)
     if options.peak:
-        peak_memory(options.peak, options.shape, bf16=options.bf16)
+        peak_memory(options.peak, options.shape, device=options.device, bf16=options.bf16)
         return
     cases = [tuple(case) for case in options.case] if options.case else CASES
     compare(
-        model_of(options.shape),
+        model_of(options.shape, options.device),
         cases,
         rounds=options.rounds,
         with_trl=not options.no_trl and options.device == "cpu",
         bf16=options.bf16,
     )
     if not options.no_memory:
+        if options.device != "cpu":
+            torch.cuda.empty_cache()  # the processes that measure it need the room
         memory(MEMORY_TOKENS, sys.argv[1:])
 
 
