@@ -18,40 +18,45 @@ CACHED = 2**17
 
 
 class LogProbabilities(torch.autograd.Function):
-    """Logits [m, v], targets [m], temperature → log-probabilities [m] and entropies [m] (without gradient), float32
-    or better."""
+    """Logits [u, v], rows [m] of them and a target for each [m], temperature → log-probabilities [m] of the targets and
+    entropies [m] of their rows (without gradient), float32 or better."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, logits: Tensor, rows: Tensor, targets: Tensor, temperature: float
+    ) -> tuple[Tensor, Tensor]:
         exact = torch.promote_types(logits.dtype, torch.float32)
-        logprobs, entropies, sums = logits.new_empty(3, len(logits), dtype=exact)
-        for rows in _slices(logits):
-            scaled = _scaled(logits[rows], temperature, exact)
+        sums, entropies = logits.new_empty(2, len(logits), dtype=exact)
+        for some in _slices(logits):
+            scaled = _scaled(logits[some], temperature, exact)
             top = scaled.amax(dim=1, keepdim=True)
             scaled -= top
-            logprobs[rows] = scaled.gather(1, targets[rows, None])[:, 0]
             weights = scaled.exp()
             total = weights.sum(dim=1)
             log_total = total.log()
-            logprobs[rows] -= log_total
-            sums[rows] = log_total + top[:, 0]
-            entropies[rows] = log_total - weights.mul_(scaled).sum(dim=1) / total
-        ctx.save_for_backward(logits, targets, sums)
+            sums[some] = log_total + top[:, 0]
+            entropies[some] = log_total - weights.mul_(scaled).sum(dim=1) / total
+        ctx.save_for_backward(logits, rows, targets, sums)
         ctx.temperature = temperature
+        entropies = entropies[rows]
         ctx.mark_non_differentiable(entropies)
-        return logprobs, entropies
+        return logits[rows, targets].to(exact) / temperature - sums[rows], entropies
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _entropies: Tensor) -> tuple[Tensor, None, None]:
-        logits, targets, sums = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor, _entropies: Tensor) -> tuple[Tensor, None, None, None]:
+        logits, rows, targets, sums = ctx.saved_tensors
         grad = grad / ctx.temperature
+        of_row = torch.zeros_like(sums).index_add_(0, rows, grad)
         out = torch.empty_like(logits)
-        for rows in _slices(logits):
-            part = _scaled(logits[rows], ctx.temperature, sums.dtype)
-            part.sub_(sums[rows, None]).exp_().mul_(-grad[rows, None])
-            part.scatter_add_(1, targets[rows, None], grad[rows, None])
-            out[rows] = part
-        return out, None, None
+        for some in _slices(logits):
+            part = _scaled(logits[some], ctx.temperature, sums.dtype)
+            out[some] = part.sub_(sums[some, None]).exp_().mul_(-of_row[some, None])
+        # Where a target is nearly certain the two terms almost cancel: they are added before they are rounded.
+        _, same = torch.unique(rows * logits.shape[1] + targets, return_inverse=True)
+        of_target = torch.zeros_like(grad).index_add_(0, same, grad)[same]
+        certain = (logits[rows, targets].to(grad.dtype) / ctx.temperature - sums[rows]).exp()
+        out[rows, targets] = (of_target - certain * of_row[rows]).to(out.dtype)
+        return out, None, None, None
 
 
 def _slices(logits: Tensor) -> Iterator[slice]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -36,23 +37,31 @@ def score(model: PreTrainedModel, row: PackedRow, *, temperature: float = 1.0) -
         use_cache=False,
         tree=tree_mask(row, device=device),
     ).last_hidden_state[0]
-    read = hidden[torch.from_numpy(row.reads).to(device)]
+    # The completions of a context read their first token at the same place: its logits are computed once.
+    places, rows = (torch.from_numpy(part).to(device) for part in np.unique(row.reads, return_inverse=True))
     targets = torch.from_numpy(row.targets).to(device)
     size = max(1, CHUNK // model.config.vocab_size)
-    chunks = list(zip(read.split(size), targets.split(size), strict=True))
-    parts = [_head(model, *chunk, temperature, recompute=len(chunks) > 1) for chunk in chunks]
-    return Scores(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    if len(places) <= size:
+        return Scores(*_head(model, hidden[places], rows, targets, temperature))
+    owned, parts = [], []
+    for start in range(0, len(places), size):
+        here = ((rows >= start) & (rows < start + size)).nonzero()[:, 0]
+        owned.append(here)
+        arguments = (
+            model,
+            hidden[places[start : start + size]],
+            rows[here] - start,
+            targets[here],
+            temperature,
+        )
+        parts.append(checkpoint(_head, *arguments, use_reentrant=False))
+    order = torch.cat(owned).argsort()
+    return Scores(*(torch.cat(column)[order] for column in zip(*parts, strict=True)))
 
 
 def _head(
-    model: PreTrainedModel, hidden: Tensor, targets: Tensor, temperature: float, *, recompute: bool
+    model: PreTrainedModel, states: Tensor, rows: Tensor, targets: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    def logprobs(states: Tensor) -> tuple[Tensor, Tensor]:
-        found: tuple[Tensor, Tensor] = LogProbabilities.apply(
-            model.get_output_embeddings()(states), targets, temperature
-        )
-        return found
-
-    if recompute and torch.is_grad_enabled():
-        return checkpoint(logprobs, hidden, use_reentrant=False)
-    return logprobs(hidden)
+    logits = model.get_output_embeddings()(states)
+    found: tuple[Tensor, Tensor] = LogProbabilities.apply(logits, rows, targets, temperature)
+    return found
