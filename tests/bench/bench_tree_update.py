@@ -36,7 +36,7 @@ from learntoask.training.objective import RowFacts, objective
 from learntoask.training.scoring import score
 from learntoask.training.tree import Completion, SessionTree, pack_row
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel, Qwen3Config
 
 VOCABULARY = 4096
 FIRST, STEP, LENGTH = 196, 32, 20
@@ -73,62 +73,36 @@ def case_of(turns: int, group: int, *, seed: int = 0, device: str = "cpu") -> Ca
     )
 
 
-def small_model() -> PreTrainedModel:
-    return Qwen3ForCausalLM(
-        Qwen3Config(
-            vocab_size=VOCABULARY,
-            hidden_size=256,
-            intermediate_size=768,
-            num_hidden_layers=7,
-            num_attention_heads=8,
-            num_key_value_heads=2,
-            head_dim=32,
-            max_position_embeddings=4096,
-            tie_word_embeddings=True,
-            pad_token_id=0,
-        )
-    )
-
-
-def smollm2_model() -> PreTrainedModel:
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=49152,
-            hidden_size=576,
-            intermediate_size=1536,
-            num_hidden_layers=30,
-            num_attention_heads=9,
-            num_key_value_heads=3,
-            max_position_embeddings=8192,
-            tie_word_embeddings=True,
-            pad_token_id=0,
-        )
-    )
-
-
-def qwen_model() -> PreTrainedModel:
-    return Qwen3ForCausalLM(
-        Qwen3Config(
-            vocab_size=151936,
-            hidden_size=2048,
-            intermediate_size=6144,
-            num_hidden_layers=28,
-            num_attention_heads=16,
-            num_key_value_heads=8,
-            head_dim=128,
-            max_position_embeddings=8192,
-            tie_word_embeddings=True,
-            pad_token_id=0,
-        )
-    )
-
-
-SHAPES = {"small": small_model, "smollm2": smollm2_model, "qwen3-1.7b": qwen_model}
+SHAPES = {
+    "small": Qwen3Config(
+        vocab_size=VOCABULARY,
+        hidden_size=256,
+        intermediate_size=768,
+        num_hidden_layers=7,
+        num_attention_heads=8,
+        num_key_value_heads=2,
+        head_dim=32,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+    ),
+    "smollm2": LlamaConfig(
+        vocab_size=49152,
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        max_position_embeddings=8192,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+    ),
+}
 
 
 def model_of(shape: str, device: str) -> PreTrainedModel:
     torch.manual_seed(0)
-    model = SHAPES[shape]()
+    model = AutoModelForCausalLM.from_config(SHAPES[shape])
     enable_tree_attention(model)
     return model.to(device).train()
 

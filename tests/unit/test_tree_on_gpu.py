@@ -8,11 +8,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 from learntoask.training import scoring
-from learntoask.training.attention import enable_tree_attention
 from learntoask.training.tree import Completion, SessionTree, pack_row
-from test_tree_scoring import SHAPE, VOCABULARY, gradients, padded_logprobs
+from test_tree_scoring import VOCABULARY, gradients, model_of, padded_logprobs
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
+from transformers import PreTrainedModel
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
@@ -28,20 +27,8 @@ def on_gpu() -> Iterator[None]:
 
 @pytest.fixture(scope="module", params=[("llama", 32), ("qwen3", 64)], ids="{0[0]}-{0[1]}".format)
 def model(request: pytest.FixtureRequest) -> PreTrainedModel:
-    """Two query heads to a key/value head. Its weights are larger than fresh ones, which would attend almost uniformly
-    and hide mask errors."""
     kind, head_dim = request.param
-    shape = {**SHAPE, "head_dim": head_dim}
-    torch.manual_seed(0)
-    made = (
-        LlamaForCausalLM(LlamaConfig(**shape)) if kind == "llama" else Qwen3ForCausalLM(Qwen3Config(**shape))
-    )
-    with torch.no_grad():
-        for parameter in made.parameters():
-            if parameter.dim() == 2:
-                parameter.mul_(4)
-    enable_tree_attention(made)
-    return made.cuda().train()
+    return model_of(kind, head_dim=head_dim, scale=4).cuda()
 
 
 def forest(seed: int) -> list[SessionTree]:

@@ -14,7 +14,7 @@ from learntoask.training import logprobs, parted_attention, scoring
 from learntoask.training.attention import enable_tree_attention
 from learntoask.training.block_mask import block_mask, block_predicate
 from learntoask.training.tree import Completion, SessionTree, fill_rows, pack_row
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 VOCABULARY = 31
 SHAPE = {
@@ -30,16 +30,18 @@ SHAPE = {
 }
 
 
-def model_of(kind: str) -> torch.nn.Module:
+def model_of(kind: str, *, head_dim: int = SHAPE["head_dim"], scale: int = 8) -> PreTrainedModel:
+    """Two query heads to a key/value head; weights are `scale` times what they freshly are."""
+    shape = {**SHAPE, "head_dim": head_dim}
     torch.manual_seed(0)
     model = (
-        LlamaForCausalLM(LlamaConfig(**SHAPE)) if kind == "llama" else Qwen3ForCausalLM(Qwen3Config(**SHAPE))
+        LlamaForCausalLM(LlamaConfig(**shape)) if kind == "llama" else Qwen3ForCausalLM(Qwen3Config(**shape))
     )
     # Freshly initialised weights attend almost uniformly, which would hide mask errors.
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 2:
-                parameter.mul_(8)
+                parameter.mul_(scale)
     enable_tree_attention(model)
     return model.train()
 

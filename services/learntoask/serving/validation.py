@@ -82,22 +82,15 @@ def check_answerable(messages: tuple[Message, ...], *, field: str) -> None:
 
 def context_of(messages: Iterable[Message], *, task: str, goal: str, pack: Pack) -> Context:
     """What the policy reads: end markers leave the messages, as they left the logs that it learnt from."""
-    marked = _any_of((*pack.end_markers, STOP)).search
-    return Context(
-        task,
-        goal or None,
-        tuple(
-            [_without_markers(message, pack) if marked(message.content) else message for message in messages]
-        ),
-    )
-
-
-def _without_markers(message: Message, pack: Pack) -> Message:
     markers = _any_of((*pack.end_markers, STOP))
-    content, found = message.content, 1
-    while found:  # what is left of two markers may be a third
-        content, found = markers.subn("", content)
-    return message.model_copy(update={"content": content.strip()})
+    return Context(task, goal or None, tuple(_without(message, markers) for message in messages))
+
+
+def _without(message: Message, markers: re.Pattern[str]) -> Message:
+    content = message.content
+    while markers.search(content):  # what is left of two markers may be a third
+        content = markers.sub("", content)
+    return message if content is message.content else message.model_copy(update={"content": content.strip()})
 
 
 @cache

@@ -1,7 +1,7 @@
 """Attention for sampling on trees: many branches read one trunk's keys and values, which are never copied per branch.
 
 Each attention over [trunk; own branch] is computed as two and merged by their log-sum-exp. That is exact, but the
-log-sum-exp carries no gradient here: for sampling only (updates have `attention.py`).
+log-sum-exp carries no gradient here: for sampling only (updates have `parted_attention.py` and its own backward).
 """
 
 from __future__ import annotations

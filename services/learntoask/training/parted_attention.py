@@ -18,9 +18,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from learntoask.training.branching_attention import attention
 from learntoask.training.tree import TrunkSpan
 
-_attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _attend_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
@@ -157,7 +157,7 @@ class PartedAttention(torch.autograd.Function):
 
         def attend(part: Part) -> tuple[Tensor, Tensor]:
             asked, keys, values = part.queries(query), part.keys(key, fold), part.keys(value, fold)
-            found, sums = _attend(asked, keys, values, 0.0, part.causal, scale=scale)
+            found, sums = attention(asked, keys, values, scale=scale, causal=part.causal)
             return found, sums[..., None]
 
         for part in parts.own:
