@@ -116,8 +116,8 @@ async def drive(
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
     processes, ports = [], []
     context = multiprocessing.get_context("spawn")

@@ -24,6 +24,7 @@ from learntoask.grader_service.metrics import GraderMetrics
 from learntoask.grading.grades import Missing
 from learntoask.kube import ENDPOINT, RUN
 from learntoask.rpc.metrics import expose
+from learntoask.serving.engine import Usage
 from learntoask.serving.gateway.metrics import Metrics as GatewayMetrics
 from learntoask.serving.metrics import Metrics as ServingMetrics
 from learntoask_operator.loop import Ref
@@ -94,13 +95,12 @@ class Processes:
         )
         for metrics in (self.gateway, self.server):
             for code in ("OK", "INTERNAL", "RESOURCE_EXHAUSTED"):
-                metrics.calls("Decide", code).inc()
+                metrics.calls["Decide", code] += 1
             metrics.seconds("Decide").observe(20.0)
         for action, origin in (("ask", "model"), ("stop", "model"), ("ask", "no_server")):
             self.gateway.decided(action, origin)
-            self.server.decisions(action, origin).inc()
+            self.server.decided(action, origin, Usage(prompt=100, cached=0, completion=8))
         self.gateway.record_failures.inc()
-        self.server.prompt_tokens.inc(100)
         self.grader.count("rewarding", Missing(reason="unreadable"))
 
 

@@ -7,13 +7,14 @@ import json
 import logging.config
 import urllib.request
 from contextlib import suppress
+from pathlib import Path
 
 import grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from learntoask.client import AsyncClient
-from learntoask.rpc.logs import structured_logs
+from learntoask.rpc.logs import LOGGER, structured_logs
 from serving_world import ScriptedEngine, request, serving, stub_of
 
 
@@ -83,6 +84,15 @@ async def test_lines_are_written_even_when_an_engine_configures_logging_anew():
             logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
             await stub.Decide(request("my knee"))
     assert [one for one in map(json.loads, sink.getvalue().splitlines()) if one["message"] == "call"]
+
+
+async def test_a_line_that_utf8_cannot_hold_is_escaped_and_costs_no_other():
+    sink = io.StringIO()
+    with structured_logs(stream=sink):
+        LOGGER.info("reading", extra={"fields": {"file": "caf\udce9"}})
+        LOGGER.info("read", extra={"fields": {"file": Path("café")}})
+    lines = sink.getvalue().encode().splitlines()
+    assert [json.loads(line)["file"] for line in lines] == ["caf\udce9", "café"]
 
 
 async def test_every_call_leaves_one_structured_line_without_what_was_said():

@@ -96,7 +96,7 @@ class Call:
         self, code: grpc.StatusCode, *, error: BaseException | None = None, message: str = ""
     ) -> None:
         seconds = time.perf_counter() - self._started
-        self._metrics.calls(self.method, code.name).inc()
+        self._metrics.calls[self.method, code.name] += 1
         self._metrics.seconds(self.method).observe(seconds)
         fields = {
             "method": self.method,

@@ -18,8 +18,9 @@ from functools import lru_cache
 from threading import Event, Thread
 from typing import IO
 
+from pydantic_core import PydanticSerializationError, to_json
+
 LOGGER = logging.getLogger("learntoask.rpc")
-_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 _EVERY_SECONDS = 0.1
 _LONGEST_BACKLOG = 100_000  # lines; beyond it the oldest are lost, rather than the memory
 
@@ -36,7 +37,10 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return _ENCODER.encode(line)
+        try:
+            return to_json(line, fallback=str).decode()
+        except PydanticSerializationError:  # a lone surrogate, say of a file's name that is no UTF-8
+            return json.dumps(line, default=str)
 
 
 @lru_cache(maxsize=2)
@@ -71,10 +75,12 @@ class _Batches(logging.Handler):
         self._thread = Thread(target=self._work, name="logs", daemon=True)
         self._thread.start()
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Without the lock of all handlers: a deque needs none."""
         self._records.append(record)
         if record.levelno >= logging.ERROR:
             self._wake.set()  # it may be the last one
+        return True
 
     def finish(self) -> None:
         """Write what is left. Not `close`: who configures logging anew, as vLLM does, closes every handler there is."""

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from threading import Thread
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     Histogram,
     ProcessCollector,
     start_http_server,
 )
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Tally(Collector):
+    """A labelled counter that one thread counts on: `counts[values] += n`. The library's own, made for many threads,
+    takes five calls and a lock for that."""
+
+    def __init__(
+        self, name: str, documentation: str, labels: Sequence[str], *, registry: CollectorRegistry
+    ) -> None:
+        self.counts: defaultdict[tuple[str, ...], int] = defaultdict(int)
+        self._name = name
+        self._documentation = documentation
+        self._labels = labels
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        family = CounterMetricFamily(self._name, self._documentation, labels=self._labels)
+        for values, count in self.counts.copy().items():  # the thread that scrapes is another one
+            family.add_metric(values, count)
+        yield family
 
 
 class CallMetrics:
@@ -24,9 +46,9 @@ class CallMetrics:
     def __init__(self, prefix: str) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        calls = Counter(
+        self.calls = Tally(
             f"{prefix}_calls", "Calls by method and status code", ["method", "code"], registry=self.registry
-        )
+        ).counts
         seconds = Histogram(
             f"{prefix}_answer_seconds",
             "Time from a request to its answer",
@@ -34,7 +56,6 @@ class CallMetrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.calls: Callable[[str, str], Counter] = cache(calls.labels)
         self.seconds: Callable[[str], Histogram] = cache(seconds.labels)
 
 

@@ -24,6 +24,10 @@ class Answer:
     origin: Origin
 
     @property
+    def action(self) -> Literal["ask", "stop"]:
+        return "stop" if self.question is None else "ask"
+
+    @property
     def message(self) -> Message:
         """The answer as a message of the conversation."""
         return Message(role="assistant", content=self.question or STOP, author="policy")

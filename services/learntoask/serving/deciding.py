@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
 from learntoask.grading.fluency import FluencyGuard
 from learntoask.rpc.calls import Overloaded
 from learntoask.serving.answers import Answer, answer_of
+from learntoask.serving.deadlines import Deadlines
 from learntoask.serving.engine import Engine, Usage
 from learntoask.serving.metrics import Metrics
 from learntoask.serving.switching import Switch
@@ -24,8 +25,7 @@ class QueueFull(Overloaded):
     """As many decisions run and wait as the server takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(NamedTuple):
     answer: Answer
     stop_probability: float  # 0…1
     usage: Usage
@@ -34,7 +34,8 @@ class Decided:
 
 
 class Decider:
-    """Holds what every decision needs. `capacity` counts running and waiting decisions together."""
+    """Holds what every decision needs. `capacity` counts running and waiting decisions together. Make it inside the
+    event loop that serves it."""
 
     def __init__(
         self,
@@ -47,17 +48,21 @@ class Decider:
         deadline_seconds: float,
         may_stop: bool = True,
     ) -> None:
-        self.in_flight = 0
         self.revision = revision
         self._engine = engine
         self._switch = Switch()
         self._metrics = metrics
         self._capacity = capacity
+        self._deadlines = Deadlines()
         self._deadline_seconds = deadline_seconds
         # A policy says the same few hundred things over and over, and judging one costs as much as the rest of a call.
         self._answer_of = lru_cache(maxsize=_KNOWN_ANSWERS)(
             partial(answer_of, asking=FluencyGuard(pack).asking, fallback=pack.fallback, may_stop=may_stop)
         )
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._deadlines)
 
     async def decide(self, context: Context, *, seconds_left: float | None) -> Decided:
         """`seconds_left` is the caller's own deadline. Raises QueueFull, TimeoutError, InputError."""
@@ -66,14 +71,15 @@ class Decider:
         deadline = (
             self._deadline_seconds if seconds_left is None else min(seconds_left, self._deadline_seconds)
         )
-        self.in_flight += 1
         try:
-            async with asyncio.timeout(deadline), self._switch:
-                draft, revision = await self._engine.decide(context), self.revision
+            async with asyncio.timeout(None) as wait:
+                self._deadlines.begin(wait, seconds=deadline)
+                async with self._switch:
+                    draft, revision = await self._engine.decide(context), self.revision
         finally:
-            self.in_flight -= 1
+            self._deadlines.end(wait)
         answer = self._answer_of(draft.text)
-        self._count(answer, draft.usage)
+        self._metrics.decided(answer.action, answer.origin, draft.usage)
         # A log-probability summed in float32 may come out a hair above 0.
         return Decided(answer, math.exp(min(draft.stop_logprob, 0.0)), draft.usage, draft.text, revision)
 
@@ -93,10 +99,3 @@ class Decider:
     async def close(self) -> None:
         """Stop the engine at once; decisions that still run fail."""
         await self._engine.close()
-
-    def _count(self, answer: Answer, usage: Usage) -> None:
-        metrics = self._metrics
-        metrics.decisions("stop" if answer.question is None else "ask", answer.origin).inc()
-        metrics.prompt_tokens.inc(usage.prompt)
-        metrics.cached_tokens.inc(usage.cached)
-        metrics.completion_tokens.inc(usage.completion)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from pydantic import TypeAdapter
 
@@ -24,12 +25,18 @@ _AUTHORS: dict[int, Author] = {
 _MESSAGES = TypeAdapter(list[Message])
 
 
+@lru_cache(maxsize=64)  # any number can come
+def _speaker(role: int, author: int) -> tuple[Role, Author]:
+    return validation.checked_speaker(_ROLES.get(role), _AUTHORS.get(author))
+
+
 class Reader:
     """All methods raise InvalidRequest, naming the field as the caller wrote it."""
 
     def __init__(self, pack: Pack, limits: validation.Limits) -> None:
         self._pack = pack
         self._limits = limits
+        self._surely_short = limits.max_message_bytes // 4  # a character takes at most 4 bytes
 
     def messages(self, field: str, messages: Iterable[wire.Message]) -> list[Message]:
         messages = list(messages)
@@ -37,9 +44,10 @@ class Reader:
         checked: list[dict[str, object]] = []
         try:
             for message in messages:
-                role, content = _ROLES.get(message.role), message.content
-                author = validation.checked_author(role, _AUTHORS.get(message.author))
-                validation.check_size("content", content, self._limits)
+                content = message.content
+                role, author = _speaker(message.role, message.author)
+                if len(content) > self._surely_short:
+                    validation.check_size("content", content, self._limits)
                 checked.append({"role": role, "content": content, "author": author})
         except InvalidRequest as error:
             raise InvalidRequest(f"{field}[{len(checked)}].{error.field}", error.finding) from None

@@ -83,7 +83,7 @@ class RecordLog:
             entry.decisions.append(
                 {
                     "message": len(context.messages),
-                    "action": "stop" if decision.answer.question is None else "ask",
+                    "action": decision.answer.action,
                     "origin": decision.answer.origin,
                     "stop_probability": round(decision.stop_probability, 6),
                     "request_id": decision.request_id,

@@ -195,7 +195,7 @@ class AskService:
         decided = await self._decider.decide(subject, seconds_left=context.time_remaining())
         answer = decided.answer
         call.fields |= {
-            "action": "stop" if answer.question is None else "ask",
+            "action": answer.action,
             "origin": answer.origin,
             "stop_probability": round(decided.stop_probability, 6),
             "prompt_tokens": decided.usage.prompt,

@@ -20,17 +20,17 @@ class Limits:
     max_conversation_bytes: int
 
 
-def checked_author(role: Role | None, author: Author | None) -> Author:
-    """Whoever wrote a message of `role`. None means unspecified or unknown; the author is the role's usual one then."""
+def checked_speaker(role: Role | None, author: Author | None) -> tuple[Role, Author]:
+    """In what role somebody wrote, and who. None is unspecified or unknown; the author is the role's usual one then."""
     if role is None:
         raise InvalidRequest("role", "unspecified or unknown; set ROLE_USER or ROLE_ASSISTANT")
     if author is None:
-        return "user" if role == "user" else "policy"
+        return role, "user" if role == "user" else "policy"
     if (author == "user") != (role == "user"):
         raise InvalidRequest(
             "author", f"a message of role {role} cannot be written by {author}; leave it unspecified"
         )
-    return author
+    return role, author
 
 
 def check_size(field: str, text: str, limits: Limits) -> None:
@@ -46,7 +46,7 @@ def check_count(field: str, count: int, limits: Limits) -> None:
 
 def check_length(field: str, messages: Sequence[Message], limits: Limits) -> None:
     """Far more than a policy reads only costs the time of reading it."""
-    if sum(len(message.content) for message in messages) * 4 <= limits.max_conversation_bytes:
+    if sum([len(message.content) for message in messages]) * 4 <= limits.max_conversation_bytes:
         return
     size = sum(byte_length(message.content) for message in messages)
     if size > limits.max_conversation_bytes:
@@ -82,8 +82,11 @@ def check_answerable(messages: tuple[Message, ...], *, field: str) -> None:
 
 def context_of(messages: Iterable[Message], *, task: str, goal: str, pack: Pack) -> Context:
     """What the policy reads: end markers leave the messages, as they left the logs that it learnt from."""
-    markers = _any_of((*pack.end_markers, STOP))
-    return Context(task, goal or None, tuple(_without(message, markers) for message in messages))
+    kept, markers = tuple(messages), (*pack.end_markers, STOP)
+    said = "\n".join([message.content for message in kept])
+    if [marker for marker in markers if marker in said]:  # else there is no need to look into each message
+        kept = tuple(_without(message, _any_of(markers)) for message in kept)
+    return Context(task, goal or None, kept)
 
 
 def _without(message: Message, markers: re.Pattern[str]) -> Message:
