@@ -47,14 +47,15 @@ class LogProbabilities(torch.autograd.Function):
         logits, rows, targets, sums = ctx.saved_tensors
         grad = grad / ctx.temperature
         of_row = torch.zeros_like(sums).index_add_(0, rows, grad)
-        out = torch.empty_like(logits)
-        for some in _slices(logits):
-            part = _scaled(logits[some], ctx.temperature, sums.dtype)
-            out[some] = part.sub_(sums[some, None]).exp_().mul_(-of_row[some, None])
         # Where a target is nearly certain the two terms almost cancel: they are added before they are rounded.
         _, same = torch.unique(rows * logits.shape[1] + targets, return_inverse=True)
         of_target = torch.zeros_like(grad).index_add_(0, same, grad)[same]
         certain = (logits[rows, targets].to(grad.dtype) / ctx.temperature - sums[rows]).exp()
+        # In the logits' own memory, which nobody reads after this; a second backward pass is an error of autograd's.
+        out = logits.detach()
+        for some in _slices(logits):
+            part = _scaled(logits[some], ctx.temperature, sums.dtype)
+            out[some] = part.sub_(sums[some, None]).exp_().mul_(-of_row[some, None])
         out[rows, targets] = (of_target - certain * of_row[rows]).to(out.dtype)
         return out, None, None, None
 
