@@ -44,7 +44,8 @@ def policy_of(folder: Path | None, pack: Pack, precision: Precision) -> Policy:
     dtype = resolve_precision(precision, best_device())
     if folder is not None:
         return Policy.load(folder, pack, dtype=dtype)
-    return Policy(model=packaged_model().eval().to(dtype), tokenizer=packaged_tokenizer(), pack=pack)
+    model = packaged_model().eval().to(best_device(), dtype)
+    return Policy(model=model, tokenizer=packaged_tokenizer(), pack=pack)
 
 
 async def converse(
@@ -62,13 +63,13 @@ async def converse(
 
 
 async def measure(
-    engine: TransformersEngine, task: str, *, clients: int, turns: int, label: str
+    engine: TransformersEngine, task: str, *, clients: int, turns: int, label: str, apart: float
 ) -> list[float]:
-    """Latencies in seconds; the conversations begin spread over a tenth of a second each, as people do."""
+    """Latencies in seconds; the conversations begin `apart` seconds from each other, as people do."""
     latencies: list[float] = []
 
     async def client(number: int) -> None:
-        await asyncio.sleep(0.1 * number if clients > 1 else 0)
+        await asyncio.sleep(apart * number)
         await converse(engine, task, name=f"{label} {number}", turns=turns, latencies=latencies)
 
     await asyncio.gather(*(client(number) for number in range(clients)))
@@ -82,6 +83,7 @@ async def main() -> None:
     parser.add_argument("--precision", choices=get_args(Precision), default="auto")
     parser.add_argument("--turns", type=int, default=4)
     parser.add_argument("--answer", type=int, default=14)
+    parser.add_argument("--apart", type=float, default=0.1, help="less for an engine of over 10 decisions/s")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     arguments = parser.parse_args()
     transformers_logging.disable_progress_bar()
@@ -95,12 +97,17 @@ async def main() -> None:
     heads = "".join(f"{head:>8}" for head in ("ratio", "CPU s", "ratio", "p50 s", "max s", "kept"))
     print(f"{'clients':>8}{'decisions':>11}{'per s':>8}{heads}")
     engine = TransformersEngine(policy, max_concurrent=32, max_new_tokens=arguments.answer, cache_bytes=2**31)
-    await measure(engine, task, clients=1, turns=1, label="Warm-up")
+    await measure(engine, task, clients=1, turns=1, label="Warm-up", apart=0)
     alone: tuple[float, float] | None = None
     for clients in arguments.clients:
         begun, cpu = time.perf_counter(), time.process_time()
         latencies = await measure(
-            engine, task, clients=clients, turns=arguments.turns, label=f"Client of {clients}"
+            engine,
+            task,
+            clients=clients,
+            turns=arguments.turns,
+            label=f"Client of {clients}",
+            apart=arguments.apart,
         )
         rate = len(latencies) / (time.perf_counter() - begun)
         cpu = (time.process_time() - cpu) / len(latencies)

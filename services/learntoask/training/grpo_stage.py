@@ -13,6 +13,7 @@ from learntoask.grading.grades import Grader
 from learntoask.training.grpo import Trainer
 from learntoask.training.grpo_run import GrpoRun
 from learntoask.training.launching import by_workers
+from learntoask.training.memory import row_tokens
 from learntoask.training.opening import open_policy, open_trainable, publish_policy
 from learntoask.training.policy import Policy
 from learntoask.training.sampling import Draw, decode_sessions
@@ -37,7 +38,7 @@ def _train(context: StageContext, workers: Workers) -> StageSummary:
         reward=train.reward,
         seed=train.seed,
         precision=precision,
-        row_tokens=train.row_tokens,
+        row_tokens=row_tokens(train.row_tokens, policy.model.device),
         max_new_tokens=train.max_new_tokens,
         max_missing_share=context.spec.grader.max_missing_share,
         checkpoint_every=train.checkpoint_every,

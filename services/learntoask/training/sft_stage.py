@@ -12,6 +12,7 @@ from learntoask.core.stage import StageContext, StageSummary
 from learntoask.labeling.corruption import corrupt
 from learntoask.training import sft
 from learntoask.training.launching import by_workers
+from learntoask.training.memory import row_tokens
 from learntoask.training.opening import open_trainable, publish_policy
 from learntoask.training.supervised import divide
 from learntoask.training.workers import Workers
@@ -39,7 +40,7 @@ def _train(context: StageContext, workers: Workers) -> StageSummary:
             settings=train.sft,
             seed=train.seed,
             precision=precision,
-            row_tokens=train.row_tokens,
+            row_tokens=row_tokens(train.row_tokens, policy.model.device),
             checkpoint_every=train.checkpoint_every,
             work=context.work,
             workers=workers,

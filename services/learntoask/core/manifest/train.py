@@ -144,8 +144,9 @@ class Train(ManifestModel):
     stop_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Probability of stopping from which the policy stops, in the validation of GRPO, in evaluation and in service;
     below it the likeliest question is asked. Lower stops sooner."""
-    row_tokens: Positive = 1024
-    """Tokens packed in one row of an update; bounds memory (about 1.7 MB a token for the 135M base)."""
+    row_tokens: Positive | None = None
+    """Tokens packed in one row of an update; bounds memory (about 1.7 MB a token for the 135M base). By default 1,024,
+    and 8,192 on a GPU; halved where that does not fit."""
     checkpoint_every: Positive = 10
     """Updates between checkpoints; a killed run continues from the last one."""
     activation_checkpointing: bool = False
