@@ -13,9 +13,11 @@ GRPO loss and backward. Four ways, in turns within one run, the best of `rounds`
 - padded: one batch of all T·G rows, padded to the longest;
 - TRL: `GRPOTrainer._compute_loss` of the installed TRL on that padded batch.
 
-`share` is the speed-up over the rows divided by the token ratio, which is its limit. Seconds are CPU seconds of this
-process, so that neighbours on the machine count less; on a GPU those of the clock. `--shape` takes the shapes of
-SmolLM2-135M and Qwen3-1.7B, with random weights: 6.8 million parameters measure little but launches on a GPU.
+`share` is the speed-up over the rows divided by the token ratio. `work` is the ratio of multiplications: less than that
+of tokens, since every completion needs its own logits and the tree's tokens see more keys than the rows' on average.
+Seconds are CPU seconds of this process, so that neighbours on the machine count less; on a GPU those of the clock.
+`--shape smollm2` is that of SmolLM2-135M with random weights: 6.8 million parameters measure little but launches on a
+GPU.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from learntoask.training.attention import enable_tree_attention
 from learntoask.training.objective import RowFacts, objective
 from learntoask.training.scoring import score
 from learntoask.training.tree import Completion, SessionTree, pack_row
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel, Qwen3Config
 
 VOCABULARY = 4096
@@ -233,6 +235,22 @@ def trl_step(model: PreTrainedModel) -> Callable[[Case], float]:
     return step
 
 
+def work_ratio(model: PreTrainedModel, case: Case) -> float:
+    """Multiplications of the rows over those of the tree. Of each: all layers for every token, the head for every
+    place that is read, attention for every key that a token sees, which are as many as its position says."""
+    config = model.config
+    layers = sum(
+        module.weight.numel() for module in model.base_model.layers.modules() if isinstance(module, nn.Linear)
+    )
+    head = config.vocab_size * config.hidden_size
+    key = 2 * config.num_hidden_layers * config.num_attention_heads * config.head_dim
+    row = pack_row([case.tree])
+    tree = layers * len(row.tokens) + head * len(set(row.reads)) + key * int((row.positions + 1).sum())
+    sizes = [completion.attach + LENGTH for completion in case.tree.completions]
+    rows = sum(layers * size + head * LENGTH + key * size * (size + 1) // 2 for size in sizes)
+    return rows / tree
+
+
 def now(device: torch.device) -> float:
     if device.type == "cpu":
         return time.process_time()
@@ -258,7 +276,7 @@ def compare(
     print(f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters")
     trl = trl_step(model) if with_trl else None
     print(
-        "  T   G | tokens: rows    tree  ratio |  tree s   rows s  speed-up  share | padded s  speed-up |"
+        "  T   G | tokens: rows    tree  ratio   work |  tree s   rows s  speed-up  share | padded s  speed-up |"
         "    TRL s  speed-up | gradient differs by (rows, padded, TRL)"
     )
     for turns, group in cases:
@@ -295,8 +313,9 @@ def compare(
                 return f"{'–':>8}  {'–':>8}"
             return f"{best[name]:8.3f}  {best[name] / best['tree']:7.1f}×"
 
+        work = work_ratio(model, case)
         print(
-            f"{turns:3d} {group:3d} | {case.tree.unshared_size:12,d} {case.tree.size:7,d} {ratio:5.2f}× |"
+            f"{turns:3d} {group:3d} | {case.tree.unshared_size:12,d} {case.tree.size:7,d} {ratio:5.2f}× {work:5.2f}× |"
             f" {best['tree']:7.3f} {best['rows']:8.3f} {speed_up:8.2f}× {speed_up / ratio:6.0%} |"
             f" {against('padded')} | {against('TRL')} | {', '.join(differences)}",
             flush=True,
