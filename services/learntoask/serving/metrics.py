@@ -22,6 +22,7 @@ class Metrics(CallMetrics):
             registry=self.registry,
         ).counts
         self._tokens = Tally("lta_serving_tokens", "Tokens by kind", ["kind"], registry=self.registry).counts
+        self._tokens |= dict.fromkeys((_PROMPT, _CACHED, _COMPLETION), 0)  # a rate needs a first value
         self.conversations = Gauge(
             "lta_serving_conversations", "Open Converse streams", registry=self.registry
         )
