@@ -159,7 +159,7 @@ def test_published_graders_are_served_to_other_pods(world: PodWorld) -> None:
     serving = ("--serve-graders", "--host", "127.0.0.1", "--port", "0")
     pod = world.start(order, *serving)
     pod.until(lambda: '"address"' in pod.log, what="an address")
-    address = re.search(r'"address": "([^"]+)"', pod.log)
+    address = re.search(r'"address":"([^"]+)"', pod.log)
     assert address
     with grpc.insecure_channel(address[1]) as channel:
         offered = grader_pb2_grpc.GraderServiceStub(channel).Info(grader_pb2.GraderInfoRequest(), timeout=30)

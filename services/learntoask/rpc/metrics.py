@@ -30,14 +30,18 @@ class Tally(Collector):
         self.counts: defaultdict[tuple[str, ...], int] = defaultdict(int)
         self._name = name
         self._documentation = documentation
-        self._labels = labels
+        self._labelnames = labels
         registry.register(self)
 
+    def describe(self) -> Iterator[Metric]:
+        """Its name, so that the registry refuses another of the same."""
+        yield CounterMetricFamily(self._name, self._documentation, labels=self._labelnames)
+
     def collect(self) -> Iterator[Metric]:
-        family = CounterMetricFamily(self._name, self._documentation, labels=self._labels)
-        for values, count in self.counts.copy().items():  # the thread that scrapes is another one
-            family.add_metric(values, count)
-        yield family
+        for family in self.describe():
+            for values, count in self.counts.copy().items():  # the thread that scrapes is another one
+                family.add_metric(values, count)
+            yield family
 
 
 class CallMetrics:
