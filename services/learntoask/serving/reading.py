@@ -36,7 +36,6 @@ class Reader:
     def __init__(self, pack: Pack, limits: validation.Limits) -> None:
         self._pack = pack
         self._limits = limits
-        self._surely_short = limits.max_message_bytes // 4  # a character takes at most 4 bytes
 
     def messages(self, field: str, messages: Iterable[wire.Message]) -> list[Message]:
         messages = list(messages)
@@ -44,10 +43,9 @@ class Reader:
         checked: list[dict[str, object]] = []
         try:
             for message in messages:
-                content = message.content
                 role, author = _speaker(message.role, message.author)
-                if len(content) > self._surely_short:
-                    validation.check_size("content", content, self._limits)
+                content = message.content
+                validation.check_size("content", content, self._limits)
                 checked.append({"role": role, "content": content, "author": author})
         except InvalidRequest as error:
             raise InvalidRequest(f"{field}[{len(checked)}].{error.field}", error.finding) from None

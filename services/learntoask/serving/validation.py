@@ -46,7 +46,7 @@ def check_count(field: str, count: int, limits: Limits) -> None:
 
 def check_length(field: str, messages: Sequence[Message], limits: Limits) -> None:
     """Far more than a policy reads only costs the time of reading it."""
-    if sum([len(message.content) for message in messages]) * 4 <= limits.max_conversation_bytes:
+    if sum(len(message.content) for message in messages) * 4 <= limits.max_conversation_bytes:
         return
     size = sum(byte_length(message.content) for message in messages)
     if size > limits.max_conversation_bytes:
@@ -84,7 +84,7 @@ def context_of(messages: Iterable[Message], *, task: str, goal: str, pack: Pack)
     """What the policy reads: end markers leave the messages, as they left the logs that it learnt from."""
     kept, markers = tuple(messages), (*pack.end_markers, STOP)
     said = "\n".join([message.content for message in kept])
-    if [marker for marker in markers if marker in said]:  # else there is no need to look into each message
+    if any(marker in said for marker in markers):  # else there is no need to look into each message
         kept = tuple(_without(message, _any_of(markers)) for message in kept)
     return Context(task, goal or None, kept)
 

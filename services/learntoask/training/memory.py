@@ -15,7 +15,6 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-
 _SMALLEST = 512  # smaller rows hold hardly more than a session, which is never cut
 
 
@@ -29,7 +28,7 @@ class RowBudget:
 
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens
-        self._halved = False
+        self._least = max(1, min(_SMALLEST, tokens // 2))
 
     def attempt(self, compute: Callable[[int], Result], updating: Updating) -> Result:
         """`compute(tokens)`, which must change nothing but gradients.
@@ -45,7 +44,7 @@ class RowBudget:
                 failed = error is not None  # the others may be anywhere within the step
             if not failed:
                 return cast(Result, result)
-            if (self._halved and self.tokens <= _SMALLEST) or not updating.repeats:
+            if self.tokens <= self._least or not updating.repeats:
                 raise StageError(
                     f"out of memory in a training step, with rows of {self.tokens} tokens. Lower spec.train.rowTokens "
                     "(a session is never cut, so maxPromptTokens bounds a row from below), set "
@@ -53,8 +52,7 @@ class RowBudget:
                     reason="OutOfMemory",
                 ) from error
             updating.discard()
-            self._halved = True
-            self.tokens = max(1, self.tokens // 2)
+            self.tokens //= 2
             logger.warning("out of memory in a training step: rows now hold %d tokens", self.tokens)
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
