@@ -48,10 +48,10 @@ node-tools: ## what a real node needs besides
 	tests/toolchain/build.sh coredns github.com/coredns/coredns
 
 cluster-up: tools cluster-tools ## a throw-away cluster on loopback with our CRDs and a fake node; says how to reach it
-	$(BIN)/python tests/cluster/throw_away.py up
+	PYTHONPATH=tests $(BIN)/python -m worlds.cluster.throw_away up
 
 cluster-down: ## stop it and forget it
-	$(BIN)/python tests/cluster/throw_away.py down
+	PYTHONPATH=tests $(BIN)/python -m worlds.cluster.throw_away down
 
 images: ## the container images, by buildah or docker; images/build.sh says what can be chosen
 	images/build.sh
@@ -98,8 +98,7 @@ chart: tools ## regenerate what the chart has from elsewhere, and the schema and
 
 chart-lint: tools cluster-tools chart-tools ## the chart: lint, every combination of values in charts/learntoask/ci on a real API server
 	$(BIN)/python charts/generate.py --check
-	$(BIN)/pytest tests/unit/test_chart_files.py tests/cluster/test_chart.py tests/cluster/test_chart_alerts.py \
-	  tests/cluster/test_chart_prometheus.py tests/cluster/test_chart_release.py
+	$(BIN)/pytest tests/unit/chart tests/cluster/chart
 
 COMPILE := $(BIN)/uv pip compile pyproject.toml --extra trainer --extra scale --python-version 3.11 --no-header --no-annotate \
   --no-emit-index-url --upgrade

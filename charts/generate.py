@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from learntoask_operator.rights import OWN, WATCHED, rules
+from learntoask_operator.rbac import OWN, WATCHED, rules
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "learntoask"

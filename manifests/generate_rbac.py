@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import yaml
-from learntoask_operator.rights import installed
+from learntoask_operator.rbac import installed
 
 RBAC = Path(__file__).resolve().parent / "rbac"
 HEAD = (

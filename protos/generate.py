@@ -1,6 +1,6 @@
 """Generate the Python stubs of protos/ into services/learntoask/wire/ (`make protos`).
 
-The stubs are committed, so that an installation needs no compiler; tests/unit/test_serving_wire.py fails when they
+The stubs are committed, so that an installation needs no compiler; tests/unit/serving/test_wire.py fails when they
 are older than the .proto files.
 """
 

@@ -10,8 +10,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, Literal
 
-from learntoask.core.conditions import shortened, timestamp
 from learntoask.core.digest import digest_of
+from learntoask.core.status.conditions import shortened, timestamp
 from learntoask.kube import EVENT, AlreadyExists, Kube, KubeError
 
 Json = dict[str, Any]

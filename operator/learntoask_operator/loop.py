@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from learntoask.kube import Kind
 
-from learntoask_operator.packing import packed, unpacked
+from learntoask_operator.compression import packed, unpacked
 
 Json = dict[str, Any]
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 120.0  # seconds after a pass that failed; doubles

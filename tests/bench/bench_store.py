@@ -20,11 +20,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "component"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from learntoask.core.publication import PublishedFile
-from learntoask.store.writing import file_digest
-from minio_world import MinioServer, minio_server
+from learntoask.core.stages.publication import PublishedFile
+from learntoask.store.atomic_files import file_digest
+from worlds.minio import MinioServer, minio_server
 
 _CHUNK = 1 << 20
 

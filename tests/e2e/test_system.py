@@ -8,12 +8,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import clients
 import pytest
 import yaml
-from node import Node
-from system import IMAGES, PLACE, RELEASE, SMALL, System
-from toolchain import ROOT
+from worlds.cluster.toolchain import ROOT
+from worlds.node import clients
+from worlds.node.node import Node
+from worlds.node.system import IMAGES, PLACE, RELEASE, SMALL, System
 
 Json = dict[str, Any]
 PHARMACY = ROOT / "examples" / "pharmacy"

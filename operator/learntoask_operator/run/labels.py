@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from learntoask_operator.children import MANAGED_BY, MANAGER, RUN_LABEL
+from learntoask_operator.cache.children import MANAGED_BY, MANAGER, RUN_LABEL
 
 Json = dict[str, Any]
 PART_OF, COMPONENT = "app.kubernetes.io/part-of", "app.kubernetes.io/component"

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from learntoask.core.errors import InputError
-from learntoask.core.planner import RESOLVE
-from learntoask.core.stages import rewound
+from learntoask.core.stages.graph import rewound
+from learntoask.core.stages.planner import RESOLVE
 
 from learntoask_operator.run.labels import CANCEL, RERUN, RETRY
 

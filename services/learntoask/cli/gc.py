@@ -15,16 +15,16 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from learntoask.cli.cluster import Context, in_cluster
+from learntoask.cli.cluster.runs import Context, in_cluster
 from learntoask.core.errors import InputError
-from learntoask.core.left_behind import COLLECTABLE, keys_of, orphaned, unneeded
 from learntoask.core.manifest import Store as StoreSpec
 from learntoask.core.manifest import seconds
-from learntoask.local.home import home_folder, run_folders
+from learntoask.core.stages.gc_candidates import COLLECTABLE, keys_of, orphaned, unneeded
 from learntoask.local.view import RunView, view
+from learntoask.runner.run_folder import home_folder, run_folders
 from learntoask.store.address import StoreAddress, address_of
 from learntoask.store.collection import Collected, collect, with_lineage
-from learntoask.store.opening import open_store
+from learntoask.store.factory import open_store
 from learntoask.store.protocol import Stored
 from learntoask.store.unfinished import abandoned, unfinished
 

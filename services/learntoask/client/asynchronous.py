@@ -12,7 +12,7 @@ import grpc
 
 from learntoask.client.connection import Connections
 from learntoask.client.types import CallFailed, Decision, ServerInfo, user
-from learntoask.client.wiring import decision_from, failure, info_from, to_wire
+from learntoask.client.wire import decision_from, failure, info_from, to_wire
 from learntoask.core.records import Message
 from learntoask.rpc.channels import GONE, Tls
 from learntoask.wire import ask_pb2 as wire

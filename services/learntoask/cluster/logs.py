@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from learntoask.cluster.shown import ShownRun
+from learntoask.cluster.display import ShownRun
 from learntoask.core.errors import InputError
 from learntoask.kube import POD, RUN, Invalid, Kube, NotFound, Unavailable
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from learntoask.core.manifest import RunSpec
-from learntoask.local.sources import external_files, local_path
+from learntoask.runner.inputs import external_files, local_path
 
 Json = dict[str, Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from learntoask.core.stages import resolve_stage
+from learntoask.core.stages.graph import resolve_stage
 
 Json = dict[str, Any]
 RERUN = "learntoask.io/rerun"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from learntoask.core.endpoint_status import EndpointStatus, Revision
 from learntoask.core.errors import InputError
+from learntoask.core.status.endpoint import EndpointStatus, Revision
 
 Json = dict[str, Any]
 

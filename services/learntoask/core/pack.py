@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.alias_generators import to_camel
 
 from learntoask.core.errors import InputError
-from learntoask.core.validation import explain
+from learntoask.core.input_checks import explain
 
 DEFAULT_POLICY_PROMPT = """\
 {{ goal }}

@@ -17,15 +17,15 @@ from pathlib import Path
 from learntoask.core.manifest import Evaluate
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession
-from learntoask.core.stage import Progress
-from learntoask.evaluation.analysis import decoding_report, gap_growth, pair, stop_probability
-from learntoask.evaluation.bootstrap import Difference
+from learntoask.core.stages.contract import Progress
 from learntoask.evaluation.decisions import DecisionRow, Decoding, contexts, graded
 from learntoask.evaluation.heldout import HeldOut, choose, group_of
-from learntoask.evaluation.lines import read_lines, write_lines
+from learntoask.evaluation.json_lines import read_lines, write_lines
 from learntoask.evaluation.policy import Opener, PolicyUnderTest, Told
 from learntoask.evaluation.replay import Replayed, replay, replay_report
-from learntoask.evaluation.schema import Pair, PolicyReport
+from learntoask.evaluation.report_schema import Pair, PolicyReport
+from learntoask.evaluation.stats.bootstrap import Difference
+from learntoask.evaluation.summary import decoding_report, gap_growth, pair, stop_probability
 from learntoask.grading.grades import Grader
 
 _PART = 64  # sessions decoded and journalled at a time: what a killed evaluation may have to do again

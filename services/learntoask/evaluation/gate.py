@@ -13,9 +13,9 @@ from learntoask.core.errors import GateFailed, InputError
 from learntoask.core.manifest import Threshold
 from learntoask.core.manifest.metric import GRADER_PREFIX, near
 from learntoask.core.records import Record
-from learntoask.core.stage import StageContext, StageSummary
+from learntoask.core.stages.contract import StageContext, StageSummary
 from learntoask.evaluation.figures import Figure, figures
-from learntoask.evaluation.schema import Report, read_report
+from learntoask.evaluation.report_schema import Report, read_report
 
 _BOUNDS = {
     "point": ("value", ""),

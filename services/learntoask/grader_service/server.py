@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from learntoask.core.pack import Pack
-from learntoask.grader_service.asking import Asking
 from learntoask.grader_service.batching import Batching
 from learntoask.grader_service.config import GraderConfig
+from learntoask.grader_service.judge_engine import Asking
 from learntoask.grader_service.metrics import GraderMetrics
 from learntoask.grader_service.service import SERVICE, GraderService, Offered, handlers
 from learntoask.grading.grades import Grader
-from learntoask.grading.judge import Judge
+from learntoask.grading.judge.judge import Judge
 from learntoask.rpc.listener import Listener
 
 

@@ -12,13 +12,13 @@ import numpy as np
 from learntoask.core.manifest import Dataset
 from learntoask.core.pack import Pack
 from learntoask.core.records import EndReason, Session
-from learntoask.labeling.annotated import KEY, Annotated
-from learntoask.labeling.labeller import TurnLabel
-from learntoask.labeling.ledger import Ledger
-from learntoask.labeling.lexicon import Lexicon
-from learntoask.labeling.lines import file_bytes
-from learntoask.labeling.quarantine import Reason
-from learntoask.labeling.reading import LogReader
+from learntoask.labeling.labellers.annotated import KEY, Annotated
+from learntoask.labeling.labellers.lexicon import Lexicon
+from learntoask.labeling.labellers.protocol import TurnLabel
+from learntoask.labeling.logs.lines import file_bytes
+from learntoask.labeling.logs.quarantine import Reason
+from learntoask.labeling.logs.reader import LogReader
+from learntoask.labeling.logs.session_index import Ledger
 from learntoask.labeling.samples import make_samples
 
 LISTED = 20  # problems that are reported with their line; all are counted

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from learntoask.core.records import EndReason, LabelledSession, Provenance, Session
-from learntoask.labeling.labeller import Failure, Findings, TurnLabel
+from learntoask.labeling.labellers.protocol import Failure, Findings, TurnLabel
 
 
 @dataclass(frozen=True, slots=True)

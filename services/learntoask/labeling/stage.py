@@ -13,12 +13,12 @@ from learntoask.core.errors import StageError
 from learntoask.core.manifest import Budget, Label
 from learntoask.core.pack import Pack
 from learntoask.core.records import Session
-from learntoask.core.stage import Shard, StageContext, StageSummary
-from learntoask.labeling.annotated import Annotated
-from learntoask.labeling.labeller import Findings, OneByOne, StageLabeller
-from learntoask.labeling.lexicon import Lexicon
-from learntoask.labeling.lines import JsonLinesWriter
-from learntoask.labeling.quarantine import Quarantine
+from learntoask.core.stages.contract import Shard, StageContext, StageSummary
+from learntoask.labeling.labellers.annotated import Annotated
+from learntoask.labeling.labellers.lexicon import Lexicon
+from learntoask.labeling.labellers.protocol import Findings, OneByOne, StageLabeller
+from learntoask.labeling.logs.lines import JsonLinesWriter
+from learntoask.labeling.logs.quarantine import Quarantine
 from learntoask.labeling.samples import make_samples
 from learntoask.labeling.tally import TALLY, Tally
 
@@ -81,7 +81,7 @@ def _labeller(label: Label, pack: Pack, work: Path, *, share: Shard | None) -> S
     if label.llm is None or label.method != "llm":
         return OneByOne(Annotated(pack) if label.method == "annotated" else Lexicon(pack))
     # Its client takes longer to load than a small log to label.
-    from learntoask.labeling.llm import LlmLabeller  # noqa: PLC0415
+    from learntoask.labeling.llm.labeller import LlmLabeller  # noqa: PLC0415
 
     llm = label.llm
     if share is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from learntoask.labeling.labeller import Findings
+from learntoask.labeling.labellers.protocol import Findings
 from learntoask.labeling.samples import Labelling
 
 TALLY = "tally.json"

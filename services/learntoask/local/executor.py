@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from learntoask.core.planner import Plan, Start, Stop
-from learntoask.core.stages import STAGE_BY_NAME, rewound
-from learntoask.local.child import StageChild, crash
-from learntoask.local.home import Attempt, RunFolder, RunState
-from learntoask.local.sources import Sources
-from learntoask.local.stage_process import Pinned, StageRequest
+from learntoask.core.stages.graph import STAGE_BY_NAME, rewound
+from learntoask.core.stages.planner import Plan, Start, Stop
 from learntoask.local.view import planned
-from learntoask.store.opening import open_store
+from learntoask.runner.child import StageChild, crash
+from learntoask.runner.inputs import Sources
+from learntoask.runner.process import Pinned, StageRequest
+from learntoask.runner.run_folder import Attempt, RunFolder, RunState
+from learntoask.store.factory import open_store
 from learntoask.store.protocol import Publications
 
 _LOG_TAIL = 400  # characters of a crashed stage's last words

@@ -15,13 +15,13 @@ import yaml
 from pydantic import JsonValue, ValidationError
 
 from learntoask.core.errors import InputError, LearnToAskError
+from learntoask.core.input_checks import explain
 from learntoask.core.manifest import LearnToAskRun, load_manifest
 from learntoask.core.manifest.sweep import Changes, LearnToAskSweep, Variant, merged
-from learntoask.core.validation import explain
 from learntoask.local.executor import Display, Executor
-from learntoask.local.home import RunFolder
-from learntoask.local.sources import read_sources
 from learntoask.local.view import view_of
+from learntoask.runner.inputs import read_sources
+from learntoask.runner.run_folder import RunFolder
 
 _PATHS = (
     ("dataset", "uri"),

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from learntoask.local.child import StageChild, crash
-from learntoask.local.stage_process import StageRequest
+from learntoask.runner.child import StageChild, crash
+from learntoask.runner.process import StageRequest
 
 _TAIL_BYTES = 2000  # of what a crashed stage printed last
 _GRACE = 5.0  # seconds for a stage to end by itself when the pod is told to

@@ -10,10 +10,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from learntoask.core.errors import InputError
+from learntoask.core.input_checks import explain
 from learntoask.core.manifest import LearnToAskRun, parse_manifest
-from learntoask.core.stage import Shard
-from learntoask.core.validation import explain
-from learntoask.local.stage_process import Pinned
+from learntoask.core.stages.contract import Shard
+from learntoask.runner.process import Pinned
 from learntoask.store.address import StoreAddress, address_of
 
 RESOLVE = "resolve"

@@ -7,10 +7,10 @@ import os
 from collections.abc import Mapping
 
 from learntoask.core.errors import InputError, StoreError
-from learntoask.local.stage_process import materialise
 from learntoask.pod.environment import read_environment
 from learntoask.pod.inputs import fetch_inputs
-from learntoask.store.opening import open_store
+from learntoask.runner.process import materialise
+from learntoask.store.factory import open_store
 
 logger = logging.getLogger(__name__)
 _STAGE = "grader"

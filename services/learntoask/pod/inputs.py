@@ -10,9 +10,9 @@ from pydantic import JsonValue
 
 from learntoask.core.errors import InputError
 from learntoask.core.pack import Pack, parse_pack
-from learntoask.core.stages import pack_digests
-from learntoask.local.sources import external_files, located, path_digest
+from learntoask.core.stages.graph import pack_digests
 from learntoask.pod.environment import PodEnvironment
+from learntoask.runner.inputs import external_files, located, path_digest
 
 
 @dataclass(frozen=True, kw_only=True)

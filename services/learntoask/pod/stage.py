@@ -16,16 +16,16 @@ from typing import Any
 
 from learntoask.core.errors import InputError, LearnToAskError, StoreError
 from learntoask.core.manifest import seconds
-from learntoask.core.stages import STAGE_BY_NAME
-from learntoask.local.home import RunFolder
-from learntoask.local.stage_process import StageRequest
+from learntoask.core.stages.graph import STAGE_BY_NAME
 from learntoask.pod import termination
 from learntoask.pod.child import run_child
 from learntoask.pod.environment import RESOLVE, PodEnvironment, read_environment, termination_log
 from learntoask.pod.inputs import fetch_inputs
-from learntoask.pod.keeping import WorkKeeper
 from learntoask.pod.rendezvous import await_first
-from learntoask.store.opening import open_store
+from learntoask.pod.work_upload import WorkKeeper
+from learntoask.runner.process import StageRequest
+from learntoask.runner.run_folder import RunFolder
+from learntoask.store.factory import open_store
 from learntoask.store.protocol import Store
 from learntoask.store.unfinished import Checkpoints, share_key, unfinished
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from learntoask.core.pack import Pack
-from learntoask.serving.engine import Engine
+from learntoask.serving.engines.protocol import Engine
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,19 +9,19 @@ from typing import TypedDict
 
 from learntoask.core.errors import InputError, LearnToAskError
 from learntoask.core.pack import Pack, load_pack
+from learntoask.policy.model import Policy, best_device
+from learntoask.policy.precision import resolve_precision
+from learntoask.policy.prompt import Prompting
 from learntoask.rpc.logs import LOGGER
 from learntoask.rpc.process import run
 from learntoask.serving.config import ServeConfig
-from learntoask.serving.engine import Engine
+from learntoask.serving.engines.protocol import Engine
+from learntoask.serving.engines.transformers import TransformersEngine
+from learntoask.serving.engines.vllm import start_vllm
 from learntoask.serving.parts import Parts
 from learntoask.serving.revision import model_revision
 from learntoask.serving.server import PolicyServer
 from learntoask.serving.switching import weights_shape
-from learntoask.serving.transformers_engine import TransformersEngine
-from learntoask.serving.vllm_engine import start_vllm
-from learntoask.training.policy import Policy, best_device
-from learntoask.training.precision import resolve_precision
-from learntoask.training.prompting import Prompting
 
 
 def load_parts(config: ServeConfig) -> Parts:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from learntoask.core.errors import StoreError
-from learntoask.core.publication import Publication
+from learntoask.core.stages.publication import Publication
 from learntoask.store.address import environment_store
+from learntoask.store.download import retrieve
 from learntoask.store.protocol import Store
-from learntoask.store.retrieval import retrieve
 
 _PACK = "pack.json"
 _POLICY = "policy.json"

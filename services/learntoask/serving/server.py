@@ -6,16 +6,16 @@ import asyncio
 
 from learntoask.core.errors import InputError, LearnToAskError
 from learntoask.core.pack import load_pack
-from learntoask.core.stages import pack_digests
+from learntoask.core.stages.graph import pack_digests
 from learntoask.rpc.listener import Listener
 from learntoask.rpc.logs import LOGGER
 from learntoask.serving.config import ServeConfig
-from learntoask.serving.deciding import Decider
+from learntoask.serving.decider import Decider
 from learntoask.serving.demo import warm_up
 from learntoask.serving.metrics import Metrics
 from learntoask.serving.parts import Parts
-from learntoask.serving.recording import Recording
-from learntoask.serving.records import RecordLog, redaction
+from learntoask.serving.records.log import RecordLog, redaction
+from learntoask.serving.records.writer import Recording
 from learntoask.serving.revision import model_revision
 from learntoask.serving.service import SERVICE, AskService, Identity, handlers
 from learntoask.serving.switching import weights_shape

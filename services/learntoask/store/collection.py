@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass
 
-from learntoask.core.publication import Publication
+from learntoask.core.stages.publication import Publication
 from learntoask.store.protocol import Store, Stored
 
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")

@@ -18,9 +18,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from learntoask.core.errors import StoreError
-from learntoask.core.publication import Publication, PublishedFile
+from learntoask.core.stages.publication import Publication, PublishedFile
+from learntoask.store.atomic_files import Snapshot, appearing, file_digest
 from learntoask.store.protocol import Stored
-from learntoask.store.writing import Snapshot, appearing, file_digest
 
 logger = logging.getLogger(__name__)
 _CHUNK = 1 << 20

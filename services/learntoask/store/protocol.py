@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from learntoask.core.publication import Publication, PublishedFile
+from learntoask.core.stages.publication import Publication, PublishedFile
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from learntoask.core.digest import digest_of
-from learntoask.core.publication import Publication
-from learntoask.core.stage import Shard
+from learntoask.core.stages.contract import Shard
+from learntoask.core.stages.publication import Publication
 from learntoask.store.address import StoreAddress
 from learntoask.store.protocol import Store, Stored
 

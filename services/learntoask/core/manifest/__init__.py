@@ -6,8 +6,8 @@ from learntoask.core.manifest.endpoint import Budget, Endpoint, Prices
 from learntoask.core.manifest.grader import Grader, JudgeServer, LlmJudge
 from learntoask.core.manifest.label import Label, LlmLabelling
 from learntoask.core.manifest.model import Duration, ManifestModel, Precision, seconds
+from learntoask.core.manifest.parse import load_manifest, parse_manifest
 from learntoask.core.manifest.pod import Pods, PodTemplate
-from learntoask.core.manifest.reading import load_manifest, parse_manifest
 from learntoask.core.manifest.release import Evaluate, Gate, Serve, Threshold
 from learntoask.core.manifest.run import LearnToAskRun, Metadata, RunBudget, RunSpec
 from learntoask.core.manifest.scale import Distributed, Lora

@@ -1,0 +1,28 @@
+"""From YAML to a validated manifest, with errors that name file and field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from learntoask.core.errors import InputError
+from learntoask.core.input_checks import explain
+from learntoask.core.manifest.run import LearnToAskRun
+
+
+def load_manifest(path: Path) -> LearnToAskRun:
+    try:
+        return parse_manifest(path.read_text(encoding="utf-8"), where=str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"manifest {path} cannot be read: {error}") from error
+
+
+def parse_manifest(text: str, *, where: str) -> LearnToAskRun:
+    try:
+        return LearnToAskRun.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise InputError(f"{where} is not valid YAML: {error}") from error
+    except ValidationError as error:
+        raise InputError(f"{where}: {explain(error, LearnToAskRun)}") from error

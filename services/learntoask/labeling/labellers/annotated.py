@@ -1,0 +1,231 @@
+"""Labeller `annotated`: the log already carries structured items, as forms and CRMs write them.
+
+Read from the session's key `annotations`; all but `turns` may be missing:
+
+    {"turns": [{"msg": 1,                       index of the expert turn's first message
+                "requested": [{"item": "city", "value": "Rome", "answer_msg": 2}],
+                "remaining": [{"item": "city", "value": "Rome"}],
+                "remaining_volunteered": [{"item": "date", "value": "Friday"}]}],
+     "known_at_start": [{"item": "people", "value": "2"}],
+     "stop_msg": 5}
+
+`remaining` is the micro-goal; where it is missing it follows from `requested`. A requested item without `answer_msg` is
+one that the user never gave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from learntoask.core.pack import Pack
+from learntoask.core.records import Answer, Item, Provenance, Session
+from learntoask.labeling.labellers.protocol import Exchange, Failure, Findings, TurnLabel, micro_goals
+from learntoask.labeling.logs.quarantine import Reason
+
+KEY = "annotations"
+
+
+class Annotated:
+    provenance = Provenance(labeller="annotated")
+
+    def __init__(self, pack: Pack) -> None:
+        self._fields = {task.name: task.field_names for task in pack.tasks}
+
+    def label(self, session: Session) -> Findings:
+        notes = session.extras.get(KEY)
+        listed = notes.get("turns") if isinstance(notes, dict) else None
+        if not isinstance(notes, dict) or not isinstance(listed, list):
+            problem = f"{KEY}.turns is not a list; write it, or choose another label.method"
+            return Findings(turns=(Failure(Reason.NO_ANNOTATIONS, problem),) * len(session.turns))
+        reader = _Reader(session, self._fields[session.task])
+        noted = reader.turns(listed)
+        stop = _stop(session, notes.get("stop_msg"))
+        where = stop if isinstance(stop, int) else session.stop_turn
+        act = session.turns[where].start if where is not None else None
+        turns = [
+            _label(noted, session, start=turn.start, act=act)
+            if turn.start in noted
+            else Failure(Reason.NO_ANNOTATIONS, f"{KEY}.turns has no entry with msg {turn.start}")
+            for turn in session.turns
+        ]
+        if where is not None:
+            turns[where] = stop if isinstance(stop, Failure) else TurnLabel((), ())
+        return Findings(
+            turns=tuple(turns),
+            answers=_answers(noted, session, reader.items_or_none(notes.get("known_at_start"))),
+            stop_turn=stop if isinstance(stop, int) else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """One checked entry of `annotations.turns`; None where a key is missing."""
+
+    requested: tuple[Exchange, ...] | None
+    remaining: tuple[Item, ...] | None
+    volunteered: tuple[Item, ...]
+
+
+_NotedTurns = dict[int, "_Noted | Failure"]
+
+
+class _Wrong(Exception):
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.failure = Failure(reason, message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    session: Session
+    fields: frozenset[str]
+
+    def turns(self, listed: Sequence[Any]) -> _NotedTurns:
+        noted: _NotedTurns = {}
+        for index, entry in enumerate(listed):
+            message = entry.get("msg") if isinstance(entry, dict) else None
+            if isinstance(message, int) and 0 <= message < len(self.session.messages):
+                noted[message] = self._turn(entry, message, f"{KEY}.turns[{index}]")
+        return noted
+
+    def _turn(self, entry: dict[str, Any], message: int, where: str) -> _Noted | Failure:
+        try:
+            requested = entry.get("requested")
+            remaining = entry.get("remaining")
+            if requested is None and remaining is None:
+                raise _Wrong(Reason.WRONG_ANNOTATION, f"{where}: give requested, remaining or both")
+            return _Noted(
+                requested=None
+                if requested is None
+                else tuple(
+                    self._exchange(one, message, at) for one, at in _each(requested, f"{where}.requested")
+                ),
+                remaining=None
+                if remaining is None
+                else tuple(self._item(one, at) for one, at in _each(remaining, f"{where}.remaining")),
+                volunteered=self.items_or_none(entry.get("remaining_volunteered")),
+            )
+        except _Wrong as wrong:
+            return wrong.failure
+
+    def items_or_none(self, listed: object) -> tuple[Item, ...]:
+        """Items that only help replay: no label rests on them, so faulty ones are passed over."""
+        found = []
+        for entry in listed if isinstance(listed, list) else ():
+            try:
+                found.append(self._item(entry, ""))
+            except _Wrong:
+                continue
+        return tuple(found)
+
+    def _item(self, entry: object, where: str) -> Item:
+        field, value = self._field(entry, where), entry.get("value") if isinstance(entry, dict) else None
+        if not isinstance(value, str | int | float) or isinstance(value, bool):
+            raise _Wrong(Reason.WRONG_ANNOTATION, f"{where}.value: write what the user gave, as a text")
+        return Item(field=field, value=str(value))
+
+    def _field(self, entry: object, where: str) -> str:
+        field = entry.get("item") if isinstance(entry, dict) else None
+        if not isinstance(field, str):
+            raise _Wrong(Reason.WRONG_ANNOTATION, f"{where}.item: write the name of a field")
+        if field not in self.fields:
+            known = ", ".join(sorted(self.fields)[:8])
+            problem = (
+                f"{where}.item: task {self.session.task!r} has no field {field!r:.100} (it has: {known})"
+            )
+            raise _Wrong(Reason.UNKNOWN_FIELD, problem)
+        return field
+
+    def _exchange(self, entry: object, message: int, where: str) -> Exchange:
+        answered = entry.get("answer_msg") if isinstance(entry, dict) else None
+        if answered is None:
+            return Exchange(field=self._field(entry, where), asked=message)
+        messages = self.session.messages
+        inside = isinstance(answered, int) and message < answered < len(messages)
+        if not inside or messages[answered].role != "user":
+            problem = f"{where}.answer_msg: {answered!r:.40} is not a user message after message {message}"
+            raise _Wrong(Reason.WRONG_ANNOTATION, problem)
+        item = self._item(entry, where)
+        return Exchange(field=item.field, asked=message, value=item.value, answered=answered)
+
+
+def _each(listed: object, where: str) -> Iterator[tuple[object, str]]:
+    if not isinstance(listed, list):
+        raise _Wrong(Reason.WRONG_ANNOTATION, f"{where}: is not a list")
+    return ((entry, f"{where}[{index}]") for index, entry in enumerate(listed))
+
+
+def _stop(session: Session, message: object) -> int | Failure | None:
+    """The turn that holds the annotated stop; None when the annotation names none."""
+    if message is None:
+        return None
+    for index, turn in enumerate(session.turns):
+        if isinstance(message, int) and turn.start <= message < max(turn.end, turn.start + 1):
+            return index
+    problem = f"{KEY}.stop_msg: {message!r:.40} is in no expert turn up to the log's own stop"
+    return Failure(Reason.STOP_DISAGREES, problem)
+
+
+def _label(noted: _NotedTurns, session: Session, *, start: int, act: int | None) -> TurnLabel | Failure:
+    here = noted[start]
+    if isinstance(here, Failure):
+        return here
+    later = [entry for message, entry in noted.items() if message >= start]
+    complete = all(isinstance(entry, _Noted) and entry.requested is not None for entry in later)
+    exchanges = [one for entry in later if isinstance(entry, _Noted) for one in entry.requested or ()]
+    by_expert = [one for one in exchanges if session.messages[one.asked].author == "expert"]
+    asked = tuple(dict.fromkeys(one.field for one in here.requested or ()))
+    if here.remaining is None:
+        if not complete:
+            problem = f"turn at message {start}: remaining is missing, and a later turn's requested is missing or wrong"
+            return Failure(Reason.WRONG_ANNOTATION, problem)
+        return TurnLabel(asked, micro_goals(by_expert, starts=[start], stop=act)[0])
+    if not complete:
+        return TurnLabel(asked, here.remaining)
+    unasked = {item.field for item in here.remaining} - {one.field for one in exchanges}
+    if unasked:
+        problem = (
+            f"turn at message {start}: remaining holds {sorted(unasked)}, which no turn from here on requests"
+        )
+        return Failure(Reason.WRONG_ANNOTATION, problem)
+    # Asked only by a policy, or only after the act: not what this expert still had to ask.
+    wanted = {one.field for one in by_expert if act is None or one.asked < act}
+    return TurnLabel(asked, tuple(item for item in here.remaining if item.field in wanted))
+
+
+def _answers(noted: _NotedTurns, session: Session, known: Sequence[Item]) -> tuple[Answer, ...]:
+    """Every value with the message that gives it: requested, known at the start, and volunteered."""
+    given: dict[tuple[str, int | None], str | None] = {
+        (one.field, one.answered): one.value
+        for entry in noted.values()
+        if isinstance(entry, _Noted)
+        for one in entry.requested or ()
+        if one.answered is not None
+    }
+    first = session.turns[0].start
+    for item in known:
+        given.setdefault((item.field, _giver(session, item.value, 0, first)), item.value)
+    starts = sorted(noted)
+    for start, following in pairwise([*starts, len(session.messages)]):
+        entry, after = noted[start], noted.get(following)
+        if not isinstance(entry, _Noted):
+            continue
+        left = {item.field for item in after.volunteered} if isinstance(after, _Noted) else set()
+        for item in entry.volunteered:
+            if item.field not in left:
+                given.setdefault((item.field, _giver(session, item.value, start, following)), item.value)
+    return tuple(
+        Answer(field=field, value=value or "", message=message)
+        for (field, message), value in sorted(given.items(), key=lambda one: (one[0][1] or 0, one[0][0]))
+        if message is not None
+    )
+
+
+def _giver(session: Session, value: str, start: int, end: int) -> int | None:
+    """The user message in [start, end) that holds the value, else the first user message there."""
+    users = [i for i in range(start, min(end, len(session.messages))) if session.messages[i].role == "user"]
+    holding = (i for i in users if value.casefold() in session.messages[i].content.casefold())
+    return next(holding, users[0] if users else None)

@@ -1,0 +1,185 @@
+"""Labeller `llm`: language models find what is asked and given; nothing of it counts that the log does not bear out.
+
+Each decision point is asked for by itself, or all of a session at once. An answer of the wrong form, or with anything
+that is not grounded in the log, is asked for once more with the reason; then the decision point is quarantined.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from learntoask.core.errors import StageError
+from learntoask.core.manifest import LlmLabelling, seconds
+from learntoask.core.pack import Pack
+from learntoask.core.prompt import ChatMessage
+from learntoask.core.records import Provenance, Session
+from learntoask.labeling.labellers.protocol import Failure, Findings
+from learntoask.labeling.llm.extraction import Reading, Span, form_for, read_extraction
+from learntoask.labeling.llm.findings import TurnReadings, asked_turns, findings_of, turn_readings
+from learntoask.labeling.llm.prompt import Prompting
+from learntoask.labeling.llm.voting import vote
+from learntoask.labeling.logs.quarantine import Reason
+from learntoask.llm.answers import Answer, Why
+from learntoask.llm.client import LlmClient
+from learntoask.llm.journal import Journal
+from learntoask.llm.retry import asked_again
+from learntoask.llm.spending import Spending
+
+WHERE = "spec.label.llm"
+_FINISHED = (
+    4096  # labelled sessions that may wait for a slow one before them, since they are written in their order
+)
+_REASONS = {
+    Why.REFUSED: Reason.MODEL_REFUSED,
+    Why.CUT: Reason.ANSWER_CUT,
+    Why.EMPTY: Reason.ANSWER_EMPTY,
+    Why.NOT_JSON: Reason.ANSWER_NOT_JSON,
+    Why.WRONG_FORM: Reason.ANSWER_WRONG_FORM,
+    Why.DENIED: Reason.REQUEST_DENIED,
+    Why.UNAVAILABLE: Reason.ENDPOINT_UNAVAILABLE,
+}
+
+
+class LlmLabeller:
+    """`work` keeps the journals of a killed attempt. Use `label_all` once; it closes what it opens."""
+
+    def __init__(self, pack: Pack, settings: LlmLabelling, *, work: Path) -> None:
+        """Raises InputError when an API key is missing, StageError when a journal cannot be opened."""
+        self._settings = settings
+        self._pack = pack
+        by_log = settings.macro_goal == "log" or (settings.macro_goal == "auto" and pack.require_end_marker)
+        self._prompting = Prompting(pack, acts=not by_log)
+        self._spending = Spending(settings.budget, where=f"{WHERE}.budget")
+        self._again = 0
+        self._clients = [
+            LlmClient(
+                endpoint,
+                spending=self._spending,
+                where=f"{WHERE}.endpoint" if not number else f"{WHERE}.judges.{number - 1}",
+                journal=Journal(work / f"answers-{number}.jsonl"),
+            )
+            for number, endpoint in enumerate(settings.endpoints)
+        ]
+        # Twice the requests at once: some sessions wait to try again, and more would be too many for a prefix cache.
+        self._under_way = asyncio.Semaphore(2 * max(one.concurrency for one in settings.endpoints))
+        self.provenance = Provenance(
+            labeller="llm",
+            model=" + ".join(one.model for one in settings.endpoints),
+            prompt_digest=self._prompting.digest,
+        )
+
+    def label_all(self, sessions: Iterable[Session]) -> Iterator[tuple[Session, Findings]]:
+        """Label many sessions at once; they come back in their order.
+
+        Raises StageError where going on is no use (see LlmClient.complete), once the requests under way have ended.
+        """
+        started: deque[tuple[Session, asyncio.Task[Findings]]] = deque()
+        failure: StageError | None = None
+        with asyncio.Runner() as runner:
+            loop = runner.get_loop()
+
+            def oldest() -> tuple[Session, Findings]:
+                session, task = started.popleft()
+                # Not runner.run: for every session it would install a signal handler, which costs 0.3 ms.
+                return session, loop.run_until_complete(task)
+
+            try:
+                for session in sessions:
+                    started.append((session, loop.create_task(self.label(session))))
+                    if len(started) >= _FINISHED:
+                        yield oldest()
+                while started:
+                    yield oldest()
+            except StageError as error:
+                failure = error
+            finally:
+                runner.run(self._close([task for _, task in started], drain=failure is not None))
+        if failure is not None:
+            raise failure
+
+    async def label(self, session: Session) -> Findings:
+        turns = asked_turns(session, acts=self._prompting.acts)
+        async with self._under_way:
+            found = await asyncio.gather(*(self._read(client, session, turns) for client in self._clients))
+        agreement = self._settings.agreement or "majority"
+        readings = {turn: vote([one[turn] for one in found], agreement) for turn in turns}
+        return findings_of(session, readings, acts=self._prompting.acts)
+
+    def progress(self) -> dict[str, float]:
+        spent = self._spending
+        figures: dict[str, float] = {"requests": spent.requests}
+        return figures if spent.cost is None else {**figures, "cost": spent.cost}
+
+    def counts(self) -> dict[str, JsonValue]:
+        """For the summary of the stage and the report."""
+        return {
+            "models": [one.model for one in self._settings.endpoints],
+            **self._spending.counts(),
+            "asked_again": self._again,
+        }
+
+    async def _read(self, client: LlmClient, session: Session, turns: Sequence[int]) -> TurnReadings:
+        """What one model finds at each of `turns`."""
+        if not turns:
+            return {}
+        prompts = self._prompting.of(session)
+        if self._settings.per_session:
+            span = Span(session.turns[0].start, len(session.messages))
+            found = await self._judge(client, session, prompts.for_session(), span)
+            return turn_readings(found, session, turns)
+
+        async def at(index: int) -> Reading | Failure:
+            turn = session.turns[index]
+            return await self._judge(client, session, prompts.for_turn(turn), Span(turn.start, turn.end))
+
+        # One goes ahead, so that the others find their common beginning in the server's prefix cache.
+        first = await at(turns[0])
+        rest = await asyncio.gather(*(at(index) for index in turns[1:]))
+        return dict(zip(turns, (first, *rest), strict=True))
+
+    async def _judge(
+        self, client: LlmClient, session: Session, messages: list[ChatMessage], span: Span
+    ) -> Reading | Failure:
+        """One question, asked once more with the reason where the answer cannot be accepted."""
+        task = self._pack.task(session.task)
+        form = form_for(tuple(field.name for field in task.fields), acts=self._prompting.acts)
+        question, max_tokens = messages, client.endpoint.max_tokens
+        failure: Failure | None = None
+        for attempt in (1, 2):
+            outcome = await client.complete(question, form=form, max_tokens=max_tokens)
+            if isinstance(outcome, Answer):
+                checked = read_extraction(outcome.parsed, session, task, span)
+                if isinstance(checked, Reading):
+                    return replace(checked, attempts=attempt)
+                reason, problems = Reason.UNGROUNDED, checked.problems
+            else:
+                reason, problems = _REASONS[outcome.why], (outcome.message,)
+                if not outcome.why.by_model:
+                    return Failure(reason, outcome.message)
+                if outcome.why is Why.CUT:
+                    max_tokens *= 2
+            failure = Failure(reason, "; ".join(problems))
+            if attempt == 1:
+                self._again += 1
+                question = asked_again(messages, answer=outcome.text, problems=problems)
+        assert failure is not None
+        return failure
+
+    async def _close(self, tasks: Sequence[asyncio.Task[Findings]], *, drain: bool) -> None:
+        """With `drain`, requests under way may end first: they are paid for, and their answers go into the journals."""
+        under_way = asyncio.all_tasks() - {asyncio.current_task()}  # turns of sessions that have failed, too
+        if drain and under_way:
+            await asyncio.wait(
+                under_way, timeout=max(seconds(one.timeout) for one in self._settings.endpoints)
+            )
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, *tasks, return_exceptions=True)
+        for client in self._clients:
+            await client.close()

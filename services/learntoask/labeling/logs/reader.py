@@ -1,0 +1,48 @@
+"""One pass over a log: each line becomes a session, a refusal, or nothing when it is blank."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from learntoask.core.manifest import Dataset
+from learntoask.core.pack import Pack
+from learntoask.core.records import Session
+from learntoask.labeling.logs.lines import Line, read_lines
+from learntoask.labeling.logs.parsing import LogFormat, parse_session
+from learntoask.labeling.logs.quarantine import Rejected
+from learntoask.labeling.logs.sessions import Rules, build_session
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """`acts`: how many acts of the expert the log holds, of which the first is the session's stop."""
+
+    line: Line
+    session: Session | None = None
+    acts: int = 0
+    refusal: Rejected | None = None
+
+
+class LogReader:
+    """Reads logs under one pack and one set of limits."""
+
+    def __init__(self, pack: Pack, dataset: Dataset) -> None:
+        self._form = LogFormat.of(pack, dataset)
+        self._rules = Rules.of(pack)
+        self._max_line_bytes = dataset.max_line_bytes
+
+    def read(self, path: Path) -> Iterator[Read]:
+        """Raises InputError when the file cannot be read; a faulty line is a refusal, and reading goes on."""
+        for line in read_lines(path, max_bytes=self._max_line_bytes):
+            yield self._read_line(line)
+
+    def _read_line(self, line: Line) -> Read:
+        if not line.text or line.text.isspace():
+            return Read(line)
+        try:
+            session, acts = build_session(parse_session(line, self._form), self._rules)
+        except Rejected as refusal:
+            return Read(line, refusal=refusal)
+        return Read(line, session, acts)
