@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import grpc
 
+from learntoask.core.backoff import Backoff
 from learntoask.rpc.channels import GONE
 
 Code = grpc.StatusCode
@@ -24,8 +25,7 @@ REFUSALS = frozenset(
 )
 """The run and the service do not fit each other; no grade can ever be had this way."""
 
-_FIRST_SECONDS = 0.1
-_LONGEST_SECONDS = 5.0
+BACKOFF = Backoff(first=0.1, longest=5.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +36,3 @@ class Timing:
     timeout: float = 60.0
     retry_for: float = 180.0
     hedge_after: float | None = None
-
-
-def pause(attempt: int, *, draw: float) -> float:
-    """Seconds before the attempt after `attempt` (from 1); `draw`, 0…1, is the jitter."""
-    longest = min(_LONGEST_SECONDS, _FIRST_SECONDS * 2.0 ** min(attempt - 1, 30))
-    return longest * (0.5 + draw / 2)

@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from learntoask.core.backoff import Backoff
 from learntoask.kube.client import Kube
 from learntoask.kube.errors import Expired, KubeError
 from learntoask.kube.kinds import Kind
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
+_BACKOFF = Backoff(first=0.5, longest=15.0)
 _log = logging.getLogger(__name__)
 
 
@@ -35,7 +36,7 @@ async def follow(
     anew, after a growing pause.
     """
     version: str | None = None
-    pause = _FIRST_PAUSE
+    failures = 0
     while True:
         try:
             if version is None:
@@ -46,7 +47,7 @@ async def follow(
             changes = kube.watch(kind, resource_version=version, namespace=namespace, labels=labels)
             async for what, item in changes:
                 version = item["metadata"]["resourceVersion"]
-                pause = _FIRST_PAUSE
+                failures = 0
                 if what != "BOOKMARK":
                     yield Change(how="gone" if what == "DELETED" else "set", items=(item,))
             await asyncio.sleep(0.1)  # a server that ends every watch at once is not to be hammered
@@ -56,5 +57,5 @@ async def follow(
             _log.warning("watching %s: %s", kind.plural, error)
             if error.status:  # a refusal, not a lost connection: what is known may be out of date
                 version = None
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            failures += 1
+            await asyncio.sleep(_BACKOFF.delay(failures, draw=random.random()))

@@ -13,15 +13,16 @@ import random
 from collections import deque
 from dataclasses import dataclass
 
+from learntoask.core.backoff import Backoff
+
 TOLERATED = 0.2  # share of failures below which trying again costs less than asking more slowly
-_FIRST_DELAY, _LONGEST_DELAY = 0.25, 30.0  # seconds
+_RETRIES = Backoff(first=0.25, longest=30.0)
 
 
 def retry_delay(attempt: int, *, retry_after: float | None = None) -> float:
     """Seconds to wait after failed attempt number `attempt` (from 1): doubling, with jitter, at least what the server
     asks for."""
-    backoff = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(attempt - 1, 16)) * random.uniform(0.5, 1.0)
-    return max(backoff, retry_after or 0.0)
+    return max(_RETRIES.delay(attempt, draw=random.random()), retry_after or 0.0)
 
 
 @dataclass

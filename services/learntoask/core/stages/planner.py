@@ -12,13 +12,13 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
+from learntoask.core.backoff import Backoff
 from learntoask.core.manifest import RunSpec, seconds
 from learntoask.core.stages.graph import STAGES, RunInputs, Stage, stage_key
 
 StageState = Literal["Pending", "Queued", "Waiting", "Running", "Stopping", "Retrying", "Published", "Failed"]
 Outcome = Literal["Running", "Suspended", "Succeeded", "Failed", "Cancelled"]
-FIRST_RETRY_DELAY = 2.0  # seconds; doubles with every attempt
-LONGEST_RETRY_DELAY = 300.0
+_RETRIES = Backoff(first=2.0, longest=300.0)
 RESOLVE = "resolve"
 """The stage before all others, in a cluster: a pod finds the digests that the keys are made of."""
 _ACTIVE = ("queued", "waiting", "running")
@@ -332,4 +332,4 @@ def _with_state(status: StageStatus, state: StageState) -> StageStatus:
 
 def retry_delay(attempt: int) -> float:
     """Seconds between the end of failed `attempt` (from 1) and the next start."""
-    return min(FIRST_RETRY_DELAY * 2.0 ** min(attempt - 1, 20), LONGEST_RETRY_DELAY)
+    return _RETRIES.delay(attempt)

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import ceil
 
+from learntoask.core.backoff import Backoff
+
 _OVERLOAD = 1.25  # times the mean: consistent hashing with bounded loads (Mirrokni et al. 2016)
 _UNREMARKABLE = 4  # answers at work that are no load worth moving a conversation for
 _FAILURES = 3  # in a row, before a server that calls itself healthy is left alone for a while
-_FIRST_EJECTION = 1.0  # seconds; doubles with every further failure
-_LONGEST_EJECTION = 30.0
+_EJECTION = Backoff(first=1.0, longest=30.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,5 +67,5 @@ def after_failure(standing: Standing, *, now: float) -> Standing:
     failures = standing.failures + 1
     if failures < _FAILURES:
         return replace(standing, failures=failures)
-    pause = min(_LONGEST_EJECTION, _FIRST_EJECTION * 2.0 ** min(failures - _FAILURES, 10))
-    return replace(standing, failures=failures, ejected_until=now + pause)
+    ejection = _EJECTION.delay(failures - _FAILURES + 1)
+    return replace(standing, failures=failures, ejected_until=now + ejection)

@@ -9,8 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from learntoask.core.backoff import Backoff
+
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+_BACKOFF = Backoff(first=0.2, longest=5.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +22,6 @@ class Patience:
     node takes up to a minute; what is behind that is for a person to see to."""
 
     seconds: float = 150.0
-    first_delay: float = 0.2
-    longest_delay: float = 5.0
 
 
 PATIENCE = Patience()
@@ -36,11 +37,8 @@ def persistently(
     sleep: Callable[[float], None] = time.sleep,
     draw: Callable[[], float] = random.random,
 ) -> T:
-    """The result of `request`. Raises what it raised last, once that is not `transient` or patience has ended.
-
-    Delays double, and a random part of each is left out, so that clients of one server do not return in step.
-    """
-    delay, deadline = patience.first_delay, None
+    """The result of `request`. Raises what it raised last, once that is not `transient` or patience has ended."""
+    failures, deadline = 0, None
     while True:
         try:
             return request()
@@ -50,10 +48,10 @@ def persistently(
             if deadline is None:
                 deadline = now() + patience.seconds
                 logger.warning("%s: %s; trying again for %.0f s", doing, brief(error), patience.seconds)
-            if now() + delay > deadline:
+            failures += 1
+            if now() + _BACKOFF.delay(failures) > deadline:
                 raise
-        sleep(delay * (0.5 + 0.5 * draw()))
-        delay = min(2 * delay, patience.longest_delay)
+        sleep(_BACKOFF.delay(failures, draw=draw()))
 
 
 def brief(error: Exception) -> str:
