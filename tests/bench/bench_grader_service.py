@@ -23,7 +23,7 @@ from types import SimpleNamespace
 
 import grpc
 import torch
-from learntoask.core.manifest import Dataset, Grader, Label
+from learntoask.core.manifest import Dataset, GraderSettings, Label
 from learntoask.core.pack import Pack, load_pack
 from learntoask.core.stages.contract import StageContext
 from learntoask.grader_service.client import RemoteGrader
@@ -54,7 +54,7 @@ def fitted(folder: Path, pack: Pack, encoder: str) -> list[GradeCase]:
     spec = SimpleNamespace(
         dataset=Dataset(uri="logs.jsonl", max_sessions=300),
         label=Label(method="lexicon"),
-        grader=Grader(encoder=encoder, max_missing_share=1),
+        grader=GraderSettings(encoder=encoder, max_missing_share=1),
     )
     inputs: dict[str, Path] = {}
     for name, run in (("prepare", prepare.run), ("label", label.run), ("grader", grading.run)):

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from learntoask.core.pack import Pack, parse_pack
 from learntoask.core.records import (
-    Answer,
     EndReason,
     Item,
     LabelledSession,
@@ -19,6 +18,7 @@ from learntoask.core.records import (
     Sample,
     Session,
     Turn,
+    UserAnswer,
 )
 from learntoask.evaluation.decisions import Answered, targets
 from learntoask.evaluation.policy import Dialogue, Told
@@ -64,7 +64,7 @@ def labelled(
     for name in asks:
         turns.append(Turn(start=len(messages), end=len(messages) + 1))
         messages.append(Message(role="assistant", content=f"What is your {title(name)}?", author="expert"))
-        answers.append(Answer(field=name, value=VALUES[name], message=len(messages)))
+        answers.append(UserAnswer(field=name, value=VALUES[name], message=len(messages)))
         messages.append(Message(role="user", content=f"It is {VALUES[name]}, please", author="user"))
     if stops:
         turns.append(Turn(start=len(messages), end=len(messages)))

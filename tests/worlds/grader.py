@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 from types import SimpleNamespace
 
-from learntoask.core.manifest import Grader
+from learntoask.core.manifest import GraderSettings
 from learntoask.core.pack import Pack
 from learntoask.core.records import (
     EndReason,
@@ -134,7 +134,7 @@ def grader_context(
     return StageContext(
         stage="grader",
         key="key",
-        spec=SimpleNamespace(grader=Grader(encoder=encoder)),
+        spec=SimpleNamespace(grader=GraderSettings(encoder=encoder)),
         pack=pack,
         inputs={"label": folder / "label"},
         files={},

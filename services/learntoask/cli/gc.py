@@ -17,15 +17,14 @@ from rich.table import Table
 
 from learntoask.cli.cluster.runs import Context, in_cluster
 from learntoask.core.errors import InputError
-from learntoask.core.manifest import Store as StoreSpec
-from learntoask.core.manifest import seconds
+from learntoask.core.manifest import StoreSettings, seconds
 from learntoask.core.stages.gc_candidates import COLLECTABLE, keys_of, orphaned, unneeded
 from learntoask.local.view import RunView, view
 from learntoask.runner.run_folder import home_folder, run_folders
 from learntoask.store.address import StoreAddress, address_of
 from learntoask.store.collection import Collected, collect, with_lineage
 from learntoask.store.factory import open_store
-from learntoask.store.protocol import Stored
+from learntoask.store.protocol import StoredItem
 from learntoask.store.unfinished import abandoned, unfinished
 
 Json = dict[str, Any]
@@ -168,7 +167,7 @@ def _address(run: str | None, store: str | None, kept: list[RunView], home: Path
     if store is None and kept:
         return kept[0].sources.store
     environment = {**os.environ, **({"LTA_STORE": store} if store else {})}
-    return address_of(StoreSpec(), folder=Path.cwd(), default=home / "store", environment=environment)
+    return address_of(StoreSettings(), folder=Path.cwd(), default=home / "store", environment=environment)
 
 
 def _refuse_while_running(home: Path, *, kept: list[RunView] | None, grace: int) -> None:
@@ -204,7 +203,7 @@ def _figures(found: Collected) -> dict[str, Any]:
     }
 
 
-def _sums(items: tuple[Stored, ...]) -> dict[str, int]:
+def _sums(items: tuple[StoredItem, ...]) -> dict[str, int]:
     counts = Counter(item.kind for item in items)
     return {
         "blobs": counts["blob"],

@@ -86,7 +86,7 @@ class Sample(Record):
     provenance: Provenance
 
 
-class Answer(Record):
+class UserAnswer(Record):
     """A value the user gave in message `message`; what session replay answers with."""
 
     field: str
@@ -97,7 +97,7 @@ class Answer(Record):
 class LabelledSession(Record):
     session: Session
     samples: tuple[Sample, ...]  # ordered by turn; turns without a sample are context only
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[UserAnswer, ...] = ()
 
     def context(self, sample: Sample) -> tuple[Message, ...]:
         """What was said before the decision point."""

@@ -14,8 +14,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from learntoask.core.errors import InputError, TooManyMissing
-from learntoask.core.manifest import Grader as GraderSettings
-from learntoask.core.manifest import RunSpec
+from learntoask.core.manifest import GraderSettings, RunSpec
 from learntoask.core.pack import Pack
 from learntoask.core.stages.contract import Progress, StageContext, StageSummary
 from learntoask.evaluation.evaluate import Bench, Evaluated, evaluate_policy

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from learntoask.core.manifest import Grader as GraderSettings
-from learntoask.core.manifest import seconds
+from learntoask.core.manifest import GraderSettings, seconds
 from learntoask.core.pack import Pack
 from learntoask.grader_service.client import RemoteGrader
 from learntoask.grader_service.retry import Timing

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from learntoask.kube.access import Access, find_access
+from learntoask.kube.access import ClusterAccess, find_access
 from learntoask.kube.errors import Expired, NotFound, refusal
 from learntoask.kube.kinds import POD, Kind
 from learntoask.kube.transport import DEADLINE, Called, Transport
@@ -33,7 +33,7 @@ class Kube:
     Every call raises KubeError (see kube.errors) and ends within its deadline.
     """
 
-    def __init__(self, access: Access, transport: Transport, *, field_manager: str) -> None:
+    def __init__(self, access: ClusterAccess, transport: Transport, *, field_manager: str) -> None:
         self.access = access
         self._transport, self._manager = transport, field_manager
 

@@ -18,7 +18,7 @@ import aiohttp
 from kubernetes.aio.client.rest import RESTClientObject
 
 from learntoask.core.backoff import Backoff
-from learntoask.kube.access import Access
+from learntoask.kube.access import ClusterAccess
 from learntoask.kube.errors import Unavailable, refusal
 
 DEADLINE = 30.0  # seconds of one call, its repetitions included
@@ -30,7 +30,7 @@ Called = Callable[[str, str, int], None]
 
 
 class Transport:
-    def __init__(self, access: Access, *, called: Called | None = None, connections: int = 32) -> None:
+    def __init__(self, access: ClusterAccess, *, called: Called | None = None, connections: int = 32) -> None:
         access.configuration.connection_pool_maxsize = connections
         self._access, self._called = access, called or (lambda method, path, status: None)
         self._rest = RESTClientObject(access.configuration)

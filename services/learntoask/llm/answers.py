@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from learntoask.llm.wire import Reply, Usage
+from learntoask.llm.wire import Reply, TokenCounts
 
 
 class Form(BaseModel):
@@ -41,10 +41,10 @@ class Why(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[Filled]):
+class ModelReply(Generic[Filled]):
     parsed: Filled
     text: str  # as the model wrote it
-    usage: Usage
+    usage: TokenCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ _FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 _SHOWN = 200
 
 
-def read_answer(reply: Reply, form: type[Filled]) -> Answer[Filled] | NoAnswer:
+def read_answer(reply: Reply, form: type[Filled]) -> ModelReply[Filled] | NoAnswer:
     """Check a reply in order: refused, cut, empty, no JSON, not of the form."""
     text = reply.content
     if reply.refusal is not None or reply.finish == "content_filter":
@@ -76,7 +76,7 @@ def read_answer(reply: Reply, form: type[Filled]) -> Answer[Filled] | NoAnswer:
             return NoAnswer(Why.NOT_JSON, f"the answer is not JSON: {text.strip()[:_SHOWN]!r}", text)
         where = ".".join(str(part) for part in first["loc"]) or "answer"
         return NoAnswer(Why.WRONG_FORM, f"{where}: {first['msg']}", text)
-    return Answer(parsed, text, reply.usage or Usage())
+    return ModelReply(parsed, text, reply.usage or TokenCounts())
 
 
 @lru_cache(maxsize=1024)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from learntoask.core.errors import StageError
 from learntoask.core.manifest import Endpoint, seconds
 from learntoask.core.prompt import ChatMessage
-from learntoask.llm.answers import Answer, Filled, NoAnswer, Why, read_answer, schema_of
-from learntoask.llm.connection import Connections
-from learntoask.llm.journal import Journal
-from learntoask.llm.pacing import Gate, Pace, retry_delay
+from learntoask.llm.answers import Filled, ModelReply, NoAnswer, Why, read_answer, schema_of
+from learntoask.llm.connection import EndpointConnections
+from learntoask.llm.journal import ReplyJournal
+from learntoask.llm.pacing import ConcurrencyLimit, RequestSlots, retry_delay
 from learntoask.llm.spending import Spending
 from learntoask.llm.wire import Denial, Fault, Reply, request_body
 
@@ -31,22 +31,22 @@ class LlmClient:
     """
 
     def __init__(
-        self, endpoint: Endpoint, *, spending: Spending, where: str, journal: Journal | None = None
+        self, endpoint: Endpoint, *, spending: Spending, where: str, journal: ReplyJournal | None = None
     ) -> None:
         """Raises InputError when the endpoint's API key is not there."""
         self.endpoint = endpoint
         self._where = where
         self._spending = spending
         self._journal = journal
-        self._connections = Connections(endpoint, where=where)
-        self._gate = Gate(Pace(ceiling=endpoint.concurrency))
+        self._connections = EndpointConnections(endpoint, where=where)
+        self._gate = RequestSlots(ConcurrencyLimit(ceiling=endpoint.concurrency))
         self._given_up = self._denied = self._replies = 0
         for reply in journal or ():
             spending.answer(reply.usage, endpoint.prices, resumed=True)
 
     async def complete(
         self, messages: Sequence[ChatMessage], *, form: type[Filled], max_tokens: int | None = None
-    ) -> Answer[Filled] | NoAnswer:
+    ) -> ModelReply[Filled] | NoAnswer:
         """Ask for an answer of the form (its name goes to the server too).
 
         Ends within the endpoint's `retryFor` and `timeout` once it is sent; how long it waits for its turn depends on

@@ -26,7 +26,7 @@ def retry_delay(attempt: int, *, retry_after: float | None = None) -> float:
 
 
 @dataclass
-class Pace:
+class ConcurrencyLimit:
     """The limit, as a function of the results so far; knows no clock but the one it is told."""
 
     ceiling: int
@@ -55,10 +55,10 @@ class Pace:
             self._seen = self._failed = 0
 
 
-class Gate:
+class RequestSlots:
     """Lets as many in as the pace allows, first come, first served: requests that share a prefix stay together."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: ConcurrencyLimit) -> None:
         self.pace = pace
         self._inside = 0
         self._waiting: deque[asyncio.Future[None]] = deque()

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass
 
 from learntoask.core.stages.publication import Publication
-from learntoask.store.protocol import Store, Stored
+from learntoask.store.protocol import Store, StoredItem
 
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 
@@ -22,8 +22,8 @@ _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 class Collected:
     """`removed`: what went, or would go in a dry run; `left`: everything else that lies in the store."""
 
-    removed: tuple[Stored, ...]
-    left: tuple[Stored, ...]
+    removed: tuple[StoredItem, ...]
+    left: tuple[StoredItem, ...]
 
 
 def collect(store: Store, *, unused_since: float, keep: Set[str] | None, dry_run: bool) -> Collected:
@@ -44,8 +44,8 @@ def collect(store: Store, *, unused_since: float, keep: Set[str] | None, dry_run
 
 
 def collectable(
-    stored: Iterable[Stored], *, manifests: dict[str, str], keep: Set[str] | None, unused_since: float
-) -> list[Stored]:
+    stored: Iterable[StoredItem], *, manifests: dict[str, str], keep: Set[str] | None, unused_since: float
+) -> list[StoredItem]:
     """What may go, publications first: were the removal to stop midway, no manifest would lack a blob."""
     old = [item for item in stored if item.used <= unused_since]
     going = {item.name for item in old if item.kind == "publication" and keep is not None} - (keep or set())

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from learntoask.core.errors import StoreError
 from learntoask.core.stages.publication import Publication, PublishedFile
 from learntoask.store.atomic_files import Snapshot, appearing, file_digest
-from learntoask.store.protocol import Stored
+from learntoask.store.protocol import StoredItem
 
 logger = logging.getLogger(__name__)
 _CHUNK = 1 << 20
@@ -114,7 +114,7 @@ class FolderStore:
             except OSError as error:
                 raise StoreError(f"{manifest} cannot be read: {error}") from error
 
-    def stored(self) -> Iterator[Stored]:
+    def stored(self) -> Iterator[StoredItem]:
         for path in sorted([*self.root.glob("blobs/*/*"), *self.root.glob("published/*/*")]):
             try:
                 status = path.stat()
@@ -122,13 +122,15 @@ class FolderStore:
                 continue
             place = path.relative_to(self.root)
             if place.parts[0] == "blobs" and len(path.name) == _DIGEST_LENGTH:
-                yield Stored(kind="blob", name=path.name, size=status.st_size, used=status.st_mtime)
+                yield StoredItem(kind="blob", name=path.name, size=status.st_size, used=status.st_mtime)
             elif path.suffix == ".json":
-                yield Stored(kind="publication", name=path.stem, size=status.st_size, used=status.st_mtime)
+                yield StoredItem(
+                    kind="publication", name=path.stem, size=status.st_size, used=status.st_mtime
+                )
             else:
-                yield Stored(kind="leftover", name=str(place), size=status.st_size, used=status.st_mtime)
+                yield StoredItem(kind="leftover", name=str(place), size=status.st_size, used=status.st_mtime)
 
-    def remove(self, item: Stored, *, unused_since: float) -> bool:
+    def remove(self, item: StoredItem, *, unused_since: float) -> bool:
         places = {"blob": self._blob, "publication": self._manifest, "leftover": self.root.joinpath}
         path = places[item.kind](item.name)
         try:

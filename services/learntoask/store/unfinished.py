@@ -18,7 +18,7 @@ from learntoask.core.digest import digest_of
 from learntoask.core.stages.contract import Shard
 from learntoask.core.stages.publication import Publication
 from learntoask.store.address import StoreAddress
-from learntoask.store.protocol import Store, Stored
+from learntoask.store.protocol import Store, StoredItem
 
 logger = logging.getLogger(__name__)
 _SLOTS = (0, 1)
@@ -96,15 +96,15 @@ class Checkpoints:
         return max(found, key=_number, default=None)
 
     def _remove(self, slot: str) -> None:
-        self._store.remove(Stored(kind="publication", name=slot, size=0, used=0.0), unused_since=math.inf)
+        self._store.remove(StoredItem(kind="publication", name=slot, size=0, used=0.0), unused_since=math.inf)
 
 
 def discard(store: Store, found: Publication, *, but: Collection[str] = ()) -> None:
     """Remove unfinished work and its blobs, without those whose digest is in `but`. A blob that others keep too, which
     is rare, makes theirs count as absent."""
-    store.remove(Stored(kind="publication", name=found.key, size=0, used=0.0), unused_since=math.inf)
+    store.remove(StoredItem(kind="publication", name=found.key, size=0, used=0.0), unused_since=math.inf)
     for digest in {file.digest for file in found.files} - set(but):
-        store.remove(Stored(kind="blob", name=digest, size=0, used=0.0), unused_since=math.inf)
+        store.remove(StoredItem(kind="blob", name=digest, size=0, used=0.0), unused_since=math.inf)
 
 
 def _number(found: Publication) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from learntoask.core.errors import InputError, StageError, TooManyMissing
-from learntoask.core.manifest import Grader, RunSpec, Threshold
+from learntoask.core.manifest import GraderSettings, RunSpec, Threshold
 from learntoask.core.manifest.metric import metric_names
 from learntoask.evaluation.compare import compare, comparison_table
 from learntoask.evaluation.decisions import DecisionRow
@@ -252,7 +252,7 @@ def test_nothing_held_out_says_what_to_do(tmp_path: Path) -> None:
 def test_a_grader_folder_without_agreement_is_an_input_error(tmp_path: Path) -> None:
     with (
         pytest.raises(InputError, match="agreement"),
-        open_graders(tmp_path, settings=Grader(), pack=world.PACK, work=tmp_path),
+        open_graders(tmp_path, settings=GraderSettings(), pack=world.PACK, work=tmp_path),
     ):
         pass
 

@@ -14,9 +14,9 @@ import grpc
 import pytest
 from google.protobuf.json_format import MessageToDict
 from learntoask.core.errors import InputError, StageError
-from learntoask.core.manifest import Grader
+from learntoask.core.manifest import GraderSettings
 from learntoask.grader_service.grader_source import open_grader
-from learntoask.grader_service.process import load_parts
+from learntoask.grader_service.process import load_served_graders
 from learntoask.grading.grades import GradeCase
 from learntoask.grading.loading import load_grader
 from learntoask.grading.stage import run
@@ -81,7 +81,7 @@ def test_stages_get_the_grades_of_the_published_graders_from_a_service_until_it_
     published: Path, service: tuple[subprocess.Popen[str], str], tmp_path: Path
 ):
     running, address = service
-    settings = Grader(address=address, encoder="hashing", retry_for="60s")
+    settings = GraderSettings(address=address, encoder="hashing", retry_for="60s")
     environment = {"LTA_GRADER_TOKEN_FILE": str(published / "token")}
     for role in ("rewarding", "reporting"):
         with open_grader(
@@ -113,22 +113,22 @@ def test_stages_get_the_grades_of_the_published_graders_from_a_service_until_it_
 
 def test_without_an_address_a_stage_grades_in_its_own_process(published: Path, tmp_path: Path):
     with open_grader(
-        "rewarding", published, settings=Grader(), pack=PACK, work=tmp_path, environment={}
+        "rewarding", published, settings=GraderSettings(), pack=PACK, work=tmp_path, environment={}
     ) as grader:
         assert grader.grade(CASES) == load_grader(published / "rewarding", PACK).grade(CASES)
 
 
 def test_a_folder_without_graders_is_said_at_start(published: Path, tmp_path: Path):
     with pytest.raises(InputError, match="holds no graders"):
-        load_parts(tmp_path, PACK, judge=None, journals=None)
+        load_served_graders(tmp_path, PACK, judge=None, journals=None)
     (tmp_path / "rewarding").mkdir()
     with pytest.raises(InputError, match=r"agreement\.json cannot be read"):
-        load_parts(tmp_path, PACK, judge=None, journals=None)
+        load_served_graders(tmp_path, PACK, judge=None, journals=None)
     (tmp_path / "agreement.json").write_text("{}")
     with pytest.raises(InputError, match="holds no grader that can be read"):
-        load_parts(tmp_path, PACK, judge=None, journals=None)
+        load_served_graders(tmp_path, PACK, judge=None, journals=None)
     with (
         pytest.raises(InputError, match="holds no grader"),
-        open_grader("rewarding", tmp_path, settings=Grader(address="h:1"), pack=PACK, work=tmp_path),
+        open_grader("rewarding", tmp_path, settings=GraderSettings(address="h:1"), pack=PACK, work=tmp_path),
     ):
         pass

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from learntoask.core.errors import InputError, StageError, TooManyMissing
-from learntoask.core.manifest import Grader
+from learntoask.core.manifest import GraderSettings
 from learntoask.core.records import Message
 from learntoask.core.stages.contract import StageContext
 from learntoask.grader_service.client import RemoteGrader
@@ -143,7 +143,7 @@ def test_a_spent_budget_stops_the_stage():
 def publish(folder: Path, server: LlmServer) -> StageContext:
     """Run the grader stage with a judge."""
     context = grader_context(folder, sessions())
-    context.spec.grader = Grader(method="llm", encoder="hashing", llm=settings(server.uri))
+    context.spec.grader = GraderSettings(method="llm", encoder="hashing", llm=settings(server.uri))
     run(context)
     return context
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from learntoask.core.manifest import Dataset, Grader, Label
+from learntoask.core.manifest import Dataset, GraderSettings, Label
 from learntoask.core.pack import load_pack
 from learntoask.core.stages.contract import StageContext
 from learntoask.grading import stage
@@ -48,7 +48,7 @@ def world(tmp_path_factory):
     maker = [sys.executable, str(ROOT / "examples/sgd/make_pack.py"), "--data", str(SGD)]
     subprocess.run([*maker, "--out", str(folder / "pack.yaml")], check=True, capture_output=True)
     pack = load_pack(folder / "pack.yaml")
-    spec = SimpleNamespace(dataset=Dataset(uri="x"), label=Label(method="annotated"), grader=Grader())
+    spec = SimpleNamespace(dataset=Dataset(uri="x"), label=Label(method="annotated"), grader=GraderSettings())
     inputs: dict[str, Path] = {}
     for name, run in (("prepare", prepare.run), ("label", label.run), ("grader", stage.run)):
         (folder / name).mkdir()

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from learntoask.core.errors import InputError, StageError
 from learntoask.core.manifest import Budget, Endpoint
-from learntoask.llm.answers import Answer, Form, NoAnswer, Why
+from learntoask.llm.answers import Form, ModelReply, NoAnswer, Why
 from learntoask.llm.client import DENIED, GIVEN_UP, LlmClient
-from learntoask.llm.journal import Journal
+from learntoask.llm.journal import ReplyJournal
 from learntoask.llm.spending import Spending
 from worlds.llm.server import DRIP, HANG, RESET, Asked, LlmServer, Outcome, Reply, Status
 
@@ -42,11 +42,11 @@ def client_of(uri: str, *, budget: Any = None, journal: Path | None = None, **en
         Endpoint.model_validate(settings),
         spending=Spending(Budget.model_validate(budget or {}), where="spec.label.llm.budget"),
         where="spec.label.llm.endpoint",
-        journal=Journal(journal) if journal else None,
+        journal=ReplyJournal(journal) if journal else None,
     )
 
 
-async def ask(client: LlmClient, *questions: str) -> list[Answer[Sum] | NoAnswer]:
+async def ask(client: LlmClient, *questions: str) -> list[ModelReply[Sum] | NoAnswer]:
     try:
         return await asyncio.gather(*(_one(client, question) for question in questions))
     finally:
@@ -57,8 +57,8 @@ def _one(client: LlmClient, question: str) -> Any:
     return client.complete([{"role": "user", "content": question}], form=Sum)
 
 
-def totals(answers: Sequence[Answer[Sum] | NoAnswer]) -> list[int | Why]:
-    return [one.parsed.total if isinstance(one, Answer) else one.why for one in answers]
+def totals(answers: Sequence[ModelReply[Sum] | NoAnswer]) -> list[int | Why]:
+    return [one.parsed.total if isinstance(one, ModelReply) else one.why for one in answers]
 
 
 async def test_an_answer_of_the_form_and_what_it_cost() -> None:

@@ -16,7 +16,7 @@ from learntoask.core.stages.publication import Publication
 from learntoask.store import folder as folder_module
 from learntoask.store.collection import collect
 from learntoask.store.folder import FolderStore
-from learntoask.store.protocol import Publications, Store, Stored
+from learntoask.store.protocol import Publications, Store, StoredItem
 from learntoask.store.s3 import store as s3_module
 from learntoask.store.s3.transfer import PART_BYTES
 from worlds.minio import MinioServer, minio_server
@@ -225,7 +225,7 @@ class Later:
 
     def collect(self, world: World, **options: object) -> list[tuple[str, str]]:
         options = {"keep": None, "dry_run": False, **options}
-        removed: tuple[Stored, ...] = collect(
+        removed: tuple[StoredItem, ...] = collect(
             world.again(), unused_since=self.unused_since, **options
         ).removed  # type: ignore[arg-type]
         return [(item.kind, item.name) for item in removed]

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import pytest
 from learntoask.core.pack import parse_pack
 from learntoask.core.records import (
-    Answer,
     EndReason,
     Item,
     LabelledSession,
@@ -17,6 +16,7 @@ from learntoask.core.records import (
     Sample,
     Session,
     Turn,
+    UserAnswer,
 )
 from learntoask.evaluation.policy import Dialogue
 from learntoask.evaluation.replay import LoggedUser, Replayed, replay, replay_report
@@ -61,9 +61,9 @@ def log(*, stops: bool = True, confirms: int = 0) -> LabelledSession:
         ),
         samples=tuple(samples),
         answers=(
-            Answer(field="fever", value="39", message=0),
-            Answer(field="age", value="7", message=2),
-            Answer(field="dose", value="2 spoons", message=2),
+            UserAnswer(field="fever", value="39", message=0),
+            UserAnswer(field="age", value="7", message=2),
+            UserAnswer(field="dose", value="2 spoons", message=2),
         ),
     )
 

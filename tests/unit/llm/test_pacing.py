@@ -8,13 +8,13 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learntoask.llm.journal import Journal
-from learntoask.llm.pacing import Gate, Pace, retry_delay
-from learntoask.llm.wire import Reply, Usage, retry_after
+from learntoask.llm.journal import ReplyJournal
+from learntoask.llm.pacing import ConcurrencyLimit, RequestSlots, retry_delay
+from learntoask.llm.wire import Reply, TokenCounts, retry_after
 
 
 def after_rounds(
-    pace: Pace, *, capacity: int | None = None, failing: float = 0.0, rounds: int = 300
+    pace: ConcurrencyLimit, *, capacity: int | None = None, failing: float = 0.0, rounds: int = 300
 ) -> float:
     """The mean limit over the last half, where results above `capacity` and a share of the others fail."""
     chance, limits = random.Random(0), []
@@ -27,23 +27,23 @@ def after_rounds(
 
 
 def test_a_tenth_that_fails_costs_no_concurrency() -> None:
-    assert after_rounds(Pace(ceiling=64), failing=0.1) > 60
+    assert after_rounds(ConcurrencyLimit(ceiling=64), failing=0.1) > 60
 
 
 @pytest.mark.parametrize("capacity", [4, 16, 40])
 def test_the_limit_finds_what_a_server_takes(capacity: int) -> None:
-    assert capacity <= after_rounds(Pace(ceiling=64), capacity=capacity) <= 1.6 * capacity + 1
+    assert capacity <= after_rounds(ConcurrencyLimit(ceiling=64), capacity=capacity) <= 1.6 * capacity + 1
 
 
 def test_a_server_that_is_down_is_asked_by_one_and_found_again() -> None:
-    pace = Pace(ceiling=64)
+    pace = ConcurrencyLimit(ceiling=64)
     assert after_rounds(pace, failing=1.0) == 1
     after_rounds(pace, rounds=40)
     assert pace.limit == 64
 
 
 def test_a_wait_holds_everybody_up_only_where_many_are_refused() -> None:
-    pace = Pace(ceiling=64)
+    pace = ConcurrencyLimit(ceiling=64)
     pace.note(failed=True, now=5.0, retry_after=9.0)
     assert pace.resume == 0
     for _ in range(64):
@@ -54,14 +54,14 @@ def test_a_wait_holds_everybody_up_only_where_many_are_refused() -> None:
 @settings(deadline=None)
 @given(results=st.lists(st.booleans(), max_size=400), ceiling=st.integers(1, 64))
 def test_the_limit_stays_between_one_and_its_ceiling(results: list[bool], ceiling: int) -> None:
-    pace = Pace(ceiling=ceiling)
+    pace = ConcurrencyLimit(ceiling=ceiling)
     for failed in results:
         pace.note(failed=failed, now=0.0)
         assert 1 <= pace.limit <= ceiling
 
 
 async def test_the_gate_keeps_the_order_and_loses_no_place_to_the_cancelled() -> None:
-    gate, entered = Gate(Pace(ceiling=2)), []
+    gate, entered = RequestSlots(ConcurrencyLimit(ceiling=2)), []
 
     async def enter(number: int) -> None:
         async with gate:
@@ -106,7 +106,10 @@ def test_the_wait_a_server_asks_for(headers: dict[str, str], seconds: float | No
 replies = st.dictionaries(
     st.text("0123456789abcdef", min_size=8, max_size=8),
     st.builds(
-        Reply, content=st.text(), finish=st.just("stop"), usage=st.builds(Usage, prompt=st.integers(0, 9))
+        Reply,
+        content=st.text(),
+        finish=st.just("stop"),
+        usage=st.builds(TokenCounts, prompt=st.integers(0, 9)),
     ),
     max_size=6,
 )
@@ -118,14 +121,14 @@ def test_a_journal_cut_anywhere_holds_every_whole_line_and_goes_on(
     tmp_path_factory: pytest.TempPathFactory, replies: dict[str, Reply], data: st.DataObject
 ) -> None:
     path = tmp_path_factory.mktemp("journal") / "answers.jsonl"
-    journal = Journal(path)
+    journal = ReplyJournal(path)
     for asked, reply in replies.items():
         journal.add(asked, reply)
     journal.close()
     whole = path.read_bytes()
     cut = data.draw(st.integers(0, len(whole)))
     path.write_bytes(whole[:cut])
-    again = Journal(path)
+    again = ReplyJournal(path)
     kept = list(replies.items())[: whole[:cut].count(b"\n")]
     assert [(asked, again.find(asked)) for asked, _ in kept] == kept
     assert list(again) == [reply for _, reply in kept]

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pytest
 from learntoask.core.errors import InputError
-from learntoask.core.manifest import Store, parse_manifest
+from learntoask.core.manifest import StoreSettings, parse_manifest
 from learntoask.store.address import StoreAddress, address_of, bucket_and_key
 from learntoask.store.factory import open_store
 
 KEYS = {"AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "s3cret"}
 
 
-def _address(store: Store, environment: dict[str, str] | None = None) -> StoreAddress:
+def _address(store: StoreSettings, environment: dict[str, str] | None = None) -> StoreAddress:
     return address_of(
         store, folder=Path("/manifests"), default=Path("/home/.lta/store"), environment=environment or {}
     )
 
 
 def test_the_environment_comes_before_the_manifest_and_shared_variables_after_it() -> None:
-    written = Store.model_validate(
+    written = StoreSettings.model_validate(
         {
             "uri": "s3://team/lta/",
             "endpoint": "https://minio:9000",
@@ -54,13 +54,13 @@ def test_the_environment_comes_before_the_manifest_and_shared_variables_after_it
         credentials=Path("/var/run/store"),
     )
     assert _address(written, shared).endpoint == "https://minio:9000"
-    assert _address(Store(), shared).endpoint == "http://shared:1"
+    assert _address(StoreSettings(), shared).endpoint == "http://shared:1"
 
 
 def test_folders_are_absolute() -> None:
-    assert _address(Store()).uri == "/home/.lta/store"
-    assert _address(Store(uri="store")).uri == "/manifests/store"
-    assert _address(Store(uri="file:///srv/store")).uri == "/srv/store"
+    assert _address(StoreSettings()).uri == "/home/.lta/store"
+    assert _address(StoreSettings(uri="store")).uri == "/manifests/store"
+    assert _address(StoreSettings(uri="file:///srv/store")).uri == "/srv/store"
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_folders_are_absolute() -> None:
 )
 def test_what_is_no_address_is_said_so(uri: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        _address(Store(uri=uri))
+        _address(StoreSettings(uri=uri))
 
 
 @pytest.mark.parametrize("endpoint", ["minio:9000", "ftp://minio", "https://minio/bucket", "https://"])
@@ -108,7 +108,7 @@ def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:
             )
         assert "hunter2" not in str(caught.value)
     for refused in (
-        lambda: _address(Store(), {"LTA_STORE": "s3://me:hunter2@bucket/x"}),
+        lambda: _address(StoreSettings(), {"LTA_STORE": "s3://me:hunter2@bucket/x"}),
         lambda: bucket_and_key("s3://me:hunter2@bucket/x", field="spec.train.base.uri"),
         lambda: open_store(StoreAddress(uri="s3://bucket", endpoint="https://me:hunter2@minio"), KEYS),
     ):

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from learntoask.core.stages.publication import Publication, PublishedFile
 from learntoask.store.collection import collectable, with_lineage
-from learntoask.store.protocol import Stored
+from learntoask.store.protocol import StoredItem
 
 NAMES = [character * 64 for character in "0123456789abcdef"]
 FEW = NAMES[:6]
 ITEMS = st.lists(
     st.builds(
-        Stored,
+        StoredItem,
         kind=st.sampled_from(["blob", "publication", "leftover"]),
         name=st.sampled_from(FEW),
         size=st.just(1),
@@ -36,7 +36,7 @@ def _publication(key: str, content: str, **inputs: str) -> Publication:
     st.integers(0, 9),
 )
 def test_what_is_needed_or_recent_stays(
-    items: list[Stored], mentions: dict[str, set[str]], keep: set[str] | None, unused_since: int
+    items: list[StoredItem], mentions: dict[str, set[str]], keep: set[str] | None, unused_since: int
 ) -> None:
     manifests = {key: " ".join(f'"{digest}"' for digest in digests) for key, digests in mentions.items()}
     going = collectable(items, manifests=manifests, keep=keep, unused_since=unused_since)
@@ -52,8 +52,8 @@ def test_what_is_needed_or_recent_stays(
 
 def test_publications_go_before_the_blobs_they_mention() -> None:
     items = [
-        Stored(kind="blob", name=NAMES[1], size=1, used=0),
-        Stored(kind="publication", name=NAMES[0], size=1, used=0),
+        StoredItem(kind="blob", name=NAMES[1], size=1, used=0),
+        StoredItem(kind="publication", name=NAMES[0], size=1, used=0),
     ]
     manifests = {NAMES[0]: _publication(NAMES[0], NAMES[1]).model_dump_json()}
     assert collectable(items, manifests=manifests, keep=None, unused_since=1) == []
@@ -62,7 +62,7 @@ def test_publications_go_before_the_blobs_they_mention() -> None:
 
 
 def test_a_manifest_that_cannot_be_read_still_protects_its_blobs() -> None:
-    blob = Stored(kind="blob", name=NAMES[1], size=1, used=0)
+    blob = StoredItem(kind="blob", name=NAMES[1], size=1, used=0)
     torn = _publication(NAMES[0], NAMES[1]).model_dump_json()[:-20]
     assert collectable([blob], manifests={NAMES[0]: torn}, keep=None, unused_since=1) == []
 

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from learntoask.core.manifest import Corruption
 from learntoask.core.pack import Pack
 from learntoask.core.records import (
-    Answer,
     EndReason,
     Item,
     LabelledSession,
@@ -17,6 +16,7 @@ from learntoask.core.records import (
     Session,
     Split,
     Turn,
+    UserAnswer,
 )
 from learntoask.training.corruption import ask_again, corrupt, noisy, stop_early
 
@@ -43,7 +43,7 @@ def session(
         )
         turns.append(Turn(start=len(messages), end=len(messages) + 1))
         messages.append(Message(role="assistant", content=f"{field}?", author="expert"))
-        answers.append(Answer(field=field, value="v", message=len(messages)))
+        answers.append(UserAnswer(field=field, value="v", message=len(messages)))
         messages.append(Message(role="user", content=f"my {field}", author="user"))
     if stops:
         samples.append(Sample(turn=len(turns), decision="stop", remaining=(), provenance=BY))

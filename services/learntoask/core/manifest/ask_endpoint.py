@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from learntoask.core.manifest.data import PackReference, Store
+from learntoask.core.manifest.data import PackReference, StoreSettings
 from learntoask.core.manifest.model import Address, Duration, ManifestModel, Name, Precision, seconds
 from learntoask.core.manifest.pod import PodTemplate
 from learntoask.core.manifest.quantity import Quantity
@@ -184,7 +184,7 @@ class Access(ManifestModel):
         return self
 
 
-class GatewayService(ManifestModel):
+class GatewayServiceSettings(ManifestModel):
     """The Service that clients connect to."""
 
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
@@ -195,12 +195,12 @@ class GatewayService(ManifestModel):
     """Annotations of the Service, for load balancers and name servers."""
 
 
-class Gateway(ManifestModel):
+class GatewaySettings(ManifestModel):
     """What stands between clients and policy servers."""
 
     replicas: Annotated[int, Field(ge=1, le=100)] = 2
     """Gateway pods."""
-    service: GatewayService = GatewayService()
+    service: GatewayServiceSettings = GatewayServiceSettings()
     access: Access = Access()
     fallback: Fallback = Fallback()
     records: Records = Records()
@@ -212,7 +212,7 @@ class Gateway(ManifestModel):
     """Answers that one gateway waits for at once; more are refused with RESOURCE_EXHAUSTED."""
 
     @model_validator(mode="after")
-    def _some_time(self) -> Gateway:
+    def _some_time(self) -> GatewaySettings:
         for name, duration in (("deadline", self.deadline), ("attempt", self.attempt)):
             if not seconds(duration):
                 raise ValueError(f"{name}: give at least 1s")
@@ -231,7 +231,7 @@ class EndpointPods(ManifestModel):
 class EndpointSpec(ManifestModel):
     policy: PolicyReference
     """Which policy is served. Changing it rolls the new policy out; changing it back rolls back."""
-    store: Store = Store()
+    store: StoreSettings = StoreSettings()
     """Where published policies lie; the operator's own store when left out. Keys come from `credentials.secret`."""
     engine: Literal["transformers", "vllm"] = "transformers"
     """What decodes: `transformers`, ready in seconds, or `vllm`."""
@@ -243,7 +243,7 @@ class EndpointSpec(ManifestModel):
     autoscaling: Autoscaling | None = None
     """Leave it out to keep `replicas` as it is set."""
     rollout: Rollout = Rollout()
-    gateway: Gateway = Gateway()
+    gateway: GatewaySettings = GatewaySettings()
     pods: EndpointPods = EndpointPods()
 
 

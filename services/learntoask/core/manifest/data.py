@@ -82,7 +82,7 @@ class StoreCredentials(ManifestModel):
     """Secret with those two keys, for the cluster; a laptop reads `file` or the environment."""
 
 
-class Store(ManifestModel):
+class StoreSettings(ManifestModel):
     """Where stages publish what they make."""
 
     uri: Address | None = None

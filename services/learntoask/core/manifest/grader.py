@@ -48,7 +48,7 @@ class LlmJudge(ManifestModel):
         return self
 
 
-class Grader(ManifestModel):
+class GraderSettings(ManifestModel):
     """Says what a question asks for, and so what it is worth."""
 
     method: Literal["fields", "llm"] = "fields"
@@ -75,7 +75,7 @@ class Grader(ManifestModel):
     """A call without a full answer after this time is made a second time, and the first answer counts."""
 
     @model_validator(mode="after")
-    def _has_a_model(self) -> Grader:
+    def _has_a_model(self) -> GraderSettings:
         if self.method == "llm" and self.llm is None:
             raise ValueError("method llm needs llm.endpoint with uri and model")
         return self

@@ -47,7 +47,7 @@ class Threshold(ManifestModel):
         return self
 
 
-class Gate(ManifestModel):
+class GateSettings(ManifestModel):
     """What the report must show before a policy is served."""
 
     thresholds: tuple[Threshold, ...] = ()

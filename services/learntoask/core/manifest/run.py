@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from learntoask.core.manifest.data import Dataset, PackReference, Store
-from learntoask.core.manifest.grader import Grader
+from learntoask.core.manifest.data import Dataset, PackReference, StoreSettings
+from learntoask.core.manifest.grader import GraderSettings
 from learntoask.core.manifest.label import Label
 from learntoask.core.manifest.model import Duration, ManifestModel, Name
 from learntoask.core.manifest.pod import Pods
-from learntoask.core.manifest.release import Evaluate, Gate, Serve
+from learntoask.core.manifest.release import Evaluate, GateSettings, Serve
 from learntoask.core.manifest.train import Train
 
 
@@ -32,12 +32,12 @@ class RunBudget(ManifestModel):
 class RunSpec(ManifestModel):
     dataset: Dataset
     pack: PackReference
-    store: Store = Store()
+    store: StoreSettings = StoreSettings()
     label: Label = Label()
-    grader: Grader = Grader()
+    grader: GraderSettings = GraderSettings()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
-    gate: Gate = Gate()
+    gate: GateSettings = GateSettings()
     serve: Serve = Serve()
     suspend: bool = False
     """Stop what runs (training continues from its checkpoint later) and start nothing new."""

@@ -18,7 +18,7 @@ class Variant(ManifestModel):
     """What differs from the base manifest's `spec`, nested as it is there; `null` restores a default."""
 
 
-class Curve(ManifestModel):
+class SweepCurve(ManifestModel):
     """One field, varied; the report draws the metrics against it."""
 
     field: Annotated[str, Field(pattern=r"^[a-z][A-Za-z]*(\.[a-z][A-Za-z]*)*$")]
@@ -47,7 +47,7 @@ class SweepSpec(ManifestModel):
     """What differs from the base manifest in all of them."""
     variants: list[Variant] = Field(default_factory=list)
     """The first one is what the others are compared with."""
-    curves: list[Curve] = Field(default_factory=list)
+    curves: list[SweepCurve] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _named_once(self) -> SweepSpec:

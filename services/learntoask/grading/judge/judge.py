@@ -22,9 +22,9 @@ from learntoask.grading.fluency import FluencyGuard
 from learntoask.grading.grades import REFUSED, Grade, GradeCase, Missing, grade_by_rule
 from learntoask.grading.judge.prompt import Briefing
 from learntoask.grading.judge.verdict import contradictions, form_for, grade_of
-from learntoask.llm.answers import Answer, Why
+from learntoask.llm.answers import ModelReply, Why
 from learntoask.llm.client import LlmClient
-from learntoask.llm.journal import Journal
+from learntoask.llm.journal import ReplyJournal
 from learntoask.llm.retry import asked_again
 from learntoask.llm.spending import Spending
 
@@ -64,7 +64,7 @@ class Judge:
             settings.endpoint,
             spending=self.spending,
             where=f"{WHERE}.endpoint",
-            journal=Journal(journal) if journal else None,
+            journal=ReplyJournal(journal) if journal else None,
         )
         self._runner: asyncio.Runner | None = None
         self._known: OrderedDict[GradeCase, Grade] = OrderedDict()
@@ -120,7 +120,7 @@ class Judge:
         problems: tuple[str, ...] = ()
         for _ in range(2):
             outcome = await self._client.complete(question, form=form, max_tokens=max_tokens)
-            if isinstance(outcome, Answer):
+            if isinstance(outcome, ModelReply):
                 problems = tuple(contradictions(outcome.parsed, case.target))
                 if not problems:
                     return grade_of(outcome.parsed, case.target)

@@ -21,14 +21,14 @@ from itertools import pairwise
 from typing import Any
 
 from learntoask.core.pack import Pack
-from learntoask.core.records import Answer, Item, Provenance, Session
-from learntoask.labeling.labellers.protocol import Exchange, Failure, Findings, TurnLabel, micro_goals
+from learntoask.core.records import Item, Provenance, Session, UserAnswer
+from learntoask.labeling.labellers.protocol import Exchange, Findings, LabelFailure, TurnLabel, micro_goals
 from learntoask.labeling.logs.quarantine import Reason
 
 KEY = "annotations"
 
 
-class Annotated:
+class AnnotatedLabeller:
     provenance = Provenance(labeller="annotated")
 
     def __init__(self, pack: Pack) -> None:
@@ -39,7 +39,7 @@ class Annotated:
         listed = notes.get("turns") if isinstance(notes, dict) else None
         if not isinstance(notes, dict) or not isinstance(listed, list):
             problem = f"{KEY}.turns is not a list; write it, or choose another label.method"
-            return Findings(turns=(Failure(Reason.NO_ANNOTATIONS, problem),) * len(session.turns))
+            return Findings(turns=(LabelFailure(Reason.NO_ANNOTATIONS, problem),) * len(session.turns))
         reader = _Reader(session, self._fields[session.task])
         noted = reader.turns(listed)
         stop = _stop(session, notes.get("stop_msg"))
@@ -48,11 +48,11 @@ class Annotated:
         turns = [
             _label(noted, session, start=turn.start, act=act)
             if turn.start in noted
-            else Failure(Reason.NO_ANNOTATIONS, f"{KEY}.turns has no entry with msg {turn.start}")
+            else LabelFailure(Reason.NO_ANNOTATIONS, f"{KEY}.turns has no entry with msg {turn.start}")
             for turn in session.turns
         ]
         if where is not None:
-            turns[where] = stop if isinstance(stop, Failure) else TurnLabel((), ())
+            turns[where] = stop if isinstance(stop, LabelFailure) else TurnLabel((), ())
         return Findings(
             turns=tuple(turns),
             answers=_answers(noted, session, reader.items_or_none(notes.get("known_at_start"))),
@@ -61,7 +61,7 @@ class Annotated:
 
 
 @dataclass(frozen=True, slots=True)
-class _Noted:
+class _TurnNote:
     """One checked entry of `annotations.turns`; None where a key is missing."""
 
     requested: tuple[Exchange, ...] | None
@@ -69,13 +69,13 @@ class _Noted:
     volunteered: tuple[Item, ...]
 
 
-_NotedTurns = dict[int, "_Noted | Failure"]
+_TurnNotes = dict[int, "_TurnNote | LabelFailure"]
 
 
-class _Wrong(Exception):
+class _WrongAnnotation(Exception):
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
-        self.failure = Failure(reason, message)
+        self.failure = LabelFailure(reason, message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +83,21 @@ class _Reader:
     session: Session
     fields: frozenset[str]
 
-    def turns(self, listed: Sequence[Any]) -> _NotedTurns:
-        noted: _NotedTurns = {}
+    def turns(self, listed: Sequence[Any]) -> _TurnNotes:
+        noted: _TurnNotes = {}
         for index, entry in enumerate(listed):
             message = entry.get("msg") if isinstance(entry, dict) else None
             if isinstance(message, int) and 0 <= message < len(self.session.messages):
                 noted[message] = self._turn(entry, message, f"{KEY}.turns[{index}]")
         return noted
 
-    def _turn(self, entry: dict[str, Any], message: int, where: str) -> _Noted | Failure:
+    def _turn(self, entry: dict[str, Any], message: int, where: str) -> _TurnNote | LabelFailure:
         try:
             requested = entry.get("requested")
             remaining = entry.get("remaining")
             if requested is None and remaining is None:
-                raise _Wrong(Reason.WRONG_ANNOTATION, f"{where}: give requested, remaining or both")
-            return _Noted(
+                raise _WrongAnnotation(Reason.WRONG_ANNOTATION, f"{where}: give requested, remaining or both")
+            return _TurnNote(
                 requested=None
                 if requested is None
                 else tuple(
@@ -108,7 +108,7 @@ class _Reader:
                 else tuple(self._item(one, at) for one, at in _each(remaining, f"{where}.remaining")),
                 volunteered=self.items_or_none(entry.get("remaining_volunteered")),
             )
-        except _Wrong as wrong:
+        except _WrongAnnotation as wrong:
             return wrong.failure
 
     def items_or_none(self, listed: object) -> tuple[Item, ...]:
@@ -117,26 +117,28 @@ class _Reader:
         for entry in listed if isinstance(listed, list) else ():
             try:
                 found.append(self._item(entry, ""))
-            except _Wrong:
+            except _WrongAnnotation:
                 continue
         return tuple(found)
 
     def _item(self, entry: object, where: str) -> Item:
         field, value = self._field(entry, where), entry.get("value") if isinstance(entry, dict) else None
         if not isinstance(value, str | int | float) or isinstance(value, bool):
-            raise _Wrong(Reason.WRONG_ANNOTATION, f"{where}.value: write what the user gave, as a text")
+            raise _WrongAnnotation(
+                Reason.WRONG_ANNOTATION, f"{where}.value: write what the user gave, as a text"
+            )
         return Item(field=field, value=str(value))
 
     def _field(self, entry: object, where: str) -> str:
         field = entry.get("item") if isinstance(entry, dict) else None
         if not isinstance(field, str):
-            raise _Wrong(Reason.WRONG_ANNOTATION, f"{where}.item: write the name of a field")
+            raise _WrongAnnotation(Reason.WRONG_ANNOTATION, f"{where}.item: write the name of a field")
         if field not in self.fields:
             known = ", ".join(sorted(self.fields)[:8])
             problem = (
                 f"{where}.item: task {self.session.task!r} has no field {field!r:.100} (it has: {known})"
             )
-            raise _Wrong(Reason.UNKNOWN_FIELD, problem)
+            raise _WrongAnnotation(Reason.UNKNOWN_FIELD, problem)
         return field
 
     def _exchange(self, entry: object, message: int, where: str) -> Exchange:
@@ -147,18 +149,18 @@ class _Reader:
         inside = isinstance(answered, int) and message < answered < len(messages)
         if not inside or messages[answered].role != "user":
             problem = f"{where}.answer_msg: {answered!r:.40} is not a user message after message {message}"
-            raise _Wrong(Reason.WRONG_ANNOTATION, problem)
+            raise _WrongAnnotation(Reason.WRONG_ANNOTATION, problem)
         item = self._item(entry, where)
         return Exchange(field=item.field, asked=message, value=item.value, answered=answered)
 
 
 def _each(listed: object, where: str) -> Iterator[tuple[object, str]]:
     if not isinstance(listed, list):
-        raise _Wrong(Reason.WRONG_ANNOTATION, f"{where}: is not a list")
+        raise _WrongAnnotation(Reason.WRONG_ANNOTATION, f"{where}: is not a list")
     return ((entry, f"{where}[{index}]") for index, entry in enumerate(listed))
 
 
-def _stop(session: Session, message: object) -> int | Failure | None:
+def _stop(session: Session, message: object) -> int | LabelFailure | None:
     """The turn that holds the annotated stop; None when the annotation names none."""
     if message is None:
         return None
@@ -166,22 +168,22 @@ def _stop(session: Session, message: object) -> int | Failure | None:
         if isinstance(message, int) and turn.start <= message < max(turn.end, turn.start + 1):
             return index
     problem = f"{KEY}.stop_msg: {message!r:.40} is in no expert turn up to the log's own stop"
-    return Failure(Reason.STOP_DISAGREES, problem)
+    return LabelFailure(Reason.STOP_DISAGREES, problem)
 
 
-def _label(noted: _NotedTurns, session: Session, *, start: int, act: int | None) -> TurnLabel | Failure:
+def _label(noted: _TurnNotes, session: Session, *, start: int, act: int | None) -> TurnLabel | LabelFailure:
     here = noted[start]
-    if isinstance(here, Failure):
+    if isinstance(here, LabelFailure):
         return here
     later = [entry for message, entry in noted.items() if message >= start]
-    complete = all(isinstance(entry, _Noted) and entry.requested is not None for entry in later)
-    exchanges = [one for entry in later if isinstance(entry, _Noted) for one in entry.requested or ()]
+    complete = all(isinstance(entry, _TurnNote) and entry.requested is not None for entry in later)
+    exchanges = [one for entry in later if isinstance(entry, _TurnNote) for one in entry.requested or ()]
     by_expert = [one for one in exchanges if session.messages[one.asked].author == "expert"]
     asked = tuple(dict.fromkeys(one.field for one in here.requested or ()))
     if here.remaining is None:
         if not complete:
             problem = f"turn at message {start}: remaining is missing, and a later turn's requested is missing or wrong"
-            return Failure(Reason.WRONG_ANNOTATION, problem)
+            return LabelFailure(Reason.WRONG_ANNOTATION, problem)
         return TurnLabel(asked, micro_goals(by_expert, starts=[start], stop=act)[0])
     if not complete:
         return TurnLabel(asked, here.remaining)
@@ -190,18 +192,18 @@ def _label(noted: _NotedTurns, session: Session, *, start: int, act: int | None)
         problem = (
             f"turn at message {start}: remaining holds {sorted(unasked)}, which no turn from here on requests"
         )
-        return Failure(Reason.WRONG_ANNOTATION, problem)
+        return LabelFailure(Reason.WRONG_ANNOTATION, problem)
     # Asked only by a policy, or only after the act: not what this expert still had to ask.
     wanted = {one.field for one in by_expert if act is None or one.asked < act}
     return TurnLabel(asked, tuple(item for item in here.remaining if item.field in wanted))
 
 
-def _answers(noted: _NotedTurns, session: Session, known: Sequence[Item]) -> tuple[Answer, ...]:
+def _answers(noted: _TurnNotes, session: Session, known: Sequence[Item]) -> tuple[UserAnswer, ...]:
     """Every value with the message that gives it: requested, known at the start, and volunteered."""
     given: dict[tuple[str, int | None], str | None] = {
         (one.field, one.answered): one.value
         for entry in noted.values()
-        if isinstance(entry, _Noted)
+        if isinstance(entry, _TurnNote)
         for one in entry.requested or ()
         if one.answered is not None
     }
@@ -211,14 +213,14 @@ def _answers(noted: _NotedTurns, session: Session, known: Sequence[Item]) -> tup
     starts = sorted(noted)
     for start, following in pairwise([*starts, len(session.messages)]):
         entry, after = noted[start], noted.get(following)
-        if not isinstance(entry, _Noted):
+        if not isinstance(entry, _TurnNote):
             continue
-        left = {item.field for item in after.volunteered} if isinstance(after, _Noted) else set()
+        left = {item.field for item in after.volunteered} if isinstance(after, _TurnNote) else set()
         for item in entry.volunteered:
             if item.field not in left:
                 given.setdefault((item.field, _giver(session, item.value, start, following)), item.value)
     return tuple(
-        Answer(field=field, value=value or "", message=message)
+        UserAnswer(field=field, value=value or "", message=message)
         for (field, message), value in sorted(given.items(), key=lambda one: (one[0][1] or 0, one[0][0]))
         if message is not None
     )

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from learntoask.core.pack import Pack
-from learntoask.core.records import Answer, Provenance, Session
+from learntoask.core.records import Provenance, Session, UserAnswer
 from learntoask.labeling.labellers.exchanges import FieldPatterns, read_exchanges
-from learntoask.labeling.labellers.protocol import Exchange, Findings, TurnLabel, asked_in, micro_goals
+from learntoask.labeling.labellers.protocol import Exchange, Findings, TurnLabel, fields_asked, micro_goals
 from learntoask.labeling.logs.patterns import any_of
 
 
-class Lexicon:
+class LexiconLabeller:
     provenance = Provenance(labeller="lexicon")
 
     def __init__(self, pack: Pack) -> None:
@@ -32,7 +32,7 @@ class Lexicon:
         goals = micro_goals(by_expert, starts=[turn.start for turn in session.turns], stop=stop)
         turns = tuple(
             TurnLabel(
-                requested=asked_in(by_expert, turn.start, turn.end),
+                requested=fields_asked(by_expert, turn.start, turn.end),
                 remaining=goal,
                 unnamed=bool(unnamed) and turn.start <= unnamed[-1],
             )
@@ -48,7 +48,7 @@ class Lexicon:
 
 def _answers(
     exchanges: Sequence[Exchange], session: Session, fields: Sequence[FieldPatterns], *, end: int | None
-) -> tuple[Answer, ...]:
+) -> tuple[UserAnswer, ...]:
     """Values with the message that gives each; what comes after the act, at message `end`, is small talk."""
     end = len(session.messages) if end is None else end
     given = [
@@ -62,4 +62,6 @@ def _answers(
         volunteered = field.given_in(users) if field.name not in asked else None
         if volunteered is not None:
             given.append((volunteered[1], field.name, volunteered[0]))
-    return tuple(Answer(field=field, value=value, message=message) for message, field, value in sorted(given))
+    return tuple(
+        UserAnswer(field=field, value=value, message=message) for message, field, value in sorted(given)
+    )

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
-from learntoask.core.records import Answer, Item, Provenance, Session
+from learntoask.core.records import Item, Provenance, Session, UserAnswer
 from learntoask.labeling.logs.quarantine import Reason
 
 
@@ -27,7 +27,7 @@ class TurnLabel:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class LabelFailure:
     """A decision point that could not be labelled; never a label."""
 
     reason: Reason
@@ -38,8 +38,8 @@ class Failure:
 class Findings:
     """One entry in `turns` for each of the session's turns. `stop_turn`: where the labeller saw the expert act."""
 
-    turns: tuple[TurnLabel | Failure, ...]
-    answers: tuple[Answer, ...] = ()
+    turns: tuple[TurnLabel | LabelFailure, ...]
+    answers: tuple[UserAnswer, ...] = ()
     stop_turn: int | None = None
     questions: int = 0  # expert messages with a question, as far as the labeller looks for them
     unnamed_questions: int = 0
@@ -71,7 +71,7 @@ class StageLabeller(Protocol):
 
 
 @dataclass(frozen=True)
-class OneByOne:
+class SequentialLabeller:
     labeller: Labeller
 
     @property
@@ -120,7 +120,7 @@ def micro_goals(
     return goals[::-1]
 
 
-def asked_in(exchanges: Iterable[Exchange], start: int, end: int) -> tuple[str, ...]:
+def fields_asked(exchanges: Iterable[Exchange], start: int, end: int) -> tuple[str, ...]:
     """The fields asked for in messages [start, end), in the order in which they are."""
     fields = {one.field: one.asked for one in exchanges if start <= one.asked < end}
     return tuple(sorted(fields, key=fields.__getitem__))

@@ -19,15 +19,15 @@ from learntoask.core.manifest import LlmLabelling, seconds
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import ChatMessage
 from learntoask.core.records import Provenance, Session
-from learntoask.labeling.labellers.protocol import Failure, Findings
-from learntoask.labeling.llm.extraction import Reading, Span, form_for, read_extraction
-from learntoask.labeling.llm.findings import TurnReadings, asked_turns, findings_of, turn_readings
-from learntoask.labeling.llm.prompt import Prompting
-from learntoask.labeling.llm.voting import vote
+from learntoask.labeling.labellers.protocol import Findings, LabelFailure
+from learntoask.labeling.llm.extraction import ModelFindings, Span, form_for, read_extraction
+from learntoask.labeling.llm.findings import FindingsByTurn, session_findings, split_by_turn, turns_to_ask
+from learntoask.labeling.llm.prompt import LabelPrompts
+from learntoask.labeling.llm.vote import vote
 from learntoask.labeling.logs.quarantine import Reason
-from learntoask.llm.answers import Answer, Why
+from learntoask.llm.answers import ModelReply, Why
 from learntoask.llm.client import LlmClient
-from learntoask.llm.journal import Journal
+from learntoask.llm.journal import ReplyJournal
 from learntoask.llm.retry import asked_again
 from learntoask.llm.spending import Spending
 
@@ -54,7 +54,7 @@ class LlmLabeller:
         self._settings = settings
         self._pack = pack
         by_log = settings.macro_goal == "log" or (settings.macro_goal == "auto" and pack.require_end_marker)
-        self._prompting = Prompting(pack, acts=not by_log)
+        self._prompting = LabelPrompts(pack, acts=not by_log)
         self._spending = Spending(settings.budget, where=f"{WHERE}.budget")
         self._again = 0
         self._clients = [
@@ -62,7 +62,7 @@ class LlmLabeller:
                 endpoint,
                 spending=self._spending,
                 where=f"{WHERE}.endpoint" if not number else f"{WHERE}.judges.{number - 1}",
-                journal=Journal(work / f"answers-{number}.jsonl"),
+                journal=ReplyJournal(work / f"answers-{number}.jsonl"),
             )
             for number, endpoint in enumerate(settings.endpoints)
         ]
@@ -104,12 +104,12 @@ class LlmLabeller:
             raise failure
 
     async def label(self, session: Session) -> Findings:
-        turns = asked_turns(session, acts=self._prompting.acts)
+        turns = turns_to_ask(session, acts=self._prompting.acts)
         async with self._under_way:
             found = await asyncio.gather(*(self._read(client, session, turns) for client in self._clients))
         agreement = self._settings.agreement or "majority"
         readings = {turn: vote([one[turn] for one in found], agreement) for turn in turns}
-        return findings_of(session, readings, acts=self._prompting.acts)
+        return session_findings(session, readings, acts=self._prompting.acts)
 
     def progress(self) -> dict[str, float]:
         spent = self._spending
@@ -124,7 +124,7 @@ class LlmLabeller:
             "asked_again": self._again,
         }
 
-    async def _read(self, client: LlmClient, session: Session, turns: Sequence[int]) -> TurnReadings:
+    async def _read(self, client: LlmClient, session: Session, turns: Sequence[int]) -> FindingsByTurn:
         """What one model finds at each of `turns`."""
         if not turns:
             return {}
@@ -132,9 +132,9 @@ class LlmLabeller:
         if self._settings.per_session:
             span = Span(session.turns[0].start, len(session.messages))
             found = await self._judge(client, session, prompts.for_session(), span)
-            return turn_readings(found, session, turns)
+            return split_by_turn(found, session, turns)
 
-        async def at(index: int) -> Reading | Failure:
+        async def at(index: int) -> ModelFindings | LabelFailure:
             turn = session.turns[index]
             return await self._judge(client, session, prompts.for_turn(turn), Span(turn.start, turn.end))
 
@@ -145,26 +145,26 @@ class LlmLabeller:
 
     async def _judge(
         self, client: LlmClient, session: Session, messages: list[ChatMessage], span: Span
-    ) -> Reading | Failure:
+    ) -> ModelFindings | LabelFailure:
         """One question, asked once more with the reason where the answer cannot be accepted."""
         task = self._pack.task(session.task)
         form = form_for(tuple(field.name for field in task.fields), acts=self._prompting.acts)
         question, max_tokens = messages, client.endpoint.max_tokens
-        failure: Failure | None = None
+        failure: LabelFailure | None = None
         for attempt in (1, 2):
             outcome = await client.complete(question, form=form, max_tokens=max_tokens)
-            if isinstance(outcome, Answer):
+            if isinstance(outcome, ModelReply):
                 checked = read_extraction(outcome.parsed, session, task, span)
-                if isinstance(checked, Reading):
+                if isinstance(checked, ModelFindings):
                     return replace(checked, attempts=attempt)
                 reason, problems = Reason.UNGROUNDED, checked.problems
             else:
                 reason, problems = _REASONS[outcome.why], (outcome.message,)
                 if not outcome.why.by_model:
-                    return Failure(reason, outcome.message)
+                    return LabelFailure(reason, outcome.message)
                 if outcome.why is Why.CUT:
                     max_tokens *= 2
-            failure = Failure(reason, "; ".join(problems))
+            failure = LabelFailure(reason, "; ".join(problems))
             if attempt == 1:
                 self._again += 1
                 question = asked_again(messages, answer=outcome.text, problems=problems)

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from learntoask.store.protocol import Stored
+from learntoask.store.protocol import StoredItem
 from learntoask.store.s3.bucket import Bucket
 from learntoask.store.s3.layout import CORRUPT, Layout, name_of
 
 
-def stored(bucket: Bucket, layout: Layout) -> Iterator[Stored]:
+def stored(bucket: Bucket, layout: Layout) -> Iterator[StoredItem]:
     """Everything below the prefix. A blob counts as used when it was claimed; a claim, with the parts of an upload that
     was not completed, is a leftover."""
     claims = {name_of(entry.key): entry.modified for entry in bucket.entries(layout.claims)}
     for entry in bucket.entries(layout.manifests):
-        yield Stored(kind="publication", name=name_of(entry.key), size=entry.size, used=entry.modified)
+        yield StoredItem(kind="publication", name=name_of(entry.key), size=entry.size, used=entry.modified)
     for entry in bucket.entries(layout.blobs):
         name = name_of(entry.key)
         if name.endswith(CORRUPT):
             place = entry.key.removeprefix(layout.prefix)
-            yield Stored(kind="leftover", name=place, size=entry.size, used=entry.modified)
+            yield StoredItem(kind="leftover", name=place, size=entry.size, used=entry.modified)
         else:
             used = max(entry.modified, claims.get(name, 0.0))
-            yield Stored(kind="blob", name=name, size=entry.size, used=used)
+            yield StoredItem(kind="blob", name=name, size=entry.size, used=used)
     for digest, claimed in claims.items():
         size, arrived = _pending(bucket, layout.blob(digest))
         place = layout.claim(digest).removeprefix(layout.prefix)
-        yield Stored(kind="leftover", name=place, size=size, used=max(claimed, arrived))
+        yield StoredItem(kind="leftover", name=place, size=size, used=max(claimed, arrived))
 
 
-def remove(bucket: Bucket, layout: Layout, item: Stored, *, unused_since: float) -> bool:
+def remove(bucket: Bucket, layout: Layout, item: StoredItem, *, unused_since: float) -> bool:
     """Remove `item` unless it was used after `unused_since`; whether it was removed."""
     places = {"blob": layout.blob, "publication": layout.manifest, "leftover": layout.prefix.__add__}
     key = places[item.kind](item.name)

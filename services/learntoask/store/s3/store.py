@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from learntoask.core.errors import StoreError
 from learntoask.core.stages.publication import Publication, PublishedFile
 from learntoask.store.atomic_files import Snapshot, file_digest
-from learntoask.store.protocol import Stored
+from learntoask.store.protocol import StoredItem
 from learntoask.store.s3 import inventory
 from learntoask.store.s3.bucket import Bucket
 from learntoask.store.s3.layout import CORRUPT, Layout, name_of
@@ -100,10 +100,10 @@ class S3Store:
             if there:
                 yield name_of(entry.key), there[0].decode("utf-8", errors="replace")
 
-    def stored(self) -> Iterator[Stored]:
+    def stored(self) -> Iterator[StoredItem]:
         return inventory.stored(self._bucket, self._layout)
 
-    def remove(self, item: Stored, *, unused_since: float) -> bool:
+    def remove(self, item: StoredItem, *, unused_since: float) -> bool:
         return inventory.remove(self._bucket, self._layout, item, unused_since=unused_since)
 
     def _publication(self, where: str, content: bytes) -> Publication | None:

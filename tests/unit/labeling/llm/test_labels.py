@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from learntoask.core.errors import InputError
 from learntoask.core.pack import Pack
-from learntoask.core.records import Answer, EndReason, Item, Message, Session, Turn
-from learntoask.labeling.labellers.protocol import Exchange, Failure, TurnLabel
-from learntoask.labeling.llm.extraction import Reading
-from learntoask.labeling.llm.findings import asked_turns, findings_of, turn_readings
-from learntoask.labeling.llm.prompt import Prompting
-from learntoask.labeling.llm.voting import vote
+from learntoask.core.records import EndReason, Item, Message, Session, Turn, UserAnswer
+from learntoask.labeling.labellers.protocol import Exchange, LabelFailure, TurnLabel
+from learntoask.labeling.llm.extraction import ModelFindings
+from learntoask.labeling.llm.findings import session_findings, split_by_turn, turns_to_ask
+from learntoask.labeling.llm.prompt import LabelPrompts
+from learntoask.labeling.llm.vote import vote
 from learntoask.labeling.logs.quarantine import Reason
 from learntoask.llm.retry import asked_again
 
@@ -21,7 +21,7 @@ FIELDS = [
     {"name": "date"},
     {"name": "seat", "values": ["A", "B"]},
 ]
-FAILED = Failure(Reason.UNGROUNDED, "made up")
+FAILED = LabelFailure(Reason.UNGROUNDED, "made up")
 
 
 def pack(**changes: Any) -> Pack:
@@ -59,14 +59,14 @@ ALL = (given("city", 1), Exchange("seat", 1), given("date", 3), given("city", 5)
 
 def at_each_turn(
     session: Session, exchanges: tuple[Exchange, ...], **acts: int
-) -> dict[int, Reading | Failure]:
-    reading = Reading(exchanges, acts.get("act"))
-    return dict(turn_readings(reading, session, asked_turns(session, acts="act" in acts)))
+) -> dict[int, ModelFindings | LabelFailure]:
+    reading = ModelFindings(exchanges, acts.get("act"))
+    return dict(split_by_turn(reading, session, turns_to_ask(session, acts="act" in acts)))
 
 
 def test_micro_goals_and_what_each_turn_asks_for_with_the_log_s_stop() -> None:
     session = session_of(stop_turn=3)
-    findings = findings_of(session, at_each_turn(session, ALL), acts=False)
+    findings = session_findings(session, at_each_turn(session, ALL), acts=False)
     city, date = Item(field="city", value="city value"), Item(field="date", value="date value")
     assert findings.turns == (
         TurnLabel(("city", "seat"), (city, date)),
@@ -76,15 +76,15 @@ def test_micro_goals_and_what_each_turn_asks_for_with_the_log_s_stop() -> None:
     )
     assert findings.stop_turn is None
     assert findings.answers == (
-        Answer(field="city", value="city value", message=2),
-        Answer(field="date", value="date value", message=4),
-        Answer(field="city", value="city value", message=6),
+        UserAnswer(field="city", value="city value", message=2),
+        UserAnswer(field="date", value="date value", message=4),
+        UserAnswer(field="city", value="city value", message=6),
     )
 
 
 def test_the_model_s_stop_is_the_first_turn_in_which_it_sees_an_act() -> None:
     session = session_of()
-    findings = findings_of(session, at_each_turn(session, ALL[:2], act=3), acts=True)
+    findings = session_findings(session, at_each_turn(session, ALL[:2], act=3), acts=True)
     assert findings.stop_turn == 1
     assert findings.turns[0] == TurnLabel(("city", "seat"), (Item(field="city", value="city value"),))
     assert findings.turns[1] == TurnLabel((), ())
@@ -92,29 +92,29 @@ def test_the_model_s_stop_is_the_first_turn_in_which_it_sees_an_act() -> None:
 
 def test_a_model_that_contradicts_the_log_s_stop_leaves_no_label_there() -> None:
     session = session_of(stop_turn=3)
-    readings = {index: Reading((), None) for index in asked_turns(session, acts=True)}
-    findings = findings_of(session, readings, acts=True)
-    assert isinstance(findings.turns[3], Failure)
+    readings = {index: ModelFindings((), None) for index in turns_to_ask(session, acts=True)}
+    findings = session_findings(session, readings, acts=True)
+    assert isinstance(findings.turns[3], LabelFailure)
     assert findings.turns[3].reason is Reason.STOP_DISAGREES
     # A turn without a word is an end marker, and nobody is asked about it.
     silent = session_of(stop_turn=3, silent=True)
-    assert asked_turns(silent, acts=True) == (0, 1, 2)
-    found = findings_of(silent, {index: Reading((), None) for index in (0, 1, 2)}, acts=True)
+    assert turns_to_ask(silent, acts=True) == (0, 1, 2)
+    found = session_findings(silent, {index: ModelFindings((), None) for index in (0, 1, 2)}, acts=True)
     assert found.turns[3] == TurnLabel((), ())
 
 
 def test_a_stop_after_a_turn_that_failed_is_not_trusted() -> None:
     session = session_of()
-    readings: dict[int, Reading | Failure] = {
-        0: Reading((), None),
+    readings: dict[int, ModelFindings | LabelFailure] = {
+        0: ModelFindings((), None),
         1: FAILED,
-        2: Reading((), 5),
-        3: Reading((), 7),
+        2: ModelFindings((), 5),
+        3: ModelFindings((), 7),
     }
-    findings = findings_of(session, readings, acts=True)
+    findings = session_findings(session, readings, acts=True)
     assert findings.stop_turn == 2
     assert findings.turns[1] is FAILED
-    assert isinstance(findings.turns[2], Failure)
+    assert isinstance(findings.turns[2], LabelFailure)
     assert "may have acted there already" in findings.turns[2].message
 
 
@@ -123,44 +123,47 @@ def test_a_policy_s_question_is_no_goal_but_its_answer_is_known() -> None:
     by_policy = session.messages[3].model_copy(update={"author": "policy"})
     messages = (*session.messages[:3], by_policy, *session.messages[4:])
     session = session.model_copy(update={"messages": messages})
-    findings = findings_of(session, at_each_turn(session, ALL), acts=False)
+    findings = session_findings(session, at_each_turn(session, ALL), acts=False)
     assert isinstance(findings.turns[0], TurnLabel)
     assert [item.field for item in findings.turns[0].remaining] == ["city"]
     assert {answer.field for answer in findings.answers} == {"city", "date"}
 
 
 def test_the_majority_decides_field_by_field() -> None:
-    one = Reading((given("city", 1), given("date", 1)), None, attempts=2)
-    two = Reading((given("date", 3), Exchange("seat", 3)), None)
-    three = Reading((given("city", 3), given("seat", 3)), None)
+    one = ModelFindings((given("city", 1), given("date", 1)), None, attempts=2)
+    two = ModelFindings((given("date", 3), Exchange("seat", 3)), None)
+    three = ModelFindings((given("city", 3), given("seat", 3)), None)
     voted = vote([one, two, three], "majority")
-    assert voted == Reading((given("city", 1), given("date", 1), Exchange("seat", 3)), None, attempts=4)
+    assert voted == ModelFindings((given("city", 1), given("date", 1), Exchange("seat", 3)), None, attempts=4)
     assert vote([one], "majority") is one
 
 
 def test_unanimous_models_may_differ_in_values_only() -> None:
-    one, two = Reading((given("city", 1),), None), Reading((Exchange("city", 1, "other", 4),), None)
-    assert vote([one, two], "unanimous") == Reading((given("city", 1),), None, attempts=2)
-    disputed = vote([one, Reading((), None)], "unanimous")
-    assert isinstance(disputed, Failure)
+    one, two = (
+        ModelFindings((given("city", 1),), None),
+        ModelFindings((Exchange("city", 1, "other", 4),), None),
+    )
+    assert vote([one, two], "unanimous") == ModelFindings((given("city", 1),), None, attempts=2)
+    disputed = vote([one, ModelFindings((), None)], "unanimous")
+    assert isinstance(disputed, LabelFailure)
     assert disputed.reason is Reason.JUDGES_DISAGREE
     assert vote([one, FAILED], "unanimous") is FAILED
 
 
 def test_a_tie_about_the_act_is_no_label() -> None:
-    acts, goes_on = Reading((), 3), Reading((), None)
+    acts, goes_on = ModelFindings((), 3), ModelFindings((), None)
     tie = vote([acts, goes_on], "majority")
-    assert isinstance(tie, Failure)
+    assert isinstance(tie, LabelFailure)
     assert tie.message == "1 of 2 models say that the expert acts in this turn"
-    assert vote([acts, goes_on, acts], "majority") == Reading((), 3, attempts=3)
-    assert vote([acts, FAILED, acts], "majority") == Reading((), 3, attempts=2)
-    assert isinstance(vote([acts, FAILED, goes_on], "majority"), Failure)
+    assert vote([acts, goes_on, acts], "majority") == ModelFindings((), 3, attempts=3)
+    assert vote([acts, FAILED, acts], "majority") == ModelFindings((), 3, attempts=2)
+    assert isinstance(vote([acts, FAILED, goes_on], "majority"), LabelFailure)
     assert vote([acts, FAILED, FAILED], "majority") is FAILED
 
 
 def test_a_session_s_requests_share_all_but_their_last_line() -> None:
     session = session_of()
-    asking = Prompting(pack(), acts=True).of(session)
+    asking = LabelPrompts(pack(), acts=True).of(session)
     prompts = [asking.for_turn(turn) for turn in session.turns]
     system, first = prompts[0]
     assert all(prompt[0] == system for prompt in prompts)
@@ -176,24 +179,24 @@ def test_a_session_s_requests_share_all_but_their_last_line() -> None:
         '"act"',
     ):
         assert said in system["content"]
-    assert '"act"' not in Prompting(pack(), acts=False).of(session).for_session()[0]["content"]
+    assert '"act"' not in LabelPrompts(pack(), acts=False).of(session).for_session()[0]["content"]
 
 
 def test_a_pack_s_own_prompts_are_used_and_known_by_their_digest() -> None:
     own = pack(
         prompts={"microGoal": "Find {{ fields | map(attribute='name') | join('/') }} in {{ language }}."}
     )
-    prompt = Prompting(own, acts=False).of(session_of()).for_session()[0]["content"]
+    prompt = LabelPrompts(own, acts=False).of(session_of()).for_session()[0]["content"]
     assert prompt.startswith("Find city/date/seat in en.\n\n")
-    digests = {Prompting(one, acts=acts).digest for one in (pack(), own) for acts in (True, False)}
+    digests = {LabelPrompts(one, acts=acts).digest for one in (pack(), own) for acts in (True, False)}
     assert len(digests) == 4
     faulty = pack(prompts={"macroGoal": "{{ nobody }}"})
     with pytest.raises(InputError, match=r"pack 'trains', prompts\.macroGoal: 'nobody' is undefined"):
-        Prompting(faulty, acts=True).of(session_of()).for_session()
+        LabelPrompts(faulty, acts=True).of(session_of()).for_session()
 
 
 def test_a_second_request_tells_what_was_wrong_with_the_first_answer() -> None:
-    prompt = Prompting(pack(), acts=False).of(session_of()).for_session()
+    prompt = LabelPrompts(pack(), acts=False).of(session_of()).for_session()
     again = asked_again(prompt, answer="", problems=("item 1 (city): nobody said that",))
     assert again[: len(prompt)] == prompt
     assert [message["role"] for message in again] == ["system", "user", "assistant", "user"]
