@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from typing import Any
 
-Json = dict[str, Any]
+from learntoask.core.json_object import Json
 
 
 def packed(body: Json) -> bytes:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 from learntoask.core.digest import digest_of
+from learntoask.core.json_object import Json
 from learntoask.core.status.conditions import shortened, timestamp
 from learntoask.kube import EVENT, AlreadyExists, Kube, KubeError
 
-Json = dict[str, Any]
 COMPONENT = "learntoask-operator"
 _AT_ONCE = 256
 _log = logging.getLogger(__name__)

@@ -11,14 +11,14 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from learntoask.core.backoff import Backoff
+from learntoask.core.json_object import Json
 from learntoask.kube import Kind
 
 from learntoask_operator.compression import packed, unpacked
 
-Json = dict[str, Any]
 _BACKOFF = Backoff(first=1.0, longest=120.0)  # after a reconcile that failed
 _log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ A test on a real API server runs the operator under exactly these, and fails whe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-Json = dict[str, Any]
+from learntoask.core.json_object import Json
+
 RBAC = "rbac.authorization.k8s.io"
 NAME = "learntoask-operator"
 

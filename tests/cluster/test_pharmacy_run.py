@@ -11,11 +11,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from learntoask.client import Client, Decision, user
+from learntoask.core.json_object import Json
 from worlds.cluster.cluster import Cluster
 from worlds.cluster.control_plane import ControlPlane
 from worlds.cluster.operator_process import OperatorProcess, allow_everything
@@ -23,7 +23,6 @@ from worlds.cluster.pod_runner import PodRunner
 from worlds.cluster.toolchain import ROOT
 from worlds.minio import MinioServer, minio_server
 
-Json = dict[str, Any]
 PHARMACY = ROOT / "examples" / "pharmacy"
 RUN = "pharmacy-tiny"
 RUN_PATIENCE, SERVE_PATIENCE = 1200.0, 480.0

@@ -8,9 +8,9 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from learntoask.core.json_object import Json
 from learntoask.kube import ENDPOINT, JOB, POD, RUN, AlreadyExists, Conflict, Kind, NotFound
 
-Json = dict[str, Any]
 Key = tuple[Kind, str, str]
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+from learntoask.core.json_object import Json
 from learntoask.core.status.run import RunStatus, StageRecord
 from learntoask.kube import JOB, POD, RUN, Kind
 from learntoask_operator.cache.children import Children
@@ -19,7 +20,6 @@ from learntoask_operator.settings import Settings
 
 from worlds.fake_kube import Crashed, FakeKube, time_of
 
-Json = dict[str, Any]
 SETTINGS = Settings(store_uri="s3://artefacts/lta", store_credentials="store-keys")
 SPEC: Json = {"dataset": {"uri": "s3://logs/a.jsonl"}, "pack": {"uri": "s3://packs/a.yaml"}}
 INPUTS = {

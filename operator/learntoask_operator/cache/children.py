@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from learntoask.core.json_object import Json
 from learntoask.kube import ENDPOINT, RUN, Kind, Kube, follow
 
 from learntoask_operator.compression import packed, unpacked
 from learntoask_operator.loop import Ref
 
-Json = dict[str, Any]
 Trim = Callable[[Json], Json]
 MANAGED_BY, MANAGER = "app.kubernetes.io/managed-by", "learntoask-operator"
 RUN_LABEL, ENDPOINT_LABEL = "learntoask.io/run", "learntoask.io/endpoint"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from learntoask.core.json_object import Json
 from learntoask.kube import DEPLOYMENT, JOB, POD
 
-Json = dict[str, Any]
 _METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "generation",
              "labels", "ownerReferences")  # fmt: skip
 _LABELS = (

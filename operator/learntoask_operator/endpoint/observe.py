@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+
+from learntoask.core.json_object import Json
 
 from learntoask_operator.cache.children import owned_by
 from learntoask_operator.endpoint.decide import Servers
 from learntoask_operator.endpoint.labels import COMPONENT, GATEWAY, REVISION, SERVER
-
-Json = dict[str, Any]
 
 
 def servers_of(deployments: Iterable[Json], pods: Sequence[Json], *, uid: str) -> dict[str, Servers]:

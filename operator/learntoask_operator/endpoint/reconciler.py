@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from learntoask.core.digest import digest_of
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import AskEndpoint
 from learntoask.core.status.conditions import CHILD_FOREIGN
 from learntoask.core.status.endpoint import EndpointStatus
@@ -26,7 +26,6 @@ from learntoask_operator.loop import Ref, ref_of
 from learntoask_operator.metrics import Metrics
 from learntoask_operator.settings import Settings
 
-Json = dict[str, Any]
 _FOLLOW_SECONDS = 30.0  # a followed run is looked at so often
 _AGAIN_SECONDS = 600.0  # what was applied is applied again, should somebody have changed or removed it
 

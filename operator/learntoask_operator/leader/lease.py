@@ -13,9 +13,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from learntoask.core.json_object import Json
 from learntoask.kube import LEASE, AlreadyExists, Conflict, Kube, KubeError, NotFound
 
-Json = dict[str, Any]
 _MARGIN = 0.2  # share of the duration that passes between giving up and the end of the Lease
 _log = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from learntoask.core.digest import digest_of
 from learntoask.core.input_checks import explain
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec, seconds
 from learntoask.core.stages.graph import STAGES, RunInputs
 from learntoask.core.stages.planner import RESOLVE, Allowance, Observed, Plan, plan, plan_resolution
@@ -40,7 +40,6 @@ from learntoask_operator.run.workload import (
 )
 from learntoask_operator.settings import Settings
 
-Json = dict[str, Any]
 _NAMES = (RESOLVE, *(stage.name for stage in STAGES))
 _LOOK_AGAIN = 5.0  # seconds, while something is waited for that no watch tells of
 _PATIENCE = 300.0  # seconds that a run which is to be removed waits for its children to go

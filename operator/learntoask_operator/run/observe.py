@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from learntoask.core.json_object import Json
 from learntoask.core.stages.planner import Observed
 from learntoask.core.status.conditions import seconds_of, shortened
 from learntoask.core.status.run import Failure, StageRecord
@@ -26,7 +27,6 @@ from learntoask_operator.run.pod_messages import (
     without_words,
 )
 
-Json = dict[str, Any]
 _LAG = 15.0  # seconds that the watch of pods may be behind that of Jobs
 State = Literal["queued", "waiting", "running", "ending", "stopped", "disrupted", "failed"]
 

@@ -8,11 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from learntoask.core.json_object import Json
 from learntoask.core.status.conditions import seconds_of, shortened, timestamp
 from learntoask.core.status.run import Failure, RunInputsRecord
 from pydantic import JsonValue, ValidationError
 
-Json = dict[str, Any]
 CONTAINER = "stage"
 _LONGEST_WORDS = 2000  # characters of a container's last words that are kept
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec
 from learntoask.core.status import conditions as c
 from learntoask.core.status.conditions import timestamp
@@ -36,7 +37,6 @@ from learntoask_operator.run.render import endpoint as serving
 from learntoask_operator.run.workload import Children as Own
 from learntoask_operator.settings import Settings
 
-Json = dict[str, Any]
 _WATCHED = (JOB, DEPLOYMENT)
 _SOON, _LATER = 2.0, 30.0  # seconds until another look
 _log = logging.getLogger(__name__)

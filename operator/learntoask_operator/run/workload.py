@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec, seconds
 from learntoask.core.stages.planner import StageStatus, Start, Stop
 from learntoask.core.status.conditions import seconds_of
@@ -21,7 +22,6 @@ from learntoask_operator.run.render import config_map as configuration
 from learntoask_operator.run.render import jobs, services
 from learntoask_operator.settings import Settings
 
-Json = dict[str, Any]
 Removal = tuple[Kind, str, str | None]
 """Kind, name and uid; without a uid whatever has the name."""
 

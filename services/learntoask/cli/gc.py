@@ -17,6 +17,7 @@ from rich.table import Table
 
 from learntoask.cli.cluster.runs import Context, in_cluster
 from learntoask.core.errors import InputError
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import StoreSettings, seconds
 from learntoask.core.stages.gc_candidates import COLLECTABLE, keys_of, orphaned, unneeded
 from learntoask.local.view import RunView, view
@@ -27,7 +28,6 @@ from learntoask.store.factory import open_store
 from learntoask.store.protocol import StoredItem
 from learntoask.store.unfinished import abandoned, unfinished
 
-Json = dict[str, Any]
 _SAFE_GRACE = 3600  # seconds; a shorter one is refused while runs are at work
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from learntoask.core.json_object import Json
 from learntoask.core.status.conditions import seconds_of
 from learntoask.core.status.run import RunStatus, StageRecord
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

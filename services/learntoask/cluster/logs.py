@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from learntoask.cluster.display import ShownRun
 from learntoask.core.errors import InputError
+from learntoask.core.json_object import Json
 from learntoask.kube import POD, RUN, Invalid, Kube, NotFound, Unavailable
 
-Json = dict[str, Any]
 Line = Callable[[str, str], None]
 """Told a pod's short name and one line."""
 _RUN, _STAGE, _ATTEMPT = "learntoask.io/run", "learntoask.io/stage", "learntoask.io/attempt"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from learntoask.core.json_object import Json
 from learntoask.core.stages.graph import resolve_stage
 
-Json = dict[str, Any]
 RERUN = "learntoask.io/rerun"
 RETRY = "learntoask.io/retry"
 _RESOLVE = "resolve"

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from learntoask.core.errors import InputError
+from learntoask.core.json_object import Json
 from learntoask.core.status.endpoint import EndpointStatus, Revision
-
-Json = dict[str, Any]
 
 
 def earlier(body: Json, number: int | None) -> Revision:

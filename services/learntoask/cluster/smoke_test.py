@@ -6,16 +6,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 from learntoask.client import AsyncClient, CallFailed, Decision, user
 from learntoask.cluster.display import ShownRun
 from learntoask.core.errors import ClusterError, GateFailed, StageError
+from learntoask.core.json_object import Json
 from learntoask.core.status.conditions import READY, find_condition
 from learntoask.core.status.endpoint import EndpointStatus
 from learntoask.kube import ENDPOINT, RUN, Kube, KubeError, NotFound
 
-Json = dict[str, Any]
 _LOOK_AGAIN = 2.0  # seconds
 _ANSWER_SECONDS = 60.0
 

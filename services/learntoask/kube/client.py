@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from learntoask.core.json_object import Json
 from learntoask.kube.access import ClusterAccess, find_access
 from learntoask.kube.errors import Expired, NotFound, refusal
 from learntoask.kube.kinds import POD, Kind
 from learntoask.kube.transport import DEADLINE, Called, Transport
 
-Json = dict[str, Any]
 _PAGE = 250  # objects a page: bounds the memory of listing thousands
 _WATCH_TIME = 290  # seconds after which the server ends a watch, which then goes on from where it was
 

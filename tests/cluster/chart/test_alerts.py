@@ -7,9 +7,9 @@ import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from learntoask.core.json_object import Json
 from worlds.cluster.helm import CHART, HOME, of_kind, rendered
 from worlds.cluster.toolchain import missing, tool
 
@@ -17,7 +17,6 @@ _ABSENT = missing("helm", "promtool")
 pytestmark = pytest.mark.skipif(
     bool(_ABSENT), reason=f"not built: {', '.join(_ABSENT)}; install Go and run `make chart-tools`"
 )
-Json = dict[str, Any]
 MONITORED = CHART / "ci" / "monitoring-values.yaml"
 DESK = 'namespace="team",learntoask_io_endpoint="desk",pod="p"'
 RUN = 'namespace="team",run="clinic",stage="sft"'

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from learntoask.core.json_object import Json
 from learntoask_operator.rbac import OWN, WATCHED, rules
 from learntoask_operator.settings import parse_settings
 from worlds.cluster.cluster import Cluster
@@ -24,7 +25,6 @@ pytestmark = [
     ),
     pytest.mark.timeout(300),
 ]
-Json = dict[str, Any]
 MINIO = CHART / "ci" / "minio-values.yaml"
 TEAM = CHART / "ci" / "s3-namespaces-values.yaml"
 MONITORED = CHART / "ci" / "monitoring-values.yaml"

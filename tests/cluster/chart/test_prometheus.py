@@ -16,6 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 import yaml
+from learntoask.core.json_object import Json
 from learntoask.core.status.conditions import ROLLED_OUT, WARM_UP_FAILED, set_condition
 from learntoask.core.status.endpoint import EndpointStatus
 from learntoask.core.status.run import RunStatus, StageRecord
@@ -39,7 +40,6 @@ pytestmark = [
     ),
     pytest.mark.timeout(240),
 ]
-Json = dict[str, Any]
 _PATIENCE = 90.0
 _POD = {"namespace": "team", "learntoask_io_endpoint": "desk", "learntoask_io_revision": "r1"}
 CALLED_FOR = {

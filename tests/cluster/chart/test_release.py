@@ -10,10 +10,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+from learntoask.core.json_object import Json
 from worlds.cluster.applied_manifests import ENDPOINT, RUN, collection, manifest, stored
 from worlds.cluster.cluster import Cluster
 from worlds.cluster.control_plane import ControlPlane
@@ -29,7 +29,6 @@ pytestmark = [
     ),
     pytest.mark.timeout(600),
 ]
-Json = dict[str, Any]
 OLDER_CRDS = Path(__file__).parents[1] / "older_crds"
 MINIO = "minio.enabled=true"
 KEYS = f"{RELEASE}-learntoask-store"

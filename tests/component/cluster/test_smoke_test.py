@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from learntoask.cluster.smoke_test import tried
 from learntoask.core.errors import ClusterError, GateFailed, StageError
+from learntoask.core.json_object import Json
 from learntoask.kube import ENDPOINT, RUN, Kind
 from worlds.fake_kube import FakeKube
 from worlds.serving import ScriptedEngine, serving
 
-Json = dict[str, Any]
 NAMESPACE = "somewhere"
 BODY: Json = {
     "metadata": {"name": "small", "namespace": NAMESPACE},

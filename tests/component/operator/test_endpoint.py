@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from learntoask.core.json_object import Json
 from learntoask.core.status.endpoint import EndpointStatus
 from learntoask.kube import DEPLOYMENT, ENDPOINT, HPA, POD, RUN, SERVICE, Kind, NotFound, Unavailable
 from learntoask_operator.cache.children import Children
@@ -15,7 +16,6 @@ from learntoask_operator.metrics import Metrics
 from learntoask_operator.settings import Settings
 from worlds.fake_kube import Crashed, FakeKube, merged
 
-Json = dict[str, Any]
 REVISION = "learntoask.io/revision"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from learntoask.core.errors import InputError
+from learntoask.core.json_object import Json
 from learntoask.kube import JOB, LEASE, RUN, Conflict, Unavailable
 from learntoask_operator.cache.children import Children
 from learntoask_operator.cache.projections import TRIMMED
@@ -15,8 +16,6 @@ from learntoask_operator.loop import Loop, Ref
 from learntoask_operator.settings import parse_settings
 from worlds.fake_kube import FakeKube
 from worlds.waiting import until
-
-Json = dict[str, Any]
 
 
 def run(name: str = "a", version: int = 1, uid: str = "u") -> Json:

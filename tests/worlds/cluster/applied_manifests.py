@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from learntoask.core.json_object import Json
+
 from worlds.cluster.cluster import Answer, Cluster
 
-Json = dict[str, Any]
 PLURALS = {"LearnToAskRun": "learntoaskruns", "AskEndpoint": "askendpoints"}
 RUN: Json = {"dataset": {"uri": "s3://logs/clinic.jsonl"}, "pack": {"uri": "s3://packs/clinic.yaml"}}
 KEY = "0" * 64

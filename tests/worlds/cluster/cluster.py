@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from kubernetes import config
+from learntoask.core.json_object import Json
 
 from worlds.cluster.control_plane import ControlPlane
 from worlds.cluster.toolchain import ROOT, tool
 
-Json = dict[str, Any]
 CRDS = ROOT / "manifests" / "crds"
 KINDS = {"learntoaskruns", "askendpoints"}
 _GROUP = "/apis/learntoask.io/v1alpha1"

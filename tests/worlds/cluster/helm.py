@@ -6,14 +6,13 @@ import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import yaml
+from learntoask.core.json_object import Json
 
 from worlds.cluster.cluster import Cluster
 from worlds.cluster.toolchain import ROOT, tool
 
-Json = dict[str, Any]
 CHART = ROOT / "charts" / "learntoask"
 COMBINATIONS = sorted((CHART / "ci").glob("*-values.yaml"))
 RELEASE, HOME = "lta-test", "learntoask-test"

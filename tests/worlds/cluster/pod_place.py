@@ -8,11 +8,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from learntoask.core.json_object import Json
 from learntoask.kube import CONFIG_MAP, SECRET, Kube
 
-Json = dict[str, Any]
 SITE = Path(__file__).parent / "pod_site"
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 _TOKEN = "/var/run/secrets/learntoask/progress/token"

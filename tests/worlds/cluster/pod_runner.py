@@ -17,16 +17,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from learntoask.core.json_object import Json
 from learntoask.kube import LEASE, NODE, POD, SERVICE, Kube, KubeError, NotFound, follow
 
 from worlds.cluster.pod_logs import LogServer
 from worlds.cluster.pod_place import NotHere, PodPlace
 
-Json = dict[str, Any]
 NAME = "process-node"
 _LEASES = "kube-node-lease"
 _BEAT_SECONDS = 5.0

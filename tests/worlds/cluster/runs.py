@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from learntoask.core.json_object import Json
+
 from worlds.cluster.applied_manifests import RUN, changed, collection, manifest, stored
 from worlds.cluster.cluster import Cluster
 from worlds.cluster.operator_process import calls
 
-Json = dict[str, Any]
 OUTCOME, SECONDS = "test.learntoask.io/outcome", "test.learntoask.io/seconds"
 STAGES = ("resolve", "fetch", "prepare", "label", "sft", "grader", "grpo", "evaluate", "gate", "serve")
 OPERATOR_FLAGS = (

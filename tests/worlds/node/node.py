@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+
+from learntoask.core.json_object import Json
 
 from worlds.cluster.control_plane import ControlPlane
 from worlds.cluster.processes import Recorded, start
@@ -21,7 +22,6 @@ from worlds.cluster.toolchain import tool
 from worlds.node.containers import PAUSE, Containers, unmount
 from worlds.node.network import ADDRESS, SUBNET, Network
 
-Json = dict[str, Any]
 NAME = "e2e-node"
 DNS = "10.96.0.10"
 COREDNS = "docker.io/learntoask/coredns:1"

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from learntoask.core.json_object import Json
 
 from worlds.cluster.toolchain import ROOT, tool
 from worlds.node.node import NAME, Node, small_image
 from worlds.node.phases import Phases
 
-Json = dict[str, Any]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 IMAGES = {
     name: f"docker.io/learntoask/{name}:{VERSION}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from learntoask.core.digest import digest_of
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import EndpointSpec, PolicyReference, seconds
 from learntoask.kube import DEPLOYMENT, ENDPOINT, HPA, PDB, SERVICE, Kind
 
@@ -26,7 +26,6 @@ from learntoask_operator.endpoint.render.pods import (
 from learntoask_operator.render.override import overridden
 from learntoask_operator.settings import Settings
 
-Json = dict[str, Any]
 Objects = list[tuple[Kind, Json]]
 _TLS, _CLIENTS = "/etc/learntoask/tls", "/etc/learntoask/clients"
 # Callers hold connections for hours, which no Service moves. Asked to connect anew this often, they have all left a pod

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import EndpointSpec, PolicyReference, seconds
 from learntoask.core.manifest.quantity import byte_count
 
@@ -15,7 +15,6 @@ from learntoask_operator.render.store import store_environment, store_volumes
 from learntoask_operator.render.volumes import claims_of
 from learntoask_operator.settings import Settings
 
-Json = dict[str, Any]
 PORT, METRICS_PORT = 50051, 9090
 _PRE_STOP = 15  # seconds until every gateway, kube-proxy and name server knows that the pod goes
 DRAIN = 30  # seconds for answers at work

@@ -6,8 +6,7 @@ The operator has no keys of the store and puts no finalizer on runs, so it remov
 
 from __future__ import annotations
 
-from typing import Any
-
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec
 from learntoask.core.stages.gc_candidates import COLLECTABLE, RUN_UID
 from learntoask.core.status.run import RunStatus
@@ -15,8 +14,6 @@ from learntoask.core.status.run import RunStatus
 from learntoask_operator.cache.children import MANAGED_BY, MANAGER
 from learntoask_operator.render.store import store_environment
 from learntoask_operator.settings import Settings
-
-Json = dict[str, Any]
 
 
 def collectable(

@@ -7,16 +7,14 @@ what a pod under way reads.
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from learntoask.core.digest import digest_of
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec
 
 from learntoask_operator.run.labels import child_labels, owner_reference
 from learntoask_operator.run.render.services import grader_address, judge_address
 from learntoask_operator.settings import Settings
-
-Json = dict[str, Any]
 
 
 def snapshot(body: Json, spec: RunSpec, settings: Settings) -> Json:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec
 
 from learntoask_operator.cache.children import MANAGED_BY, MANAGER
-
-Json = dict[str, Any]
 
 
 def endpoint_name(run: str, spec: RunSpec) -> str:

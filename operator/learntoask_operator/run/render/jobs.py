@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec, seconds
 from learntoask.core.stages.graph import STAGE_BY_NAME
 from learntoask.core.stages.planner import Start
@@ -16,7 +16,6 @@ from learntoask_operator.run.render.pods import stage_template
 from learntoask_operator.run.stage_records import Known, pods_of, pods_together
 from learntoask_operator.settings import Settings
 
-Json = dict[str, Any]
 _RENDEZVOUS_PORT = 29500
 _SPARE = 600  # seconds after which Kubernetes itself ends what the operator should have ended
 

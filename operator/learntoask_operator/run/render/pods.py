@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec
 
 from learntoask_operator.render import volumes
@@ -14,7 +14,6 @@ from learntoask_operator.render.store import store_environment, store_volumes
 from learntoask_operator.run.pod_messages import CONTAINER
 from learntoask_operator.settings import Settings
 
-Json = dict[str, Any]
 _LIGHT = ("resolve", "prepare", "label", "gate")  # stages without PyTorch
 _REQUESTS: dict[str, Json] = {
     "resolve": {"cpu": "100m", "memory": "256Mi"},

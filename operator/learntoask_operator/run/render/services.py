@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec
 from learntoask.core.status.run import RunInputsRecord
 
@@ -16,7 +16,6 @@ from learntoask_operator.run.render.pods import merged, pod_template
 from learntoask_operator.run.stage_records import Known
 from learntoask_operator.settings import Settings
 
-Json = dict[str, Any]
 GRADER, JUDGE = "grader", "judge"
 _GRADER_PORT, _GRADER_METRICS, _JUDGE_PORT = 50052, 9090, 8000
 _ASKING_GRADERS = ("grpo", "evaluate")

@@ -17,11 +17,11 @@ from learntoask.cluster.manifest import with_addresses
 from learntoask.cluster.requests import rerun as asked_anew
 from learntoask.cluster.requests import retried, suspended
 from learntoask.cluster.upload import push
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import LearnToAskRun, load_manifest
 from learntoask.runner.run_folder import home_folder
 from learntoask.store.address import StoreAddress, address_of
 
-Json = dict[str, Any]
 Run = Annotated[str, typer.Argument(help="Name of the run.")]
 Namespace = Annotated[
     str | None,

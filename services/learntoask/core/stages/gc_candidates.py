@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from typing import Any
 
-Json = dict[str, Any]
+from learntoask.core.json_object import Json
+
 COLLECTABLE = "learntoask.io/collectable"
 """Label of a list of them: a ConfigMap that outlives its run; its value is the run's name."""
 RUN_UID = "learntoask.io/run-uid"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import EndpointSpec, PolicyReference
 from learntoask.core.status.endpoint import EndpointStatus
 from learntoask_operator.endpoint.decide import Decision, Servers, Target, decide
@@ -16,7 +16,6 @@ from learntoask_operator.endpoint.render.pods import server_template
 from learntoask_operator.endpoint.status import events_of, status_of
 from learntoask_operator.settings import Settings
 
-Json = dict[str, Any]
 NOW = 1_800_000_000.0
 PUBLISHED = {"publication": "a" * 64, "policy": "b" * 64}
 SETTINGS = Settings(

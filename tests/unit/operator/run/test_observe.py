@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from learntoask.core.json_object import Json
 from learntoask.core.status.conditions import timestamp
 from learntoask.core.status.run import Failure, StageRecord
 from learntoask_operator.run.observe import Seen, observe
 from learntoask_operator.run.stage_records import settled
 
 NOW = 1_700_000_000.0
-Json = dict[str, Any]
 
 
 def job(

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import Grpo, PodTemplate, RunSpec
 from learntoask.core.stages.planner import Start
 from learntoask.core.status.run import RunInputsRecord
@@ -18,7 +19,6 @@ from learntoask_operator.run.render import jobs, services
 from learntoask_operator.run.stage_records import Known
 from learntoask_operator.settings import Settings
 
-Json = dict[str, Any]
 SETTINGS = Settings(
     store_uri="s3://artefacts/lta",
     store_endpoint="https://minio:9000",
