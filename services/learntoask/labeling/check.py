@@ -12,13 +12,13 @@ import numpy as np
 from learntoask.core.manifest import Dataset
 from learntoask.core.pack import Pack
 from learntoask.core.records import EndReason, Session
-from learntoask.labeling.labellers.annotated import KEY, Annotated
-from learntoask.labeling.labellers.lexicon import Lexicon
+from learntoask.labeling.labellers.annotated import KEY, AnnotatedLabeller
+from learntoask.labeling.labellers.lexicon import LexiconLabeller
 from learntoask.labeling.labellers.protocol import TurnLabel
 from learntoask.labeling.logs.lines import file_bytes
 from learntoask.labeling.logs.quarantine import Reason
 from learntoask.labeling.logs.reader import LogReader
-from learntoask.labeling.logs.session_index import Ledger
+from learntoask.labeling.logs.session_index import SessionIndex
 from learntoask.labeling.samples import make_samples
 
 LISTED = 20  # problems that are reported with their line; all are counted
@@ -105,8 +105,8 @@ def check_file(
 
     Raises InputError when the file cannot be read. Near-duplicates are not looked for; `prepare` counts them.
     """
-    found, ledger = _Findings(), Ledger()
-    labellers = (Annotated(pack), Lexicon(pack))
+    found, ledger = _Findings(), SessionIndex()
+    labellers = (AnnotatedLabeller(pack), LexiconLabeller(pack))
     reader, total = LogReader(pack, dataset), file_bytes(path)
     for read in reader.read(path):
         found.lines += 1
@@ -126,7 +126,11 @@ def check_file(
 
 
 def _label(
-    found: _Findings, session: Session, line: int, pack: Pack, labellers: tuple[Annotated, Lexicon]
+    found: _Findings,
+    session: Session,
+    line: int,
+    pack: Pack,
+    labellers: tuple[AnnotatedLabeller, LexiconLabeller],
 ) -> None:
     labeller = labellers[0] if KEY in session.extras else labellers[1]
     findings = labeller.label(session)
@@ -153,7 +157,7 @@ def _label(
     found.given.update((session.task, name) for name in {answer.field for answer in findings.answers})
 
 
-def _duplicates(found: _Findings, ledger: Ledger) -> None:
+def _duplicates(found: _Findings, ledger: SessionIndex) -> None:
     first = ledger.first_occurrences()
     for index in np.flatnonzero(first != np.arange(len(ledger))).tolist():
         found.quarantined[Reason.DUPLICATE_SESSION_ID.value] += 1

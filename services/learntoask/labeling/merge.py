@@ -13,9 +13,9 @@ from typing import Any
 from pydantic import JsonValue
 
 from learntoask.core.stages.contract import Shard, StageContext, StageSummary
+from learntoask.labeling.counts import COUNTS_FILE, LabelCounts
 from learntoask.labeling.logs.lines import JsonLinesWriter
-from learntoask.labeling.stage import concluded
-from learntoask.labeling.tally import TALLY, Tally
+from learntoask.labeling.stage import finish
 
 
 def merge(context: StageContext, shares: Sequence[Path]) -> StageSummary:
@@ -28,20 +28,26 @@ def merge(context: StageContext, shares: Sequence[Path]) -> StageSummary:
     ):
         sessions = opened.enter_context((context.inputs["prepare"] / "sessions.jsonl").open("rb"))
         lines = [opened.enter_context((share / "labelled.jsonl").open("rb")) for share in shares]
-        aside = [_SetAside(opened.enter_context((share / "quarantine.jsonl").open("rb"))) for share in shares]
+        aside = [
+            _QuarantineReader(opened.enter_context((share / "quarantine.jsonl").open("rb")))
+            for share in shares
+        ]
         for line in sessions:
             session_id = json.loads(line)["session_id"]
             index = next(holder.index for holder in holders if holder.holds(session_id))
             labelled.write(next(lines[index]).rstrip(b"\n"))
             for one in aside[index].of(session_id):
                 quarantined.write(one.rstrip(b"\n"))
-    tallies, reasons, counts = zip(*(Tally.read(share / TALLY) for share in shares), strict=True)
-    return concluded(
-        context, sum(tallies, Tally()), sum(reasons, Counter()), summed([one for one in counts if one])
+    tallies, reasons, counts = zip(*(LabelCounts.read(share / COUNTS_FILE) for share in shares), strict=True)
+    return finish(
+        context,
+        sum(tallies, LabelCounts()),
+        sum(reasons, Counter()),
+        sum_counts([one for one in counts if one]),
     )
 
 
-class _SetAside:
+class _QuarantineReader:
     """The lines of a quarantine, which come in the order of their sessions; most sessions have none."""
 
     def __init__(self, lines: Iterator[bytes]) -> None:
@@ -56,7 +62,7 @@ class _SetAside:
         return lines
 
 
-def summed(counts: Sequence[dict[str, Any]]) -> dict[str, JsonValue]:
+def sum_counts(counts: Sequence[dict[str, Any]]) -> dict[str, JsonValue]:
     """What the pods' models took together: numbers add up, and so do counts by name; names are the same for all."""
     total: dict[str, Any] = {}
     for one in counts:

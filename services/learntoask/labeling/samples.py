@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from learntoask.core.records import EndReason, LabelledSession, Provenance, Session
-from learntoask.labeling.labellers.protocol import Failure, Findings, TurnLabel
+from learntoask.labeling.labellers.protocol import Findings, LabelFailure, TurnLabel
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Labelling:
 
     labelled: LabelledSession
     empty: int  # `continue` with an empty micro-goal, dropped
-    failures: tuple[tuple[int, Failure], ...]  # (turn, why)
+    failures: tuple[tuple[int, LabelFailure], ...]  # (turn, why)
     decision_points: int
     stop_moved: bool  # the stop is elsewhere than the log's end marker
 
@@ -34,14 +34,14 @@ def make_samples(
         stop = findings.stop_turn
         end = EndReason.COMPLETED if end == EndReason.ABANDONED else end
     if stop_at == "asking_done" and end != EndReason.ABANDONED:
-        stop = _asking_done(findings, before=stop)
+        stop = _asking_done_turn(findings, before=stop)
     moved = stop != session.stop_turn
     turns = session.turns if stop is None else session.turns[: stop + 1]
     samples: list[dict[str, object]] = []
-    failures: list[tuple[int, Failure]] = []
+    failures: list[tuple[int, LabelFailure]] = []
     empty = 0
     for index, found in enumerate(findings.turns[: len(turns)]):
-        if isinstance(found, Failure):
+        if isinstance(found, LabelFailure):
             failures.append((index, found))
         elif index == stop:
             by = _attempts(provenance, found)
@@ -77,7 +77,7 @@ def _attempts(provenance: Provenance, found: TurnLabel) -> Provenance:
     return provenance.model_copy(update={"attempts": found.attempts})
 
 
-def _asking_done(findings: Findings, *, before: int | None) -> int | None:
+def _asking_done_turn(findings: Findings, *, before: int | None) -> int | None:
     """The first turn with nothing left to ask, or the stop as it was.
 
     A turn is passed over where the labeller failed or saw a question it could not name: that an empty micro-goal means
@@ -85,6 +85,6 @@ def _asking_done(findings: Findings, *, before: int | None) -> int | None:
     """
     turns = findings.turns if before is None else findings.turns[:before]
     for index, found in enumerate(turns):
-        if not isinstance(found, Failure) and not found.remaining and not found.unnamed:
+        if not isinstance(found, LabelFailure) and not found.remaining and not found.unnamed:
             return index
     return before

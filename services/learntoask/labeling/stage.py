@@ -14,13 +14,13 @@ from learntoask.core.manifest import Budget, Label
 from learntoask.core.pack import Pack
 from learntoask.core.records import Session
 from learntoask.core.stages.contract import Shard, StageContext, StageSummary
-from learntoask.labeling.labellers.annotated import Annotated
-from learntoask.labeling.labellers.lexicon import Lexicon
-from learntoask.labeling.labellers.protocol import Findings, OneByOne, StageLabeller
+from learntoask.labeling.counts import COUNTS_FILE, LabelCounts
+from learntoask.labeling.labellers.annotated import AnnotatedLabeller
+from learntoask.labeling.labellers.lexicon import LexiconLabeller
+from learntoask.labeling.labellers.protocol import Findings, SequentialLabeller, StageLabeller
 from learntoask.labeling.logs.lines import JsonLinesWriter
 from learntoask.labeling.logs.quarantine import Quarantine
 from learntoask.labeling.samples import make_samples
-from learntoask.labeling.tally import TALLY, Tally
 
 
 def run(context: StageContext) -> StageSummary:
@@ -31,13 +31,13 @@ def run(context: StageContext) -> StageSummary:
     """
     label = context.spec.label
     labeller = _labeller(label, context.pack, context.work, share=context.shard)
-    tally = Tally()
+    tally = LabelCounts()
     with (
         JsonLinesWriter(context.out / "labelled.jsonl") as labelled,
         JsonLinesWriter(context.out / "quarantine.jsonl") as bad_samples,
     ):
         quarantine = Quarantine(bad_samples)
-        for session, findings in _found(context, labeller):
+        for session, findings in _label_sessions(context, labeller):
             labelling = make_samples(
                 session,
                 findings,
@@ -58,13 +58,13 @@ def run(context: StageContext) -> StageSummary:
             tally.add(labelling, findings)
     counts = labeller.counts()
     if context.shard is not None:
-        tally.write(context.out / TALLY, quarantine.counts, counts)
+        tally.write(context.out / COUNTS_FILE, quarantine.counts, counts)
         return {}
-    return concluded(context, tally, quarantine.counts, counts)
+    return finish(context, tally, quarantine.counts, counts)
 
 
-def concluded(
-    context: StageContext, tally: Tally, reasons: Counter[str], counts: dict[str, JsonValue]
+def finish(
+    context: StageContext, tally: LabelCounts, reasons: Counter[str], counts: dict[str, JsonValue]
 ) -> StageSummary:
     """The stage's summary, once all its sessions are labelled; `reasons` counts what was set aside, `counts` what a
     model took. Raises StageError where the labels cannot be learned from."""
@@ -79,17 +79,19 @@ def concluded(
 
 def _labeller(label: Label, pack: Pack, work: Path, *, share: Shard | None) -> StageLabeller:
     if label.llm is None or label.method != "llm":
-        return OneByOne(Annotated(pack) if label.method == "annotated" else Lexicon(pack))
+        return SequentialLabeller(
+            AnnotatedLabeller(pack) if label.method == "annotated" else LexiconLabeller(pack)
+        )
     # Its client takes longer to load than a small log to label.
     from learntoask.labeling.llm.labeller import LlmLabeller  # noqa: PLC0415
 
     llm = label.llm
     if share is not None:
-        llm = llm.model_copy(update={"budget": divided(llm.budget, share.count)})
+        llm = llm.model_copy(update={"budget": divide_budget(llm.budget, share.count)})
     return LlmLabeller(pack, llm, work=work)
 
 
-def divided(budget: Budget, count: int) -> Budget:
+def divide_budget(budget: Budget, count: int) -> Budget:
     """What each of `count` pods may spend, so that together they keep the budget (but one request each)."""
     return Budget(
         requests=budget.requests and max(1, budget.requests // count),
@@ -98,7 +100,7 @@ def divided(budget: Budget, count: int) -> Budget:
     )
 
 
-def _found(context: StageContext, labeller: StageLabeller) -> Iterator[tuple[Session, Findings]]:
+def _label_sessions(context: StageContext, labeller: StageLabeller) -> Iterator[tuple[Session, Findings]]:
     path, shard = context.inputs["prepare"] / "sessions.jsonl", context.shard
     with path.open("rb") as file:
         total = sum(1 for _ in file) // (shard.count if shard else 1)
@@ -111,7 +113,7 @@ def _found(context: StageContext, labeller: StageLabeller) -> Iterator[tuple[Ses
     context.progress.update(total, total, "labelling")
 
 
-def _check(tally: Tally, quarantined: Counter[str], label: Label) -> None:
+def _check(tally: LabelCounts, quarantined: Counter[str], label: Label) -> None:
     if tally.failed_share > label.max_failed_share:
         reasons = ", ".join(f"{count} {reason}" for reason, count in quarantined.most_common(3))
         raise StageError(
@@ -133,7 +135,7 @@ def _check(tally: Tally, quarantined: Counter[str], label: Label) -> None:
         )
 
 
-def _summary(tally: Tally, quarantined: Counter[str], label: Label) -> StageSummary:
+def _summary(tally: LabelCounts, quarantined: Counter[str], label: Label) -> StageSummary:
     return {
         "labeller": label.method,
         "sessions": tally.sessions,

@@ -9,19 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from learntoask.core.pack import Pack
 from learntoask.core.records import EndReason, Provenance, Session
-from learntoask.labeling.labellers.annotated import Annotated
-from learntoask.labeling.labellers.lexicon import Lexicon
+from learntoask.labeling.labellers.annotated import AnnotatedLabeller
+from learntoask.labeling.labellers.lexicon import LexiconLabeller
 from learntoask.labeling.labellers.protocol import (
     Exchange,
-    Failure,
     Findings,
+    LabelFailure,
     Labeller,
     TurnLabel,
     micro_goals,
 )
 from learntoask.labeling.logs.parsing import LogMessage, LogSession
 from learntoask.labeling.logs.quarantine import Reason
-from learntoask.labeling.logs.sessions import Rules, build_session
+from learntoask.labeling.logs.sessions import SessionRules, build_session
 from learntoask.labeling.samples import Labelling, make_samples
 
 FIELDS = [
@@ -39,7 +39,9 @@ def pack(**changes: Any) -> Pack:
 def session_of(*lines: str, annotations: Any = None, **changes: Any) -> Session:
     messages = [LogMessage(*(AUTHORS[line[0]][0], line[3:], AUTHORS[line[0]][1])) for line in lines]  # type: ignore[arg-type]
     extras = {} if annotations is None else {"annotations": annotations}
-    return build_session(LogSession("s", "ticket", None, messages, extras), Rules.of(pack(**changes)))[0]
+    return build_session(LogSession("s", "ticket", None, messages, extras), SessionRules.of(pack(**changes)))[
+        0
+    ]
 
 
 def label(labeller: Labeller, session: Session, **changes: Any) -> Labelling:
@@ -102,7 +104,7 @@ def test_lexicon_asks_gives_and_what_is_left() -> None:
         "u: second please",
         "e: Here you are. <stop>",
     )
-    labelling = label(Lexicon(pack()), session)
+    labelling = label(LexiconLabeller(pack()), session)
     assert read(labelling) == [
         (0, "continue", ["city", "date"], ["city: Rome", "date: Friday", "class: Second"]),
         (1, "continue", ["class"], ["class: Second"]),
@@ -132,7 +134,7 @@ def test_lexicon_asks_gives_and_what_is_left() -> None:
 )
 def test_a_reply_that_gives_nothing_is_no_answer(reply: str) -> None:
     session = session_of("u: a ticket", "e: Which city?", f"u: {reply}", "e: Here you are. <stop>")
-    labelling = label(Lexicon(pack()), session)
+    labelling = label(LexiconLabeller(pack()), session)
     assert read(labelling) == [(1, "stop", [], [])]
     assert labelling.empty == 1
     assert labelling.labelled.answers == ()
@@ -144,7 +146,7 @@ def test_a_reply_that_gives_nothing_is_no_answer(reply: str) -> None:
 def test_the_only_field_asked_takes_a_reply_without_a_pattern(reply: str, value: str) -> None:
     non_answer = reply.startswith("I don't")
     session = session_of("u: a ticket", "e: Which city?", f"u: {reply}", "e: Ok. <stop>")
-    assert read(label(Lexicon(pack()), session))[:-1] == (
+    assert read(label(LexiconLabeller(pack()), session))[:-1] == (
         [] if non_answer else [(0, "continue", ["city"], [f"city: {value}"])]
     )
 
@@ -152,30 +154,32 @@ def test_the_only_field_asked_takes_a_reply_without_a_pattern(reply: str, value:
 def test_of_two_fields_the_other_one_needs_words_of_its_own() -> None:
     both = ("u: a ticket", "e: Which city? And when?")
     one = session_of(*both, "u: in Rome", "e: Ok. <stop>")
-    assert read(label(Lexicon(pack()), one))[0][3] == ["city: Rome"]
+    assert read(label(LexiconLabeller(pack()), one))[0][3] == ["city: Rome"]
     two = session_of(*both, "u: in Rome", "u: the day after easter", "e: Ok. <stop>")
-    assert read(label(Lexicon(pack()), two))[0][3] == ["city: Rome", "date: the day after easter"]
+    assert read(label(LexiconLabeller(pack()), two))[0][3] == ["city: Rome", "date: the day after easter"]
     unnamed = session_of("u: a ticket", "e: When? And how many?", "u: three of us", "e: Ok. <stop>")
-    assert label(Lexicon(pack()), unnamed).empty == 1  # "three of us" may answer the question nobody named
+    assert (
+        label(LexiconLabeller(pack()), unnamed).empty == 1
+    )  # "three of us" may answer the question nobody named
 
 
 def test_a_question_waits_over_a_pause_and_not_over_another_question() -> None:
     paused = session_of(
         "u: hi", "e: Which city?", "u: one moment", "e: Take your time.", "u: Rome", "e: Ok. <stop>"
     )
-    assert read(label(Lexicon(pack()), paused)) == [
+    assert read(label(LexiconLabeller(pack()), paused)) == [
         (0, "continue", ["city"], ["city: Rome"]),
         (2, "stop", [], []),
     ]
     dropped = session_of("u: hi", "e: Which city?", "u: hm", "e: Nice weather?", "u: Rome", "e: Ok. <stop>")
-    assert read(label(Lexicon(pack()), dropped)) == [(2, "stop", [], [])]
+    assert read(label(LexiconLabeller(pack()), dropped)) == [(2, "stop", [], [])]
 
 
 def test_questions_of_a_policy_are_no_micro_goals_but_their_answers_are_known() -> None:
     session = session_of(
         "u: hi", "p: Which city?", "u: in Rome", "e: And when?", "u: on Friday", "e: Ok. <stop>"
     )
-    labelling = label(Lexicon(pack()), session)
+    labelling = label(LexiconLabeller(pack()), session)
     assert read(labelling) == [(0, "continue", ["date"], ["date: Friday"]), (1, "stop", [], [])]
     assert [one.field for one in labelling.labelled.answers] == ["city", "date"]
 
@@ -184,7 +188,7 @@ def test_volunteered_values_are_answers_and_small_talk_after_the_act_is_none() -
     session = session_of(
         "u: a ticket in Rome", "e: When?", "u: on Friday", "e: Ok. <stop>", "u: lovely in May"
     )
-    labelling = label(Lexicon(pack()), session)
+    labelling = label(LexiconLabeller(pack()), session)
     assert read(labelling)[0] == (0, "continue", ["date"], ["date: Friday"])
     assert [(one.field, one.message) for one in labelling.labelled.answers] == [("city", 0), ("date", 2)]
 
@@ -193,7 +197,7 @@ def test_questions_that_no_pattern_matches_are_counted() -> None:
     session = session_of(
         "u: hi", "e: How many are you?", "u: 2", "e: Which city?", "u: Rome", "e: Ok? <stop>"
     )
-    findings = Lexicon(pack()).label(session)
+    findings = LexiconLabeller(pack()).label(session)
     assert (findings.questions, findings.unnamed_questions) == (3, 1)
 
 
@@ -203,7 +207,7 @@ def test_abandoned_sessions_give_no_stop() -> None:
             "u: hi", "e: Which city?", "u: Rome", "e: Just a second.", "u: hello?", stopAt=stop_at
         )
         assert session.end is EndReason.ABANDONED
-        assert read(label(Lexicon(pack()), session, stopAt=stop_at)) == [
+        assert read(label(LexiconLabeller(pack()), session, stopAt=stop_at)) == [
             (0, "continue", ["city"], ["city: Rome"])
         ]
 
@@ -223,13 +227,13 @@ CONFIRMED = (
 
 
 def test_turns_with_nothing_left_are_dropped_and_counted() -> None:
-    labelling = label(Lexicon(pack()), session_of(*CONFIRMED))
+    labelling = label(LexiconLabeller(pack()), session_of(*CONFIRMED))
     assert [one[:2] for one in read(labelling)] == [(0, "continue"), (3, "stop")]
     assert (labelling.empty, labelling.decision_points, labelling.stop_moved) == (2, 4, False)
 
 
 def test_asking_done_moves_the_stop_to_the_first_turn_with_nothing_left() -> None:
-    labelling = label(Lexicon(pack()), session_of(*CONFIRMED), stopAt="asking_done")
+    labelling = label(LexiconLabeller(pack()), session_of(*CONFIRMED), stopAt="asking_done")
     assert [one[:2] for one in read(labelling)] == [(0, "continue"), (1, "stop")]
     session = labelling.labelled.session
     assert session.stop_turn == len(session.turns) - 1 == 1
@@ -241,7 +245,7 @@ def test_asking_is_not_done_while_a_question_has_no_name() -> None:
     session = session_of(
         "u: hi", "e: Which city?", "u: Rome", "e: How many?", "u: 2", "e: Fine.", "u: so?", "e: Ok. <stop>"
     )
-    labelling = label(Lexicon(pack()), session, stopAt="asking_done")
+    labelling = label(LexiconLabeller(pack()), session, stopAt="asking_done")
     assert [one[:2] for one in read(labelling)] == [(0, "continue"), (2, "stop")]
     assert labelling.empty == 1
 
@@ -249,7 +253,7 @@ def test_asking_is_not_done_while_a_question_has_no_name() -> None:
 def test_a_failed_turn_is_no_label_and_no_stop() -> None:
     session = session_of(*CONFIRMED)
     nothing = TurnLabel((), ())
-    findings = Findings(turns=(nothing, Failure(Reason.WRONG_ANNOTATION, "why"), nothing, nothing))
+    findings = Findings(turns=(nothing, LabelFailure(Reason.WRONG_ANNOTATION, "why"), nothing, nothing))
     labelling = make_samples(
         session, findings, stop_at="acts", require_marker=False, provenance=Provenance(labeller="x")
     )
@@ -286,7 +290,7 @@ def notes(**changes: Any) -> dict[str, Any]:
 
 def annotated(annotations: Any, *lines: str, **changes: Any) -> Labelling:
     return label(
-        Annotated(pack(**changes)),
+        AnnotatedLabeller(pack(**changes)),
         session_of(*(lines or LINES), annotations=annotations, **changes),
         **changes,
     )

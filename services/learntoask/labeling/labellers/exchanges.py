@@ -80,7 +80,7 @@ class Exchanges:
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenFields:
     """The fields of the last turn that asked, still without an answer: name → (patterns, message that asks)."""
 
     fields: dict[str, tuple[FieldPatterns, int]] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class _Open:
 
 
 def read_exchanges(session: Session, fields: Sequence[FieldPatterns], non_answer: Search) -> Exchanges:
-    exchanges, pending = Exchanges(), _Open()
+    exchanges, pending = Exchanges(), _OpenFields()
     index = 0
     for role, group in groupby(session.messages, key=lambda message: message.role):
         run = list(enumerate((message.content for message in group), start=index))
@@ -107,7 +107,7 @@ def read_exchanges(session: Session, fields: Sequence[FieldPatterns], non_answer
 
 def _ask(
     exchanges: Exchanges, session: Session, fields: Sequence[FieldPatterns], run: Replies
-) -> _Open | None:
+) -> _OpenFields | None:
     """What a run of assistant messages asks for; None when it asks nothing."""
     asked: dict[str, tuple[FieldPatterns, int]] = {}
     marks = 0
@@ -120,10 +120,10 @@ def _ask(
             exchanges.questions += 1
             if not matching:
                 exchanges.unnamed.append(index)
-    return _Open(asked, unnamed=marks > len(asked)) if asked or marks else None
+    return _OpenFields(asked, unnamed=marks > len(asked)) if asked or marks else None
 
 
-def _answer(exchanges: Exchanges, pending: _Open, replies: Replies) -> None:
+def _answer(exchanges: Exchanges, pending: _OpenFields, replies: Replies) -> None:
     used = set()
     for one, asked in list(pending.fields.values()):
         given = one.given_in(replies) if one.gives is not None else one.taken_from(replies)
@@ -139,6 +139,6 @@ def _answer(exchanges: Exchanges, pending: _Open, replies: Replies) -> None:
             pending.fields.clear()
 
 
-def _close(exchanges: Exchanges, pending: _Open) -> None:
+def _close(exchanges: Exchanges, pending: _OpenFields) -> None:
     exchanges.found.extend(Exchange(name, asked) for name, (_, asked) in pending.fields.items())
     pending.fields.clear()

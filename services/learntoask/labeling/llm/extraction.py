@@ -16,13 +16,13 @@ from pydantic import create_model
 from learntoask.core.pack import Task
 from learntoask.core.records import Session
 from learntoask.labeling.labellers.protocol import Exchange
-from learntoask.labeling.llm.grounding import first_that_says, says
+from learntoask.labeling.llm.grounding import contains_quote, first_containing
 from learntoask.llm.answers import Form
 
 LONGEST_VALUE = 200  # characters
 
 
-class Asked(Form):
+class AskedField(Form):
     """One field that the expert asks for in message `asked`. `quote`: the user's words that give it, `value` the part
     of them that is the value; both null where the user never gives it."""
 
@@ -40,7 +40,7 @@ class Act(Form):
 
 
 class Extraction(Form):
-    items: tuple[Asked, ...]
+    items: tuple[AskedField, ...]
 
 
 class ActingExtraction(Extraction):
@@ -50,7 +50,7 @@ class ActingExtraction(Extraction):
 @lru_cache(maxsize=1024)
 def form_for(fields: tuple[str, ...], *, acts: bool) -> type[Extraction]:
     """The form with the task's own field names as the only ones; with `acts`, it has a place for the act."""
-    asked = create_model("Asked", __base__=Asked, field=(Literal[fields], ...))
+    asked = create_model("Asked", __base__=AskedField, field=(Literal[fields], ...))
     base = ActingExtraction if acts else Extraction
     parts: dict[str, Any] = {"items": (tuple[asked, ...], ...)}  # type: ignore[valid-type]
     return create_model("labels", __base__=base, **parts)
@@ -65,7 +65,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ModelFindings:
     """What one model found, checked. `act`: the message in which the expert acts; `attempts`: requests it took."""
 
     exchanges: tuple[Exchange, ...]
@@ -80,7 +80,9 @@ class Ungrounded:
     problems: tuple[str, ...]
 
 
-def read_extraction(found: Extraction, session: Session, task: Task, span: Span) -> Reading | Ungrounded:
+def read_extraction(
+    found: Extraction, session: Session, task: Task, span: Span
+) -> ModelFindings | Ungrounded:
     """Check every item and the act against the log."""
     exchanges: list[Exchange] = []
     problems: list[str] = []
@@ -95,10 +97,10 @@ def read_extraction(found: Extraction, session: Session, task: Task, span: Span)
         problems += [f"act: {problem}" for problem in _act_problems(act, session, span, exchanges)]
     if problems:
         return Ungrounded(tuple(problems))
-    return Reading(tuple(dict.fromkeys(exchanges)), act.message if act is not None else None)
+    return ModelFindings(tuple(dict.fromkeys(exchanges)), act.message if act is not None else None)
 
 
-def _exchange(item: Asked, session: Session, task: Task, span: Span) -> Exchange | str:
+def _exchange(item: AskedField, session: Session, task: Task, span: Span) -> Exchange | str:
     messages = session.messages
     if not span.start <= item.asked < len(messages) or messages[item.asked].role != "assistant":
         return f"message {item.asked} is not one of the expert's from {span.start} to {len(messages) - 1}"
@@ -107,13 +109,13 @@ def _exchange(item: Asked, session: Session, task: Task, span: Span) -> Exchange
     if item.quote is None or item.value is None:
         return "give both quote and value, or null for both"
     later = [(i, one.content) for i, one in enumerate(messages) if i > item.asked and one.role == "user"]
-    answered = first_that_says(later, item.quote)
+    answered = first_containing(later, item.quote)
     if answered is None:
         said = repr(item.quote[:LONGEST_VALUE])
         return f"no message of the user after message {item.asked} says {said}; copy their words"
     possible = next(one.values for one in task.fields if one.name == item.field)
     known = next((value for value in possible if value.casefold() == item.value.strip().casefold()), None)
-    if known is None and not says(item.quote, item.value):
+    if known is None and not contains_quote(item.quote, item.value):
         return (
             f"the value {item.value[:LONGEST_VALUE]!r} is neither in the quote nor one of the possible values"
         )
@@ -125,7 +127,7 @@ def _act_problems(act: Act, session: Session, span: Span, exchanges: Sequence[Ex
     messages = session.messages
     if not span.start <= act.message < span.end or messages[act.message].role != "assistant":
         yield f"message {act.message} is not one of the expert's from {span.start} to {span.end - 1}"
-    elif not says(messages[act.message].content, act.quote):
+    elif not contains_quote(messages[act.message].content, act.quote):
         yield f"message {act.message} does not say {act.quote[:LONGEST_VALUE]!r}; copy the expert's words"
     later = [one for one in exchanges if one.asked > act.message and one.value is not None]
     if later:

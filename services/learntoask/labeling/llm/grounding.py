@@ -17,16 +17,16 @@ _UNSPACED = re.compile(
 
 
 @lru_cache(maxsize=4096)
-def normalised(text: str) -> str:
+def normalise(text: str) -> str:
     """NFKC, case folded, typographic quotes and dashes plain, white space single and none at the ends."""
     folded = unicodedata.normalize("NFKC", text).translate(_SIGNS).casefold()
     return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 
-def says(text: str, words: str) -> bool:
+def contains_quote(text: str, words: str) -> bool:
     """Whether `words` occur in `text` as whole words: "no" is not in "I know". Words without a letter or digit say
     nothing."""
-    text, words = normalised(text), normalised(words)
+    text, words = normalise(text), normalise(words)
     if not any(sign.isalnum() for sign in words):
         return False
     begin = text.find(words)
@@ -38,9 +38,9 @@ def says(text: str, words: str) -> bool:
     return False
 
 
-def first_that_says(messages: Iterable[tuple[int, str]], words: str) -> int | None:
+def first_containing(messages: Iterable[tuple[int, str]], words: str) -> int | None:
     """The index of the first of `messages` (index, content) that says `words`."""
-    return next((index for index, text in messages if says(text, words)), None)
+    return next((index for index, text in messages if contains_quote(text, words)), None)
 
 
 def _inside_a_word(text: str, position: int) -> bool:

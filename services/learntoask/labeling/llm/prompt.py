@@ -31,7 +31,7 @@ null where they do not."""
 
 
 @dataclass(frozen=True)
-class Prompting:
+class LabelPrompts:
     """The prompts of one pack. `acts`: whether the model is asked where the expert acts."""
 
     pack: Pack
@@ -79,7 +79,7 @@ class Prompting:
 class SessionPrompts:
     """The questions about one session; all but their last line is the same."""
 
-    prompting: Prompting
+    prompting: LabelPrompts
     session: Session
     instructions: str
 

@@ -29,7 +29,7 @@ Ending = tuple[int | None, EndReason]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class MessageRun:
     """Messages [start, end) of one expert turn."""
 
     start: int
@@ -60,7 +60,7 @@ class EndingRules:
 
 def find_ending(
     messages: Sequence[LogMessage],
-    runs: Sequence[Run],
+    runs: Sequence[MessageRun],
     *,
     marked: Sequence[int],
     rules: EndingRules,
@@ -110,7 +110,7 @@ def _asks_no_more(messages: Sequence[LogMessage], expert: Sequence[int], index: 
     return not any(has_question_mark(text) or asks(text) for text in later)
 
 
-def _quiet_end(messages: Sequence[LogMessage], runs: Sequence[Run], asks: Search) -> Ending:
+def _quiet_end(messages: Sequence[LogMessage], runs: Sequence[MessageRun], asks: Search) -> Ending:
     act = None
     for run in reversed(runs):
         text = "\n".join(message.content for message in messages[run.start : run.end])

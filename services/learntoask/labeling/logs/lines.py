@@ -18,14 +18,14 @@ CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     number: int  # from 1, blank lines counted, as editors show it
     text: bytes  # without line end and byte order mark; the first bytes only where too_long
     end: int  # offset of the byte after the line
     too_long: bool = False
 
 
-def read_lines(path: Path, *, max_bytes: int) -> Iterator[Line]:
+def read_lines(path: Path, *, max_bytes: int) -> Iterator[LogLine]:
     """Every line of a file, blank ones included. Of a line above `max_bytes` only the beginning is read.
 
     Raises InputError naming the file when it cannot be read.
@@ -40,7 +40,7 @@ def read_lines(path: Path, *, max_bytes: int) -> Iterator[Line]:
                 too_long = len(content) > max_bytes
                 if too_long:
                     end += _skip_line(file, text)
-                yield Line(number, content.removeprefix(BOM), end, too_long)
+                yield LogLine(number, content.removeprefix(BOM), end, too_long)
     except OSError as error:
         raise _read_error(path, error) from error
 

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from learntoask.core.manifest import Dataset
 from learntoask.core.pack import Pack
 from learntoask.core.records import Author, Role
-from learntoask.labeling.logs.lines import Line
+from learntoask.labeling.logs.lines import LogLine
 from learntoask.labeling.logs.quarantine import Reason, Rejected
 
 LONGEST_GOAL = 2000  # characters; it stands in every prompt of the session
@@ -62,7 +62,7 @@ class LogFormat:
         return cls(pack, limits, roles, paths, frozenset(keys))
 
 
-def parse_session(line: Line, form: LogFormat) -> LogSession:
+def parse_session(line: LogLine, form: LogFormat) -> LogSession:
     """Raises Rejected with the reason, the key at fault and what to do about it."""
     log = _object(line, form.limits)
     raw_messages = log.get("messages")
@@ -94,7 +94,7 @@ def parse_session(line: Line, form: LogFormat) -> LogSession:
     return LogSession(session_id, _task(log, form), goal or None, messages, extras)
 
 
-def _object(line: Line, limits: Dataset) -> dict[str, Any]:
+def _object(line: LogLine, limits: Dataset) -> dict[str, Any]:
     if line.too_long:
         raise Rejected(
             Reason.LINE_TOO_LONG,

@@ -9,17 +9,17 @@ from pathlib import Path
 from learntoask.core.manifest import Dataset
 from learntoask.core.pack import Pack
 from learntoask.core.records import Session
-from learntoask.labeling.logs.lines import Line, read_lines
+from learntoask.labeling.logs.lines import LogLine, read_lines
 from learntoask.labeling.logs.parsing import LogFormat, parse_session
 from learntoask.labeling.logs.quarantine import Rejected
-from learntoask.labeling.logs.sessions import Rules, build_session
+from learntoask.labeling.logs.sessions import SessionRules, build_session
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class ReadLine:
     """`acts`: how many acts of the expert the log holds, of which the first is the session's stop."""
 
-    line: Line
+    line: LogLine
     session: Session | None = None
     acts: int = 0
     refusal: Rejected | None = None
@@ -30,19 +30,19 @@ class LogReader:
 
     def __init__(self, pack: Pack, dataset: Dataset) -> None:
         self._form = LogFormat.of(pack, dataset)
-        self._rules = Rules.of(pack)
+        self._rules = SessionRules.of(pack)
         self._max_line_bytes = dataset.max_line_bytes
 
-    def read(self, path: Path) -> Iterator[Read]:
+    def read(self, path: Path) -> Iterator[ReadLine]:
         """Raises InputError when the file cannot be read; a faulty line is a refusal, and reading goes on."""
         for line in read_lines(path, max_bytes=self._max_line_bytes):
             yield self._read_line(line)
 
-    def _read_line(self, line: Line) -> Read:
+    def _read_line(self, line: LogLine) -> ReadLine:
         if not line.text or line.text.isspace():
-            return Read(line)
+            return ReadLine(line)
         try:
             session, acts = build_session(parse_session(line, self._form), self._rules)
         except Rejected as refusal:
-            return Read(line, refusal=refusal)
-        return Read(line, session, acts)
+            return ReadLine(line, refusal=refusal)
+        return ReadLine(line, session, acts)

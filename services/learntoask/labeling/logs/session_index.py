@@ -22,7 +22,7 @@ def _array(code: str) -> array[int]:
 
 
 @dataclass
-class Ledger:
+class SessionIndex:
     """One entry a well-formed session, in the order of reading."""
 
     id_high: array[int] = field(default_factory=lambda: _array("Q"))
@@ -38,7 +38,7 @@ class Ledger:
         return len(self.lines)
 
     def add(self, session: Session, *, line: int, from_test: bool, acts: int) -> None:
-        high, low = digest_of(session.session_id)
+        high, low = id_digest(session.session_id)
         self.id_high.append(high)
         self.id_low.append(low)
         self.lines.append(line)
@@ -50,10 +50,12 @@ class Ledger:
 
     def first_occurrences(self) -> NDArray[np.int64]:
         """For each session the index of the first one with its id."""
-        return repeated(np.asarray(self.id_high, dtype=np.uint64), np.asarray(self.id_low, dtype=np.uint64))
+        return first_indices(
+            np.asarray(self.id_high, dtype=np.uint64), np.asarray(self.id_low, dtype=np.uint64)
+        )
 
 
-def repeated(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.int64]:
+def first_indices(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.int64]:
     """For each 128-bit id digest [n] the index of its first occurrence."""
     order = np.lexsort((low, high))
     new = np.ones(len(order), dtype=bool)
@@ -63,7 +65,7 @@ def repeated(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.in
     return first
 
 
-def digest_of(session_id: str) -> tuple[int, int]:
+def id_digest(session_id: str) -> tuple[int, int]:
     """High and low half of a 128-bit digest of a session id."""
     digest = hashlib.blake2b(session_id.encode(), digest_size=16).digest()
     return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from learntoask.core.pack import Pack
 from learntoask.core.records import STOP, Session
-from learntoask.labeling.logs.endings import EndingRules, Run, find_ending
+from learntoask.labeling.logs.endings import EndingRules, MessageRun, find_ending
 from learntoask.labeling.logs.parsing import LogMessage, LogSession
 from learntoask.labeling.logs.patterns import Search, any_of
 from learntoask.labeling.logs.quarantine import Reason, Rejected
@@ -21,7 +21,7 @@ _LEAVE_OUT = "nothing can be learned from this session; leave it out"
 
 
 @dataclass(frozen=True)
-class Rules:
+class SessionRules:
     """The pack's rules about sessions, compiled."""
 
     markers: re.Pattern[str]
@@ -29,7 +29,7 @@ class Rules:
     ending: EndingRules
 
     @classmethod
-    def of(cls, pack: Pack) -> Rules:
+    def of(cls, pack: Pack) -> SessionRules:
         # The model's own stop string is stripped whatever the pack says: served conversations come back as logs.
         markers = {*pack.end_markers, STOP} - {""}
         return cls(
@@ -39,7 +39,7 @@ class Rules:
         )
 
 
-def build_session(log: LogSession, rules: Rules) -> tuple[Session, int]:
+def build_session(log: LogSession, rules: SessionRules) -> tuple[Session, int]:
     """The session (its split still `train`) and how many end markers of the expert the log holds.
 
     Raises Rejected where the log holds no decision point.
@@ -89,7 +89,7 @@ def strip_markers(content: str, markers: re.Pattern[str]) -> str:
     return content.strip()
 
 
-def _decision_runs(messages: Sequence[LogMessage]) -> list[Run]:
+def _decision_runs(messages: Sequence[LogMessage]) -> list[MessageRun]:
     """Runs of the expert after the user's first words. Raises Rejected when there are none.
 
     A user message that stripping left empty ends no run: the context would not change with it.
@@ -108,13 +108,15 @@ def _decision_runs(messages: Sequence[LogMessage]) -> list[Run]:
     if not user_spoke:
         remedy = "export the user's messages too, or check the role words"
         raise Rejected(Reason.NO_USER_MESSAGE, "messages", "only the assistant speaks", remedy)
-    decisions = [Run(run[0], run[-1] + 1) for run in runs if all(messages[i].author == "expert" for i in run)]
+    decisions = [
+        MessageRun(run[0], run[-1] + 1) for run in runs if all(messages[i].author == "expert" for i in run)
+    ]
     if not decisions:
         problem = "no expert answers a message of the user"
         raise Rejected(Reason.NO_EXPERT_TURN, "messages", problem, _LEAVE_OUT)
     return decisions
 
 
-def _turn(run: Run, messages: Sequence[LogMessage]) -> dict[str, int]:
+def _turn(run: MessageRun, messages: Sequence[LogMessage]) -> dict[str, int]:
     silent = not any(message.content for message in messages[run.start : run.end])
     return {"start": run.start, "end": run.start if silent else run.end}

@@ -17,12 +17,12 @@ from pydantic_core import from_json
 from learntoask.core.errors import StageError
 from learntoask.core.manifest import Dataset
 from learntoask.core.stages.contract import StageContext, StageSummary
-from learntoask.labeling.logs import splitting
 from learntoask.labeling.logs.duplicates import SignatureFile, clusters, signature
 from learntoask.labeling.logs.lines import JsonLinesWriter, file_bytes
 from learntoask.labeling.logs.quarantine import Quarantine, Reason
-from learntoask.labeling.logs.reader import LogReader, Read
-from learntoask.labeling.logs.session_index import ENDS, Ledger
+from learntoask.labeling.logs.reader import LogReader, ReadLine
+from learntoask.labeling.logs.session_index import ENDS, SessionIndex
+from learntoask.labeling.logs.split import SPLITS, TEST, TRAIN, split_sessions
 
 _DUPLICATE, _NEAR_TEST = 3, 4  # fates of a session beside the sides of the split
 _UNSPLIT = b'"split":"train"'
@@ -31,7 +31,7 @@ _STEP = 500  # lines between progress reports
 
 
 @dataclass
-class Reading:
+class ReadCounts:
     """Counts of the first pass."""
 
     lines: int = 0
@@ -42,7 +42,7 @@ class Reading:
 def run(context: StageContext) -> StageSummary:
     """Publishes sessions.jsonl and quarantine.jsonl. Raises StageError when no session is left to train on."""
     dataset = context.spec.dataset
-    ledger, reading = Ledger(), Reading()
+    ledger, reading = SessionIndex(), ReadCounts()
     spool = context.work / "spool.jsonl"
     with (
         JsonLinesWriter(context.out / "quarantine.jsonl") as bad_lines,
@@ -59,15 +59,15 @@ def run(context: StageContext) -> StageSummary:
         fates = _fates(ledger, groups, dataset)
         _write(context, ledger, fates, quarantine, spool=spool)
     spool.unlink()
-    if not (fates == splitting.TRAIN).any():
+    if not (fates == TRAIN).any():
         raise StageError("no session is left to train on: " + _nothing_left(quarantine), reason="NoSessions")
     return _summary(ledger, reading, quarantine, groups=groups, fates=fates)
 
 
 def _read(
     context: StageContext,
-    ledger: Ledger,
-    reading: Reading,
+    ledger: SessionIndex,
+    reading: ReadCounts,
     quarantine: Quarantine,
     *,
     spool: Path,
@@ -97,7 +97,9 @@ def _read(
     context.progress.update(total, total, "reading logs", sessions=len(ledger))
 
 
-def _lines(context: StageContext, ledger: Ledger, reading: Reading) -> Iterator[tuple[str, Read]]:
+def _lines(
+    context: StageContext, ledger: SessionIndex, reading: ReadCounts
+) -> Iterator[tuple[str, ReadLine]]:
     """Every line; the test file first, so that of two equal sessions the test one stays."""
     reader = LogReader(context.pack, context.spec.dataset)
     for source in reversed(_SOURCES):
@@ -112,18 +114,18 @@ def _lines(context: StageContext, ledger: Ledger, reading: Reading) -> Iterator[
                 break
 
 
-def _fates(ledger: Ledger, groups: NDArray[np.int32], dataset: Dataset) -> NDArray[np.uint8]:
+def _fates(ledger: SessionIndex, groups: NDArray[np.int32], dataset: Dataset) -> NDArray[np.uint8]:
     """What becomes of each session [n]: a side of the split, _DUPLICATE or _NEAR_TEST."""
     fates = np.zeros(len(ledger), dtype=np.uint8)
     from_test = np.asarray(ledger.from_test, dtype=bool)
     duplicate = ledger.first_occurrences() != np.arange(len(ledger))
-    fates[from_test] = splitting.TEST
+    fates[from_test] = TEST
     near = ~from_test & np.isin(groups, groups[from_test])
     fates[near] = _NEAR_TEST
     fates[duplicate] = _DUPLICATE
     free = np.flatnonzero(~from_test & ~near & ~duplicate)
     if len(free):
-        fates[free] = splitting.split(
+        fates[free] = split_sessions(
             groups[free],
             np.asarray(ledger.id_high, dtype=np.uint64)[free],
             validation_share=dataset.validation_share,
@@ -135,14 +137,14 @@ def _fates(ledger: Ledger, groups: NDArray[np.int32], dataset: Dataset) -> NDArr
 
 def _write(
     context: StageContext,
-    ledger: Ledger,
+    ledger: SessionIndex,
     fates: NDArray[np.uint8],
     quarantine: Quarantine,
     *,
     spool: Path,
 ) -> None:
     first = ledger.first_occurrences()
-    sides = [f'"split":"{name}"'.encode() for name in splitting.NAMES]
+    sides = [f'"split":"{name}"'.encode() for name in SPLITS]
     with JsonLinesWriter(context.out / "sessions.jsonl") as sessions, spool.open("rb") as spooled:
         for index, (line, fate) in enumerate(zip(spooled, fates.tolist(), strict=True)):
             if fate < _DUPLICATE:
@@ -156,7 +158,7 @@ def _write(
 
 
 def _set_aside(
-    line: bytes, index: int, ledger: Ledger, quarantine: Quarantine, *, same_id: int, fate: int
+    line: bytes, index: int, ledger: SessionIndex, quarantine: Quarantine, *, same_id: int, fate: int
 ) -> None:
     session_id = from_json(line)["session_id"]
     if fate == _DUPLICATE:
@@ -185,8 +187,8 @@ def _nothing_left(quarantine: Quarantine) -> str:
 
 
 def _summary(
-    ledger: Ledger,
-    reading: Reading,
+    ledger: SessionIndex,
+    reading: ReadCounts,
     quarantine: Quarantine,
     *,
     groups: NDArray[np.int32],
@@ -201,7 +203,7 @@ def _summary(
         "sessions": int(kept.sum()),
         "quarantined": sum(quarantine.counts.values()),
         "quarantined_by_reason": dict(quarantine.counts.most_common()),
-        "split": {name: int((fates == side).sum()) for side, name in enumerate(splitting.NAMES)},
+        "split": {name: int((fates == side).sum()) for side, name in enumerate(SPLITS)},
         "ends": {end.value: int(count) for end, count in zip(ENDS, ends, strict=True)},
         "decision_points": int(np.asarray(ledger.turns)[kept].sum()),
         "stops": int(np.asarray(ledger.stopped)[kept].sum()),

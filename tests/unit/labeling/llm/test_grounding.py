@@ -14,13 +14,13 @@ from learntoask.labeling.labellers.protocol import Exchange
 from learntoask.labeling.llm.extraction import (
     ActingExtraction,
     Extraction,
-    Reading,
+    ModelFindings,
     Span,
     Ungrounded,
     form_for,
     read_extraction,
 )
-from learntoask.labeling.llm.grounding import normalised, says
+from learntoask.labeling.llm.grounding import contains_quote, normalise
 from pydantic import ValidationError
 
 PACK = Pack.model_validate(
@@ -70,7 +70,7 @@ LOG = session_of(
 )
 
 
-def read(*items: dict[str, Any], act: Any = None, start: int = 1) -> Reading | Ungrounded:
+def read(*items: dict[str, Any], act: Any = None, start: int = 1) -> ModelFindings | Ungrounded:
     found = FORM.model_validate({"items": items, "act": act})
     return read_extraction(found, LOG, TASK, Span(start, 6))
 
@@ -87,7 +87,7 @@ def test_what_the_log_bears_out_is_read() -> None:
         item("date", 3, "on 3 may", "3 May"),
         act={"message": 5, "quote": "here is your Ticket"},
     )
-    assert reading == Reading(
+    assert reading == ModelFindings(
         (
             Exchange("city", 1, "LYON", 2),
             Exchange("date", 1),
@@ -171,14 +171,14 @@ def test_any_run_of_whole_words_is_said_however_it_is_spaced_and_cased(parts: li
     end = data.draw(st.integers(begin + 1, len(parts)))
     quote = data.draw(st.sampled_from(["  ", "\n", "\t "])).join(parts[begin:end])
     cased = data.draw(st.sampled_from([str.upper, str.lower, str.swapcase]))(quote)
-    assert says(" ".join(parts), cased)
+    assert contains_quote(" ".join(parts), cased)
 
 
 @settings(deadline=None)
 @given(text=sentences, quote=sentences)
 def test_what_is_said_is_in_the_text_and_not_within_a_word(text: str, quote: str) -> None:
-    if says(text, quote):
-        folded, words = normalised(text), normalised(quote)
+    if contains_quote(text, quote):
+        folded, words = normalise(text), normalise(quote)
         assert words in folded
         if words.isascii() and folded.isascii():
             assert (
@@ -190,7 +190,7 @@ def test_what_is_said_is_in_the_text_and_not_within_a_word(text: str, quote: str
 @settings(deadline=None)
 @given(text=sentences)
 def test_normalising_twice_is_normalising_once(text: str) -> None:
-    assert normalised(normalised(text)) == normalised(text)
+    assert normalise(normalise(text)) == normalise(text)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_normalising_twice_is_normalising_once(text: str) -> None:
     ],
 )
 def test_whole_words_in_any_script(text: str, quote: str, said: bool) -> None:
-    assert says(text, quote) is said
+    assert contains_quote(text, quote) is said
 
 
 @settings(deadline=None, max_examples=200)
@@ -232,7 +232,7 @@ def test_no_exchange_without_a_user_s_words_in_the_observed_future(
     items: list[dict[str, Any]], start: int
 ) -> None:
     reading = read(*items, start=start)
-    for one in reading.exchanges if isinstance(reading, Reading) else ():
+    for one in reading.exchanges if isinstance(reading, ModelFindings) else ():
         assert LOG.messages[one.asked].role == "assistant"
         assert one.asked >= start
         if one.value is None:
@@ -242,4 +242,4 @@ def test_no_exchange_without_a_user_s_words_in_the_observed_future(
         assert one.answered > one.asked >= start
         said = LOG.messages[one.answered]
         assert said.role == "user"
-        assert normalised(one.value) in normalised(said.content) or one.value in ("Window", "Aisle")
+        assert normalise(one.value) in normalise(said.content) or one.value in ("Window", "Aisle")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from learntoask.core.manifest import Dataset
 from learntoask.core.pack import Pack
-from learntoask.labeling.logs.lines import Line
+from learntoask.labeling.logs.lines import LogLine
 from learntoask.labeling.logs.parsing import LogFormat, LogSession, parse_session
 from learntoask.labeling.logs.quarantine import Reason, Rejected
 
@@ -34,7 +34,7 @@ def log(**changes: Any) -> dict[str, Any]:
 
 
 def parse(text: bytes | dict[str, Any], form: LogFormat = FORM) -> LogSession:
-    return parse_session(Line(1, text if isinstance(text, bytes) else json.dumps(text).encode(), 0), form)
+    return parse_session(LogLine(1, text if isinstance(text, bytes) else json.dumps(text).encode(), 0), form)
 
 
 def refusal(text: bytes | dict[str, Any], form: LogFormat = FORM) -> Rejected:
@@ -107,7 +107,7 @@ def test_the_longest_allowed_message_passes() -> None:
 
 def test_a_line_that_was_too_long_to_read() -> None:
     with pytest.raises(Rejected) as caught:
-        parse_session(Line(1, b"{", 0, too_long=True), FORM)
+        parse_session(LogLine(1, b"{", 0, too_long=True), FORM)
     assert caught.value.reason is Reason.LINE_TOO_LONG
     assert "maxLineBytes" in str(caught.value)
 

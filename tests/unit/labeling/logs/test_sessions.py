@@ -12,7 +12,7 @@ from learntoask.core.pack import Pack
 from learntoask.core.records import STOP, EndReason, Session
 from learntoask.labeling.logs.parsing import LogMessage, LogSession
 from learntoask.labeling.logs.quarantine import Reason, Rejected
-from learntoask.labeling.logs.sessions import Rules, build_session, strip_markers
+from learntoask.labeling.logs.sessions import SessionRules, build_session, strip_markers
 
 MARK = "<med_search>"
 
@@ -38,7 +38,7 @@ def log(*lines: str) -> LogSession:
 
 
 def build(*lines: str, **changes: Any) -> Session:
-    return build_session(log(*lines), Rules.of(pack(**changes)))[0]
+    return build_session(log(*lines), SessionRules.of(pack(**changes)))[0]
 
 
 def turns(session: Session) -> list[tuple[int, int]]:
@@ -80,7 +80,7 @@ def test_the_first_act_is_the_stop_and_nothing_after_it_a_decision_point() -> No
         "u: 4",
         f"e: {MARK}",
     )
-    session, acts = build_session(log(*lines), Rules.of(pack()))
+    session, acts = build_session(log(*lines), SessionRules.of(pack()))
     assert turns(session) == [(1, 2), (3, 4)]
     assert session.stop_turn == 1
     assert len(session.messages) == 8

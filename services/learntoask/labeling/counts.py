@@ -13,11 +13,11 @@ from pydantic import JsonValue
 from learntoask.labeling.labellers.protocol import Findings
 from learntoask.labeling.samples import Labelling
 
-TALLY = "tally.json"
+COUNTS_FILE = "tally.json"
 
 
 @dataclass
-class Tally:
+class LabelCounts:
     """Counts of the stage."""
 
     sessions: int = 0
@@ -56,12 +56,14 @@ class Tally:
         path.write_text(json.dumps({"tally": vars(self), "reasons": reasons, "counts": counts}))
 
     @classmethod
-    def read(cls, path: Path) -> tuple[Tally, Counter[str], dict[str, JsonValue]]:
+    def read(cls, path: Path) -> tuple[LabelCounts, Counter[str], dict[str, JsonValue]]:
         held = json.loads(path.read_text())
         counted: dict[str, Any] = {
             name: Counter(one) if isinstance(one, dict) else one for name, one in held["tally"].items()
         }
         return cls(**counted), Counter(held["reasons"]), held["counts"]
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(**{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)})
+    def __add__(self, other: LabelCounts) -> LabelCounts:
+        return LabelCounts(
+            **{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)}
+        )

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
-NAMES = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")
 
 
-def split(
+def split_sessions(
     clusters: NDArray[np.int32],
     ids: NDArray[np.uint64],
     *,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learntoask.labeling.logs.duplicates import PERMUTATIONS, SignatureFile, clusters, signature
-from learntoask.labeling.logs.session_index import digest_of, repeated
-from learntoask.labeling.logs.splitting import TEST, TRAIN, VALIDATION, split
+from learntoask.labeling.logs.session_index import first_indices, id_digest
+from learntoask.labeling.logs.split import TEST, TRAIN, VALIDATION, split_sessions
 
 WORDS = [
     f"{start}{end}"
@@ -90,8 +90,8 @@ def test_split_keeps_clusters_whole_and_sides_in_size(
     sizes: list[int], validation: float, test: float, seed: int
 ) -> None:
     groups = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
-    ids = np.array([digest_of(f"s{i}")[0] for i in range(len(groups))], dtype=np.uint64)
-    sides = split(groups, ids, validation_share=validation, test_share=test, seed=seed)
+    ids = np.array([id_digest(f"s{i}")[0] for i in range(len(groups))], dtype=np.uint64)
+    sides = split_sessions(groups, ids, validation_share=validation, test_share=test, seed=seed)
     for group in range(len(sizes)):
         assert len(set(sides[groups == group].tolist())) == 1
     assert (sides == TRAIN).any()
@@ -105,15 +105,15 @@ def test_split_keeps_clusters_whole_and_sides_in_size(
         assert (sides == TEST).any()
         assert (sides == VALIDATION).any()
     order = np.random.default_rng(seed).permutation(len(groups))
-    again = split(groups[order], ids[order], validation_share=validation, test_share=test, seed=seed)
+    again = split_sessions(groups[order], ids[order], validation_share=validation, test_share=test, seed=seed)
     assert (again == sides[order]).all()
 
 
 def test_split_is_exact_for_single_sessions_and_seeded() -> None:
     groups = np.arange(200, dtype=np.int32)
-    ids = np.array([digest_of(f"s{i}")[0] for i in range(200)], dtype=np.uint64)
+    ids = np.array([id_digest(f"s{i}")[0] for i in range(200)], dtype=np.uint64)
     one, same, other = (
-        split(groups, ids, validation_share=0.1, test_share=0.2, seed=seed) for seed in (1, 1, 2)
+        split_sessions(groups, ids, validation_share=0.1, test_share=0.2, seed=seed) for seed in (1, 1, 2)
     )
     assert np.bincount(one).tolist() == [140, 20, 40]
     assert (one == same).all()
@@ -121,14 +121,16 @@ def test_split_is_exact_for_single_sessions_and_seeded() -> None:
 
 
 def test_a_log_that_grows_moves_few_sessions() -> None:
-    ids = np.array([digest_of(f"s{i}")[0] for i in range(440)], dtype=np.uint64)
-    before = split(np.arange(400, dtype=np.int32), ids[:400], validation_share=0.0, test_share=0.2, seed=3)
-    after = split(np.arange(440, dtype=np.int32), ids, validation_share=0.0, test_share=0.2, seed=3)
+    ids = np.array([id_digest(f"s{i}")[0] for i in range(440)], dtype=np.uint64)
+    before = split_sessions(
+        np.arange(400, dtype=np.int32), ids[:400], validation_share=0.0, test_share=0.2, seed=3
+    )
+    after = split_sessions(np.arange(440, dtype=np.int32), ids, validation_share=0.0, test_share=0.2, seed=3)
     assert (before != after[:400]).mean() < 0.05  # a fresh draw would move about a third
 
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from("abcde"), max_size=30))
 def test_first_occurrences(names: list[str]) -> None:
-    digests = np.array([digest_of(name) for name in names], dtype=np.uint64).reshape(-1, 2)
-    assert repeated(digests[:, 0], digests[:, 1]).tolist() == [names.index(name) for name in names]
+    digests = np.array([id_digest(name) for name in names], dtype=np.uint64).reshape(-1, 2)
+    assert first_indices(digests[:, 0], digests[:, 1]).tolist() == [names.index(name) for name in names]
