@@ -15,10 +15,11 @@ from typing import Any, Protocol
 
 from learntoask.core.stages.graph import STAGE_BY_NAME, rewound
 from learntoask.core.stages.planner import Plan, Start, Stop
+from learntoask.core.stages.publication import PinnedPublication
 from learntoask.local.view import planned
 from learntoask.runner.child import StageChild, crash
 from learntoask.runner.inputs import Sources
-from learntoask.runner.process import Pinned, StageRequest
+from learntoask.runner.process import StageRequest
 from learntoask.runner.run_folder import Attempt, RunFolder, RunState
 from learntoask.store.factory import open_store
 from learntoask.store.protocol import Publications
@@ -98,7 +99,7 @@ class Executor:
             spec=self._sources.spec,
             pack=self._sources.pack,
             inputs={
-                name: Pinned(key=key, output=self._published[key].output)
+                name: PinnedPublication(key=key, output=self._published[key].output)
                 for name, key in start.inputs.items()
             },
             files={

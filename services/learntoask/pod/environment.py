@@ -13,7 +13,7 @@ from learntoask.core.errors import InputError
 from learntoask.core.input_checks import explain
 from learntoask.core.manifest import LearnToAskRun, parse_manifest
 from learntoask.core.stages.contract import Shard
-from learntoask.runner.process import Pinned
+from learntoask.core.stages.publication import PinnedPublication
 from learntoask.store.address import StoreAddress, address_of
 
 RESOLVE = "resolve"
@@ -31,7 +31,7 @@ class StageOrder(BaseModel):
     stage: str
     key: str = ""
     attempt: int = 1
-    inputs: dict[str, Pinned] = {}
+    inputs: dict[str, PinnedPublication] = {}
     pack: str | None = None
     files: dict[str, str] = {}
 

@@ -27,7 +27,7 @@ from learntoask.core.manifest import RunSpec, seconds
 from learntoask.core.pack import Pack
 from learntoask.core.parent_death import end_with_parent
 from learntoask.core.stages.contract import Merge, Shard, StageContext, StageFunction, StageSummary
-from learntoask.core.stages.publication import Publication, PublishedFile
+from learntoask.core.stages.publication import PinnedPublication, Publication, PublishedFile
 from learntoask.runner.inputs import path_digest
 from learntoask.runner.run_folder import RunFolder
 from learntoask.store.address import StoreAddress
@@ -53,13 +53,6 @@ _LOOK_AGAIN = 2.0  # seconds between looks whether the others are done
 _LOCK_PATIENCE = 30.0  # seconds a new attempt waits for a killed one to let go of the work folder
 
 
-class Pinned(BaseModel):
-    """A publication to read: its key, and the digest of the output that was planned with."""
-
-    key: str
-    output: str
-
-
 class StageRequest(BaseModel):
     """`inputs`: upstream stage → publication. `files`: role → (path, expected digest). Credentials of the store are
     not in it: they are found where its address says, or in the environment.
@@ -75,7 +68,7 @@ class StageRequest(BaseModel):
     key: str
     spec: RunSpec
     pack: Pack
-    inputs: dict[str, Pinned]
+    inputs: dict[str, PinnedPublication]
     files: dict[str, tuple[Path, str]]
     publishes: bool = True
     shard: Shard | None = None
@@ -262,7 +255,7 @@ def _run(context: StageContext) -> StageSummary:
         raise
 
 
-def _pinned(store: Store, name: str, pin: Pinned) -> Publication:
+def _pinned(store: Store, name: str, pin: PinnedPublication) -> Publication:
     """The published output of stage `name` that this stage's key was computed from."""
     found = store.find(pin.key)
     if found is None:

@@ -15,10 +15,10 @@ import pytest
 from learntoask.cli.app import main
 from learntoask.core.errors import InputError
 from learntoask.core.stages.graph import STAGE_BY_NAME
-from learntoask.core.stages.publication import Publication
+from learntoask.core.stages.publication import PinnedPublication, Publication
 from learntoask.local.view import RunView, view
 from learntoask.runner.inputs import path_digest, read_sources
-from learntoask.runner.process import Pinned, StageRequest
+from learntoask.runner.process import StageRequest
 from learntoask.store.factory import open_store
 from learntoask.store.folder import FolderStore
 from learntoask.store.s3.bucket import Bucket
@@ -100,7 +100,7 @@ def _logs(count: int) -> bytes:
 
 
 def _run(
-    folder: Path, stage: str, *, run: str = "clinic", pins: dict[str, Pinned] | None = None
+    folder: Path, stage: str, *, run: str = "clinic", pins: dict[str, PinnedPublication] | None = None
 ) -> dict[str, Any]:
     """What the stage's process said at its end."""
     home = folder / ".lta"
@@ -108,7 +108,8 @@ def _run(
     digests = shown.sources.digests()
     found = shown.publications
     inputs = {
-        name: Pinned(key=found[name].key, output=found[name].output) for name in STAGE_BY_NAME[stage].inputs
+        name: PinnedPublication(key=found[name].key, output=found[name].output)
+        for name in STAGE_BY_NAME[stage].inputs
     }
     request = StageRequest(
         home=home,
@@ -167,7 +168,7 @@ def test_stages_read_from_the_store_and_publish_to_it(folder: Path, server: Mini
 def test_an_input_that_was_replaced_is_not_read(folder: Path) -> None:
     assert "result" in _run(folder, "prepare")
     prepared = view("clinic.yaml", home=folder / ".lta").publications["prepare"]
-    said = _run(folder, "label", pins={"prepare": Pinned(key=prepared.key, output="0" * 64)})
+    said = _run(folder, "label", pins={"prepare": PinnedPublication(key=prepared.key, output="0" * 64)})
     assert said["failure"]["reason"] == "InputReplaced"
 
 

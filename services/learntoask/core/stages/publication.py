@@ -34,3 +34,10 @@ class Publication(BaseModel):
     def output(self) -> str:
         """Digest of paths and contents: the same result has the same digest whoever computed it, and when."""
         return digest_of({file.path: file.digest for file in self.files})
+
+
+class PinnedPublication(BaseModel):
+    """A publication to read: its key, and the digest of the output that the reader's key was computed from."""
+
+    key: str
+    output: str
