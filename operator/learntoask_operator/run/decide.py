@@ -14,8 +14,8 @@ from learntoask.core.digest import digest_of
 from learntoask.core.input_checks import explain
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec, seconds
-from learntoask.core.stages.graph import STAGES, RunInputs
-from learntoask.core.stages.planner import RESOLVE, Allowance, Observed, Plan, plan, plan_resolution
+from learntoask.core.stages.graph import RESOLVE, STAGES, RunInputs
+from learntoask.core.stages.planner import Allowance, Observed, Plan, plan, plan_resolution
 from learntoask.core.status import conditions as c
 from learntoask.core.status.conditions import seconds_of
 from learntoask.core.status.run import RunInputsRecord, RunStatus, StageRecord

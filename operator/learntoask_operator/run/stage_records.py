@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from learntoask.core.manifest import RunSpec
-from learntoask.core.stages.planner import RESOLVE, Allowance, Plan, StageStatus, Start, Stop
+from learntoask.core.stages.graph import RESOLVE
+from learntoask.core.stages.planner import Allowance, Plan, StageStatus, Start, Stop
 from learntoask.core.status.conditions import timestamp
 from learntoask.core.status.run import Failure, StageProgress, StageRecord
 from pydantic import JsonValue

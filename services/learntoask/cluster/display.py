@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from learntoask.core.json_object import Json
 from learntoask.core.status.conditions import seconds_of
-from learntoask.core.status.run import RunStatus, StageRecord
+from learntoask.core.status.run import FINISHED_PHASES, RunStatus, StageRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class ShownRun:
 
     @property
     def over(self) -> bool:
-        return self.status.phase in ("Succeeded", "Failed", "Cancelled")
+        return self.status.phase in FINISHED_PHASES
 
 
 def took(record: StageRecord, *, now: float) -> float | None:

@@ -14,8 +14,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from learntoask.core.pod_contract import PROGRESS_AUDIENCE
 from learntoask.progress.client import ProgressPusher
-from learntoask.progress.report import AUDIENCE, ProgressReport, to_wire
+from learntoask.progress.report import ProgressReport, to_wire
 from learntoask.progress.server import ProgressServer
 from learntoask.progress.tokens import PodIdentity, TokenVerifier
 from learntoask.rpc.config import ListenConfig
@@ -53,7 +54,7 @@ def token(
     held = {
         "iss": "https://kubernetes.default.svc",
         "sub": "system:serviceaccount:lab:learntoask-stage",
-        "aud": [AUDIENCE],
+        "aud": [PROGRESS_AUDIENCE],
         "exp": time.time() + lifetime,
         "kubernetes.io": {
             "namespace": "lab",
@@ -143,7 +144,10 @@ REFUSED: dict[str, Callable[[], str | None]] = {
     "unknown": lambda: token(key="ec"),  # a key that is not published
     "forged": lambda: token(key="ec", kid="rsa"),  # signed by one that is not the one it names
     "symmetric": lambda: jwt.encode(
-        {"aud": AUDIENCE, "exp": 9e9, "sub": "s"}, "x" * 32, algorithm="HS256", headers={"kid": "rsa"}
+        {"aud": PROGRESS_AUDIENCE, "exp": 9e9, "sub": "s"},
+        "x" * 32,
+        algorithm="HS256",
+        headers={"kid": "rsa"},
     ),
     "unbound": lambda: token(
         **{"kubernetes.io": {"namespace": "lab", "serviceaccount": {"name": "s", "uid": "u"}}}

@@ -18,6 +18,8 @@ from learntoask.core.manifest import ManifestModel, RunSpec
 from learntoask.core.pack import Pack
 
 PackPart = Literal["logs", "labelling", "policy", "grading", "judging", "whole"]
+RESOLVE = "resolve"
+"""In a cluster, the stage before all others: a pod finds the digests that the keys of `STAGES` are computed from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +194,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="evaluate",
-        version=2,
+        version=3,
         inputs=("fetch", "prepare", "label", "grader", "sft", "grpo"),
         pack="whole",
         settings=lambda spec: {
@@ -249,7 +251,7 @@ def resolve_stage(name: str) -> str:
     return resolved
 
 
-def rewound(reruns: Mapping[str, int], name: str) -> dict[str, int]:
+def rewind_counters(reruns: Mapping[str, int], name: str) -> dict[str, int]:
     """Rerun counters after rewinding to `name`: it and everything that reads from it is computed anew."""
     again = {resolve_stage(name)}
     for stage in STAGES:

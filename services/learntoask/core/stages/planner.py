@@ -14,13 +14,11 @@ from pydantic import JsonValue
 
 from learntoask.core.backoff import Backoff
 from learntoask.core.manifest import RunSpec, seconds
-from learntoask.core.stages.graph import STAGES, RunInputs, Stage, stage_key
+from learntoask.core.stages.graph import RESOLVE, STAGES, RunInputs, Stage, stage_key
+from learntoask.core.status.run import StageState
 
-StageState = Literal["Pending", "Queued", "Waiting", "Running", "Stopping", "Retrying", "Published", "Failed"]
 Outcome = Literal["Running", "Suspended", "Succeeded", "Failed", "Cancelled"]
 _RETRIES = Backoff(first=2.0, longest=300.0)
-RESOLVE = "resolve"
-"""The stage before all others, in a cluster: a pod finds the digests that the keys are made of."""
 _ACTIVE = ("queued", "waiting", "running")
 
 

@@ -14,9 +14,8 @@ from learntoask.core.manifest.model import ManifestModel
 from learntoask.core.status.conditions import Condition
 
 Phase = Literal["Pending", "Running", "Suspended", "Succeeded", "Failed", "Cancelled"]
-StageRecordState = Literal[
-    "Pending", "Queued", "Waiting", "Running", "Stopping", "Retrying", "Published", "Failed"
-]
+FINISHED_PHASES: tuple[Phase, ...] = ("Succeeded", "Failed", "Cancelled")
+StageState = Literal["Pending", "Queued", "Waiting", "Running", "Stopping", "Retrying", "Published", "Failed"]
 Digest = Annotated[str, Field(max_length=128)]
 Time = Annotated[str, Field(max_length=40)]
 Text = Annotated[str, Field(max_length=4096)]
@@ -67,7 +66,7 @@ class Failure(StatusModel):
 class StageRecord(StatusModel):
     name: Word
     """The stage; `resolve` finds the inputs' digests."""
-    state: StageRecordState = "Pending"
+    state: StageState = "Pending"
     """`Queued`: waits for Kueue. `Waiting`: pods were made and none runs yet. `Stopping`: pods end. `Retrying`: failed,
     and is repeated after a pause."""
     key: Digest | None = None
