@@ -12,9 +12,9 @@ from learntoask.core.status import conditions as c
 from learntoask.core.status.conditions import (
     Condition,
     ConditionStatus,
+    remove_condition,
     set_condition,
     timestamp,
-    without_condition,
 )
 from learntoask.core.status.run import Lineage, Phase, RunStatus, StageRecord
 
@@ -55,7 +55,7 @@ def told(
             "stage": ",".join(record.name for record in working)[:256],
             "progress": _progress(working),
             "reason": reason[:128],
-            "message": c.shortened(message, 4096),
+            "message": c.shorten(message, 4096),
             "started": before.started or timestamp(now),
             "finished": (before.finished or timestamp(now)) if over else None,
             "stages": tuple(records),
@@ -80,7 +80,7 @@ def refused(before: RunStatus, message: str, *, generation: int, now: float) -> 
             "observed_generation": generation,
             "phase": before.phase if before.phase in OVER else "Pending",
             "reason": c.INVALID_SPEC,
-            "message": c.shortened(message, 4096),
+            "message": c.shorten(message, 4096),
             "started": before.started or timestamp(now),
             "conditions": conditions,
         }
@@ -199,7 +199,7 @@ def _conditions(
     )
     limit = spec.budget.gpu_hours
     if limit is None:
-        return without_condition(found, c.WITHIN_BUDGET)
+        return remove_condition(found, c.WITHIN_BUDGET)
     within = used.used < limit
     text = "" if within else f"{used.used:.2f} of {limit:g} GPU-hours"
     return put(
