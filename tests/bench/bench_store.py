@@ -61,7 +61,7 @@ def one_round(server: MinioServer, folder: Path, *, number: int) -> dict[str, tu
         target.unlink(missing_ok=True)
         seconds[name] = timed(work[name])
     client.remove_object("lta", plain)
-    for item in list(store.stored()):
+    for item in list(store.items()):
         store.remove(item, unused_since=time.time() + 60)
     return seconds
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from learntoask.core.json_object import Json
 from learntoask.core.stages.planner import Observed
-from learntoask.core.status.conditions import seconds_of, shortened
+from learntoask.core.status.conditions import seconds_of, shorten
 from learntoask.core.status.run import Failure, StageRecord
 
 from learntoask_operator.run.labels import ATTEMPT, KEY
@@ -167,7 +167,7 @@ def of_record(record: StageRecord, now: float) -> Seen:
                 observed=observed(
                     "failed",
                     reason=failure.reason,
-                    message=shortened(failure.message),
+                    message=shorten(failure.message),
                     retryable=failure.retryable,
                 )
             )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from learntoask.core.json_object import Json
-from learntoask.core.status.conditions import seconds_of, shortened, timestamp
+from learntoask.core.status.conditions import seconds_of, shorten, timestamp
 from learntoask.core.status.run import Failure, RunInputsRecord
 from pydantic import JsonValue, ValidationError
 
@@ -66,7 +66,7 @@ def failure_of(pods: Iterable[Json], *, stage: str, attempt: int, fallback: Fail
         container=CONTAINER if ended else "",
         exit_code=ended.get("exitCode"),
         reason=str(reason)[:128],
-        message=shortened(str(message), _LONGEST_WORDS),
+        message=shorten(str(message), _LONGEST_WORDS),
         time=str(ended.get("finishedAt") or fallback.time),
         retryable=bool(said.get("retryable", True)),
     )

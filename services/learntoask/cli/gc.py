@@ -19,14 +19,14 @@ from learntoask.cli.cluster.runs import Context, in_cluster
 from learntoask.core.errors import InputError
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import StoreSettings, seconds
-from learntoask.core.stages.gc_candidates import COLLECTABLE, keys_of, orphaned, unneeded
+from learntoask.core.stages.gc_candidates import COLLECTABLE, keys_of, orphaned_lists, unneeded_keys
 from learntoask.local.view import RunView, view
 from learntoask.runner.run_folder import home_folder, run_folders
 from learntoask.store.address import StoreAddress, address_of
-from learntoask.store.collection import Collected, collect, with_lineage
 from learntoask.store.factory import open_store
+from learntoask.store.garbage_collection import CollectionResult, collect, with_lineage
 from learntoask.store.protocol import StoredItem
-from learntoask.store.unfinished import abandoned, unfinished
+from learntoask.store.unfinished import abandoned_keys, unfinished_address
 
 _SAFE_GRACE = 3600  # seconds; a shorter one is refused while runs are at work
 
@@ -102,8 +102,8 @@ def gc(
         reached = with_lineage({one.key for one in known} - doomed, known)
     now = time.time()
     found = collect(opened, unused_since=now - grace, keep=reached, dry_run=dry_run)
-    made = open_store(unfinished(address))
-    gone = abandoned(made, published=opened, unused_since=now - patience)
+    made = open_store(unfinished_address(address))
+    gone = abandoned_keys(made, published=opened, unused_since=now - patience)
     kept_back = {one.key for one in made.publications()} - gone
     half = collect(made, unused_since=now - grace, keep=kept_back, dry_run=dry_run)
     if lists and not dry_run:
@@ -130,8 +130,8 @@ def _left_by_runs(
 
         # The lists first: a run that begins meanwhile is among those that use what it found.
         lists, runs = await every(CONFIG_MAP, COLLECTABLE), await every(RUN)
-        gone = orphaned(lists, runs, store=address.uri)
-        return gone, unneeded(gone, [*runs, *await every(ENDPOINT)])
+        gone = orphaned_lists(lists, runs, store=address.uri)
+        return gone, unneeded_keys(gone, [*runs, *await every(ENDPOINT)])
 
     return in_cluster(looked, context=context)
 
@@ -192,7 +192,7 @@ def _reached(kept: list[RunView], address: StoreAddress, publications: Iterable[
     return with_lineage({one.key for shown in kept for one in shown.publications.values()}, publications)
 
 
-def _figures(found: Collected) -> dict[str, Any]:
+def _figures(found: CollectionResult) -> dict[str, Any]:
     return {
         "removed": _sums(found.removed),
         "left": _sums(found.left),
@@ -215,8 +215,8 @@ def _sums(items: tuple[StoredItem, ...]) -> dict[str, int]:
 
 def _present(
     console: Console,
-    found: Collected,
-    half: Collected,
+    found: CollectionResult,
+    half: CollectionResult,
     *,
     address: StoreAddress,
     dry_run: bool,

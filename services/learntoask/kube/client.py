@@ -11,9 +11,9 @@ from typing import Literal
 
 from learntoask.core.json_object import Json
 from learntoask.kube.access import ClusterAccess, find_access
-from learntoask.kube.errors import Expired, NotFound, refusal
+from learntoask.kube.errors import Expired, NotFound, kube_error
 from learntoask.kube.kinds import POD, Kind
-from learntoask.kube.transport import DEADLINE, Called, Transport
+from learntoask.kube.transport import DEADLINE, CallObserver, Transport
 
 _PAGE = 250  # objects a page: bounds the memory of listing thousands
 _WATCH_TIME = 290  # seconds after which the server ends a watch, which then goes on from where it was
@@ -45,7 +45,7 @@ class Kube:
         kubeconfig: Path | None = None,
         context: str | None = None,
         field_manager: str = "lta",
-        called: Called | None = None,
+        called: CallObserver | None = None,
     ) -> AsyncIterator[Kube]:
         """Connect by `kubeconfig`, KUBECONFIG, the pod's service account or ~/.kube/config, in this order."""
         access = await find_access(kubeconfig=kubeconfig, context=context)
@@ -188,7 +188,7 @@ class Kube:
             change = json.loads(line)
             if change["type"] == "ERROR":
                 status = change["object"]
-                error = refusal(int(status.get("code") or 500), status, what=f"watch {path}")
+                error = kube_error(int(status.get("code") or 500), status, what=f"watch {path}")
                 raise Expired(str(error), status=410) if status.get("reason") == "Expired" else error
             yield change["type"], change["object"]
 

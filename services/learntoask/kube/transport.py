@@ -19,18 +19,20 @@ from kubernetes.aio.client.rest import RESTClientObject
 
 from learntoask.core.backoff import Backoff
 from learntoask.kube.access import ClusterAccess
-from learntoask.kube.errors import Unavailable, refusal
+from learntoask.kube.errors import Unavailable, kube_error
 
 DEADLINE = 30.0  # seconds of one call, its repetitions included
 _BACKOFF = Backoff(first=0.2, longest=5.0)
 _LOST = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError, ConnectionError)
 
-Called = Callable[[str, str, int], None]
+CallObserver = Callable[[str, str, int], None]
 """Told of every HTTP call: method, path, status (0: no answer)."""
 
 
 class Transport:
-    def __init__(self, access: ClusterAccess, *, called: Called | None = None, connections: int = 32) -> None:
+    def __init__(
+        self, access: ClusterAccess, *, called: CallObserver | None = None, connections: int = 32
+    ) -> None:
         access.configuration.connection_pool_maxsize = connections
         self._access, self._called = access, called or (lambda method, path, status: None)
         self._rest = RESTClientObject(access.configuration)
@@ -146,7 +148,7 @@ def _refused(method: str, path: str, status: int, answer: bytes) -> Exception:
         parsed = json.loads(answer)
     except ValueError:
         parsed = {"message": answer[:300].decode(errors="replace")}
-    return refusal(status, parsed if isinstance(parsed, dict) else {}, what=f"{method} {path}")
+    return kube_error(status, parsed if isinstance(parsed, dict) else {}, what=f"{method} {path}")
 
 
 def _asked_pause(headers: Mapping[str, str]) -> float:

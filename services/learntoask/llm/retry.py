@@ -10,7 +10,7 @@ _SHOWN = 2000  # characters of a refused answer that the model reads again
 _PROBLEMS = 8  # of them that it is told
 
 
-def asked_again(
+def retry_messages(
     messages: Sequence[ChatMessage], *, answer: str, problems: Sequence[str]
 ) -> list[ChatMessage]:
     """The same question with the answer that was not accepted, and why."""

@@ -27,11 +27,11 @@ class Spending:
     faults: Counter[str] = field(default_factory=Counter)  # by kind: `429`, `timeout`, `connection`, …
     ended: StageError | None = None
 
-    def end(self, error: StageError) -> None:
+    def stop(self, error: StageError) -> None:
         """Send nothing more, because of `error`."""
         self.ended = self.ended or error
 
-    def open(self) -> None:
+    def count_request(self) -> None:
         """Count a request that is about to be sent. Raises StageError where the budget is spent or all has ended."""
         if self.ended is not None:
             # A new one for each: an error raised in thousands of tasks would gather all their tracebacks.
@@ -50,7 +50,7 @@ class Spending:
                 )
         self.requests += 1
 
-    def answer(self, usage: TokenCounts | None, prices: Prices | None, *, resumed: bool = False) -> None:
+    def count_reply(self, usage: TokenCounts | None, prices: Prices | None, *, resumed: bool = False) -> None:
         """Count an answered request. Raises StageError where the budget needs a usage that the server does not tell."""
         self.answered += 1
         if resumed:

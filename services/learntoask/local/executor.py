@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from learntoask.core.stages.graph import STAGE_BY_NAME, rewound
+from learntoask.core.stages.graph import STAGE_BY_NAME, rewind_counters
 from learntoask.core.stages.planner import Plan, Start, Stop
 from learntoask.core.stages.publication import PinnedPublication
 from learntoask.local.view import planned
@@ -58,7 +58,7 @@ class Executor:
 
         Whatever an earlier process left as running has ended with it, and asking again forgives earlier failures.
         """
-        reruns = rewound(self._state.reruns, rewind_to) if rewind_to else self._state.reruns
+        reruns = rewind_counters(self._state.reruns, rewind_to) if rewind_to else self._state.reruns
         kept = {name: attempt for name, attempt in self._state.stages.items() if attempt.state == "published"}
         self._remember(RunState(manifest=str(self._sources.path), reruns=reruns, stages=kept))
         try:

@@ -1,7 +1,7 @@
-"""Checkpoints and journals of the work folder, copied to the store while the stage works on.
+"""Checkpoints and journals of the work folder, copied to the store while the stage runs.
 
-A pod's disk ends with the pod. Whatever a killed stage would find in its work folder on a laptop, the next pod finds
-there too, but for what was made since the last copy.
+A pod's disk ends with the pod. After a kill the next pod finds in the store what a laptop would find in its work folder,
+except for what was written since the last copy.
 """
 
 from __future__ import annotations
@@ -19,66 +19,68 @@ from learntoask.core.errors import StoreError
 from learntoask.store.unfinished import Checkpoints
 
 logger = logging.getLogger(__name__)
-# Replaced as a whole, so that a second name for the file keeps its content; journals grow, and are copied.
-_WHOLE = ("*.pt",)
-_GROWING = ("*.jsonl", "tensorboard/*")
-_REST = 9.0  # times as long as a copy took until the next: a tenth of the time at most
+_REPLACED = ("*.pt",)  # written by rename: a hard link keeps the content it had
+_APPENDED = ("*.jsonl", "tensorboard/*")  # grow in place: they have to be copied
+_REST = 9.0  # pause after a copy, in times of its duration: copying takes at most a tenth of the time
 
-Seen = Mapping[str, tuple[int, int, int]]
-"""Path below the work folder → inode, size and time of change."""
+FileStates = Mapping[str, tuple[int, int, int]]
+"""Path below the work folder → inode, size in bytes, time of the last change in nanoseconds."""
 
 
-class WorkKeeper:
-    """Copy the folder `work` while the context is open; `last` once more when the stage has ended."""
+class WorkUploader:
+    """Copies the folder `work` to `checkpoints` every `interval` seconds while the context is open.
+
+    After the stage has ended, `upload_last` copies what it left, and `stop` only waits for a copy in progress.
+    """
 
     def __init__(self, checkpoints: Checkpoints, work: Path, *, interval: float) -> None:
         self._checkpoints, self._work, self._interval = checkpoints, work, interval
         self._copy = work.with_name(f"{work.name}.kept")
-        self._kept: Seen = {}
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="keeping", daemon=True)
+        self._uploaded: FileStates = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._upload_repeatedly, name="work upload", daemon=True)
 
     def __enter__(self) -> Self:
-        self._kept = look(self._work)  # brought from the store
+        self._uploaded = file_states(self._work)  # these files came from the store
         self._thread.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._over.set()
+        self._ended.set()
 
     def stop(self) -> None:
-        """Copy nothing more; a copy under way is waited for."""
-        self._over.set()
+        """Start no more copies, and wait for one in progress."""
+        self._ended.set()
         self._thread.join()
 
-    def last(self) -> None:
+    def upload_last(self) -> None:
         """Copy what the ended stage left."""
         self.stop()
-        self._once()
+        self._upload()
 
-    def _keep(self) -> None:
+    def _upload_repeatedly(self) -> None:
         pause = self._interval
-        while not self._over.wait(pause):
+        while not self._ended.wait(pause):
             began = time.monotonic()
-            self._once()
+            self._upload()
             pause = max(self._interval, _REST * (time.monotonic() - began))
 
-    def _once(self) -> None:
+    def _upload(self) -> None:
         try:
-            seen, files = snapshot(self._work, self._copy)
-            if files and seen != self._kept:
-                self._checkpoints.keep(files)
-                self._kept = seen
+            states, files = snapshot(self._work, self._copy)
+            if files and states != self._uploaded:
+                self._checkpoints.save(files)
+                self._uploaded = states
         except (StoreError, OSError) as error:  # the stage goes on; the next copy may succeed
             logger.warning("the checkpoint could not be copied to the store: %s", error)
         finally:
             shutil.rmtree(self._copy, ignore_errors=True)
 
 
-def look(work: Path) -> Seen:
-    """What of `work` is worth keeping, as it is now."""
+def file_states(work: Path) -> FileStates:
+    """The present state of all files of `work` that a later attempt needs."""
     found = {}
-    for pattern in (*_WHOLE, *_GROWING):
+    for pattern in (*_REPLACED, *_APPENDED):
         for path in work.glob(pattern):
             try:
                 status = path.stat()
@@ -89,29 +91,29 @@ def look(work: Path) -> Seen:
     return found
 
 
-def snapshot(work: Path, target: Path) -> tuple[Seen, dict[str, Path]]:
-    """The files of `work` as they were together at one moment, in `target`: a checkpoint must not come with the best
-    weights of an earlier one. Raises OSError."""
+def snapshot(work: Path, target: Path) -> tuple[FileStates, dict[str, Path]]:
+    """Copy the files of `work` to `target` as they were together at one moment, so that a checkpoint never comes with
+    the best weights of an earlier one. Return their states and the copy of each. Raises OSError."""
     while True:
         shutil.rmtree(target, ignore_errors=True)
-        before = look(work)
+        before = file_states(work)
         files = {}
         for name in before:
             copy = target / name
             copy.parent.mkdir(parents=True, exist_ok=True)
             try:
-                if any((work / name).match(pattern) for pattern in _WHOLE):
+                if _is_replaced(name):
                     os.link(work / name, copy)
                 else:
                     shutil.copyfile(work / name, copy)
             except FileNotFoundError:
                 break
             files[name] = copy
-        after = look(work)
-        whole = [name for name in {**before, **after} if not _grows(name)]
-        if len(files) == len(before) and all(before.get(name) == after.get(name) for name in whole):
+        after = file_states(work)
+        replaced = [name for name in {**before, **after} if _is_replaced(name)]
+        if len(files) == len(before) and all(before.get(name) == after.get(name) for name in replaced):
             return before, files
 
 
-def _grows(name: str) -> bool:
-    return not any(Path(name).match(pattern) for pattern in _WHOLE)
+def _is_replaced(name: str) -> bool:
+    return any(Path(name).match(pattern) for pattern in _REPLACED)

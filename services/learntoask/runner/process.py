@@ -33,7 +33,7 @@ from learntoask.runner.run_folder import RunFolder
 from learntoask.store.address import StoreAddress
 from learntoask.store.factory import open_store
 from learntoask.store.protocol import Store
-from learntoask.store.unfinished import discard, share_key, unfinished
+from learntoask.store.unfinished import discard, share_key, unfinished_address
 
 # Stages are imported by name and only here, so that no process pays for what it does not run.
 _FUNCTIONS = {
@@ -198,7 +198,7 @@ def _in_shares(
 ) -> Publication | None:
     """Compute this share, and make one output of all shares when they are there. The first pod waits for that, so that
     somebody does who can tell; the others end, unless theirs was the last."""
-    store, shares = open_store(address), open_store(unfinished(address))
+    store, shares = open_store(address), open_store(unfinished_address(address))
     keys = [share_key(context.key, Shard(index=at, count=shard.count)) for at in range(shard.count)]
     if shares.find(keys[shard.index]) is None:
 

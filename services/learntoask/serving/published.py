@@ -10,7 +10,7 @@ from typing import Any
 from learntoask.core.errors import StoreError
 from learntoask.core.stages.publication import Publication
 from learntoask.store.address import environment_store
-from learntoask.store.download import retrieve
+from learntoask.store.download import download_input
 from learntoask.store.protocol import Store
 
 _PACK = "pack.json"
@@ -63,7 +63,7 @@ def brought(address: str, *, field: str, cache: Path) -> Path:
     """
     if not address.startswith("s3://"):
         return Path(address)
-    return retrieve(address, field=field, service=environment_store(), cache=cache).path
+    return download_input(address, field=field, service=environment_store(), cache=cache).path
 
 
 def _found(store: Store, key: str, stage: str) -> Publication:

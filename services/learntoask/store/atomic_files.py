@@ -18,7 +18,7 @@ PARTIAL = ".partial"
 
 
 @contextmanager
-def appearing(path: Path, *, only_first: bool = False, durable: bool = True) -> Iterator[BinaryIO]:
+def atomic_write(path: Path, *, only_first: bool = False, durable: bool = True) -> Iterator[BinaryIO]:
     """A file to write that becomes `path` at the end; a killed writer leaves `*.partial`, which nobody reads.
 
     With `only_first` a file that is there already stays. Without `durable` a loss of power may take it: for copies of

@@ -18,7 +18,7 @@ from pathlib import Path
 from learntoask.core.digest import digest_of
 from learntoask.core.errors import InputError, StoreError
 from learntoask.store.address import StoreAddress, bucket_and_key
-from learntoask.store.atomic_files import appearing, file_digest
+from learntoask.store.atomic_files import atomic_write, file_digest
 from learntoask.store.factory import open_bucket
 from learntoask.store.s3.bucket import Bucket, Entry
 from learntoask.store.s3.transfer import receive
@@ -27,14 +27,14 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retrieved:
+class DownloadedInput:
     """`digest` as `local.sources` computes it for a file or a folder of that content."""
 
     path: Path
     digest: str
 
 
-def retrieve(uri: str, *, field: str, service: StoreAddress, cache: Path) -> Retrieved:
+def download_input(uri: str, *, field: str, service: StoreAddress, cache: Path) -> DownloadedInput:
     """The file, or the folder of files, at `uri`; endpoint and credentials are those of `service`.
 
     What is in `cache` is checked against its digests and fetched again when damaged. Raises InputError naming `field`
@@ -50,8 +50,8 @@ def retrieve(uri: str, *, field: str, service: StoreAddress, cache: Path) -> Ret
     folder = cache / digest_of([bucket.place.endpoint, name, key])[:16] / version[:16]
     digests = _checked(folder) or _bring(bucket, entries, folder)
     if one:
-        return Retrieved(path=folder / "content" / _file_name(key), digest=digests[_file_name(key)])
-    return Retrieved(path=folder / "content", digest=digest_of({**digests}))
+        return DownloadedInput(path=folder / "content" / _file_name(key), digest=digests[_file_name(key)])
+    return DownloadedInput(path=folder / "content", digest=digest_of({**digests}))
 
 
 def _file_name(key: str) -> str:
@@ -84,7 +84,7 @@ def _bring(bucket: Bucket, entries: dict[str, Entry], folder: Path) -> dict[str,
         digests = {
             path: _received(bucket, entry, coming / "content" / path) for path, entry in entries.items()
         }
-        with appearing(coming / "digests.json", durable=False) as out:
+        with atomic_write(coming / "digests.json", durable=False) as out:
             out.write(json.dumps(digests, indent=1).encode())
         shutil.rmtree(folder, ignore_errors=True)
         try:
@@ -98,7 +98,7 @@ def _bring(bucket: Bucket, entries: dict[str, Entry], folder: Path) -> dict[str,
 
 
 def _received(bucket: Bucket, entry: Entry, target: Path) -> str:
-    with appearing(target, durable=False) as out:
+    with atomic_write(target, durable=False) as out:
         digest = receive(bucket, entry.key, out, size=entry.size, etag=entry.etag)
     if target.stat().st_size != entry.size:
         raise StoreError(f"{bucket.place.of(entry.key)} disappeared while it was being fetched; run again")

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from learntoask.core.errors import StoreError
 from learntoask.core.stages.publication import Publication, PublishedFile
-from learntoask.store.atomic_files import Snapshot, appearing, file_digest
+from learntoask.store.atomic_files import Snapshot, atomic_write, file_digest
 from learntoask.store.protocol import StoredItem
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class FolderStore:
         file = PublishedFile(path=path, digest=file_digest(source), size=seen.size)
         if not self._renewed(file):
             blob = self._blob(file.digest)
-            with source.open("rb") as content, appearing(blob) as out:
+            with source.open("rb") as content, atomic_write(blob) as out:
                 shutil.copyfileobj(content, out, _CHUNK)
                 seen.verify()
             blob.chmod(0o444)
@@ -69,13 +69,13 @@ class FolderStore:
         content = publication.model_dump_json(indent=1).encode()
         manifest = self._manifest(publication.key)
         try:
-            with appearing(manifest, only_first=True) as out:
+            with atomic_write(manifest, only_first=True) as out:
                 out.write(content)
         except FileExistsError:
             standing = self.find(publication.key)
             if standing is not None:
                 return standing
-            with appearing(manifest) as out:  # what stood there was of no use to anybody
+            with atomic_write(manifest) as out:  # what stood there was of no use to anybody
                 out.write(content)
         standing = self.find(publication.key)
         if standing is None:
@@ -114,7 +114,7 @@ class FolderStore:
             except OSError as error:
                 raise StoreError(f"{manifest} cannot be read: {error}") from error
 
-    def stored(self) -> Iterator[StoredItem]:
+    def items(self) -> Iterator[StoredItem]:
         for path in sorted([*self.root.glob("blobs/*/*"), *self.root.glob("published/*/*")]):
             try:
                 status = path.stat()

@@ -47,7 +47,7 @@ class Store(Protocol):
     def publications(self) -> Iterator[Publication]:
         """Every publication, in no particular order."""
 
-    def stored(self) -> Iterator[StoredItem]:
+    def items(self) -> Iterator[StoredItem]:
         """Everything that lies here."""
 
     def manifest_texts(self) -> Iterator[tuple[str, str]]:

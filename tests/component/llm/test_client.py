@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from learntoask.core.errors import InputError, StageError
 from learntoask.core.manifest import Budget, Endpoint
-from learntoask.llm.answers import Form, ModelReply, NoAnswer, Why
 from learntoask.llm.client import DENIED, GIVEN_UP, LlmClient
 from learntoask.llm.journal import ReplyJournal
 from learntoask.llm.spending import Spending
+from learntoask.llm.structured_output import Form, ModelReply, NoAnswer, NoAnswerReason
 from worlds.llm.server import DRIP, HANG, RESET, Asked, LlmServer, Outcome, Reply, Status
 
 KEY = "sk-very-secret-1234"
@@ -57,8 +57,8 @@ def _one(client: LlmClient, question: str) -> Any:
     return client.complete([{"role": "user", "content": question}], form=Sum)
 
 
-def totals(answers: Sequence[ModelReply[Sum] | NoAnswer]) -> list[int | Why]:
-    return [one.parsed.total if isinstance(one, ModelReply) else one.why for one in answers]
+def totals(answers: Sequence[ModelReply[Sum] | NoAnswer]) -> list[int | NoAnswerReason]:
+    return [one.parsed.total if isinstance(one, ModelReply) else one.reason for one in answers]
 
 
 async def test_an_answer_of_the_form_and_what_it_cost() -> None:
@@ -77,23 +77,25 @@ async def test_an_answer_of_the_form_and_what_it_cost() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "why"),
+    ("outcome", "reason"),
     [
-        (Reply("I would rather talk about the weather."), Why.NOT_JSON),
-        (Reply('{"total": 1'), Why.NOT_JSON),
-        (Reply('{"total": 1', finish="length"), Why.CUT),
-        (Reply(""), Why.EMPTY),
-        (Reply(None), Why.EMPTY),
-        (Reply("", refusal="I cannot help with that"), Why.REFUSED),
-        (Reply("{}", finish="content_filter"), Why.REFUSED),
-        (Reply('{"total": "many"}'), Why.WRONG_FORM),
-        (Reply('{"total": 3, "sure": true}'), Why.WRONG_FORM),
-        (Reply("[3]"), Why.WRONG_FORM),
+        (Reply("I would rather talk about the weather."), NoAnswerReason.NOT_JSON),
+        (Reply('{"total": 1'), NoAnswerReason.NOT_JSON),
+        (Reply('{"total": 1', finish="length"), NoAnswerReason.CUT),
+        (Reply(""), NoAnswerReason.EMPTY),
+        (Reply(None), NoAnswerReason.EMPTY),
+        (Reply("", refusal="I cannot help with that"), NoAnswerReason.REFUSED),
+        (Reply("{}", finish="content_filter"), NoAnswerReason.REFUSED),
+        (Reply('{"total": "many"}'), NoAnswerReason.WRONG_FORM),
+        (Reply('{"total": 3, "sure": true}'), NoAnswerReason.WRONG_FORM),
+        (Reply("[3]"), NoAnswerReason.WRONG_FORM),
     ],
 )
-async def test_what_is_no_answer_is_told_apart_and_not_asked_again(outcome: Reply, why: Why) -> None:
+async def test_what_is_no_answer_is_told_apart_and_not_asked_again(
+    outcome: Reply, reason: NoAnswerReason
+) -> None:
     with LlmServer(lambda asked: outcome) as server:
-        assert totals(await ask(client_of(server.uri), "1+2")) == [why]
+        assert totals(await ask(client_of(server.uri), "1+2")) == [reason]
     assert len(server.requests) == 1
 
 
@@ -144,7 +146,7 @@ async def test_a_wait_beyond_all_patience_is_not_begun() -> None:
     with LlmServer(lambda asked: Status(429, headers={"retry-after": "3600"})) as server:
         (answer,) = await ask(client_of(server.uri), "1+2")
     assert isinstance(answer, NoAnswer)
-    assert answer.why is Why.UNAVAILABLE
+    assert answer.reason is NoAnswerReason.UNAVAILABLE
     assert "asks to wait 3600 s" in answer.message
     assert time.monotonic() - begun < 30
 
@@ -155,7 +157,7 @@ async def test_what_is_denied_is_not_tried_again() -> None:
         lambda asked: too_long if "9" in asked.body["messages"][0]["content"] else right(asked)
     ) as server:
         answers = await ask(client_of(server.uri), "1+2", "9+9")
-    assert totals(answers) == [3, Why.DENIED]
+    assert totals(answers) == [3, NoAnswerReason.DENIED]
     assert len(server.requests) == 2
     denied = answers[1]
     assert isinstance(denied, NoAnswer)
@@ -208,7 +210,7 @@ async def test_a_poisonous_request_does_not_end_the_others() -> None:
 
     with LlmServer(script) as server:
         answers = await ask(client_of(server.uri, retryFor="1s"), *(f"{n}+{n}" for n in range(12)))
-    assert totals(answers) == [Why.UNAVAILABLE if n == 6 else 2 * n for n in range(12)]
+    assert totals(answers) == [NoAnswerReason.UNAVAILABLE if n == 6 else 2 * n for n in range(12)]
 
 
 async def test_as_many_at_once_as_allowed_and_fewer_where_the_server_refuses() -> None:

@@ -120,7 +120,7 @@ def test_shares_of_several_pods_make_the_output_of_one(world: PodWorld) -> None:
     assert world.published("label").output == single["output"]
     assert world.published("label").summary == alone.published("label").summary
     kept = FolderStore(world.folder / "store" / "unfinished")
-    assert [item for item in kept.stored() if item.kind == "publication"] == []
+    assert [item for item in kept.items() if item.kind == "publication"] == []
     alone.close()
 
 

@@ -86,7 +86,7 @@ def test_a_killed_pod_is_followed_by_one_that_goes_on(labelled: PodWorld, world:
     assert "going on from the checkpoint" in third.log
     assert _weights(world.published("sft")) == _weights(alone.published("sft"))
     assert _updates(world) == _updates(alone)
-    assert list(kept.stored()) == []  # published: the checkpoints have served their purpose
+    assert list(kept.items()) == []  # published: the checkpoints have served their purpose
     alone.close()
 
 
@@ -112,5 +112,5 @@ def test_two_pods_train_one_policy(labelled: PodWorld, tmp_path: Path) -> None:
     published = world.published("sft")
     assert {words["output"] for _, words in ended} == {published.output}
     assert _updates(world) == list(range(len(_updates(world))))
-    assert list(FolderStore(world.folder / "store" / "unfinished").stored()) == []
+    assert list(FolderStore(world.folder / "store" / "unfinished").items()) == []
     world.close()

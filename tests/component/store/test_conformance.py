@@ -14,8 +14,8 @@ import pytest
 from learntoask.core.errors import StoreError
 from learntoask.core.stages.publication import Publication
 from learntoask.store import folder as folder_module
-from learntoask.store.collection import collect
 from learntoask.store.folder import FolderStore
+from learntoask.store.garbage_collection import collect
 from learntoask.store.protocol import Publications, Store, StoredItem
 from learntoask.store.s3 import store as s3_module
 from learntoask.store.s3.transfer import PART_BYTES
@@ -42,11 +42,11 @@ class World:
 
     def blob(self) -> str:
         """Place of the one blob there is."""
-        digest = next(item.name for item in self.store.stored() if item.kind == "blob")
+        digest = next(item.name for item in self.store.items() if item.kind == "blob")
         return f"blobs/{digest[:2]}/{digest}"
 
     def names(self, kind: str) -> list[str]:
-        return [item.name for item in self.store.stored() if item.kind == kind]
+        return [item.name for item in self.store.items() if item.kind == kind]
 
 
 @pytest.fixture(params=["folder", "minio"])
@@ -257,7 +257,7 @@ def test_collection_spares_what_was_just_stored_or_just_asked_for(world: World, 
 def test_what_was_used_since_it_was_listed_is_not_removed(world: World, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("used again")
     world.store.put(tmp_path / "file", path="file")
-    listed = next(item for item in world.store.stored() if item.kind == "blob")
+    listed = next(item for item in world.store.items() if item.kind == "blob")
     time.sleep(1.1)
     since = time.time()
     world.store.put(tmp_path / "file", path="file")

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from learntoask.core.errors import StoreError
 from learntoask.core.stages.publication import Publication
-from learntoask.store.collection import collect
 from learntoask.store.factory import open_store
+from learntoask.store.garbage_collection import collect
 from learntoask.store.s3 import client as connecting
 from learntoask.store.s3.bucket import Bucket
 from learntoask.store.s3.retry import Patience
@@ -113,7 +113,7 @@ def test_a_part_that_the_server_changed_or_lost_is_sent_again(
 ) -> None:
     bucket, store = server.bucket(), server.store()
     _killed_while_putting(server, large, after_parts=3)
-    key = next(item.name.removeprefix("claims/") for item in store.stored() if item.kind == "leftover")
+    key = next(item.name.removeprefix("claims/") for item in store.items() if item.kind == "leftover")
     blob = f"{server.team}/blobs/{key[:2]}/{key}"
     upload = bucket.uploads(blob)[0]
     bucket._call(
@@ -135,7 +135,7 @@ def test_a_killed_upload_that_nobody_continues_is_collected(server: MinioServer,
     assert [item.kind for item in removed] == ["leftover"]
     assert removed[0].size >= PART_BYTES  # of two on disk, one may not have been accepted yet
     assert _arrived(server) == 0
-    assert list(store.stored()) == []
+    assert list(store.items()) == []
 
 
 def test_an_outage_in_the_middle_of_an_upload_is_waited_out(
@@ -213,7 +213,7 @@ def test_a_server_that_is_down_is_named(server: MinioServer, tmp_path: Path) -> 
         lambda: store.find(KEY),
         lambda: store.put(tmp_path / "file", path="file"),
         lambda: store.publish(Publication(stage="sft", key=KEY, files=())),
-        lambda: list(store.stored()),
+        lambda: list(store.items()),
     ):
         with pytest.raises(StoreError, match=server.endpoint) as caught:
             use()
@@ -226,7 +226,7 @@ def test_wrong_keys_and_missing_buckets_are_told_apart_at_once(server: MinioServ
     nobody = {**server.environment, "AWS_ACCESS_KEY_ID": "nobody"}
     for environment in (wrong, nobody):
         store = open_store(server.address(), environment)
-        for use in (lambda store=store: store.find(KEY), lambda store=store: list(store.stored())):
+        for use in (lambda store=store: store.find(KEY), lambda store=store: list(store.items())):
             with pytest.raises(StoreError, match="AWS_ACCESS_KEY_ID in the environment") as caught:
                 use()
             assert caught.value.reason == "CredentialsRefused"

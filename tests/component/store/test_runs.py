@@ -22,7 +22,7 @@ from learntoask.runner.process import StageRequest
 from learntoask.store.factory import open_store
 from learntoask.store.folder import FolderStore
 from learntoask.store.s3.bucket import Bucket
-from learntoask.store.unfinished import Checkpoints, unfinished
+from learntoask.store.unfinished import Checkpoints, unfinished_address
 from worlds.minio import MinioServer, minio_server
 
 PACK = """
@@ -360,10 +360,10 @@ def test_gc_of_a_folder_store(
 def test_gc_knows_unfinished_work(folder: Path, server: MinioServer, gc: Gc) -> None:
     assert "result" in _run(folder, "prepare")
     key = _shown(folder, "clinic").publications["prepare"].key
-    kept = open_store(unfinished(server.address()), server.environment)
+    kept = open_store(unfinished_address(server.address()), server.environment)
     for of in (key, "e" * 64):  # one that is published, one that a suspended run goes on from
         (folder / "weights").write_text(of)
-        Checkpoints(kept, stage="sft", key=of, of=of).keep({"sft.pt": folder / "weights"})
+        Checkpoints(kept, stage="sft", key=of, of=of).save({"sft.pt": folder / "weights"})
     time.sleep(1.5)  # what was stored within the last second stays, whatever is asked
     found = gc("clinic.yaml", "--older-than", "0s")
     assert found["removed"]["blobs"] == 0
@@ -372,5 +372,5 @@ def test_gc_knows_unfinished_work(folder: Path, server: MinioServer, gc: Gc) -> 
     assert (left["blobs"], left["publications"], left["leftovers"]) == (1, 1, 0)
     found = gc("clinic.yaml", "--older-than", "0s", "--unfinished-older-than", "1s")
     assert found["unfinished"]["left"]["publications"] == 0
-    assert list(kept.stored()) == []
+    assert list(kept.items()) == []
     assert set(_shown(folder, "clinic").publications) == {"prepare"}

@@ -14,7 +14,7 @@ from learntoask.core.crd import DEFINITIONS, custom_resource_definition
 from learntoask.core.crd.rules import RULES, Rule, Rules, metric_pattern
 from learntoask.core.crd.schema import structural_schema
 from learntoask.core.manifest import ManifestModel
-from learntoask.core.manifest.metric import checked_metric, metric_names
+from learntoask.core.manifest.metric import check_metric, metric_names
 from pydantic import Field
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -67,7 +67,7 @@ def test_the_pattern_of_metrics_knows_all() -> None:
 def test_the_pattern_of_metrics_knows_no_other(name: str) -> None:
     assert not re.search(metric_pattern(), name)
     with pytest.raises(ValueError, match="no report has a metric"):
-        checked_metric(name)
+        check_metric(name)
 
 
 class _Inner(ManifestModel):

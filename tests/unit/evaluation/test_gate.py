@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from learntoask.core.errors import GateFailed, InputError
 from learntoask.core.manifest import RunSpec, Threshold
-from learntoask.core.manifest.metric import METRICS, checked_metric
+from learntoask.core.manifest.metric import METRICS, check_metric
 from learntoask.core.pack import parse_pack
 from learntoask.core.stages.contract import StageContext
 from learntoask.evaluation.gate import judge, run
@@ -202,9 +202,9 @@ def test_a_threshold_must_compare_with_a_number(bad: dict[str, float]) -> None:
 
 
 def test_policy_scopes_are_known_names() -> None:
-    assert checked_metric("sft.sampled.seen.Total") == "sft.sampled.seen.Total"
+    assert check_metric("sft.sampled.seen.Total") == "sft.sampled.seen.Total"
     with pytest.raises(ValueError, match="did you mean"):
-        checked_metric("sft.seen.sampled.Total")
+        check_metric("sft.seen.sampled.Total")
 
 
 def context(tmp_path: Path, *thresholds: dict[str, object]) -> StageContext:

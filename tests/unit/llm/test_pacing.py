@@ -8,8 +8,8 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from learntoask.llm.concurrency import ConcurrencyLimit, RequestSlots, retry_delay
 from learntoask.llm.journal import ReplyJournal
-from learntoask.llm.pacing import ConcurrencyLimit, RequestSlots, retry_delay
 from learntoask.llm.wire import Reply, TokenCounts, retry_after
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import load_manifest
-from learntoask.core.manifest.sweep import merged
+from learntoask.core.manifest.sweep import merge_changes
 from learntoask.evaluation.stats.bootstrap import Difference, Estimate
 from learntoask.evaluation.sweep.html import sweep_page
 from learntoask.evaluation.sweep.report import HEADLINE, SweepReport, VariantReport, curve_report
@@ -31,7 +31,7 @@ def written(folder: Path, sweep: dict, *, base: dict | None = None) -> Path:
 
 def test_changes_are_merged_and_null_restores_a_default() -> None:
     spec = {"train": {"seed": 1, "sft": {"epochs": 3}}, "gate": {"thresholds": [1]}}
-    assert merged(
+    assert merge_changes(
         spec, {"train": {"sft": {"learningRate": 0.1}, "seed": None}, "gate": {"thresholds": []}}
     ) == {
         "train": {"sft": {"epochs": 3, "learningRate": 0.1}},

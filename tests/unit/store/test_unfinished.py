@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from learntoask.core.stages.contract import Shard
 from learntoask.core.stages.publication import Publication
-from learntoask.pod.work_upload import WorkKeeper, look, snapshot
+from learntoask.pod.work_upload import WorkUploader, file_states, snapshot
 from learntoask.store.address import StoreAddress
 from learntoask.store.folder import FolderStore
-from learntoask.store.unfinished import Checkpoints, abandoned, share_key, unfinished
+from learntoask.store.unfinished import Checkpoints, abandoned_keys, share_key, unfinished_address
 
 KEY = "ab" * 32
 
@@ -39,31 +39,31 @@ def _read(folder: Path) -> dict[str, str]:
 
 
 def test_unfinished_work_lies_below_the_store() -> None:
-    assert unfinished(StoreAddress(uri="s3://lta/team")).uri == "s3://lta/team/unfinished"
+    assert unfinished_address(StoreAddress(uri="s3://lta/team")).uri == "s3://lta/team/unfinished"
 
 
 def test_the_newest_is_brought_and_the_older_is_gone(
     store: FolderStore, checkpoints: Checkpoints, tmp_path: Path
 ) -> None:
-    assert checkpoints.bring(tmp_path / "none") == 0
+    assert checkpoints.restore(tmp_path / "none") == 0
     for number in range(5):
-        checkpoints.keep(_files(tmp_path / "work", weights=f"weights {number}", journal="as it was"))
+        checkpoints.save(_files(tmp_path / "work", weights=f"weights {number}", journal="as it was"))
     again = Checkpoints(store, stage="sft", key=KEY, of=KEY)
-    assert again.bring(tmp_path / "next") == len("weights 4") + len("as it was")
+    assert again.restore(tmp_path / "next") == len("weights 4") + len("as it was")
     assert _read(tmp_path / "next") == {"weights": "weights 4", "journal": "as it was"}
-    assert sorted(item.kind for item in store.stored()) == ["blob", "blob", "publication"]
+    assert sorted(item.kind for item in store.items()) == ["blob", "blob", "publication"]
     with (tmp_path / "next" / "journal").open("a") as journal:  # a journal goes on
         journal.write(", and more")
-    assert again.bring(tmp_path / "other") > 0
+    assert again.restore(tmp_path / "other") > 0
     assert _read(tmp_path / "other")["journal"] == "as it was"
     again.forget()
-    assert list(store.stored()) == []
+    assert list(store.items()) == []
 
 
 def test_a_checkpoint_that_was_cut_leaves_the_one_before(
     store: FolderStore, checkpoints: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpoints.keep(_files(tmp_path / "work", weights="first"))
+    checkpoints.save(_files(tmp_path / "work", weights="first"))
 
     def killed(publication: Publication) -> Publication:
         raise KeyboardInterrupt
@@ -71,23 +71,23 @@ def test_a_checkpoint_that_was_cut_leaves_the_one_before(
     with monkeypatch.context() as patch:
         patch.setattr(store, "publish", killed)
         with pytest.raises(KeyboardInterrupt):
-            checkpoints.keep(_files(tmp_path / "work", weights="second"))
-    checkpoints.bring(tmp_path / "next")
+            checkpoints.save(_files(tmp_path / "work", weights="second"))
+    checkpoints.restore(tmp_path / "next")
     assert _read(tmp_path / "next") == {"weights": "first"}
-    checkpoints.keep(_files(tmp_path / "work", weights="third"))
-    checkpoints.bring(tmp_path / "last")
+    checkpoints.save(_files(tmp_path / "work", weights="third"))
+    checkpoints.restore(tmp_path / "last")
     assert _read(tmp_path / "last") == {"weights": "third"}
 
 
 def test_a_damaged_checkpoint_counts_as_none(
     store: FolderStore, checkpoints: Checkpoints, tmp_path: Path
 ) -> None:
-    checkpoints.keep(_files(tmp_path / "work", weights="whole"))
+    checkpoints.save(_files(tmp_path / "work", weights="whole"))
     blob = next(path for path in store.root.glob("blobs/*/*"))
     blob.unlink()
-    assert checkpoints.bring(tmp_path / "next") == 0
-    checkpoints.keep(_files(tmp_path / "work", weights="anew"))
-    assert checkpoints.bring(tmp_path / "next") == len("anew")
+    assert checkpoints.restore(tmp_path / "next") == 0
+    checkpoints.save(_files(tmp_path / "work", weights="anew"))
+    assert checkpoints.restore(tmp_path / "next") == len("anew")
 
 
 def test_shares_have_keys_of_their_own() -> None:
@@ -105,19 +105,19 @@ def test_every_name_belongs_to_exactly_one_share() -> None:
 def test_what_is_published_or_old_is_abandoned(store: FolderStore, tmp_path: Path) -> None:
     published = FolderStore(tmp_path / "store")
     for key in (KEY, "cd" * 32):
-        Checkpoints(store, stage="sft", key=key, of=key).keep(_files(tmp_path / "work", weights=key))
-    assert abandoned(store, published=published, unused_since=0.0) == set()
+        Checkpoints(store, stage="sft", key=key, of=key).save(_files(tmp_path / "work", weights=key))
+    assert abandoned_keys(store, published=published, unused_since=0.0) == set()
     published.publish(Publication(stage="sft", key=KEY, files=()))
-    gone = abandoned(store, published=published, unused_since=0.0)
+    gone = abandoned_keys(store, published=published, unused_since=0.0)
     assert {found.summary["of"] for found in store.publications() if found.key in gone} == {KEY}
-    assert len(abandoned(store, published=published, unused_since=float("inf"))) == 2
+    assert len(abandoned_keys(store, published=published, unused_since=float("inf"))) == 2
 
 
 def test_only_checkpoints_and_journals_are_looked_at(tmp_path: Path) -> None:
     _files(tmp_path, **{"sft.pt": "w", "sft.pt.host.part": "torn", "metrics.jsonl": "{}\n", "spool.bin": "s"})
     _files(tmp_path / "out", **{"model.pt": "w"})
     _files(tmp_path / "tensorboard", events="e")
-    assert sorted(look(tmp_path)) == ["metrics.jsonl", "sft.pt", "tensorboard/events"]
+    assert sorted(file_states(tmp_path)) == ["metrics.jsonl", "sft.pt", "tensorboard/events"]
 
 
 def test_a_snapshot_never_mixes_two_checkpoints(tmp_path: Path) -> None:
@@ -152,10 +152,10 @@ def test_a_store_that_is_away_does_not_end_the_copying(
     _files(work)
     store.root.parent.mkdir(parents=True)
     store.root.write_text("no folder")
-    with WorkKeeper(checkpoints, work, interval=3600) as keeper:
+    with WorkUploader(checkpoints, work, interval=3600) as uploader:
         _files(work, **{"sft.pt": "w"})
-    keeper.last()
+    uploader.upload_last()
     assert "could not be copied" in caplog.text
     store.root.unlink()
-    keeper.last()
-    assert checkpoints.bring(tmp_path / "next") == 1
+    uploader.upload_last()
+    assert checkpoints.restore(tmp_path / "next") == 1

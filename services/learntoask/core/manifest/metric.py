@@ -64,7 +64,7 @@ def metric_names() -> frozenset[str]:
     return frozenset(names)
 
 
-def near(name: str, known: frozenset[str], *, examples: Sequence[str] = METRICS) -> str:
+def suggestion(name: str, known: frozenset[str], *, examples: Sequence[str] = METRICS) -> str:
     """The known name closest to `name`, or else `examples`, as a hint; letter case and `_` count for little."""
     folded: dict[str, str] = {}
     for candidate in sorted(known, key=lambda known_name: (len(known_name), known_name)):
@@ -75,11 +75,11 @@ def near(name: str, known: frozenset[str], *, examples: Sequence[str] = METRICS)
     return f"there are {', '.join(examples)}"
 
 
-def checked_metric(name: str) -> str:
+def check_metric(name: str) -> str:
     """`name`, if a report can have it. Raises ValueError naming the nearest known one."""
     if name in metric_names() or name.startswith(GRADER_PREFIX):
         return name
-    raise ValueError(f"no report has a metric {name!r}; {near(name, metric_names())}")
+    raise ValueError(f"no report has a metric {name!r}; {suggestion(name, metric_names())}")
 
 
 def _fold(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, FiniteFloat, field_validator, model_validator
 
-from learntoask.core.manifest.metric import checked_metric
+from learntoask.core.manifest.metric import check_metric
 from learntoask.core.manifest.model import Duration, ManifestModel, Name, Precision
 from learntoask.core.manifest.quantity import Quantity
 
@@ -30,7 +30,7 @@ class Evaluate(ManifestModel):
 
 
 class Threshold(ManifestModel):
-    metric: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(checked_metric)]
+    metric: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_metric)]
     """Name as in the report: `WS-stop`, `unseen.WA-GH`, `sampled.Total`, `grpo-sft.WS-stop`, `gap.WA-GH`,
     `replay.coverage`, `grader.kappa`, …"""
     bound: Literal["point", "lower", "upper", "lowerOneSided", "upperOneSided"] = "point"

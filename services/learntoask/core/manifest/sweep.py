@@ -72,7 +72,7 @@ class LearnToAskSweep(ManifestModel):
     spec: SweepSpec
 
 
-def merged(spec: Changes, changes: Changes) -> Changes:
+def merge_changes(spec: Changes, changes: Changes) -> Changes:
     """`spec` with `changes` in it: objects are merged, anything else is replaced, `null` removed."""
     result = dict(spec)
     for name, value in changes.items():
@@ -80,7 +80,7 @@ def merged(spec: Changes, changes: Changes) -> Changes:
         if value is None:
             result.pop(name, None)
         elif isinstance(value, dict):
-            result[name] = merged(old if isinstance(old, dict) else {}, value)
+            result[name] = merge_changes(old if isinstance(old, dict) else {}, value)
         else:
             result[name] = value
     return result

@@ -14,7 +14,7 @@ RUN_UID = "learntoask.io/run-uid"
 _KEY = re.compile(r"\b[0-9a-f]{64}\b")
 
 
-def orphaned(lists: Iterable[Json], runs: Iterable[Json], *, store: str) -> list[Json]:
+def orphaned_lists(lists: Iterable[Json], runs: Iterable[Json], *, store: str) -> list[Json]:
     """Those of `lists` (ConfigMaps) that speak of `store` and whose run is there no more."""
     there = {one["metadata"]["uid"] for one in runs}
     return [
@@ -25,7 +25,7 @@ def orphaned(lists: Iterable[Json], runs: Iterable[Json], *, store: str) -> list
     ]
 
 
-def unneeded(lists: Iterable[Json], users: Iterable[Json]) -> set[str]:
+def unneeded_keys(lists: Iterable[Json], users: Iterable[Json]) -> set[str]:
     """Keys in `lists` that none of `users` (runs and endpoints that are there) mentions."""
     used = {key for one in users for key in _KEY.findall(json.dumps(one))}
     return {key for one in lists for key in keys_of(one)} - used

@@ -153,14 +153,14 @@ def set_condition(
         observed_generation=generation,
         last_transition_time=since,
         reason=reason,
-        message=shortened(message),
+        message=shorten(message),
     )
     if before is None:
         return (*conditions, condition)
     return tuple(condition if one is before else one for one in conditions)
 
 
-def without_condition(conditions: Sequence[Condition], type: str) -> tuple[Condition, ...]:
+def remove_condition(conditions: Sequence[Condition], type: str) -> tuple[Condition, ...]:
     """`conditions` without that of `type`: a condition exists only while what it is about does."""
     return tuple(one for one in conditions if one.type != type)
 
@@ -179,7 +179,7 @@ def seconds_of(time: str) -> float:
     return datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp()
 
 
-def shortened(message: str, limit: int = _LONGEST_MESSAGE) -> str:
+def shorten(message: str, limit: int = _LONGEST_MESSAGE) -> str:
     """`message` within `limit` characters: its beginning and its end, where the cause stands."""
     if len(message) <= limit:
         return message

@@ -22,11 +22,11 @@ from learntoask.grading.fluency import FluencyGuard
 from learntoask.grading.grades import REFUSED, Grade, GradeCase, Missing, grade_by_rule
 from learntoask.grading.judge.prompt import Briefing
 from learntoask.grading.judge.verdict import contradictions, form_for, grade_of
-from learntoask.llm.answers import ModelReply, Why
 from learntoask.llm.client import LlmClient
 from learntoask.llm.journal import ReplyJournal
-from learntoask.llm.retry import asked_again
+from learntoask.llm.retry import retry_messages
 from learntoask.llm.spending import Spending
+from learntoask.llm.structured_output import ModelReply, NoAnswerReason
 
 WHERE = "spec.grader.llm"
 JUDGE_FILE = "judge.json"
@@ -127,12 +127,12 @@ class Judge:
                 missing = f"the judge contradicts itself: {problems[0]}"
             else:
                 problems = (outcome.message,)
-                missing = f"the judge gave no answer ({outcome.why}): {outcome.message}"
-                if not outcome.why.by_model:
+                missing = f"the judge gave no answer ({outcome.reason}): {outcome.message}"
+                if not outcome.reason.by_model:
                     break
-                if outcome.why is Why.CUT:
+                if outcome.reason is NoAnswerReason.CUT:
                     max_tokens *= 2
-            question = asked_again(question, answer=outcome.text, problems=problems)
+            question = retry_messages(question, answer=outcome.text, problems=problems)
         return Missing(missing)
 
 

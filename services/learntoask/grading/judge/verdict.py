@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, create_model
 
 from learntoask.grading.grades import Grade
-from learntoask.llm.answers import Form
+from learntoask.llm.structured_output import Form
 
 
 def _written(mark: object) -> object:

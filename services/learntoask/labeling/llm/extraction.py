@@ -17,7 +17,7 @@ from learntoask.core.pack import Task
 from learntoask.core.records import Session
 from learntoask.labeling.labellers.protocol import Exchange
 from learntoask.labeling.llm.grounding import contains_quote, first_containing
-from learntoask.llm.answers import Form
+from learntoask.llm.structured_output import Form
 
 LONGEST_VALUE = 200  # characters
 

@@ -25,24 +25,24 @@ from learntoask.labeling.llm.findings import FindingsByTurn, session_findings, s
 from learntoask.labeling.llm.prompt import LabelPrompts
 from learntoask.labeling.llm.vote import vote
 from learntoask.labeling.logs.quarantine import Reason
-from learntoask.llm.answers import ModelReply, Why
 from learntoask.llm.client import LlmClient
 from learntoask.llm.journal import ReplyJournal
-from learntoask.llm.retry import asked_again
+from learntoask.llm.retry import retry_messages
 from learntoask.llm.spending import Spending
+from learntoask.llm.structured_output import ModelReply, NoAnswerReason
 
 WHERE = "spec.label.llm"
 _FINISHED = (
     4096  # labelled sessions that may wait for a slow one before them, since they are written in their order
 )
 _REASONS = {
-    Why.REFUSED: Reason.MODEL_REFUSED,
-    Why.CUT: Reason.ANSWER_CUT,
-    Why.EMPTY: Reason.ANSWER_EMPTY,
-    Why.NOT_JSON: Reason.ANSWER_NOT_JSON,
-    Why.WRONG_FORM: Reason.ANSWER_WRONG_FORM,
-    Why.DENIED: Reason.REQUEST_DENIED,
-    Why.UNAVAILABLE: Reason.ENDPOINT_UNAVAILABLE,
+    NoAnswerReason.REFUSED: Reason.MODEL_REFUSED,
+    NoAnswerReason.CUT: Reason.ANSWER_CUT,
+    NoAnswerReason.EMPTY: Reason.ANSWER_EMPTY,
+    NoAnswerReason.NOT_JSON: Reason.ANSWER_NOT_JSON,
+    NoAnswerReason.WRONG_FORM: Reason.ANSWER_WRONG_FORM,
+    NoAnswerReason.DENIED: Reason.REQUEST_DENIED,
+    NoAnswerReason.UNAVAILABLE: Reason.ENDPOINT_UNAVAILABLE,
 }
 
 
@@ -116,7 +116,7 @@ class LlmLabeller:
         figures: dict[str, float] = {"requests": spent.requests}
         return figures if spent.cost is None else {**figures, "cost": spent.cost}
 
-    def counts(self) -> dict[str, JsonValue]:
+    def usage(self) -> dict[str, JsonValue]:
         """For the summary of the stage and the report."""
         return {
             "models": [one.model for one in self._settings.endpoints],
@@ -159,15 +159,15 @@ class LlmLabeller:
                     return replace(checked, attempts=attempt)
                 reason, problems = Reason.UNGROUNDED, checked.problems
             else:
-                reason, problems = _REASONS[outcome.why], (outcome.message,)
-                if not outcome.why.by_model:
+                reason, problems = _REASONS[outcome.reason], (outcome.message,)
+                if not outcome.reason.by_model:
                     return LabelFailure(reason, outcome.message)
-                if outcome.why is Why.CUT:
+                if outcome.reason is NoAnswerReason.CUT:
                     max_tokens *= 2
             failure = LabelFailure(reason, "; ".join(problems))
             if attempt == 1:
                 self._again += 1
-                question = asked_again(messages, answer=outcome.text, problems=problems)
+                question = retry_messages(messages, answer=outcome.text, problems=problems)
         assert failure is not None
         return failure
 

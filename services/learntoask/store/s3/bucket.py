@@ -19,8 +19,8 @@ from minio.datatypes import ListPartsResult, Object, Part
 from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError
 
-from learntoask.store.s3.failures import Place, explained, transient
-from learntoask.store.s3.retry import Patience, persistently
+from learntoask.store.s3.failures import Place, is_transient, store_error
+from learntoask.store.s3.retry import Patience, call_with_retries
 
 T = TypeVar("T")
 _ABSENT = ("NoSuchKey", "NoSuchUpload")
@@ -175,9 +175,9 @@ class Bucket:
     def _call(self, doing: str, key: str, request: Callable[[], T]) -> T:
         where = f"{doing} {self.place.of(key)} at {self.place.endpoint}"
         try:
-            return persistently(request, transient=transient, patience=self._patience, doing=where)
+            return call_with_retries(request, is_transient=is_transient, patience=self._patience, doing=where)
         except (MinioException, HTTPError, ConnectionError, TimeoutError, ValueError) as error:
-            raise explained(error, doing=doing, key=key, place=self.place) from error
+            raise store_error(error, doing=doing, key=key, place=self.place) from error
 
 
 def _present(request: Callable[[], T]) -> T | None:

@@ -10,7 +10,7 @@ from minio.error import InvalidResponseError, S3Error, ServerError
 from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError, SSLError
 
 from learntoask.core.errors import StoreError
-from learntoask.store.s3.retry import brief
+from learntoask.store.s3.retry import first_line
 
 _FULL = ("XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded")
 _REFUSED = (
@@ -35,7 +35,7 @@ class Place:
         return f"s3://{self.bucket}/{key}"
 
 
-def transient(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Whether the same request may succeed later: outages, overload, broken connections."""
     if isinstance(error, MaxRetryError) and error.reason is not None:
         error = error.reason
@@ -57,14 +57,14 @@ def http_status(error: Exception) -> int:
     return int(getattr(error, "_code", 0))  # InvalidResponseError keeps it to itself
 
 
-def code_of(error: Exception) -> str:
+def error_code(error: Exception) -> str:
     return (error.code or "") if isinstance(error, S3Error) else ""
 
 
-def explained(error: Exception, *, doing: str, key: str, place: Place) -> StoreError:
+def store_error(error: Exception, *, doing: str, key: str, place: Place) -> StoreError:
     """`error` for a person: `doing` what to which object failed, and what to do. Nothing of a request's headers is
     repeated."""
-    where, code = f"{doing} {place.of(key)} at {place.endpoint}", code_of(error)
+    where, code = f"{doing} {place.of(key)} at {place.endpoint}", error_code(error)
     if code == "NoSuchBucket":
         return StoreError(
             f"{where}: there is no bucket {place.bucket!r}. Create it, or correct spec.store.uri or LTA_STORE",
@@ -89,26 +89,26 @@ def explained(error: Exception, *, doing: str, key: str, place: Place) -> StoreE
         return StoreError(
             f"{where}: the store is full. Make room (`lta gc`) and run again", reason="DiskFull"
         )
-    if isinstance(error, SSLError) and not transient(error):
+    if isinstance(error, SSLError) and not is_transient(error):
         return StoreError(
-            f"{where}: its certificate is not trusted ({brief(error)}). Give the authority as spec.store.ca or in "
+            f"{where}: its certificate is not trusted ({first_line(error)}). Give the authority as spec.store.ca or in "
             "LTA_STORE_CA",
             reason="CertificateNotTrusted",
         )
-    if transient(error) and (isinstance(error, S3Error) or _broke_off(error)):
+    if is_transient(error) and (isinstance(error, S3Error) or _broke_off(error)):
         how = f"{code}: {error.message}" if isinstance(error, S3Error) else "its answers break off"
         return StoreError(
             f"{where}: the server keeps failing ({how}). Look at its log; where it lost the object's data, remove the "
             "object and run again: the stage that makes it is repeated",
             reason="ServerFailing",
         )
-    if transient(error):
+    if is_transient(error):
         return StoreError(
-            f"{where}: no answer ({brief(error)}). Check spec.store.endpoint and that the server is up, then run "
+            f"{where}: no answer ({first_line(error)}). Check spec.store.endpoint and that the server is up, then run "
             "again: what was stored is kept",
             reason="Unreachable",
         )
-    detail = f"{code}: {error.message}" if isinstance(error, S3Error) else brief(error)
+    detail = f"{code}: {error.message}" if isinstance(error, S3Error) else first_line(error)
     return StoreError(f"{where}: {detail}")
 
 

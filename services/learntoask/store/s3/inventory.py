@@ -9,7 +9,7 @@ from learntoask.store.s3.bucket import Bucket
 from learntoask.store.s3.layout import CORRUPT, Layout, name_of
 
 
-def stored(bucket: Bucket, layout: Layout) -> Iterator[StoredItem]:
+def list_items(bucket: Bucket, layout: Layout) -> Iterator[StoredItem]:
     """Everything below the prefix. A blob counts as used when it was claimed; a claim, with the parts of an upload that
     was not completed, is a leftover."""
     claims = {name_of(entry.key): entry.modified for entry in bucket.entries(layout.claims)}

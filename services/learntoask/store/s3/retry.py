@@ -27,10 +27,10 @@ class Patience:
 PATIENCE = Patience()
 
 
-def persistently(
+def call_with_retries(
     request: Callable[[], T],
     *,
-    transient: Callable[[Exception], bool],
+    is_transient: Callable[[Exception], bool],
     patience: Patience,
     doing: str,
     now: Callable[[], float] = time.monotonic,
@@ -43,18 +43,18 @@ def persistently(
         try:
             return request()
         except Exception as error:
-            if not transient(error):
+            if not is_transient(error):
                 raise
             if deadline is None:
                 deadline = now() + patience.seconds
-                logger.warning("%s: %s; trying again for %.0f s", doing, brief(error), patience.seconds)
+                logger.warning("%s: %s; trying again for %.0f s", doing, first_line(error), patience.seconds)
             failures += 1
             if now() + _BACKOFF.delay(failures) > deadline:
                 raise
         sleep(_BACKOFF.delay(failures, draw=draw()))
 
 
-def brief(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """What went wrong in one line, without the object addresses that urllib3 puts before it."""
     text = str(error).strip().partition("\n")[0]
     return (text.rpartition(">: ")[2] or type(error).__name__)[:300]

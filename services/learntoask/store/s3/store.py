@@ -100,8 +100,8 @@ class S3Store:
             if there:
                 yield name_of(entry.key), there[0].decode("utf-8", errors="replace")
 
-    def stored(self) -> Iterator[StoredItem]:
-        return inventory.stored(self._bucket, self._layout)
+    def items(self) -> Iterator[StoredItem]:
+        return inventory.list_items(self._bucket, self._layout)
 
     def remove(self, item: StoredItem, *, unused_since: float) -> bool:
         return inventory.remove(self._bucket, self._layout, item, unused_since=unused_since)

@@ -19,7 +19,7 @@ from minio.datatypes import Part
 
 from learntoask.core.errors import StoreError
 from learntoask.core.stages.publication import PublishedFile
-from learntoask.store.atomic_files import Snapshot, appearing
+from learntoask.store.atomic_files import Snapshot, atomic_write
 from learntoask.store.s3.bucket import Bucket
 
 PART_BYTES = 16 << 20
@@ -57,7 +57,7 @@ def upload(bucket: Bucket, key: str, content: Snapshot) -> None:
 def download(bucket: Bucket, key: str, file: PublishedFile, target: Path) -> bool:
     """Bring the object `key` to `target` (read only); False, and no file, when its content is not that of `file`."""
     try:
-        with appearing(target, durable=False) as out:
+        with atomic_write(target, durable=False) as out:
             if receive(bucket, key, out, size=file.size) != file.digest:
                 raise _DigestDiffers
     except _DigestDiffers:

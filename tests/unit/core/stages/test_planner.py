@@ -14,7 +14,7 @@ from learntoask.core.stages.graph import (
     PackPart,
     RunInputs,
     pack_digests,
-    rewound,
+    rewind_counters,
     stage_key,
 )
 from learntoask.core.stages.planner import Observed, Plan, Start, Stop, plan, retry_delay
@@ -95,7 +95,7 @@ def test_the_lineage_follows_content_not_keys() -> None:
 
 
 def test_rewinding_repeats_a_stage_and_all_that_read_from_it() -> None:
-    counters = rewound({}, "train")
+    counters = rewind_counters({}, "train")
     assert set(counters) == {"sft", "grpo", "evaluate", "gate", "serve"}
     store: dict[str, Publication] = {}
     run_to_end(store)

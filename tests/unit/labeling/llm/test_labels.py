@@ -14,7 +14,7 @@ from learntoask.labeling.llm.findings import session_findings, split_by_turn, tu
 from learntoask.labeling.llm.prompt import LabelPrompts
 from learntoask.labeling.llm.vote import vote
 from learntoask.labeling.logs.quarantine import Reason
-from learntoask.llm.retry import asked_again
+from learntoask.llm.retry import retry_messages
 
 FIELDS = [
     {"name": "city", "description": "where to"},
@@ -197,7 +197,7 @@ def test_a_pack_s_own_prompts_are_used_and_known_by_their_digest() -> None:
 
 def test_a_second_request_tells_what_was_wrong_with_the_first_answer() -> None:
     prompt = LabelPrompts(pack(), acts=False).of(session_of()).for_session()
-    again = asked_again(prompt, answer="", problems=("item 1 (city): nobody said that",))
+    again = retry_messages(prompt, answer="", problems=("item 1 (city): nobody said that",))
     assert again[: len(prompt)] == prompt
     assert [message["role"] for message in again] == ["system", "user", "assistant", "user"]
     assert "item 1 (city): nobody said that" in again[-1]["content"]

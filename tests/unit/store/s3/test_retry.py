@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from learntoask.store.s3.retry import PATIENCE, Patience, persistently
+from learntoask.store.s3.retry import PATIENCE, Patience, call_with_retries
 
 
 class Clock:
@@ -33,9 +33,9 @@ class Server:
 
 
 def _asked(server: Server, clock: Clock, *, draw: float = 0.5, patience: Patience = PATIENCE) -> str:
-    return persistently(
+    return call_with_retries(
         server.answer,
-        transient=lambda error: isinstance(error, ConnectionError),
+        is_transient=lambda error: isinstance(error, ConnectionError),
         patience=patience,
         doing="reading",
         now=clock.now,
@@ -69,7 +69,7 @@ def test_what_will_not_pass_is_not_repeated() -> None:
         raise PermissionError("no")
 
     with pytest.raises(PermissionError):
-        persistently(refused, transient=lambda error: False, patience=PATIENCE, doing="reading")
+        call_with_retries(refused, is_transient=lambda error: False, patience=PATIENCE, doing="reading")
     assert len(requests) == 1
 
 
