@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from learntoask.core.digest import digest_of
-from learntoask.core.errors import InputError
+from learntoask.core.errors import InputError, StoreError
 from learntoask.core.manifest import LearnToAskRun, RunSpec, load_manifest
+from learntoask.core.model_digest import folder_digest
 from learntoask.core.pack import Pack, parse_pack
 from learntoask.store.address import StoreAddress, address_of
 from learntoask.store.atomic_files import file_digest
@@ -99,9 +99,9 @@ def located(uri: str, *, field: str, folder: Path, store: StoreAddress, home: Pa
     """
     if not uri.startswith("s3:"):
         return Located(path=local_path(uri, folder, field=field))
-    from learntoask.store.download import retrieve  # noqa: PLC0415 - half a second of imports
+    from learntoask.store.download import download_input  # noqa: PLC0415 - half a second of imports
 
-    found = retrieve(uri, field=field, service=store, cache=home / "cache")
+    found = download_input(uri, field=field, service=store, cache=home / "cache")
     return Located(path=found.path, digest=found.digest)
 
 
@@ -151,7 +151,10 @@ def _in_config_map(rest: str, folder: Path, *, field: str) -> Path:
 
 
 def path_digest(path: Path) -> str:
-    if path.is_dir():
-        inner = sorted(file for file in path.rglob("*") if file.is_file())
-        return digest_of({str(file.relative_to(path)): file_digest(file) for file in inner})
-    return file_digest(path)
+    """Return the digest of a file's content or of a folder (`folder_digest`). Raises StoreError if unreadable."""
+    if not path.is_dir():
+        return file_digest(path)
+    try:
+        return folder_digest(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error}") from error
