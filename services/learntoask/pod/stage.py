@@ -35,7 +35,7 @@ _SIGTERM_CODE = 128 + signal.SIGTERM
 
 
 class Disrupted(BaseException):
-    """The pod got SIGTERM: it was evicted, preempted or suspended. Not an Exception, so that no code below handles it."""
+    """The pod got SIGTERM: it was evicted, preempted or suspended. No code below handles it, as it is no Exception."""
 
 
 def run_pod(environment: Mapping[str, str] = os.environ) -> int:

@@ -1,7 +1,7 @@
 """Checkpoints and journals of the work folder, copied to the store while the stage runs.
 
-A pod's disk ends with the pod. After a kill the next pod finds in the store what a laptop would find in its work folder,
-except for what was written since the last copy.
+A pod's disk ends with the pod. After a kill the next pod finds in the store what a laptop would find in its work
+folder, except for what was written since the last copy.
 """
 
 from __future__ import annotations

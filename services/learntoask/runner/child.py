@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Self
 
+from learntoask.core.process_exit import describe_exit
 from learntoask.runner.process import StageRequest
 
 _GRACE = 10.0  # seconds between asking a stage to end and ending it
@@ -94,11 +95,9 @@ class StageChild:
 
 def crash(code: int, *, tail: str, log: str = "") -> dict[str, Any]:
     """The failure of a process that ended without a word; `tail` is what it printed last."""
-    if code < 0:
-        how = f"was killed by {signal.Signals(-code).name}"
-        if -code == signal.SIGKILL:
-            how += " (often: out of memory)"
-    else:
-        how = f"ended with exit code {code}"
-    message = f"the process {how}." + (f" Log: {log}" if log else "") + (f"\n{tail}" if tail else "")
+    message = (
+        f"the process {describe_exit(code)}."
+        + (f" Log: {log}" if log else "")
+        + (f"\n{tail}" if tail else "")
+    )
     return {"failure": {"reason": "Crashed", "message": message, "retryable": True}}

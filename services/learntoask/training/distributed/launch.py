@@ -22,6 +22,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from learntoask.core import errors
 from learntoask.core.errors import InputError, StageError
 from learntoask.core.manifest import seconds
+from learntoask.core.process_exit import describe_exit
 from learntoask.core.stages.contract import Progress, StageContext, StageSummary
 from learntoask.training.distributed.process_group import ALONE, Workers, join
 from learntoask.training.distributed.worker import FAILURE, PROGRESS, SUMMARY, WorkerRequest
@@ -109,14 +110,9 @@ def _failure(told: Path, error: ChildFailedError) -> errors.LearnToAskError:
     if said.exists():
         failure = json.loads(said.read_text())
         return getattr(errors, failure["type"])(failure["message"], reason=failure["reason"])
-    how = (
-        f"was killed by {first.signal_name()}"
-        if first.exitcode < 0
-        else f"ended with exit code {first.exitcode}"
-    )
-    hint = " (often: out of memory)" if first.signal_name() == "SIGKILL" else ""
     return StageError(
-        f"worker {rank} {how}{hint}, so all were ended; the last checkpoint is kept and a new attempt goes on from it",
+        f"worker {rank} {describe_exit(first.exitcode)}, so all were ended; the last checkpoint is kept and a new "
+        "attempt goes on from it",
         reason="WorkerLost",
     )
 
