@@ -28,7 +28,7 @@ from learntoask.grading.examples import Example
 from learntoask.grading.fitted import Bounds, Fitted, Idle
 from learntoask.grading.lexical import SLOTS, LexicalModel
 
-_VERSION = 1
+_VERSION = 2
 _FILES = ("examples.jsonl", "grader.json", "models.npz", "vectors.npz")
 _PACK_PARTS = {"language", "roles", "end_markers", "tasks", "fluency"}
 
