@@ -21,7 +21,7 @@ _WORD = re.compile(r"\w+(?:['’]\w+)?")
 _CONTROL_TOKEN = re.compile(r"<\|[^>]*\|>|</?\w+\s*/?>|�")  # chat template leaks, markup, broken characters
 _LOOP_WORDS = 6  # from here on one word must not make up more than the pack's share
 _LOOP_PHRASE = 3  # words of a phrase that must not occur three times and fill half the text
-_STUTTER = re.compile(r"(\S{1,12}?)\1{5,}")  # "??????", "ellellellellellell"
+_STUTTER = re.compile(r"(\S{1,12}?)(?:\s?\1){5,}")  # "??????", "ellellellellellell"
 _STUTTER_SHARE = 1 / 3  # of the text, from which it is garbled
 _LONGEST_WORD = 40  # letters; longer "words" are noise
 
