@@ -24,7 +24,7 @@ from learntoask.evaluation.policy import Opener
 from learntoask.evaluation.report.assemble import assemble, headline
 from learntoask.evaluation.report.html import render
 from learntoask.evaluation.report_schema import Report
-from learntoask.grading.grades import REMEDY, Grader
+from learntoask.grading.grades import REMEDY, Grader, described
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,8 +132,8 @@ def open_graders(folder: Path, *, settings: GraderSettings, pack: Pack, work: Pa
 def _require_grades(evaluated: Evaluated, bound: float) -> None:
     missing = evaluated.report.decodings["greedy"].missing
     if missing.share > bound:
-        commonest = max(missing.reasons, key=lambda reason: missing.reasons[reason])
+        rows = [(row.missing("reporting"), row.response) for row in evaluated.decisions["greedy"]]
         raise TooManyMissing(
             f"policy {evaluated.name}: {missing.count} grades are missing ({missing.share:.0%}, allowed {bound:.0%}); "
-            f"most often: {commonest}. {REMEDY}"
+            f"{described([(reason, text) for reason, text in rows if reason is not None])}. {REMEDY}"
         )

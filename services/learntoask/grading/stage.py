@@ -113,7 +113,12 @@ def measure(
     }
     figures: dict[str, JsonValue] = {}
     for role, found in grades.items():
-        require_answers(found, max_missing_share=max_missing_share, where=f"{role} grader, expert questions")
+        require_answers(
+            found,
+            [example.text for _, example in asked],
+            max_missing_share=max_missing_share,
+            where=f"{role} grader, expert questions",
+        )
         figures[role] = agreement(
             [_judged(*one, grade, questions, pack) for one, grade in zip(asked, found, strict=True)]
         )

@@ -170,7 +170,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="grader",
-        version=1,
+        version=2,
         inputs=("label",),
         pack=lambda spec: "judging" if spec.grader.method == "llm" else "grading",
         settings=_grader,

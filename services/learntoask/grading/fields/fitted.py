@@ -22,11 +22,16 @@ class Bounds:
 
     A question asks for something of its task from `idle_to` on and for nothing below `idle_from`; between, and where
     its likeliest field is within `unsure` of ASKED_FROM, there is no grade.
+
+    A text is unlike every expert question where it is less similar than `far_below` to the nearest one, or where more
+    than `new_above` of its pairs of neighbouring words are in none. The policy babbles there, so the grade is 0.
     """
 
     idle_from: float
     idle_to: float
     unsure: float
+    far_below: float
+    new_above: float
 
 
 @dataclass(frozen=True, kw_only=True)

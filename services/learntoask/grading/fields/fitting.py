@@ -24,6 +24,7 @@ from learntoask.grading.fields.grader import FieldGrader
 from learntoask.grading.fields.lexical import LexicalModel, crosses
 from learntoask.grading.fields.neighbours import Neighbours
 from learntoask.grading.fields.sklearn import Rows, fit_lexical, fit_linear, fit_trees
+from learntoask.grading.fields.word_pairs import WordPairs
 
 _FOREIGN_BELOW = (
     0.3  # likeness under which a field is surely not what a question about another field asks for
@@ -31,6 +32,10 @@ _FOREIGN_BELOW = (
 _NOT_NEAR = 0.5  # similarity under which two questions are not about the same thing
 _IDLE_SHARE = (0.003, 0.01)  # of expert questions: graded as asking nothing, and that or uncertain
 _FEWEST_QUESTIONS = 40  # to set these bounds by
+_UNLIKE_SHARE = 0.001  # share of expert questions beyond each bound of likeness
+# Limits of those bounds, because a new wording is no babble where experts only ever repeat themselves.
+_MOST_FAR_BELOW = 0.4
+_LEAST_NEW_ABOVE = 2 / 3
 _UNSURE = (
     0.12  # around even odds for the likeliest field; on SGD 2 % of expert questions, half of them misread
 )
@@ -51,8 +56,8 @@ class Fit:
         self._examples = examples
         self._encoder = encoder
         self._step = step
-        vectors = encoder.encode([example.text for example in examples])
-        self._neighbours = Neighbours(self.schema, examples, vectors)
+        self._vectors = encoder.encode([example.text for example in examples])
+        self._neighbours = Neighbours(self.schema, examples, self._vectors)
         self._features = PairFeatures(self.schema, encoder, self._neighbours)
 
     def fitted(self, kind: Kind, idle: Sequence[Example]) -> Fitted:
@@ -77,7 +82,7 @@ class Fit:
             classifier=classifier,
             idle=found,
             pattern_precision=self._pattern_precision(),
-            bounds=_bounds(asking),
+            bounds=self._bounds(asking),
         )
 
     def texts(self) -> list[str]:
@@ -152,8 +157,7 @@ class Fit:
         """Questions put to a task of another group that has no field like those they ask for, and where nothing like
         it was ever asked: they ask for nothing there. One task is drawn per question."""
         schema, tasks, found = self.schema, sorted(self.schema.slices), []
-        vectors = self._encoder.encode([example.text for example in self._examples])
-        for example, vector in zip(self._examples, vectors, strict=True):
+        for example, vector in zip(self._examples, self._vectors, strict=True):
             draw = zlib.crc32(f"{example.session_id}\n{example.text}".encode("utf-8", errors="surrogatepass"))
             task = tasks[draw % len(tasks)]
             asked = [schema.place(example.task, field) for field in example.asked]
@@ -172,6 +176,25 @@ class Fit:
 
     def _crosses(self, example: Example) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
         return crosses(example.text, self.schema.candidates[example.task])
+
+    def _bounds(self, asking: NDArray[np.float64]) -> Bounds:
+        """`asking`: for each example, the probability that it asks for something."""
+        low = high = ASKED_FROM
+        if len(asking) >= _FEWEST_QUESTIONS:
+            low, high = (min(float(bound), ASKED_FROM) for bound in np.quantile(asking, _IDLE_SHARE))
+        pairs = WordPairs(self._examples)
+        nearest = [
+            self._neighbours.nearest(vector, without=example.session_id)
+            for example, vector in zip(self._examples, self._vectors, strict=True)
+        ]
+        new = [pairs.new_share(example.text, without=example.session_id) for example in self._examples]
+        return Bounds(
+            idle_from=low,
+            idle_to=high,
+            unsure=_UNSURE,
+            far_below=min(float(np.quantile(nearest, _UNLIKE_SHARE)), _MOST_FAR_BELOW),
+            new_above=max(float(np.quantile(new, 1 - _UNLIKE_SHARE)), _LEAST_NEW_ABOVE),
+        )
 
     def _pattern_precision(self) -> float:
         right = matches = 0
@@ -196,11 +219,3 @@ def fit_grader(
     fit = Fit(examples, pack=pack, encoder=encoder, step=step)
     grader = FieldGrader(fit.fitted(kind, idle), pack=pack, encoder=encoder)
     return grader, fit.texts()
-
-
-def _bounds(asking: NDArray[np.float64]) -> Bounds:
-    """`asking`: for each example, the probability that it asks for something."""
-    low = high = ASKED_FROM
-    if len(asking) >= _FEWEST_QUESTIONS:
-        low, high = (min(float(bound), ASKED_FROM) for bound in np.quantile(asking, _IDLE_SHARE))
-    return Bounds(idle_from=low, idle_to=high, unsure=_UNSURE)

@@ -18,8 +18,17 @@ from learntoask.grading.fields.features import PairFeatures
 from learntoask.grading.fields.fitted import ASKED_FROM, Fitted
 from learntoask.grading.fields.neighbours import Neighbours
 from learntoask.grading.fields.storage import read_grader
+from learntoask.grading.fields.word_pairs import WordPairs
 from learntoask.grading.fluency import FluencyGuard
-from learntoask.grading.grades import REFUSED, Grade, GradeCase, Missing, grade_by_rule, question_grade
+from learntoask.grading.grades import (
+    REFUSED,
+    UNLIKE_EXPERTS,
+    Grade,
+    GradeCase,
+    Missing,
+    grade_by_rule,
+    question_grade,
+)
 
 _REMEMBERED = 20_000  # findings kept, since a policy that converges repeats itself
 
@@ -30,6 +39,7 @@ class Finding:
 
     probabilities: dict[str, float]  # by field of the task
     asks: float  # probability that it asks for anything of the task
+    unlike: bool  # unlike every expert question, so that the probabilities say nothing
 
 
 class FieldGrader:
@@ -44,6 +54,7 @@ class FieldGrader:
         vectors = encoder.encode([example.text for example in fitted.examples])
         self._neighbours = Neighbours(self._schema, fitted.examples, vectors)
         self._features = PairFeatures(self._schema, encoder, self._neighbours)
+        self._word_pairs = WordPairs(fitted.examples)
         self._remembered: OrderedDict[tuple[str, str, str], Finding] = OrderedDict()
 
     @classmethod
@@ -98,11 +109,16 @@ class FieldGrader:
         if matched.any():
             asks = max(asks, fitted.pattern_precision)
         return Finding(
-            probabilities={one.name: float(p) for one, p in zip(candidates, likely, strict=True)}, asks=asks
+            probabilities={one.name: float(p) for one, p in zip(candidates, likely, strict=True)},
+            asks=asks,
+            unlike=self._neighbours.nearest(units[0], without=session) < fitted.bounds.far_below
+            or self._word_pairs.new_share(text, without=session) > fitted.bounds.new_above,
         )
 
     def _graded(self, finding: Finding, target: frozenset[str]) -> Grade | Missing:
         bounds = self.fitted.bounds
+        if finding.unlike:
+            return UNLIKE_EXPERTS
         if finding.asks < bounds.idle_from:
             return question_grade(frozenset(), target=target)
         if finding.asks < bounds.idle_to:

@@ -61,11 +61,16 @@ class Neighbours:
             _share(similarity, np.where(silent, 0.0, own), exactly),
         )
 
-    def nearest(self, vector: Vectors, task: str, *, without: str) -> float:
-        """Similarity of a text [dimension] to the nearest question of the group of `task`; -1 where it has none."""
-        own = self._groups == self._schema.groups[task]
-        own[self._sessions.get(without, [])] = False
-        return float((self._vectors[own] @ vector).max(initial=-1.0))
+    def nearest(self, vector: Vectors, task: str | None = None, *, without: str) -> float:
+        """Similarity of a text [dimension] to the nearest question of the group of `task`, or of any group.
+
+        Questions of session `without` are left out; -1 where no question is left.
+        """
+        heard = np.ones(len(self._vectors), dtype=bool)
+        if task is not None:
+            heard = self._groups == self._schema.groups[task]
+        heard[self._sessions.get(without, [])] = False
+        return float((self._vectors[heard] @ vector).max(initial=-1.0))
 
     def _meanings(self, task: str) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
         """For each neighbour how far it asks for each field of `task` [n, fields], the same where the field is the

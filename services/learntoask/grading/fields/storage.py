@@ -28,7 +28,7 @@ from learntoask.grading.fields.classifiers import Arrays, Linear, classifier_of
 from learntoask.grading.fields.fitted import Bounds, Fitted, Idle
 from learntoask.grading.fields.lexical import SLOTS, LexicalModel
 
-_VERSION = 1
+_VERSION = 2
 _FILES = ("examples.jsonl", "grader.json", "models.npz", "vectors.npz")
 _PACK_PARTS = {"language", "roles", "end_markers", "tasks", "fluency"}
 

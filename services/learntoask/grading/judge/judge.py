@@ -30,7 +30,7 @@ from learntoask.llm.structured_output import ModelReply, NoAnswerReason
 
 WHERE = "spec.grader.llm"
 JUDGE_FILE = "judge.json"
-_VERSION = 1
+_VERSION = 2
 _REMEMBERED = 20_000  # grades kept, since a policy that converges repeats itself
 _LOGGER = logging.getLogger(__name__)
 

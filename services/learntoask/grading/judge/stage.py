@@ -54,7 +54,12 @@ def measure_judge(
         judge.close()
         other_way_round.close()
     where = f"judge {settings.endpoint.model}, expert questions"
-    require_answers(grades, max_missing_share=context.spec.grader.max_missing_share, where=where)
+    require_answers(
+        grades,
+        [probe.right.response for probe in probes],
+        max_missing_share=context.spec.grader.max_missing_share,
+        where=where,
+    )
     _require_judgement(figures, settings, count=len(probes))
     judged = [_judged(probe, grade, questions, context) for probe, grade in zip(probes, grades, strict=True)]
     same = share(same_findings(grades, other.grade([probe.right for probe in probes])))

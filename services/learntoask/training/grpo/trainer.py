@@ -130,9 +130,13 @@ class Trainer:
         clock.lap("sampling")
         groups = self._workers.led(lambda: judge(asked, sampled, grader=self._grader, spec=run.reward))
         clock.lap("grading")
-        grades = [member.grade for group in groups for member in group.members]
+        members = [member for group in groups for member in group.members]
+        grades = [member.grade for member in members]
         require_answers(
-            grades, max_missing_share=run.max_missing_share, where=f"{run.title}, batch {update + 1}"
+            grades,
+            [member.sampled.text for member in members],
+            max_missing_share=run.max_missing_share,
+            where=f"{run.title}, batch {update + 1}",
         )
         seen = figures(groups)
         check_output(seen, answers=len(grades), run=run, update=update)

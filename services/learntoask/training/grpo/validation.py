@@ -70,7 +70,12 @@ def validate(
         for labelled, sample, text in answers
     ]
     grades = workers.led(lambda: grader.grade(cases))
-    require_answers(grades, max_missing_share=max_missing_share, where="GRPO, validation sessions")
+    require_answers(
+        grades,
+        [case.response for case in cases],
+        max_missing_share=max_missing_share,
+        where="GRPO, validation sessions",
+    )
     asks, stops, hits = [], [], []
     totals: dict[str, list[float | None]] = {labelled.session.session_id: [] for labelled, _, _ in answers}
     for (labelled, sample, text), graded in zip(answers, grades, strict=True):

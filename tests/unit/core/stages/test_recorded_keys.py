@@ -21,7 +21,9 @@ HERE = Path(__file__).parent / "recorded"
 ROOT = Path(__file__).resolve().parents[4]
 RECORDED = json.loads((HERE / "keys.json").read_text(encoding="utf-8"))
 # Stages whose results have changed since the keys were recorded, with the reason.
-CHANGED: dict[str, str] = {}
+CHANGED = {
+    "grader": "a weak policy's babble is graded 0, by two bounds that are part of a fitted grader",
+}
 
 
 @pytest.mark.parametrize("name", sorted(RECORDED))

@@ -13,6 +13,7 @@ from learntoask.grading.fields.features import margins
 from learntoask.grading.fields.lexical import crosses
 from learntoask.grading.fields.neighbours import Neighbours
 from learntoask.grading.fields.sklearn import Rows, fit_lexical, fit_linear, fit_trees
+from learntoask.grading.fields.word_pairs import WordPairs
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -113,6 +114,23 @@ def test_neighbours_vote_without_the_session_and_by_their_own_group():
     assert everyone[0, 1] > everyone[0, 0]  # the other group's "where" questions
     assert neighbours.knows("own")
     assert not neighbours.knows("somebody")
+    assert neighbours.nearest(text[0], "hotel", without="somebody") == pytest.approx(1.0, abs=1e-6)
+    assert neighbours.nearest(text[0], "hotel", without="own") == -1.0  # no other question of that group
+    assert 0 < neighbours.nearest(text[0], without="own") < 1
+
+
+def test_word_pairs_are_new_where_no_other_session_has_them():
+    def example(session: str, text: str) -> Example:
+        return Example(session_id=session, task="bus", text=text, asked=frozenset({"departure_date"}))
+
+    pairs = WordPairs(
+        [example("one", "Where do you travel?"), example("one", "Where to?"), example("two", "Where to?")]
+    )
+    assert pairs.new_share("where, do YOU travel", without="three") == 0.0
+    assert pairs.new_share("Where do you travel?", without="one") == 0.8  # session two has "^ where"
+    assert pairs.new_share("Where to?", without="one") == 0.0
+    assert pairs.new_share("you do travel where", without="three") == 1.0  # the same words, garbled
+    assert pairs.new_share("?", without="three") == 1.0
 
 
 def test_hashing_knows_words_and_their_parts():
