@@ -18,7 +18,7 @@ from learntoask.core.pack import Pack
 from learntoask.grader_service.client import RemoteGrader
 from learntoask.grader_service.config import GraderConfig
 from learntoask.grader_service.retry import Timing
-from learntoask.grader_service.server import GraderServer, Parts
+from learntoask.grader_service.server import GraderServer, ServedGraders
 from learntoask.grading.grades import REFUSED, Grade, GradeCase, Missing, question_grade
 from learntoask.rpc.process import in_thread
 from learntoask.wire import grader_pb2 as wire
@@ -57,8 +57,8 @@ class ScriptedGrader:
         return question_grade(asked, target=case.target) if asked else REFUSED
 
 
-def parts(grader: ScriptedGrader, name: str = "rewarding") -> Parts:
-    return Parts(pack=PACK, graders={name: grader}, calibration={name: AGREEMENT})
+def parts(grader: ScriptedGrader, name: str = "rewarding") -> ServedGraders:
+    return ServedGraders(pack=PACK, graders={name: grader}, calibration={name: AGREEMENT})
 
 
 def config(**settings: object) -> GraderConfig:

@@ -15,8 +15,7 @@ from learntoask.core.prompt import Context
 from learntoask.core.records import STOP
 from learntoask.serving.config import ServeConfig
 from learntoask.serving.engines.protocol import Draft, Usage
-from learntoask.serving.parts import Parts
-from learntoask.serving.server import PolicyServer
+from learntoask.serving.server import PolicyServer, ServedPolicy
 from learntoask.wire import ask_pb2 as wire
 from learntoask.wire.ask_pb2_grpc import AskServiceStub
 
@@ -85,7 +84,7 @@ async def serving(
     engine: ScriptedEngine, *, revision: str = "r1", **settings: object
 ) -> AsyncIterator[PolicyServer]:
     config = ServeConfig(**{"model": Path(), "pack": Path(), "port": 0, "drain_seconds": 5.0} | settings)
-    server = PolicyServer(config, Parts(engine=engine, pack=PACK, revision=revision, shape=""))
+    server = PolicyServer(config, ServedPolicy(engine=engine, pack=PACK, revision=revision, shape=""))
     await server.start()
     try:
         yield server

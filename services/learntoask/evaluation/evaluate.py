@@ -7,7 +7,6 @@ killed evaluation starts again where it was.
 from __future__ import annotations
 
 import gc
-import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from learntoask.core.manifest import Evaluate
+from learntoask.core.model_digest import folder_digest
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession
 from learntoask.core.stages.contract import Progress
@@ -105,16 +105,6 @@ def reward_hacking(evaluated: Sequence[Evaluated], bench: Bench) -> dict[str, Di
         resamples=bench.settings.bootstrap,
         seed=bench.seed,
     )
-
-
-def folder_digest(folder: Path) -> str:
-    """SHA-256 over names and contents of the files in a folder."""
-    total = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
-    return total.hexdigest()
 
 
 def _decisions(name: str, policy: Callable[[], PolicyUnderTest], bench: Bench) -> list[DecisionRow]:

@@ -19,7 +19,7 @@ from learntoask.rpc.listener import Listener
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class ServedGraders:
     """What a service serves: graders by name, and the agreement record of each."""
 
     pack: Pack
@@ -30,7 +30,7 @@ class Parts:
 class GraderServer:
     """`start`, then `drain` once. Make it inside the event loop that serves it."""
 
-    def __init__(self, config: GraderConfig, parts: Parts) -> None:
+    def __init__(self, config: GraderConfig, parts: ServedGraders) -> None:
         self.config = config
         self.metrics = GraderMetrics()
         self._offered = {

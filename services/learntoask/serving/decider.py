@@ -16,7 +16,7 @@ from learntoask.serving.answer import Answer, answer_of
 from learntoask.serving.deadlines import Deadlines
 from learntoask.serving.engines.protocol import Engine, Usage
 from learntoask.serving.metrics import Metrics
-from learntoask.serving.switching import Switch
+from learntoask.serving.policy_lock import PolicyLock
 
 _KNOWN_ANSWERS = 4096
 
@@ -50,7 +50,7 @@ class Decider:
     ) -> None:
         self.revision = revision
         self._engine = engine
-        self._switch = Switch()
+        self._policy_lock = PolicyLock()
         self._metrics = metrics
         self._capacity = capacity
         self._deadlines = Deadlines()
@@ -74,7 +74,7 @@ class Decider:
         try:
             async with asyncio.timeout(None) as wait:
                 self._deadlines.begin(wait, seconds=deadline)
-                async with self._switch:
+                async with self._policy_lock:
                     draft, revision = await self._engine.decide(context), self.revision
         finally:
             self._deadlines.end(wait)
@@ -85,7 +85,7 @@ class Decider:
 
     async def reload(self, folder: Path, *, revision: str) -> None:
         """Decide with the weights of `folder` from now on; no decision is lost. After an exception none can be made."""
-        async with self._switch.changing():
+        async with self._policy_lock.exclusive():
             self._engine = await self._engine.reloaded(folder)
             self.revision = revision
 

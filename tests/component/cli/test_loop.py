@@ -13,7 +13,12 @@ import time
 from pathlib import Path
 
 import pytest
+from learntoask.client import Client, user
+from learntoask.core.digest import digest_of
+from learntoask.local.view import view
 from learntoask.runner.run_folder import RunFolder
+from learntoask.serving.config import read_config, settings_of
+from learntoask.serving.process import local_server
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "pharmacy"
 RUN = f"""
@@ -104,6 +109,23 @@ def test_what_people_look_at_is_there(folder: Path) -> None:
     assert not re.search(r"""(src|href)=["']https?:""", page)  # works offline
     same = json.loads(lta(folder, "compare", "loop", "loop", "--json").stdout)
     assert {row["difference"]["value"] for row in same["rows"]} <= {0, None}
+
+
+def test_report_lineage_and_served_answers_name_the_model_by_one_digest(folder: Path) -> None:
+    run = view("loop", home=folder / ".lta")
+    report = json.loads((run.output("evaluate") / "report.json").read_text())
+    reported = {policy["name"]: policy["model"] for policy in report["policies"]}
+    for name, stage in {"base": "fetch", "sft": "sft", "grpo": "grpo"}.items():
+        files = {file.path: file.digest for file in run.publications[stage].files}
+        published = {
+            path.removeprefix("model/"): digest for path, digest in files.items() if path.startswith("model/")
+        }
+        assert reported[name] == digest_of(published)
+    given = {"model": run.output("grpo") / "model", "pack": run.output("serve") / "pack.json", "port": 0}
+    config = read_config({}, given, defaults=settings_of(run.sources.spec))
+    with local_server(config) as server, Client(server.address, timeout=100) as client:
+        assert client.decide([user("hello")]).policy_revision == reported["grpo"]
+    assert run.publications["serve"].summary["revision"] == reported["grpo"]
 
 
 def test_a_gate_that_refuses_serves_nothing_and_says_why(folder: Path) -> None:

@@ -21,10 +21,8 @@ from learntoask.policy.model import Policy
 from learntoask.serving.config import ServeConfig
 from learntoask.serving.engines.protocol import Draft
 from learntoask.serving.engines.transformers import EngineClosed, TransformersEngine
-from learntoask.serving.parts import Parts
-from learntoask.serving.process import load_parts
-from learntoask.serving.revision import model_revision
-from learntoask.serving.server import PolicyServer
+from learntoask.serving.process import load_served_policy
+from learntoask.serving.server import PolicyServer, ServedPolicy, policy_revision
 from worlds.serving import PACK
 from worlds.serving_policy import load_policy, save_policy
 from worlds.waiting import until
@@ -267,8 +265,8 @@ async def test_converse_and_decide_give_the_same_answers_and_a_stream_keeps_its_
 ):
     config = ServeConfig(model=folder, pack=Path(), port=0, max_new_tokens=NEW_TOKENS, deadline_seconds=120)
     async with engine_of(policy) as fresh, engine_of(policy) as kept:
-        streaming = PolicyServer(config, Parts(engine=kept, pack=PACK, revision="r", shape=""))
-        calling = PolicyServer(config, Parts(engine=fresh, pack=PACK, revision="r", shape=""))
+        streaming = PolicyServer(config, ServedPolicy(engine=kept, pack=PACK, revision="r", shape=""))
+        calling = PolicyServer(config, ServedPolicy(engine=fresh, pack=PACK, revision="r", shape=""))
         await streaming.start()
         await calling.start()
         history: list[Message] = []
@@ -294,17 +292,17 @@ def test_a_folder_that_is_no_policy_is_said_so(tmp_path: Path, folder: Path):
     pack = tmp_path / "pack.json"
     pack.write_text(PACK.model_dump_json(by_alias=True))
     with pytest.raises(InputError, match="does not exist"):
-        load_parts(ServeConfig(model=tmp_path / "absent", pack=pack))
+        load_served_policy(ServeConfig(model=tmp_path / "absent", pack=pack))
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="cannot be loaded"):
-        load_parts(ServeConfig(model=tmp_path / "empty", pack=pack))
+        load_served_policy(ServeConfig(model=tmp_path / "empty", pack=pack))
     broken = tmp_path / "broken"
     broken.mkdir()
     for path in folder.iterdir():
         (broken / path.name).write_bytes(path.read_bytes())
     (broken / "model.safetensors").write_bytes(b"\x00" * 100)
     with pytest.raises(InputError, match="cannot be loaded"):
-        load_parts(ServeConfig(model=broken, pack=pack))
+        load_served_policy(ServeConfig(model=broken, pack=pack))
 
 
 def test_the_revision_is_that_of_the_files(tmp_path: Path, folder: Path):
@@ -312,9 +310,9 @@ def test_the_revision_is_that_of_the_files(tmp_path: Path, folder: Path):
     copy.mkdir()
     for path in folder.iterdir():
         (copy / path.name).write_bytes(path.read_bytes())
-    assert model_revision(copy) == model_revision(folder)
+    assert policy_revision(copy) == policy_revision(folder)
     (copy / "config.json").write_text("{}")
-    assert model_revision(copy) != model_revision(folder)
+    assert policy_revision(copy) != policy_revision(folder)
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from learntoask.core.manifest import RunSpec
 from learntoask.core.stages.contract import StageContext
 from learntoask.serving import stage
 from learntoask.serving.config import ServeConfig
-from learntoask.serving.local import local_server
+from learntoask.serving.process import local_server
 from rich.console import Console
 from worlds.serving import PACK
 from worlds.serving_policy import save_policy

@@ -16,8 +16,7 @@ from learntoask.client import AsyncClient, Decision, user
 from learntoask.core.errors import InputError
 from learntoask.serving.config import ServeConfig
 from learntoask.serving.process import make_server
-from learntoask.serving.revision import model_revision
-from learntoask.serving.server import PolicyServer
+from learntoask.serving.server import PolicyServer, policy_revision
 from worlds.serving import PACK
 from worlds.serving_policy import load_policy, save_policy
 
@@ -55,7 +54,7 @@ async def serving(config: ServeConfig) -> AsyncIterator[PolicyServer]:
 async def test_no_call_is_lost_and_every_answer_names_its_policy(
     configs: tuple[ServeConfig, ServeConfig],
 ) -> None:
-    first, second = (model_revision(config.model) for config in configs)
+    first, second = (policy_revision(config.model) for config in configs)
     answers: list[Decision] = []
     changed = asyncio.Event()
 
@@ -106,4 +105,4 @@ async def test_what_needs_a_server_of_its_own_is_refused_and_the_old_policy_stay
                     ServeConfig(**{"port": 0, "model": wider, "pack": configs[0].pack} | change)
                 )
         decision = await client.decide([user("it hurts")])
-    assert decision.policy_revision == model_revision(configs[0].model)
+    assert decision.policy_revision == policy_revision(configs[0].model)

@@ -99,7 +99,7 @@ def chat(
         with Client(address, token=token, tls=Tls(authority=tls_ca) if tls_ca else None) as client:
             converse(client, console, task=task)
         return
-    from learntoask.serving.local import local_server  # noqa: PLC0415 - torch
+    from learntoask.serving.process import local_server  # noqa: PLC0415 - torch
 
     config = _config(run, model, pack, {"host": "127.0.0.1", "port": 0, "log_level": "ERROR"})
     with ExitStack() as running:
