@@ -1,4 +1,4 @@
-"""From YAML to a validated manifest, with errors that name file and field."""
+"""Parse a LearnToAskRun from YAML; errors name the file and the field."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from learntoask.core.manifest.run import LearnToAskRun
 
 
 def load_manifest(path: Path) -> LearnToAskRun:
+    """Read and validate the manifest at `path`. Raises InputError."""
     try:
         return parse_manifest(path.read_text(encoding="utf-8"), where=str(path))
     except (OSError, UnicodeDecodeError) as error:
@@ -20,6 +21,7 @@ def load_manifest(path: Path) -> LearnToAskRun:
 
 
 def parse_manifest(text: str, *, where: str) -> LearnToAskRun:
+    """Validate a manifest given as YAML; `where` names its source in messages. Raises InputError."""
     try:
         return LearnToAskRun.model_validate(yaml.safe_load(text))
     except yaml.YAMLError as error:
