@@ -1,4 +1,4 @@
-"""Counts of the label stage, of all sessions or of one pod's share of them."""
+"""Counts of the stage label, over all sessions or over one shard. The summary of the stage is made of them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ COUNTS_FILE = "tally.json"
 
 @dataclass
 class LabelCounts:
-    """Counts of the stage."""
+    """Counts over labelled sessions. Counts of several shards add up with `+`."""
 
     sessions: int = 0
-    without_samples: int = 0
+    without_samples: int = 0  # sessions
     decision_points: int = 0
-    empty: int = 0
-    failed: int = 0
-    stops_moved: int = 0
+    empty: int = 0  # `continue` with an empty micro-goal, dropped
+    failed: int = 0  # decision points in quarantine
+    stops_moved: int = 0  # sessions whose stop is not at the log's end marker
     questions: int = 0
     unnamed_questions: int = 0
     decisions: Counter[str] = field(default_factory=Counter)
@@ -51,19 +51,19 @@ class LabelCounts:
     def failed_share(self) -> float:
         return self.failed / self.decision_points if self.decision_points else 0.0
 
-    def write(self, path: Path, reasons: Counter[str], counts: dict[str, JsonValue]) -> None:
-        """With the reasons for which samples were set aside, and what a model took."""
-        path.write_text(json.dumps({"tally": vars(self), "reasons": reasons, "counts": counts}))
+    def write(self, path: Path, reasons: Counter[str], usage: dict[str, JsonValue]) -> None:
+        """Write the counts of a shard, its quarantined samples by reason, and the `usage` of a language model."""
+        path.write_text(json.dumps({"tally": vars(self), "reasons": reasons, "counts": usage}))
 
     @classmethod
     def read(cls, path: Path) -> tuple[LabelCounts, Counter[str], dict[str, JsonValue]]:
-        held = json.loads(path.read_text())
-        counted: dict[str, Any] = {
-            name: Counter(one) if isinstance(one, dict) else one for name, one in held["tally"].items()
+        """Return what `write` wrote: the counts, the reasons and the usage."""
+        stored = json.loads(path.read_text())
+        counts: dict[str, Any] = {
+            name: Counter(count) if isinstance(count, dict) else count
+            for name, count in stored["tally"].items()
         }
-        return cls(**counted), Counter(held["reasons"]), held["counts"]
+        return cls(**counts), Counter(stored["reasons"]), stored["counts"]
 
     def __add__(self, other: LabelCounts) -> LabelCounts:
-        return LabelCounts(
-            **{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)}
-        )
+        return LabelCounts(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})

@@ -1,6 +1,6 @@
-"""Labeller `lexicon`: the pack's patterns find what is asked and given; needs no model.
+"""Labeller `lexicon`: find what is asked and given with the pack's patterns, without a model.
 
-A value that the user gives unasked is kept as an answer for replay, and is never part of a micro-goal.
+A value that the user gives without being asked is an answer for session replay, but never part of a micro-goal.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from learntoask.labeling.logs.patterns import any_of
 
 
 class LexiconLabeller:
+    """See Labeller."""
+
     provenance = Provenance(labeller="lexicon")
 
     def __init__(self, pack: Pack) -> None:
@@ -27,7 +29,9 @@ class LexiconLabeller:
         fields = self._fields[session.task]
         read = read_exchanges(session, fields, self._non_answer)
         stop = session.turns[session.stop_turn].start if session.stop_turn is not None else None
-        by_expert = [one for one in read.found if session.messages[one.asked].author == "expert"]
+        by_expert = [
+            exchange for exchange in read.found if session.messages[exchange.asked].author == "expert"
+        ]
         unnamed = [index for index in read.unnamed if stop is None or index < stop]
         goals = micro_goals(by_expert, starts=[turn.start for turn in session.turns], stop=stop)
         turns = tuple(
@@ -49,15 +53,17 @@ class LexiconLabeller:
 def _answers(
     exchanges: Sequence[Exchange], session: Session, fields: Sequence[FieldPatterns], *, end: int | None
 ) -> tuple[UserAnswer, ...]:
-    """Values with the message that gives each; what comes after the act, at message `end`, is small talk."""
+    """Return every value with the message that gives it, up to the act at message `end`; the rest is small talk."""
     end = len(session.messages) if end is None else end
     given = [
-        (one.answered, one.field, one.value)
-        for one in exchanges
-        if one.value is not None and one.answered is not None and one.answered < end
+        (exchange.answered, exchange.field, exchange.value)
+        for exchange in exchanges
+        if exchange.value is not None and exchange.answered is not None and exchange.answered < end
     ]
     asked = {field for _, field, _ in given}
-    users = [(i, one.content) for i, one in enumerate(session.messages[:end]) if one.role == "user"]
+    users = [
+        (i, message.content) for i, message in enumerate(session.messages[:end]) if message.role == "user"
+    ]
     for field in fields:
         volunteered = field.given_in(users) if field.name not in asked else None
         if volunteered is not None:

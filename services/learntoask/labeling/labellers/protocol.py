@@ -1,4 +1,7 @@
-"""What every labeller does, and the micro-goals that follow from what was asked and given."""
+"""The labeller protocol, and the micro-goals that follow from the exchanges of a session.
+
+The stage label (`labeling.stage`) calls `StageLabeller.label_all`; `labeling.samples` turns its Findings into samples.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,11 @@ from learntoask.labeling.logs.quarantine import Reason
 
 @dataclass(frozen=True, slots=True)
 class TurnLabel:
-    """What the labeller found at one decision point, in so many `attempts`.
+    """The label of one decision point.
 
-    `requested`: fields this expert turn asks for. `remaining`: the micro-goal. `unnamed`: this turn or a later one of
-    the expert holds a question the labeller could not name, so an empty micro-goal need not mean that asking is done.
+    `requested`: the fields that this expert turn asks for. `remaining`: the micro-goal. `unnamed`: this or a later
+    expert turn holds a question whose field the labeller does not know, so an empty micro-goal does not prove that the
+    expert has finished asking. `attempts`: the requests to a model that the label took.
     """
 
     requested: tuple[str, ...]
@@ -28,7 +32,7 @@ class TurnLabel:
 
 @dataclass(frozen=True, slots=True)
 class LabelFailure:
-    """A decision point that could not be labelled; never a label."""
+    """Why a decision point could not be labelled. It goes to quarantine and never becomes a label."""
 
     reason: Reason
     message: str
@@ -36,17 +40,21 @@ class LabelFailure:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """One entry in `turns` for each of the session's turns. `stop_turn`: where the labeller saw the expert act."""
+    """What a labeller found in one session.
+
+    `turns` has one entry for each of the session's turns. `stop_turn` is the index of the turn in which the labeller
+    saw the expert act; None if it saw none or does not look.
+    """
 
     turns: tuple[TurnLabel | LabelFailure, ...]
     answers: tuple[UserAnswer, ...] = ()
     stop_turn: int | None = None
-    questions: int = 0  # expert messages with a question, as far as the labeller looks for them
-    unnamed_questions: int = 0
+    questions: int = 0  # expert messages with a question; 0 if the labeller does not count them
+    unnamed_questions: int = 0  # those of them whose field the labeller does not know
 
 
 class Labeller(Protocol):
-    """`annotated` and `lexicon`: a session at a time."""
+    """Labels one session at a time (`annotated`, `lexicon`)."""
 
     @property
     def provenance(self) -> Provenance: ...
@@ -55,23 +63,25 @@ class Labeller(Protocol):
 
 
 class StageLabeller(Protocol):
-    """What the label stage drives: `llm`, which has many sessions under way at once, or one of the others."""
+    """Labels a stream of sessions; the stage label calls it. `llm` works on many sessions at once."""
 
     @property
     def provenance(self) -> Provenance: ...
 
     def label_all(self, sessions: Iterable[Session]) -> Iterator[tuple[Session, Findings]]:
-        """The sessions in their order, each with what was found."""
+        """Yield the sessions in their order, each with its findings."""
 
     def progress(self) -> dict[str, float]:
-        """Figures to show while it works."""
+        """Return the figures that the progress display shows while labelling."""
 
-    def counts(self) -> dict[str, JsonValue]:
-        """What labelling took, where that is of interest."""
+    def usage(self) -> dict[str, JsonValue]:
+        """Return the requests, tokens and costs of a language model; empty without one."""
 
 
 @dataclass(frozen=True)
 class SequentialLabeller:
+    """A StageLabeller that calls a Labeller for one session after the other."""
+
     labeller: Labeller
 
     @property
@@ -84,32 +94,37 @@ class SequentialLabeller:
     def progress(self) -> dict[str, float]:
         return {}
 
-    def counts(self) -> dict[str, JsonValue]:
+    def usage(self) -> dict[str, JsonValue]:
         return {}
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """The expert asked for `field` in the turn that starts at message `asked`; the user gave `value` or did not."""
+    """The expert asks for `field` in message `asked`; the user gives `value` in message `answered`, or never does."""
 
     field: str
     asked: int
     value: str | None = None
-    answered: int | None = None  # message that gives it
+    answered: int | None = None
 
 
 def micro_goals(
     exchanges: Iterable[Exchange], *, starts: Sequence[int], stop: int | None
 ) -> list[tuple[Item, ...]]:
-    """I*_t for each turn start in `starts` (ascending): the fields asked for from there on and then given.
+    """Return the micro-goal I*_t of each turn: the fields that are asked for from that turn on and then given.
 
-    What is asked for at or after the act, at message `stop`, does not count. Fields come in the order in which they
-    are asked from there on; a field given several times has its last value.
+    `starts` are the message indices at which the turns start, ascending. `stop` is the message in which the expert
+    acts; questions at or after it do not count. The fields of a goal come in the order in which they are asked; a field
+    that is given several times has its last value.
     """
-    given = [one for one in exchanges if one.value is not None and (stop is None or one.asked < stop)]
-    given.sort(key=lambda one: one.asked)
+    given = [
+        exchange
+        for exchange in exchanges
+        if exchange.value is not None and (stop is None or exchange.asked < stop)
+    ]
+    given.sort(key=lambda exchange: exchange.asked)
     items: dict[str, Item] = {}  # fields asked for from the current turn on, the last asked first
-    values = {one.field: Item(field=one.field, value=one.value or "") for one in given}
+    values = {exchange.field: Item(field=exchange.field, value=exchange.value or "") for exchange in given}
     goals = []
     for start in reversed(starts):
         while given and given[-1].asked >= start:
@@ -121,6 +136,6 @@ def micro_goals(
 
 
 def fields_asked(exchanges: Iterable[Exchange], start: int, end: int) -> tuple[str, ...]:
-    """The fields asked for in messages [start, end), in the order in which they are."""
-    fields = {one.field: one.asked for one in exchanges if start <= one.asked < end}
+    """Return the fields that are asked for in messages [start, end), in the order of the questions."""
+    fields = {exchange.field: exchange.asked for exchange in exchanges if start <= exchange.asked < end}
     return tuple(sorted(fields, key=fields.__getitem__))

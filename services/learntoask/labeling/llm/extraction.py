@@ -1,7 +1,7 @@
-"""What a model is asked to write about a session, and the check of every word of it against the log.
+"""The JSON form that a model fills in about a session, and the check of its content against the log.
 
-A model only points at messages and quotes them; what it found counts where the log says so. So a hallucinated or
-translated value never becomes a label.
+A model only points at messages and quotes them, and a finding counts only if the log contains the quote. So a
+hallucinated or translated value never becomes a label.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ LONGEST_VALUE = 200  # characters
 
 
 class AskedField(Form):
-    """One field that the expert asks for in message `asked`. `quote`: the user's words that give it, `value` the part
-    of them that is the value; both null where the user never gives it."""
+    """One field that the expert asks for in message `asked`.
+
+    `quote` is the user's text that gives it, and `value` the part of it that is the value. Both are null if the user
+    never gives it.
+    """
 
     field: str
     asked: int
@@ -49,16 +52,16 @@ class ActingExtraction(Extraction):
 
 @lru_cache(maxsize=1024)
 def form_for(fields: tuple[str, ...], *, acts: bool) -> type[Extraction]:
-    """The form with the task's own field names as the only ones; with `acts`, it has a place for the act."""
-    asked = create_model("Asked", __base__=AskedField, field=(Literal[fields], ...))
+    """Return the form for a task with these `fields`; other names are invalid. With `acts` it has the key `act`."""
+    item = create_model("Asked", __base__=AskedField, field=(Literal[fields], ...))
     base = ActingExtraction if acts else Extraction
-    parts: dict[str, Any] = {"items": (tuple[asked, ...], ...)}  # type: ignore[valid-type]
+    parts: dict[str, Any] = {"items": (tuple[item, ...], ...)}  # type: ignore[valid-type]
     return create_model("labels", __base__=base, **parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Messages [start, end) in which an act counts; what is asked counts from `start` to the end of the session."""
+    """An act counts in messages [start, end), a question from message `start` to the end of the session."""
 
     start: int
     end: int
@@ -66,7 +69,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class ModelFindings:
-    """What one model found, checked. `act`: the message in which the expert acts; `attempts`: requests it took."""
+    """What one model found, checked against the log.
+
+    `act` is the message in which the expert acts; `attempts` is the number of requests.
+    """
 
     exchanges: tuple[Exchange, ...]
     act: int | None
@@ -75,7 +81,7 @@ class ModelFindings:
 
 @dataclass(frozen=True, slots=True)
 class Ungrounded:
-    """Everything that the log does not bear out, in words for the model that wrote it."""
+    """The findings that the log does not confirm, as messages to the model that wrote them."""
 
     problems: tuple[str, ...]
 
@@ -83,7 +89,7 @@ class Ungrounded:
 def read_extraction(
     found: Extraction, session: Session, task: Task, span: Span
 ) -> ModelFindings | Ungrounded:
-    """Check every item and the act against the log."""
+    """Check every item and the act against the log. `span` limits the messages that count."""
     exchanges: list[Exchange] = []
     problems: list[str] = []
     for number, item in enumerate(found.items, 1):
@@ -108,12 +114,16 @@ def _exchange(item: AskedField, session: Session, task: Task, span: Span) -> Exc
         return Exchange(item.field, item.asked)
     if item.quote is None or item.value is None:
         return "give both quote and value, or null for both"
-    later = [(i, one.content) for i, one in enumerate(messages) if i > item.asked and one.role == "user"]
+    later = [
+        (i, message.content)
+        for i, message in enumerate(messages)
+        if i > item.asked and message.role == "user"
+    ]
     answered = first_containing(later, item.quote)
     if answered is None:
         said = repr(item.quote[:LONGEST_VALUE])
         return f"no message of the user after message {item.asked} says {said}; copy their words"
-    possible = next(one.values for one in task.fields if one.name == item.field)
+    possible = next(field.values for field in task.fields if field.name == item.field)
     known = next((value for value in possible if value.casefold() == item.value.strip().casefold()), None)
     if known is None and not contains_quote(item.quote, item.value):
         return (
@@ -129,6 +139,8 @@ def _act_problems(act: Act, session: Session, span: Span, exchanges: Sequence[Ex
         yield f"message {act.message} is not one of the expert's from {span.start} to {span.end - 1}"
     elif not contains_quote(messages[act.message].content, act.quote):
         yield f"message {act.message} does not say {act.quote[:LONGEST_VALUE]!r}; copy the expert's words"
-    later = [one for one in exchanges if one.asked > act.message and one.value is not None]
+    later = [
+        exchange for exchange in exchanges if exchange.asked > act.message and exchange.value is not None
+    ]
     if later:
         yield f"the expert still asks for {later[0].field} in message {later[0].asked}, so does not act before"

@@ -1,7 +1,7 @@
-"""Labeller `llm`: language models find what is asked and given; nothing of it counts that the log does not bear out.
+"""Labeller `llm`: language models find what is asked and given, and only findings that the log confirms count.
 
-Each decision point is asked for by itself, or all of a session at once. An answer of the wrong form, or with anything
-that is not grounded in the log, is asked for once more with the reason; then the decision point is quarantined.
+One request asks about one decision point, or about all of a session. If the reply has the wrong form or is not grounded
+in the log, the model is asked once more and told the reason; if it fails again, the decision point is quarantined.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from learntoask.llm.structured_output import ModelReply, NoAnswerReason
 
 WHERE = "spec.label.llm"
 _FINISHED = (
-    4096  # labelled sessions that may wait for a slow one before them, since they are written in their order
+    4096  # labelled sessions that may wait for a slow one before them (they are written in their order)
 )
 _REASONS = {
     NoAnswerReason.REFUSED: Reason.MODEL_REFUSED,
@@ -47,16 +47,19 @@ _REASONS = {
 
 
 class LlmLabeller:
-    """`work` keeps the journals of a killed attempt. Use `label_all` once; it closes what it opens."""
+    """See StageLabeller. Use `label_all` only once, because it closes the connections at its end."""
 
     def __init__(self, pack: Pack, settings: LlmLabelling, *, work: Path) -> None:
-        """Raises InputError when an API key is missing, StageError when a journal cannot be opened."""
+        """Open the clients and their journals in `work`, which keep the replies that a killed attempt had received.
+
+        Raises InputError when an API key is missing, StageError when a journal cannot be opened.
+        """
         self._settings = settings
         self._pack = pack
         by_log = settings.macro_goal == "log" or (settings.macro_goal == "auto" and pack.require_end_marker)
-        self._prompting = LabelPrompts(pack, acts=not by_log)
+        self._prompts = LabelPrompts(pack, acts=not by_log)
         self._spending = Spending(settings.budget, where=f"{WHERE}.budget")
-        self._again = 0
+        self._second_requests = 0
         self._clients = [
             LlmClient(
                 endpoint,
@@ -66,18 +69,20 @@ class LlmLabeller:
             )
             for number, endpoint in enumerate(settings.endpoints)
         ]
-        # Twice the requests at once: some sessions wait to try again, and more would be too many for a prefix cache.
-        self._under_way = asyncio.Semaphore(2 * max(one.concurrency for one in settings.endpoints))
+        # Twice the number of concurrent requests, because some sessions wait for a retry. More sessions at once would
+        # evict each other from a server's prefix cache.
+        self._under_way = asyncio.Semaphore(2 * max(endpoint.concurrency for endpoint in settings.endpoints))
         self.provenance = Provenance(
             labeller="llm",
-            model=" + ".join(one.model for one in settings.endpoints),
-            prompt_digest=self._prompting.digest,
+            model=" + ".join(endpoint.model for endpoint in settings.endpoints),
+            prompt_digest=self._prompts.digest,
         )
 
     def label_all(self, sessions: Iterable[Session]) -> Iterator[tuple[Session, Findings]]:
-        """Label many sessions at once; they come back in their order.
+        """Label many sessions at once and yield them in their order.
 
-        Raises StageError where going on is no use (see LlmClient.complete), once the requests under way have ended.
+        Raises StageError when no further request can succeed (see LlmClient.complete), after the requests under way
+        have ended.
         """
         started: deque[tuple[Session, asyncio.Task[Findings]]] = deque()
         failure: StageError | None = None
@@ -86,7 +91,7 @@ class LlmLabeller:
 
             def oldest() -> tuple[Session, Findings]:
                 session, task = started.popleft()
-                # Not runner.run: for every session it would install a signal handler, which costs 0.3 ms.
+                # Not runner.run, because it installs a signal handler each time, which costs 0.3 ms per session.
                 return session, loop.run_until_complete(task)
 
             try:
@@ -104,12 +109,13 @@ class LlmLabeller:
             raise failure
 
     async def label(self, session: Session) -> Findings:
-        turns = turns_to_ask(session, acts=self._prompting.acts)
+        """Label one session with all models. Raises StageError as `label_all` does."""
+        turns = turns_to_ask(session, acts=self._prompts.acts)
         async with self._under_way:
-            found = await asyncio.gather(*(self._read(client, session, turns) for client in self._clients))
+            found = await asyncio.gather(*(self._ask(client, session, turns) for client in self._clients))
         agreement = self._settings.agreement or "majority"
-        readings = {turn: vote([one[turn] for one in found], agreement) for turn in turns}
-        return session_findings(session, readings, acts=self._prompting.acts)
+        by_turn = {turn: vote([by_model[turn] for by_model in found], agreement) for turn in turns}
+        return session_findings(session, by_turn, acts=self._prompts.acts)
 
     def progress(self) -> dict[str, float]:
         spent = self._spending
@@ -117,38 +123,38 @@ class LlmLabeller:
         return figures if spent.cost is None else {**figures, "cost": spent.cost}
 
     def usage(self) -> dict[str, JsonValue]:
-        """For the summary of the stage and the report."""
+        """See StageLabeller."""
         return {
-            "models": [one.model for one in self._settings.endpoints],
+            "models": [endpoint.model for endpoint in self._settings.endpoints],
             **self._spending.counts(),
-            "asked_again": self._again,
+            "asked_again": self._second_requests,
         }
 
-    async def _read(self, client: LlmClient, session: Session, turns: Sequence[int]) -> FindingsByTurn:
-        """What one model finds at each of `turns`."""
+    async def _ask(self, client: LlmClient, session: Session, turns: Sequence[int]) -> FindingsByTurn:
+        """Return what one model finds at each of `turns`."""
         if not turns:
             return {}
-        prompts = self._prompting.of(session)
+        prompts = self._prompts.session_prompts(session)
         if self._settings.per_session:
             span = Span(session.turns[0].start, len(session.messages))
-            found = await self._judge(client, session, prompts.for_session(), span)
+            found = await self._extract(client, session, prompts.for_session(), span)
             return split_by_turn(found, session, turns)
 
         async def at(index: int) -> ModelFindings | LabelFailure:
             turn = session.turns[index]
-            return await self._judge(client, session, prompts.for_turn(turn), Span(turn.start, turn.end))
+            return await self._extract(client, session, prompts.for_turn(turn), Span(turn.start, turn.end))
 
-        # One goes ahead, so that the others find their common beginning in the server's prefix cache.
+        # The first request is sent alone, so that the others find their common prefix in the server's cache.
         first = await at(turns[0])
         rest = await asyncio.gather(*(at(index) for index in turns[1:]))
         return dict(zip(turns, (first, *rest), strict=True))
 
-    async def _judge(
+    async def _extract(
         self, client: LlmClient, session: Session, messages: list[ChatMessage], span: Span
     ) -> ModelFindings | LabelFailure:
-        """One question, asked once more with the reason where the answer cannot be accepted."""
+        """Send one request, and once more with the reason if the reply cannot be accepted."""
         task = self._pack.task(session.task)
-        form = form_for(tuple(field.name for field in task.fields), acts=self._prompting.acts)
+        form = form_for(tuple(field.name for field in task.fields), acts=self._prompts.acts)
         question, max_tokens = messages, client.endpoint.max_tokens
         failure: LabelFailure | None = None
         for attempt in (1, 2):
@@ -166,17 +172,21 @@ class LlmLabeller:
                     max_tokens *= 2
             failure = LabelFailure(reason, "; ".join(problems))
             if attempt == 1:
-                self._again += 1
+                self._second_requests += 1
                 question = retry_messages(messages, answer=outcome.text, problems=problems)
         assert failure is not None
         return failure
 
     async def _close(self, tasks: Sequence[asyncio.Task[Findings]], *, drain: bool) -> None:
-        """With `drain`, requests under way may end first: they are paid for, and their answers go into the journals."""
-        under_way = asyncio.all_tasks() - {asyncio.current_task()}  # turns of sessions that have failed, too
+        """Close the clients. With `drain`, wait first for the requests under way, so that their replies, which are
+        paid for, reach the journals.
+        """
+        under_way = asyncio.all_tasks() - {
+            asyncio.current_task()
+        }  # includes turns of sessions that have failed
         if drain and under_way:
             await asyncio.wait(
-                under_way, timeout=max(seconds(one.timeout) for one in self._settings.endpoints)
+                under_way, timeout=max(seconds(endpoint.timeout) for endpoint in self._settings.endpoints)
             )
         for task in under_way:
             task.cancel()

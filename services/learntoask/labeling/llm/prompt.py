@@ -1,7 +1,7 @@
-"""What a model reads: the pack's definitions, the whole session with numbered messages, and the question.
+"""The messages that a model reads: the pack's definitions, the session with numbered messages, and the question.
 
-The parts come in the order of how many requests share them (task, session, turn), so that a server with a prefix cache
-reads a session once for all its turns.
+The parts that most requests share come first (task, then session, then turn), so that a server with a prefix cache
+computes a session once for all its turns.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ null where they do not."""
 
 @dataclass(frozen=True)
 class LabelPrompts:
-    """The prompts of one pack. `acts`: whether the model is asked where the expert acts."""
+    """The prompts of one pack. With `acts` they also ask in which message the expert acts."""
 
     pack: Pack
     acts: bool
 
     @cached_property
     def digest(self) -> str:
-        """Of everything that is not the session's own: for the provenance of labels."""
+        """The digest of everything that does not depend on the session, for the provenance of labels."""
         prompts = self.pack.prompts
         parts = [prompts.micro_goal, _WRITING]
         return digest_of([*parts, prompts.macro_goal, _WRITING_ACT] if self.acts else [*parts])[:16]
 
-    def of(self, session: Session) -> SessionPrompts:
-        """Raises InputError where a template of the pack is faulty."""
+    def session_prompts(self, session: Session) -> SessionPrompts:
+        """Return the prompts of one session. Raises InputError when a template of the pack is faulty."""
         goal = session.goal or self.pack.task(session.task).goal
         return SessionPrompts(self, session, self._instructions(session.task, goal))
 
     @cached_property
     def _instructions(self) -> Callable[[str, str], str]:
-        """From task and goal; rendered once for all sessions that have both in common."""
+        """The function from task and goal to the instructions, with a cache for the sessions that share both."""
         return lru_cache(maxsize=256)(self._render)
 
     def _render(self, task: str, goal: str) -> str:
@@ -77,29 +77,29 @@ class LabelPrompts:
 
 @dataclass(frozen=True)
 class SessionPrompts:
-    """The questions about one session; all but their last line is the same."""
+    """The prompts of one session. They differ only in their last line."""
 
-    prompting: LabelPrompts
+    prompts: LabelPrompts
     session: Session
     instructions: str
 
     def for_turn(self, turn: Turn) -> list[ChatMessage]:
-        """About one decision point: what is asked and given from `turn` on."""
+        """Ask about one decision point: what is asked and given from `turn` on."""
         question = f"Look only at messages {turn.start} to {len(self.session.messages) - 1}: {self._task}"
-        if self.prompting.acts:
+        if self.prompts.acts:
             last = turn.end - 1
             where = f"message {turn.start}" if last == turn.start else f"messages {turn.start} to {last}"
             question += f' "act" is about {where} only.'
         return self._with(question)
 
     def for_session(self) -> list[ChatMessage]:
-        """About all decision points at once."""
+        """Ask about all decision points at once."""
         first, last = self.session.turns[0].start, len(self.session.messages) - 1
         return self._with(f"Look at messages {first} to {last}: {self._task}")
 
     @property
     def _task(self) -> str:
-        return f"list every field that the {self.prompting.pack.roles.expert} asks for there."
+        return f"list every field that the {self.prompts.pack.roles.expert} asks for there."
 
     def _with(self, question: str) -> list[ChatMessage]:
         return [
@@ -109,8 +109,8 @@ class SessionPrompts:
 
     @cached_property
     def _conversation(self) -> str:
-        """One line a message: a line break within one could fake the next."""
-        roles = self.prompting.pack.roles
+        """The messages, one per line. Line breaks within a message become spaces, so that it cannot imitate another."""
+        roles = self.prompts.pack.roles
         names = {"user": roles.user, "expert": roles.expert, "policy": f"{roles.expert} (a program)"}
         return "\n".join(
             f"[{index}] {names[message.author]}: {' '.join(message.content.split()) or '(no words)'}"

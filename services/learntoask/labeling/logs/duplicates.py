@@ -1,9 +1,11 @@
-"""Near-duplicate sessions, found without comparing all pairs and without holding any session.
+"""Cluster near-duplicate sessions without comparing all pairs and without holding any session in memory.
 
-A session's text becomes a MinHash signature (Broder 1997) of its 8-byte pieces: the share of equal entries of two
-signatures estimates the Jaccard similarity of their pieces (standard error √(s(1-s)/32), .07 at s = .8). Bytes rather
-than words, so that languages written without spaces work too. Signatures go to a file, 128 bytes a session; banding
-(4 rows in each of 8 bands) proposes pairs, and a pair counts when its estimate reaches the threshold.
+A session is represented by the MinHash signature (Broder 1997) of the 8-byte shingles of its text. The share of equal
+entries of two signatures estimates the Jaccard similarity s of the two sets of shingles, with a standard error of
+√(s(1-s)/32), which is .07 at s = .8. Shingles of bytes, unlike words, also work for languages without spaces.
+
+Signatures are kept in a file, 128 bytes per session. Locality-sensitive hashing (8 bands of 4 rows) proposes pairs of
+sessions; two sessions are near-duplicates when their estimated similarity reaches the threshold.
 """
 
 from __future__ import annotations
@@ -20,34 +22,34 @@ from learntoask.labeling.logs.lines import write_error
 PERMUTATIONS = 32
 BANDS = 8
 ROWS = PERMUTATIONS // BANDS
-PIECE = 8  # bytes
-NEIGHBOURS = 4  # how many earlier members of a band's bucket a session is compared with, beside the first
+SHINGLE = 8  # bytes
+NEIGHBOURS = 4  # a session is compared with the first member of its bucket and with this many before it
 
 _CHUNK = 8192
 _ROW_BYTES = PERMUTATIONS * 4
 _RANDOM = np.random.default_rng(20251023)
 _FACTORS = (_RANDOM.integers(0, 2**31, PERMUTATIONS, dtype=np.uint32) * np.uint32(2) + np.uint32(1))[:, None]
 _SHIFTS = _RANDOM.integers(0, 2**32, PERMUTATIONS, dtype=np.uint32)[:, None]
-_MIX = np.uint64(0x9E3779B97F4A7C15)  # golden-ratio multiplier: the high half mixes all 8 bytes
+_MIX = np.uint64(0x9E3779B97F4A7C15)  # golden-ratio multiplier; all 8 bytes affect the high half of a product
 
 Signature = NDArray[np.uint32]
 
 
 def signature(texts: Iterable[str]) -> Signature:
-    """Signature [PERMUTATIONS] of a session's messages; case and runs of white space do not count."""
+    """Return the signature [PERMUTATIONS] of a session's messages. Case and runs of white space have no effect."""
     words = " ".join(texts).lower().split()
-    data = " ".join(words).encode().ljust(PIECE)
-    pieces = np.ndarray(shape=(len(data) - PIECE + 1,), dtype="<u8", buffer=data, strides=(1,))
+    data = " ".join(words).encode().ljust(SHINGLE)
+    shingles = np.ndarray(shape=(len(data) - SHINGLE + 1,), dtype="<u8", buffer=data, strides=(1,))
     smallest = np.full(PERMUTATIONS, np.iinfo(np.uint32).max, dtype=np.uint32)
-    for start in range(0, len(pieces), _CHUNK):
-        mixed = pieces[start : start + _CHUNK] * _MIX
+    for start in range(0, len(shingles), _CHUNK):
+        mixed = shingles[start : start + _CHUNK] * _MIX
         hashes = ((mixed ^ (mixed >> np.uint64(29))) * _MIX >> np.uint64(32)).astype(np.uint32)
         np.minimum(smallest, (hashes * _FACTORS + _SHIFTS).min(axis=1), out=smallest)
     return smallest
 
 
 class SignatureFile:
-    """Signatures on disk, one row a session in the order of writing; they are read a chunk at a time."""
+    """A file of signatures, one row per session in the order of writing. It is deleted on exit."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -75,13 +77,13 @@ class SignatureFile:
         self._count += 1
 
     def chunks(self) -> Iterator[NDArray[np.uint32]]:
-        """All rows, [at most _CHUNK, PERMUTATIONS] at a time."""
+        """Yield all rows, at most _CHUNK of them at a time: [rows, PERMUTATIONS]."""
         self._file.seek(0)
         while data := self._file.read(_CHUNK * _ROW_BYTES):
             yield np.frombuffer(data, dtype=np.uint32).reshape(-1, PERMUTATIONS)
 
     def rows(self, indices: NDArray[np.int64]) -> NDArray[np.uint32]:
-        """The rows [len(indices), PERMUTATIONS] of some sessions."""
+        """Return the rows of the sessions `indices`, [len(indices), PERMUTATIONS]."""
         wanted, inverse = np.unique(indices, return_inverse=True)
         self._file.flush()
         number = self._file.fileno()
@@ -90,15 +92,18 @@ class SignatureFile:
 
 
 def clusters(signatures: SignatureFile, *, threshold: float) -> NDArray[np.int32]:
-    """For each session the smallest index of its cluster [n]: near-duplicates, and theirs, share it."""
+    """Return for each session the smallest index in its cluster, [n].
+
+    Clusters are the connected components of the near-duplicate relation: `threshold` is the least similarity.
+    """
     parents = np.arange(len(signatures), dtype=np.int32)
     for band in range(BANDS):
         for left, right in _candidates(signatures, band, parents):
             equal = (signatures.rows(left) == signatures.rows(right)).sum(axis=1)
             near = equal >= threshold * PERMUTATIONS
-            for one, other in zip(left[near].tolist(), right[near].tolist(), strict=True):
-                _union(parents, one, other)
-        parents = _flat(parents)
+            for first, second in zip(left[near].tolist(), right[near].tolist(), strict=True):
+                _union(parents, first, second)
+        parents = _flatten(parents)
     return parents
 
 
@@ -106,7 +111,7 @@ Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def _candidates(signatures: SignatureFile, band: int, parents: NDArray[np.int32]) -> Iterator[Pairs]:
-    """Pairs of sessions that fall into one bucket of the band and not yet into one cluster, a chunk at a time."""
+    """Yield pairs of sessions that are in the same bucket of the band but not yet in the same cluster, in chunks."""
     columns = slice(band * ROWS, (band + 1) * ROWS)
     keys = np.empty(len(signatures), dtype=np.uint64)
     whole = np.empty(len(signatures), dtype=np.uint64)
@@ -115,7 +120,7 @@ def _candidates(signatures: SignatureFile, band: int, parents: NDArray[np.int32]
         keys[start : start + len(rows)] = _digest(rows[:, columns])
         whole[start : start + len(rows)] = _digest(rows)
         start += len(rows)
-    # Equal sessions sort next to each other within a bucket, so that they are always compared.
+    # Within a bucket, sessions with equal signatures are sorted next to each other, so they are always compared.
     order = np.lexsort((whole, keys))
     keys = keys[order]
     new = np.ones(len(keys), dtype=bool)
@@ -133,6 +138,7 @@ def _candidates(signatures: SignatureFile, band: int, parents: NDArray[np.int32]
 
 
 def _digest(rows: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """Hash each row [n, k] to 64 bits, [n]."""
     digest = np.zeros(len(rows), dtype=np.uint64)
     for column in range(rows.shape[1]):
         digest = (digest ^ rows[:, column]) * _MIX
@@ -140,10 +146,10 @@ def _digest(rows: NDArray[np.uint32]) -> NDArray[np.uint64]:
     return digest
 
 
-def _union(parents: NDArray[np.int32], one: int, other: int) -> None:
-    one, other = _root(parents, one), _root(parents, other)
-    if one != other:
-        parents[max(one, other)] = min(one, other)
+def _union(parents: NDArray[np.int32], first: int, second: int) -> None:
+    first, second = _root(parents, first), _root(parents, second)
+    if first != second:
+        parents[max(first, second)] = min(first, second)
 
 
 def _root(parents: NDArray[np.int32], index: int) -> int:
@@ -153,7 +159,8 @@ def _root(parents: NDArray[np.int32], index: int) -> int:
     return index
 
 
-def _flat(parents: NDArray[np.int32]) -> NDArray[np.int32]:
+def _flatten(parents: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Make every session point at the root of its cluster directly."""
     while not np.array_equal(parents, above := parents[parents]):
         parents = above
     return parents

@@ -1,15 +1,16 @@
-"""How a session ended, and the one message in which the expert acts (docs/method.md).
+"""Decide how a session ended and in which message the expert acts (docs/method.md).
 
-The first rule that applies decides; the first two are what the log says, the others are what patterns suggest:
+The first of these rules that applies decides:
 
-1. an end marker: the expert acts in the first marked message; a hand-over if that turn, up to there, matches the
-   hand-over patterns;
-2. no marker though the pack requires one, and no hand-over: abandoned;
-3. a hand-over: the first match after which the expert asks nothing more ("I will pass it on. How old?" is none);
-4. the first match of the action patterns;
-5. a policy's own stop: completed, without an act of an expert to learn from;
-6. action patterns that match nothing, or the user's last word: abandoned;
-7. the expert acts in the first turn of the final stretch that asks nothing; abandoned if even the last turn asks.
+1. The expert wrote an end marker: the expert acts in the first message that has one. It is a hand-over if a message of
+   that turn, up to there, matches the hand-over patterns.
+2. A message matches the hand-over patterns and the expert asks nothing in it or later: hand-over. ("I will pass it on.
+   How old?" is no hand-over.)
+3. The pack requires an end marker: abandoned.
+4. A message matches the action patterns: the expert acts in the first such message.
+5. A policy wrote the stop: completed, but no act of an expert to learn from.
+6. The pack has action patterns, or the last message is the user's: abandoned.
+7. The last turns ask nothing: the expert acts in the first of them. If the last turn asks something: abandoned.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from learntoask.labeling.logs.patterns import Search, any_of
 QUESTION_MARKS = "?\uff1f\u061f\u037e"  # ASCII, full-width, Arabic, Greek
 
 Ending = tuple[int | None, EndReason]
-"""Index of the message in which the expert acts, if one does, and how the session ended."""
+"""The index of the message in which the expert acts (None if there is none), and how the session ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class MessageRun:
-    """Messages [start, end) of one expert turn."""
+    """The messages [start, end) of one expert turn."""
 
     start: int
     end: int
@@ -38,11 +39,13 @@ class MessageRun:
 
 @dataclass(frozen=True)
 class EndingRules:
+    """The pack's rules about the end of a session, with compiled patterns."""
+
     require_marker: bool
     action: Search
     has_actions: bool
     handoff: Search
-    asks: dict[str, Search]  # per task: whether a text asks for one of its fields
+    asks: dict[str, Search]  # by task: a search for a question about one of its fields
 
     @classmethod
     def of(cls, pack: Pack) -> EndingRules:
@@ -52,7 +55,7 @@ class EndingRules:
             has_actions=bool(pack.action_patterns),
             handoff=any_of(pack.handoff_patterns),
             asks={
-                task.name: any_of(tuple(pattern for one in task.fields for pattern in one.patterns))
+                task.name: any_of(tuple(pattern for field in task.fields for pattern in field.patterns))
                 for task in pack.tasks
             },
         )
@@ -66,13 +69,13 @@ def find_ending(
     rules: EndingRules,
     task: str,
 ) -> Ending:
-    """`messages` are stripped; `marked` are the indices of those that held an end marker."""
+    """Apply the rules of this module. `messages` are stripped of markers; `marked` are the indices that had one."""
     expert = [i for i, message in enumerate(messages) if message.author == "expert"]
     marker = next((i for i in marked if messages[i].author == "expert"), None)
     if marker is not None:
         start = next((run.start for run in runs if run.start <= marker < run.end), marker)
-        over = any(rules.handoff(messages[i].content) for i in range(start, marker + 1))
-        return marker, EndReason.HANDOFF if over else EndReason.COMPLETED
+        handed_over = any(rules.handoff(messages[i].content) for i in range(start, marker + 1))
+        return marker, EndReason.HANDOFF if handed_over else EndReason.COMPLETED
     asks = rules.asks[task]
     handoff = next(
         (
@@ -102,7 +105,7 @@ def has_question_mark(text: str) -> bool:
 
 
 def _asks_no_more(messages: Sequence[LogMessage], expert: Sequence[int], index: int, asks: Search) -> bool:
-    """Neither a field at `index` ("I connect you, all right?" asks for none) nor anything later."""
+    """Whether the expert asks for no field at `index` ("I connect you, all right?" does not) and asks nothing later."""
     text = messages[index].content
     if has_question_mark(text) and asks(text):
         return False
@@ -111,6 +114,7 @@ def _asks_no_more(messages: Sequence[LogMessage], expert: Sequence[int], index: 
 
 
 def _quiet_end(messages: Sequence[LogMessage], runs: Sequence[MessageRun], asks: Search) -> Ending:
+    """Apply rule 7."""
     act = None
     for run in reversed(runs):
         text = "\n".join(message.content for message in messages[run.start : run.end])

@@ -1,4 +1,4 @@
-"""Reading and writing files of lines without ever holding more than one line."""
+"""Read and write files of lines while holding at most one line in memory."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
+    """One line of a log file."""
+
     number: int  # from 1, blank lines counted, as editors show it
-    text: bytes  # without line end and byte order mark; the first bytes only where too_long
+    text: bytes  # without line end and byte order mark; only its first bytes if `too_long`
     end: int  # offset of the byte after the line
     too_long: bool = False
 
 
 def read_lines(path: Path, *, max_bytes: int) -> Iterator[LogLine]:
-    """Every line of a file, blank ones included. Of a line above `max_bytes` only the beginning is read.
+    """Yield every line of a file, blank ones included. Only the beginning of a line above `max_bytes` is kept.
 
-    Raises InputError naming the file when it cannot be read.
+    Raises InputError, with the name of the file, when the file cannot be read.
     """
     try:
         with path.open("rb", buffering=CHUNK) as file:
@@ -46,7 +48,7 @@ def read_lines(path: Path, *, max_bytes: int) -> Iterator[LogLine]:
 
 
 def file_bytes(path: Path) -> int:
-    """Size of a file of logs. Raises InputError when there is none."""
+    """Return the size of a log file in bytes. Raises InputError when there is no such file."""
     try:
         return path.stat().st_size
     except OSError as error:
@@ -58,6 +60,7 @@ def _read_error(path: Path, error: OSError) -> InputError:
 
 
 def _skip_line(file: Any, text: bytes) -> int:
+    """Read up to the end of the line that begins with `text`, and return the number of bytes read."""
     skipped = 0
     while not text.endswith(b"\n"):
         text = file.readline(CHUNK)
@@ -68,7 +71,7 @@ def _skip_line(file: Any, text: bytes) -> int:
 
 
 class JsonLinesWriter:
-    """Writes one JSON value a line. A full disk becomes a StageError that names the file."""
+    """Writes one JSON value per line. A full disk raises a StageError that names the file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -103,6 +106,7 @@ class JsonLinesWriter:
 
 
 def write_error(path: Path, error: OSError) -> LearnToAskError:
+    """Return the StageError that says why `path` cannot be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StageError(
             f"no space left to write {path}; free some and start the run again", reason="DiskFull"

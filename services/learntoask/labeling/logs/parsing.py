@@ -1,4 +1,7 @@
-"""From the bytes of one line to a checked log session: every rule of a well-formed log, in order."""
+"""Check one line of a log against the log format, and return its session as logged.
+
+`parse_session` applies the rules in the order of this module and raises Rejected at the first that the line breaks.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from learntoask.core.records import Author, Role
 from learntoask.labeling.logs.lines import LogLine
 from learntoask.labeling.logs.quarantine import Reason, Rejected
 
-LONGEST_GOAL = 2000  # characters; it stands in every prompt of the session
+LONGEST_GOAL = 2000  # characters; every prompt of the session contains the goal
 
 _MESSAGE_KEYS = frozenset({"role", "content", "author"})
 _AUTHORS: Mapping[Role, tuple[Author, ...]] = {"user": ("user",), "assistant": ("expert", "policy")}
@@ -24,7 +27,7 @@ _DEFAULT_AUTHOR: Mapping[Role, Author] = {"user": "user", "assistant": "expert"}
 
 
 class LogMessage(NamedTuple):
-    """A checked message; a tuple, since logs hold millions."""
+    """A checked message. It is a tuple because logs hold millions of messages."""
 
     role: Role
     content: str
@@ -33,7 +36,7 @@ class LogMessage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LogSession:
-    """A well-formed session as logged: contents untouched, end markers included."""
+    """A well-formed session as logged. Message contents are unchanged and still hold their end markers."""
 
     session_id: str
     task: str
@@ -44,11 +47,11 @@ class LogSession:
 
 @dataclass(frozen=True)
 class LogFormat:
-    """What a line must look like: the pack's words for roles and tasks, and the dataset's limits."""
+    """The log format: the pack's names for roles and tasks, and the dataset's limits."""
 
     pack: Pack
     limits: Dataset
-    roles: Mapping[str, Role]  # lower-case role word → role
+    roles: Mapping[str, Role]  # by lower-case role name, as logs write it
     task_paths: tuple[tuple[str, ...], ...]
     read_keys: frozenset[str]  # top-level keys that become fields of the session
 
@@ -63,7 +66,7 @@ class LogFormat:
 
 
 def parse_session(line: LogLine, form: LogFormat) -> LogSession:
-    """Raises Rejected with the reason, the key at fault and what to do about it."""
+    """Return the session of a line. Raises Rejected with the reason, the key that is wrong, and a remedy."""
     log = _object(line, form.limits)
     raw_messages = log.get("messages")
     if not isinstance(raw_messages, list) or not raw_messages:
@@ -85,7 +88,7 @@ def parse_session(line: LogLine, form: LogFormat) -> LogSession:
     goal = log.get("goal")
     if goal is not None and (not isinstance(goal, str) or len(goal) > LONGEST_GOAL):
         problem = f"the goal is {_kind(goal)}"
-        raise Rejected(Reason.WRONG_GOAL, "goal", problem, "write one sentence, or leave it out")
+        raise Rejected(Reason.WRONG_GOAL, "goal", problem, "write one sentence, or omit it")
     extras = {key: value for key, value in log.items() if key not in form.read_keys}
     if any(not _MESSAGE_KEYS.issuperset(raw) for raw in raw_messages):
         extras["messages"] = [
@@ -100,7 +103,7 @@ def _object(line: LogLine, limits: Dataset) -> dict[str, Any]:
             Reason.LINE_TOO_LONG,
             "",
             f"the line is longer than {limits.max_line_bytes} bytes",
-            "write one session a line, or raise dataset.maxLineBytes",
+            "write one session per line, or raise dataset.maxLineBytes",
         )
     try:
         line.text.decode("utf-8")
@@ -114,10 +117,10 @@ def _object(line: LogLine, limits: Dataset) -> dict[str, Any]:
         log = from_json(line.text, allow_inf_nan=False)
     except ValueError as error:
         problem = f"not valid JSON: {str(error).replace('at line 1 column', 'at column')}"
-        raise Rejected(Reason.MALFORMED_JSON, "", problem, "write one JSON object a line") from error
+        raise Rejected(Reason.MALFORMED_JSON, "", problem, "write one JSON object per line") from error
     if not isinstance(log, dict):
-        problem = f"a session is a JSON object, this is {_kind(log)}"
-        raise Rejected(Reason.NOT_A_SESSION, "", problem, "write one JSON object a line")
+        problem = f"a session is a JSON object, but this is {_kind(log)}"
+        raise Rejected(Reason.NOT_A_SESSION, "", problem, "write one JSON object per line")
     return log
 
 
@@ -128,13 +131,13 @@ def _session_id(log: Mapping[str, Any]) -> str:
     if isinstance(value, str) and 0 < len(value) <= 1000:
         return value
     problem = "is missing" if value is None else f"is {_kind(value)}"
-    remedy = "give every session a text of its own (at most 1000 characters)"
+    remedy = "give every session a different text (at most 1000 characters)"
     raise Rejected(Reason.MISSING_SESSION_ID, "session_id", problem, remedy)
 
 
 def _message(raw: object, index: int, form: LogFormat) -> LogMessage:
     if not isinstance(raw, dict):
-        problem = f"a message is an object with role and content, this is {_kind(raw)}"
+        problem = f"a message is an object with role and content, but this is {_kind(raw)}"
         raise Rejected(
             Reason.WRONG_MESSAGE, f"messages[{index}]", problem, 'write {"role": "user", "content": "…"}'
         )
@@ -146,13 +149,13 @@ def _message(raw: object, index: int, form: LogFormat) -> LogMessage:
         raise Rejected(
             Reason.WRONG_ROLE,
             f"messages[{index}].role",
-            f"{word!r:.60} is none of {', '.join(form.roles)}",
-            "add the word to roles.userAliases or roles.expertAliases of the pack",
+            f"{word!r:.60} is not one of {', '.join(form.roles)}",
+            "add this role to roles.userAliases or roles.expertAliases of the pack",
         )
     content = raw.get("content")
     if not isinstance(content, str):
         problem = f"the content is {_kind(content)}"
-        raise Rejected(Reason.WRONG_MESSAGE, f"messages[{index}].content", problem, "write it as a text")
+        raise Rejected(Reason.WRONG_MESSAGE, f"messages[{index}].content", problem, "write it as a string")
     if not content or content.isspace():
         remedy = "remove the message or give it a text"
         raise Rejected(Reason.EMPTY_MESSAGE, f"messages[{index}].content", "the message is empty", remedy)
@@ -172,7 +175,7 @@ def _message(raw: object, index: int, form: LogFormat) -> LogMessage:
             Reason.WRONG_AUTHOR,
             f"messages[{index}].author",
             f"{author!r:.60} cannot have written a message of role {role}",
-            f"write {' or '.join(_AUTHORS[role])}, or leave it out",
+            f"write {' or '.join(_AUTHORS[role])}, or omit the key",
         )
     return LogMessage(role, content, cast(Author, author))
 

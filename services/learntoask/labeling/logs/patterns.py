@@ -1,4 +1,4 @@
-"""A pack's regular expressions as one search: the first hit is all that most questions need."""
+"""Combine a pack's regular expressions into one search, because most callers only need to know whether any matches."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from functools import lru_cache
 
 Search = Callable[[str], "re.Match[str] | None"]
 
-_REFERENCES = re.compile(r"\\[1-9]|\(\?P|\(\?\(|\(\?[aiLmsux]+\)")  # what an alternation would break
+_REFERENCES = re.compile(
+    r"\\[1-9]|\(\?P|\(\?\(|\(\?[aiLmsux]+\)"
+    # Constructs whose meaning changes inside an alternation: group numbers and names, conditions, global flags.
+)
 
 
 @lru_cache(maxsize=4096)
 def any_of(patterns: tuple[str, ...]) -> Search:
-    """Searches for any of `patterns`, ignoring case; the match's groups are of no meaning."""
+    """Return a search for any of `patterns`, ignoring case. The groups of its match have no meaning."""
     if not patterns:
         return lambda text: None
     if not any(_REFERENCES.search(pattern) for pattern in patterns):
@@ -23,12 +26,12 @@ def any_of(patterns: tuple[str, ...]) -> Search:
 
 @lru_cache(maxsize=4096)
 def first_of(patterns: tuple[str, ...]) -> Search:
-    """Searches for the patterns in their order; the match is the first pattern's that hits, with its groups."""
+    """Return a search that tries `patterns` in their order and returns the first match, with that pattern's groups."""
     searches: Sequence[Search] = [re.compile(pattern, re.IGNORECASE).search for pattern in patterns]
     if len(searches) == 1:
         return searches[0]
 
     def search(text: str) -> re.Match[str] | None:
-        return next((match for one in searches if (match := one(text))), None)
+        return next((match for pattern in searches if (match := pattern(text))), None)
 
     return search

@@ -1,4 +1,4 @@
-"""Why a line of the logs or the label of a decision point was set aside, and where that is written down."""
+"""Quarantine: the reasons for refusing a log line or the label of a decision point, and the file that lists them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from enum import StrEnum
 
 from learntoask.labeling.logs.lines import JsonLinesWriter
 
-EXCERPT = 300  # characters of a bad line that are kept, so that a person recognises it
+EXCERPT = (
+    300  # characters of a refused line that the record quotes, enough for a person to recognise the line
+)
 
 
 class Reason(StrEnum):
-    """Codes of quarantine.jsonl; they are stable, scripts may rely on them."""
+    """The reason codes of quarantine.jsonl. They are stable, so that scripts can rely on them."""
 
-    # a line of the logs
+    # reasons to refuse a line of the logs
     MALFORMED_JSON = "malformed-json"
     INVALID_UTF8 = "invalid-utf8"
     LINE_TOO_LONG = "line-too-long"
@@ -35,12 +37,12 @@ class Reason(StrEnum):
     NO_EXPERT_TURN = "no-expert-turn"
     ONLY_STOPS = "only-stops"
     NEAR_DUPLICATE_OF_TEST = "near-duplicate-of-test"
-    # the label of a decision point
+    # reasons to refuse the label of a decision point
     NO_ANNOTATIONS = "no-annotations"
     WRONG_ANNOTATION = "wrong-annotation"
     UNKNOWN_FIELD = "unknown-field"
     STOP_DISAGREES = "stop-disagrees"
-    # the same, by a language model
+    # reasons to refuse a label by a language model
     UNGROUNDED = "ungrounded"
     MODEL_REFUSED = "model-refused"
     ANSWER_CUT = "answer-cut"
@@ -53,7 +55,7 @@ class Reason(StrEnum):
 
 
 class Rejected(Exception):
-    """A line that cannot become a session. `where` is the key at fault, `remedy` what the user can do."""
+    """A line cannot become a session. `where` is the key that is wrong, `remedy` says what the user can do."""
 
     def __init__(self, reason: Reason, where: str, problem: str, remedy: str) -> None:
         super().__init__(f"{where}: {problem}; {remedy}" if where else f"{problem}; {remedy}")
@@ -63,7 +65,7 @@ class Rejected(Exception):
 
 @dataclass
 class Quarantine:
-    """Writes what was set aside and counts it by reason."""
+    """Writes records to quarantine.jsonl and counts them by reason."""
 
     writer: JsonLinesWriter
     counts: Counter[str] = field(default_factory=Counter)
@@ -79,7 +81,7 @@ class Quarantine:
         session_id: str | None = None,
         text: bytes = b"",
     ) -> None:
-        """Line `number` (from 1) of the file `source` (`dataset` or `test`)."""
+        """Record line `number` (from 1) of the file `source` (`dataset` or `test`)."""
         self.counts[reason.value] += 1
         self.writer.write_object(
             {
@@ -96,7 +98,7 @@ class Quarantine:
     def sample(
         self, *, session_id: str, turn: int, message_index: int, reason: Reason, message: str, labeller: str
     ) -> None:
-        """Decision point `turn` of a session, whose expert turn starts at `message_index`."""
+        """Record decision point `turn` of a session, whose expert turn starts at `message_index`."""
         self.counts[reason.value] += 1
         self.writer.write_object(
             {

@@ -1,4 +1,4 @@
-"""One pass over a log: each line becomes a session, a refusal, or nothing when it is blank."""
+"""Read a log file: each line becomes a session or a rejection, or neither if it is blank."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from learntoask.labeling.logs.sessions import SessionRules, build_session
 
 @dataclass(frozen=True, slots=True)
 class ReadLine:
-    """`acts`: how many acts of the expert the log holds, of which the first is the session's stop."""
+    """A line with its session or its rejection; a blank line has neither."""
 
     line: LogLine
     session: Session | None = None
-    acts: int = 0
-    refusal: Rejected | None = None
+    acts: int = 0  # end markers of the expert in the log; the first of them is the session's stop
+    rejection: Rejected | None = None
 
 
 class LogReader:
-    """Reads logs under one pack and one set of limits."""
+    """Reads log files by the rules of one pack and the limits of one dataset."""
 
     def __init__(self, pack: Pack, dataset: Dataset) -> None:
         self._form = LogFormat.of(pack, dataset)
@@ -34,7 +34,10 @@ class LogReader:
         self._max_line_bytes = dataset.max_line_bytes
 
     def read(self, path: Path) -> Iterator[ReadLine]:
-        """Raises InputError when the file cannot be read; a faulty line is a refusal, and reading goes on."""
+        """Yield every line of a file. A line that breaks a rule yields its rejection, and reading continues.
+
+        Raises InputError when the file cannot be read.
+        """
         for line in read_lines(path, max_bytes=self._max_line_bytes):
             yield self._read_line(line)
 
@@ -43,6 +46,6 @@ class LogReader:
             return ReadLine(line)
         try:
             session, acts = build_session(parse_session(line, self._form), self._rules)
-        except Rejected as refusal:
-            return ReadLine(line, refusal=refusal)
+        except Rejected as rejection:
+            return ReadLine(line, rejection=rejection)
         return ReadLine(line, session, acts)

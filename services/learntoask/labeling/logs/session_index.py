@@ -1,6 +1,7 @@
-"""What must be known about all sessions at once: some thirty bytes each, the signatures in a file.
+"""The facts about all sessions that the split and the summary need at once, about thirty bytes per session.
 
-Sessions themselves are never held; they wait in a spool file until the split is known.
+The sessions themselves are never held in memory: the stage prepare spools them to a file until the split is known, and
+their MinHash signatures are in a second file (`duplicates.SignatureFile`).
 """
 
 from __future__ import annotations
@@ -23,16 +24,18 @@ def _array(code: str) -> array[int]:
 
 @dataclass
 class SessionIndex:
-    """One entry a well-formed session, in the order of reading."""
+    """One entry per well-formed session, in the order of reading. Each attribute is a column."""
 
     id_high: array[int] = field(default_factory=lambda: _array("Q"))
     id_low: array[int] = field(default_factory=lambda: _array("Q"))
-    lines: array[int] = field(default_factory=lambda: _array("Q"))
+    lines: array[int] = field(default_factory=lambda: _array("Q"))  # line numbers, from 1
     from_test: array[int] = field(default_factory=lambda: _array("B"))  # 1: read from `testUri`
     turns: array[int] = field(default_factory=lambda: _array("I"))
     ends: array[int] = field(default_factory=lambda: _array("B"))  # index into ENDS
-    stops: array[int] = field(default_factory=lambda: _array("B"))  # acts in the log, at most 255
-    stopped: array[int] = field(default_factory=lambda: _array("B"))  # 1: has a stop turn
+    stops: array[int] = field(
+        default_factory=lambda: _array("B")
+    )  # end markers of the expert in the log, at most 255
+    stopped: array[int] = field(default_factory=lambda: _array("B"))  # 1: the session has a stop turn
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -49,14 +52,14 @@ class SessionIndex:
         self.stopped.append(session.stop_turn is not None)
 
     def first_occurrences(self) -> NDArray[np.int64]:
-        """For each session the index of the first one with its id."""
+        """Return for each session the index of the first session with the same id, [n]."""
         return first_indices(
             np.asarray(self.id_high, dtype=np.uint64), np.asarray(self.id_low, dtype=np.uint64)
         )
 
 
 def first_indices(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """For each 128-bit id digest [n] the index of its first occurrence."""
+    """Return for each 128-bit id digest, given as its halves [n] and [n], the index of its first occurrence, [n]."""
     order = np.lexsort((low, high))
     new = np.ones(len(order), dtype=bool)
     new[1:] = (high[order][1:] != high[order][:-1]) | (low[order][1:] != low[order][:-1])
@@ -66,6 +69,6 @@ def first_indices(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[
 
 
 def id_digest(session_id: str) -> tuple[int, int]:
-    """High and low half of a 128-bit digest of a session id."""
+    """Return the high and the low half of a 128-bit digest of a session id."""
     digest = hashlib.blake2b(session_id.encode(), digest_size=16).digest()
     return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")

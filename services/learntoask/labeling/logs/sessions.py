@@ -1,7 +1,8 @@
-"""From a log session to decision points: expert turns, stripped end markers, and (by `endings`) the one stop.
+"""Find the decision points of a logged session: strip end markers, find expert turns, and find the one stop.
 
-A turn is a run of consecutive assistant messages after a message of the user. A run in which a policy wrote too is
-context only: the expert did not decide on that context alone. What follows the stop is no decision point.
+An expert turn is a run of consecutive assistant messages after a user message. A run to which a policy contributed is
+only context, because the expert did not decide on the context alone. Turns after the stop are no decision points.
+`endings` finds the stop.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from learntoask.labeling.logs.parsing import LogMessage, LogSession
 from learntoask.labeling.logs.patterns import Search, any_of
 from learntoask.labeling.logs.quarantine import Reason, Rejected
 
-_LEAVE_OUT = "nothing can be learned from this session; leave it out"
+_LEAVE_OUT = "nothing can be learned from this session; remove it"
 
 
 @dataclass(frozen=True)
 class SessionRules:
-    """The pack's rules about sessions, compiled."""
+    """The pack's rules about sessions, with compiled patterns."""
 
     markers: re.Pattern[str]
     excluded: Search | None
@@ -30,23 +31,25 @@ class SessionRules:
 
     @classmethod
     def of(cls, pack: Pack) -> SessionRules:
-        # The model's own stop string is stripped whatever the pack says: served conversations come back as logs.
+        # Conversations with a served policy come back as logs, so the policy's stop string is always an end marker.
         markers = {*pack.end_markers, STOP} - {""}
         return cls(
-            markers=re.compile("|".join(re.escape(one) for one in sorted(markers, key=len, reverse=True))),
+            markers=re.compile(
+                "|".join(re.escape(marker) for marker in sorted(markers, key=len, reverse=True))
+            ),
             excluded=any_of(pack.exclusions) if pack.exclusions else None,
             ending=EndingRules.of(pack),
         )
 
 
 def build_session(log: LogSession, rules: SessionRules) -> tuple[Session, int]:
-    """The session (its split still `train`) and how many end markers of the expert the log holds.
+    """Return the session, with its split still `train`, and the number of the expert's end markers in the log.
 
-    Raises Rejected where the log holds no decision point.
+    Raises Rejected when the pack excludes the session or the log holds no decision point.
     """
     if rules.excluded and any(rules.excluded(message.content) for message in log.messages):
         problem = "a message matches the pack's exclusions"
-        raise Rejected(Reason.EXCLUDED, "messages", problem, "this is what they are for; nothing to do")
+        raise Rejected(Reason.EXCLUDED, "messages", problem, "the pack asks for this; nothing to do")
     marked = [i for i, message in enumerate(log.messages) if rules.markers.search(message.content)]
     messages = list(log.messages)
     for i in marked:
@@ -55,7 +58,9 @@ def build_session(log: LogSession, rules: SessionRules) -> tuple[Session, int]:
     acts = [i for i in marked if messages[i].author == "expert"]
     if len(acts) > 1 and not any(messages[i].content for run in runs for i in range(run.start, run.end)):
         problem = f"all {len(acts)} messages of the expert are end markers"
-        raise Rejected(Reason.ONLY_STOPS, "messages", problem, "export what the expert said, or keep one")
+        raise Rejected(
+            Reason.ONLY_STOPS, "messages", problem, "export what the expert said, or keep one marker"
+        )
     act, end = find_ending(messages, runs, marked=marked, rules=rules.ending, task=log.task)
     if act is not None:
         runs = [run for run in runs if run.start <= act]
@@ -80,9 +85,9 @@ def build_session(log: LogSession, rules: SessionRules) -> tuple[Session, int]:
 
 
 def strip_markers(content: str, markers: re.Pattern[str]) -> str:
-    """`content` without its markers and without white space at its ends.
+    """Return `content` without its markers and without white space at its ends.
 
-    Repeated, since what is left of two markers may be a third.
+    The removal repeats, because the remainders of two markers can form a third.
     """
     while markers.search(content):
         content = markers.sub("", content)
@@ -90,9 +95,9 @@ def strip_markers(content: str, markers: re.Pattern[str]) -> str:
 
 
 def _decision_runs(messages: Sequence[LogMessage]) -> list[MessageRun]:
-    """Runs of the expert after the user's first words. Raises Rejected when there are none.
+    """Return the expert's runs after the first message of the user. Raises Rejected when there are none.
 
-    A user message that stripping left empty ends no run: the context would not change with it.
+    A user message that is empty without its markers does not end a run, because it adds nothing to the context.
     """
     runs: list[list[int]] = []
     user_spoke = user_speaks = False
@@ -106,7 +111,7 @@ def _decision_runs(messages: Sequence[LogMessage]) -> list[MessageRun]:
         elif user_spoke:
             runs[-1].append(index)
     if not user_spoke:
-        remedy = "export the user's messages too, or check the role words"
+        remedy = "export the user's messages too, or check the role names"
         raise Rejected(Reason.NO_USER_MESSAGE, "messages", "only the assistant speaks", remedy)
     decisions = [
         MessageRun(run[0], run[-1] + 1) for run in runs if all(messages[i].author == "expert" for i in run)

@@ -163,7 +163,7 @@ def test_a_tie_about_the_act_is_no_label() -> None:
 
 def test_a_session_s_requests_share_all_but_their_last_line() -> None:
     session = session_of()
-    asking = LabelPrompts(pack(), acts=True).of(session)
+    asking = LabelPrompts(pack(), acts=True).session_prompts(session)
     prompts = [asking.for_turn(turn) for turn in session.turns]
     system, first = prompts[0]
     assert all(prompt[0] == system for prompt in prompts)
@@ -179,24 +179,26 @@ def test_a_session_s_requests_share_all_but_their_last_line() -> None:
         '"act"',
     ):
         assert said in system["content"]
-    assert '"act"' not in LabelPrompts(pack(), acts=False).of(session).for_session()[0]["content"]
+    assert (
+        '"act"' not in LabelPrompts(pack(), acts=False).session_prompts(session).for_session()[0]["content"]
+    )
 
 
 def test_a_pack_s_own_prompts_are_used_and_known_by_their_digest() -> None:
     own = pack(
         prompts={"microGoal": "Find {{ fields | map(attribute='name') | join('/') }} in {{ language }}."}
     )
-    prompt = LabelPrompts(own, acts=False).of(session_of()).for_session()[0]["content"]
+    prompt = LabelPrompts(own, acts=False).session_prompts(session_of()).for_session()[0]["content"]
     assert prompt.startswith("Find city/date/seat in en.\n\n")
     digests = {LabelPrompts(one, acts=acts).digest for one in (pack(), own) for acts in (True, False)}
     assert len(digests) == 4
     faulty = pack(prompts={"macroGoal": "{{ nobody }}"})
     with pytest.raises(InputError, match=r"pack 'trains', prompts\.macroGoal: 'nobody' is undefined"):
-        LabelPrompts(faulty, acts=True).of(session_of()).for_session()
+        LabelPrompts(faulty, acts=True).session_prompts(session_of()).for_session()
 
 
 def test_a_second_request_tells_what_was_wrong_with_the_first_answer() -> None:
-    prompt = LabelPrompts(pack(), acts=False).of(session_of()).for_session()
+    prompt = LabelPrompts(pack(), acts=False).session_prompts(session_of()).for_session()
     again = retry_messages(prompt, answer="", problems=("item 1 (city): nobody said that",))
     assert again[: len(prompt)] == prompt
     assert [message["role"] for message in again] == ["system", "user", "assistant", "user"]
