@@ -12,8 +12,8 @@ from pydantic.alias_generators import to_camel
 class ManifestModel(BaseModel):
     """A part of a manifest.
 
-    Field names are camelCase in a manifest, as in Kubernetes, and an unknown field is an error. The docstrings of a model
-    and of its fields become the descriptions in the JSON schema, the CRDs and the reference.
+    Field names are camelCase in a manifest, as in Kubernetes, and an unknown field is an error. The docstrings of a
+    model and of its fields become the descriptions in the JSON schema, the CRDs and the reference.
     """
 
     model_config = ConfigDict(
