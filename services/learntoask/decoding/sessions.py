@@ -18,9 +18,8 @@ from learntoask.core.errors import StageError
 from learntoask.core.prompt import Context
 from learntoask.core.records import LabelledSession
 from learntoask.decoding.attention import branching
-from learntoask.decoding.branch import Branch, Trunk, decision
+from learntoask.decoding.branch import Branch, Trunk, decision, uniforms
 from learntoask.decoding.decoder import Decoder
-from learntoask.decoding.drawing import uniforms
 from learntoask.policy.model import Policy
 from learntoask.policy.prompt import session_contexts
 

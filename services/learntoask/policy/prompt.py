@@ -5,10 +5,11 @@ Apart from the model, so that an engine which holds the weights itself renders e
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from jinja2 import TemplateError
@@ -17,9 +18,8 @@ from transformers.utils import GENERATION_CONFIG_NAME
 
 from learntoask.core.errors import InputError
 from learntoask.core.pack import Pack
-from learntoask.core.prompt import ChatMessage, Context, policy_messages
-from learntoask.core.records import STOP, LabelledSession
-from learntoask.policy.rendering import completion_tokens, prompt_tokens
+from learntoask.core.prompt import ChatMessage, Context, conversation, policy_messages
+from learntoask.core.records import STOP, LabelledSession, Session
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -131,8 +131,38 @@ def session_contexts(session: LabelledSession) -> list[Context]:
     ]
 
 
+def prompt_tokens(tokenizer: PreTrainedTokenizerBase, messages: list[ChatMessage]) -> tuple[int, ...]:
+    """The context as the model reads it, up to where its answer begins."""
+    control = _control_tokens(tokenizer)
+    plain = [{**message, "content": control.sub(" ", message["content"])} for message in messages]
+    text = tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
+    return tuple(tokenizer(text, add_special_tokens=False).input_ids)
+
+
+def completion_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
+    """An answer as the model writes it, its end-of-turn token included."""
+    plain = _control_tokens(tokenizer).sub(" ", text)
+    return (*tokenizer(plain, add_special_tokens=False).input_ids, tokenizer.eos_token_id)
+
+
+def expert_answer(session: Session, turn: int) -> str:
+    """What the policy should have said: the stop string at the session's stop, else the expert's own words."""
+    if turn == session.stop_turn:
+        return STOP
+    span = session.turns[turn]
+    said = conversation(session.messages[span.start : span.end])
+    return said[0]["content"] if said else ""
+
+
 def _made_to_end_with(folder: Path) -> frozenset[int]:
     if not (folder / GENERATION_CONFIG_NAME).exists():
         return frozenset()
     ends = GenerationConfig.from_pretrained(folder).eos_token_id
     return frozenset([ends] if isinstance(ends, int) else ends or ())
+
+
+@lru_cache(maxsize=8)
+def _control_tokens(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
+    added = tokenizer.added_tokens_decoder.values()
+    control = {token.content for token in added if token.special} | set(tokenizer.all_special_tokens)
+    return re.compile("|".join(map(re.escape, sorted(control, key=len, reverse=True))) or r"(?!)")

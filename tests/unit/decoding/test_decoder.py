@@ -12,9 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learntoask.decoding.attention import additive_mask, attention, merged
-from learntoask.decoding.branch import Branch, Trunk
+from learntoask.decoding.branch import Branch, Trunk, draw, uniforms
 from learntoask.decoding.decoder import Decoder
-from learntoask.decoding.drawing import draw, uniforms
 from learntoask.decoding.prefill import MIN_SHARED
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM

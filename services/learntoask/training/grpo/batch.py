@@ -15,9 +15,8 @@ from learntoask.decoding.sessions import Completion as Sampled
 from learntoask.grading.grades import Grade, GradeCase, Grader, Missing
 from learntoask.grading.reward import reward
 from learntoask.policy.model import Policy
-from learntoask.training.grpo.advantages import group_advantages
+from learntoask.training.grpo.advantages import Preference, group_advantages, preferences
 from learntoask.training.grpo.loss import Pairs, RowFacts
-from learntoask.training.grpo.preferences import Preference, preferences
 from learntoask.training.tree.layout import Completion, PackedRow, SessionTree, fill_rows, pack_row
 from learntoask.training.tree.rendering import render_session
 

@@ -18,7 +18,7 @@ from learntoask.training.grpo.run import GrpoRun
 from learntoask.training.grpo.trainer import Trainer
 from learntoask.training.grpo.vllm_rollouts import VllmSampler
 from learntoask.training.optim.row_budget import row_tokens
-from learntoask.training.policy_source import open_policy, open_trainable, publish_policy
+from learntoask.training.policy_folder import open_policy, open_trainable, publish_policy
 from learntoask.training.sft.stage import training_sessions
 from learntoask.training.sft.targets import divide
 

@@ -13,7 +13,7 @@ from learntoask.core.records import LabelledSession
 from learntoask.policy.model import Policy
 from learntoask.policy.precision import autocast
 from learntoask.training.distributed.process_group import Workers
-from learntoask.training.grpo import baselines as offline
+from learntoask.training.grpo import baselines
 from learntoask.training.grpo.batch import Batch, Group, build_batch
 from learntoask.training.grpo.loss import Objective, RowFacts, objective
 from learntoask.training.grpo.run import GrpoRun
@@ -120,9 +120,9 @@ class BatchUpdates:
         self, logprobs: Tensor, *, old: Tensor | None, reference: Tensor, facts: RowFacts
     ) -> Objective:
         if self._run.method == "dpo":
-            return offline.dpo(logprobs, reference=reference, facts=facts, beta=self._run.dpo_beta)
+            return baselines.dpo(logprobs, reference=reference, facts=facts, beta=self._run.dpo_beta)
         if self._run.method == "rewardWeighted":
-            return offline.reward_weighted(logprobs, reference=reference, facts=facts)
+            return baselines.reward_weighted(logprobs, reference=reference, facts=facts)
         return objective(logprobs, old=old, reference=reference, facts=facts, settings=self._run.settings)
 
     @torch.no_grad()

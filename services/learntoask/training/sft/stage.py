@@ -13,7 +13,7 @@ from learntoask.training.corruption import corrupt
 from learntoask.training.distributed.launch import by_workers
 from learntoask.training.distributed.process_group import Workers
 from learntoask.training.optim.row_budget import row_tokens
-from learntoask.training.policy_source import open_trainable, publish_policy
+from learntoask.training.policy_folder import open_trainable, publish_policy
 from learntoask.training.sft import trainer as sft
 from learntoask.training.sft.targets import divide
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from learntoask.core.records import LabelledSession
 from learntoask.policy.model import Policy
-from learntoask.policy.rendering import completion_tokens, expert_answer
+from learntoask.policy.prompt import completion_tokens, expert_answer
 from learntoask.training.tree.layout import Completion, SessionTree
 from learntoask.training.tree.rendering import render_session
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from learntoask.core.prompt import ChatMessage, Context, conversation, system_prompt
 from learntoask.core.records import Session
-from learntoask.policy.prompt import Prompting
-from learntoask.policy.rendering import prompt_tokens
+from learntoask.policy.prompt import Prompting, prompt_tokens
 
 
 @dataclass(frozen=True)

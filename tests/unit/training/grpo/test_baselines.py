@@ -6,9 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learntoask.training.grpo import baselines as offline
+from learntoask.training.grpo import baselines
+from learntoask.training.grpo.advantages import preferences
 from learntoask.training.grpo.loss import Pairs, RowFacts
-from learntoask.training.grpo.preferences import preferences
 from learntoask.training.tree.attention import enable_tree_attention
 from learntoask.training.tree.layout import Completion, SessionTree, pack_row
 from learntoask.training.tree.scoring import score
@@ -105,7 +105,7 @@ def test_dpo_on_a_tree_is_dpo_on_padded_rows(trunk: tuple, drawn: list) -> None:
     row, facts = packed(trunk, drawn)
     with torch.no_grad():
         reference = score(REFERENCE, row).logprobs
-    found = offline.dpo(score(POLICY, row).logprobs, reference=reference, facts=facts, beta=BETA)
+    found = baselines.dpo(score(POLICY, row).logprobs, reference=reference, facts=facts, beta=BETA)
 
     groups = []
     for attach, answers, worth, times in drawn:
@@ -142,7 +142,7 @@ def test_reward_weighted_learning_is_supervised_learning_with_weights() -> None:
     row, facts = packed(trunk, drawn)
     with torch.no_grad():
         reference = score(REFERENCE, row).logprobs
-    found = offline.reward_weighted(score(POLICY, row).logprobs, reference=reference, facts=facts)
+    found = baselines.reward_weighted(score(POLICY, row).logprobs, reference=reference, facts=facts)
     logs = padded(POLICY, [trunk[:4], trunk[:4], trunk], [(1, 2), (3,), (5, 6, 7)])
     plain = -(1 * 2.0 * logs[0] / 2 + 3 * 1.0 * logs[2] / 3) / 6
     torch.testing.assert_close(found.loss, plain)
@@ -152,6 +152,6 @@ def test_reward_weighted_learning_is_supervised_learning_with_weights() -> None:
 def test_the_sft_policy_itself_has_the_loss_of_a_coin() -> None:
     row, facts = packed(tuple(range(12)), [(4, [(1, 2), (3,)], [2.0, 0.0], [1, 2])])
     logs = score(POLICY, row).logprobs
-    found = offline.dpo(logs, reference=logs.detach(), facts=facts, beta=BETA)
+    found = baselines.dpo(logs, reference=logs.detach(), facts=facts, beta=BETA)
     assert float(found.loss.detach()) == pytest.approx(0.6931, abs=1e-4)
     assert found.kl == 0
