@@ -1,4 +1,4 @@
-"""Pydantic's findings as sentences that name the field and, for an unknown one, the nearest known."""
+"""Messages for the errors that pydantic finds in a manifest or a pack."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-_USER = re.compile(r"://[^\s'\"]*@")  # credentials in an address are not for terminals and logs
+_USER = re.compile(r"://[^\s'\"]*@")  # credentials in an address must not reach terminals and logs
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Every finding on a line of its own, `path: what is wrong`, paths as the user wrote them."""
+    """Return one line for each error, `path: what is wrong`, with the field names as the user writes them.
+
+    For an unknown field the line names the closest known one.
+    """
     return "\n".join(_finding(finding, model) for finding in error.errors(include_url=False))
 
 
@@ -28,7 +31,7 @@ def _finding(finding: Any, model: type[BaseModel]) -> str:
 
 
 def _field_names(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
-    """Names (as written in documents) that are allowed at `path` below `model`."""
+    """Return the field names, as written in documents, that are allowed at `path` below `model`."""
     current: list[type[BaseModel]] = [model]
     for part in path:
         if not isinstance(part, str):

@@ -1,4 +1,4 @@
-"""The type of JSON objects whose fields no model of ours describes, such as Kubernetes objects."""
+"""The type of JSON objects that have no pydantic model here, such as Kubernetes objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that ends when the one that started it does."""
+"""The parent-death signal: a child process that does not outlive its parent (Linux only)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 
 def end_with_parent() -> None:
-    """Ask Linux to end this process when the one that started it ends, however it ends."""
+    """Let Linux kill this process (SIGKILL) when its parent process ends, even if the parent was killed itself."""
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

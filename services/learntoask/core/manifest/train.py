@@ -28,9 +28,9 @@ class Reward(ManifestModel):
     """The reward of an answer of the policy (docs/method.md)."""
 
     mode: Literal["product", "sum", "ask_only", "stop_only"] = "product"
-    """Formula of the reward. A is 1 if the decision between asking and stopping is right and else 0, C the content grade,
-    F the format grade, and β `contentWeight`. `product`: A·(1 + β·C + F), so that a wrong decision earns nothing.
-    `sum`: A + β·C + F. `ask_only`: β·C + F, for a policy that never stops. `stop_only`: A·(1 + β + F)."""
+    """Formula of the reward. A is 1 if the decision between asking and stopping is right and else 0, C is the content
+    grade, F the format grade, and β `contentWeight`. `product`: A·(1 + β·C + F), so that a wrong decision earns
+    nothing. `sum`: A + β·C + F. `ask_only`: β·C + F, for a policy that never stops. `stop_only`: A·(1 + β + F)."""
     content_weight: Weight = 2.0
     """Weight of the content grade (β)."""
     format_weight: Weight = 1.0
