@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from learntoask.core.pack import InformationField, Pack, Task
 from learntoask.core.records import EndReason, LabelledSession, Message, Provenance, Sample, Session, Turn
-from learntoask.decoding.sessions import decode_sessions
+from learntoask.decoding.sessions import SamplingParams, decode_sessions
 from learntoask.policy.model import Policy
 from learntoask.policy.prompt import session_contexts
 
@@ -159,11 +159,11 @@ def main() -> None:
 
     def tree() -> int:
         decoded = decode_sessions(
-            policy, made, samples=arguments.samples, temperature=1.0, max_new_tokens=new, seed=0
+            policy, made, SamplingParams(samples=arguments.samples, temperature=1.0, max_new_tokens=new)
         )
         return sum(len(answer.tokens) for one in decoded for turn in one for answer in turn)
 
-    decode_sessions(policy, made[:1], samples=1, temperature=1.0, max_new_tokens=2, seed=0)  # warm up
+    decode_sessions(policy, made[:1], SamplingParams(temperature=1.0, max_new_tokens=2))  # warm up
     generated(policy, rows[:1], 2)
     ways: dict[str, Callable[[], int]] = {
         "tree": tree,

@@ -24,8 +24,9 @@ from learntoask.core.records import (
     Split,
     Turn,
 )
-from learntoask.grading.grades import REFUSED, Grade, GradeCase, Missing, question_grade
+from learntoask.grading.grades import REFUSED, Grade, GradeCase, MissingGrade, question_grade
 from learntoask.policy.model import Policy
+from learntoask.policy.prompt import PromptLimits
 from learntoask.training.base.packaged import packaged_tokenizer
 from learntoask.training.base.tiny import tiny_tokenizer
 from learntoask.training.grpo.run import GrpoRun
@@ -85,7 +86,7 @@ def _tokenizer():
     return tiny_tokenizer(packaged_tokenizer(), vocabulary=1024)
 
 
-def policy(*, max_prompt_tokens: int = 512, may_stop: bool = True) -> Policy:
+def policy(*, may_stop: bool = True) -> Policy:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(_tokenizer()),
@@ -105,8 +106,7 @@ def policy(*, max_prompt_tokens: int = 512, may_stop: bool = True) -> Policy:
         model=model,
         tokenizer=_tokenizer(),
         pack=pack(),
-        max_prompt_tokens=max_prompt_tokens,
-        may_stop=may_stop,
+        limits=PromptLimits(max_prompt_tokens=512, may_stop=may_stop),
     )
 
 
@@ -118,9 +118,9 @@ class WordGrader:
     def __init__(self, *, lost: int = 0) -> None:
         self._lost = lost
 
-    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | Missing]:
+    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | MissingGrade]:
         return [
-            Missing("lost") if self._lost and index % self._lost == 0 else self._one(case)
+            MissingGrade("lost") if self._lost and index % self._lost == 0 else self._one(case)
             for index, case in enumerate(cases)
         ]
 

@@ -30,18 +30,6 @@ once."""
 MAX_TRUNK_TOKENS = {"cpu": 8192, "cuda": 16384}
 """Trunk tokens whose keys and values are held at a time (375 MB in float32 for 8,192 of a model of 135M parameters)."""
 
-__all__ = [
-    "Completion",
-    "Context",
-    "Decided",
-    "Draw",
-    "decide_sessions",
-    "decode_contexts",
-    "decode_sessions",
-    "session_stop_logprobs",
-    "stop_logprobs",
-]
-
 ProgressCallback = Callable[[int, int], None]
 
 
@@ -60,20 +48,23 @@ class Completion:
     finished: bool
 
 
-class Draw(Protocol):
-    """Samples at the decision points of many sessions, as `decode_sessions` does."""
+@dataclass(frozen=True, kw_only=True)
+class SamplingParams:
+    """How to sample at a decision point: `samples` answers of at most `max_new_tokens`; `temperature` 0 is greedy."""
+
+    samples: int = 1
+    temperature: float
+    max_new_tokens: int
+    seed: int = 0
+
+
+class SessionSampler(Protocol):
+    """Samples answers at the decision points of many sessions, as `decode_sessions` does."""
 
     def __call__(
-        self,
-        policy: Policy,
-        sessions: Sequence[LabelledSession],
-        *,
-        samples: int,
-        temperature: float,
-        max_new_tokens: int,
-        seed: int,
+        self, policy: Policy, sessions: Sequence[LabelledSession], params: SamplingParams
     ) -> list[list[list[Completion]]]:
-        """[session][sample of the session][g]."""
+        """Return the answers as [session][index in `LabelledSession.samples`][sample]."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +82,8 @@ class Decided:
 def decode_sessions(
     policy: Policy,
     sessions: Sequence[LabelledSession],
+    params: SamplingParams,
     *,
-    samples: int,
-    temperature: float,
-    max_new_tokens: int,
-    seed: int,
     progress: ProgressCallback | None = None,
 ) -> list[list[list[Completion]]]:
     """`samples` completions for every decision point: [session][index in `LabelledSession.samples`][g].
@@ -105,24 +93,23 @@ def decode_sessions(
     """
 
     def branches(session: LabelledSession, turn: int, attach: int) -> list[Branch]:
-        if temperature == 0:
-            return _greedy(policy, attach, max_new_tokens)
-        return _sampled(session, turn, attach, samples, temperature, max_new_tokens, seed)
+        if params.temperature == 0:
+            return _greedy(policy, attach, params.max_new_tokens)
+        return _sampled(session, turn, attach, params)
 
     decoded = _decode_sessions(policy, sessions, branches, progress)
-    if temperature == 0:
-        return [[[_completion(policy, turn[0].said)] * samples for turn in session] for session in decoded]
+    if params.temperature == 0:
+        return [
+            [[_completion(policy, turn[0].said)] * params.samples for turn in session] for session in decoded
+        ]
     return [[[_completion(policy, b) for b in turn] for turn in session] for session in decoded]
 
 
 def decide_sessions(
     policy: Policy,
     sessions: Sequence[LabelledSession],
+    params: SamplingParams,
     *,
-    samples: int,
-    temperature: float,
-    max_new_tokens: int,
-    seed: int,
     progress: ProgressCallback | None = None,
 ) -> list[list[Decided]]:
     """Greedy answer, `samples` sampled ones and the stop's probability at every decision point: [session][sample].
@@ -132,8 +119,8 @@ def decide_sessions(
 
     def branches(session: LabelledSession, turn: int, attach: int) -> list[Branch]:
         return [
-            *_decision(policy, attach, max_new_tokens),
-            *_sampled(session, turn, attach, samples, temperature, max_new_tokens, seed),
+            *_decision(policy, attach, params.max_new_tokens),
+            *_sampled(session, turn, attach, params),
         ]
 
     return [
@@ -147,16 +134,6 @@ def decide_sessions(
         ]
         for session in _decode_sessions(policy, sessions, branches, progress)
     ]
-
-
-def session_stop_logprobs(
-    policy: Policy, sessions: Sequence[LabelledSession], *, progress: ProgressCallback | None = None
-) -> list[list[float]]:
-    """Log-probability of answering with exactly the stop string, at temperature 1: [session][sample]."""
-    decoded = _decode_sessions(
-        policy, sessions, lambda _session, _turn, attach: [_stop_branch(policy, attach)], progress
-    )
-    return [[sum(stop.logprobs) for (stop,) in session] for session in decoded]
 
 
 def decode_contexts(
@@ -185,14 +162,6 @@ def decode_contexts(
         seen[name] += 1
     _decode(policy, _trunks(prompts, branches), progress)
     return [_completion(policy, answer.said) for answer, *_ in branches]
-
-
-def stop_logprobs(policy: Policy, contexts: Sequence[Context]) -> list[float]:
-    """Log-probability of answering each context with exactly the stop string and the end of turn, at temperature 1."""
-    prompts = [policy.context_tokens(context) for context in contexts]
-    branches = [_stop_branch(policy, len(prompt)) for prompt in prompts]
-    _decode(policy, _trunks(prompts, [[branch] for branch in branches]), None)
-    return [sum(branch.logprobs) for branch in branches]
 
 
 def _decode_sessions(
@@ -261,19 +230,11 @@ def _next_trunks(waiting: deque[Trunk], decoder: Decoder, device: str) -> list[T
     return taken
 
 
-def _sampled(
-    session: LabelledSession,
-    turn: int,
-    attach: int,
-    samples: int,
-    temperature: float,
-    max_new_tokens: int,
-    seed: int,
-) -> list[Branch]:
-    name = session.session.session_id
+def _sampled(session: LabelledSession, turn: int, attach: int, params: SamplingParams) -> list[Branch]:
+    name, length = session.session.session_id, params.max_new_tokens
     return [
-        Branch(attach, max_new_tokens, temperature, uniforms(seed, name, turn, index, count=max_new_tokens))
-        for index in range(samples)
+        Branch(attach, length, params.temperature, uniforms(params.seed, name, turn, index, count=length))
+        for index in range(params.samples)
     ]
 
 
@@ -285,10 +246,6 @@ def _greedy(policy: Policy, attach: int, max_new_tokens: int) -> list[Branch]:
     """The greedy answer, and the stop beside it where its probability decides."""
     answer, stop = _decision(policy, attach, max_new_tokens)
     return [answer] if answer.unless is None else [answer, stop]
-
-
-def _stop_branch(policy: Policy, attach: int) -> Branch:
-    return Branch(attach, len(policy.stop_tokens), forced=policy.stop_tokens)
 
 
 def _completion(policy: Policy, branch: Branch) -> Completion:

@@ -9,11 +9,12 @@ from learntoask.core.manifest import RunSpec
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
 from learntoask.core.records import LabelledSession, Sample
-from learntoask.decoding.sessions import Completion, Decided, decide_sessions, decode_contexts
+from learntoask.decoding.sessions import Completion, Decided, SamplingParams, decide_sessions, decode_contexts
 from learntoask.evaluation.decisions import Answered, Decoding, targets
 from learntoask.evaluation.policy import Dialogue, Opener, Told
 from learntoask.policy.model import Policy, best_device
 from learntoask.policy.precision import resolve_precision
+from learntoask.policy.prompt import PromptLimits
 
 
 def decoder_of(spec: RunSpec, pack: Pack) -> Opener:
@@ -23,9 +24,7 @@ def decoder_of(spec: RunSpec, pack: Pack) -> Opener:
         policy = Policy.load(
             folder,
             pack,
-            max_prompt_tokens=spec.train.max_prompt_tokens,
-            may_stop=spec.train.reward.mode != "ask_only",
-            stop_threshold=spec.train.stop_threshold,
+            limits=PromptLimits.of(spec.train),
             dtype=resolve_precision(spec.train.precision, best_device()),
         )
         return Decoder(policy, max_new_tokens=spec.train.max_new_tokens)
@@ -46,10 +45,9 @@ class Decoder:
         decided = decide_sessions(
             self._policy,
             sessions,
-            samples=samples,
-            temperature=temperature,
-            max_new_tokens=self._max_new_tokens,
-            seed=seed,
+            SamplingParams(
+                samples=samples, temperature=temperature, max_new_tokens=self._max_new_tokens, seed=seed
+            ),
             progress=told,
         )
         return [

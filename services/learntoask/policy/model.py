@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from learntoask.core.errors import InputError
 from learntoask.core.pack import Pack
 from learntoask.policy.architecture import check_architecture
-from learntoask.policy.prompt import Prompting
+from learntoask.policy.prompt import Prompting, PromptLimits
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -24,9 +24,7 @@ class Policy(Prompting):
         folder: Path,
         pack: Pack,
         *,
-        max_prompt_tokens: int = 2048,
-        may_stop: bool = True,
-        stop_threshold: float | None = None,
+        limits: PromptLimits = PromptLimits(),
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> Policy:
@@ -34,19 +32,14 @@ class Policy(Prompting):
 
         Raises InputError when the model cannot hold the prompt or has an architecture that trees cannot compute.
         """
-        prompting = Prompting.read(
-            folder,
-            pack,
-            max_prompt_tokens=max_prompt_tokens,
-            may_stop=may_stop,
-            stop_threshold=stop_threshold,
-        )
+        prompting = Prompting.read(folder, pack, limits=limits)
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
         check_architecture(model)
-        longest = getattr(model.config, "max_position_embeddings", max_prompt_tokens)
-        if max_prompt_tokens > longest:
+        longest = getattr(model.config, "max_position_embeddings", limits.max_prompt_tokens)
+        if limits.max_prompt_tokens > longest:
             raise InputError(
-                f"train.maxPromptTokens is {max_prompt_tokens}, but the base model reads at most {longest} tokens"
+                f"train.maxPromptTokens is {limits.max_prompt_tokens}, "
+                f"but the base model reads at most {longest} tokens"
             )
         return cls(model=model.to(device or best_device()).eval(), **vars(prompting))
 

@@ -17,9 +17,33 @@ from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBas
 from transformers.utils import GENERATION_CONFIG_NAME
 
 from learntoask.core.errors import InputError
+from learntoask.core.manifest import Train
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import ChatMessage, Context, conversation, policy_messages
 from learntoask.core.records import STOP, LabelledSession, Session
+
+
+@dataclass(frozen=True)
+class PromptLimits:
+    """Limits that training, evaluation and serving must share so that a policy answers alike in all three.
+
+    `max_prompt_tokens` bounds a rendered context. `may_stop=False` leaves the stop line out of the prompt (reward mode
+    `ask_only`). `stop_threshold` is the probability of the whole stop string from which the policy stops; None leaves
+    the decision to greedy decoding.
+    """
+
+    max_prompt_tokens: int = 2048
+    may_stop: bool = True
+    stop_threshold: float | None = None
+
+    @classmethod
+    def of(cls, train: Train) -> PromptLimits:
+        """Return the limits that the manifest's `spec.train` asks for."""
+        return cls(
+            max_prompt_tokens=train.max_prompt_tokens,
+            may_stop=train.reward.mode != "ask_only",
+            stop_threshold=train.stop_threshold,
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -32,30 +56,23 @@ class Prompting:
 
     tokenizer: PreTrainedTokenizerBase
     pack: Pack
-    max_prompt_tokens: int = 2048
-    may_stop: bool = True
-    stop_threshold: float | None = None
+    limits: PromptLimits = PromptLimits()
     other_ends: frozenset[int] = frozenset()
 
     @classmethod
-    def read(
-        cls,
-        folder: Path,
-        pack: Pack,
-        *,
-        max_prompt_tokens: int = 2048,
-        may_stop: bool = True,
-        stop_threshold: float | None = None,
-    ) -> Prompting:
+    def read(cls, folder: Path, pack: Pack, *, limits: PromptLimits = PromptLimits()) -> Prompting:
         """That of a published `model/` folder, without its weights."""
         return Prompting(
             tokenizer=AutoTokenizer.from_pretrained(folder),
             pack=pack,
-            max_prompt_tokens=max_prompt_tokens,
-            may_stop=may_stop,
-            stop_threshold=stop_threshold if may_stop else None,
+            limits=limits,
             other_ends=_made_to_end_with(folder),
         )
+
+    @property
+    def stop_threshold(self) -> float | None:
+        """Probability of the whole stop string from which the policy stops; None leaves it to greedy decoding."""
+        return self.limits.stop_threshold if self.limits.may_stop else None
 
     @property
     def ends(self) -> frozenset[int]:
@@ -85,17 +102,17 @@ class Prompting:
         Raises InputError when the system prompt alone does not fit.
         """
         messages = policy_messages(
-            self.pack, context.task, context.messages, goal=context.goal, may_stop=self.may_stop
+            self.pack, context.task, context.messages, goal=context.goal, may_stop=self.limits.may_stop
         )
         tokens = self._prompt(messages)
-        if len(tokens) <= self.max_prompt_tokens:
+        if len(tokens) <= self.limits.max_prompt_tokens:
             return tokens
         system, turns = messages[0], messages[1:]
         starts = [index for index, turn in enumerate(turns) if turn["role"] == "user"]
         kept = bisect_left(
             starts,
             True,
-            key=lambda start: len(self._prompt([system, *turns[start:]])) <= self.max_prompt_tokens,
+            key=lambda start: len(self._prompt([system, *turns[start:]])) <= self.limits.max_prompt_tokens,
         )
         if kept < len(starts):
             return self._prompt([system, *turns[starts[kept] :]])
@@ -103,15 +120,17 @@ class Prompting:
 
     def _ending_of(self, system: ChatMessage, said: str, *, task: str) -> tuple[int, ...]:
         words = self.tokenizer(said, add_special_tokens=False).input_ids
-        room = self.max_prompt_tokens - len(self._prompt([system, {"role": "user", "content": ""}]))
+        room = self.limits.max_prompt_tokens - len(self._prompt([system, {"role": "user", "content": ""}]))
         while room > 0:
             ending = str(self.tokenizer.decode(words[-room:])).strip()
             tokens = self._prompt([system, {"role": "user", "content": ending}])
-            if len(tokens) <= self.max_prompt_tokens:
+            if len(tokens) <= self.limits.max_prompt_tokens:
                 return tokens
-            room -= len(tokens) - self.max_prompt_tokens  # the cut text may tokenise longer than it was
+            room -= (
+                len(tokens) - self.limits.max_prompt_tokens
+            )  # the cut text may tokenise longer than it was
         raise InputError(
-            f"the system prompt of task {task!r} alone fills train.maxPromptTokens ({self.max_prompt_tokens}); "
+            f"the system prompt of task {task!r} alone fills train.maxPromptTokens ({self.limits.max_prompt_tokens}); "
             "raise it, or shorten the pack's prompt, goal or field descriptions"
         )
 

@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import TypedDict
 
 from learntoask.core.errors import InputError, LearnToAskError
 from learntoask.core.pack import Pack, load_pack
 from learntoask.policy.model import Policy, best_device
 from learntoask.policy.precision import resolve_precision
-from learntoask.policy.prompt import Prompting
+from learntoask.policy.prompt import Prompting, PromptLimits
 from learntoask.rpc.logs import LOGGER
 from learntoask.rpc.process import in_thread, run
 from learntoask.serving.config import ServeConfig
@@ -46,15 +45,15 @@ def load_served_policy(config: ServeConfig) -> ServedPolicy:
 
 
 def _engine(config: ServeConfig, pack: Pack) -> Engine:
-    bounds: _Bounds = {
-        "max_prompt_tokens": config.max_prompt_tokens,
-        "may_stop": config.may_stop,
-        "stop_threshold": config.stop_threshold,
-    }
+    limits = PromptLimits(
+        max_prompt_tokens=config.max_prompt_tokens,
+        may_stop=config.may_stop,
+        stop_threshold=config.stop_threshold,
+    )
     if config.engine == "vllm":
         return start_vllm(
             config.model,
-            Prompting.read(config.model, pack, **bounds),
+            Prompting.read(config.model, pack, limits=limits),
             max_concurrent=config.max_concurrent,
             max_new_tokens=config.max_new_tokens,
             cache_bytes=config.prefix_cache_bytes,
@@ -62,18 +61,12 @@ def _engine(config: ServeConfig, pack: Pack) -> Engine:
         )
     dtype = resolve_precision(config.precision, best_device())
     return TransformersEngine(
-        Policy.load(config.model, pack, dtype=dtype, **bounds),
+        Policy.load(config.model, pack, dtype=dtype, limits=limits),
         max_concurrent=config.max_concurrent,
         max_new_tokens=config.max_new_tokens,
         cache_bytes=config.prefix_cache_bytes,
         threads=config.threads,
     )
-
-
-class _Bounds(TypedDict):
-    max_prompt_tokens: int
-    may_stop: bool
-    stop_threshold: float | None
 
 
 async def make_server(config: ServeConfig) -> PolicyServer:

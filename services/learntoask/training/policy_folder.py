@@ -9,6 +9,7 @@ import torch
 from learntoask.core.stages.contract import StageContext
 from learntoask.policy.model import Policy, best_device
 from learntoask.policy.precision import resolve_precision
+from learntoask.policy.prompt import PromptLimits
 from learntoask.training.distributed.process_group import Workers
 from learntoask.training.optim.lora import Adapters
 from learntoask.training.tree.attention import enable_tree_attention
@@ -16,13 +17,10 @@ from learntoask.training.tree.attention import enable_tree_attention
 
 def open_policy(context: StageContext, upstream: str, *, device: torch.device | None = None) -> Policy:
     """The policy that stage `upstream` published, able to compute session trees."""
-    train = context.spec.train
     policy = Policy.load(
         context.inputs[upstream] / "model",
         context.pack,
-        max_prompt_tokens=train.max_prompt_tokens,
-        may_stop=train.reward.mode != "ask_only",
-        stop_threshold=train.stop_threshold,
+        limits=PromptLimits.of(context.spec.train),
         device=device,
     )
     enable_tree_attention(policy.model)

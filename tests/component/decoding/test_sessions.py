@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,18 +24,17 @@ from learntoask.core.records import (
 from learntoask.decoding import sessions as sampling
 from learntoask.decoding.sessions import (
     Completion,
+    SamplingParams,
     decide_sessions,
     decode_contexts,
     decode_sessions,
-    session_stop_logprobs,
-    stop_logprobs,
 )
 from learntoask.policy.model import Policy
-from learntoask.policy.prompt import session_contexts
+from learntoask.policy.prompt import PromptLimits, session_contexts
 from learntoask.training.sft.targets import supervised_trees
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-from worlds.stopping_policy import learn_to_stop
+from worlds.stopping_policy import learn_to_stop, stop_logprobs, with_limits
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -163,7 +161,9 @@ def tokens_of(decoded: list[list[list[Completion]]]) -> list[list[list[tuple[int
 @pytest.mark.parametrize("template", [TEMPLATE, REWRITING], ids=["growing", "rewriting"])
 def test_greedy_decoding_is_that_of_transformers(template: str) -> None:
     policy = byte_policy(template)
-    decoded = decode_sessions(policy, SESSIONS, samples=1, temperature=0, max_new_tokens=24, seed=0)
+    decoded = decode_sessions(
+        policy, SESSIONS, SamplingParams(samples=1, temperature=0, max_new_tokens=24, seed=0)
+    )
 
     for labelled, turns in zip(SESSIONS, decoded, strict=True):
         for context, (answer,) in zip(session_contexts(labelled), turns, strict=True):
@@ -183,7 +183,7 @@ def test_a_threshold_decides_and_what_is_asked_does_not_begin_as_a_stop() -> Non
     learn_to_stop(policy, contexts[-1], updates=20)
     probable = stop_logprobs(policy, contexts)
     bound = (sorted(probable)[len(probable) // 2] + sorted(probable)[len(probable) // 2 - 1]) / 2
-    decided = replace(policy, stop_threshold=math.exp(bound))
+    decided = with_limits(policy, stop_threshold=math.exp(bound))
 
     answers = decode_contexts(decided, contexts, temperature=0, max_new_tokens=24, seed=0)
     plain = decode_contexts(policy, contexts, temperature=0, max_new_tokens=24, seed=0)
@@ -199,8 +199,12 @@ def test_a_threshold_decides_and_what_is_asked_does_not_begin_as_a_stop() -> Non
         begun_as_stops += greedy.tokens[0] == policy.stop_tokens[0]
     assert begun_as_stops  # else nothing was held back
     assert {answer.text == STOP for answer in answers} == {True, False}
-    of_sessions = decode_sessions(decided, SESSIONS, samples=1, temperature=0, max_new_tokens=24, seed=0)
-    both = decide_sessions(decided, SESSIONS, samples=1, temperature=1.0, max_new_tokens=24, seed=0)
+    of_sessions = decode_sessions(
+        decided, SESSIONS, SamplingParams(samples=1, temperature=0, max_new_tokens=24, seed=0)
+    )
+    both = decide_sessions(
+        decided, SESSIONS, SamplingParams(samples=1, temperature=1.0, max_new_tokens=24, seed=0)
+    )
     texts = [answer.text for answer in answers]
     assert [answer.text for turns in of_sessions for (answer,) in turns] == texts
     assert [one.greedy.text for turns in both for one in turns] == texts
@@ -208,7 +212,9 @@ def test_a_threshold_decides_and_what_is_asked_does_not_begin_as_a_stop() -> Non
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
 def test_samples_carry_the_logprobs_they_were_drawn_with(temperature: float) -> None:
-    decoded = decode_sessions(POLICY, SESSIONS, samples=4, temperature=temperature, max_new_tokens=20, seed=5)
+    decoded = decode_sessions(
+        POLICY, SESSIONS, SamplingParams(samples=4, temperature=temperature, max_new_tokens=20, seed=5)
+    )
 
     answers = [answer for one in decoded for turn in one for answer in turn]
     assert {answer.finished for answer in answers} == {True, False}
@@ -225,7 +231,9 @@ def test_samples_carry_the_logprobs_they_were_drawn_with(temperature: float) -> 
 def test_a_sample_does_not_depend_on_what_is_decoded_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def decode(sessions: list[LabelledSession], samples: int = 3) -> list[list[list[tuple[int, ...]]]]:
         return tokens_of(
-            decode_sessions(POLICY, sessions, samples=samples, temperature=1.0, max_new_tokens=20, seed=9)
+            decode_sessions(
+                POLICY, sessions, SamplingParams(samples=samples, temperature=1.0, max_new_tokens=20, seed=9)
+            )
         )
 
     together = decode(SESSIONS)
@@ -241,9 +249,11 @@ def test_seed_session_turn_and_index_tell_samples_apart() -> None:
         update={"session": SESSIONS[1].session.model_copy(update={"session_id": "twin"})}
     )
     first = decode_sessions(
-        POLICY, [SESSIONS[1], twin], samples=3, temperature=1.0, max_new_tokens=20, seed=0
+        POLICY, [SESSIONS[1], twin], SamplingParams(samples=3, temperature=1.0, max_new_tokens=20, seed=0)
     )
-    second = decode_sessions(POLICY, [SESSIONS[1]], samples=3, temperature=1.0, max_new_tokens=20, seed=1)
+    second = decode_sessions(
+        POLICY, [SESSIONS[1]], SamplingParams(samples=3, temperature=1.0, max_new_tokens=20, seed=1)
+    )
 
     assert tokens_of(first)[0] != tokens_of(first)[1]
     assert tokens_of(first)[0] != tokens_of(second)[0]
@@ -251,15 +261,15 @@ def test_seed_session_turn_and_index_tell_samples_apart() -> None:
 
 def test_everything_an_evaluation_asks_comes_from_one_reading() -> None:
     options = {"max_new_tokens": 20, "seed": 2}
-    decided = decide_sessions(POLICY, SESSIONS, samples=2, temperature=1.3, **options)
-    greedy = decode_sessions(POLICY, SESSIONS, samples=1, temperature=0, **options)
-    sampled = decode_sessions(POLICY, SESSIONS, samples=2, temperature=1.3, **options)
+    decided = decide_sessions(POLICY, SESSIONS, SamplingParams(samples=2, temperature=1.3, **options))
+    greedy = decode_sessions(POLICY, SESSIONS, SamplingParams(samples=1, temperature=0, **options))
+    sampled = decode_sessions(POLICY, SESSIONS, SamplingParams(samples=2, temperature=1.3, **options))
 
     assert [[[turn.greedy.tokens] for turn in one] for one in decided] == tokens_of(greedy)
     assert [[[answer.tokens for answer in turn.samples] for turn in one] for one in decided] == tokens_of(
         sampled
     )
-    stops = session_stop_logprobs(POLICY, SESSIONS)
+    stops = [stop_logprobs(POLICY, session_contexts(labelled)) for labelled in SESSIONS]
     assert [[turn.stop_logprob for turn in one] for one in decided] == [
         pytest.approx(one, abs=1e-4) for one in stops
     ]
@@ -273,8 +283,8 @@ def test_the_stop_probability_is_that_of_the_whole_stop_string() -> None:
     ]
 
     assert POLICY.tokenizer.decode(POLICY.stop_tokens) == STOP + "<|im_end|>"
-    assert stop_logprobs(POLICY, contexts) == pytest.approx(expected, abs=1e-4)
-    flat = [value for one in session_stop_logprobs(POLICY, SESSIONS) for value in one]
+    decided = decide_sessions(POLICY, SESSIONS, SamplingParams(temperature=1.0, max_new_tokens=4))
+    flat = [point.stop_logprob for points in decided for point in points]
     assert flat == pytest.approx(expected, abs=1e-4)
 
 
@@ -293,10 +303,7 @@ def test_progress_counts_completions() -> None:
     decode_sessions(
         POLICY,
         SESSIONS,
-        samples=2,
-        temperature=1.0,
-        max_new_tokens=5,
-        seed=0,
+        SamplingParams(samples=2, temperature=1.0, max_new_tokens=5),
         progress=lambda done, total: told.append((done, total)),
     )
     total = 2 * sum(len(labelled.samples) for labelled in SESSIONS)
@@ -311,14 +318,16 @@ def test_a_policy_whose_weights_are_broken_stops_the_stage() -> None:
         broken.model.lm_head.weight.fill_(float("nan"))
 
     with pytest.raises(StageError, match="not finite"):
-        decode_sessions(broken, SESSIONS[:1], samples=1, temperature=1.0, max_new_tokens=4, seed=0)
+        decode_sessions(
+            broken, SESSIONS[:1], SamplingParams(samples=1, temperature=1.0, max_new_tokens=4, seed=0)
+        )
 
 
 def test_a_long_context_keeps_the_system_prompt_and_the_most_recent_turns() -> None:
     messages = session(1, 40).session.messages[:-1]
     whole = POLICY.tokenizer.decode(POLICY.context_tokens(Context("train", None, messages)))
     system = whole[: whole.index("<|im_end|>")]
-    bounded = replace(POLICY, max_prompt_tokens=400)
+    bounded = with_limits(POLICY, max_prompt_tokens=400)
     tokens = bounded.context_tokens(Context("train", None, messages))
     text = POLICY.tokenizer.decode(tokens)
     rest = text.removeprefix(system + "<|im_end|>\n")
@@ -355,7 +364,7 @@ def test_control_tokens_in_a_log_open_no_turn_of_another_role() -> None:
 
 
 def test_a_last_message_that_is_too_long_keeps_its_end() -> None:
-    bounded = replace(POLICY, max_prompt_tokens=300)
+    bounded = with_limits(POLICY, max_prompt_tokens=300)
     messages = (
         message("user", "hello"),
         message("assistant", "Where to?"),
@@ -369,13 +378,17 @@ def test_a_last_message_that_is_too_long_keeps_its_end() -> None:
 
 def test_a_system_prompt_that_does_not_fit_names_the_task_and_the_bound() -> None:
     with pytest.raises(InputError, match=r"'train'.*maxPromptTokens \(20\)"):
-        replace(POLICY, max_prompt_tokens=20).context_tokens(Context("train", None, (message("user", "hi"),)))
+        with_limits(POLICY, max_prompt_tokens=20).context_tokens(
+            Context("train", None, (message("user", "hi"),))
+        )
 
 
 def test_long_and_short_contexts_of_one_session_decode_as_by_themselves() -> None:
-    bounded = replace(POLICY, max_prompt_tokens=300)
+    bounded = with_limits(POLICY, max_prompt_tokens=300)
     long = session(7, 12)
-    decoded = decode_sessions(bounded, [long], samples=2, temperature=1.0, max_new_tokens=12, seed=0)
+    decoded = decode_sessions(
+        bounded, [long], SamplingParams(samples=2, temperature=1.0, max_new_tokens=12, seed=0)
+    )
 
     for context, group in zip(session_contexts(long), decoded[0], strict=True):
         for answer in group:
@@ -384,7 +397,9 @@ def test_long_and_short_contexts_of_one_session_decode_as_by_themselves() -> Non
 
 def test_under_autocast_answers_have_the_logprobs_of_a_plain_forward_under_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        decoded = decode_sessions(POLICY, SESSIONS, samples=2, temperature=1.0, max_new_tokens=20, seed=0)
+        decoded = decode_sessions(
+            POLICY, SESSIONS, SamplingParams(samples=2, temperature=1.0, max_new_tokens=20, seed=0)
+        )
         differences = [
             torch.tensor(answer.logprobs)
             - logprobs(POLICY, POLICY.context_tokens(context), answer.tokens, 1.0)
@@ -402,10 +417,10 @@ def test_a_policy_loads_from_its_folder_and_refuses_prompts_that_the_model_canno
 ) -> None:
     POLICY.model.save_pretrained(tmp_path)
     POLICY.tokenizer.save_pretrained(tmp_path)
-    loaded = Policy.load(tmp_path, PACK, max_prompt_tokens=512, may_stop=False)
+    loaded = Policy.load(tmp_path, PACK, limits=PromptLimits(max_prompt_tokens=512, may_stop=False))
     context = session_contexts(SESSIONS[0])[0]
 
     assert STOP not in loaded.tokenizer.decode(loaded.context_tokens(context))
     assert STOP in POLICY.tokenizer.decode(POLICY.context_tokens(context))
     with pytest.raises(InputError, match="at most 4096"):
-        Policy.load(tmp_path, PACK, max_prompt_tokens=4097)
+        Policy.load(tmp_path, PACK, limits=PromptLimits(max_prompt_tokens=4097))

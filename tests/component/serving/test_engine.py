@@ -6,7 +6,6 @@ import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from learntoask.core.errors import InputError
 from learntoask.core.prompt import Context
 from learntoask.core.records import STOP, Message
 from learntoask.decoding.decoder import Decoder
-from learntoask.decoding.sessions import decode_contexts, stop_logprobs
+from learntoask.decoding.sessions import decode_contexts
 from learntoask.policy.model import Policy
 from learntoask.serving.config import ServeConfig
 from learntoask.serving.engines.protocol import Draft
@@ -25,6 +24,7 @@ from learntoask.serving.process import load_served_policy
 from learntoask.serving.server import PolicyServer, ServedPolicy, policy_revision
 from worlds.serving import PACK
 from worlds.serving_policy import load_policy, save_policy
+from worlds.stopping_policy import stop_logprobs, with_limits
 from worlds.waiting import until
 
 NEW_TOKENS = 12
@@ -101,7 +101,7 @@ async def test_together_or_alone_cached_or_fresh_the_answers_are_the_samplers(po
 
 async def test_a_threshold_decides_as_in_the_sampler(policy: Policy):
     probable = sorted(stop_logprobs(policy, CONTEXTS))
-    decided = replace(policy, stop_threshold=math.exp((probable[2] + probable[3]) / 2))
+    decided = with_limits(policy, stop_threshold=math.exp((probable[2] + probable[3]) / 2))
     async with engine_of(decided) as engine:
         drafts = await asyncio.gather(*(engine.decide(asked) for asked in CONTEXTS))
         assert await asyncio.gather(

@@ -16,16 +16,16 @@ import torch
 from learntoask.core.errors import InputError
 from learntoask.core.prompt import Context
 from learntoask.core.records import STOP, Message
-from learntoask.decoding.sessions import decode_contexts, stop_logprobs
+from learntoask.decoding.sessions import decode_contexts
 from learntoask.policy.model import Policy
-from learntoask.policy.prompt import Prompting
+from learntoask.policy.prompt import Prompting, PromptLimits
 from learntoask.serving.decider import Decider
 from learntoask.serving.engines.protocol import Draft
 from learntoask.serving.engines.vllm import VllmEngine, start_vllm
-from learntoask.serving.metrics import Metrics
+from learntoask.serving.metrics import ServingMetrics
 from worlds.serving import PACK
 from worlds.serving_policy import load_policy, save_policy
-from worlds.stopping_policy import learn_to_stop
+from worlds.stopping_policy import learn_to_stop, stop_logprobs, with_limits
 from worlds.waiting import until
 
 pytestmark = [
@@ -78,7 +78,7 @@ async def engine(policy: tuple[Path, Policy]) -> AsyncIterator[VllmEngine]:
     folder, _ = policy
     engine = start_vllm(
         folder,
-        Prompting.read(folder, PACK, stop_threshold=THRESHOLD),
+        Prompting.read(folder, PACK, limits=PromptLimits(stop_threshold=THRESHOLD)),
         max_concurrent=8,
         max_new_tokens=NEW_TOKENS,
         cache_bytes=2**30,
@@ -91,7 +91,7 @@ async def engine(policy: tuple[Path, Policy]) -> AsyncIterator[VllmEngine]:
 
 
 def assert_same(draft: Draft, policy: Policy, asked: Context) -> None:
-    policy = replace(policy, stop_threshold=THRESHOLD)
+    policy = with_limits(policy, stop_threshold=THRESHOLD)
     (answer,) = decode_contexts(policy, [asked], temperature=0, max_new_tokens=NEW_TOKENS, seed=0)
     assert draft.text == answer.text
     stop_logprob = stop_logprobs(policy, [asked])[0]
@@ -130,7 +130,7 @@ async def test_below_the_threshold_a_question_is_asked_and_above_it_none(
     stops = stop_logprobs(policy[1], [FINISHED])[0]
     (greedy,) = decode_contexts(policy[1], [FINISHED], temperature=0, max_new_tokens=NEW_TOKENS, seed=0)
     for threshold in (math.exp(stops) * 1.01, None):
-        prompting = replace(engine._prompting, stop_threshold=threshold)
+        prompting = replace(engine._prompting, limits=PromptLimits(stop_threshold=threshold))
         other = VllmEngine(engine._llm, prompting, max_new_tokens=NEW_TOKENS, cache_bytes=2**30)
         draft = await other.decide(FINISHED)
         if threshold is None:
@@ -168,7 +168,7 @@ async def test_other_weights_are_taken_without_losing_a_decision(
         for weight in new.model.parameters():
             weight.mul_(1.3)
     new.model.save_pretrained(tmp_path)
-    metrics = Metrics()
+    metrics = ServingMetrics()
     decider = Decider(engine, revision="old", pack=PACK, metrics=metrics, capacity=99, deadline_seconds=60)
     said: dict[str, set[tuple[int, str]]] = {"old": set(), "new": set()}
 
@@ -184,7 +184,7 @@ async def test_other_weights_are_taken_without_losing_a_decision(
     await decider.reload(tmp_path, revision="new")
     await asyncio.gather(*asking)
     for revision, one in (("old", old), ("new", new)):
-        decided = replace(one, stop_threshold=THRESHOLD)
+        decided = with_limits(one, stop_threshold=THRESHOLD)
         answers = decode_contexts(decided, CONTEXTS, temperature=0, max_new_tokens=NEW_TOKENS, seed=0)
         assert said[revision] == {(number, answer.text) for number, answer in enumerate(answers)}
     assert said["old"] != said["new"]

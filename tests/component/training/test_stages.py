@@ -11,8 +11,9 @@ from learntoask.core.errors import StageError, TooManyMissing
 from learntoask.core.manifest import Grpo, Method, Reward, RunSpec
 from learntoask.core.records import STOP, Message
 from learntoask.core.stages.contract import StageContext
-from learntoask.decoding.sessions import Completion, decode_sessions
+from learntoask.decoding.sessions import Completion, SamplingParams, decode_sessions
 from learntoask.policy.model import Policy
+from learntoask.policy.prompt import PromptLimits
 from learntoask.training.distributed.process_group import ALONE
 from learntoask.training.grpo.batch import build_batch, figures, judge, sampled_points
 from learntoask.training.grpo.trainer import Trainer
@@ -77,7 +78,7 @@ def test_sft_stage_publishes_a_model_that_learned(tmp_path: Path) -> None:
     assert len(losses) >= 3
     assert losses[-1] < losses[0]
     assert list((tmp_path / "out/tensorboard").iterdir())
-    published = Policy.load(tmp_path / "out/model", tiny.pack(), max_prompt_tokens=512)
+    published = Policy.load(tmp_path / "out/model", tiny.pack(), limits=PromptLimits(max_prompt_tokens=512))
     run = tiny.sft_run(tmp_path)
     held_out = [
         tree
@@ -284,7 +285,9 @@ def test_every_method_learns_to_ask_for_more_that_is_needed(method: Method, tmp_
 
 def mean_reward(policy: Policy) -> float:
     held_out = tiny.sessions(20)[12:]
-    sampled = decode_sessions(policy, held_out, samples=8, temperature=1.0, max_new_tokens=12, seed=5)
+    sampled = decode_sessions(
+        policy, held_out, SamplingParams(samples=8, temperature=1.0, max_new_tokens=12, seed=5)
+    )
     return figures(judge(held_out, sampled, grader=tiny.WordGrader(), spec=Reward())).reward
 
 

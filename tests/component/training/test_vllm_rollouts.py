@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from learntoask.core.records import LabelledSession
-from learntoask.decoding.sessions import Completion
+from learntoask.decoding.sessions import Completion, SamplingParams
 from learntoask.policy.model import Policy
 from learntoask.policy.prompt import session_contexts
 from learntoask.training.grpo.vllm_rollouts import VllmSampler
@@ -49,7 +49,11 @@ def labelled() -> list[LabelledSession]:
 
 
 def drawn(sampler: VllmSampler, policy: Policy) -> list[list[list[Completion]]]:
-    return sampler(policy, labelled(), samples=2, temperature=TEMPERATURE, max_new_tokens=NEW_TOKENS, seed=1)
+    return sampler(
+        policy,
+        labelled(),
+        SamplingParams(samples=2, temperature=TEMPERATURE, max_new_tokens=NEW_TOKENS, seed=1),
+    )
 
 
 def tokens_of(completions: list[list[list[Completion]]]) -> list[tuple[int, ...]]:

@@ -24,7 +24,7 @@ from learntoask.core.prompt import Context
 from learntoask.decoding import vllm_cpu
 from learntoask.policy.precision import resolve_precision
 from learntoask.policy.prompt import Prompting
-from learntoask.serving.engines.protocol import Draft, Usage
+from learntoask.serving.engines.protocol import Draft, TokenCounts
 
 if TYPE_CHECKING:
     from vllm import RequestOutput
@@ -63,7 +63,7 @@ class VllmEngine:
         return Draft(
             self._prompting.text(said),
             logprob,
-            Usage(len(prompt), output.num_cached_tokens or 0, len(said)),
+            TokenCounts(len(prompt), output.num_cached_tokens or 0, len(said)),
         )
 
     async def reloaded(self, folder: Path) -> VllmEngine:
@@ -137,7 +137,7 @@ def start_vllm(
         "model": str(folder),
         "skip_tokenizer_init": True,
         "enable_prefix_caching": True,
-        "max_model_len": prompting.max_prompt_tokens + max_new_tokens + len(prompting.stop_tokens),
+        "max_model_len": prompting.limits.max_prompt_tokens + max_new_tokens + len(prompting.stop_tokens),
         "max_num_seqs": 2 * max_concurrent,  # answers, and beside them the stops
         "logits_processors": ["learntoask.serving.engines.vllm_logits:ForcedTokens"],
         "disable_log_stats": True,

@@ -12,7 +12,7 @@ import torch
 from learntoask.core.manifest import Grpo, Method, Reward
 from learntoask.core.records import STOP, Decision, LabelledSession, Sample
 from learntoask.decoding.sessions import Completion as Sampled
-from learntoask.grading.grades import Grade, GradeCase, Grader, Missing
+from learntoask.grading.grades import Grade, GradeCase, Grader, MissingGrade
 from learntoask.grading.reward import reward
 from learntoask.policy.model import Policy
 from learntoask.training.grpo.advantages import Preference, group_advantages, preferences
@@ -28,7 +28,7 @@ class Judged:
     """A sampled completion and its reward (None: the grade is missing)."""
 
     sampled: Sampled
-    grade: Grade | Missing
+    grade: Grade | MissingGrade
     reward: float | None
 
 
@@ -178,7 +178,7 @@ def build_batch(
         settings=settings,
         completions=completions,
         row_tokens=row_tokens,
-        may_stop=policy.may_stop,
+        may_stop=policy.limits.may_stop,
         device=policy.model.device,
         paired=method == "dpo",
     )

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from transformers.utils import logging as transformers_logging
 
 from learntoask.core.stages.contract import StageContext, StageSummary
-from learntoask.decoding.sessions import Draw, decode_sessions
+from learntoask.decoding.sessions import SessionSampler, decode_sessions
 from learntoask.grader_service.grader_source import open_grader
 from learntoask.grading.grades import Grader
 from learntoask.policy.model import Policy
@@ -71,7 +71,7 @@ def _train(context: StageContext, workers: Workers) -> StageSummary:
     return {**asdict(result), **validated, "kept_sessions": len(parts.kept)}
 
 
-def _draw(context: StageContext, policy: Policy) -> Draw:
+def _draw(context: StageContext, policy: Policy) -> SessionSampler:
     train = context.spec.train
     if train.grpo.rollouts == "transformers":
         return decode_sessions

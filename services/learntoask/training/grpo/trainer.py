@@ -15,7 +15,7 @@ from learntoask.core.errors import StageError
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession
 from learntoask.core.stages.contract import Progress
-from learntoask.decoding.sessions import Completion, Draw, decode_sessions
+from learntoask.decoding.sessions import Completion, SamplingParams, SessionSampler, decode_sessions
 from learntoask.grading.grades import Grader, require_answers
 from learntoask.policy.model import Policy
 from learntoask.policy.precision import autocast
@@ -49,7 +49,7 @@ class Trainer:
         grader: Grader | None,
         run: GrpoRun,
         adapters: Adapters | None = None,
-        draw: Draw = decode_sessions,
+        draw: SessionSampler = decode_sessions,
     ) -> None:
         """With `adapters` in the policy's model, the reference is that model without them. `draw` samples."""
         if run.method != "grpo":  # its objectives take a completion as a whole, so stops are sampled too
@@ -173,10 +173,12 @@ class Trainer:
             return (decode_sessions if offline_sampling else self._draw)(
                 replace(self._reference if offline_sampling else self.policy, pack=pack),
                 asked,
-                samples=run.settings.group_size,
-                temperature=run.settings.temperature,
-                max_new_tokens=run.max_new_tokens,
-                seed=run.seed * 100_003 + self._position.update,
+                SamplingParams(
+                    samples=run.settings.group_size,
+                    temperature=run.settings.temperature,
+                    max_new_tokens=run.max_new_tokens,
+                    seed=run.seed * 100_003 + self._position.update,
+                ),
             )
 
     def _batch(self, update: int) -> list[LabelledSession]:

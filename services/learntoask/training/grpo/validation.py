@@ -9,7 +9,7 @@ from statistics import NormalDist, fmean
 
 from learntoask.core.answer import decision_of
 from learntoask.core.records import LabelledSession
-from learntoask.decoding.sessions import decode_sessions
+from learntoask.decoding.sessions import SamplingParams, decode_sessions
 from learntoask.grading.grades import Grade, GradeCase, Grader, require_answers, stop_grade
 from learntoask.policy.model import Policy
 from learntoask.training.distributed.process_group import ALONE, Workers
@@ -48,10 +48,7 @@ def validate(
         decode_sessions(
             policy,
             workers.share(sessions),
-            samples=1,
-            temperature=0.0,
-            max_new_tokens=max_new_tokens,
-            seed=0,
+            SamplingParams(temperature=0.0, max_new_tokens=max_new_tokens),
         )
     )
     answers = [

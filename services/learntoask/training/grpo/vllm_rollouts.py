@@ -17,7 +17,7 @@ import torch
 from learntoask.core.errors import InputError, StageError
 from learntoask.core.records import LabelledSession
 from learntoask.decoding import vllm_cpu
-from learntoask.decoding.sessions import Completion
+from learntoask.decoding.sessions import Completion, SamplingParams
 from learntoask.policy.model import Policy
 from learntoask.policy.prompt import session_contexts
 
@@ -40,7 +40,7 @@ class VllmSampler:
         self._hand_over(policy)
         self._llm = _load(
             folder,
-            longest=policy.max_prompt_tokens + max_new_tokens,
+            longest=policy.limits.max_prompt_tokens + max_new_tokens,
             memory_share=memory_share,
             dtype=str(policy.model.dtype).removeprefix("torch."),
             sleeps=self._sleeps,
@@ -50,14 +50,10 @@ class VllmSampler:
         self,
         policy: Policy,
         sessions: Sequence[LabelledSession],
-        *,
-        samples: int,
-        temperature: float,
-        max_new_tokens: int,
-        seed: int,
+        params: SamplingParams,
     ) -> list[list[list[Completion]]]:
         """[session][sample of the session][g]; what is drawn depends on seed, session, turn and g alone."""
-        from vllm import SamplingParams  # noqa: PLC0415 - takes seconds, and only where it is used
+        from vllm import SamplingParams as VllmParams  # noqa: PLC0415 - takes seconds, and only where it is used
         from vllm.inputs import TokensPrompt  # noqa: PLC0415
 
         self._synchronise(policy)
@@ -65,16 +61,16 @@ class VllmSampler:
         for session in sessions:
             for sample, context in zip(session.samples, session_contexts(session), strict=True):
                 tokens = TokensPrompt(prompt_token_ids=list(policy.context_tokens(context)))
-                for index in range(samples):
+                for index in range(params.samples):
                     prompts.append(tokens)
                     parameters.append(
-                        SamplingParams(
-                            temperature=temperature,
-                            max_tokens=max_new_tokens,
+                        VllmParams(
+                            temperature=params.temperature,
+                            max_tokens=params.max_new_tokens,
                             stop_token_ids=sorted(policy.ends),
                             detokenize=False,
                             logprobs=0,  # of the drawn token alone
-                            seed=_seed(seed, session.session.session_id, sample.turn, index),
+                            seed=_seed(params.seed, session.session.session_id, sample.turn, index),
                         )
                     )
         try:
@@ -85,7 +81,7 @@ class VllmSampler:
                 reason="RolloutEngineFailed",
             ) from error
         completions = [
-            [[_completion(policy, next(drawn)) for _ in range(samples)] for _ in session.samples]
+            [[_completion(policy, next(drawn)) for _ in range(params.samples)] for _ in session.samples]
             for session in sessions
         ]
         if self._sleeps:

@@ -52,7 +52,7 @@ def supervised_trees(
 ) -> SupervisedTrees:
     """The session's trees with the expert's answers as completions (empty when nothing of it is trained)."""
     session = labelled.session
-    trained = trained_turns(labelled, turns=turns, may_stop=policy.may_stop)
+    trained = trained_turns(labelled, turns=turns, may_stop=policy.limits.may_stop)
     rendering = render_session(policy, session, turns=trained)
     trees = tuple(
         SessionTree(

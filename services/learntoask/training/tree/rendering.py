@@ -51,14 +51,16 @@ def render_session(
     """Trunks that hold the contexts of `turns`."""
     system: ChatMessage = {
         "role": "system",
-        "content": system_prompt(policy.pack, session.task, goal=session.goal, may_stop=policy.may_stop),
+        "content": system_prompt(
+            policy.pack, session.task, goal=session.goal, may_stop=policy.limits.may_stop
+        ),
     }
     grown: list[tuple[tuple[int, ...], list[ContextEnd]]] = []
     cut = 0
     for turn in sorted(turns, reverse=True):
         said = session.messages[: session.turns[turn].start]
         tokens = prompt_tokens(policy.tokenizer, [system, *conversation(said)])
-        if len(tokens) > policy.max_prompt_tokens:
+        if len(tokens) > policy.limits.max_prompt_tokens:
             tokens = policy.context_tokens(Context(session.task, session.goal, said))
             cut += 1
         end = ContextEnd(turn=turn, attach=len(tokens))
