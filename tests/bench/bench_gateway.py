@@ -23,7 +23,7 @@ from bench_serving import measure, request, serve_policy
 from learntoask.core.pack import Pack
 from learntoask.rpc.logs import structured_logs
 from learntoask.serving.gateway.config import GatewayConfig
-from learntoask.serving.gateway.process import Gateway
+from learntoask.serving.gateway.process import GatewayServer
 from learntoask.wire import ask_pb2_grpc
 
 PACK = Pack.model_validate(
@@ -34,7 +34,7 @@ CLIENTS = (1, 32)
 
 def serve_gateway(pipe: Connection, servers: tuple[str, ...], pack: str) -> None:
     async def main() -> None:
-        gateway = Gateway(GatewayConfig(servers=servers, pack=Path(pack), port=0, metrics_port=0))
+        gateway = GatewayServer(GatewayConfig(servers=servers, pack=Path(pack), port=0, metrics_port=0))
         await gateway.start()
         pipe.send(gateway.port)
         await asyncio.to_thread(pipe.recv)

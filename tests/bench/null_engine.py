@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import cycle
 
 from learntoask.core.prompt import Context
-from learntoask.serving.engines.protocol import Draft, Usage
+from learntoask.serving.engines.protocol import Draft, TokenCounts
 
 _THINGS = (
     "date of birth",
@@ -30,7 +30,7 @@ _WORDINGS = (
 
 class NullEngine:
     def __init__(self) -> None:
-        usage = Usage(prompt=180, cached=150, completion=8)
+        usage = TokenCounts(prompt=180, cached=150, completion=8)
         texts = [
             f"{n} more to go. {wording.format(thing)}"
             for n in range(6)

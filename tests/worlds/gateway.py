@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from learntoask.serving.gateway.config import GatewayConfig
-from learntoask.serving.gateway.process import Gateway
+from learntoask.serving.gateway.process import GatewayServer
 
 from worlds.serving import PACK
 
@@ -30,12 +30,12 @@ def write_pack(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def gateway(pack: Path, *servers: str, **settings: object) -> AsyncIterator[Gateway]:
+async def gateway(pack: Path, *servers: str, **settings: object) -> AsyncIterator[GatewayServer]:
     config = GatewayConfig(
         **{"servers": servers, "pack": pack, "port": 0, "drain_seconds": 5.0, "resolve_seconds": 0.2}
         | settings
     )
-    made = Gateway(config)
+    made = GatewayServer(config)
     await made.start()
     try:
         yield made
@@ -43,7 +43,7 @@ async def gateway(pack: Path, *servers: str, **settings: object) -> AsyncIterato
         await made.drain()
 
 
-def conversations_at(gateway: Gateway, address: str) -> Iterator[str]:
+def conversations_at(gateway: GatewayServer, address: str) -> Iterator[str]:
     """Ids of conversations that are held at this one of its servers, which has to serve and to be idle."""
     for name in map(str, range(1000)):
         chosen = gateway.servers.choose(name, set())
@@ -51,7 +51,7 @@ def conversations_at(gateway: Gateway, address: str) -> Iterator[str]:
             yield name
 
 
-def samples(gateway: Gateway, name: str) -> Mapping[tuple[str, ...], float]:
+def samples(gateway: GatewayServer, name: str) -> Mapping[tuple[str, ...], float]:
     """Values of a metric by its label values."""
     return {
         tuple(sample.labels.values()): sample.value

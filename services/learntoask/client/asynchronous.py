@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from learntoask.client.connection import Connections
+from learntoask.client.channel_pool import ChannelPool
 from learntoask.client.types import CallFailed, Decision, ServerInfo, user
 from learntoask.client.wire import decision_from, failure, info_from, to_wire
 from learntoask.core.backoff import Backoff
@@ -18,7 +18,7 @@ from learntoask.core.records import Message
 from learntoask.rpc.channels import GONE, Tls
 from learntoask.wire import ask_pb2 as wire
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Answer")
 _BACKOFF = Backoff(first=0.1, longest=3.0)
 
 
@@ -34,7 +34,7 @@ class AsyncClient:
         timeout: float = 30.0,
         attempts: int = 4,
     ) -> None:
-        self._connections = Connections(addresses, token=token, tls=tls)
+        self._connections = ChannelPool(addresses, token=token, tls=tls)
         self._timeout = timeout
         self._attempts = max(attempts, len(self._connections.addresses))
 
@@ -95,8 +95,8 @@ class AsyncClient:
         return self._connections.stub().Converse(metadata=self._connections.metadata)
 
     async def answered(
-        self, attempt: Callable[[float], Awaitable[Answer]], *, timeout: float | None = None
-    ) -> Answer:
+        self, attempt: Callable[[float], Awaitable[Result]], *, timeout: float | None = None
+    ) -> Result:
         """`attempt(seconds left)` at one address after the other until one is available. Raises CallFailed."""
         loop = asyncio.get_running_loop()
         bound = self._timeout if timeout is None else timeout

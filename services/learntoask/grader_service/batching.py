@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from threading import Thread
 
-from learntoask.grader_service.engine import Ready
-from learntoask.grading.grades import Grade, GradeCase, Grader, Missing
+from learntoask.grader_service.engine import ReadyResults
+from learntoask.grading.grades import Grade, GradeCase, Grader, MissingGrade
 from learntoask.rpc.logs import LOGGER
 
-Answers = list[Grade | Missing]
+Answers = list[Grade | MissingGrade]
 
 
 @dataclass(eq=False)
 class _Caller:
-    ready: asyncio.Queue[Ready] = field(default_factory=asyncio.Queue)
+    ready: asyncio.Queue[ReadyResults] = field(default_factory=asyncio.Queue)
     gone: bool = False
 
 
@@ -32,7 +32,7 @@ class _Waiting:
     case: GradeCase
 
 
-class Batching:
+class BatchingEngine:
     """See Engine. Make it inside the event loop that serves it; `seen` is told the size of every batch."""
 
     def __init__(
@@ -51,7 +51,7 @@ class Batching:
         self._thread.start()
         self._feeding = asyncio.create_task(self._feed())
 
-    async def grade(self, cases: Sequence[GradeCase]) -> AsyncGenerator[Ready]:
+    async def grade(self, cases: Sequence[GradeCase]) -> AsyncGenerator[ReadyResults]:
         """See Engine."""
         caller = _Caller()
         self._waiting.extend(_Waiting(caller, index, case) for index, case in enumerate(cases))
@@ -80,7 +80,7 @@ class Batching:
             self._seen(len(batch))
             future: asyncio.Future[Answers] = self._loop.create_future()
             self._jobs.put(([one.case for one in batch], future))
-            by_caller: dict[_Caller, Ready] = defaultdict(list)
+            by_caller: dict[_Caller, ReadyResults] = defaultdict(list)
             for one, answer in zip(batch, await future, strict=True):
                 by_caller[one.caller].append((one.index, answer))
             for caller, ready in by_caller.items():
@@ -100,23 +100,23 @@ class Batching:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             cases, future = job
-            answers = graded(self._grader, cases)
+            answers = grade_each(self._grader, cases)
             try:
                 self._loop.call_soon_threadsafe(_resolve, future, answers)
             except RuntimeError:  # the loop has ended meanwhile
                 return
 
 
-def graded(grader: Grader, cases: list[GradeCase]) -> Answers:
+def grade_each(grader: Grader, cases: list[GradeCase]) -> Answers:
     """One answer per case. A case that the grader fails on is missing, and costs the others of its batch nothing."""
     try:
         return grader.grade(cases)
     except Exception as error:
         if len(cases) > 1:
-            return [answer for case in cases for answer in graded(grader, [case])]
+            return [answer for case in cases for answer in grade_each(grader, [case])]
         fault = f"{type(error).__name__}: {error}"
         LOGGER.error("a case could not be graded", exc_info=error, extra={"fields": {"task": cases[0].task}})
-        return [Missing(f"a fault of the grader ({fault})")]
+        return [MissingGrade(f"a fault of the grader ({fault})")]
 
 
 def _resolve(future: asyncio.Future[Answers], answers: Answers) -> None:

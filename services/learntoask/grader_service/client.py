@@ -17,12 +17,12 @@ import grpc
 from learntoask.core.errors import StageError
 from learntoask.grader_service.retry import BACKOFF, REFUSALS, RETRYABLE, Code, Timing
 from learntoask.grader_service.wire import case_to_wire, result_from_wire
-from learntoask.grading.grades import Grade, GradeCase, Missing, grade_by_rule
+from learntoask.grading.grades import Grade, GradeCase, MissingGrade, grade_by_rule
 from learntoask.rpc.channels import Tls, authorization, open_channel
 from learntoask.wire import grader_pb2 as wire
 from learntoask.wire.grader_pb2_grpc import GraderServiceStub
 
-Found = dict[int, Grade | Missing]
+Found = dict[int, Grade | MissingGrade]
 _CASES_A_CALL = 512
 _JUDGED_A_CALL = 64  # a judge takes seconds for each, and a call must end within its timeout
 _BYTES_A_CALL = 2 * 2**20
@@ -82,7 +82,7 @@ class RemoteGrader:
             self._channel = None
         self._runner.close()
 
-    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | Missing]:
+    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | MissingGrade]:
         """See Grader.
 
         Raises StageError where the service is another grader than `digest`, refuses the calls, or was never there.
@@ -92,24 +92,24 @@ class RemoteGrader:
         answers = iter(self._runner.run(self._graded(asked)) if asked else ())
         return [next(answers) if grade is None else grade for grade in by_rule]
 
-    async def _graded(self, cases: Sequence[GradeCase]) -> list[Grade | Missing]:
+    async def _graded(self, cases: Sequence[GradeCase]) -> list[Grade | MissingGrade]:
         """Equal cases are asked once, and contexts go no further than they are read."""
         greeting = await self._greeted()
         read = greeting.context_messages
         cases = [replace(case, context=case.context[-read:] if read else ()) for case in cases]
         distinct = {case: case_to_wire(case) for case in dict.fromkeys(cases)}
-        answers: list[Grade | Missing] = []
+        answers: list[Grade | MissingGrade] = []
         for part in _parts(list(distinct.values()), most=greeting.cases_a_call):
             answers += await self._answers(part)
         known = dict(zip(distinct, answers, strict=True))
         return [known[case] for case in cases]
 
-    async def _answers(self, cases: Sequence[wire.GradeCase]) -> list[Grade | Missing]:
+    async def _answers(self, cases: Sequence[wire.GradeCase]) -> list[Grade | MissingGrade]:
         found: Found = {}
         try:
             await self._retried(lambda: self._attempt(cases, found), progress=lambda: len(found))
         except _Unanswered as error:
-            return [found.get(index, Missing(str(error))) for index in range(len(cases))]
+            return [found.get(index, MissingGrade(str(error))) for index in range(len(cases))]
         return [found[index] for index in range(len(cases))]
 
     async def _greeted(self) -> _Greeting:

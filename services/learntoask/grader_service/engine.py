@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
-from learntoask.grading.grades import Grade, GradeCase, Missing
+from learntoask.grading.grades import Grade, GradeCase, MissingGrade
 
-Ready = list[tuple[int, Grade | Missing]]
+ReadyResults = list[tuple[int, Grade | MissingGrade]]
 """Answers that became ready together, each with the place of its case."""
 
 
-class Engine(Protocol):
-    def grade(self, cases: Sequence[GradeCase]) -> AsyncGenerator[Ready]:
+class GradingEngine(Protocol):
+    def grade(self, cases: Sequence[GradeCase]) -> AsyncGenerator[ReadyResults]:
         """One answer per case, in any order. Closing it means that nobody waits for the rest any more."""
 
     async def close(self) -> None:

@@ -13,7 +13,7 @@ from learntoask.core.pack import Pack
 from learntoask.grader_service.client import RemoteGrader
 from learntoask.grader_service.retry import Timing
 from learntoask.grading.grades import Grader
-from learntoask.grading.loading import opened_grader, published_digest
+from learntoask.grading.loader import open_published_grader, published_digest
 from learntoask.rpc.channels import Tls
 from learntoask.rpc.config import token_in
 
@@ -42,7 +42,7 @@ def open_grader(
         address = settings.reporting_address
     if address is None:
         journal = work / f"judge-{role}.jsonl"
-        with opened_grader(graders / role, pack, judge=settings.llm, journal=journal) as grader:
+        with open_published_grader(graders / role, pack, judge=settings.llm, journal=journal) as grader:
             yield grader
         return
     hedge = settings.hedge_after

@@ -12,13 +12,13 @@ from learntoask.rpc.requests import InvalidRequest, byte_length, check_bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CaseLimits:
     max_cases: int
     max_message_bytes: int
     max_context_bytes: int
 
 
-def check_count(count: int, limits: Limits) -> None:
+def check_count(count: int, limits: CaseLimits) -> None:
     if count == 0:
         raise InvalidRequest("cases", "none; send at least one")
     if count > limits.max_cases:
@@ -27,7 +27,7 @@ def check_count(count: int, limits: Limits) -> None:
         )
 
 
-def checked_case(case: GradeCase, *, field: str, pack: Pack, limits: Limits) -> GradeCase:
+def checked_case(case: GradeCase, *, field: str, pack: Pack, limits: CaseLimits) -> GradeCase:
     """The case itself. `field` is where it stands in the request, e.g. `cases[3]`."""
     task = pack.task_by_name.get(case.task)
     if task is None:
@@ -46,7 +46,7 @@ def checked_case(case: GradeCase, *, field: str, pack: Pack, limits: Limits) -> 
     return case
 
 
-def _check_context(field: str, context: Sequence[Message], limits: Limits) -> None:
+def _check_context(field: str, context: Sequence[Message], limits: CaseLimits) -> None:
     size = sum(byte_length(message.content) for message in context)
     if size > limits.max_context_bytes:
         raise InvalidRequest(

@@ -6,19 +6,19 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 from learntoask.core.errors import LearnToAskError
-from learntoask.grader_service.engine import Ready
-from learntoask.grading.grades import Grade, GradeCase, Missing
+from learntoask.grader_service.engine import ReadyResults
+from learntoask.grading.grades import Grade, GradeCase, MissingGrade
 from learntoask.grading.judge.judge import Judge
 from learntoask.rpc.logs import LOGGER
 
 
-class Asking:
+class JudgeEngine:
     """See Engine. How many are asked at once is the judge's own setting."""
 
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
 
-    async def grade(self, cases: Sequence[GradeCase]) -> AsyncGenerator[Ready]:
+    async def grade(self, cases: Sequence[GradeCase]) -> AsyncGenerator[ReadyResults]:
         """See Engine. Requests under way end with whoever waited for them."""
         tasks = [asyncio.create_task(self._one(index, case)) for index, case in enumerate(cases)]
         try:
@@ -31,11 +31,11 @@ class Asking:
     async def close(self) -> None:
         await self._judge.aclose()
 
-    async def _one(self, index: int, case: GradeCase) -> tuple[int, Grade | Missing]:
+    async def _one(self, index: int, case: GradeCase) -> tuple[int, Grade | MissingGrade]:
         try:
             return index, await self._judge.judged(case)
         except LearnToAskError as error:  # the budget is spent, the endpoint refuses or is gone
-            return index, Missing(str(error))
+            return index, MissingGrade(str(error))
         except Exception as error:
             LOGGER.error("a case could not be judged", exc_info=error, extra={"fields": {"task": case.task}})
-            return index, Missing(f"a fault of the judge ({type(error).__name__}: {error})")
+            return index, MissingGrade(f"a fault of the judge ({type(error).__name__}: {error})")

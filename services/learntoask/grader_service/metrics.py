@@ -7,7 +7,7 @@ from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from learntoask.grading.grades import Grade, Missing
+from learntoask.grading.grades import Grade, MissingGrade
 from learntoask.rpc.metrics import CallMetrics
 
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -39,8 +39,8 @@ class GraderMetrics(CallMetrics):
         self._content: Callable[[str, str], Counter] = cache(content.labels)
         self.batches: Callable[[str], Histogram] = cache(batches.labels)
 
-    def count(self, grader: str, answer: Grade | Missing) -> None:
-        if isinstance(answer, Missing):
+    def count(self, grader: str, answer: Grade | MissingGrade) -> None:
+        if isinstance(answer, MissingGrade):
             self._grades(grader, "missing").inc()
             return
         self._grades(grader, "grade").inc()

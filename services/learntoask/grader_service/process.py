@@ -13,13 +13,15 @@ from learntoask.core.manifest import LlmJudge
 from learntoask.core.pack import Pack
 from learntoask.grader_service.config import GraderConfig
 from learntoask.grader_service.server import GraderServer, ServedGraders
-from learntoask.grading.loading import load_grader
+from learntoask.grading.loader import load_grader
 from learntoask.rpc.process import run
 
 ROLES = ("rewarding", "reporting")
 
 
-def load_served_graders(folder: Path, pack: Pack, *, judge: LlmJudge | None, journals: Path | None) -> ServedGraders:
+def load_served_graders(
+    folder: Path, pack: Pack, *, judge: LlmJudge | None, journals: Path | None
+) -> ServedGraders:
     """What the grader stage published in `folder`. Raises InputError where it holds no grader of this pack.
 
     `judge` are present settings of a judge, None takes the published ones; `journals` is where its answers are kept.

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from learntoask.core.pack import Pack
-from learntoask.grader_service.batching import Batching
+from learntoask.grader_service.batching import BatchingEngine
 from learntoask.grader_service.config import GraderConfig
-from learntoask.grader_service.judge_engine import Asking
+from learntoask.grader_service.judge_engine import JudgeEngine
 from learntoask.grader_service.metrics import GraderMetrics
-from learntoask.grader_service.service import SERVICE, GraderService, Offered, handlers
+from learntoask.grader_service.service import SERVICE, GraderService, OfferedGrader, handlers
 from learntoask.grading.grades import Grader
 from learntoask.grading.judge.judge import Judge
 from learntoask.rpc.listener import Listener
@@ -66,21 +66,21 @@ class GraderServer:
         for offered in self._offered.values():
             await offered.engine.close()
 
-    def _offer(self, name: str, grader: Grader, calibration: Mapping[str, JsonValue]) -> Offered:
+    def _offer(self, name: str, grader: Grader, calibration: Mapping[str, JsonValue]) -> OfferedGrader:
         if isinstance(grader, Judge):
-            return Offered(
-                engine=Asking(grader),
+            return OfferedGrader(
+                engine=JudgeEngine(grader),
                 digest=grader.digest,
                 kind="llm",
                 context_messages=grader.settings.context_messages,
                 calibration=calibration,
             )
-        engine = Batching(
+        engine = BatchingEngine(
             grader,
             max_batch=self.config.max_batch,
             wait_seconds=self.config.batch_wait_seconds,
             seen=self.metrics.batches(name).observe,
         )
-        return Offered(
+        return OfferedGrader(
             engine=engine, digest=grader.digest, kind="fields", context_messages=0, calibration=calibration
         )

@@ -13,24 +13,24 @@ from pydantic import JsonValue
 
 from learntoask.core.pack import Pack
 from learntoask.grader_service.config import GraderConfig
-from learntoask.grader_service.engine import Engine, Ready
-from learntoask.grader_service.input_checks import Limits, check_count, checked_case
+from learntoask.grader_service.engine import GradingEngine, ReadyResults
+from learntoask.grader_service.input_checks import CaseLimits, check_count, checked_case
 from learntoask.grader_service.metrics import GraderMetrics
 from learntoask.grader_service.wire import case_from_wire, result_to_wire
 from learntoask.grading.grades import GradeCase
 from learntoask.rpc.calls import Call, Overloaded
-from learntoask.rpc.requests import InvalidRequest, Unparsable, parsed, parser
+from learntoask.rpc.requests import InvalidRequest, Unparsable, require_parsed, tolerant_parser
 from learntoask.wire import grader_pb2 as wire
 
 SERVICE = wire.DESCRIPTOR.services_by_name["GraderService"].full_name
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offered:
+class OfferedGrader:
     """One grader of the service. `kind` is `fields` or `llm`; `context_messages` is how many it reads of a context;
     `calibration` its agreement with held-out labels."""
 
-    engine: Engine
+    engine: GradingEngine
     digest: str
     kind: str
     context_messages: int
@@ -40,7 +40,7 @@ class Offered:
 class GraderService:
     def __init__(
         self,
-        graders: Mapping[str, Offered],
+        graders: Mapping[str, OfferedGrader],
         *,
         pack: Pack,
         config: GraderConfig,
@@ -50,7 +50,7 @@ class GraderService:
         self._graders = graders
         self._pack = pack
         self._config = config
-        self._limits = Limits(
+        self._limits = CaseLimits(
             max_cases=config.max_cases,
             max_message_bytes=config.max_message_bytes,
             max_context_bytes=config.max_context_bytes,
@@ -70,7 +70,7 @@ class GraderService:
         self, request: wire.GradeRequest | Unparsable, context: grpc.aio.ServicerContext
     ) -> wire.GradeResponse:
         async with Call("Grade", context, self._metrics) as call:
-            asked = parsed(request)
+            asked = require_parsed(request)
             name = self._name(asked.grader)
             call.fields["grader"] = name
             case = self._case(asked.case, field="case")
@@ -83,7 +83,7 @@ class GraderService:
         self, request: wire.GradeBatchRequest | Unparsable, context: grpc.aio.ServicerContext
     ) -> None:
         async with Call("GradeBatch", context, self._metrics) as call:
-            asked = parsed(request)
+            asked = require_parsed(request)
             name = self._name(asked.grader)
             check_count(len(asked.cases), self._limits)
             call.fields |= {"grader": name, "cases": len(asked.cases)}
@@ -96,7 +96,7 @@ class GraderService:
         self, request: wire.GraderInfoRequest | Unparsable, context: grpc.aio.ServicerContext
     ) -> wire.GraderInfoResponse:
         async with Call("Info", context, self._metrics):
-            parsed(request)
+            require_parsed(request)
             config = self._config
             return wire.GraderInfoResponse(
                 version=version("learntoask"),
@@ -124,7 +124,7 @@ class GraderService:
             case_from_wire(case, field=field), field=field, pack=self._pack, limits=self._limits
         )
 
-    def _response(self, name: str, ready: Ready) -> wire.GradeBatchResponse:
+    def _response(self, name: str, ready: ReadyResults) -> wire.GradeBatchResponse:
         for _, answer in ready:
             self._metrics.count(name, answer)
         results = [wire.IndexedResult(index=index, result=result_to_wire(answer)) for index, answer in ready]
@@ -133,7 +133,7 @@ class GraderService:
     @asynccontextmanager
     async def _grading(
         self, name: str, cases: Sequence[GradeCase], context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[AsyncGenerator[Ready]]:
+    ) -> AsyncIterator[AsyncGenerator[ReadyResults]]:
         """Answers as they are ready. Raises Overloaded at once, TimeoutError at the deadline, the caller's or ours."""
         most, bound, left = self._config.max_queue, self._config.deadline_seconds, context.time_remaining()
         if self.in_flight + len(cases) > most:
@@ -155,21 +155,23 @@ def handlers(service: GraderService) -> grpc.GenericRpcHandler:
         SERVICE,
         {
             "Grade": grpc.unary_unary_rpc_method_handler(
-                service.grade, parser(wire.GradeRequest), wire.GradeResponse.SerializeToString
+                service.grade, tolerant_parser(wire.GradeRequest), wire.GradeResponse.SerializeToString
             ),
             "GradeBatch": grpc.unary_stream_rpc_method_handler(
                 service.grade_batch,
-                parser(wire.GradeBatchRequest),
+                tolerant_parser(wire.GradeBatchRequest),
                 wire.GradeBatchResponse.SerializeToString,
             ),
             "Info": grpc.unary_unary_rpc_method_handler(
-                service.info, parser(wire.GraderInfoRequest), wire.GraderInfoResponse.SerializeToString
+                service.info,
+                tolerant_parser(wire.GraderInfoRequest),
+                wire.GraderInfoResponse.SerializeToString,
             ),
         },
     )
 
 
-def _info(name: str, offered: Offered) -> wire.GraderInfo:
+def _info(name: str, offered: OfferedGrader) -> wire.GraderInfo:
     info = wire.GraderInfo(
         name=name,
         digest=offered.digest,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from learntoask.client.wire import to_wire
 from learntoask.core.records import Author, Message, Role
-from learntoask.grading.grades import Grade, GradeCase, Missing
+from learntoask.grading.grades import Grade, GradeCase, MissingGrade
 from learntoask.rpc.requests import InvalidRequest
 from learntoask.wire import ask_pb2, grader_pb2
 
@@ -39,8 +39,8 @@ def case_from_wire(case: grader_pb2.GradeCase, *, field: str) -> GradeCase:
     )
 
 
-def result_to_wire(answer: Grade | Missing) -> grader_pb2.GradeResult:
-    if isinstance(answer, Missing):
+def result_to_wire(answer: Grade | MissingGrade) -> grader_pb2.GradeResult:
+    if isinstance(answer, MissingGrade):
         return grader_pb2.GradeResult(missing=grader_pb2.Missing(reason=answer.reason))
     return grader_pb2.GradeResult(
         grade=grader_pb2.Grade(
@@ -54,10 +54,12 @@ def result_to_wire(answer: Grade | Missing) -> grader_pb2.GradeResult:
     )
 
 
-def result_from_wire(result: grader_pb2.GradeResult) -> Grade | Missing:
+def result_from_wire(result: grader_pb2.GradeResult) -> Grade | MissingGrade:
     outcome = result.WhichOneof("outcome")
     if outcome != "grade":
-        return Missing(result.missing.reason if outcome else "the service sent neither a grade nor a reason")
+        return MissingGrade(
+            result.missing.reason if outcome else "the service sent neither a grade nor a reason"
+        )
     grade = result.grade
     return Grade(
         content=grade.content,

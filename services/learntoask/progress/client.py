@@ -23,7 +23,7 @@ _LAST_SECONDS = 2.0  # for the last word of a pod that ends
 _LONGEST_PAUSE_SECONDS = 60.0  # while nobody listens
 
 
-class Pace:
+class RemainingTime:
     """How long a step is going to take yet, by how it went since it began."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -48,7 +48,7 @@ class ProgressPusher:
 
     def __init__(self, address: str, *, token: Path, subject: ProgressReport) -> None:
         self._address, self._token, self._subject = address, token, subject
-        self._pace = Pace()
+        self._pace = RemainingTime()
         self._news = threading.Condition()
         self._latest: ProgressReport | None = None
         self._over = False

@@ -12,7 +12,7 @@ from learntoask.progress.tokens import PodIdentity, TokenRefused
 from learntoask.rpc.config import ListenConfig
 from learntoask.rpc.listener import Listener
 from learntoask.rpc.logs import LOGGER
-from learntoask.rpc.requests import InvalidRequest, parsed, parser
+from learntoask.rpc.requests import InvalidRequest, require_parsed, tolerant_parser
 from learntoask.wire import progress_pb2
 
 SERVICE = progress_pb2.DESCRIPTOR.services_by_name["ProgressService"].full_name
@@ -39,7 +39,7 @@ class ProgressServer:
         self._service = _ProgressService(verify, on_report)
         report = grpc.unary_unary_rpc_method_handler(
             self._service.report,
-            request_deserializer=parser(progress_pb2.ReportRequest),
+            request_deserializer=tolerant_parser(progress_pb2.ReportRequest),
             response_serializer=progress_pb2.ReportResponse.SerializeToString,
         )
         self._listener = Listener(
@@ -80,7 +80,7 @@ class _ProgressService:
     ) -> progress_pb2.ReportResponse:
         identity = await self._caller(context)
         try:
-            report = from_wire(parsed(request))
+            report = from_wire(require_parsed(request))
         except InvalidRequest as error:
             await context.abort(Code.INVALID_ARGUMENT, str(error))
         if report.namespace != identity.namespace or not pod_of(report).match(identity.pod):

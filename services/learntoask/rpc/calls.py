@@ -26,7 +26,7 @@ class Overloaded(Exception):
     """As much is at work as the server takes."""
 
 
-class Relayed(Exception):
+class UpstreamError(Exception):
     """What a server further on said, for the caller of this one."""
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
@@ -37,7 +37,7 @@ class Relayed(Exception):
 def status_of(error: BaseException, *, request_id: str) -> tuple[grpc.StatusCode, str]:
     """What the caller is told: code, and a sentence that says what to do."""
     match error:
-        case Relayed():
+        case UpstreamError():
             return error.code, str(error)
         case InvalidRequest() | InputError():
             return Code.INVALID_ARGUMENT, str(error)

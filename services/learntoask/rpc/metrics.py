@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
-class Tally(Collector):
+class SingleThreadCounter(Collector):
     """A labelled counter that one thread counts on: `counts[values] += n`. The library's own, made for many threads,
     takes five calls and a lock for that."""
 
@@ -50,7 +50,7 @@ class CallMetrics:
     def __init__(self, prefix: str) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self.calls = Tally(
+        self.calls = SingleThreadCounter(
             f"{prefix}_calls", "Calls by method and status code", ["method", "code"], registry=self.registry
         ).counts
         seconds = Histogram(

@@ -27,8 +27,8 @@ class Unparsable:
     finding: str
 
 
-def parser(kind: Any) -> Callable[[bytes], Any]:
-    """Not the generated one, which would turn malformed bytes into an INTERNAL error: see `parsed`."""
+def tolerant_parser(kind: Any) -> Callable[[bytes], Any]:
+    """Not the generated one, which would turn malformed bytes into an INTERNAL error: see `require_parsed`."""
     parse = kind.FromString
 
     def tolerant(data: bytes) -> Any:
@@ -40,7 +40,7 @@ def parser(kind: Any) -> Callable[[bytes], Any]:
     return tolerant
 
 
-def parsed(request: Request | Unparsable) -> Request:
+def require_parsed(request: Request | Unparsable) -> Request:
     """Raises InvalidRequest where the bytes were no request."""
     if isinstance(request, Unparsable):
         raise InvalidRequest("request", request.finding)

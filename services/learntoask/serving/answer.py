@@ -12,12 +12,12 @@ from learntoask.grading.fluency import sentences
 
 Origin = Literal["model", "repaired", "fallback", "no_server"]
 """As in ask.proto; `no_server` comes from a gateway alone."""
-Asking = Callable[[str], tuple[str, ...]]
+AskingSentences = Callable[[str], tuple[str, ...]]
 """The sentences of a text that ask something, none where the text is no fluent question: the guard of the reward."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PolicyAnswer:
     """`question` is None for a stop."""
 
     question: str | None
@@ -33,7 +33,7 @@ class Answer:
         return Message(role="assistant", content=self.question or STOP, author="policy")
 
 
-def answer_of(text: str, *, asking: Asking, fallback: str, may_stop: bool = True) -> Answer:
+def answer_of(text: str, *, asking: AskingSentences, fallback: str, may_stop: bool = True) -> PolicyAnswer:
     """The answer in the model's output `text`.
 
     A stop among other words is a stop: the policy decided so, and its words would contradict it. Of several questions
@@ -42,13 +42,13 @@ def answer_of(text: str, *, asking: Asking, fallback: str, may_stop: bool = True
     text = text.strip()
     if STOP in text:
         if may_stop:
-            return Answer(None, "model" if is_exact_stop(text) else "repaired")
+            return PolicyAnswer(None, "model" if is_exact_stop(text) else "repaired")
         text = text.replace(STOP, " ").strip()
     asked = asking(text)
     if len(asked) == 1:
-        return Answer(text, "model")
+        return PolicyAnswer(text, "model")
     cut = [text[: text.index(asked[0]) + len(asked[0])]] if asked else []
     for part in (*cut, *sentences(text)):
         if len(asking(part)) == 1:  # what is left must be a question by itself
-            return Answer(part, "repaired")
-    return Answer(fallback, "fallback")
+            return PolicyAnswer(part, "repaired")
+    return PolicyAnswer(fallback, "fallback")

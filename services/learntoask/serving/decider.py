@@ -12,10 +12,10 @@ from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
 from learntoask.grading.fluency import FluencyGuard
 from learntoask.rpc.calls import Overloaded
-from learntoask.serving.answer import Answer, answer_of
+from learntoask.serving.answer import PolicyAnswer, answer_of
 from learntoask.serving.deadlines import Deadlines
-from learntoask.serving.engines.protocol import Engine, Usage
-from learntoask.serving.metrics import Metrics
+from learntoask.serving.engines.protocol import Engine, TokenCounts
+from learntoask.serving.metrics import ServingMetrics
 from learntoask.serving.policy_lock import PolicyLock
 
 _KNOWN_ANSWERS = 4096
@@ -25,10 +25,10 @@ class QueueFull(Overloaded):
     """As many decisions run and wait as the server takes."""
 
 
-class Decided(NamedTuple):
-    answer: Answer
+class PolicyDecision(NamedTuple):
+    answer: PolicyAnswer
     stop_probability: float  # 0…1
-    usage: Usage
+    usage: TokenCounts
     said: str  # the model's own words, for the log
     revision: str  # of the policy that decided
 
@@ -43,7 +43,7 @@ class Decider:
         *,
         revision: str,
         pack: Pack,
-        metrics: Metrics,
+        metrics: ServingMetrics,
         capacity: int,
         deadline_seconds: float,
         may_stop: bool = True,
@@ -64,7 +64,7 @@ class Decider:
     def in_flight(self) -> int:
         return len(self._deadlines)
 
-    async def decide(self, context: Context, *, seconds_left: float | None) -> Decided:
+    async def decide(self, context: Context, *, seconds_left: float | None) -> PolicyDecision:
         """`seconds_left` is the caller's own deadline. Raises QueueFull, TimeoutError, InputError."""
         if self.in_flight >= self._capacity:
             raise QueueFull(f"{self.in_flight} decisions run or wait, the server takes {self._capacity}")
@@ -81,7 +81,9 @@ class Decider:
         answer = self._answer_of(draft.text)
         self._metrics.decided(answer.action, answer.origin, draft.usage)
         # A log-probability summed in float32 may come out a hair above 0.
-        return Decided(answer, math.exp(min(draft.stop_logprob, 0.0)), draft.usage, draft.text, revision)
+        return PolicyDecision(
+            answer, math.exp(min(draft.stop_logprob, 0.0)), draft.usage, draft.text, revision
+        )
 
     async def reload(self, folder: Path, *, revision: str) -> None:
         """Decide with the weights of `folder` from now on; no decision is lost. After an exception none can be made."""

@@ -10,7 +10,7 @@ from learntoask.core.prompt import Context
 from learntoask.core.records import Message
 from learntoask.serving.decider import Decider
 from learntoask.serving.engines.protocol import Engine
-from learntoask.serving.metrics import Metrics
+from learntoask.serving.metrics import ServingMetrics
 
 _QUESTION = "Hello."  # of a pack without a demo
 _ANSWER_SECONDS = 600.0  # longest time for one answer: the first ones compile and page in
@@ -29,7 +29,7 @@ async def warm_up(engine: Engine, pack: Pack, *, may_stop: bool) -> int:
         engine,
         revision="",
         pack=pack,
-        metrics=Metrics(),
+        metrics=ServingMetrics(),
         capacity=1,
         deadline_seconds=_ANSWER_SECONDS,
         may_stop=may_stop,

@@ -14,7 +14,7 @@ from learntoask.rpc.requests import InvalidRequest, byte_length, check_bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ConversationLimits:
     max_messages: int
     max_message_bytes: int
     max_conversation_bytes: int
@@ -33,18 +33,18 @@ def checked_speaker(role: Role | None, author: Author | None) -> tuple[Role, Aut
     return role, author
 
 
-def check_size(field: str, text: str, limits: Limits) -> None:
+def check_size(field: str, text: str, limits: ConversationLimits) -> None:
     check_bytes(field, text, most=limits.max_message_bytes)
 
 
-def check_count(field: str, count: int, limits: Limits) -> None:
+def check_count(field: str, count: int, limits: ConversationLimits) -> None:
     if count > limits.max_messages:
         raise InvalidRequest(
             field, f"{count} messages, at most {limits.max_messages} are read; begin a new conversation"
         )
 
 
-def check_length(field: str, messages: Sequence[Message], limits: Limits) -> None:
+def check_length(field: str, messages: Sequence[Message], limits: ConversationLimits) -> None:
     """Far more than a policy reads only costs the time of reading it."""
     if sum(len(message.content) for message in messages) * 4 <= limits.max_conversation_bytes:
         return

@@ -6,22 +6,24 @@ from collections.abc import Callable
 
 from prometheus_client import Counter, Gauge
 
-from learntoask.rpc.metrics import CallMetrics, Tally
-from learntoask.serving.engines.protocol import Usage
+from learntoask.rpc.metrics import CallMetrics, SingleThreadCounter
+from learntoask.serving.engines.protocol import TokenCounts
 
 _PROMPT, _CACHED, _COMPLETION = ("prompt",), ("cached",), ("completion",)
 
 
-class Metrics(CallMetrics):
+class ServingMetrics(CallMetrics):
     def __init__(self) -> None:
         super().__init__("lta_serving")
-        self._decisions = Tally(
+        self._decisions = SingleThreadCounter(
             "lta_serving_decisions",
             "Decisions by action (ask, stop) and origin (model, repaired, fallback)",
             ["action", "origin"],
             registry=self.registry,
         ).counts
-        self._tokens = Tally("lta_serving_tokens", "Tokens by kind", ["kind"], registry=self.registry).counts
+        self._tokens = SingleThreadCounter(
+            "lta_serving_tokens", "Tokens by kind", ["kind"], registry=self.registry
+        ).counts
         self._tokens |= dict.fromkeys((_PROMPT, _CACHED, _COMPLETION), 0)  # a rate needs a first value
         self.conversations = Gauge(
             "lta_serving_conversations", "Open Converse streams", registry=self.registry
@@ -30,7 +32,7 @@ class Metrics(CallMetrics):
             "lta_serving_record_failures", "Conversations that could not be recorded", registry=self.registry
         )
 
-    def decided(self, action: str, origin: str, usage: Usage) -> None:
+    def decided(self, action: str, origin: str, usage: TokenCounts) -> None:
         self._decisions[action, origin] += 1
         tokens = self._tokens
         tokens[_PROMPT] += usage.prompt

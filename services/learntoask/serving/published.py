@@ -56,7 +56,7 @@ def fetch_policy(store: Store, publication: str, policy: str, *, cache: Path) ->
     )
 
 
-def brought(address: str, *, field: str, cache: Path) -> Path:
+def fetch_path(address: str, *, field: str, cache: Path) -> Path:
     """The file or folder at a path or an `s3://` address; the service of the latter is that of the environment's store.
 
     Raises InputError where nothing is there, StoreError where it cannot be had.

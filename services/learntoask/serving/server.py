@@ -17,9 +17,9 @@ from learntoask.serving.decider import Decider
 from learntoask.serving.demo import warm_up
 from learntoask.serving.engines.protocol import Engine
 from learntoask.serving.engines.weights import weights_shape
-from learntoask.serving.metrics import Metrics
+from learntoask.serving.metrics import ServingMetrics
 from learntoask.serving.records.log import RecordLog, redaction
-from learntoask.serving.records.writer import Recording
+from learntoask.serving.records.writer import RecordWriter
 from learntoask.serving.service import SERVICE, AskService, Identity, handlers
 
 
@@ -50,7 +50,7 @@ class PolicyServer:
 
     def __init__(self, config: ServeConfig, parts: ServedPolicy) -> None:
         self.config = config
-        self.metrics = Metrics()
+        self.metrics = ServingMetrics()
         self._recording = self._recording_of(parts) if config.records else None
         self._pack = parts.pack
         self._shape = parts.shape
@@ -128,7 +128,7 @@ class PolicyServer:
             await self._recording.close()
         await self._decider.close()
 
-    def _recording_of(self, parts: ServedPolicy) -> Recording:
+    def _recording_of(self, parts: ServedPolicy) -> RecordWriter:
         config = self.config
         assert config.records is not None
         log = RecordLog(
@@ -136,4 +136,4 @@ class PolicyServer:
             pack=parts.pack,
             redact=redaction(config.redact, config.redact_hook),
         )
-        return Recording(log, self.metrics)
+        return RecordWriter(log, self.metrics)

@@ -13,14 +13,14 @@ from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
 from learntoask.core.records import Message
 from learntoask.rpc.calls import Call, Draining, Overloaded
-from learntoask.rpc.requests import Unparsable, check_id, parsed, parser
+from learntoask.rpc.requests import Unparsable, check_id, require_parsed, tolerant_parser
 from learntoask.serving.config import ServeConfig
-from learntoask.serving.decider import Decided, Decider
-from learntoask.serving.input_checks import Limits
-from learntoask.serving.metrics import Metrics
+from learntoask.serving.decider import Decider, PolicyDecision
+from learntoask.serving.input_checks import ConversationLimits
+from learntoask.serving.metrics import ServingMetrics
 from learntoask.serving.records.log import RecordedDecision
-from learntoask.serving.records.writer import Recording
-from learntoask.serving.wire import Reader
+from learntoask.serving.records.writer import RecordWriter
+from learntoask.serving.wire import RequestReader
 from learntoask.serving.wire import opening as read_opening
 from learntoask.wire import ask_pb2 as wire
 
@@ -50,16 +50,16 @@ class AskService:
         *,
         identity: Identity,
         config: ServeConfig,
-        metrics: Metrics,
-        recording: Recording | None,
+        metrics: ServingMetrics,
+        recording: RecordWriter | None,
     ) -> None:
         self._decider = decider
         self._identity = identity
         self._pack = identity.pack
         self._config = config
-        self._reader = Reader(
+        self._reader = RequestReader(
             identity.pack,
-            Limits(
+            ConversationLimits(
                 max_messages=config.max_messages,
                 max_message_bytes=config.max_message_bytes,
                 max_conversation_bytes=config.max_conversation_bytes,
@@ -84,7 +84,7 @@ class AskService:
         self, request: wire.DecideRequest | Unparsable, context: grpc.aio.ServicerContext
     ) -> wire.DecideResponse:
         async with Call("Decide", context, self._metrics) as call:
-            asked = parsed(request)
+            asked = require_parsed(request)
             check_id("conversation_id", asked.conversation_id)
             messages = self._reader.messages("messages", asked.messages)
             subject = self._reader.subject(messages, task=asked.task, goal=asked.goal, field="messages")
@@ -119,7 +119,7 @@ class AskService:
         self, request: wire.GetServerInfoRequest | Unparsable, context: grpc.aio.ServicerContext
     ) -> wire.GetServerInfoResponse:
         async with Call("GetServerInfo", context, self._metrics):
-            parsed(request)
+            require_parsed(request)
             config = self._config
             return wire.GetServerInfoResponse(
                 version=version("learntoask"),
@@ -180,11 +180,11 @@ class AskService:
             reading.cancel()
             raise Draining("replay the conversation at another address")
         event = reading.result()
-        return None if event is grpc.aio.EOF else parsed(event)
+        return None if event is grpc.aio.EOF else require_parsed(event)
 
     async def _decided(
         self, subject: Context, context: grpc.aio.ServicerContext, call: Call, *, conversation: str
-    ) -> Decided:
+    ) -> PolicyDecision:
         call.fields |= {
             "conversation_id": conversation,
             "task": subject.task,
@@ -206,7 +206,7 @@ class AskService:
             call.fields["said"] = decided.said
         return decided
 
-    def _decision(self, decided: Decided, call: Call) -> wire.Decision:
+    def _decision(self, decided: PolicyDecision, call: Call) -> wire.Decision:
         question = decided.answer.question
         action: dict[str, Any] = (
             {"stop": wire.Stop()} if question is None else {"ask": wire.Ask(question=question)}
@@ -225,7 +225,13 @@ class AskService:
         )
 
     def _record(
-        self, decided: Decided, subject: Context, messages: list[Message], call: Call, *, conversation: str
+        self,
+        decided: PolicyDecision,
+        subject: Context,
+        messages: list[Message],
+        call: Call,
+        *,
+        conversation: str,
     ) -> None:
         """Keep the conversation as it came, end markers included, if the operator wants records."""
         if self._recording is None:
@@ -242,7 +248,7 @@ class AskService:
             self._recording.end([call.request_id])
 
 
-class Asked(Protocol):
+class AskServicer(Protocol):
     """Whatever answers AskService: a policy server, a gateway."""
 
     async def decide(
@@ -256,20 +262,22 @@ class Asked(Protocol):
     ) -> wire.GetServerInfoResponse: ...
 
 
-def handlers(service: Asked) -> grpc.GenericRpcHandler:
+def handlers(service: AskServicer) -> grpc.GenericRpcHandler:
     """Not the generated registration: its parser would turn malformed bytes into an INTERNAL error."""
     return grpc.method_handlers_generic_handler(
         SERVICE,
         {
             "Decide": grpc.unary_unary_rpc_method_handler(
-                service.decide, parser(wire.DecideRequest), wire.DecideResponse.SerializeToString
+                service.decide, tolerant_parser(wire.DecideRequest), wire.DecideResponse.SerializeToString
             ),
             "Converse": grpc.stream_stream_rpc_method_handler(
-                service.converse, parser(wire.ConverseRequest), wire.ConverseResponse.SerializeToString
+                service.converse,
+                tolerant_parser(wire.ConverseRequest),
+                wire.ConverseResponse.SerializeToString,
             ),
             "GetServerInfo": grpc.unary_unary_rpc_method_handler(
                 service.server_info,
-                parser(wire.GetServerInfoRequest),
+                tolerant_parser(wire.GetServerInfoRequest),
                 wire.GetServerInfoResponse.SerializeToString,
             ),
         },

@@ -30,7 +30,7 @@ def _speaker(role: int, author: int) -> tuple[Role, Author]:
     return validation.checked_speaker(_ROLES.get(role), _AUTHORS.get(author))
 
 
-class Reader:
+class RequestReader:
     """All methods raise InvalidRequest, naming the field as the caller wrote it."""
 
     def __init__(self, pack: Pack, limits: validation.Limits) -> None:

@@ -21,12 +21,12 @@ from learntoask.core.status.conditions import ROLLED_OUT, WARM_UP_FAILED, set_co
 from learntoask.core.status.endpoint import EndpointStatus
 from learntoask.core.status.run import RunStatus, StageRecord
 from learntoask.grader_service.metrics import GraderMetrics
-from learntoask.grading.grades import Missing
+from learntoask.grading.grades import MissingGrade
 from learntoask.kube import ENDPOINT, RUN
 from learntoask.rpc.metrics import expose
-from learntoask.serving.engines.protocol import Usage
-from learntoask.serving.gateway.metrics import Metrics as GatewayMetrics
-from learntoask.serving.metrics import Metrics as ServingMetrics
+from learntoask.serving.engines.protocol import TokenCounts
+from learntoask.serving.gateway.metrics import GatewayMetrics
+from learntoask.serving.metrics import ServingMetrics
 from learntoask_operator.loop import Ref
 from learntoask_operator.metrics import Metrics as OperatorMetrics
 from prometheus_client import CollectorRegistry
@@ -99,9 +99,9 @@ class Processes:
             metrics.seconds("Decide").observe(20.0)
         for action, origin in (("ask", "model"), ("stop", "model"), ("ask", "no_server")):
             self.gateway.decided(action, origin)
-            self.server.decided(action, origin, Usage(prompt=100, cached=0, completion=8))
+            self.server.decided(action, origin, TokenCounts(prompt=100, cached=0, completion=8))
         self.gateway.record_failures.inc()
-        self.grader.count("rewarding", Missing(reason="unreadable"))
+        self.grader.count("rewarding", MissingGrade(reason="unreadable"))
 
 
 @pytest.fixture(scope="module")

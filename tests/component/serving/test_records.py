@@ -13,7 +13,7 @@ from learntoask.core.prompt import Context
 from learntoask.core.records import Message, Session
 from learntoask.core.stages.contract import StageContext
 from learntoask.labeling.logs import stage as prepare
-from learntoask.serving.answer import Answer
+from learntoask.serving.answer import PolicyAnswer
 from learntoask.serving.records import log as records
 from learntoask.serving.records.log import RecordedDecision, RecordLog
 from worlds.serving import PACK, ScriptedEngine, recorded, request, samples, serving, stub_of
@@ -104,7 +104,7 @@ async def test_a_redaction_that_fails_records_nothing(tmp_path: Path):
 
 CONTEXT = Context("default", None, (Message(role="user", content="hi", author="user"),))
 DECISION = RecordedDecision(
-    answer=Answer("Why?", "model"), stop_probability=0.1, request_id="q", policy_revision="r1"
+    answer=PolicyAnswer("Why?", "model"), stop_probability=0.1, request_id="q", policy_revision="r1"
 )
 
 

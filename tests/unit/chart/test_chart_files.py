@@ -15,8 +15,8 @@ from learntoask.core.status.endpoint import EndpointStatus
 from learntoask.core.status.run import RunStatus
 from learntoask.grader_service.metrics import GraderMetrics
 from learntoask.kube import RUN
-from learntoask.serving.gateway.metrics import Metrics as GatewayMetrics
-from learntoask.serving.metrics import Metrics as ServingMetrics
+from learntoask.serving.gateway.metrics import GatewayMetrics
+from learntoask.serving.metrics import ServingMetrics
 from learntoask_operator.loop import Ref
 from learntoask_operator.metrics import Metrics as OperatorMetrics
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from learntoask.progress.client import Pace
+from learntoask.progress.client import RemainingTime
 from learntoask.progress.report import ProgressReport, from_wire, pod_of, to_wire
 from learntoask.progress.tokens import TokenRefused, identity_of
 from learntoask.rpc.requests import InvalidRequest
@@ -94,7 +94,7 @@ def test_a_token_that_is_bound_to_no_pod_is_refused(missing: str | None) -> None
 
 def test_the_rest_of_a_step_is_estimated_by_its_own_pace() -> None:
     clock = [0.0]
-    pace = Pace(lambda: clock[0])
+    pace = RemainingTime(lambda: clock[0])
     assert (
         pace.remaining(100, 200, "SFT") is None
     )  # gone on from a checkpoint: nothing is known of the pace yet

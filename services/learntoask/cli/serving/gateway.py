@@ -51,12 +51,12 @@ def gateway(
     """Answer asks through policy servers until SIGTERM or Ctrl-C. More settings: LTA_GATEWAY_… in the environment."""
     from learntoask.serving.gateway.config import read_config  # noqa: PLC0415 - grpc
     from learntoask.serving.gateway.process import run_gateway  # noqa: PLC0415
-    from learntoask.serving.published import brought, fetch_pack  # noqa: PLC0415
+    from learntoask.serving.published import fetch_pack, fetch_path  # noqa: PLC0415
 
     cache = home_folder() / "served"
     found = None
     if pack is not None:
-        found = brought(pack, field="--pack", cache=cache)
+        found = fetch_path(pack, field="--pack", cache=cache)
     elif publication:
         found = fetch_pack(open_store(environment_store()), publication, cache=cache)
     flags = {

@@ -116,12 +116,12 @@ def _config(run: str | None, model: str | None, pack: str | None, flags: dict[st
     if run is None:
         if model is None or pack is None:
             raise InputError("name a run, or give --model and --pack")
-        from learntoask.serving.published import brought  # noqa: PLC0415
+        from learntoask.serving.published import fetch_path  # noqa: PLC0415
 
         cache = home_folder() / "served"
         given = {
-            "model": brought(model, field="--model", cache=cache),
-            "pack": brought(pack, field="--pack", cache=cache),
+            "model": fetch_path(model, field="--model", cache=cache),
+            "pack": fetch_path(pack, field="--pack", cache=cache),
         }
         return read_config(os.environ, {**flags, **given})
     shown = view(run, home=home_folder())

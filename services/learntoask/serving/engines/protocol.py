@@ -10,7 +10,7 @@ from learntoask.core.prompt import Context
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class TokenCounts:
     """Tokens. `cached` are those of the prompt whose keys and values were at hand."""
 
     prompt: int
@@ -27,7 +27,7 @@ class Draft:
 
     text: str
     stop_logprob: float
-    usage: Usage
+    usage: TokenCounts
 
 
 class Engine(Protocol):

@@ -22,7 +22,7 @@ from learntoask.core.prompt import Context
 from learntoask.decoding.branch import Branch, Trunk, decision
 from learntoask.decoding.decoder import Decoder
 from learntoask.policy.model import Policy
-from learntoask.serving.engines.protocol import Draft, Usage
+from learntoask.serving.engines.protocol import Draft, TokenCounts
 
 
 class EngineClosed(Exception):
@@ -188,7 +188,7 @@ class TransformersEngine:
         return Draft(
             self._policy.text(said),
             sum(running.stop.logprobs),
-            Usage(len(running.trunk.tokens), running.trunk.shared, len(said)),
+            TokenCounts(len(running.trunk.tokens), running.trunk.shared, len(said)),
         )
 
     def _fail_all(self, error: Exception) -> None:

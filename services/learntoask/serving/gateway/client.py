@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import grpc
 
-from learntoask.rpc.calls import REQUEST_ID, Relayed
+from learntoask.rpc.calls import REQUEST_ID, UpstreamError
 from learntoask.rpc.channels import authorization
 from learntoask.rpc.logs import LOGGER
-from learntoask.serving.gateway.metrics import Metrics
-from learntoask.serving.gateway.servers import Server, Servers
-from learntoask.serving.gateway.verdicts import Verdict, verdict_of
+from learntoask.serving.gateway.backends import Backend, BackendPool
+from learntoask.serving.gateway.failures import FailureKind, failure_kind
+from learntoask.serving.gateway.metrics import GatewayMetrics
 from learntoask.wire import ask_pb2 as wire
 
 _RESERVE = 0.05  # share of the time, kept for saying the fallback before the caller stops listening
@@ -23,7 +23,7 @@ class Unanswered(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bounds:
+class RetryPolicy:
     """Seconds, and how many servers may fail at one request: what makes three of them fail is in the request."""
 
     attempt: float
@@ -31,8 +31,10 @@ class Bounds:
     faults: int
 
 
-class Asker:
-    def __init__(self, servers: Servers, *, bounds: Bounds, token: str | None, metrics: Metrics) -> None:
+class BackendClient:
+    def __init__(
+        self, servers: BackendPool, *, bounds: RetryPolicy, token: str | None, metrics: GatewayMetrics
+    ) -> None:
         self._servers = servers
         self._bounds = bounds
         self._token = authorization(token)
@@ -80,7 +82,7 @@ class Asker:
             self._failed(server, error, request_id)
             raise Unanswered(f"{server.address}: {error.code().name}: {error.details()}") from error
 
-    async def _next(self, conversation: str, tried: set[str], left: float) -> Server | None:
+    async def _next(self, conversation: str, tried: set[str], left: float) -> Backend | None:
         """The next server; where none has been asked and none serves, one is waited for a little."""
         server = self._servers.choose(conversation, tried)
         end = time.monotonic() + min(left, self._bounds.patience)
@@ -91,7 +93,7 @@ class Asker:
 
     async def _asked(
         self,
-        server: Server,
+        server: Backend,
         request: wire.DecideRequest,
         metadata: tuple[tuple[str, str], ...],
         seconds: float,
@@ -105,13 +107,13 @@ class Asker:
         self._metrics.attempted(server.address, "OK")
         return response
 
-    def _failed(self, server: Server, error: grpc.aio.AioRpcError, request_id: str) -> int:
+    def _failed(self, server: Backend, error: grpc.aio.AioRpcError, request_id: str) -> int:
         """Take note; how many faults it counts for. Raises Relayed where the request is at fault."""
         code, details = error.code(), error.details() or ""
         self._metrics.attempted(server.address, code.name)
-        verdict = verdict_of(code)
-        if verdict is Verdict.CALLER:
-            raise Relayed(code, details) from error
+        verdict = failure_kind(code)
+        if verdict is FailureKind.CALLER:
+            raise UpstreamError(code, details) from error
         LOGGER.warning(
             "attempt failed",
             extra={
@@ -123,8 +125,8 @@ class Asker:
                 }
             },
         )
-        if verdict is Verdict.GONE:
+        if verdict is FailureKind.GONE:
             server.gone()
-        elif verdict is Verdict.FAULT:
+        elif verdict is FailureKind.FAULT:
             server.failed()
-        return int(verdict is Verdict.FAULT)
+        return int(verdict is FailureKind.FAULT)

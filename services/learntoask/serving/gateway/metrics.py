@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge
 from learntoask.rpc.metrics import CallMetrics
 
 
-class Metrics(CallMetrics):
+class GatewayMetrics(CallMetrics):
     """The share of fallbacks is lta_gateway_decisions_total{origin="no_server"} over all of them."""
 
     def __init__(self) -> None:

@@ -8,38 +8,40 @@ from functools import partial
 from learntoask.core.pack import Pack, load_pack
 from learntoask.rpc.listener import Listener
 from learntoask.rpc.process import run
-from learntoask.serving.gateway.client import Asker, Bounds
+from learntoask.serving.gateway.backends import BackendPool
+from learntoask.serving.gateway.client import BackendClient, RetryPolicy
 from learntoask.serving.gateway.config import GatewayConfig
-from learntoask.serving.gateway.metrics import Metrics
-from learntoask.serving.gateway.records import Keeper
-from learntoask.serving.gateway.servers import Servers
-from learntoask.serving.gateway.service import GatewayService
+from learntoask.serving.gateway.metrics import GatewayMetrics
+from learntoask.serving.gateway.records import GatewayRecords
+from learntoask.serving.gateway.service import GatewayAskService
 from learntoask.serving.service import SERVICE, handlers
 from learntoask.store.address import environment_store
 
 _FIRST_SERVER_SECONDS = 5.0  # a gateway that starts waits so long for a server before it answers by itself
 
 
-class Gateway:
+class GatewayServer:
     """`start`, then `drain` once. Make it inside the event loop that serves it."""
 
     def __init__(self, config: GatewayConfig) -> None:
         """Raises InputError where the pack or a credential cannot be read, or it cannot listen."""
         self.config = config
-        self.metrics = Metrics()
+        self.metrics = GatewayMetrics()
         pack = load_pack(config.pack)
-        self.servers = Servers(
+        self.servers = BackendPool(
             config.servers,
             tls=config.server_tls,
             resolve_seconds=config.resolve_seconds,
             metrics=self.metrics,
         )
         self._keeper = _keeper(config, pack, self.metrics)
-        bounds = Bounds(
+        bounds = RetryPolicy(
             attempt=config.attempt_seconds, patience=config.patience_seconds, faults=config.faults
         )
-        asker = Asker(self.servers, bounds=bounds, token=config.server_token, metrics=self.metrics)
-        service = GatewayService(asker, pack=pack, config=config, metrics=self.metrics, keeper=self._keeper)
+        asker = BackendClient(self.servers, bounds=bounds, token=config.server_token, metrics=self.metrics)
+        service = GatewayAskService(
+            asker, pack=pack, config=config, metrics=self.metrics, keeper=self._keeper
+        )
         self.metrics.watch(in_flight=lambda: service.in_flight, states=self.servers.states)
         self._listener = Listener(
             config, service, name=SERVICE, handlers=handlers(service), registry=self.metrics.registry
@@ -73,16 +75,16 @@ class Gateway:
         await self.servers.close()
 
 
-def _keeper(config: GatewayConfig, pack: Pack, metrics: Metrics) -> Keeper | None:
+def _keeper(config: GatewayConfig, pack: Pack, metrics: GatewayMetrics) -> GatewayRecords | None:
     if config.records is None:
         return None
     service = environment_store() if config.records_uri else None
-    return Keeper(config.records, pack, config=config, metrics=metrics, service=service)
+    return GatewayRecords(config.records, pack, config=config, metrics=metrics, service=service)
 
 
-async def make_gateway(config: GatewayConfig) -> Gateway:
+async def make_gateway(config: GatewayConfig) -> GatewayServer:
     """Raises InputError as Gateway does."""
-    return Gateway(config)
+    return GatewayServer(config)
 
 
 def run_gateway(config: GatewayConfig, *, ready: Callable[[str], None] | None = None) -> None:

@@ -16,13 +16,13 @@ from learntoask.core.prompt import Context
 from learntoask.core.records import Message
 from learntoask.rpc.logs import LOGGER
 from learntoask.rpc.requests import InvalidRequest
-from learntoask.serving.answer import Answer, Origin
+from learntoask.serving.answer import Origin, PolicyAnswer
 from learntoask.serving.gateway.config import GatewayConfig
-from learntoask.serving.gateway.metrics import Metrics
-from learntoask.serving.input_checks import Limits
+from learntoask.serving.gateway.metrics import GatewayMetrics
+from learntoask.serving.input_checks import ConversationLimits
 from learntoask.serving.records.log import RecordedDecision, RecordLog, redaction
-from learntoask.serving.records.writer import Recording
-from learntoask.serving.wire import Reader
+from learntoask.serving.records.writer import RecordWriter
+from learntoask.serving.wire import RequestReader
 from learntoask.store.address import StoreAddress, bucket_and_key
 from learntoask.store.factory import open_bucket
 from learntoask.store.s3.retry import Patience
@@ -38,7 +38,7 @@ _ORIGINS: Mapping[int, Origin] = {
 }
 
 
-class Keeper:
+class GatewayRecords:
     """`start`, then `close`. `service` is where `config.records_uri` lies."""
 
     def __init__(
@@ -47,17 +47,19 @@ class Keeper:
         pack: Pack,
         *,
         config: GatewayConfig,
-        metrics: Metrics,
+        metrics: GatewayMetrics,
         service: StoreAddress | None,
     ) -> None:
-        limits = Limits(config.max_messages, config.max_message_bytes, config.max_conversation_bytes)
-        self._reader = Reader(pack, limits)
+        limits = ConversationLimits(
+            config.max_messages, config.max_message_bytes, config.max_conversation_bytes
+        )
+        self._reader = RequestReader(pack, limits)
         self._log = RecordLog(folder, pack=pack, redact=redaction(config.redact, config.redact_hook))
-        self._recording = Recording(self._log, metrics)
+        self._recording = RecordWriter(self._log, metrics)
         self._metrics = metrics
         self._every = config.records_seconds
         self._shipment = (
-            Shipment(folder, config.records_uri, service) if config.records_uri and service else None
+            RecordUploader(folder, config.records_uri, service) if config.records_uri and service else None
         )
         self._sending: asyncio.Task[None] | None = None
 
@@ -80,7 +82,7 @@ class Keeper:
             return
         question = decision.ask.question if decision.HasField("ask") else None
         recorded = RecordedDecision(
-            answer=Answer(question, _ORIGINS.get(decision.origin, "model")),
+            answer=PolicyAnswer(question, _ORIGINS.get(decision.origin, "model")),
             stop_probability=decision.stop_probability,
             request_id=decision.request_id,
             policy_revision=decision.policy_revision,
@@ -117,7 +119,7 @@ class Keeper:
             LOGGER.error("records could not be sent", extra={"fields": {"error": str(error)}})
 
 
-class Shipment:
+class RecordUploader:
     """Files of records from a folder into a bucket, each removed here once it is there.
 
     The object's name begins with the day and carries the host, which keeps the gateways of an endpoint apart.

@@ -12,20 +12,22 @@ _LOOK_UP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Resolution:
     """`certain` is False where a name server gave no answer: what was known before then still holds."""
 
     addresses: frozenset[str]
     certain: bool
 
 
-async def resolve(names: Iterable[str]) -> Found:
+async def resolve(names: Iterable[str]) -> Resolution:
     """Every address (`ip:port`) behind `names` (`host:port`)."""
     answers = await asyncio.gather(*(_addresses(name) for name in names))
-    return Found(frozenset().union(*(one.addresses for one in answers)), all(one.certain for one in answers))
+    return Resolution(
+        frozenset().union(*(one.addresses for one in answers)), all(one.certain for one in answers)
+    )
 
 
-async def _addresses(name: str) -> Found:
+async def _addresses(name: str) -> Resolution:
     host, _, port = name.rpartition(":")
     try:
         async with asyncio.timeout(_LOOK_UP_SECONDS):
@@ -33,10 +35,10 @@ async def _addresses(name: str) -> Found:
                 host.strip("[]"), int(port), type=socket.SOCK_STREAM
             )
     except socket.gaierror as error:
-        return Found(frozenset(), error.errno in _NO_SUCH_NAME)
+        return Resolution(frozenset(), error.errno in _NO_SUCH_NAME)
     except (OSError, TimeoutError):
-        return Found(frozenset(), False)
-    return Found(frozenset(_written(place[0], place[1]) for *_, place in found), True)
+        return Resolution(frozenset(), False)
+    return Resolution(frozenset(_written(place[0], place[1]) for *_, place in found), True)
 
 
 def _written(host: object, port: object) -> str:

@@ -21,7 +21,7 @@ _EJECTION = Backoff(first=1.0, longest=30.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class BackendState:
     """What is known about a server. `serving` is what its health service said last; times are those of any clock."""
 
     serving: bool = False
@@ -31,7 +31,7 @@ class Standing:
 
 
 def choose(
-    servers: Iterable[tuple[str, Standing]], *, conversation: str, tried: Collection[str], now: float
+    servers: Iterable[tuple[str, BackendState]], *, conversation: str, tried: Collection[str], now: float
 ) -> str | None:
     """The address that is asked next for `conversation`; None where no server is left that serves.
 
@@ -59,11 +59,11 @@ def _bound(loads: Iterable[int]) -> int:
     return max(_UNREMARKABLE, ceil(_OVERLOAD * (sum(counts) + 1) / len(counts)))
 
 
-def after_success(standing: Standing) -> Standing:
+def after_success(standing: BackendState) -> BackendState:
     return standing if not standing.failures else replace(standing, failures=0, ejected_until=0.0)
 
 
-def after_failure(standing: Standing, *, now: float) -> Standing:
+def after_failure(standing: BackendState, *, now: float) -> BackendState:
     failures = standing.failures + 1
     if failures < _FAILURES:
         return replace(standing, failures=failures)

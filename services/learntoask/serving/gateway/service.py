@@ -15,13 +15,20 @@ import grpc
 
 from learntoask.core.pack import Pack
 from learntoask.core.records import STOP
-from learntoask.rpc.calls import Call, Draining, Overloaded, Relayed
-from learntoask.rpc.requests import InvalidRequest, Unparsable, byte_length, check_bytes, check_id, parsed
-from learntoask.serving.gateway.client import Asker, Unanswered
+from learntoask.rpc.calls import Call, Draining, Overloaded, UpstreamError
+from learntoask.rpc.requests import (
+    InvalidRequest,
+    Unparsable,
+    byte_length,
+    check_bytes,
+    check_id,
+    require_parsed,
+)
+from learntoask.serving.gateway.client import BackendClient, Unanswered
 from learntoask.serving.gateway.config import GatewayConfig
 from learntoask.serving.gateway.fallback import fallback_decision, fallback_info
-from learntoask.serving.gateway.metrics import Metrics
-from learntoask.serving.gateway.records import Keeper
+from learntoask.serving.gateway.metrics import GatewayMetrics
+from learntoask.serving.gateway.records import GatewayRecords
 from learntoask.serving.wire import opening as read_opening
 from learntoask.wire import ask_pb2 as wire
 
@@ -33,11 +40,17 @@ _ORIGINS = {
 }
 
 
-class GatewayService:
+class GatewayAskService:
     """Make it inside the event loop that serves it. `keeper` None keeps no records."""
 
     def __init__(
-        self, asker: Asker, *, pack: Pack, config: GatewayConfig, metrics: Metrics, keeper: Keeper | None
+        self,
+        asker: BackendClient,
+        *,
+        pack: Pack,
+        config: GatewayConfig,
+        metrics: GatewayMetrics,
+        keeper: GatewayRecords | None,
     ) -> None:
         self.in_flight = 0
         self._asker = asker
@@ -62,7 +75,7 @@ class GatewayService:
         self, request: wire.DecideRequest | Unparsable, context: grpc.aio.ServicerContext
     ) -> wire.DecideResponse:
         async with Call("Decide", context, self._metrics) as call:
-            asked = parsed(request)
+            asked = require_parsed(request)
             check_id("conversation_id", asked.conversation_id)
             decision = await self._decided(asked, context, call, key=_conversation(asked))
             if self._keeper:
@@ -95,7 +108,7 @@ class GatewayService:
         self, request: wire.GetServerInfoRequest | Unparsable, context: grpc.aio.ServicerContext
     ) -> wire.GetServerInfoResponse:
         async with Call("GetServerInfo", context, self._metrics) as call:
-            parsed(request)
+            require_parsed(request)
             try:
                 info = await self._asker.info(request_id=call.request_id, seconds=self._seconds(context))
             except Unanswered:
@@ -140,7 +153,7 @@ class GatewayService:
             reading.cancel()
             raise Draining("replay the conversation at another address")
         event = reading.result()
-        return None if event is grpc.aio.EOF else parsed(event)
+        return None if event is grpc.aio.EOF else require_parsed(event)
 
     async def _decided(
         self, asked: wire.DecideRequest, context: grpc.aio.ServicerContext, call: Call, *, key: str
@@ -161,7 +174,7 @@ class GatewayService:
         except Unanswered as error:
             call.fields["unanswered"] = str(error)
             if self._config.fallback == "refuse":
-                raise Relayed(
+                raise UpstreamError(
                     grpc.StatusCode.UNAVAILABLE, "no policy server answered; retry later"
                 ) from error
             decision = fallback_decision(self._pack, request_id=call.request_id)

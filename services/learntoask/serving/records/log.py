@@ -24,7 +24,7 @@ from pydantic import JsonValue
 from learntoask.core.errors import InputError
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
-from learntoask.serving.answer import Answer
+from learntoask.serving.answer import PolicyAnswer
 
 Redact = Callable[[str], str]
 ROTATE_BYTES = 64 * 2**20
@@ -35,7 +35,7 @@ MAX_OPEN = 10_000  # Decide conversations remembered; beyond it the one that res
 @dataclass
 class _Open:
     context: Context
-    answer: Answer
+    answer: PolicyAnswer
     decisions: list[dict[str, JsonValue]] = field(default_factory=list)
     touched: float = 0.0
 
@@ -44,7 +44,7 @@ class _Open:
 class RecordedDecision:
     """What a record keeps about one decision beside the words."""
 
-    answer: Answer
+    answer: PolicyAnswer
     stop_probability: float
     request_id: str
     policy_revision: str

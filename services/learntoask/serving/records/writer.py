@@ -17,7 +17,7 @@ class Counts(Protocol):
     record_failures: Counter
 
 
-class Recording:
+class RecordWriter:
     """A record that cannot be written never fails an answer: it is logged, counted and tried again at the end."""
 
     def __init__(self, log: RecordLog, metrics: Counts) -> None:

@@ -14,7 +14,7 @@ from learntoask.client import AsyncClient, CallFailed, Tls, user
 from learntoask.core.errors import InputError
 from learntoask.core.records import STOP
 from learntoask.serving.gateway.config import GatewayConfig, read_config
-from learntoask.serving.gateway.resolver import Found, resolve
+from learntoask.serving.gateway.resolver import Resolution, resolve
 from learntoask.wire import ask_pb2 as wire
 from worlds.gateway import conversations_at, gateway, samples, write_pack
 from worlds.serving import ScriptedEngine, recorded, request, serving, stub_of
@@ -345,13 +345,13 @@ async def test_servers_come_and_go_as_their_name_says_and_healthy_ones_outlive_t
     engines = [ScriptedEngine() for _ in range(2)]
     async with AsyncExitStack() as running:
         one, other = [await running.enter_async_context(serving(engine)) for engine in engines]
-        answers = [Found(frozenset({one.address}), True)]
+        answers = [Resolution(frozenset({one.address}), True)]
 
-        async def resolved(names: tuple[str, ...]) -> Found:
+        async def resolved(names: tuple[str, ...]) -> Resolution:
             assert names == ("policies.clinic.svc:50051",)
             return answers[-1]
 
-        monkeypatch.setattr("learntoask.serving.gateway.servers.resolve", resolved)
+        monkeypatch.setattr("learntoask.serving.gateway.backends.resolve", resolved)
         front = await running.enter_async_context(
             gateway(pack, "policies.clinic.svc:50051", resolve_seconds=0.05)
         )
@@ -364,14 +364,14 @@ async def test_servers_come_and_go_as_their_name_says_and_healthy_ones_outlive_t
             return [len(engine.contexts) - count for engine, count in zip(engines, before, strict=True)]
 
         assert await asked() == [20, 0]
-        answers.append(Found(frozenset({one.address, other.address}), True))
+        answers.append(Resolution(frozenset({one.address, other.address}), True))
         await until(lambda: front.servers.states() == [True, True])
         assert min(await asked()) > 0
-        answers.append(Found(frozenset({other.address}), True))  # traffic moved to another revision
+        answers.append(Resolution(frozenset({other.address}), True))  # traffic moved to another revision
         await until(lambda: len(front.servers.states()) == 1)
         assert await asked() == [0, 20]
         assert {server for server, _ in samples(front, "lta_gateway_attempts_total")} == {other.address}
-        for nobody in (Found(frozenset(), False), Found(frozenset(), True)):
+        for nobody in (Resolution(frozenset(), False), Resolution(frozenset(), True)):
             answers.append(nobody)
             await asyncio.sleep(0.2)
             assert await asked() == [0, 20]
@@ -381,5 +381,5 @@ async def test_servers_come_and_go_as_their_name_says_and_healthy_ones_outlive_t
 
 async def test_names_become_every_address_behind_them():
     local = await resolve(("127.0.0.1:7", "[::1]:8"))
-    assert local == Found(frozenset({"127.0.0.1:7", "[::1]:8"}), True)
+    assert local == Resolution(frozenset({"127.0.0.1:7", "[::1]:8"}), True)
     assert not (await resolve(("no-such-name.invalid:1",))).addresses

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from learntoask.client import AsyncClient, user
-from learntoask.serving.gateway.resolver import Found
+from learntoask.serving.gateway.resolver import Resolution
 from worlds.gateway import gateway, write_pack
 from worlds.serving import ScriptedEngine, serving
 from worlds.waiting import until
@@ -39,12 +39,12 @@ async def test_no_ask_fails_while_traffic_moves_and_the_old_servers_end(
     async with AsyncExitStack() as running:
         old = [await running.enter_async_context(serving(ScriptedEngine(), revision="old")) for _ in range(3)]
         new = [await running.enter_async_context(serving(ScriptedEngine(), revision="new")) for _ in range(3)]
-        found = [Found(frozenset(server.address for server in old), True)]
+        found = [Resolution(frozenset(server.address for server in old), True)]
 
-        async def resolved(_names: tuple[str, ...]) -> Found:
+        async def resolved(_names: tuple[str, ...]) -> Resolution:
             return found[-1]
 
-        monkeypatch.setattr("learntoask.serving.gateway.servers.resolve", resolved)
+        monkeypatch.setattr("learntoask.serving.gateway.backends.resolve", resolved)
         front = await running.enter_async_context(
             gateway(write_pack(tmp_path), "policies:50051", resolve_seconds=0.2)
         )
@@ -56,7 +56,7 @@ async def test_no_ask_fails_while_traffic_moves_and_the_old_servers_end(
                 asking.create_task(ask_on(front.address, number, revisions, ended))
             await until(lambda: len(revisions) > 100, seconds=60)
             assert set(revisions) == {"old"}
-            found.append(Found(frozenset(server.address for server in new), True))
+            found.append(Resolution(frozenset(server.address for server in new), True))
             # The name moves, and right away the old servers are told to end, before the gateway has looked it up.
             for server in old:
                 asking.create_task(server.drain())

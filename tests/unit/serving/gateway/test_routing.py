@@ -6,13 +6,15 @@ import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from learntoask.serving.gateway.routing import Standing, after_failure, after_success, choose
-from learntoask.serving.gateway.verdicts import Verdict, verdict_of
+from learntoask.serving.gateway.failures import FailureKind, failure_kind
+from learntoask.serving.gateway.routing import BackendState, after_failure, after_success, choose
 
-UP = Standing(serving=True)
+UP = BackendState(serving=True)
 
 
-def chosen(servers: dict[str, Standing], conversation: str = "c", tried=(), now: float = 0.0) -> str | None:
+def chosen(
+    servers: dict[str, BackendState], conversation: str = "c", tried=(), now: float = 0.0
+) -> str | None:
     return choose(servers.items(), conversation=conversation, tried=tried, now=now)
 
 
@@ -37,8 +39,8 @@ def test_conversations_spread_evenly():
 
 
 def test_only_servers_that_serve_are_asked_and_none_twice():
-    assert chosen({"a": Standing(), "b": UP}) == "b"
-    assert chosen({"a": Standing(), "b": UP}, tried={"b"}) is None
+    assert chosen({"a": BackendState(), "b": UP}) == "b"
+    assert chosen({"a": BackendState(), "b": UP}, tried={"b"}) is None
     assert chosen({}) is None
 
 
@@ -46,11 +48,14 @@ def test_a_loaded_server_is_passed_over_unless_all_are_alike():
     for conversation in map(str, range(20)):
         first = chosen({"a": UP, "b": UP}, conversation)
         other = "b" if first == "a" else "a"
-        loaded = {first: Standing(serving=True, in_flight=40), other: Standing(serving=True, in_flight=2)}
+        loaded = {
+            first: BackendState(serving=True, in_flight=40),
+            other: BackendState(serving=True, in_flight=2),
+        }
         assert chosen(loaded, conversation) == other
-        alike = {address: Standing(serving=True, in_flight=40) for address in "ab"}
+        alike = {address: BackendState(serving=True, in_flight=40) for address in "ab"}
         assert chosen(alike, conversation) == first
-        idle = {first: Standing(serving=True, in_flight=3), other: UP}
+        idle = {first: BackendState(serving=True, in_flight=3), other: UP}
         assert chosen(idle, conversation) == first  # too little to move a conversation for
 
 
@@ -69,14 +74,14 @@ def test_a_server_that_fails_again_and_again_rests_ever_longer_and_a_success_cle
 @pytest.mark.parametrize(
     ("code", "verdict"),
     [
-        ("INVALID_ARGUMENT", Verdict.CALLER),
-        ("RESOURCE_EXHAUSTED", Verdict.BUSY),
-        ("UNAVAILABLE", Verdict.GONE),
-        ("DEADLINE_EXCEEDED", Verdict.FAULT),
-        ("INTERNAL", Verdict.FAULT),
-        ("UNAUTHENTICATED", Verdict.FAULT),
-        ("CANCELLED", Verdict.GONE),
+        ("INVALID_ARGUMENT", FailureKind.CALLER),
+        ("RESOURCE_EXHAUSTED", FailureKind.BUSY),
+        ("UNAVAILABLE", FailureKind.GONE),
+        ("DEADLINE_EXCEEDED", FailureKind.FAULT),
+        ("INTERNAL", FailureKind.FAULT),
+        ("UNAUTHENTICATED", FailureKind.FAULT),
+        ("CANCELLED", FailureKind.GONE),
     ],
 )
-def test_whose_fault_a_failed_attempt_is(code: str, verdict: Verdict):
-    assert verdict_of(grpc.StatusCode[code]) is verdict
+def test_whose_fault_a_failed_attempt_is(code: str, verdict: FailureKind):
+    assert failure_kind(grpc.StatusCode[code]) is verdict

@@ -13,9 +13,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from learntoask.rpc.channels import Tls, open_channel
 from learntoask.rpc.logs import LOGGER
 from learntoask.serving.gateway import routing as traffic
-from learntoask.serving.gateway.metrics import Metrics
-from learntoask.serving.gateway.resolver import Found, resolve
-from learntoask.serving.gateway.routing import Standing
+from learntoask.serving.gateway.metrics import GatewayMetrics
+from learntoask.serving.gateway.resolver import Resolution, resolve
+from learntoask.serving.gateway.routing import BackendState
 from learntoask.wire import ask_pb2 as wire
 from learntoask.wire.ask_pb2_grpc import AskServiceStub
 
@@ -36,12 +36,12 @@ _OPTIONS = (
 )
 
 
-class Server:
+class Backend:
     """One policy server. `standing` is replaced, never changed."""
 
     def __init__(self, address: str, *, tls: Tls | None, changed: asyncio.Condition) -> None:
         self.address = address
-        self.standing = Standing()
+        self.standing = BackendState()
         self._channel = open_channel(address, tls=tls, options=_OPTIONS)
         self.stub = AskServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
         self._changed = changed
@@ -102,17 +102,17 @@ class Server:
             self._changed.notify_all()
 
 
-class Servers:
+class BackendPool:
     """`start`, then `close`. Make it inside the event loop that uses it."""
 
     def __init__(
-        self, names: tuple[str, ...], *, tls: Tls | None, resolve_seconds: float, metrics: Metrics
+        self, names: tuple[str, ...], *, tls: Tls | None, resolve_seconds: float, metrics: GatewayMetrics
     ) -> None:
         self._names = names
         self._tls = tls
         self._resolve_seconds = resolve_seconds
         self._metrics = metrics
-        self._servers: dict[str, Server] = {}
+        self._servers: dict[str, Backend] = {}
         self._changed = asyncio.Condition()
         self._closing: set[asyncio.Task[None]] = set()
         self._following: asyncio.Task[None] | None = None
@@ -130,13 +130,13 @@ class Servers:
             self._following.cancel()
             with suppress(asyncio.CancelledError):
                 await self._following
-        self._take(Found(frozenset(), True), keep_serving=False)
+        self._take(Resolution(frozenset(), True), keep_serving=False)
         await asyncio.gather(*self._closing)
 
     def states(self) -> list[bool]:
         return [server.standing.serving for server in self._servers.values()]
 
-    def choose(self, conversation: str, tried: set[str]) -> Server | None:
+    def choose(self, conversation: str, tried: set[str]) -> Backend | None:
         """See traffic.choose."""
         address = traffic.choose(
             ((address, server.standing) for address, server in self._servers.items()),
@@ -157,11 +157,11 @@ class Servers:
             await asyncio.sleep(self._resolve_seconds)
             self._take(await resolve(self._names))
 
-    def _take(self, found: Found, *, keep_serving: bool = True) -> None:
+    def _take(self, found: Resolution, *, keep_serving: bool = True) -> None:
         """Servers as they were found. One that is healthy outlives a name server that knows no name any more: better
         a server too many than none."""
         for address in sorted(found.addresses - self._servers.keys()):
-            self._servers[address] = Server(address, tls=self._tls, changed=self._changed)
+            self._servers[address] = Backend(address, tls=self._tls, changed=self._changed)
         if not found.certain:
             return
         for address in sorted(self._servers.keys() - found.addresses):

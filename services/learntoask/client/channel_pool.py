@@ -11,7 +11,7 @@ from learntoask.rpc.channels import Tls, authorization, open_channel
 from learntoask.wire.ask_pb2_grpc import AskServiceStub
 
 
-class Connections:
+class ChannelPool:
     """One channel an address, made when it is first needed."""
 
     def __init__(self, addresses: str | Sequence[str], *, token: str | None, tls: Tls | None) -> None:

@@ -11,7 +11,7 @@ from learntoask.rpc.channels import GONE
 Code = grpc.StatusCode
 
 
-class Verdict(Enum):
+class FailureKind(Enum):
     CALLER = auto()
     """The request is at fault; every server would say the same."""
     BUSY = auto()
@@ -27,12 +27,12 @@ _CALLER = frozenset(
 )
 
 
-def verdict_of(code: grpc.StatusCode) -> Verdict:
+def failure_kind(code: grpc.StatusCode) -> FailureKind:
     """A refused token counts as a fault: it is the gateway's own, never the caller's."""
     if code in _CALLER:
-        return Verdict.CALLER
+        return FailureKind.CALLER
     if code is Code.RESOURCE_EXHAUSTED:
-        return Verdict.BUSY
+        return FailureKind.BUSY
     if code in GONE:
-        return Verdict.GONE
-    return Verdict.FAULT
+        return FailureKind.GONE
+    return FailureKind.FAULT
