@@ -1,4 +1,4 @@
-"""The contract between a stage and whatever runs it: a laptop process or a pod."""
+"""The contract between a stage and the process that runs it, on a laptop or in a pod."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from learntoask.core.pack import Pack
 
 
 class Progress(Protocol):
-    """Told by long steps how far they are; shows a bar on a laptop, is pushed to the operator in a pod."""
+    """Receiver of a stage's progress. A laptop shows it as a bar, a pod sends it to the operator."""
 
     def update(self, done: float, total: float, message: str = "", **metrics: float) -> None:
-        """`done` of `total` units of the step named `message`; `metrics` are the latest values worth showing."""
+        """Report that `done` of `total` units of the step `message` are complete, with the latest `metrics`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """Share `index` (from 0) of a stage that `count` pods compute together."""
+    """One of the `count` shards of a stage, which as many pods compute in parallel; `index` counts from 0."""
 
     index: int
     count: int
 
     def holds(self, name: str) -> bool:
-        """Whether what is called `name` belongs to this share: exactly one share holds it, whoever asks."""
+        """Whether the item `name` belongs to this shard. Each item belongs to exactly one shard."""
         return int(digest_of(name)[:12], 16) % self.count == self.index
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageContext:
-    """Everything a stage may read and write.
+    """Everything that a stage reads and writes.
 
-    `inputs` maps the name of each upstream stage to a folder with its published output (read only).
-    `files` maps external inputs (`dataset`, `test`) to local paths of the fetched files.
-    `out` is an empty folder: whatever lies in it when the stage returns is published.
-    `work` survives a killed attempt of the same key: checkpoints and journals go there.
-    `shard`: the share that is to be computed; None for all of it. Only stages that can be merged are ever given one.
+    `inputs` maps the name of each upstream stage to a folder with its published output (read-only).
+    `files` maps external inputs (`dataset`, `test`, `base`) to local paths of the fetched files.
+    `out` is an empty folder; its content is published when the stage returns.
+    `work` is a folder that survives a killed attempt of the same key, for checkpoints and journals.
+    `shard` is the part of the output to compute, or None for all of it. Only a stage with a Merge gets one.
     """
 
     stage: str
@@ -57,11 +57,11 @@ class StageContext:
 
 
 StageSummary = dict[str, JsonValue]
-"""Small figures (counts, metrics, digests) that go into the published manifest, status and final table."""
+"""Counts, metrics and digests for the published manifest, the run's status and the final table."""
 
 StageFunction = Callable[[StageContext], StageSummary]
-"""Raises StageError with a reason a person can act on; any other exception is a fault of ours."""
+"""Computes a stage. Raises StageError with a reason that a user can act on; any other exception is a bug."""
 
 Merge = Callable[[StageContext, Sequence[Path]], StageSummary]
-"""Makes the output of a stage, in `context.out`, of the folders that its shares published (in their order). Raises as
-the stage itself would."""
+"""Computes the output of a stage in `context.out` from the folders that its shards published, in the order of their
+indices. Raises the errors of the stage itself."""

@@ -1,4 +1,7 @@
-"""Published stages that runs left to be collected when they went (`spec.artefacts: remove`). Pure."""
+"""Artefacts of deleted runs that the garbage collection may remove (`spec.artefacts: remove`).
+
+Each run with `remove` has a ConfigMap that lists the keys of its published stages and outlives the run.
+"""
 
 from __future__ import annotations
 
@@ -9,27 +12,28 @@ from collections.abc import Iterable
 from learntoask.core.json_object import Json
 
 COLLECTABLE = "learntoask.io/collectable"
-"""Label of a list of them: a ConfigMap that outlives its run; its value is the run's name."""
+"""Label of such a ConfigMap; its value is the name of the run."""
 RUN_UID = "learntoask.io/run-uid"
 _KEY = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 def orphaned_lists(lists: Iterable[Json], runs: Iterable[Json], *, store: str) -> list[Json]:
-    """Those of `lists` (ConfigMaps) that speak of `store` and whose run is there no more."""
-    there = {one["metadata"]["uid"] for one in runs}
+    """Return the ConfigMaps in `lists` that belong to the store at address `store` and whose run is deleted."""
+    existing = {run["metadata"]["uid"] for run in runs}
     return [
-        one
-        for one in lists
-        if (one.get("data") or {}).get("store") == store
-        and (one["metadata"].get("annotations") or {}).get(RUN_UID) not in there
+        listed
+        for listed in lists
+        if (listed.get("data") or {}).get("store") == store
+        and (listed["metadata"].get("annotations") or {}).get(RUN_UID) not in existing
     ]
 
 
 def unneeded_keys(lists: Iterable[Json], users: Iterable[Json]) -> set[str]:
-    """Keys in `lists` that none of `users` (runs and endpoints that are there) mentions."""
-    used = {key for one in users for key in _KEY.findall(json.dumps(one))}
-    return {key for one in lists for key in keys_of(one)} - used
+    """Return the keys in `lists` that none of `users` (the existing runs and endpoints) mentions."""
+    used = {key for user in users for key in _KEY.findall(json.dumps(user))}
+    return {key for listed in lists for key in keys_of(listed)} - used
 
 
 def keys_of(listed: Json) -> set[str]:
+    """Return the stage keys in one ConfigMap."""
     return set(_KEY.findall(listed["data"].get("keys", "")))

@@ -1,7 +1,7 @@
-"""The stages of a run: what each reads, which part of the manifest it depends on, and its key.
+"""The graph of stages: the inputs of each stage, the settings that it depends on, and its key.
 
-A stage is a pure function of its key. `version` is raised by whoever changes what a stage computes, so that results
-of the old code are not taken for results of the new.
+A stage's output is a function of its key. Raise `version` with every change of the code that changes a stage's output,
+so that the store does not return outputs of the former code.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ RESOLVE = "resolve"
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """`files` are the external inputs it reads (by their role), `pack` and `settings` the parts of the pack and of
-    the spec it depends on."""
+    """A stage. `inputs` are its upstream stages, and `files` the external inputs that it reads, by their role. `pack`
+    and `settings` are the parts of the pack and of the spec that its output depends on."""
 
     name: str
     version: int
@@ -37,7 +37,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class RunInputs:
-    """What lies outside the manifest: digests of the pack's parts and of the external files; the rerun counters."""
+    """The inputs of a run outside its manifest: digests of the pack's parts and external files, and rerun counters."""
 
     pack: Mapping[PackPart, str]
     files: Mapping[str, str]
@@ -45,17 +45,23 @@ class RunInputs:
 
 
 def pack_digests(pack: Pack) -> dict[PackPart, str]:
-    """Digests of what stages read of a pack: a new demo, fallback or fluency rule must not train a policy again."""
+    """Return one digest for each part of a pack, so that a change of one part only reruns the stages that read it.
+
+    For example, a new demo conversation, fallback question or fluency rule must not train the policy again.
+    """
     whole = pack.model_dump(mode="json", by_alias=True)
     logs = {"prompts", "fluency", "fallback", "demo", "demoTask", "stopping", "name", "version"}
     unprompted = {"patterns", "answerPatterns", "questions"}
     prompted_tasks = [
-        {**task, "fields": [{k: v for k, v in one.items() if k not in unprompted} for one in task["fields"]]}
+        {
+            **task,
+            "fields": [{k: v for k, v in field.items() if k not in unprompted} for field in task["fields"]],
+        }
         for task in whole["tasks"]
     ]
     roles = {role: whole["roles"][role] for role in ("user", "expert")}
     prompt = {"tasks": prompted_tasks, "roles": roles, "stopping": whole["stopping"]}
-    # Only a model that labels or judges reads its prompts: in no other part, they train no policy again.
+    # Only the labeller or judge `llm` reads these prompts, so they are removed from the parts that other stages use.
     labelling = {name: whole["prompts"].pop(name) for name in ("microGoal", "macroGoal")}
     judging = {"prompt": whole["prompts"].pop("judge"), "roles": whole["roles"]}
     grading = {part: whole[part] for part in ("tasks", "fluency", "language")}
@@ -75,20 +81,23 @@ def _dump(model: ManifestModel, *exclude: str) -> dict[str, JsonValue]:
 
 
 def _policy(spec: RunSpec) -> dict[str, JsonValue]:
-    """Settings that every stage with a model depends on (checkpoint intervals change no result)."""
+    """The settings that every stage with a model depends on. Checkpoint intervals change no result and are left out."""
     ask_only = spec.train.reward.mode == "ask_only"
     return {
         "seed": spec.train.seed,
         "precision": spec.train.precision,
         "maxPromptTokens": spec.train.max_prompt_tokens,
-        # All other modes have one and the same prompt: their runs share the SFT policy.
+        # All other modes have the same prompt, so their runs share the SFT policy.
         "mode": "ask_only" if ask_only else "product",
     }
 
 
 def _trained(spec: RunSpec) -> dict[str, JsonValue]:
-    """What of adapters and of DeepSpeed's settings changes the weights; workers, ZeRO and activation checkpointing
-    change their rounding only, so that a run may go on with others."""
+    """The settings of adapters and DeepSpeed that change the trained weights.
+
+    The number of workers, the ZeRO stage and activation checkpointing only change the rounding, so that a run may
+    continue with other values.
+    """
     train = spec.train
     settings: dict[str, JsonValue] = {"lora": _dump(train.lora)} if train.lora else {}
     if train.distributed.zero and train.distributed.deepspeed:
@@ -99,7 +108,7 @@ def _trained(spec: RunSpec) -> dict[str, JsonValue]:
 def _sft(spec: RunSpec) -> dict[str, JsonValue]:
     sft = _dump(spec.train.sft)
     if not spec.train.grpo.updates:
-        sft["keptShare"] = 0.0  # nobody learns from what would be kept
+        sft["keptShare"] = 0.0  # without GRPO, SFT uses all sessions
     return {**_policy(spec), **_trained(spec), **_corruption(spec), "sft": sft}
 
 
@@ -115,16 +124,18 @@ def _method(spec: RunSpec) -> dict[str, JsonValue]:
 
 
 def _label(spec: RunSpec) -> dict[str, JsonValue]:
-    """Settings of the label stage; those of a model count where one labels, without keys, limits and prices."""
+    """The settings of the label stage. Those of language models only count for method `llm`, and their API keys, limits
+    and prices never do."""
     settings = _dump(spec.label, "llm", "parallelism")
     if spec.label.method != "llm" or spec.label.llm is None:
         return settings
     llm = _dump(spec.label.llm, "endpoint", "judges", "budget")
-    return {**settings, "llm": {**llm, "models": [one.determining for one in spec.label.llm.endpoints]}}
+    models: list[JsonValue] = [endpoint.determining for endpoint in spec.label.llm.endpoints]
+    return {**settings, "llm": {**llm, "models": models}}
 
 
 def _grader(spec: RunSpec) -> dict[str, JsonValue]:
-    """Where graders run, and how long is waited for them, changes no result."""
+    """The settings of the graders, without those that change no result: where graders run, and timeouts."""
     grader = spec.grader
     settings: dict[str, JsonValue] = {
         "encoder": grader.encoder,
@@ -133,13 +144,14 @@ def _grader(spec: RunSpec) -> dict[str, JsonValue]:
     if grader.method == "llm" and grader.llm is not None:
         judge = _dump(grader.llm, "endpoint", "server", "budget")
         endpoint = grader.llm.endpoint.determining
-        if grader.llm.server is not None:  # what answers is that model, wherever it is served
+        if (
+            grader.llm.server is not None
+        ):  # the operator serves this model, at an address that does not matter
             endpoint = {**endpoint, "uri": grader.llm.server.model}
         settings["llm"] = {**judge, "endpoint": endpoint}
     return settings
 
 
-# Calibration (of labeller and grader prompts) takes its place between prepare and label.
 STAGES: tuple[Stage, ...] = (
     Stage(
         name="fetch",
@@ -223,11 +235,11 @@ STAGES: tuple[Stage, ...] = (
 )
 
 STAGE_BY_NAME = {stage.name: stage for stage in STAGES}
-_ALIASES = {"train": "sft"}  # one word for both training stages, where people rewind
+_ALIASES = {"train": "sft"}  # for commands that rerun all of training: it begins with SFT
 
 
 def stage_key(stage: Stage, *, spec: RunSpec, inputs: RunInputs, outputs: Mapping[str, str]) -> str:
-    """Key of `stage`; `outputs` maps each of its upstream stages to the digest of its published output."""
+    """Return the key of `stage` (64 hex digits). `outputs` maps each upstream stage to the digest of its output."""
     pack = stage.pack(spec) if callable(stage.pack) else stage.pack
     return digest_of(
         {
@@ -243,7 +255,7 @@ def stage_key(stage: Stage, *, spec: RunSpec, inputs: RunInputs, outputs: Mappin
 
 
 def resolve_stage(name: str) -> str:
-    """The stage meant by `name` (`train` means its first part). Raises InputError naming the stages."""
+    """Return the stage that a user means by `name`; `train` means `sft`. Raises InputError with all names."""
     resolved = _ALIASES.get(name, name)
     if resolved not in STAGE_BY_NAME:
         known = ", ".join(stage.name for stage in STAGES)
@@ -252,7 +264,7 @@ def resolve_stage(name: str) -> str:
 
 
 def rewind_counters(reruns: Mapping[str, int], name: str) -> dict[str, int]:
-    """Rerun counters after rewinding to `name`: it and everything that reads from it is computed anew."""
+    """Return the rerun counters after a rewind to stage `name`: it and all stages downstream of it run again."""
     again = {resolve_stage(name)}
     for stage in STAGES:
         if again & set(stage.inputs):
@@ -261,6 +273,6 @@ def rewind_counters(reruns: Mapping[str, int], name: str) -> dict[str, int]:
 
 
 def upstream_first(names: Iterable[str]) -> list[str]:
-    """`names` in the order of the stages."""
+    """Return `names` in the order of the stages, without duplicates."""
     wanted = set(names)
     return [stage.name for stage in STAGES if stage.name in wanted]

@@ -1,13 +1,13 @@
-"""What runs next: one pure decision for the laptop and for the operator.
+"""The planner: a pure function that decides which stages of a run to start or stop, on a laptop and in a cluster.
 
-`plan` is level-based: it looks at what the store holds and at what the stages' processes or pods are doing now, and
-never at how things came to be so. Calling it again with the same arguments gives the same plan.
+`plan` is level-based: it considers what the store contains and what the processes or pods of the stages do now, but not
+the events that led there. With the same arguments it returns the same plan.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from pydantic import JsonValue
@@ -23,7 +23,7 @@ _ACTIVE = ("queued", "waiting", "running")
 
 
 class Result(Protocol):
-    """What the planner reads of a publication, wherever it is known from."""
+    """The part of a publication that the planner reads. The store and the status of a run both provide it."""
 
     @property
     def key(self) -> str: ...
@@ -37,29 +37,29 @@ class Result(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """The latest attempt of a stage as its executor sees it. Times are seconds since the epoch.
+    """The latest attempt of a stage, as its executor observes it. Times are seconds since the epoch.
 
-    `queued`: not admitted yet. `waiting`: admitted, but nothing of it runs. `ending`: asked to end, and not gone.
-    `stopped`: ended on purpose, and no failure. `disrupted`: ended by the cluster, and no failure either.
+    `queued`: not admitted by Kueue yet. `waiting`: admitted, but no pod runs yet. `ending`: told to end, but still
+    there. `stopped`: ended on purpose. `disrupted`: ended by the cluster. Only `failed` counts as a failure.
     """
 
     key: str
     state: Literal["queued", "waiting", "running", "ending", "stopped", "disrupted", "failed"]
     attempt: int
-    started: float  # when it was made; once it runs, when it began to run
+    started: float  # when it was created; once it runs, when it began to run
     finished: float | None = None
     reason: str = ""
     message: str = ""
     retryable: bool = True
     exempt: int = 0
-    """Attempts up to this one that do not count: stopped, disrupted, or forgiven."""
+    """Number of attempts, up to this one, that do not count against `spec.attempts`: stopped, disrupted or forgiven."""
     disruptions: int = 0
-    """Attempts up to this one that the cluster ended."""
+    """Number of attempts, up to this one, that the cluster ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Allowance:
-    """GPU-hours: those used until now, and what an hour uses as things run now."""
+    """GPU use of a run: GPU-hours used so far, and the number of GPUs that its pods hold now."""
 
     used: float = 0.0
     rate: float = 0.0
@@ -67,6 +67,8 @@ class Allowance:
 
 @dataclass(frozen=True, kw_only=True)
 class StageStatus:
+    """The state of a stage after the planner's decision."""
+
     name: str
     state: StageState
     key: str | None = None  # None while an upstream output is not known yet
@@ -78,7 +80,7 @@ class StageStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """Start `attempt` of `stage`; `inputs` maps upstream stages to the keys of the publications it reads."""
+    """Start `attempt` of `stage`. `inputs` maps its upstream stages to the keys of the publications that it reads."""
 
     stage: str
     key: str
@@ -88,7 +90,7 @@ class Start:
 
 @dataclass(frozen=True, kw_only=True)
 class Stop:
-    """End the running attempt of `stage`; with `failed` the attempt counts as failed for `reason`."""
+    """Stop the running attempt of `stage`. With `failed` the attempt counts as a failure because of `reason`."""
 
     stage: str
     reason: str
@@ -101,7 +103,8 @@ Action = Start | Stop
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`wake_at`: when to plan again although nothing was heard (a retry is due, a deadline passes)."""
+    """The state of a run and the actions to take. `wake_at` (seconds since the epoch) is when to plan again even
+    without an event, because a retry is due or a deadline passes; None if there is no such time."""
 
     outcome: Outcome
     stages: tuple[StageStatus, ...]
@@ -112,7 +115,7 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Decided:
+class _StageDecision:
     status: StageStatus
     action: Action | None = None
     wake: float | None = None
@@ -130,41 +133,40 @@ def plan(
 ) -> Plan:
     """Decide the next actions of a run.
 
-    `published` maps stage keys to publications (only lookups happen), `observed` stage names to latest attempts;
-    `cancelled` is the reason why somebody ended the run.
+    `published` maps stage keys to publications and is only used for lookups. `observed` maps stage names to their
+    latest attempts. `cancelled` is the reason for which the run was cancelled, or None.
     """
     done: dict[str, Result] = {}
-    decided: list[_Decided] = []
+    decided: list[_StageDecision] = []
     for stage in STAGES:
-        one = _stage(stage, spec, inputs, published, observed.get(stage.name), done, now)
-        if one.status.key and one.status.state == "Published":
-            done[stage.name] = published[one.status.key]
-        decided.append(one)
-    return _whole(decided, spec=spec, now=now, allowance=allowance or Allowance(), cancelled=cancelled)
+        decision = _decide_stage(stage, spec, inputs, published, observed.get(stage.name), done, now)
+        if decision.status.key and decision.status.state == "Published":
+            done[stage.name] = published[decision.status.key]
+        decided.append(decision)
+    return _combine(decided, spec=spec, now=now, allowance=allowance or Allowance(), cancelled=cancelled)
 
 
 def plan_resolution(
     *, spec: RunSpec, key: str, observed: Mapping[str, Observed], now: float, cancelled: str | None = None
 ) -> Plan:
-    """The plan while the digests of the inputs are not known: `resolve` runs, all other stages wait for it.
+    """Decide the next actions while the digests of the inputs are unknown: `resolve` runs, and all other stages wait.
 
-    `key` is the digest of the addresses. What runs of other stages belongs to other inputs and is stopped.
+    `key` is the digest of the input addresses. Running attempts of other stages used former inputs and are stopped.
     """
-    first = _attempted(RESOLVE, key, spec, observed.get(RESOLVE), {}, now)
-    waiting = [_waiting(stage.name, observed.get(stage.name)) for stage in STAGES]
-    return _whole([first, *waiting], spec=spec, now=now, allowance=Allowance(), cancelled=cancelled)
+    first = _decide_attempt(RESOLVE, key, spec, observed.get(RESOLVE), {}, now)
+    waiting = [_decide_without_inputs(stage.name, observed.get(stage.name)) for stage in STAGES]
+    return _combine([first, *waiting], spec=spec, now=now, allowance=Allowance(), cancelled=cancelled)
 
 
-def _whole(
-    decided: list[_Decided], *, spec: RunSpec, now: float, allowance: Allowance, cancelled: str | None
+def _combine(
+    decided: list[_StageDecision], *, spec: RunSpec, now: float, allowance: Allowance, cancelled: str | None
 ) -> Plan:
-    """The plan of a run made of what was decided for each stage, and of what concerns all of them."""
-    statuses = tuple(one.status for one in decided)
+    """Combine the decisions for the stages with the conditions that concern the whole run."""
+    statuses = tuple(decision.status for decision in decided)
 
-    def ended(outcome: Outcome, why: str, reason: str, message: str) -> Plan:
-        # What still runs is of no use to a run that is over.
+    def stop_all(outcome: Outcome, stop_reason: str, reason: str, message: str) -> Plan:
         stops = tuple(
-            Stop(stage=status.name, reason=why, message=message, failed=False)
+            Stop(stage=status.name, reason=stop_reason, message=message, failed=False)
             for status in statuses
             if status.state in ("Queued", "Waiting", "Running")
         )
@@ -174,65 +176,71 @@ def _whole(
         return Plan(outcome="Succeeded", stages=statuses, actions=())
     failed = next((status for status in statuses if status.state == "Failed"), None)
     if failed:
-        return ended("Failed", "RunFailed", failed.reason, f"stage {failed.name}: {failed.message}")
+        return stop_all("Failed", "RunFailed", failed.reason, f"stage {failed.name}: {failed.message}")
     if cancelled is not None:
-        return ended("Cancelled", "Cancelled", "Cancelled", cancelled)
+        return stop_all("Cancelled", "Cancelled", "Cancelled", cancelled)
     limit = spec.budget.gpu_hours
     if limit is not None and allowance.used >= limit:
         message = f"{allowance.used:.2f} GPU-hours are used, and budget.gpuHours is {limit:g}"
-        return ended("Failed", "BudgetExhausted", "BudgetExhausted", message)
+        return stop_all("Failed", "BudgetExhausted", "BudgetExhausted", message)
     if spec.suspend:
-        return ended("Suspended", "Suspended", "Suspended", "spec.suspend is true")
-    wakes = [one.wake for one in decided if one.wake is not None]
+        return stop_all("Suspended", "Suspended", "Suspended", "spec.suspend is true")
+    wakes = [decision.wake for decision in decided if decision.wake is not None]
     if limit is not None and allowance.rate > 0:
         wakes.append(now + (limit - allowance.used) / allowance.rate * 3600)
     return Plan(
         outcome="Running",
         stages=statuses,
-        actions=tuple(one.action for one in decided if one.action),
+        actions=tuple(decision.action for decision in decided if decision.action),
         wake_at=min(wakes, default=None),
     )
 
 
-def _stage(
+def _decide_stage(
     stage: Stage,
     spec: RunSpec,
     inputs: RunInputs,
     published: Mapping[str, Result],
-    seen: Observed | None,
+    latest: Observed | None,
     done: Mapping[str, Result],
     now: float,
-) -> _Decided:
+) -> _StageDecision:
     if any(name not in done for name in stage.inputs):
-        return _waiting(stage.name, seen)
+        return _decide_without_inputs(stage.name, latest)
     outputs = {name: done[name].output for name in stage.inputs}
     key = stage_key(stage, spec=spec, inputs=inputs, outputs=outputs)
     publication = published.get(key)
     if publication is not None:
-        return _published(stage, key, publication, seen)
-    return _attempted(stage.name, key, spec, seen, {name: done[name].key for name in stage.inputs}, now)
+        return _decide_published(stage, key, publication, latest)
+    return _decide_attempt(
+        stage.name, key, spec, latest, {name: done[name].key for name in stage.inputs}, now
+    )
 
 
-def _waiting(stage: str, seen: Observed | None) -> _Decided:
-    """A stage that lacks an input."""
-    if seen and (seen.state in _ACTIVE or seen.state == "ending"):
-        return _superseded(stage, seen, "an input is recomputed")
-    return _Decided(status=StageStatus(name=stage, state="Pending"))
+def _decide_without_inputs(stage: str, latest: Observed | None) -> _StageDecision:
+    """Decide about a stage whose inputs are not all published."""
+    if latest and (latest.state in _ACTIVE or latest.state == "ending"):
+        return _decide_superseded(stage, latest, "an input is recomputed")
+    return _StageDecision(status=StageStatus(name=stage, state="Pending"))
 
 
-def _superseded(stage: str, seen: Observed, why: str) -> _Decided:
-    """An attempt of other inputs or settings ends before anything else of its stage is started."""
-    status = StageStatus(name=stage, state=_state(seen), key=seen.key, attempt=seen.attempt)
-    if seen.state == "ending":
-        return _Decided(status=status)
-    return _Decided(status=status, action=Stop(stage=stage, reason="Superseded", message=why, failed=False))
+def _decide_superseded(stage: str, latest: Observed, why: str) -> _StageDecision:
+    """Stop an attempt with former inputs or settings. The stage starts again only after this attempt is gone."""
+    status = StageStatus(name=stage, state=_state_of(latest), key=latest.key, attempt=latest.attempt)
+    if latest.state == "ending":
+        return _StageDecision(status=status)
+    return _StageDecision(
+        status=status, action=Stop(stage=stage, reason="Superseded", message=why, failed=False)
+    )
 
 
-def _published(stage: Stage, key: str, publication: Result, seen: Observed | None) -> _Decided:
-    output, attempt = publication.output, seen.attempt if seen and seen.key == key else 0
-    if publication.summary.get("passed") is False:  # the gate's verdict is a result like any other, and final
+def _decide_published(stage: Stage, key: str, publication: Result, latest: Observed | None) -> _StageDecision:
+    output, attempt = publication.output, latest.attempt if latest and latest.key == key else 0
+    if (
+        publication.summary.get("passed") is False
+    ):  # the gate publishes its refusal, so a retry would not change it
         message = str(publication.summary.get("message", "the gate refused the policy"))
-        return _Decided(
+        return _StageDecision(
             status=StageStatus(
                 name=stage.name,
                 state="Failed",
@@ -244,66 +252,77 @@ def _published(stage: Stage, key: str, publication: Result, seen: Observed | Non
             )
         )
     status = StageStatus(name=stage.name, state="Published", key=key, output=output, attempt=attempt)
-    if seen and seen.state in _ACTIVE:  # somebody else was faster, or it is about to end by itself
+    if latest and latest.state in _ACTIVE:
+        # Another run has published the same key, or the attempt has published and is about to end by itself.
         stop = Stop(stage=stage.name, reason="Superseded", message="its output is published", failed=False)
-        return _Decided(status=status, action=stop if seen.key != key else None)
-    return _Decided(status=status)
+        return _StageDecision(status=status, action=stop if latest.key != key else None)
+    return _StageDecision(status=status)
 
 
-def _attempted(
-    stage: str, key: str, spec: RunSpec, seen: Observed | None, inputs: Mapping[str, str], now: float
-) -> _Decided:
-    """A stage whose inputs are there and whose output is not."""
-    if seen and seen.key != key and (seen.state in _ACTIVE or seen.state == "ending"):
-        return _superseded(stage, seen, "its inputs or settings changed")
-    if seen is None or seen.key != key:
+def _decide_attempt(
+    stage: str, key: str, spec: RunSpec, latest: Observed | None, inputs: Mapping[str, str], now: float
+) -> _StageDecision:
+    """Decide about a stage whose inputs are published and whose output is not."""
+    if latest and latest.key != key and (latest.state in _ACTIVE or latest.state == "ending"):
+        return _decide_superseded(stage, latest, "its inputs or settings changed")
+    if latest is None or latest.key != key:
         start = Start(stage=stage, key=key, attempt=1, inputs=inputs)
-        return _Decided(status=StageStatus(name=stage, state="Pending", key=key), action=start)
-    start = Start(stage=stage, key=key, attempt=seen.attempt + 1, inputs=inputs)
+        return _StageDecision(status=StageStatus(name=stage, state="Pending", key=key), action=start)
+    start = Start(stage=stage, key=key, attempt=latest.attempt + 1, inputs=inputs)
     status = StageStatus(
         name=stage,
-        state=_state(seen),
+        state=_state_of(latest),
         key=key,
-        attempt=seen.attempt,
-        reason=seen.reason,
-        message=seen.message,
+        attempt=latest.attempt,
+        reason=latest.reason,
+        message=latest.message,
     )
-    match seen.state:
+    match latest.state:
         case "ending" | "queued":
-            return _Decided(status=status)
+            return _StageDecision(status=status)
         case "waiting" | "running":
-            return _within_deadline(stage, spec, seen, status, now)
+            return _check_deadline(stage, spec, latest, status, now)
         case "stopped":
-            return _Decided(status=status, action=start)
+            return _StageDecision(status=status, action=start)
         case "disrupted":
-            return _after_pause(status, start, seen, pause=retry_delay(max(1, seen.disruptions)), now=now)
+            return _start_after_pause(
+                status, start, latest, pause=retry_delay(max(1, latest.disruptions)), now=now
+            )
         case "failed":
-            counted = seen.attempt - seen.exempt
-            if counted >= spec.attempts or not seen.retryable:
-                return _Decided(status=_with_state(status, "Failed"))
-            return _after_pause(status, start, seen, pause=retry_delay(max(1, counted)), now=now)
+            counted = latest.attempt - latest.exempt
+            if counted >= spec.attempts or not latest.retryable:
+                return _StageDecision(status=replace(status, state="Failed"))
+            return _start_after_pause(status, start, latest, pause=retry_delay(max(1, counted)), now=now)
 
 
-def _within_deadline(stage: str, spec: RunSpec, seen: Observed, status: StageStatus, now: float) -> _Decided:
-    if seen.state == "waiting":
+def _check_deadline(
+    stage: str, spec: RunSpec, latest: Observed, status: StageStatus, now: float
+) -> _StageDecision:
+    if latest.state == "waiting":
         limit, reason = spec.start_deadline, "NeverStarted"
-        message = f"no pod of attempt {seen.attempt} ran within startDeadline ({limit})"
-        message += f": {seen.message}" if seen.message else ""
+        message = f"no pod of attempt {latest.attempt} ran within startDeadline ({limit})"
+        message += f": {latest.message}" if latest.message else ""
     else:
         limit, reason = spec.stage_deadline, "DeadlineExceeded"
-        message = f"attempt {seen.attempt} ran longer than stageDeadline ({limit})"
-    deadline = seen.started + seconds(limit)
+        message = f"attempt {latest.attempt} ran longer than stageDeadline ({limit})"
+    deadline = latest.started + seconds(limit)
     if now < deadline:
-        return _Decided(status=status, wake=deadline)
-    return _Decided(status=status, action=Stop(stage=stage, reason=reason, message=message, failed=True))
+        return _StageDecision(status=status, wake=deadline)
+    return _StageDecision(
+        status=status, action=Stop(stage=stage, reason=reason, message=message, failed=True)
+    )
 
 
-def _after_pause(status: StageStatus, start: Start, seen: Observed, *, pause: float, now: float) -> _Decided:
-    due = (now if seen.finished is None else seen.finished) + pause
-    return _Decided(status=status, wake=due) if now < due else _Decided(status=status, action=start)
+def _start_after_pause(
+    status: StageStatus, start: Start, latest: Observed, *, pause: float, now: float
+) -> _StageDecision:
+    due = (now if latest.finished is None else latest.finished) + pause
+    return (
+        _StageDecision(status=status, wake=due) if now < due else _StageDecision(status=status, action=start)
+    )
 
 
-def _state(seen: Observed) -> StageState:
+def _state_of(latest: Observed) -> StageState:
     states: dict[str, StageState] = {
         "queued": "Queued",
         "waiting": "Waiting",
@@ -313,21 +332,9 @@ def _state(seen: Observed) -> StageState:
         "disrupted": "Retrying",
         "failed": "Retrying",
     }
-    return states[seen.state]
-
-
-def _with_state(status: StageStatus, state: StageState) -> StageStatus:
-    return StageStatus(
-        name=status.name,
-        state=state,
-        key=status.key,
-        output=status.output,
-        attempt=status.attempt,
-        reason=status.reason,
-        message=status.message,
-    )
+    return states[latest.state]
 
 
 def retry_delay(attempt: int) -> float:
-    """Seconds between the end of failed `attempt` (from 1) and the next start."""
+    """Return the seconds between the end of failed `attempt` (from 1) and the next start."""
     return _RETRIES.delay(attempt)

@@ -1,4 +1,4 @@
-"""What a stage left behind: the manifest that is written last and makes its output exist."""
+"""The published output of a stage. It exists once its manifest, which is written last, is in the store."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from learntoask.core.digest import digest_of
 
 
 class PublishedFile(BaseModel):
-    """`digest` is the SHA-256 of the content and the name of its blob; `size` in bytes."""
+    """A file of an output. `digest` is the SHA-256 of its content and the name of its blob; `size` is in bytes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -18,7 +18,8 @@ class PublishedFile(BaseModel):
 
 
 class Publication(BaseModel):
-    """`key` says what was computed, `output` what came out; readers pin `output`."""
+    """The manifest of a published output. `key` identifies what was computed, `output` the result. Downstream stages
+    pin `output`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,13 +27,13 @@ class Publication(BaseModel):
     key: str
     files: tuple[PublishedFile, ...]
     summary: dict[str, JsonValue] = {}
-    inputs: dict[str, str] = {}  # upstream stage → digest of the output that was read: the lineage
+    inputs: dict[str, str] = {}  # lineage: upstream stage → digest of the output that was read
     started: float = 0.0  # seconds since the epoch
     finished: float = 0.0
 
     @property
     def output(self) -> str:
-        """Digest of paths and contents: the same result has the same digest whoever computed it, and when."""
+        """Digest of the paths and contents of all files. It does not depend on who computed them, or when."""
         return digest_of({file.path: file.digest for file in self.files})
 
 

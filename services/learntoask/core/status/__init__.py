@@ -1,0 +1,6 @@
+"""The status that the operator writes into its objects.
+
+conditions   types and reasons of conditions, and how a condition is set
+run          status of a LearnToAskRun
+endpoint     status of an AskEndpoint
+"""
