@@ -24,7 +24,7 @@ import torch
 from learntoask.core.manifest import Dataset, Label
 from learntoask.core.pack import Pack, load_pack
 from learntoask.core.stages.contract import StageContext
-from learntoask.grading.agreement import Judged, agreement
+from learntoask.grading.agreement import GradedQuestion, agreement
 from learntoask.grading.encoders.hashing import CachingEncoder, load_encoder
 from learntoask.grading.examples import Example
 from learntoask.grading.fields.candidates import group_of
@@ -86,15 +86,15 @@ def fit(
 
 
 def agreement_row(grader: FieldGrader, questions: Questions, pack: Pack) -> str:
-    asked = [example for session in questions.measured() for example in session.asked]
+    asked = [example for session in questions.evaluation_sessions() for example in session.asked]
     cases = [
         GradeCase(session_id=one.session_id, task=one.task, response=one.text, target=one.asked)
         for one in asked
     ]
     judged = [
-        Judged(
+        GradedQuestion(
             session_id=one.session_id,
-            seen=group_of(pack.task(one.task)) in questions.seen,
+            seen=group_of(pack.task(one.task)) in questions.seen_groups,
             fields=pack.task(one.task).field_names,
             gold=one.asked,
             grade=grade,

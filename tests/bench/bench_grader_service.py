@@ -32,7 +32,7 @@ from learntoask.grader_service.process import make_server
 from learntoask.grader_service.wire import case_to_wire
 from learntoask.grading import stage as grading
 from learntoask.grading.grades import Grade, GradeCase
-from learntoask.grading.loading import load_grader, published_digest
+from learntoask.grading.loader import load_grader, published_digest
 from learntoask.grading.questions import read_questions
 from learntoask.labeling import stage as label
 from learntoask.labeling.logs import stage as prepare

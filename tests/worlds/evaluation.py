@@ -22,7 +22,7 @@ from learntoask.core.records import (
 )
 from learntoask.evaluation.decisions import Answered, targets
 from learntoask.evaluation.policy import Dialogue, Told
-from learntoask.grading.grades import REFUSED, Grade, GradeCase, Missing, question_grade
+from learntoask.grading.grades import REFUSED, Grade, GradeCase, MissingGrade, question_grade
 
 PACK: Pack = parse_pack(
     """
@@ -178,12 +178,12 @@ class NameGrader:
     def digest(self) -> str:
         return "1e4ada1e4ada1e4a" if self.lenient else "5eca9e5eca9e5eca"
 
-    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | Missing]:
+    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | MissingGrade]:
         return [self._grade(case) for case in cases]
 
-    def _grade(self, case: GradeCase) -> Grade | Missing:
+    def _grade(self, case: GradeCase) -> Grade | MissingGrade:
         if "hmm" in case.response:
-            return Missing("no field is near enough <to be sure>")
+            return MissingGrade("no field is near enough <to be sure>")
         if "?" not in case.response:
             return REFUSED
         names = [one.name for one in PACK.task(case.task).fields]

@@ -19,7 +19,7 @@ from learntoask.grader_service.client import RemoteGrader
 from learntoask.grader_service.config import GraderConfig
 from learntoask.grader_service.retry import Timing
 from learntoask.grader_service.server import GraderServer, ServedGraders
-from learntoask.grading.grades import REFUSED, Grade, GradeCase, Missing, question_grade
+from learntoask.grading.grades import REFUSED, Grade, GradeCase, MissingGrade, question_grade
 from learntoask.rpc.process import in_thread
 from learntoask.wire import grader_pb2 as wire
 from learntoask.wire.grader_pb2_grpc import GraderServiceStub
@@ -41,14 +41,14 @@ class ScriptedGrader:
         self.release = threading.Event()
         self._slow = slow
 
-    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | Missing]:
+    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | MissingGrade]:
         self.batches.append(list(cases))
         time.sleep(self._slow * len(cases))
         return [self._one(case) for case in cases]
 
-    def _one(self, case: GradeCase) -> Grade | Missing:
+    def _one(self, case: GradeCase) -> Grade | MissingGrade:
         if "hmm" in case.response:
-            return Missing("cannot tell hmm")
+            return MissingGrade("cannot tell hmm")
         if "crash" in case.response:
             raise RuntimeError("words that crash")
         if "wait" in case.response:

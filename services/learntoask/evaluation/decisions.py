@@ -11,7 +11,7 @@ from typing import Literal
 from learntoask.core.answer import decision_of
 from learntoask.core.records import Decision, LabelledSession, Message, Record
 from learntoask.evaluation.stats.metrics import Outcome
-from learntoask.grading.grades import Grade, GradeCase, Grader, Missing, stop_grade
+from learntoask.grading.grades import Grade, GradeCase, Grader, MissingGrade, stop_grade
 
 Decoding = Literal["greedy", "sampled"]
 GraderName = Literal["reporting", "rewarding"]
@@ -142,8 +142,8 @@ def graded(answers: Sequence[Answered], grader: Grader, before: Contexts) -> lis
     return [grade for grade in found if grade is not None]
 
 
-def _graded(grade: Grade | Missing) -> Graded:
-    if isinstance(grade, Missing):
+def _graded(grade: Grade | MissingGrade) -> Graded:
+    if isinstance(grade, MissingGrade):
         return Graded(missing=grade.reason)
     return Graded(
         content=grade.content,

@@ -29,7 +29,7 @@ from learntoask.core.records import LabelledSession, Message, Record
 from learntoask.evaluation.policy import Dialogue, PolicyUnderTest, Told
 from learntoask.evaluation.report_schema import ReplayReport
 from learntoask.evaluation.stats.bootstrap import mean_estimates
-from learntoask.grading.grades import GradeCase, Grader, Missing
+from learntoask.grading.grades import GradeCase, Grader, MissingGrade
 
 Verdict = Literal["on-time", "too-early", "too-late", "endless"]
 SPARE_QUESTIONS = 3  # beyond what the expert needed, or one for each wanted item, before a replay is cut off
@@ -180,8 +180,8 @@ def _answer(asking: Sequence[tuple[_Replay, str]], grader: Grader) -> None:
     for (one, _), grade in zip(asking, grader.grade(cases) if cases else [], strict=True):
         one.questions += 1
         one.beyond += one.covered == one.wanted
-        one.missing += isinstance(grade, Missing)
-        reply, known = one.user.reply(frozenset() if isinstance(grade, Missing) else grade.asked)
+        one.missing += isinstance(grade, MissingGrade)
+        reply, known = one.user.reply(frozenset() if isinstance(grade, MissingGrade) else grade.asked)
         one.unanswered += not known
         one.add("user", reply)
 

@@ -24,7 +24,7 @@ from learntoask.evaluation.policy import Opener
 from learntoask.evaluation.report.assemble import assemble, headline
 from learntoask.evaluation.report.html import render
 from learntoask.evaluation.report_schema import Report
-from learntoask.grading.grades import REMEDY, Grader, described
+from learntoask.grading.grades import REMEDY, Grader, describe_missing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,5 +135,5 @@ def _require_grades(evaluated: Evaluated, bound: float) -> None:
         rows = [(row.missing("reporting"), row.response) for row in evaluated.decisions["greedy"]]
         raise TooManyMissing(
             f"policy {evaluated.name}: {missing.count} grades are missing ({missing.share:.0%}, allowed {bound:.0%}); "
-            f"{described([(reason, text) for reason, text in rows if reason is not None])}. {REMEDY}"
+            f"{describe_missing([(reason, text) for reason, text in rows if reason is not None])}. {REMEDY}"
         )

@@ -33,7 +33,7 @@ class JudgeEngine:
 
     async def _one(self, index: int, case: GradeCase) -> tuple[int, Grade | MissingGrade]:
         try:
-            return index, await self._judge.judged(case)
+            return index, await self._judge.grade_one(case)
         except LearnToAskError as error:  # the budget is spent, the endpoint refuses or is gone
             return index, MissingGrade(str(error))
         except Exception as error:

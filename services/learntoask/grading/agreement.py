@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from learntoask.grading.grades import Grade, Missing
+from learntoask.grading.grades import Grade, MissingGrade
 
 _RESAMPLES = 1000
 _LEVEL = 0.95
@@ -30,17 +30,17 @@ _Counts = NDArray[np.float64]  # [..., len(_COUNTS)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class GradedQuestion:
     """An expert question with the fields it asks for by the annotation, and what the grader made of it."""
 
     session_id: str
     seen: bool  # whether training knows its group of tasks
     fields: frozenset[str]  # all fields of its task
     gold: frozenset[str]
-    grade: Grade | Missing
+    grade: Grade | MissingGrade
 
 
-def agreement(judged: Sequence[Judged], *, seed: int = 0) -> dict[str, JsonValue]:
+def agreement(judged: Sequence[GradedQuestion], *, seed: int = 0) -> dict[str, JsonValue]:
     """Figures over all questions, and over those of seen and of unseen tasks where there are both."""
     found = _figures(judged, seed)
     groups = {"seen": [one for one in judged if one.seen], "unseen": [one for one in judged if not one.seen]}
@@ -72,7 +72,7 @@ def kappa(counts: _Counts) -> NDArray[np.float64]:
     return np.where(chance < 1, (observed - chance) / np.where(chance < 1, 1 - chance, 1), 1.0)
 
 
-def _figures(judged: Sequence[Judged], seed: int) -> dict[str, JsonValue]:
+def _figures(judged: Sequence[GradedQuestion], seed: int) -> dict[str, JsonValue]:
     per_session: dict[str, _Counts] = {}
     for one in judged:
         per_session.setdefault(one.session_id, np.zeros(len(_COUNTS)))
@@ -80,10 +80,10 @@ def _figures(judged: Sequence[Judged], seed: int) -> dict[str, JsonValue]:
     table = np.array(list(per_session.values())).reshape(-1, len(_COUNTS))
     found: dict[str, JsonValue] = {"questions": len(judged), "sessions": len(table)}
     found["pairs"] = int(sum(len(one.fields) for one in judged if isinstance(one.grade, Grade)))
-    return found | clustered(table, _metrics, seed=seed)
+    return found | cluster_bootstrap(table, _metrics, seed=seed)
 
 
-def clustered(
+def cluster_bootstrap(
     table: _Counts, metrics: Callable[[_Counts], Mapping[str, NDArray[np.float64]]], *, seed: int
 ) -> dict[str, JsonValue]:
     """Metrics of counts [sessions, counts] with intervals from drawing whole sessions."""
@@ -101,10 +101,10 @@ def clustered(
     return found
 
 
-def _counts(one: Judged) -> _Counts:
+def _counts(one: GradedQuestion) -> _Counts:
     counts = dict.fromkeys(_COUNTS, 0.0)
     counts["questions"] = 1
-    if isinstance(one.grade, Missing):
+    if isinstance(one.grade, MissingGrade):
         counts["missing"] = 1
     else:
         asked = one.grade.asked
@@ -153,7 +153,7 @@ def _number(value: float | NDArray[np.float64]) -> float | None:
     return None if np.isnan(value) else round(float(value), 4)
 
 
-def same_findings(first: Iterable[Grade | Missing], second: Iterable[Grade | Missing]) -> list[bool]:
+def same_fields(first: Iterable[Grade | MissingGrade], second: Iterable[Grade | MissingGrade]) -> list[bool]:
     """Whether two graders find the same fields, question by question, where both answer."""
     return [
         one.asked == other.asked

@@ -10,7 +10,7 @@ from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession, Sample, Turn
 
 FOLDS = 5
-KNOWS_NOTHING_ASKED = "annotated"  # the labeller whose silence about a turn means that it asks for nothing
+ANNOTATED = "annotated"  # the labeller whose silence about a turn means that it asks for nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ def idle_questions(labelled: LabelledSession, is_question: Callable[[str], bool]
     """Questions that ask for no field: the user's own, and the expert's where the annotation would say so."""
     session = labelled.session
     texts = [one_line(message.content) for message in session.messages if message.author == "user"]
-    if any(sample.provenance.labeller == KNOWS_NOTHING_ASKED for sample in labelled.samples):
+    if any(sample.provenance.labeller == ANNOTATED for sample in labelled.samples):
         asking = {sample.turn for sample in labelled.samples if sample.requested or sample.decision == "stop"}
         texts += [
             _expert_text(labelled, turn) for number, turn in enumerate(session.turns) if number not in asking

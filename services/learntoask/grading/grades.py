@@ -53,7 +53,7 @@ class Grade:
 
 
 @dataclass(frozen=True)
-class Missing:
+class MissingGrade:
     """The grader could not answer. Never 0 and never 1: the sample is masked out and counted."""
 
     reason: str
@@ -64,7 +64,7 @@ class Grader(Protocol):
     def digest(self) -> str:
         """Identifies the fitted grader; equal digests give equal grades."""
 
-    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | Missing]:
+    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | MissingGrade]:
         """One answer per case, in order."""
 
 
@@ -80,16 +80,16 @@ def question_grade(asked: frozenset[str], *, target: frozenset[str]) -> Grade:
     )
 
 
-def _nothing(reason: str) -> Grade:
+def _zero_grade(reason: str) -> Grade:
     return Grade(
         content=0.0, content_any=0.0, format=0.0, asked=frozenset(), is_question=False, reason=reason
     )
 
 
-REFUSED = _nothing("neither a stop nor a fluent question")
+REFUSED = _zero_grade("neither a stop nor a fluent question")
 """The grade of what the fluency guard refuses: a grade, not a missing one."""
 
-UNLIKE_EXPERTS = _nothing("unlike every question of the experts")
+UNLIKE_EXPERTS = _zero_grade("unlike every question of the experts")
 """The grade of babble that looks like a question: the policy's fault, so a grade, not a missing one."""
 
 
@@ -113,7 +113,7 @@ def grade_by_rule(case: GradeCase) -> Grade | None:
 
 
 def require_answers(
-    grades: Sequence[Grade | Missing], answers: Sequence[str], *, max_missing_share: float, where: str
+    grades: Sequence[Grade | MissingGrade], answers: Sequence[str], *, max_missing_share: float, where: str
 ) -> float:
     """Return the share of missing grades; `answers` are the texts that were graded, in the same order.
 
@@ -122,18 +122,18 @@ def require_answers(
     missing = [
         (grade.reason, text)
         for grade, text in zip(grades, answers, strict=True)
-        if isinstance(grade, Missing)
+        if isinstance(grade, MissingGrade)
     ]
     share = len(missing) / len(grades) if grades else 0.0
     if share > max_missing_share:
         raise TooManyMissing(
             f"{where}: {len(missing)} of {len(grades)} grades are missing ({share:.0%}, allowed "
-            f"{max_missing_share:.0%}); {described(missing)}. {REMEDY}"
+            f"{max_missing_share:.0%}); {describe_missing(missing)}. {REMEDY}"
         )
     return share
 
 
-def described(missing: Sequence[tuple[str, str]]) -> str:
+def describe_missing(missing: Sequence[tuple[str, str]]) -> str:
     """Describe missing grades, at least one (reason, answer), by the commonest reason and its first answers."""
     reasons = [reason for reason, _ in missing]
     commonest = max(sorted(set(reasons)), key=reasons.count)

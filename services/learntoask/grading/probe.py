@@ -10,8 +10,8 @@ from learntoask.core.errors import InputError
 from learntoask.core.manifest import LlmJudge
 from learntoask.core.pack import Pack
 from learntoask.grading.judge.judge import Judge
-from learntoask.grading.judge.probes import probed, read_probes
-from learntoask.grading.loading import LoadedGrader, load_grader
+from learntoask.grading.judge.probes import read_probes, run_probes
+from learntoask.grading.loader import LoadedGrader, load_grader
 from learntoask.grading.questions import read_questions
 
 
@@ -33,10 +33,10 @@ def probe_grader(
     if isinstance(grader, Judge):
         journal = work / "judge-reversed.jsonl"
         reverse = Judge(grader.settings, pack, journal=journal, reverse=True, spending=grader.spending)
-    split = read_questions(labelled, pack).measured_split
+    split = read_questions(labelled, pack).evaluation_split
     probes = read_probes(labelled, pack, split=split, at_most=at_most)
     try:
-        _, figures = probed(grader, probes, pack=pack, other_way_round=reverse)
+        _, figures = run_probes(grader, probes, pack=pack, other_way_round=reverse)
         if isinstance(grader, Judge):
             figures["asked"] = grader.spending.counts()
     finally:

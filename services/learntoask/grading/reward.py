@@ -7,10 +7,10 @@ from typing import assert_never
 from learntoask.core.answer import decision_of
 from learntoask.core.manifest import Reward
 from learntoask.core.records import Decision
-from learntoask.grading.grades import REFUSED, Grade, Missing, stop_grade
+from learntoask.grading.grades import REFUSED, Grade, MissingGrade, stop_grade
 
 
-def reward(grade: Grade | Missing, *, decision: Decision, response: str, spec: Reward) -> float | None:
+def reward(grade: Grade | MissingGrade, *, decision: Decision, response: str, spec: Reward) -> float | None:
     """The reward of `response` at a decision point whose truth is `decision`; None masks it out.
 
     None where the grade is missing, whatever the mode, and for stop samples in mode `ask_only`, which trains
@@ -22,7 +22,7 @@ def reward(grade: Grade | Missing, *, decision: Decision, response: str, spec: R
         return None
     if stops:
         grade = REFUSED if spec.mode == "ask_only" else stop_grade(response, decision=decision)
-    if isinstance(grade, Missing):
+    if isinstance(grade, MissingGrade):
         return None
     right = 1.0 if decision_of(response) == decision else 0.0
     content = spec.content_weight * grade.content

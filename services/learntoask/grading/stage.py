@@ -17,7 +17,7 @@ from learntoask.core.errors import StageError
 from learntoask.core.manifest import LlmJudge
 from learntoask.core.pack import Pack
 from learntoask.core.stages.contract import StageContext, StageSummary
-from learntoask.grading.agreement import Judged, agreement, same_findings, share
+from learntoask.grading.agreement import GradedQuestion, agreement, same_fields, share
 from learntoask.grading.encoders.hashing import CachingEncoder, load_encoder
 from learntoask.grading.examples import Example, pack_questions
 from learntoask.grading.fields.candidates import group_of
@@ -26,7 +26,7 @@ from learntoask.grading.fields.features import units_of
 from learntoask.grading.fields.fitting import fit_grader
 from learntoask.grading.fields.grader import FieldGrader
 from learntoask.grading.fields.storage import write_grader
-from learntoask.grading.grades import Grade, GradeCase, Grader, Missing, require_answers
+from learntoask.grading.grades import Grade, GradeCase, Grader, MissingGrade, require_answers
 from learntoask.grading.judge.stage import measure_judge, publish_judge
 from learntoask.grading.nonquestions import non_questions
 from learntoask.grading.questions import Questions, SessionQuestions, read_questions
@@ -37,7 +37,7 @@ _HEADLINE = ("any_hit", "any_hit_of_all", "pair_agreement", "kappa", "missing")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
+class PublishedGrader:
     grader: FieldGrader
     about: dict[str, JsonValue]
 
@@ -58,17 +58,17 @@ def run(context: StageContext) -> StageSummary:
             reason="NothingToFitOn",
         )
     encoder = CachingEncoder(load_encoder(context.spec.grader.encoder), journal=context.work / "embeddings")
-    _encode(questions, context, encoder)
+    _encode_questions(questions, context, encoder)
     judge = settings.llm if settings.method == "llm" else None
     made = {
-        role: _make(role, kind, part, context, encoder)
-        for role, (kind, part) in _fits(questions, judge).items()
+        role: _fit_and_publish(role, kind, part, context, encoder)
+        for role, (kind, part) in _fit_plan(questions, judge).items()
     }
     graders = {role: one.grader for role, one in made.items()}
     fits: dict[str, JsonValue] = {role: one.about for role, one in made.items()}
     figures, grades = measure(graders, questions, pack=pack, max_missing_share=settings.max_missing_share)
     if judge is None:
-        same = share(same_findings(grades["rewarding"], grades["reporting"]))
+        same = share(same_fields(grades["rewarding"], grades["reporting"]))
     else:
         fits[judge.role] = publish_judge(judge, context)
         (other,) = graders.values()
@@ -79,13 +79,13 @@ def run(context: StageContext) -> StageSummary:
         **{name: reporting[name] for name in _HEADLINE},
         "gold": _gold(questions),
         "measured_on": {
-            "split": questions.measured_split,
+            "split": questions.evaluation_split,
             "sessions": reporting["sessions"],
             "questions": reporting["questions"],
         },
         **{role: figures[role] for role, _ in _KINDS},
         "same_findings": same,
-        "refused": _refused(next(iter(graders.values())), questions, pack),
+        "refused": _refused_shares(next(iter(graders.values())), questions, pack),
         "encoder": {"name": encoder.name, "version": encoder.version},
         "fits": fits,
     }
@@ -93,7 +93,9 @@ def run(context: StageContext) -> StageSummary:
     return {"agreement": record}
 
 
-def _fits(questions: Questions, judge: LlmJudge | None) -> dict[str, tuple[Kind, Sequence[SessionQuestions]]]:
+def _fit_plan(
+    questions: Questions, judge: LlmJudge | None
+) -> dict[str, tuple[Kind, Sequence[SessionQuestions]]]:
     """Kind and sessions of each grader to be fitted. Beside a judge, which is fitted on none, the other has all."""
     parts = questions.halves() if judge is None else (questions.sessions, questions.sessions)
     return {
@@ -105,9 +107,9 @@ def _fits(questions: Questions, judge: LlmJudge | None) -> dict[str, tuple[Kind,
 
 def measure(
     graders: Mapping[str, Grader], questions: Questions, *, pack: Pack, max_missing_share: float
-) -> tuple[dict[str, JsonValue], dict[str, list[Grade | Missing]]]:
+) -> tuple[dict[str, JsonValue], dict[str, list[Grade | MissingGrade]]]:
     """Agreement of each grader with the labels of held-out questions, and its grades of them."""
-    asked = [(session, example) for session in questions.measured() for example in session.asked]
+    asked = [(session, example) for session in questions.evaluation_sessions() for example in session.asked]
     grades = {
         role: grader.grade([_case(example) for _, example in asked]) for role, grader in graders.items()
     }
@@ -120,18 +122,18 @@ def measure(
             where=f"{role} grader, expert questions",
         )
         figures[role] = agreement(
-            [_judged(*one, grade, questions, pack) for one, grade in zip(asked, found, strict=True)]
+            [_graded_question(*one, grade, questions, pack) for one, grade in zip(asked, found, strict=True)]
         )
     return figures, grades
 
 
-def _make(
+def _fit_and_publish(
     role: str,
     kind: Kind,
     sessions: Sequence[SessionQuestions],
     context: StageContext,
     encoder: CachingEncoder,
-) -> Made:
+) -> PublishedGrader:
     examples = [example for session in sessions for example in session.asked]
     idle = [example for session in sessions for example in session.idle]
 
@@ -154,10 +156,10 @@ def _make(
         "questions": len(examples),
         "idle_questions": len(idle),
     }
-    return Made(grader=grader, about=about)
+    return PublishedGrader(grader=grader, about=about)
 
 
-def _encode(questions: Questions, context: StageContext, encoder: CachingEncoder) -> None:
+def _encode_questions(questions: Questions, context: StageContext, encoder: CachingEncoder) -> None:
     """All that fitting needs, at once and journalled, because it is the longest step."""
     examples: list[Example] = list(pack_questions(context.pack))
     for session in questions.sessions:
@@ -166,7 +168,7 @@ def _encode(questions: Questions, context: StageContext, encoder: CachingEncoder
     encoder.encode(units, lambda done, total: context.progress.update(done, total, "encoding questions"))
 
 
-def _refused(grader: Grader, questions: Questions, pack: Pack) -> dict[str, JsonValue]:
+def _refused_shares(grader: Grader, questions: Questions, pack: Pack) -> dict[str, JsonValue]:
     """Share that is refused of made apologies and the like, and of users' messages without a question mark (a few of
     which ask all the same). Refusing is the fluency guard's, the same in both graders."""
     made = [
@@ -197,13 +199,13 @@ def _case(example: Example) -> GradeCase:
     )
 
 
-def _judged(
-    session: SessionQuestions, example: Example, grade: Grade | Missing, questions: Questions, pack: Pack
-) -> Judged:
+def _graded_question(
+    session: SessionQuestions, example: Example, grade: Grade | MissingGrade, questions: Questions, pack: Pack
+) -> GradedQuestion:
     task = pack.task(example.task)
-    return Judged(
+    return GradedQuestion(
         session_id=session.session_id,
-        seen=group_of(task) in questions.seen,
+        seen=group_of(task) in questions.seen_groups,
         fields=task.field_names,
         gold=example.asked,
         grade=grade,

@@ -21,7 +21,7 @@ from learntoask.evaluation.json_lines import read_lines
 from learntoask.evaluation.report.html import page, render
 from learntoask.evaluation.report_schema import Report, read_report
 from learntoask.evaluation.stage import Graders, evaluate_models, open_graders
-from learntoask.grading.grades import Grade, GradeCase, Missing
+from learntoask.grading.grades import Grade, GradeCase, MissingGrade
 from worlds import evaluation as world
 
 LABELLING = {  # what a label stage with a language model leaves
@@ -261,8 +261,8 @@ def test_a_right_stop_by_an_unsure_grader_is_still_graded_by_rule(tmp_path: Path
     class Unsure:
         digest = "u"
 
-        def grade(self, cases: list[GradeCase]) -> list[Grade | Missing]:
-            return [Missing("always") for _ in cases]
+        def grade(self, cases: list[GradeCase]) -> list[Grade | MissingGrade]:
+            return [MissingGrade("always") for _ in cases]
 
     (tmp_path / "work").mkdir()
     (tmp_path / "out").mkdir()

@@ -10,7 +10,7 @@ import pytest
 from learntoask.core.errors import InputError, StageError
 from learntoask.core.records import Message
 from learntoask.grader_service.client import RemoteGrader
-from learntoask.grading.grades import Grade, GradeCase, Missing
+from learntoask.grading.grades import Grade, GradeCase, MissingGrade
 from learntoask.rpc.channels import Tls
 from worlds.grader_service import DIGEST, Process, ScriptedGrader, case, in_background, remote, until_answered
 
@@ -93,10 +93,10 @@ def test_an_outage_ends_in_missing_grades_and_is_waited_for_once():
             started = time.monotonic()
             (missing,) = asking.grade([case("dish?")])
             first = time.monotonic() - started
-            assert isinstance(missing, Missing)
+            assert isinstance(missing, MissingGrade)
             assert f"the grader service at {service.address} gave no answer (UNAVAILABLE" in missing.reason
             started = time.monotonic()
-            assert isinstance(asking.grade([case("place?")])[0], Missing)
+            assert isinstance(asking.grade([case("place?")])[0], MissingGrade)
             assert time.monotonic() - started < first / 2  # it is known to be away
             service.start()
             until_answered(asking)
@@ -146,7 +146,7 @@ def test_a_slow_call_is_made_twice_only_where_that_is_asked_for(hedge_after: flo
     calls: list[float] = []
 
     class SlowAtFirst(ScriptedGrader):
-        def grade(self, cases: list[GradeCase]) -> list[Grade | Missing]:
+        def grade(self, cases: list[GradeCase]) -> list[Grade | MissingGrade]:
             calls.append(time.monotonic())
             return super().grade(cases)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from learntoask.core.errors import TooManyMissing
-from learntoask.grading.grades import Grade, GradeCase, Grader, Missing
+from learntoask.grading.grades import Grade, GradeCase, Grader, MissingGrade
 from learntoask.training.grpo.run import GrpoResult
 from learntoask.training.grpo.trainer import Trainer
 from worlds import tiny_training as tiny
@@ -42,7 +42,7 @@ class Watched:
         self._events = events
         self.calls = 0
 
-    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | Missing]:
+    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | MissingGrade]:
         self.calls += 1
         self._events.get(self.calls, lambda: None)()
         return self._grader.grade(cases)

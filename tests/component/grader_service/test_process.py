@@ -18,7 +18,7 @@ from learntoask.core.manifest import GraderSettings
 from learntoask.grader_service.grader_source import open_grader
 from learntoask.grader_service.process import load_served_graders
 from learntoask.grading.grades import GradeCase
-from learntoask.grading.loading import load_grader
+from learntoask.grading.loader import load_grader
 from learntoask.grading.stage import run
 from learntoask.wire import grader_pb2 as wire
 from learntoask.wire.grader_pb2_grpc import GraderServiceStub

@@ -11,7 +11,7 @@ from learntoask.core.pack import load_pack
 from learntoask.core.stages.contract import StageContext
 from learntoask.grading import stage
 from learntoask.grading.fields.grader import FieldGrader
-from learntoask.grading.grades import REFUSED, UNLIKE_EXPERTS, GradeCase, Missing
+from learntoask.grading.grades import REFUSED, UNLIKE_EXPERTS, GradeCase, MissingGrade
 from learntoask.grading.questions import read_questions
 from learntoask.labeling import stage as label
 from learntoask.labeling.logs import stage as prepare
@@ -102,4 +102,4 @@ def test_what_the_graders_do_not_know_about_a_question_like_the_experts_is_missi
     cases = [case(text) for text in EXPERT_LIKE]
     graded = list(zip(*(grader.grade(cases) for grader in world.graders.values()), strict=True))
     assert all(UNLIKE_EXPERTS not in both and REFUSED not in both for both in graded)
-    assert sum(any(isinstance(grade, Missing) for grade in both) for both in graded) >= 4
+    assert sum(any(isinstance(grade, MissingGrade) for grade in both) for both in graded) >= 4

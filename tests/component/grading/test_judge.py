@@ -16,9 +16,9 @@ from learntoask.grader_service.client import RemoteGrader
 from learntoask.grader_service.config import GraderConfig
 from learntoask.grader_service.process import make_server
 from learntoask.grader_service.server import GraderServer
-from learntoask.grading.grades import REFUSED, Grade, Missing
+from learntoask.grading.grades import REFUSED, Grade, MissingGrade
 from learntoask.grading.judge.judge import Judge
-from learntoask.grading.loading import load_grader, published_digest
+from learntoask.grading.loader import load_grader, published_digest
 from learntoask.grading.probe import probe_grader
 from learntoask.grading.stage import run
 from learntoask.rpc.process import in_thread
@@ -103,7 +103,7 @@ def test_nonsense_is_asked_again_with_the_reason_and_then_missing(kind: str):
     with LlmServer(lambda _: reply) as server, closing(judge(server)) as asked:
         (found,) = asked.grade([case(CITY, "destination")])
         again = [request for request in server.requests if request.refused]
-    assert isinstance(found, Missing)
+    assert isinstance(found, MissingGrade)
     assert reason in found.reason
     assert bool(again) == isinstance(reply, Reply)
 
@@ -259,7 +259,7 @@ def test_a_judge_is_served_with_its_context_and_its_faults_are_missing_grades(pe
         (spent,) = remote.grade([case("What is your destination?", "destination")])
     assert [one.content for one in found] == [1.0, 0.5]
     assert found[0].reason == "asks for ['departure_city']"
-    assert isinstance(spent, Missing)
+    assert isinstance(spent, MissingGrade)
     assert "budget.requests = 2 is spent" in spent.reason
     questions = [request.question for request in server.requests[before:]]
     assert any("message 8\n" in text and "message 7\n" not in text for text in questions)  # 12 of 20

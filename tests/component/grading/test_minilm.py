@@ -45,7 +45,7 @@ def test_a_vector_depends_on_its_text_alone_to_the_last_bit(encoder):
 
 def test_known_texts_are_not_encoded_again(encoder):
     cached = CachingEncoder(encoder)
-    cached.learn(["How many seats do you need?"], np.full((1, encoder.dimension), 0.5, dtype=np.float32))
+    cached.add(["How many seats do you need?"], np.full((1, encoder.dimension), 0.5, dtype=np.float32))
     assert cached.encode(TEXTS[2:4])[0].tolist() == [0.5] * encoder.dimension
     assert np.array_equal(cached.encode(TEXTS[2:4])[1], encoder.encode(TEXTS[3:4])[0])
 

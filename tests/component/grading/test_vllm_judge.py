@@ -16,7 +16,7 @@ from learntoask.core.manifest import LlmJudge, RunSpec
 from learntoask.core.pack import load_pack
 from learntoask.core.records import LabelledSession
 from learntoask.core.stages.contract import StageContext
-from learntoask.grading.grades import Grade, GradeCase, Missing
+from learntoask.grading.grades import Grade, GradeCase, MissingGrade
 from learntoask.grading.judge.judge import Judge
 from learntoask.labeling import stage as label
 from learntoask.labeling.logs import stage as prepare
@@ -116,7 +116,7 @@ def test_every_question_gets_a_grade_or_a_reason(endpoint: dict[str, object], tm
         judge.close()
     assert len(grades) == len(questions)
     for grade in grades:
-        if isinstance(grade, Missing):
+        if isinstance(grade, MissingGrade):
             assert grade.reason
         else:
             assert isinstance(grade, Grade)

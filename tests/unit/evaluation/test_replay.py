@@ -20,7 +20,7 @@ from learntoask.core.records import (
 )
 from learntoask.evaluation.policy import Dialogue
 from learntoask.evaluation.replay import LoggedUser, Replayed, replay, replay_report
-from learntoask.grading.grades import Grade, GradeCase, Missing, question_grade
+from learntoask.grading.grades import Grade, GradeCase, MissingGrade, question_grade
 
 PACK = parse_pack(
     "{name: p, unknownReply: No idea., tasks: [{name: t, fields: [{name: age}, {name: dose}, {name: fever}]}]}",
@@ -89,9 +89,9 @@ class Words:
 
     digest = "w"
 
-    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | Missing]:
+    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | MissingGrade]:
         return [
-            Missing("unclear")
+            MissingGrade("unclear")
             if "hm" in case.response
             else question_grade(frozenset(re.findall("age|dose|fever", case.response)), target=case.target)
             for case in cases

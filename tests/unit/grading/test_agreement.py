@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from learntoask.grading.agreement import Judged, agreement, kappa, same_findings, share
-from learntoask.grading.grades import REFUSED, Missing, question_grade
+from learntoask.grading.agreement import GradedQuestion, agreement, kappa, same_fields, share
+from learntoask.grading.grades import REFUSED, MissingGrade, question_grade
 
 FIELDS = frozenset("abcd")
 
 
 def judged(
     gold: str, found: str | None, *, session: str = "s", seen: bool = True, refused: bool = False
-) -> Judged:
+) -> GradedQuestion:
     """`found` None: the grade is missing."""
     target = frozenset(gold)
-    grade = Missing("unsure") if found is None else question_grade(frozenset(found), target=target)
-    return Judged(
+    grade = MissingGrade("unsure") if found is None else question_grade(frozenset(found), target=target)
+    return GradedQuestion(
         session_id=session, seen=seen, fields=FIELDS, gold=target, grade=REFUSED if refused else grade
     )
 
@@ -93,4 +93,4 @@ def test_share_with_wilsons_interval():
 
 def test_same_findings_leaves_missing_ones_out():
     a, b = question_grade(frozenset("a"), target=FIELDS), question_grade(frozenset("b"), target=FIELDS)
-    assert same_findings([a, a, Missing("x"), a], [a, b, a, Missing("x")]) == [True, False]
+    assert same_fields([a, a, MissingGrade("x"), a], [a, b, a, MissingGrade("x")]) == [True, False]

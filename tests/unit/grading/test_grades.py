@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from learntoask.core.errors import TooManyMissing
-from learntoask.grading.grades import REFUSED, Missing, require_answers
+from learntoask.grading.grades import REFUSED, MissingGrade, require_answers
 
 
 def test_missing_share_is_returned_up_to_the_bound_and_refused_above_it():
-    grades, answers = [REFUSED] * 3 + [Missing("unsure")], ["a", "b", "c", "d"]
+    grades, answers = [REFUSED] * 3 + [MissingGrade("unsure")], ["a", "b", "c", "d"]
     assert require_answers(grades, answers, max_missing_share=0.25, where="test") == 0.25
     with pytest.raises(TooManyMissing, match=r"1 of 4 grades are missing .*unsure") as caught:
         require_answers(grades, answers, max_missing_share=0.2, where="test")
@@ -16,7 +16,7 @@ def test_missing_share_is_returned_up_to_the_bound_and_refused_above_it():
 
 
 def test_the_error_quotes_three_of_the_answers_that_have_no_grade():
-    grades = [REFUSED, *[Missing("unsure")] * 5, Missing("away")]
+    grades = [REFUSED, *[MissingGrade("unsure")] * 5, MissingGrade("away")]
     answers = ["Graded?", "First?", "First?", "Second\none?", "A long one? " * 40, "Fourth?", "Elsewhere?"]
     with pytest.raises(TooManyMissing) as caught:
         require_answers(grades, answers, max_missing_share=0.2, where="test")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from learntoask.core.manifest import Reward
 from learntoask.core.records import Decision
-from learntoask.grading.grades import REFUSED, Grade, Missing, question_grade, stop_grade
+from learntoask.grading.grades import REFUSED, Grade, MissingGrade, question_grade, stop_grade
 from learntoask.grading.reward import reward
 
 STOP = "<stop />"
@@ -44,10 +44,10 @@ TABLE = [
     (STOP, REFUSED, "continue", 0.0, 1.0, 0.0, 0.0),
     (f"Which city? {STOP}", asks("city"), "continue", 0.0, 0.0, 0.0, 0.0),
     # the grader could not answer: missing whatever the truth; a stop never asks the grader
-    (ASK, Missing("unsure"), "continue", None, None, None, None),
-    (ASK, Missing("unsure"), "stop", None, None, None, None),
-    (STOP, Missing("down"), "stop", 4.0, 4.0, None, 4.0),
-    (STOP, Missing("down"), "continue", 0.0, 1.0, 0.0, 0.0),
+    (ASK, MissingGrade("unsure"), "continue", None, None, None, None),
+    (ASK, MissingGrade("unsure"), "stop", None, None, None, None),
+    (STOP, MissingGrade("down"), "stop", 4.0, 4.0, None, 4.0),
+    (STOP, MissingGrade("down"), "continue", 0.0, 1.0, 0.0, 0.0),
 ]
 MODES = ("product", "sum", "ask_only", "stop_only")
 
@@ -109,7 +109,7 @@ def test_a_wrong_decision_earns_nothing_where_gated(grade, decision, response):
 
 @given(decisions, st.sampled_from(MODES), st.text(max_size=40).filter(lambda text: STOP not in text))
 def test_a_missing_grade_is_masked_in_every_mode(decision, mode, response):
-    assert reward(Missing("down"), decision=decision, response=response, spec=Reward(mode=mode)) is None
+    assert reward(MissingGrade("down"), decision=decision, response=response, spec=Reward(mode=mode)) is None
 
 
 @given(fields_of, st.sampled_from(["a", "b", "c", "d", "e"]), fields_of)

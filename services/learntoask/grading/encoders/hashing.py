@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from learntoask.grading.encoders.encoder import Encoder, EncoderName, Report, Vectors, unit
+from learntoask.grading.encoders.encoder import Encoder, EncoderName, ProgressCallback, Vectors, unit_vectors
 from learntoask.grading.text import words
 
 _GRAM_SIZES = (3, 4, 5)
@@ -23,20 +23,20 @@ _JOURNAL_TEXTS = 512  # texts between writes to the journal
 
 def load_encoder(name: EncoderName) -> Encoder:
     if name == "hashing":
-        return Hashing()
+        return HashingEncoder()
     from learntoask.grading.encoders.minilm import MiniLm  # noqa: PLC0415 - torch, only where it is used
 
     return MiniLm()
 
 
-class Hashing:
+class HashingEncoder:
     """Hashed words and character 3- to 5-grams of words, square-root damped counts."""
 
     name: EncoderName = "hashing"
     version = "1"
     dimension = 1024
 
-    def encode(self, texts: Sequence[str], report: Report | None = None) -> Vectors:
+    def encode(self, texts: Sequence[str], report: ProgressCallback | None = None) -> Vectors:
         """See Encoder."""
         out = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for row, text in enumerate(texts):
@@ -48,7 +48,7 @@ class Hashing:
                         out[row, _slot(padded[start : start + size], self.dimension)] += 1
         if report:
             report(len(texts), len(texts))
-        return unit(np.sqrt(out))
+        return unit_vectors(np.sqrt(out))
 
 
 class CachingEncoder:
@@ -64,13 +64,13 @@ class CachingEncoder:
         for part in sorted(journal.glob("*.npz")) if journal and journal.is_dir() else ():
             with np.load(part, allow_pickle=False) as stored:
                 if stored["vectors"].shape[1] == self.dimension:
-                    self.learn(stored["texts"].tolist(), stored["vectors"])
+                    self.add(stored["texts"].tolist(), stored["vectors"])
 
-    def learn(self, texts: Sequence[str], vectors: Vectors) -> None:
+    def add(self, texts: Sequence[str], vectors: Vectors) -> None:
         """Take vectors of this very encoder, [len(texts), dimension], for known."""
         self._known |= zip(texts, vectors, strict=True)
 
-    def encode(self, texts: Sequence[str], report: Report | None = None) -> Vectors:
+    def encode(self, texts: Sequence[str], report: ProgressCallback | None = None) -> Vectors:
         """See Encoder."""
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         fresh: dict[str, Vectors] = {}
@@ -90,7 +90,7 @@ class CachingEncoder:
         return out
 
 
-def _shifted(report: Report | None, start: int, total: int) -> Report | None:
+def _shifted(report: ProgressCallback | None, start: int, total: int) -> ProgressCallback | None:
     return (lambda done, _: report(start + done, total)) if report else None
 
 

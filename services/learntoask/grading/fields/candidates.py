@@ -35,7 +35,7 @@ def hashes(parts: list[str]) -> NDArray[np.uint64]:
     )
 
 
-class Schema:
+class PackFields:
     """All fields of all tasks, in one order; `slices` says which belong to a task."""
 
     def __init__(self, pack: Pack, encoder: Encoder) -> None:

@@ -28,7 +28,7 @@ class Classifier(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linear:
+class LinearClassifier:
     """Logistic regression on standardised features."""
 
     weights: NDArray[np.float64]  # [folds, features], of the raw features
@@ -44,7 +44,7 @@ class Linear:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trees:
+class TreeClassifier:
     """Gradient-boosted trees: node n of tree t goes left where features[feature[t, n]] <= threshold[t, n]."""
 
     feature: NDArray[np.int64]  # [folds, trees, nodes]; -1 at a leaf
@@ -79,7 +79,7 @@ class Trees:
 
 
 def classifier_of(kind: Kind, arrays: Arrays) -> Classifier:
-    built: Classifier = {"linear": Linear, "trees": Trees}[kind](**arrays)
+    built: Classifier = {"linear": LinearClassifier, "trees": TreeClassifier}[kind](**arrays)
     return built
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learntoask.grading.encoders.encoder import Encoder, Vectors
-from learntoask.grading.fields.candidates import Schema
+from learntoask.grading.fields.candidates import PackFields
 from learntoask.grading.fields.lexical import LexicalModel
 from learntoask.grading.fields.neighbours import Neighbours
 from learntoask.grading.text import clauses, stems
@@ -27,7 +27,7 @@ _TINY = 1e-9
 
 
 class PairFeatures:
-    def __init__(self, schema: Schema, encoder: Encoder, neighbours: Neighbours) -> None:
+    def __init__(self, schema: PackFields, encoder: Encoder, neighbours: Neighbours) -> None:
         self._schema = schema
         self._encoder = encoder
         self._neighbours = neighbours

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from learntoask.grading.examples import Example
 from learntoask.grading.fields.candidates import ANYTHING
-from learntoask.grading.fields.classifiers import Classifier, Linear
+from learntoask.grading.fields.classifiers import Classifier, LinearClassifier
 from learntoask.grading.fields.features import question_features
 from learntoask.grading.fields.lexical import LexicalModel
 
@@ -17,7 +17,7 @@ ASKED_FROM = 0.5  # probability from which a field counts as asked for
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bounds:
+class GradeBounds:
     """Where a finding becomes uncertain. Set so that few expert questions are; see fitting.
 
     A question asks for something of its task from `idle_to` on and for nothing below `idle_from`; between, and where
@@ -35,11 +35,11 @@ class Bounds:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Idle:
+class IdleClassifier:
     """Tells questions that ask for something of their task from those that do not."""
 
     wording: LexicalModel
-    classifier: Linear  # of question_features
+    classifier: LinearClassifier  # of question_features
 
     def asks(self, text: str, pairs: NDArray[np.float64], likely: NDArray[np.float64], *, fold: int) -> float:
         wording = float(self.wording.logits(text, [ANYTHING], fold=fold)[0])
@@ -49,12 +49,12 @@ class Idle:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fitted:
+class FittedModels:
     """Everything a fit decided; with the pack and the encoder it makes a grader."""
 
     examples: tuple[Example, ...]
     lexical: LexicalModel
     classifier: Classifier  # of (question, field) pairs
-    idle: Idle | None  # None: no question was known that asks for nothing
+    idle: IdleClassifier | None  # None: no question was known that asks for nothing
     pattern_precision: float  # how often a field is asked for where one of its patterns matches
-    bounds: Bounds
+    bounds: GradeBounds

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from learntoask.core.pack import Pack
 from learntoask.grading.encoders.hashing import CachingEncoder
 from learntoask.grading.examples import Example, fold_of
-from learntoask.grading.fields.candidates import ANYTHING, Schema
+from learntoask.grading.fields.candidates import ANYTHING, PackFields
 from learntoask.grading.fields.classifiers import Classifier, Kind
 from learntoask.grading.fields.features import PairFeatures, question_features
-from learntoask.grading.fields.fitted import ASKED_FROM, Bounds, Fitted, Idle
+from learntoask.grading.fields.fitted import ASKED_FROM, FittedModels, GradeBounds, IdleClassifier
 from learntoask.grading.fields.grader import FieldGrader
 from learntoask.grading.fields.lexical import LexicalModel, crosses
 from learntoask.grading.fields.neighbours import Neighbours
@@ -41,18 +41,18 @@ _UNSURE = (
 )
 _TRUST = 0.9  # in patterns before any evidence, worth _TRUST_WEIGHT matches
 _TRUST_WEIGHT = 5.0
-Step = Callable[[int, int, str], None]
+ReportStep = Callable[[int, int, str], None]
 """Told (done, total, what) along the way."""
 
 
-class Fit:
+class GraderFit:
     """One fit under way: the examples, and what they look like."""
 
     def __init__(
-        self, examples: Sequence[Example], *, pack: Pack, encoder: CachingEncoder, step: Step
+        self, examples: Sequence[Example], *, pack: Pack, encoder: CachingEncoder, step: ReportStep
     ) -> None:
         """`examples` ask for at least one field each. Neighbours are looked up among them."""
-        self.schema = Schema(pack, encoder)
+        self.schema = PackFields(pack, encoder)
         self._examples = examples
         self._encoder = encoder
         self._step = step
@@ -60,7 +60,7 @@ class Fit:
         self._neighbours = Neighbours(self.schema, examples, self._vectors)
         self._features = PairFeatures(self.schema, encoder, self._neighbours)
 
-    def fitted(self, kind: Kind, idle: Sequence[Example]) -> Fitted:
+    def fit_models(self, kind: Kind, idle: Sequence[Example]) -> FittedModels:
         """`idle` are questions known to ask for nothing of their task."""
         asks = [self._asks(example) for example in self._examples]
         lexical = fit_lexical(
@@ -76,7 +76,7 @@ class Fit:
         classifier: Classifier = fit_linear(rows) if kind == "linear" else fit_trees(rows)
         likely = self._likely(self._examples, pairs, classifier)
         found, asking = self._idle(idle, lexical, classifier, pairs, likely)
-        return Fitted(
+        return FittedModels(
             examples=tuple(self._examples),
             lexical=lexical,
             classifier=classifier,
@@ -96,7 +96,7 @@ class Fit:
         classifier: Classifier,
         pairs: Sequence[NDArray[np.float64]],
         likely: Sequence[NDArray[np.float64]],
-    ) -> tuple[Idle | None, NDArray[np.float64]]:
+    ) -> tuple[IdleClassifier | None, NDArray[np.float64]]:
         """The classifier of idle questions, and by it the probability of each example to ask for something."""
         others = [*idle, *self._foreign()]
         if not others:
@@ -121,7 +121,7 @@ class Fit:
             for row, fold, flag in zip(features, folds, asking, strict=True)
             if flag
         ]
-        return Idle(wording=wording, classifier=model), np.array(chances)
+        return IdleClassifier(wording=wording, classifier=model), np.array(chances)
 
     def _pairs(
         self, examples: Sequence[Example], lexical: LexicalModel, what: str
@@ -177,7 +177,7 @@ class Fit:
     def _crosses(self, example: Example) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
         return crosses(example.text, self.schema.candidates[example.task])
 
-    def _bounds(self, asking: NDArray[np.float64]) -> Bounds:
+    def _bounds(self, asking: NDArray[np.float64]) -> GradeBounds:
         """`asking`: for each example, the probability that it asks for something."""
         low = high = ASKED_FROM
         if len(asking) >= _FEWEST_QUESTIONS:
@@ -188,7 +188,7 @@ class Fit:
             for example, vector in zip(self._examples, self._vectors, strict=True)
         ]
         new = [pairs.new_share(example.text, without=example.session_id) for example in self._examples]
-        return Bounds(
+        return GradeBounds(
             idle_from=low,
             idle_to=high,
             unsure=_UNSURE,
@@ -213,9 +213,9 @@ def fit_grader(
     pack: Pack,
     kind: Kind,
     encoder: CachingEncoder,
-    step: Step,
+    step: ReportStep,
 ) -> tuple[FieldGrader, list[str]]:
     """The grader, and the texts it needs the vectors of. `examples` must not be empty."""
-    fit = Fit(examples, pack=pack, encoder=encoder, step=step)
-    grader = FieldGrader(fit.fitted(kind, idle), pack=pack, encoder=encoder)
+    fit = GraderFit(examples, pack=pack, encoder=encoder, step=step)
+    grader = FieldGrader(fit.fit_models(kind, idle), pack=pack, encoder=encoder)
     return grader, fit.texts()

@@ -13,9 +13,9 @@ from learntoask.core.answer import decision_of
 from learntoask.core.pack import Pack
 from learntoask.grading.encoders.encoder import Encoder, Vectors
 from learntoask.grading.examples import fold_of, one_line
-from learntoask.grading.fields.candidates import Schema
+from learntoask.grading.fields.candidates import PackFields
 from learntoask.grading.fields.features import PairFeatures
-from learntoask.grading.fields.fitted import ASKED_FROM, Fitted
+from learntoask.grading.fields.fitted import ASKED_FROM, FittedModels
 from learntoask.grading.fields.neighbours import Neighbours
 from learntoask.grading.fields.storage import read_grader
 from learntoask.grading.fields.word_pairs import WordPairs
@@ -25,7 +25,7 @@ from learntoask.grading.grades import (
     UNLIKE_EXPERTS,
     Grade,
     GradeCase,
-    Missing,
+    MissingGrade,
     grade_by_rule,
     question_grade,
 )
@@ -34,7 +34,7 @@ _REMEMBERED = 20_000  # findings kept, since a policy that converges repeats its
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class FieldEstimate:
     """What a question asks for, before any target is known."""
 
     probabilities: dict[str, float]  # by field of the task
@@ -46,16 +46,16 @@ class FieldGrader:
     """See Grader. Findings depend on pack, fit, task and text, and on the session only through what is left out:
     equal cases get equal grades, whatever else is graded with them."""
 
-    def __init__(self, fitted: Fitted, *, pack: Pack, encoder: Encoder, digest: str = "") -> None:
+    def __init__(self, fitted: FittedModels, *, pack: Pack, encoder: Encoder, digest: str = "") -> None:
         self.digest = digest
         self.fitted = fitted
         self._guard = FluencyGuard(pack)
-        self._schema = Schema(pack, encoder)
+        self._schema = PackFields(pack, encoder)
         vectors = encoder.encode([example.text for example in fitted.examples])
         self._neighbours = Neighbours(self._schema, fitted.examples, vectors)
         self._features = PairFeatures(self._schema, encoder, self._neighbours)
         self._word_pairs = WordPairs(fitted.examples)
-        self._remembered: OrderedDict[tuple[str, str, str], Finding] = OrderedDict()
+        self._remembered: OrderedDict[tuple[str, str, str], FieldEstimate] = OrderedDict()
 
     @classmethod
     def load(cls, folder: Path, pack: Pack) -> FieldGrader:
@@ -63,7 +63,7 @@ class FieldGrader:
         stored = read_grader(folder, pack)
         return cls(stored.fitted, pack=pack, encoder=stored.encoder, digest=stored.digest)
 
-    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | Missing]:
+    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | MissingGrade]:
         """See Grader."""
         asking = [
             case
@@ -79,7 +79,7 @@ class FieldGrader:
             for case in cases
         ]
 
-    def findings(self, questions: Sequence[tuple[str, str, str]]) -> list[Finding]:
+    def findings(self, questions: Sequence[tuple[str, str, str]]) -> list[FieldEstimate]:
         """For each (session, task, text), taken to be a question. Raises InputError for an unknown task."""
         keys = [(self._left_out(session), task, one_line(text)) for session, task, text in questions]
         new = [key for key in dict.fromkeys(keys) if key not in self._remembered]
@@ -95,7 +95,7 @@ class FieldGrader:
         """Sessions the grader never saw differ in nothing but their fold."""
         return session if self._neighbours.knows(session) else f"\n{fold_of(session)}"
 
-    def _finding(self, session: str, task: str, text: str, *, units: Vectors) -> Finding:
+    def _finding(self, session: str, task: str, text: str, *, units: Vectors) -> FieldEstimate:
         fitted = self.fitted
         fold = int(session[1:]) if session.startswith("\n") else fold_of(session)
         pairs = self._features.pairs(
@@ -108,23 +108,23 @@ class FieldGrader:
         likely = 1 - (1 - likely) * (1 - fitted.pattern_precision * matched)
         if matched.any():
             asks = max(asks, fitted.pattern_precision)
-        return Finding(
+        return FieldEstimate(
             probabilities={one.name: float(p) for one, p in zip(candidates, likely, strict=True)},
             asks=asks,
             unlike=self._neighbours.nearest(units[0], without=session) < fitted.bounds.far_below
             or self._word_pairs.new_share(text, without=session) > fitted.bounds.new_above,
         )
 
-    def _graded(self, finding: Finding, target: frozenset[str]) -> Grade | Missing:
+    def _graded(self, finding: FieldEstimate, target: frozenset[str]) -> Grade | MissingGrade:
         bounds = self.fitted.bounds
         if finding.unlike:
             return UNLIKE_EXPERTS
         if finding.asks < bounds.idle_from:
             return question_grade(frozenset(), target=target)
         if finding.asks < bounds.idle_to:
-            return Missing("unsure whether the question asks for anything of the task")
+            return MissingGrade("unsure whether the question asks for anything of the task")
         likeliest = max(finding.probabilities.values())
         if abs(likeliest - ASKED_FROM) < bounds.unsure:
-            return Missing("unsure which field the question asks for")
+            return MissingGrade("unsure which field the question asks for")
         asked = (name for name, likely in finding.probabilities.items() if likely >= ASKED_FROM)
         return question_grade(frozenset(asked), target=target)

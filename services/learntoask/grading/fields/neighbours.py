@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from learntoask.grading.encoders.encoder import Vectors
 from learntoask.grading.examples import Example
-from learntoask.grading.fields.candidates import Schema
+from learntoask.grading.fields.candidates import PackFields
 from learntoask.grading.text import clauses
 
 _SHARPNESS = 20.0  # a neighbour .05 less similar than the nearest has e^-1 of its say
@@ -20,7 +20,7 @@ _OTHER_GROUP = 0.5  # say of a question of another group of tasks
 class Neighbours:
     """Votes among logged questions, each weighted by its similarity to the question at hand."""
 
-    def __init__(self, schema: Schema, examples: Sequence[Example], vectors: Vectors) -> None:
+    def __init__(self, schema: PackFields, examples: Sequence[Example], vectors: Vectors) -> None:
         """`vectors`: [len(examples), dimension], the encoded texts."""
         self._schema = schema
         self._vectors = vectors

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from learntoask.grading.examples import FOLDS
-from learntoask.grading.fields.classifiers import Linear, Trees
+from learntoask.grading.fields.classifiers import LinearClassifier, TreeClassifier
 from learntoask.grading.fields.lexical import SLOTS, LexicalModel
 
 _LEXICAL_STRENGTH = 0.3  # inverse of the L2 penalty
@@ -66,7 +66,7 @@ def fit_lexical(
     return LexicalModel(weights=weights, intercepts=intercepts)
 
 
-def fit_linear(rows: Rows) -> Linear:
+def fit_linear(rows: Rows) -> LinearClassifier:
     weights = np.zeros((FOLDS, rows.features.shape[1]))
     intercepts = np.zeros(FOLDS)
     for fold in range(FOLDS):
@@ -80,10 +80,10 @@ def fit_linear(rows: Rows) -> Linear:
         model.fit(scaler.transform(rows.features[others]), rows.truth[others])
         weights[fold] = model.coef_[0] / scaler.scale_
         intercepts[fold] = model.intercept_[0] - weights[fold] @ scaler.mean_
-    return Linear(weights=weights, intercepts=intercepts)
+    return LinearClassifier(weights=weights, intercepts=intercepts)
 
 
-def fit_trees(rows: Rows) -> Trees:
+def fit_trees(rows: Rows) -> TreeClassifier:
     grown: list[list[Any]] = []
     prior = np.zeros(FOLDS)
     for fold in range(FOLDS):
@@ -108,7 +108,7 @@ def fit_trees(rows: Rows) -> Trees:
     return _as_arrays(grown, prior)
 
 
-def _as_arrays(grown: Sequence[Sequence[Any]], prior: NDArray[np.float64]) -> Trees:
+def _as_arrays(grown: Sequence[Sequence[Any]], prior: NDArray[np.float64]) -> TreeClassifier:
     nodes = max((tree.node_count for trees in grown for tree in trees), default=1)
     shape = (FOLDS, max(1, *map(len, grown)), nodes)
     feature = np.full(shape, -1, dtype=np.int64)
@@ -121,7 +121,9 @@ def _as_arrays(grown: Sequence[Sequence[Any]], prior: NDArray[np.float64]) -> Tr
             threshold[here] = tree.threshold
             left[here], right[here] = tree.children_left, tree.children_right
             value[here] = _RATE * tree.value[:, 0, 0]
-    return Trees(feature=feature, threshold=threshold, left=left, right=right, value=value, prior=prior)
+    return TreeClassifier(
+        feature=feature, threshold=threshold, left=left, right=right, value=value, prior=prior
+    )
 
 
 def _sparse(crossed: Iterable[tuple[NDArray[np.int64], NDArray[np.float64]]]) -> csr_matrix:

@@ -24,8 +24,8 @@ from learntoask.core.errors import InputError
 from learntoask.core.pack import Pack
 from learntoask.grading.encoders.hashing import CachingEncoder, load_encoder
 from learntoask.grading.examples import Example
-from learntoask.grading.fields.classifiers import Arrays, Linear, classifier_of
-from learntoask.grading.fields.fitted import Bounds, Fitted, Idle
+from learntoask.grading.fields.classifiers import Arrays, LinearClassifier, classifier_of
+from learntoask.grading.fields.fitted import FittedModels, GradeBounds, IdleClassifier
 from learntoask.grading.fields.lexical import SLOTS, LexicalModel
 
 _VERSION = 2
@@ -34,14 +34,14 @@ _PACK_PARTS = {"language", "roles", "end_markers", "tasks", "fluency"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stored:
-    fitted: Fitted
+class StoredGrader:
+    fitted: FittedModels
     encoder: CachingEncoder
     digest: str
 
 
 def write_grader(
-    folder: Path, fitted: Fitted, *, pack: Pack, encoder: CachingEncoder, texts: Sequence[str]
+    folder: Path, fitted: FittedModels, *, pack: Pack, encoder: CachingEncoder, texts: Sequence[str]
 ) -> str:
     """Write into the empty or missing `folder`; `texts` are those whose vectors are kept. Returns the digest."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def write_grader(
     return stored_digest(folder)
 
 
-def read_grader(folder: Path, pack: Pack) -> Stored:
+def read_grader(folder: Path, pack: Pack) -> StoredGrader:
     """Raises InputError where `folder` holds no grader, or that of another pack; StageError without its encoder."""
     try:
         about = json.loads((folder / "grader.json").read_text(encoding="utf-8"))
@@ -89,25 +89,25 @@ def read_grader(folder: Path, pack: Pack) -> Stored:
         )
     encoder = CachingEncoder(load_encoder(about["encoder"]["name"]))
     if encoder.version == about["encoder"]["version"]:
-        encoder.learn(vectors["texts"].tolist(), vectors["vectors"].astype(np.float32))
-    fitted = Fitted(
+        encoder.add(vectors["texts"].tolist(), vectors["vectors"].astype(np.float32))
+    fitted = FittedModels(
         examples=examples,
         lexical=_dense("lexical", models),
         classifier=classifier_of(about["kind"], _part("classifier", models)),
         idle=_idle(models),
         pattern_precision=about["patternPrecision"],
-        bounds=Bounds(**about["bounds"]),
+        bounds=GradeBounds(**about["bounds"]),
     )
-    return Stored(fitted=fitted, encoder=encoder, digest=digest)
+    return StoredGrader(fitted=fitted, encoder=encoder, digest=digest)
 
 
-def _idle(models: Arrays) -> Idle | None:
+def _idle(models: Arrays) -> IdleClassifier | None:
     own = _part("idle", models)
     if not own:
         return None
     classifier = classifier_of("linear", own)
-    assert isinstance(classifier, Linear)
-    return Idle(wording=_dense("wording", models), classifier=classifier)
+    assert isinstance(classifier, LinearClassifier)
+    return IdleClassifier(wording=_dense("wording", models), classifier=classifier)
 
 
 def _sparse(name: str, model: LexicalModel) -> Arrays:

@@ -19,8 +19,8 @@ from learntoask.core.errors import InputError
 from learntoask.core.manifest import LlmJudge
 from learntoask.core.pack import Pack
 from learntoask.grading.fluency import FluencyGuard
-from learntoask.grading.grades import REFUSED, Grade, GradeCase, Missing, grade_by_rule
-from learntoask.grading.judge.prompt import Briefing
+from learntoask.grading.grades import REFUSED, Grade, GradeCase, MissingGrade, grade_by_rule
+from learntoask.grading.judge.prompt import JudgePrompt
 from learntoask.grading.judge.verdict import contradictions, form_for, grade_of
 from learntoask.llm.client import LlmClient
 from learntoask.llm.journal import ReplyJournal
@@ -36,7 +36,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class Judge:
-    """See Grader. Use `grade` without an event loop, or `judged` inside one, not both.
+    """See Grader. Use `grade` without an event loop, or `grade_one` inside one, not both.
 
     With a journal, a question that an earlier process had judged keeps its grade.
     """
@@ -58,7 +58,7 @@ class Judge:
         self.settings = settings
         self.spending = spending or Spending(settings.budget, where=f"{WHERE}.budget")
         self._pack = pack
-        self._briefing = Briefing(pack, settings.context_messages, reverse)
+        self._briefing = JudgePrompt(pack, settings.context_messages, reverse)
         self._guard = FluencyGuard(pack)
         self._client = LlmClient(
             settings.endpoint,
@@ -69,12 +69,12 @@ class Judge:
         self._runner: asyncio.Runner | None = None
         self._known: OrderedDict[GradeCase, Grade] = OrderedDict()
 
-    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | Missing]:
+    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | MissingGrade]:
         """See Grader. Raises StageError where asking on is no use (see LlmClient.complete)."""
         self._runner = self._runner or asyncio.Runner()
         return self._runner.run(self._all(cases))
 
-    async def judged(self, case: GradeCase) -> Grade | Missing:
+    async def grade_one(self, case: GradeCase) -> Grade | MissingGrade:
         """Raises StageError where asking on is no use."""
         by_rule = grade_by_rule(case)
         if by_rule is not None:
@@ -98,13 +98,13 @@ class Judge:
         runner.close()
 
     async def aclose(self) -> None:
-        """After `judged`."""
+        """After `grade_one`."""
         await self._client.close()
         if self.spending.requests:
             _LOGGER.info("judge %s: %s", self.settings.endpoint.model, self.spending.counts())
 
-    async def _all(self, cases: Sequence[GradeCase]) -> list[Grade | Missing]:
-        tasks = {case: asyncio.create_task(self.judged(case)) for case in dict.fromkeys(cases)}
+    async def _all(self, cases: Sequence[GradeCase]) -> list[Grade | MissingGrade]:
+        tasks = {case: asyncio.create_task(self.grade_one(case)) for case in dict.fromkeys(cases)}
         try:
             await asyncio.gather(*tasks.values())
         finally:
@@ -113,7 +113,7 @@ class Judge:
             await asyncio.gather(*tasks.values(), return_exceptions=True)
         return [tasks[case].result() for case in cases]
 
-    async def _ask(self, case: GradeCase) -> Grade | Missing:
+    async def _ask(self, case: GradeCase) -> Grade | MissingGrade:
         """One question, asked once more with the reason where the answer cannot be accepted."""
         form = form_for(tuple(field.name for field in self._pack.task(case.task).fields))
         question, max_tokens = self._briefing.messages(case), self.settings.endpoint.max_tokens
@@ -133,7 +133,7 @@ class Judge:
                 if outcome.reason is NoAnswerReason.CUT:
                     max_tokens *= 2
             question = retry_messages(question, answer=outcome.text, problems=problems)
-        return Missing(missing)
+        return MissingGrade(missing)
 
 
 def judge_digest(settings: LlmJudge, pack: Pack) -> str:
@@ -142,7 +142,7 @@ def judge_digest(settings: LlmJudge, pack: Pack) -> str:
         {
             "version": _VERSION,
             "endpoint": settings.endpoint.determining,
-            "briefing": Briefing(pack, settings.context_messages).digest,
+            "briefing": JudgePrompt(pack, settings.context_messages).digest,
         }
     )
 

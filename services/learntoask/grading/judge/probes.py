@@ -24,9 +24,9 @@ from pydantic import JsonValue
 
 from learntoask.core.pack import Pack
 from learntoask.core.records import Split
-from learntoask.grading.agreement import clustered, kappa, same_findings, share
+from learntoask.grading.agreement import cluster_bootstrap, kappa, same_fields, share
 from learntoask.grading.examples import asking_turns
-from learntoask.grading.grades import Grade, GradeCase, Grader, Missing
+from learntoask.grading.grades import Grade, GradeCase, Grader, MissingGrade
 from learntoask.grading.questions import draw_of, read_labelled
 
 _FILLER = "Thank you so much for your patience, I really appreciate it and I am glad to be of service to you today. "
@@ -66,12 +66,12 @@ def read_probes(labelled: Path, pack: Pack, *, split: Split, at_most: int) -> li
     return [probe for _, probe in found[:at_most]]
 
 
-def longer(case: GradeCase) -> GradeCase:
+def lengthen(case: GradeCase) -> GradeCase:
     return replace(case, response=_FILLER + case.response)
 
 
-def hits(
-    probes: Sequence[Probe], grades: Sequence[Grade | Missing], *, seed: int = 0
+def hit_figures(
+    probes: Sequence[Probe], grades: Sequence[Grade | MissingGrade], *, seed: int = 0
 ) -> dict[str, JsonValue]:
     """How far `grades` (of all `right`, then of all `wrong`) tell one from the other."""
     rights, wrongs = grades[: len(probes)], grades[len(probes) :]
@@ -87,16 +87,18 @@ def hits(
     given = sum(marks.values())
     commonest, times = marks.most_common(1)[0] if marks else ("", 0)
     return {
-        **clustered(table, lambda summed: {"kappa": kappa(summed)}, seed=seed),
+        **cluster_bootstrap(table, lambda summed: {"kappa": kappa(summed)}, seed=seed),
         "right_found": share([one.content > 0 for one in rights if isinstance(one, Grade)]),
         "wrong_found": share([one.content > 0 for one in wrongs if isinstance(one, Grade)]),
-        "missing": share([isinstance(one, Missing) for one in grades]),
+        "missing": share([isinstance(one, MissingGrade) for one in grades]),
         "contents": dict(sorted(marks.items())),
         "always": commonest if given and times >= _CONSTANT * given else None,
     }
 
 
-def bias(before: Sequence[Grade | Missing], after: Sequence[Grade | Missing]) -> dict[str, JsonValue]:
+def bias_figures(
+    before: Sequence[Grade | MissingGrade], after: Sequence[Grade | MissingGrade]
+) -> dict[str, JsonValue]:
     """What another way to put the same questions changes: shares of equal findings and marks, and the mean change of
     the content."""
     pairs = [
@@ -105,7 +107,7 @@ def bias(before: Sequence[Grade | Missing], after: Sequence[Grade | Missing]) ->
         if isinstance(one, Grade) and isinstance(other, Grade)
     ]
     return {
-        "same_asked": share(same_findings(before, after)),
+        "same_asked": share(same_fields(before, after)),
         "same_content": share([one.content == other.content for one, other in pairs]),
         "same_format": share([one.format == other.format for one, other in pairs]),
         "content_change": round(fmean(other.content - one.content for one, other in pairs), 4)
@@ -114,25 +116,25 @@ def bias(before: Sequence[Grade | Missing], after: Sequence[Grade | Missing]) ->
     }
 
 
-def probed(
+def run_probes(
     grader: Grader, probes: Sequence[Probe], *, pack: Pack, other_way_round: Grader | None = None
-) -> tuple[list[Grade | Missing], dict[str, JsonValue]]:
+) -> tuple[list[Grade | MissingGrade], dict[str, JsonValue]]:
     """The grades of `right`, and what all probes together say. `other_way_round` is the same grader with fields
     listed in reverse, where it reads a list at all."""
     cases = [*(one.right for one in probes), *(one.wrong for one in probes)]
     grades = grader.grade(cases)
-    figures = hits(probes, grades)
+    figures = hit_figures(probes, grades)
     # In turns, since a bias may raise marks or lower them.
     chosen = [number + number % 2 * len(probes) for number in range(len(probes))]
     before, again = [grades[place] for place in chosen], [cases[place] for place in chosen]
     if other_way_round is not None:
-        figures["position"] = bias(before, other_way_round.grade(again))
+        figures["position"] = bias_figures(before, other_way_round.grade(again))
     if pack.language.lower().startswith("en"):
-        figures["length"] = bias(before, grader.grade([longer(case) for case in again]))
+        figures["length"] = bias_figures(before, grader.grade([lengthen(case) for case in again]))
     return grades[: len(probes)], figures
 
 
-def told(figures: dict[str, JsonValue]) -> Iterable[str]:
+def explain(figures: dict[str, JsonValue]) -> Iterable[str]:
     """What is wrong with a judge, in words, from the worst on."""
     if figures["always"] is not None:
         yield f"it always gives content {figures['always']}, whatever is needed"

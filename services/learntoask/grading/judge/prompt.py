@@ -24,14 +24,14 @@ Answer with one JSON object and nothing else:
 
 
 @dataclass(frozen=True)
-class Briefing:
+class JudgePrompt:
     """`reverse` lists fields the other way round: a good judge does not mind."""
 
     pack: Pack
     context_messages: int
     reverse: bool = False
 
-    def reversed(self) -> Briefing:
+    def reversed(self) -> JudgePrompt:
         return replace(self, reverse=True)
 
     @cached_property

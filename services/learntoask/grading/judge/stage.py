@@ -7,11 +7,11 @@ from pydantic import JsonValue
 from learntoask.core.errors import StageError
 from learntoask.core.manifest import LlmJudge
 from learntoask.core.stages.contract import StageContext
-from learntoask.grading.agreement import Judged, agreement, same_findings, share
+from learntoask.grading.agreement import GradedQuestion, agreement, same_fields, share
 from learntoask.grading.fields.candidates import group_of
-from learntoask.grading.grades import Grade, Grader, Missing, require_answers
+from learntoask.grading.grades import Grade, Grader, MissingGrade, require_answers
 from learntoask.grading.judge.judge import Judge, write_judge
-from learntoask.grading.judge.probes import Probe, probed, read_probes, told
+from learntoask.grading.judge.probes import Probe, explain, read_probes, run_probes
 from learntoask.grading.questions import Questions
 
 Figures = dict[str, JsonValue]
@@ -35,7 +35,7 @@ def measure_judge(
     probes = read_probes(
         context.inputs["label"] / "labelled.jsonl",
         pack,
-        split=questions.measured_split,
+        split=questions.evaluation_split,
         at_most=settings.measured,
     )
     context.progress.update(0, 1, f"asking judge {settings.endpoint.model}")
@@ -49,7 +49,7 @@ def measure_judge(
         spending=judge.spending,
     )
     try:
-        grades, figures = probed(judge, probes, pack=pack, other_way_round=other_way_round)
+        grades, figures = run_probes(judge, probes, pack=pack, other_way_round=other_way_round)
     finally:
         judge.close()
         other_way_round.close()
@@ -61,8 +61,11 @@ def measure_judge(
         where=where,
     )
     _require_judgement(figures, settings, count=len(probes))
-    judged = [_judged(probe, grade, questions, context) for probe, grade in zip(probes, grades, strict=True)]
-    same = share(same_findings(grades, other.grade([probe.right for probe in probes])))
+    judged = [
+        _graded_question(probe, grade, questions, context)
+        for probe, grade in zip(probes, grades, strict=True)
+    ]
+    same = share(same_fields(grades, other.grade([probe.right for probe in probes])))
     return {**agreement(judged), "probes": figures, "asked": judge.spending.counts()}, same
 
 
@@ -75,17 +78,19 @@ def _require_judgement(figures: Figures, settings: LlmJudge, *, count: int) -> N
     raise StageError(
         f"judge {settings.endpoint.model} cannot be trusted: κ {'unknown' if value is None else value} "
         f"[{kappa['low']}, {kappa['high']}] with the labels of {count} held-out questions is below "
-        f"spec.grader.llm.minKappa ({settings.min_kappa:g}): {'; '.join(told(figures))}. Take another model, revise "
+        f"spec.grader.llm.minKappa ({settings.min_kappa:g}): {'; '.join(explain(figures))}. Take another model, revise "
         "prompts.judge of the pack, or use method: fields",
         reason="JudgeRefused",
     )
 
 
-def _judged(probe: Probe, grade: Grade | Missing, questions: Questions, context: StageContext) -> Judged:
+def _graded_question(
+    probe: Probe, grade: Grade | MissingGrade, questions: Questions, context: StageContext
+) -> GradedQuestion:
     task = context.pack.task(probe.right.task)
-    return Judged(
+    return GradedQuestion(
         session_id=probe.right.session_id,
-        seen=group_of(task) in questions.seen,
+        seen=group_of(task) in questions.seen_groups,
         fields=task.field_names,
         gold=probe.asked,
         grade=grade,

@@ -16,15 +16,15 @@ from learntoask.grading.grades import Grade
 from learntoask.llm.structured_output import Form
 
 
-def _written(mark: object) -> object:
+def _as_text(mark: object) -> object:
     """Models without a constraint write 1, 1.0 or "1"."""
     return f"{mark:g}" if isinstance(mark, int | float) and not isinstance(mark, bool) else mark
 
 
-Mark = Annotated[Literal["1", "0.5", "0"], BeforeValidator(_written)]
+Mark = Annotated[Literal["1", "0.5", "0"], BeforeValidator(_as_text)]
 
 
-class Judgement(Form):
+class JudgeVerdict(Form):
     """In this order: a mark that follows its reason is a better one."""
 
     reason: str
@@ -34,12 +34,12 @@ class Judgement(Form):
 
 
 @lru_cache(maxsize=1024)
-def form_for(fields: tuple[str, ...]) -> type[Judgement]:
+def form_for(fields: tuple[str, ...]) -> type[JudgeVerdict]:
     """The form with the task's own field names as the only ones."""
-    return create_model("judgement", __base__=Judgement, asked=(tuple[Literal[fields], ...], ...))  # type: ignore[valid-type]
+    return create_model("judgement", __base__=JudgeVerdict, asked=(tuple[Literal[fields], ...], ...))  # type: ignore[valid-type]
 
 
-def grade_of(judgement: Judgement, target: frozenset[str]) -> Grade:
+def grade_of(judgement: JudgeVerdict, target: frozenset[str]) -> Grade:
     asked = frozenset(judgement.asked)
     return Grade(
         content=float(judgement.content),
@@ -51,7 +51,7 @@ def grade_of(judgement: Judgement, target: frozenset[str]) -> Grade:
     )
 
 
-def contradictions(judgement: Judgement, target: frozenset[str]) -> Iterator[str]:
+def contradictions(judgement: JudgeVerdict, target: frozenset[str]) -> Iterator[str]:
     """In words for the model that wrote it; `target` holds what is still needed."""
     asked = frozenset(judgement.asked)
     needed, known = sorted(asked & target), sorted(asked - target)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from learntoask.core.pack import Pack
-from learntoask.grading.encoders.hashing import CachingEncoder, Hashing
+from learntoask.grading.encoders.hashing import CachingEncoder, HashingEncoder
 from learntoask.grading.examples import FOLDS, Example, fold_of
-from learntoask.grading.fields.candidates import Schema
+from learntoask.grading.fields.candidates import PackFields
 from learntoask.grading.fields.classifiers import classifier_of
 from learntoask.grading.fields.features import margins
 from learntoask.grading.fields.lexical import crosses
@@ -87,7 +87,7 @@ EXAMPLES = [
 
 
 def test_words_carry_over_to_a_field_of_another_task_with_a_word_in_common():
-    schema = Schema(PACK, Hashing())
+    schema = PackFields(PACK, HashingEncoder())
     model = fit_lexical(
         (cross for one in EXAMPLES for cross in crosses(one.text, schema.candidates["bus"])),
         np.array([name in one.asked for one in EXAMPLES for name in QUESTIONS]),
@@ -100,8 +100,8 @@ def test_words_carry_over_to_a_field_of_another_task_with_a_word_in_common():
 
 
 def test_neighbours_vote_without_the_session_and_by_their_own_group():
-    encoder = CachingEncoder(Hashing())
-    schema = Schema(PACK, encoder)
+    encoder = CachingEncoder(HashingEncoder())
+    schema = PackFields(PACK, encoder)
     own = Example(
         session_id="own", task="hotel", text="Where to, my friend?", asked=frozenset({"arrival_date"})
     )
@@ -134,7 +134,7 @@ def test_word_pairs_are_new_where_no_other_session_has_them():
 
 
 def test_hashing_knows_words_and_their_parts():
-    near, far, empty = Hashing().encode(["departure date", "date of departing", "..."])
+    near, far, empty = HashingEncoder().encode(["departure date", "date of departing", "..."])
     assert near @ far > 0.4
     assert near @ near == pytest.approx(1.0, abs=1e-6)
     assert not empty.any()
