@@ -40,20 +40,20 @@ class SessionQuestions:
 
 @dataclass
 class Questions:
-    """`seen` are the groups of tasks that training knows."""
+    """`seen_groups` are the groups of tasks that training knows."""
 
     sessions: list[SessionQuestions] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
+    seen_groups: set[str] = field(default_factory=set)
     labellers: set[str] = field(default_factory=set)
 
     @property
-    def measured_split(self) -> Split:
+    def evaluation_split(self) -> Split:
         """Where graders are measured: on the test sessions, or the nearest to it that the logs have."""
         splits = {session.split for session in self.sessions}
         return next(split for split in ("test", "validation", "train") if split in splits)
 
-    def measured(self) -> list[SessionQuestions]:
-        return [session for session in self.sessions if session.split == self.measured_split]
+    def evaluation_sessions(self) -> list[SessionQuestions]:
+        return [session for session in self.sessions if session.split == self.evaluation_split]
 
     def statements(self) -> list[tuple[SessionQuestions, str]]:
         return [(session, text) for session in self.sessions for text in session.statements][
@@ -84,7 +84,7 @@ def read_questions(labelled: Path, pack: Pack) -> Questions:
     for labelled_session in read_labelled(labelled):
         session = labelled_session.session
         if session.split == "train":
-            found.seen.add(group_of(pack.task(session.task)))
+            found.seen_groups.add(group_of(pack.task(session.task)))
         draw = draw_of(session.session_id)
         asked = tuple(expert_questions(labelled_session, pack)) if draw < ceiling else ()
         if not asked:
