@@ -15,7 +15,7 @@ from learntoask.grader_service.metrics import GraderMetrics
 from learntoask.grader_service.service import SERVICE, GraderService, OfferedGrader, handlers
 from learntoask.grading.grades import Grader
 from learntoask.grading.judge.judge import Judge
-from learntoask.rpc.listener import Listener
+from learntoask.rpc.server import GrpcServer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +27,8 @@ class ServedGraders:
     calibration: Mapping[str, Mapping[str, JsonValue]]
 
 
-class GraderServer:
-    """`start`, then `drain` once. Make it inside the event loop that serves it."""
+class GraderServer(GrpcServer):
+    """Answers GraderService with the graders of a run; on drain, the graders end last."""
 
     def __init__(self, config: GraderConfig, parts: ServedGraders) -> None:
         self.config = config
@@ -39,30 +39,12 @@ class GraderServer:
         }
         service = GraderService(self._offered, pack=parts.pack, config=config, metrics=self.metrics)
         self.metrics.watch(lambda: service.in_flight)
-        self._listener = Listener(
+        super().__init__(
             config, service, name=SERVICE, handlers=handlers(service), registry=self.metrics.registry
         )
 
-    async def start(self) -> None:
-        await self._listener.start()
-
-    @property
-    def address(self) -> str:
-        return self._listener.address
-
-    @property
-    def port(self) -> int:
-        return self._listener.port
-
-    @property
-    def metrics_port(self) -> int | None:
-        return self._listener.metrics_port
-
-    async def drain(self) -> None:
-        """Not serving, no new calls, cases that are here are graded, the graders end. Once."""
-        await self._listener.drain(close=self._close)
-
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """End the graders."""
         for offered in self._offered.values():
             await offered.engine.close()
 

@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry
 from learntoask.progress.report import ProgressReport, from_wire, pod_of
 from learntoask.progress.tokens import PodIdentity, TokenRefused
 from learntoask.rpc.config import ListenConfig
-from learntoask.rpc.listener import Listener
 from learntoask.rpc.logs import LOGGER
 from learntoask.rpc.requests import InvalidRequest, require_parsed, tolerant_parser
+from learntoask.rpc.server import GrpcServer
 from learntoask.wire import progress_pb2
 
 SERVICE = progress_pb2.DESCRIPTOR.services_by_name["ProgressService"].full_name
@@ -22,11 +22,11 @@ Verify = Callable[[str], Awaitable[PodIdentity]]
 """The pod that a token belongs to. Raises TokenRefused; anything else says that nobody can tell now."""
 
 
-class ProgressServer:
-    """`start`, then `drain` once. Make it inside the event loop that serves it.
+class ProgressServer(GrpcServer):
+    """Receives progress reports from pods.
 
-    `on_report` is called in that loop with what a pod tells of its own stage, and with who it is; it must be quick.
-    Raises InputError where it cannot listen.
+    `verify` checks a pod's token. `on_report` is called in the server's event loop with each report about the pod's own
+    stage and with the pod's identity; it must be quick. Raises InputError if the port cannot be bound.
     """
 
     def __init__(
@@ -36,34 +36,19 @@ class ProgressServer:
         verify: Verify,
         on_report: Callable[[ProgressReport, PodIdentity], None],
     ) -> None:
-        self._service = _ProgressService(verify, on_report)
+        service = _ProgressService(verify, on_report)
         report = grpc.unary_unary_rpc_method_handler(
-            self._service.report,
+            service.report,
             request_deserializer=tolerant_parser(progress_pb2.ReportRequest),
             response_serializer=progress_pb2.ReportResponse.SerializeToString,
         )
-        self._listener = Listener(
+        super().__init__(
             config,
-            self._service,
+            service,
             name=SERVICE,
             handlers=grpc.method_handlers_generic_handler(SERVICE, {"Report": report}),
             registry=CollectorRegistry(),
         )
-
-    async def start(self) -> None:
-        await self._listener.start()
-
-    @property
-    def address(self) -> str:
-        return self._listener.address
-
-    @property
-    def port(self) -> int:
-        return self._listener.port
-
-    async def drain(self) -> None:
-        """Take no more. Once."""
-        await self._listener.drain(close=_nothing)
 
 
 class _ProgressService:
@@ -115,7 +100,3 @@ def _token(context: grpc.aio.ServicerContext) -> str:
         if key == "authorization" and isinstance(value, str) and value.startswith("Bearer "):
             return value.removeprefix("Bearer ").strip()
     return ""
-
-
-async def _nothing() -> None:
-    """There is nothing to close."""

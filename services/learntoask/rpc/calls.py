@@ -1,4 +1,4 @@
-"""The frame around every call: its request id, the status its failure becomes, its metrics and its line in the log."""
+"""Handling common to all calls: request id, status code of a failure, metrics and log line."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Code = grpc.StatusCode
 
 
 class Draining(Exception):
-    """The server takes no more of this; another one does. The message says what to do there."""
+    """The server is shutting down and takes no more calls. The message says what to do at another server."""
 
 
 class Overloaded(Exception):
-    """As much is at work as the server takes."""
+    """The server runs as much work as it takes."""
 
 
 class UpstreamError(Exception):
-    """What a server further on said, for the caller of this one."""
+    """The status of a server behind this one, to be passed on to the caller."""
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class UpstreamError(Exception):
 
 
 def status_of(error: BaseException, *, request_id: str) -> tuple[grpc.StatusCode, str]:
-    """What the caller is told: code, and a sentence that says what to do."""
+    """Return the status code and message for the caller of a call that raised `error`; the message says what to do."""
     match error:
         case UpstreamError():
             return error.code, str(error)
@@ -46,7 +46,7 @@ def status_of(error: BaseException, *, request_id: str) -> tuple[grpc.StatusCode
         case TimeoutError():
             return (
                 Code.DEADLINE_EXCEEDED,
-                "no answer before the deadline; the server is busy or the bound too short",
+                "no answer before the deadline; the server is busy or the deadline too short",
             )
         case Draining():
             return Code.UNAVAILABLE, f"the server drains; {error}"
@@ -60,7 +60,10 @@ def status_of(error: BaseException, *, request_id: str) -> tuple[grpc.StatusCode
 
 
 class Call:
-    """`async with` it around the making of one answer; what is raised inside aborts the call with its status."""
+    """Context manager around the making of one answer: an exception inside aborts the call with its status.
+
+    `fields` become keys of the call's log line.
+    """
 
     __slots__ = ("_context", "_metrics", "_started", "fields", "method", "request_id")
 
@@ -83,7 +86,9 @@ class Call:
         if error is None:
             self._finish(Code.OK)
             return
-        if isinstance(error, grpc.aio.AbortError):  # an answer inside this stream has told the caller already
+        if isinstance(
+            error, grpc.aio.AbortError
+        ):  # an answer inside this stream has aborted the call already
             self._finish(Code(self._context.code()))
             return
         code, message = status_of(error, request_id=self.request_id)
@@ -114,8 +119,8 @@ class Call:
 
 
 def _request_id(context: grpc.aio.ServicerContext) -> str:
-    """The caller's id, else a fresh one; every decision carries it, errors have it as trailing metadata."""
+    """Return the caller's request id or a new one. Decisions carry it; errors carry it as trailing metadata."""
     for key, value in context.invocation_metadata() or ():
         if key == REQUEST_ID and isinstance(value, str) and 0 < len(value) <= MAX_ID_LENGTH:
             return value
-    return f"{random.getrandbits(64):016x}"  # no secret, and asking the system for one costs 50 µs
+    return f"{random.getrandbits(64):016x}"  # not a secret, and the system's random source costs 50 µs

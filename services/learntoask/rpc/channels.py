@@ -1,4 +1,4 @@
-"""Channels to a server: TLS and the bearer token, on the caller's side."""
+"""Channels to a server with TLS and a bearer token: the client's side of `security`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from learntoask.core.errors import InputError
 
 Option = tuple[str, int | str]
 GONE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
-"""What a caller is told by a server that is away or ends: gRPC's C core cancels calls that reach one in that moment
-(grpc/grpc#41785). A caller that cancels never sees a status."""
+"""Status codes of a server that is unreachable or shutting down.
+
+CANCELLED is one of them because gRPC's C core cancels calls that arrive during shutdown (grpc/grpc#41785). A client
+that cancels its own call never sees a status.
+"""
 
 
 @dataclass(frozen=True)
 class Tls:
-    """PEM files. `authority` None trusts the system's; `certificate` and `key` identify the client (mTLS).
+    """Paths of PEM files. `certificate` and `key` identify the client (mTLS).
 
-    `server_name` overrides the name that the server's certificate must carry.
+    `authority` None trusts the system's authorities. `server_name` overrides the name that the server's certificate
+    must carry.
     """
 
     authority: Path | None = None
@@ -29,7 +33,7 @@ class Tls:
     server_name: str | None = None
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """Raises InputError where a file cannot be read."""
+        """Read the files. Raises InputError if one cannot be read."""
         return grpc.ssl_channel_credentials(
             root_certificates=_read(self.authority),
             private_key=_read(self.key),
@@ -38,6 +42,7 @@ class Tls:
 
 
 def open_channel(address: str, *, tls: Tls | None, options: Sequence[Option] = ()) -> grpc.aio.Channel:
+    """Open a channel to `address` (host:port), in plain text if `tls` is None. Raises InputError as `Tls` does."""
     if tls is None:
         return grpc.aio.insecure_channel(address, options=options)
     name = [("grpc.ssl_target_name_override", tls.server_name)] if tls.server_name else []
@@ -45,7 +50,7 @@ def open_channel(address: str, *, tls: Tls | None, options: Sequence[Option] = (
 
 
 def authorization(token: str | None) -> tuple[tuple[str, str], ...]:
-    """Metadata that carries the token."""
+    """Return call metadata with the bearer token, empty for None."""
     return (("authorization", f"Bearer {token}"),) if token else ()
 
 

@@ -1,4 +1,4 @@
-"""What any server is told about listening: environment and flags, read once at start."""
+"""Settings that all servers share, and how settings are read from flags and environment at start."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Seconds = Annotated[float, Field(ge=0)]
 
 @dataclass(frozen=True, kw_only=True)
 class ListenConfig:
-    """Part of every server's configuration. Each field is a flag and an environment variable; a flag wins."""
+    """Settings about listening. Each field is a flag and an environment variable; a flag wins."""
 
     host: str = "127.0.0.1"
-    port: Port = 50051  # 0 takes a free one
+    port: Port = 50051  # 0 takes a free port
     metrics_port: Port | None = None  # None: no metrics endpoint
     max_request_bytes: Positive = 8 * 2**20
 
@@ -32,7 +32,7 @@ class ListenConfig:
     token_file: Path | None = None
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    max_connection_seconds: Seconds = 0.0  # callers are then asked to connect anew; 0: never
+    max_connection_seconds: Seconds = 0.0  # age at which clients are asked to reconnect; 0: never
     drain_delay_seconds: Seconds = 0.0  # between NOT_SERVING and refusing new calls
     drain_seconds: Seconds = 30.0  # running answers may take this long to finish
 
@@ -56,11 +56,12 @@ def read_settings(
     flags: Mapping[str, object],
     defaults: Mapping[str, object] | None = None,
 ) -> Config:
-    """The configuration of flags (None = not given) over environment over `defaults`. Raises InputError.
+    """Return settings of class `kind` from flags, environment and `defaults`, in this order of precedence.
 
-    Environment variables are `prefix` and the field's name in capitals; those of several values have one a line.
+    A flag that is None is not given. An environment variable is named `prefix` plus the field's name in capitals; a
+    field of several values has one per line. Raises InputError naming unknown variables and invalid fields.
     """
-    known = {one.name: one for one in fields(kind)}
+    known = {setting.name: setting for setting in fields(kind)}
     values: dict[str, object] = dict(defaults or {})
     for key, text in environment.items():
         if not key.startswith(prefix):
@@ -83,12 +84,12 @@ def read_settings(
 
 
 def bearer_token(config: ListenConfig) -> str | None:
-    """The token calls must carry. Raises InputError where its file cannot be read or is empty."""
+    """Return the token that calls must carry, None if they need none. Raises InputError as `token_in` does."""
     return config.token or None if config.token_file is None else token_in(config.token_file)
 
 
 def token_in(path: Path) -> str:
-    """Raises InputError where the file cannot be read or is empty."""
+    """Read a bearer token from a file. Raises InputError if the file cannot be read or is empty."""
     try:
         token = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

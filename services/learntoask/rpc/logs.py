@@ -1,7 +1,7 @@
-"""Structured logs: one JSON object a line on standard error, written in batches by a thread of its own.
+"""Structured logs: one JSON object per line on standard error, written in batches by a background thread.
 
-The thread that answers only puts a record into a list: formatting, and a system call for every line, would cost it more
-than the rest of a call, and a reader that stops reading the pipe would hold it up for good.
+The thread that answers calls only appends a record to a queue. Formatting and a system call for every line would cost
+more than the rest of a call, and a full pipe would block that thread for ever.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -22,25 +22,30 @@ from pydantic_core import PydanticSerializationError, to_json
 
 LOGGER = logging.getLogger("learntoask.rpc")
 _EVERY_SECONDS = 0.1
-_LONGEST_BACKLOG = 100_000  # lines; beyond it the oldest are lost, rather than the memory
+_LONGEST_BACKLOG = 100_000  # lines; beyond it the oldest are dropped to bound memory
 
 
 class JsonLines(logging.Formatter):
-    """`extra={"fields": {...}}` of a record become keys beside time, level and message."""
+    """Formats a record as a JSON object: time, level, message, the keys of `fields`, and error after an exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
             "time": f"{_second(int(record.created))}.{int(record.msecs):03d}+00:00",
             "level": record.levelname.lower(),
             "message": record.getMessage(),
-            **getattr(record, "fields", {}),
+            **self.fields(record),
         }
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         try:
             return to_json(line, fallback=str).decode()
-        except PydanticSerializationError:  # a lone surrogate, say of a file's name that is no UTF-8
+        except PydanticSerializationError:  # a lone surrogate, e.g. in a file name that is not UTF-8
             return json.dumps(line, default=str)
+
+    def fields(self, record: logging.LogRecord) -> Mapping[str, object]:
+        """Return the keys that `record` adds to its line: those of `extra={"fields": {...}}`."""
+        fields: Mapping[str, object] = getattr(record, "fields", {})
+        return fields
 
 
 @lru_cache(maxsize=2)
@@ -49,7 +54,8 @@ def _second(since_epoch: int) -> str:
 
 
 class _CallRecord(logging.LogRecord):
-    """Does not find out its thread, process and line of code, which nobody reads and which cost ten times as much."""
+    """A record without thread, process and line of code: the log does not show them, and finding them out costs ten
+    times as much as the rest."""
 
     _SAME = vars(LOGGER.makeRecord(LOGGER.name, logging.INFO, __file__, 0, "call", (), None))
 
@@ -59,12 +65,14 @@ class _CallRecord(logging.LogRecord):
 
 
 def log_call(fields: dict[str, object]) -> None:
-    """The line of a call."""
+    """Write the log line of a call with `fields`."""
     if LOGGER.isEnabledFor(logging.INFO):
         LOGGER.handle(_CallRecord(fields))
 
 
-class _Batches(logging.Handler):
+class _BatchingHandler(logging.Handler):
+    """Queues records and writes them to `stream` from a thread, several at a time."""
+
     def __init__(self, stream: IO[str]) -> None:
         super().__init__()
         self.setFormatter(JsonLines())
@@ -76,14 +84,17 @@ class _Batches(logging.Handler):
         self._thread.start()
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Without the lock of all handlers: a deque needs none."""
+        """Queue the record without the handler's lock, because appending to a deque is atomic."""
         self._records.append(record)
         if record.levelno >= logging.ERROR:
-            self._wake.set()  # it may be the last one
+            self._wake.set()  # it may be the last record before a crash
         return True
 
     def finish(self) -> None:
-        """Write what is left. Not `close`: who configures logging anew, as vLLM does, closes every handler there is."""
+        """Write the remaining records and end the thread.
+
+        This is not `close`, because a library that reconfigures logging, as vLLM does, closes all handlers.
+        """
         self._ending = True
         self._wake.set()
         self._thread.join()
@@ -101,14 +112,14 @@ class _Batches(logging.Handler):
             try:
                 self._stream.write("\n".join(lines) + "\n")
                 self._stream.flush()
-            except (OSError, ValueError):  # nobody reads any more; the server goes on
+            except (OSError, ValueError):  # the reader is gone; the server goes on
                 return
 
 
 @contextmanager
 def structured_logs(*, level: str = "INFO", stream: IO[str] | None = None) -> Iterator[None]:
-    """Send the service's logs to `stream` (standard error) until the block ends; then write what is left."""
-    handler = _Batches(stream or sys.stderr)
+    """Send the logs of LOGGER to `stream` (default: standard error) until the block ends."""
+    handler = _BatchingHandler(stream or sys.stderr)
     before = LOGGER.level, LOGGER.propagate
     LOGGER.setLevel(level)
     LOGGER.propagate = False

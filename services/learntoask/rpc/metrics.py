@@ -1,4 +1,7 @@
-"""What Prometheus reads of any server. Label children are made once: a look-up a call would cost more than counting."""
+"""Prometheus metrics of all servers.
+
+Children of labelled metrics are cached, because looking one up for each call would cost more than counting.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,10 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 class SingleThreadCounter(Collector):
-    """A labelled counter that one thread counts on: `counts[values] += n`. The library's own, made for many threads,
-    takes five calls and a lock for that."""
+    """A labelled counter that only one thread increments, by `counts[label_values] += n`.
+
+    The library's counter is made for many threads and takes five calls and a lock for that.
+    """
 
     def __init__(
         self, name: str, documentation: str, labels: Sequence[str], *, registry: CollectorRegistry
@@ -34,18 +39,21 @@ class SingleThreadCounter(Collector):
         registry.register(self)
 
     def describe(self) -> Iterator[Metric]:
-        """Its name, so that the registry refuses another of the same."""
+        """Yield the metric without samples, so that the registry refuses a second one of the same name."""
         yield CounterMetricFamily(self._name, self._documentation, labels=self._labelnames)
 
     def collect(self) -> Iterator[Metric]:
         for family in self.describe():
-            for values, count in self.counts.copy().items():  # the thread that scrapes is another one
+            for values, count in self.counts.copy().items():  # scrapes come from another thread
                 family.add_metric(values, count)
             yield family
 
 
 class CallMetrics:
-    """One registry a server, so that several servers of one process (tests) do not share counts."""
+    """Calls and latencies of one server; `prefix` begins the names of its metrics.
+
+    Each server has its own registry, so that several servers of one process (in tests) do not share counts.
+    """
 
     def __init__(self, prefix: str) -> None:
         self.registry = CollectorRegistry()
@@ -64,5 +72,5 @@ class CallMetrics:
 
 
 def expose(registry: CollectorRegistry, *, host: str, port: int) -> tuple[WSGIServer, Thread]:
-    """Serve `/metrics` over HTTP from a thread of its own; port 0 takes a free one (`server.server_port`)."""
+    """Serve `/metrics` over HTTP from a thread; port 0 takes a free port (see `server_port` of the result)."""
     return start_http_server(port, addr=host, registry=registry)

@@ -1,4 +1,4 @@
-"""A server as a process that ends when it is told to, or inside this one, in a thread of its own."""
+"""Runs a server as a process that ends on SIGTERM, or in a thread of this process."""
 
 from __future__ import annotations
 
@@ -8,35 +8,25 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import uvloop
 
 from learntoask.rpc.logs import structured_logs
+from learntoask.rpc.server import GrpcServer
 
-
-class Server(Protocol):
-    @property
-    def address(self) -> str:
-        """`host:port`, once it is made."""
-
-    async def start(self) -> None: ...
-
-    async def drain(self) -> None: ...
-
-
-Made = TypeVar("Made", bound=Server)
+AnyServer = TypeVar("AnyServer", bound=GrpcServer)
 
 
 async def serve(
-    make: Callable[[], Awaitable[Made]],
+    make: Callable[[], Awaitable[AnyServer]],
     *,
     ready: Callable[[str], None] | None = None,
-    reload: Callable[[Made], Awaitable[None]] | None = None,
+    reload: Callable[[AnyServer], Awaitable[None]] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. `ready` is told the address, `reload` called on SIGHUP.
+    """Serve until SIGTERM or SIGINT, then drain. `ready` gets the address; SIGHUP calls `reload`.
 
-    Raises what `make` raises, and what `reload` raises, once the server is drained.
+    Raises what `make` raises. After an exception from `reload` the server drains, then the exception is raised.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -44,23 +34,23 @@ async def serve(
         loop.add_signal_handler(number, stop.set)
     server = await make()
     await server.start()
-    gc.freeze()  # model and libraries stay: the collector need not walk them while calls wait
+    gc.freeze()  # model and libraries stay, so the collector need not walk them while calls wait
     if ready:
         ready(server.address)
-    reloading: list[asyncio.Task[None]] = []
+    reloads: list[asyncio.Task[None]] = []
     if reload is not None:
-        loop.add_signal_handler(signal.SIGHUP, lambda: reloading.append(_reloading(reload(server), stop)))
+        loop.add_signal_handler(signal.SIGHUP, lambda: reloads.append(_start_reload(reload(server), stop)))
     await stop.wait()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.remove_signal_handler(number)  # a second one ends the process at once
+        loop.remove_signal_handler(number)  # a second signal ends the process at once
     await server.drain()
-    for task in reloading:
+    for task in reloads:
         if task.done():
             task.result()
 
 
-def _reloading(work: Awaitable[None], stop: asyncio.Event) -> asyncio.Task[None]:
-    """`work` as a task; when it fails the server is of no use any more."""
+def _start_reload(work: Awaitable[None], stop: asyncio.Event) -> asyncio.Task[None]:
+    """Run `work` in a task that sets `stop` if it fails, because the server cannot answer after that."""
 
     async def watched() -> None:
         try:
@@ -73,31 +63,31 @@ def _reloading(work: Awaitable[None], stop: asyncio.Event) -> asyncio.Task[None]
 
 
 def run(
-    make: Callable[[], Awaitable[Made]],
+    make: Callable[[], Awaitable[AnyServer]],
     *,
     log_level: str,
     ready: Callable[[str], None] | None = None,
-    reload: Callable[[Made], Awaitable[None]] | None = None,
+    reload: Callable[[AnyServer], Awaitable[None]] | None = None,
 ) -> None:
-    """The whole process, logs and all."""
+    """Run `serve` on an event loop, with structured logs on standard error."""
     with structured_logs(level=log_level):
         uvloop.run(serve(make, ready=ready, reload=reload))  # gRPC goes round the loop five times a call
 
 
 @contextmanager
-def in_thread(make: Callable[[], Awaitable[Made]], *, name: str) -> Iterator[Made]:
-    """A started server, drained when the block ends. Raises what `make` raises."""
+def in_thread(make: Callable[[], Awaitable[AnyServer]], *, name: str) -> Iterator[AnyServer]:
+    """Start a server in a thread and drain it when the block ends. Raises what `make` raises."""
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever, name=name, daemon=True)
     thread.start()
 
-    async def started() -> Made:
+    async def start() -> AnyServer:
         server = await make()
         await server.start()
         return server
 
     try:
-        server = asyncio.run_coroutine_threadsafe(started(), loop).result()
+        server = asyncio.run_coroutine_threadsafe(start(), loop).result()
         try:
             yield server
         finally:

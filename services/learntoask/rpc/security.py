@@ -1,4 +1,4 @@
-"""Who may call: TLS, client certificates and a bearer token, all optional."""
+"""Access to a server: TLS, client certificates and a bearer token, all optional."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HEALTH = "/grpc.health."  # probes carry no token
 
 
 def server_credentials(config: ListenConfig) -> grpc.ServerCredentials | None:
-    """None without TLS. Raises InputError where a file cannot be read."""
+    """Return the credentials of a server with TLS, None for one without. Raises InputError if a file is unreadable."""
     if config.tls_certificate is None or config.tls_key is None:
         return None
     authority = _read(config.tls_client_ca, "tls_client_ca") if config.tls_client_ca else None
@@ -28,7 +28,7 @@ def server_credentials(config: ListenConfig) -> grpc.ServerCredentials | None:
 
 
 class BearerToken(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
-    """Refuses every call but health checks that does not carry the token."""
+    """Interceptor that refuses calls without the token, except health checks."""
 
     def __init__(self, token: str) -> None:
         self._expected = f"Bearer {token}".encode()
@@ -41,7 +41,7 @@ class BearerToken(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has
         handler = await continuation(details)
         if handler is None or details.method.startswith(_HEALTH) or self._carried_by(details):
             return handler
-        return _refusing(handler)
+        return _refusal(handler)
 
     def _carried_by(self, details: grpc.HandlerCallDetails) -> bool:
         for key, value in details.invocation_metadata or ():
@@ -50,8 +50,8 @@ class BearerToken(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has
         return False
 
 
-def _refusing(handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
-    """A handler of the same shape: a stream must not wait for a first message before it is refused."""
+def _refusal(handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+    """Return a handler with the same arity as `handler`, so that a stream is refused before its first message."""
 
     async def refuse(_request: Any, context: grpc.aio.ServicerContext) -> None:
         await context.abort(

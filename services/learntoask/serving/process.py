@@ -11,7 +11,7 @@ from learntoask.core.errors import InputError, LearnToAskError
 from learntoask.core.pack import Pack, load_pack
 from learntoask.policy.model import Policy, best_device
 from learntoask.policy.precision import resolve_precision
-from learntoask.policy.prompt import Prompting, PromptLimits
+from learntoask.policy.prompt import PromptLimits, PromptRenderer
 from learntoask.rpc.logs import LOGGER
 from learntoask.rpc.process import in_thread, run
 from learntoask.serving.config import ServeConfig
@@ -53,7 +53,7 @@ def _engine(config: ServeConfig, pack: Pack) -> Engine:
     if config.engine == "vllm":
         return start_vllm(
             config.model,
-            Prompting.read(config.model, pack, limits=limits),
+            PromptRenderer.read(config.model, pack, limits=limits),
             max_concurrent=config.max_concurrent,
             max_new_tokens=config.max_new_tokens,
             cache_bytes=config.prefix_cache_bytes,

@@ -10,8 +10,8 @@ from learntoask.core.errors import InputError, LearnToAskError
 from learntoask.core.model_digest import folder_digest
 from learntoask.core.pack import Pack, load_pack
 from learntoask.core.stages.graph import pack_digests
-from learntoask.rpc.listener import Listener
 from learntoask.rpc.logs import LOGGER
+from learntoask.rpc.server import GrpcServer
 from learntoask.serving.config import ServeConfig
 from learntoask.serving.decider import Decider
 from learntoask.serving.demo import warm_up
@@ -45,8 +45,8 @@ def policy_revision(model: Path) -> str:
         raise InputError(f"model folder {model} cannot be read: {error}") from error
 
 
-class PolicyServer:
-    """`start`, then `drain` once. Make it inside the event loop that serves it."""
+class PolicyServer(GrpcServer):
+    """Answers AskService with a trained policy; on drain, records are written and the engine stops last."""
 
     def __init__(self, config: ServeConfig, parts: ServedPolicy) -> None:
         self.config = config
@@ -69,32 +69,20 @@ class PolicyServer:
         service = AskService(
             decider, identity=identity, config=config, metrics=self.metrics, recording=self._recording
         )
-        self._listener = Listener(
+        super().__init__(
             config, service, name=SERVICE, handlers=handlers(service), registry=self.metrics.registry
         )
 
     async def start(self) -> None:
-        """Raises StageError where the warm-up fails; nothing was listened to then."""
+        """Warm up if so configured, then take calls. Raises StageError if the warm-up fails; no call was taken then."""
         if self.config.warm_up:
             try:
                 answers = await warm_up(self._decider.engine, self._pack, may_stop=self.config.may_stop)
             except LearnToAskError:
-                await self._close()  # engines have threads and processes of their own
+                await self.close()  # an engine has threads and processes that would keep running
                 raise
             LOGGER.info("warm", extra={"fields": {"answers": answers}})
-        await self._listener.start()
-
-    @property
-    def address(self) -> str:
-        return self._listener.address
-
-    @property
-    def port(self) -> int:
-        return self._listener.port
-
-    @property
-    def metrics_port(self) -> int | None:
-        return self._listener.metrics_port
+        await super().start()
 
     async def reload(self, config: ServeConfig) -> None:
         """Serve the policy of `config.model` from now on, without losing a call.
@@ -119,11 +107,8 @@ class PolicyServer:
         await self._decider.reload(config.model, revision=revision)
         LOGGER.info("serving another revision", extra={"fields": {"policy_revision": revision}})
 
-    async def drain(self) -> None:
-        """Not serving, no new calls, running answers finish, records are written, the engine stops. Once."""
-        await self._listener.drain(close=self._close)
-
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """Write the records of open conversations and stop the engine."""
         if self._recording:
             await self._recording.close()
         await self._decider.close()

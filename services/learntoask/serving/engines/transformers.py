@@ -19,7 +19,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from learntoask.core.prompt import Context
-from learntoask.decoding.branch import Branch, Trunk, decision
+from learntoask.decoding.branch import Branch, Trunk, decision_branches
 from learntoask.decoding.decoder import Decoder
 from learntoask.policy.model import Policy
 from learntoask.serving.engines.protocol import Draft, TokenCounts
@@ -157,7 +157,7 @@ class TransformersEngine:
         self._leave()
 
     def _joined(self, request: _Request) -> _Running:
-        answer, stop = decision(
+        answer, stop = decision_branches(
             len(request.tokens),
             self._max_new_tokens,
             stop=self._policy.stop_tokens,
@@ -184,7 +184,7 @@ class TransformersEngine:
         self._running = staying
 
     def _draft(self, running: _Running) -> Draft:
-        said = running.answer.said.tokens
+        said = running.answer.outcome.tokens
         return Draft(
             self._policy.text(said),
             sum(running.stop.logprobs),

@@ -23,7 +23,7 @@ from learntoask.core.manifest import Precision
 from learntoask.core.prompt import Context
 from learntoask.decoding import vllm_cpu
 from learntoask.policy.precision import resolve_precision
-from learntoask.policy.prompt import Prompting
+from learntoask.policy.prompt import PromptRenderer
 from learntoask.serving.engines.protocol import Draft, TokenCounts
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ _CANCELLED_SECONDS = 30.0  # for requests that nobody waits for to leave vLLM
 class VllmEngine:
     """Greedy decoding. An Engine (learntoask.serving.engines.protocol)."""
 
-    def __init__(self, llm: AsyncLLM, prompting: Prompting, *, max_new_tokens: int, cache_bytes: int) -> None:
+    def __init__(
+        self, llm: AsyncLLM, prompting: PromptRenderer, *, max_new_tokens: int, cache_bytes: int
+    ) -> None:
         self._llm = llm
         self._prompting = prompting
         self._max_new_tokens = max_new_tokens
@@ -116,7 +118,7 @@ def _logprob_of(tokens: Sequence[int], output: RequestOutput) -> float:
 
 def start_vllm(
     folder: Path,
-    prompting: Prompting,
+    prompting: PromptRenderer,
     *,
     max_concurrent: int,
     max_new_tokens: int,

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 
 from learntoask.core.pack import Pack, load_pack
-from learntoask.rpc.listener import Listener
 from learntoask.rpc.process import run
+from learntoask.rpc.server import GrpcServer
 from learntoask.serving.gateway.backends import BackendPool
 from learntoask.serving.gateway.client import BackendClient, RetryPolicy
 from learntoask.serving.gateway.config import GatewayConfig
@@ -20,11 +20,11 @@ from learntoask.store.address import environment_store
 _FIRST_SERVER_SECONDS = 5.0  # a gateway that starts waits so long for a server before it answers by itself
 
 
-class GatewayServer:
-    """`start`, then `drain` once. Make it inside the event loop that serves it."""
+class GatewayServer(GrpcServer):
+    """Answers AskService by asking policy servers; on drain, records are written and sent last."""
 
     def __init__(self, config: GatewayConfig) -> None:
-        """Raises InputError where the pack or a credential cannot be read, or it cannot listen."""
+        """Raises InputError if the pack or a credential cannot be read, or the port cannot be bound."""
         self.config = config
         self.metrics = GatewayMetrics()
         pack = load_pack(config.pack)
@@ -43,33 +43,19 @@ class GatewayServer:
             asker, pack=pack, config=config, metrics=self.metrics, keeper=self._keeper
         )
         self.metrics.watch(in_flight=lambda: service.in_flight, states=self.servers.states)
-        self._listener = Listener(
+        super().__init__(
             config, service, name=SERVICE, handlers=handlers(service), registry=self.metrics.registry
         )
 
     async def start(self) -> None:
+        """Look for policy servers, then take calls. Returns within 5 s even if no policy server answers."""
         await self.servers.start(patience=_FIRST_SERVER_SECONDS)
         if self._keeper:
             self._keeper.start()
-        await self._listener.start()
+        await super().start()
 
-    @property
-    def address(self) -> str:
-        return self._listener.address
-
-    @property
-    def port(self) -> int:
-        return self._listener.port
-
-    @property
-    def metrics_port(self) -> int | None:
-        return self._listener.metrics_port
-
-    async def drain(self) -> None:
-        """Not serving, no new calls, answers that are waited for arrive, records are written and sent. Once."""
-        await self._listener.drain(close=self._close)
-
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """Write and send the records, then close the channels to the policy servers."""
         if self._keeper:
             await self._keeper.close()
         await self.servers.close()
