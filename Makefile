@@ -83,21 +83,23 @@ $(TOOLS): $(INSTALLED)
 	touch $@
 
 protos: tools ## regenerate the gRPC stubs from protos/
-	$(BIN)/python protos/generate.py
+	$(BIN)/python tools/generate_protos.py
 
-docs: tools ## regenerate the manifest reference in the README
-	$(BIN)/python docs/generate_reference.py
+docs: tools ## regenerate the generated tables of the documentation
+	$(BIN)/python tools/generate_reference.py
+	$(BIN)/python tools/generate_capacity.py
+	$(BIN)/python tools/generate_sizing.py
 
 crds: tools ## regenerate manifests/crds from the manifest models, and the operator's rights
-	$(BIN)/python manifests/generate_crds.py
-	$(BIN)/python charts/generate.py
-	$(BIN)/python manifests/generate_rbac.py
+	$(BIN)/python tools/generate_crds.py
+	$(BIN)/python tools/generate_chart.py
+	$(BIN)/python tools/generate_rbac.py
 
 chart: tools ## regenerate what the chart has from elsewhere, and the schema and table of its values
-	$(BIN)/python charts/generate.py
+	$(BIN)/python tools/generate_chart.py
 
 chart-lint: tools cluster-tools chart-tools ## the chart: lint, every combination of values in charts/learntoask/ci on a real API server
-	$(BIN)/python charts/generate.py --check
+	$(BIN)/python tools/generate_chart.py --check
 	$(BIN)/pytest tests/unit/test_chart_files.py tests/cluster/test_chart.py tests/cluster/test_chart_alerts.py \
 	  tests/cluster/test_chart_prometheus.py tests/cluster/test_chart_release.py
 

@@ -1,7 +1,7 @@
-"""The arithmetic of docs/capacity.md: `python docs/capacity.py` writes the page's tables from the figures below.
+"""Write the tables of docs/capacity.md: traffic, runs and logs by arithmetic from the figures below.
 
-python docs/capacity.py            rewrites the page
-python docs/capacity.py --check    exits with 1 when it is not current
+python tools/generate_capacity.py            rewrites the page
+python tools/generate_capacity.py --check    exits with 1 when the page is not current
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().with_suffix(".md")
-BEGIN, END = "<!-- tables: docs/capacity.py -->", "<!-- end of tables -->"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "capacity.md"
+BEGIN, END = "<!-- tables: tools/generate_capacity.py -->", "<!-- end of tables -->"
 DAY = 86_400
 
 

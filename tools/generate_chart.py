@@ -1,8 +1,8 @@
-"""Write what the chart has from elsewhere: definitions, the operator's rights, the files of `helm test`, and the schema
+"""Write the generated files of the chart: the CRDs, the operator's rights, the files of `helm test`, and the schema
 and table of its values.
 
-python charts/generate.py            rewrites the files
-python charts/generate.py --check    exits with 1 when they are not current
+python tools/generate_chart.py            rewrites the files
+python tools/generate_chart.py --check    exits with 1 when they are not current
 
 values.yaml is the source for schema and table: the comment above a value describes it, `# @schema {…}` adds to its
 schema.

@@ -1,7 +1,7 @@
 """Write manifests/crds/*.yaml from the manifest models.
 
-python manifests/generate_crds.py            rewrites the files
-python manifests/generate_crds.py --check    exits with 1 when they are not current
+python tools/generate_crds.py            rewrites the files
+python tools/generate_crds.py --check    exits with 1 when they are not current
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 from learntoask.core.crd import DEFINITIONS, custom_resource_definition
 
-CRDS = Path(__file__).resolve().parent / "crds"
+CRDS = Path(__file__).resolve().parent.parent / "manifests" / "crds"
 HEAD = "# Made from the manifest models by `make crds`; change those instead.\n"
 
 

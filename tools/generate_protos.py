@@ -1,7 +1,7 @@
-"""Generate the Python stubs of protos/ into services/learntoask/wire/ (`make protos`).
+"""Write the Python stubs of protos/ into services/learntoask/wire/ (`make protos`).
 
-The stubs are committed, so that an installation needs no compiler; tests/unit/test_serving_wire.py fails when they
-are older than the .proto files.
+The stubs are committed, so that an installation needs no compiler. A unit test fails when they are older than the
+.proto files.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pathlib import Path
 import grpc_tools
 from grpc_tools import protoc
 
-PROTOS = Path(__file__).resolve().parent
-WIRE = PROTOS.parent / "services" / "learntoask" / "wire"
+ROOT = Path(__file__).resolve().parent.parent
+PROTOS = ROOT / "protos"
+WIRE = ROOT / "services" / "learntoask" / "wire"
 PACKAGE = "learntoask/v1"
 
 

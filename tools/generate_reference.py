@@ -1,7 +1,7 @@
 """Write the manifest reference into README.md, between its markers, from the pydantic models.
 
-python docs/generate_reference.py            rewrites the file
-python docs/generate_reference.py --check    exits with 1 when the file is not current
+python tools/generate_reference.py            rewrites the file
+python tools/generate_reference.py --check    exits with 1 when the file is not current
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Memory of training by arithmetic: `python docs/sizing.py` writes the tables of docs/sizing.md.
+"""Write the tables of docs/sizing.md: the memory of training, by arithmetic.
+
+python tools/generate_sizing.py            rewrites the page
+python tools/generate_sizing.py --check    exits with 1 when the page is not current
 
 All figures are bytes on one GPU; the formulas are those that the page states.
 """
@@ -10,8 +13,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-PAGE = Path(__file__).with_name("sizing.md")
-BEGIN, END = "<!-- tables: docs/sizing.py -->\n", "<!-- end of tables -->"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "sizing.md"
+BEGIN, END = "<!-- tables: tools/generate_sizing.py -->\n", "<!-- end of tables -->"
 GB = 1e9
 ROW_TOKENS, NEW_TOKENS = 8192, 64
 SCORED, TRUNK_TOKENS, BRANCHES = (

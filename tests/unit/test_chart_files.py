@@ -30,7 +30,7 @@ TYPES = {"Accepted", "Progressing", "Succeeded", "WithinBudget", "Ready", "Rolle
 
 
 def test_what_is_made_from_elsewhere_is_current() -> None:
-    command = [sys.executable, ROOT / "charts" / "generate.py", "--check"]
+    command = [sys.executable, ROOT / "tools" / "generate_chart.py", "--check"]
     assert subprocess.run(command, check=False).returncode == 0, "run `make chart`"
 
 
