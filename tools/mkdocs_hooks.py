@@ -26,6 +26,6 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Any) -> st
             _log.warning("%s links to ../%s, which does not exist", page.file.src_uri, path)
         if config.repo_url:
             return f"[{text}]({config.repo_url.rstrip('/')}/blob/main/{path}{anchor})"
-        return text if path in text else f"{text} (`{path}`)"
+        return f"`{path}`" if path.endswith(text) else f"{text} (`{path}`)"
 
     return _OUTSIDE.sub(rewritten, markdown)

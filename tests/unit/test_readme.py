@@ -1,4 +1,4 @@
-"""What the README says about the manifest is what the models say."""
+"""What docs/reference.md says about the manifest is what the models say."""
 
 from __future__ import annotations
 
