@@ -105,8 +105,10 @@ $(SITE_TOOLS): $(BIN)/uv pyproject.toml constraints.txt
 	$(UV) --editable '.[docs]'
 	touch $@
 
-report-picture: install ## make docs/images/report.png from the report of make run-tiny (needs Chromium)
-	$(BIN)/python tools/report_picture.py .lta/runs/pharmacy-tiny docs/images/report.png
+report-picture: run-tiny ## photograph the report of make run-tiny for the README (needs Chromium)
+	mkdir -p build
+	$(BIN)/lta report examples/pharmacy/run-tiny.yaml --out build/report.html
+	$(BIN)/python tools/report_picture.py build/report.html docs/images/report.png
 
 crds: tools ## regenerate the CRDs from the manifest models, and the operator's Roles from its list of rights
 	$(BIN)/python tools/generate_crds.py
