@@ -18,7 +18,7 @@ DAY = 86_400
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """`value` in `unit`; `source` says how it was measured, or that it is assumed."""
+    """A value in a unit; `source` says how it was measured, or that it is assumed."""
 
     value: float
     unit: str
@@ -56,12 +56,12 @@ RUNNING = (100, 1_000, 10_000)  # active at the same time
 
 
 def asks_at_peak(conversations: float) -> float:
-    """A second."""
+    """Return the asks per second at peak for so many conversations a day."""
     return conversations * ASKS.value / DAY * PEAK.value
 
 
 def cores(rate: float, milliseconds: float) -> int:
-    """Cores for `rate` calls a second of so much CPU each."""
+    """Return the cores for `rate` calls per second that take `milliseconds` of CPU each."""
     return math.ceil(rate * milliseconds / 1000 / USE.value)
 
 

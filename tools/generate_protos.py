@@ -20,7 +20,7 @@ PACKAGE = "learntoask/v1"
 
 
 def generate(target: Path) -> list[Path]:
-    """Write the stubs of every .proto file as modules of one flat package at `target`."""
+    """Write the stubs of every .proto file as modules of one flat package at `target`; return their paths."""
     sources = sorted((PROTOS / PACKAGE).glob("*.proto"))
     well_known = Path(grpc_tools.__file__).parent / "_proto"
     with tempfile.TemporaryDirectory() as folder:
@@ -33,7 +33,7 @@ def generate(target: Path) -> list[Path]:
 
 
 def _place(made: Path, target: Path) -> Path:
-    # protoc derives imports from the proto path; our import root has the modules in learntoask.wire.
+    # protoc derives imports from the path of the .proto file, but our stubs are in learntoask.wire.
     text = made.read_text(encoding="utf-8").replace(
         "from learntoask.v1 import", "from learntoask.wire import"
     )
