@@ -17,7 +17,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "sizing.md"
 BEGIN, END = "<!-- tables: tools/generate_sizing.py -->\n", "<!-- end of tables -->"
 GB = 1e9
 ROW_TOKENS, NEW_TOKENS = 8192, 64
-SCORED = 1024  # CHUNK of training/tree/scoring.py
+SCORED = 1024  # tokens whose logits exist at a time, rounded up; training/tree/scoring.py bounds them
 TRUNK_TOKENS, BRANCHES = 16384, 512  # MAX_TRUNK_TOKENS and MAX_ROWS of decoding/sessions.py
 WORKSPACE = 4 * GB  # CUDA context, NCCL, fragmentation
 
