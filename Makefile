@@ -105,9 +105,9 @@ $(SITE_TOOLS): $(BIN)/uv pyproject.toml constraints.txt
 	$(UV) --editable '.[docs]'
 	touch $@
 
-report-picture: run-tiny ## photograph the report of make run-tiny for the README (needs Chromium)
+report-picture: run ## photograph the report of make run for the README (needs Chromium)
 	mkdir -p build
-	$(BIN)/lta report examples/pharmacy/run-tiny.yaml --out build/report.html
+	$(BIN)/lta report examples/pharmacy/run.yaml --out build/report.html
 	$(BIN)/python tools/report_picture.py build/report.html docs/images/report.png
 
 crds: tools ## regenerate the CRDs from the manifest models, and the operator's Roles from its list of rights

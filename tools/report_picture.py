@@ -1,6 +1,6 @@
 """Photograph the head of a report for the README: `python tools/report_picture.py REPORT.html PICTURE.png`.
 
-Needs Chromium or Chrome. `make report-picture` runs the tiny example first and photographs its report.
+Needs Chromium or Chrome. `make report-picture` photographs the report of `make run`.
 """
 
 from __future__ import annotations
