@@ -53,10 +53,10 @@ node-tools: ## build kubelet, kube-proxy and CoreDNS for make e2e, once
 	tests/toolchain/build.sh coredns github.com/coredns/coredns
 
 cluster-up: tools cluster-tools ## start a throw-away cluster on loopback with our CRDs and a fake node; print how to reach it
-	$(BIN)/python tests/cluster/throw_away.py up
+	PYTHONPATH=tests $(BIN)/python -m worlds.cluster.throw_away up
 
 cluster-down: ## stop the throw-away cluster and delete its state
-	$(BIN)/python tests/cluster/throw_away.py down
+	PYTHONPATH=tests $(BIN)/python -m worlds.cluster.throw_away down
 
 images: ## build the container images with buildah or docker (options: head of images/build.sh)
 	images/build.sh
@@ -120,7 +120,7 @@ chart: tools ## regenerate the chart's copies of CRDs and rights, and the schema
 
 chart-lint: tools cluster-tools chart-tools ## test the chart: helm lint, and charts/learntoask/ci/*.yaml on a real API server
 	$(BIN)/python tools/generate_chart.py --check
-	$(BIN)/pytest $$(find tests/unit tests/cluster -name 'test_chart*.py')
+	$(BIN)/pytest tests/unit/chart tests/cluster/chart
 
 COMPILE := $(BIN)/uv pip compile pyproject.toml --extra trainer --extra scale --python-version 3.11 --no-header --no-annotate \
   --no-emit-index-url --upgrade

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from learntoask_operator.rights import OWN, WATCHED, rules
+from learntoask_operator.rbac import OWN, WATCHED, rules
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "learntoask"
 EXAMPLE = ROOT / "examples" / "pharmacy"
-HEAD = "# Made from learntoask_operator/rights.py by `make chart`; change that instead.\n"
+HEAD = "# Made from learntoask_operator/rbac.py by `make chart`; change that instead.\n"
 BEGIN, END = "<!-- values: begin -->", "<!-- values: end -->"
 _SESSIONS = 60  # first sessions of the example's logs: enough for every stage, few enough for one ConfigMap
 _KEEP = "  annotations:\n    helm.sh/resource-policy: keep\n"

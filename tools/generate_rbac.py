@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import yaml
-from learntoask_operator.rights import installed
+from learntoask_operator.rbac import installed
 
 RBAC = Path(__file__).resolve().parent.parent / "manifests" / "rbac"
-HEAD = "# Made from learntoask_operator/rights.py by `make crds`; change that instead.\n"
+HEAD = "# Made from learntoask_operator/rbac.py by `make crds`; change that instead.\n"
 ACCOUNT = ("learntoask", "learntoask-operator")
 
 

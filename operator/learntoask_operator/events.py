@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
-from learntoask.core.conditions import shortened, timestamp
 from learntoask.core.digest import digest_of
+from learntoask.core.json_object import Json
+from learntoask.core.status.conditions import shorten, timestamp
 from learntoask.kube import EVENT, AlreadyExists, Kube, KubeError
 
-Json = dict[str, Any]
 COMPONENT = "learntoask-operator"
 _AT_ONCE = 256
 _log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Events:
         """Queue an event about the object `about`. One with the same text in the same second is posted once."""
         now = timestamp(self._clock())
         metadata = about["metadata"]
-        text = shortened(message)
+        text = shorten(message)
         identity = digest_of([metadata["uid"], reason, text, now])
         body = {
             "apiVersion": "v1",

@@ -11,14 +11,15 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
+from learntoask.core.backoff import Backoff
+from learntoask.core.json_object import Json
 from learntoask.kube import Kind
 
-from learntoask_operator.packing import packed, unpacked
+from learntoask_operator.compression import packed, unpacked
 
-Json = dict[str, Any]
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 120.0  # seconds after a pass that failed; doubles
+_BACKOFF = Backoff(first=1.0, longest=120.0)  # after a reconcile that failed
 _log = logging.getLogger(__name__)
 
 
@@ -188,7 +189,7 @@ class Loop:
                 self._observer.passed(ref, waited=waited, took=self._clock() - began, failed=failed)
             failures = failures + 1 if failed else 0
             if failed:
-                await asyncio.sleep(min(_FIRST_PAUSE * 2.0 ** (failures - 1), _LONGEST_PAUSE))
+                await asyncio.sleep(_BACKOFF.delay(failures))
                 due = self._clock()
 
 

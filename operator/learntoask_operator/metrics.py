@@ -6,9 +6,9 @@ import re
 from collections import Counter as Count
 from collections.abc import Iterable
 
-from learntoask.core.conditions import ROLLED_OUT, find_condition, seconds_of
-from learntoask.core.endpoint_status import EndpointStatus
-from learntoask.core.status import RunStatus
+from learntoask.core.status.conditions import ROLLED_OUT, find_condition, seconds_of
+from learntoask.core.status.endpoint import EndpointStatus
+from learntoask.core.status.run import RunStatus
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric

@@ -23,19 +23,19 @@ from learntoask.progress.tokens import TokenVerifier
 from learntoask.rpc.config import ListenConfig
 from prometheus_client import start_http_server
 
-from learntoask_operator.children import MANAGER, Children
+from learntoask_operator.cache.children import MANAGER, Children
+from learntoask_operator.cache.projections import TRIMMED
 from learntoask_operator.endpoint.reconciler import EndpointReconciler
 from learntoask_operator.events import Events
 from learntoask_operator.health import Health
-from learntoask_operator.keeper import LeaseKeeper
-from learntoask_operator.lease import Lease, LeaseLost
+from learntoask_operator.leader.lease import Lease, LeaseLost
+from learntoask_operator.leader.thread import LeaseKeeper
 from learntoask_operator.loop import Loop
 from learntoask_operator.metrics import Metrics
 from learntoask_operator.run.progress import ProgressBoard
 from learntoask_operator.run.reconciler import RunReconciler
 from learntoask_operator.settings import Settings
-from learntoask_operator.trimming import TRIMMED
-from learntoask_operator.watching import watch
+from learntoask_operator.watch import watch
 
 LEADER = "learntoask.io/leader"
 """Label of the pod that acts; the Service of progress selects it."""

@@ -23,10 +23,10 @@ from learntoask.core.manifest import Precision
 from learntoask.core.pack import Pack, load_pack
 from learntoask.core.prompt import Context
 from learntoask.core.records import Message
-from learntoask.serving.transformers_engine import TransformersEngine
-from learntoask.training.packaged import packaged_model, packaged_tokenizer
-from learntoask.training.policy import Policy, best_device
-from learntoask.training.precision import resolve_precision
+from learntoask.policy.model import Policy, best_device
+from learntoask.policy.precision import resolve_precision
+from learntoask.serving.engines.transformers import TransformersEngine
+from learntoask.training.base.packaged import packaged_model, packaged_tokenizer
 from transformers.utils import logging as transformers_logging
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "pharmacy" / "pack.yaml"

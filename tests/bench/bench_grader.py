@@ -23,20 +23,20 @@ from types import SimpleNamespace
 import torch
 from learntoask.core.manifest import Dataset, Label
 from learntoask.core.pack import Pack, load_pack
-from learntoask.core.stage import StageContext
+from learntoask.core.stages.contract import StageContext
 from learntoask.grading.agreement import Judged, agreement
-from learntoask.grading.classifiers import Kind
-from learntoask.grading.encoders import CachingEncoder, load_encoder
+from learntoask.grading.encoders.hashing import CachingEncoder, load_encoder
 from learntoask.grading.examples import Example
-from learntoask.grading.fields import FieldGrader
-from learntoask.grading.fitting import fit_grader
+from learntoask.grading.fields.candidates import group_of
+from learntoask.grading.fields.classifiers import Kind
+from learntoask.grading.fields.fitting import fit_grader
+from learntoask.grading.fields.grader import FieldGrader
 from learntoask.grading.fluency import fluency_guard
 from learntoask.grading.grades import GradeCase
 from learntoask.grading.nonquestions import non_questions
 from learntoask.grading.questions import Questions, SessionQuestions, read_questions
-from learntoask.grading.schema import group_of
-from learntoask.labeling import prepare
 from learntoask.labeling import stage as label
+from learntoask.labeling.logs import stage as prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("LTA_DATA", ROOT.parent / "shared/data")) / "sgd"

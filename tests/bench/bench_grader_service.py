@@ -23,19 +23,19 @@ from types import SimpleNamespace
 
 import grpc
 import torch
-from learntoask.core.manifest import Dataset, Grader, Label
+from learntoask.core.manifest import Dataset, GraderSettings, Label
 from learntoask.core.pack import Pack, load_pack
-from learntoask.core.stage import StageContext
+from learntoask.core.stages.contract import StageContext
 from learntoask.grader_service.client import RemoteGrader
 from learntoask.grader_service.config import GraderConfig
 from learntoask.grader_service.process import make_server
-from learntoask.grader_service.wiring import case_to_wire
+from learntoask.grader_service.wire import case_to_wire
 from learntoask.grading import stage as grading
 from learntoask.grading.grades import Grade, GradeCase
 from learntoask.grading.loading import load_grader, published_digest
 from learntoask.grading.questions import read_questions
-from learntoask.labeling import prepare
 from learntoask.labeling import stage as label
+from learntoask.labeling.logs import stage as prepare
 from learntoask.rpc.logs import structured_logs
 from learntoask.wire import grader_pb2 as wire
 from learntoask.wire.grader_pb2_grpc import GraderServiceStub
@@ -54,7 +54,7 @@ def fitted(folder: Path, pack: Pack, encoder: str) -> list[GradeCase]:
     spec = SimpleNamespace(
         dataset=Dataset(uri="logs.jsonl", max_sessions=300),
         label=Label(method="lexicon"),
-        grader=Grader(encoder=encoder, max_missing_share=1),
+        grader=GraderSettings(encoder=encoder, max_missing_share=1),
     )
     inputs: dict[str, Path] = {}
     for name, run in (("prepare", prepare.run), ("label", label.run), ("grader", grading.run)):

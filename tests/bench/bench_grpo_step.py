@@ -16,11 +16,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from learntoask.core.stage import StageContext
-from learntoask.core.stages import STAGE_BY_NAME
-from learntoask.local.home import home_folder
+from learntoask.core.stages.contract import StageContext
+from learntoask.core.stages.graph import STAGE_BY_NAME
 from learntoask.local.view import RunView, view
-from learntoask.training import grpo_stage
+from learntoask.runner.run_folder import home_folder
+from learntoask.training.grpo import stage as grpo_stage
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "pharmacy" / "run.yaml"
 PARTS = ("sampling", "grading", "updating")

@@ -25,11 +25,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench_operator import HEAD, NAMESPACE, Controller, Json, Measured, create, existing, measure
-from cluster import Cluster
-from control_plane import ControlPlane
 from learntoask.kube import Kind
-from processes import start
-from toolchain import ROOT, missing, tool
+from worlds.cluster.cluster import Cluster
+from worlds.cluster.control_plane import ControlPlane
+from worlds.cluster.processes import start
+from worlds.cluster.toolchain import ROOT, missing, tool
 
 TRAIN_JOB = Kind(group="trainer.kubeflow.org", version="v1alpha1", plural="trainjobs", kind="TrainJob")
 JOB_SET = Kind(group="jobset.x-k8s.io", version="v1alpha2", plural="jobsets", kind="JobSet")

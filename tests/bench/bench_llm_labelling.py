@@ -29,12 +29,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "component"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import bench_prepare
 from learntoask.core.pack import parse_pack
-from llm_labelling import LabelRun, found
-from llm_server import LlmServer, Reply, Scribe
+from worlds.llm.labelling import LabelRun, found
+from worlds.llm.server import LlmServer, Reply, Scribe
 
 CONCURRENT = 64
 FAULTS: tuple[bytes | None, ...] = (

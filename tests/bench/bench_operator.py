@@ -23,19 +23,18 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cluster"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from applied_manifests import RUN, manifest
-from cluster import Cluster
-from control_plane import ControlPlane
+from learntoask.core.json_object import Json
 from learntoask.kube import JOB, Kind, Kube
 from learntoask.kube import RUN as RUN_KIND
-from operator_process import ACCOUNT, Call, OperatorProcess, allow_everything, calls
-from processes import Recorded
+from worlds.cluster.applied_manifests import RUN, manifest
+from worlds.cluster.cluster import Cluster
+from worlds.cluster.control_plane import ControlPlane
+from worlds.cluster.operator_process import ACCOUNT, Call, OperatorProcess, allow_everything, calls
+from worlds.cluster.processes import Recorded
 
-Json = dict[str, Any]
 NAMESPACE = "bench"
 _CLIENTS = 32
 _PATIENCE = 1800.0

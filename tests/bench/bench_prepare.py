@@ -21,9 +21,9 @@ from pathlib import Path
 
 from learntoask.core.manifest import RunSpec
 from learntoask.core.pack import parse_pack
-from learntoask.core.stage import StageContext, StageFunction, StageSummary
-from learntoask.labeling import prepare
+from learntoask.core.stages.contract import StageContext, StageFunction, StageSummary
 from learntoask.labeling import stage as label
+from learntoask.labeling.logs import stage as prepare
 
 FIELDS = {
     "origin": (

@@ -22,8 +22,7 @@ import grpc
 from learntoask.core.pack import Pack
 from learntoask.rpc.process import run
 from learntoask.serving.config import ServeConfig
-from learntoask.serving.parts import Parts
-from learntoask.serving.server import PolicyServer
+from learntoask.serving.server import PolicyServer, ServedPolicy
 from learntoask.wire import ask_pb2 as wire
 from learntoask.wire import ask_pb2_grpc
 from null_engine import NullEngine
@@ -65,7 +64,7 @@ def serve_policy(pipe: Connection) -> None:
     pack = Pack.model_validate(
         {"name": "bench", "tasks": [{"name": "default", "goal": "Advise.", "fields": [{"name": "duration"}]}]}
     )
-    parts = Parts(engine=NullEngine(), pack=pack, revision="bench", shape="")
+    parts = ServedPolicy(engine=NullEngine(), pack=pack, revision="bench", shape="")
     config = ServeConfig(model=Path(), pack=Path(), port=0, metrics_port=0, max_concurrent=64)
 
     async def make() -> PolicyServer:

@@ -22,16 +22,16 @@ import torch
 from learntoask.core.manifest import RunSpec
 from learntoask.core.pack import Pack, load_pack
 from learntoask.core.records import LabelledSession
-from learntoask.core.stage import StageContext
-from learntoask.labeling import prepare
+from learntoask.core.stages.contract import StageContext
 from learntoask.labeling import stage as label
-from learntoask.training.attention import enable_tree_attention
-from learntoask.training.packaged import packaged_model, packaged_tokenizer
-from learntoask.training.policy import Policy
-from learntoask.training.scoring import score
-from learntoask.training.sft_stage import read_labelled
-from learntoask.training.supervised import supervised_trees
-from learntoask.training.tree import SessionTree, fill_rows, pack_row
+from learntoask.labeling.logs import stage as prepare
+from learntoask.policy.model import Policy
+from learntoask.training.base.packaged import packaged_model, packaged_tokenizer
+from learntoask.training.sft.stage import read_labelled
+from learntoask.training.sft.targets import supervised_trees
+from learntoask.training.tree.attention import enable_tree_attention
+from learntoask.training.tree.layout import SessionTree, fill_rows, pack_row
+from learntoask.training.tree.scoring import score
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("LTA_DATA", ROOT.parent / "shared/data")) / "sgd"

@@ -20,11 +20,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "component"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from learntoask.core.publication import PublishedFile
-from learntoask.store.writing import file_digest
-from minio_world import MinioServer, minio_server
+from learntoask.core.stages.publication import PublishedFile
+from learntoask.store.atomic_files import file_digest
+from worlds.minio import MinioServer, minio_server
 
 _CHUNK = 1 << 20
 
@@ -61,7 +61,7 @@ def one_round(server: MinioServer, folder: Path, *, number: int) -> dict[str, tu
         target.unlink(missing_ok=True)
         seconds[name] = timed(work[name])
     client.remove_object("lta", plain)
-    for item in list(store.stored()):
+    for item in list(store.items()):
         store.remove(item, unused_since=time.time() + 60)
     return seconds
 

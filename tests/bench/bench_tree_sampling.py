@@ -21,9 +21,9 @@ from pathlib import Path
 import torch
 from learntoask.core.pack import InformationField, Pack, Task
 from learntoask.core.records import EndReason, LabelledSession, Message, Provenance, Sample, Session, Turn
-from learntoask.training.policy import Policy
-from learntoask.training.prompting import session_contexts
-from learntoask.training.sampling import decode_sessions
+from learntoask.decoding.sessions import decode_sessions
+from learntoask.policy.model import Policy
+from learntoask.policy.prompt import session_contexts
 
 SLOTS = [
     "departure city",

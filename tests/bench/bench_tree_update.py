@@ -33,10 +33,10 @@ from pathlib import Path
 
 import torch
 from learntoask.core.manifest import Grpo
-from learntoask.training.attention import enable_tree_attention
-from learntoask.training.objective import RowFacts, objective
-from learntoask.training.scoring import score
-from learntoask.training.tree import Completion, SessionTree, pack_row
+from learntoask.training.grpo.loss import RowFacts, objective
+from learntoask.training.tree.attention import enable_tree_attention
+from learntoask.training.tree.layout import Completion, SessionTree, pack_row
+from learntoask.training.tree.scoring import score
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel, Qwen3Config
 

@@ -28,8 +28,8 @@ from learntoask.client import AsyncClient
 from learntoask.core.pack import load_pack
 from learntoask.core.prompt import Context
 from learntoask.core.records import Message
-from learntoask.training.packaged import packaged_model, packaged_tokenizer
-from learntoask.training.prompting import Prompting
+from learntoask.policy.prompt import Prompting
+from learntoask.training.base.packaged import packaged_model, packaged_tokenizer
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "pharmacy" / "pack.yaml"
 SAID = (

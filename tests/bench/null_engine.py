@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import cycle
 
 from learntoask.core.prompt import Context
-from learntoask.serving.engine import Draft, Usage
+from learntoask.serving.engines.protocol import Draft, Usage
 
 _THINGS = (
     "date of birth",

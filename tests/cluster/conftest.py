@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster import Cluster
-from control_plane import ControlPlane
-from operator_process import OperatorProcess, allow_everything
-from runs_world import OPERATOR_FLAGS, Runs
-from toolchain import CONTROL_PLANE, missing
+from worlds.cluster.cluster import Cluster
+from worlds.cluster.control_plane import ControlPlane
+from worlds.cluster.operator_process import OperatorProcess, allow_everything
+from worlds.cluster.runs import OPERATOR_FLAGS, Runs
+from worlds.cluster.toolchain import CONTROL_PLANE, missing
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

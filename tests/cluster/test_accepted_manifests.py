@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
-from applied_manifests import ENDPOINT, RUN, changed, manifest, tried
-from cluster import Cluster
 from learntoask.core.manifest import EndpointSpec, RunSpec
 from learntoask.core.manifest.metric import metric_names
-from test_refused_manifests import KEY, MODEL, PRICES
-from toolchain import ROOT
+from worlds.cluster.applied_manifests import ENDPOINT, KEY, MODEL, PRICES, RUN, changed, manifest, tried
+from worlds.cluster.cluster import Cluster
+from worlds.cluster.toolchain import ROOT
 
 SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
 DEEPSPEED = {"zero_optimization": {"offload_optimizer": {"device": "cpu"}}}

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from applied_manifests import ENDPOINT, RUN, changed, collection, manifest, stored, updated
-from cluster import Cluster
-from control_plane import ControlPlane
+from worlds.cluster.applied_manifests import ENDPOINT, RUN, changed, collection, manifest, stored, updated
+from worlds.cluster.cluster import Cluster
+from worlds.cluster.control_plane import ControlPlane
 
 OLDER = Path(__file__).parent / "older_crds"
 NAMES = ("learntoaskruns.learntoask.io", "askendpoints.learntoask.io")

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from applied_manifests import RUN, collection, manifest, stored
-from cluster import Cluster
-from control_plane import ControlPlane
-from operator_process import OperatorProcess, allow_everything, calls
-from runs_world import OPERATOR_FLAGS, until
+from learntoask.core.json_object import Json
+from worlds.cluster.applied_manifests import RUN, collection, manifest, stored
+from worlds.cluster.cluster import Cluster
+from worlds.cluster.control_plane import ControlPlane
+from worlds.cluster.operator_process import OperatorProcess, allow_everything, calls
+from worlds.cluster.runs import OPERATOR_FLAGS, until
 
-Json = dict[str, Any]
 pytestmark = [pytest.mark.usefixtures("operator", "fake_node"), pytest.mark.timeout(300)]
 NEVER = {"pods": {"policyServer": {"annotations": {"test.learntoask.io/outcome": "never-start"}}}}
 

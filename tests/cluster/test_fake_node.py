@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cluster import Cluster
+from worlds.cluster.cluster import Cluster
 
 pytestmark = pytest.mark.usefixtures("fake_node")
 KEY = "5" * 64

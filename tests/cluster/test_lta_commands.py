@@ -6,17 +6,16 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from applied_manifests import RUN, collection, manifest, stored
-from cluster import Cluster
 from learntoask.cli.app import main
-from learntoask.core.left_behind import COLLECTABLE, RUN_UID
-from learntoask.core.publication import Publication
+from learntoask.core.json_object import Json
+from learntoask.core.stages.gc_candidates import COLLECTABLE, RUN_UID
+from learntoask.core.stages.publication import Publication
 from learntoask.store.folder import FolderStore
+from worlds.cluster.applied_manifests import RUN, collection, manifest, stored
+from worlds.cluster.cluster import Cluster
 
-Json = dict[str, Any]
 Lta = Callable[..., tuple[int, str]]
 Read = Callable[..., Json]
 

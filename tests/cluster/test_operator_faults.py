@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
-from cluster import Cluster
-from control_plane import ControlPlane
-from operator_process import ACCOUNT, OperatorProcess, calls
-from runs_world import SECONDS, STAGES, Runs, until
+from worlds.cluster.cluster import Cluster
+from worlds.cluster.control_plane import ControlPlane
+from worlds.cluster.operator_process import ACCOUNT, OperatorProcess, calls
+from worlds.cluster.runs import SECONDS, STAGES, Runs, until
 
 pytestmark = pytest.mark.usefixtures("fake_node")
 ONCE = sorted((stage, 1) for stage in STAGES)

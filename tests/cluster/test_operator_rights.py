@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from applied_manifests import collection, manifest, stored
-from cluster import Cluster
-from control_plane import ControlPlane
-from learntoask_operator.rights import OWN, WATCHED, Right, installed
-from learntoask_operator.run.decision import decide
+from learntoask.core.json_object import Json
+from learntoask_operator.rbac import OWN, WATCHED, Right, installed
+from learntoask_operator.run.decide import decide
 from learntoask_operator.run.workload import Children
 from learntoask_operator.settings import Settings
-from operator_process import Call, OperatorProcess, calls
-from runs_world import OPERATOR_FLAGS, SECONDS, Runs, until
+from worlds.cluster.applied_manifests import collection, manifest, stored
+from worlds.cluster.cluster import Cluster
+from worlds.cluster.control_plane import ControlPlane
+from worlds.cluster.operator_process import Call, OperatorProcess, calls
+from worlds.cluster.runs import OPERATOR_FLAGS, SECONDS, Runs, until
 
-Json = dict[str, Any]
 pytestmark = [pytest.mark.usefixtures("fake_node"), pytest.mark.timeout(300)]
 HOME, ACCOUNT, POD = "operator-home", "restricted", "operator-0"
 USER = f"system:serviceaccount:{HOME}:{ACCOUNT}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from applied_manifests import collection
-from cluster import Cluster
-from runs_world import OUTCOME, SECONDS, STAGES, Runs, until
+from worlds.cluster.applied_manifests import collection
+from worlds.cluster.cluster import Cluster
+from worlds.cluster.runs import OUTCOME, SECONDS, STAGES, Runs, until
 
 pytestmark = pytest.mark.usefixtures("fake_node", "operator")
 

@@ -11,21 +11,18 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from cluster import Cluster
-from control_plane import ControlPlane
 from learntoask.client import Client, Decision, user
-from operator_process import OperatorProcess, allow_everything
-from pod_runner import PodRunner
-from toolchain import ROOT
+from learntoask.core.json_object import Json
+from worlds.cluster.cluster import Cluster
+from worlds.cluster.control_plane import ControlPlane
+from worlds.cluster.operator_process import OperatorProcess, allow_everything
+from worlds.cluster.pod_runner import PodRunner
+from worlds.cluster.toolchain import ROOT
+from worlds.minio import MinioServer, minio_server
 
-sys.path.insert(0, str(ROOT / "tests" / "component"))
-from minio_world import MinioServer, minio_server
-
-Json = dict[str, Any]
 PHARMACY = ROOT / "examples" / "pharmacy"
 RUN = "pharmacy-tiny"
 RUN_PATIENCE, SERVE_PATIENCE = 1200.0, 480.0

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import start
-from runs_world import until
+from worlds.cluster.processes import start
+from worlds.cluster.runs import until
 
 # What SIGKILL does to a busy process, held still: its first thread is gone, another one still holds the port.
 _HALF_ENDED = """

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from applied_manifests import ENDPOINT, RUN, changed, manifest, tried
-from cluster import Cluster
-
-MODEL = {"uri": "http://models:8000/v1", "model": "m"}
-PRICES = {"prompt": 1, "completion": 2}
+from worlds.cluster.applied_manifests import ENDPOINT, KEY, MODEL, PRICES, RUN, changed, manifest, tried
+from worlds.cluster.cluster import Cluster
 
 
 def _llm(**more: Any) -> dict[str, Any]:
@@ -94,7 +91,6 @@ RUNS: list[tuple[str, Any, str]] = [
     ("pods.sft.volumeMounts", [{"name": "a", "mountPath": "a"}], "spec.pods.sft.volumeMounts[0].mountPath"),
     ("pods.trainer.image", "x", 'unknown field "spec.pods.trainer"'),
 ]
-KEY = "0" * 64
 ENDPOINTS: list[tuple[str, Any, str]] = [
     ("policy", None, "spec.policy: Required value"),
     ("policy", {}, "give run, publication and policy, or uri"),

@@ -6,9 +6,18 @@ import json
 from typing import Any
 
 import pytest
-from applied_manifests import ENDPOINT, RUN, changed, collection, manifest, stored, tried, updated
-from cluster import Cluster
 from learntoask.core.manifest import Grpo
+from worlds.cluster.applied_manifests import (
+    ENDPOINT,
+    RUN,
+    changed,
+    collection,
+    manifest,
+    stored,
+    tried,
+    updated,
+)
+from worlds.cluster.cluster import Cluster
 
 STARTED = {"phase": "Running", "started": "2026-01-31T12:00:00Z", "stage": "sft", "progress": "12 %"}
 

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "cluster"))
-
-from node import Node
-from phases import Phases
-from requirements import lacking
-from system import IMAGES, System
-from toolchain import ROOT
+from worlds.cluster.toolchain import ROOT
+from worlds.node.node import Node
+from worlds.node.phases import Phases
+from worlds.node.requirements import lacking
+from worlds.node.system import IMAGES, System
 
 _phases = Phases()
 

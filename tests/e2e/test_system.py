@@ -6,16 +6,15 @@ import json
 import statistics
 import time
 from pathlib import Path
-from typing import Any
 
-import clients
 import pytest
 import yaml
-from node import Node
-from system import IMAGES, PLACE, RELEASE, SMALL, System
-from toolchain import ROOT
+from learntoask.core.json_object import Json
+from worlds.cluster.toolchain import ROOT
+from worlds.node import clients
+from worlds.node.node import Node
+from worlds.node.system import IMAGES, PLACE, RELEASE, SMALL, System
 
-Json = dict[str, Any]
 PHARMACY = ROOT / "examples" / "pharmacy"
 RUN = "pharmacy-tiny"
 SERVICE = f"{RUN}.{PLACE}.svc:50051"

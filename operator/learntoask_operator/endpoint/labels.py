@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from learntoask_operator.children import ENDPOINT_LABEL, MANAGED_BY, MANAGER
+from learntoask_operator.cache.children import ENDPOINT_LABEL, MANAGED_BY, MANAGER
 
 COMPONENT = "app.kubernetes.io/component"
 REVISION = "learntoask.io/revision"

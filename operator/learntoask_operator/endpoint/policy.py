@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from learntoask.core.endpoint_status import Revision
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import PolicyReference
+from learntoask.core.status.endpoint import Revision
 
-Json = dict[str, Any]
 _SERVED, _TRAINED = "serve", "grpo"
 
 

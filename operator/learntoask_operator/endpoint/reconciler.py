@@ -5,28 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
-from learntoask.core.conditions import CHILD_FOREIGN
 from learntoask.core.digest import digest_of
-from learntoask.core.endpoint_status import EndpointStatus
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import AskEndpoint
+from learntoask.core.status.conditions import CHILD_FOREIGN
+from learntoask.core.status.endpoint import EndpointStatus
 from learntoask.kube import DEPLOYMENT, ENDPOINT, HPA, POD, RUN, Conflict, Kind, Kube, NotFound, merge_patch
 
-from learntoask_operator.children import Children, owned_by
+from learntoask_operator.cache.children import Children, owned_by
+from learntoask_operator.endpoint.decide import Decision, Target, decide
 from learntoask_operator.endpoint.labels import COMPONENT, REVISION, SERVER, revision_name
-from learntoask_operator.endpoint.observing import gateway_of, servers_of
-from learntoask_operator.endpoint.pods import server_template
+from learntoask_operator.endpoint.observe import gateway_of, servers_of
 from learntoask_operator.endpoint.policy import follows, resolved
-from learntoask_operator.endpoint.render import Objects, render, revision_of
-from learntoask_operator.endpoint.rollout import Decision, Target, decide
-from learntoask_operator.endpoint.telling import events_of, status_of
+from learntoask_operator.endpoint.render.objects import Objects, render, revision_of
+from learntoask_operator.endpoint.render.pods import server_template
+from learntoask_operator.endpoint.status import events_of, status_of
 from learntoask_operator.events import Events
 from learntoask_operator.loop import Ref, ref_of
 from learntoask_operator.metrics import Metrics
 from learntoask_operator.settings import Settings
 
-Json = dict[str, Any]
 _FOLLOW_SECONDS = 30.0  # a followed run is looked at so often
 _AGAIN_SECONDS = 600.0  # what was applied is applied again, should somebody have changed or removed it
 

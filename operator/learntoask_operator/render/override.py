@@ -6,9 +6,9 @@ import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import PodTemplate
 
-Json = dict[str, Any]
 _OURS = ("learntoask.io/", "app.kubernetes.io/", "batch.kubernetes.io/")
 
 

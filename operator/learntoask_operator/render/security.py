@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-Json = dict[str, Any]
+from learntoask.core.json_object import Json
 
 
 def pod_security(user: int) -> Json:

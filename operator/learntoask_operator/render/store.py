@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from learntoask.core.manifest import EndpointSpec, RunSpec
 
 from learntoask_operator.render import volumes
 from learntoask_operator.settings import Settings
-
-Json = dict[str, Any]
 
 
 def store_environment(spec: RunSpec | EndpointSpec, settings: Settings) -> dict[str, str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-Json = dict[str, Any]
+from learntoask.core.json_object import Json
+
 CONFIGURATION, STORE, AUTHORITY = "/etc/learntoask", "/etc/learntoask-store", "/etc/learntoask-authority"
 CLAIMS, CONFIG_MAPS = "/claims", "/etc/learntoask-config-maps"
 TOKEN_FOLDER, TOKEN_FILE, AUDIENCE = "/var/run/secrets/learntoask/progress", "token", "learntoask-progress"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from learntoask.core.json_object import Json
 
-from learntoask_operator.children import MANAGED_BY, MANAGER, RUN_LABEL
+from learntoask_operator.cache.children import MANAGED_BY, MANAGER, RUN_LABEL
 
-Json = dict[str, Any]
 PART_OF, COMPONENT = "app.kubernetes.io/part-of", "app.kubernetes.io/component"
 STAGE, ATTEMPT, KEY = "learntoask.io/stage", "learntoask.io/attempt", "learntoask.io/stage-key"
 QUEUE, QUEUE_PRIORITY = "kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class"

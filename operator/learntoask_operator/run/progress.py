@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from learntoask.core.status import StageProgress
+from learntoask.core.status.run import StageProgress
 from learntoask.kube import RUN
 from learntoask.progress.report import ProgressReport
 
 from learntoask_operator.loop import Ref
-from learntoask_operator.run.records import Told
+from learntoask_operator.run.stage_records import Told
 
 _EVERY = 10.0  # seconds between writes of a run's status that only progress asks for
 

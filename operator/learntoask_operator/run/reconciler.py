@@ -7,10 +7,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from learntoask.core import conditions as c
-from learntoask.core.conditions import timestamp
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec
-from learntoask.core.status import Lineage, RunStatus, ServedAt
+from learntoask.core.status import conditions as c
+from learntoask.core.status.conditions import timestamp
+from learntoask.core.status.run import Lineage, RunStatus, ServedAt
 from learntoask.kube import (
     DEPLOYMENT,
     ENDPOINT,
@@ -25,17 +26,17 @@ from learntoask.kube import (
     merge_patch,
 )
 
-from learntoask_operator.children import Children, owned_by
+from learntoask_operator.cache.children import Children, owned_by
 from learntoask_operator.events import Events
 from learntoask_operator.loop import Ref, ref_of
 from learntoask_operator.metrics import Metrics
-from learntoask_operator.run import serving, story
-from learntoask_operator.run.decision import Decision, decide
+from learntoask_operator.run import status as story
+from learntoask_operator.run.decide import Decision, decide
 from learntoask_operator.run.progress import ProgressBoard
+from learntoask_operator.run.render import endpoint as serving
 from learntoask_operator.run.workload import Children as Own
 from learntoask_operator.settings import Settings
 
-Json = dict[str, Any]
 _WATCHED = (JOB, DEPLOYMENT)
 _SOON, _LATER = 2.0, 30.0  # seconds until another look
 _log = logging.getLogger(__name__)

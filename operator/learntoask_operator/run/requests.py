@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from learntoask.core.errors import InputError
-from learntoask.core.planner import RESOLVE
-from learntoask.core.stages import rewound
+from learntoask.core.stages.graph import RESOLVE, rewind_counters
 
 from learntoask_operator.run.labels import CANCEL, RERUN, RETRY
 
@@ -42,7 +41,7 @@ def requests(
             reruns = (
                 {**reruns, RESOLVE: reruns.get(RESOLVE, 0) + 1}
                 if stage == RESOLVE
-                else rewound(reruns, stage)
+                else rewind_counters(reruns, stage)
             )
             rewound_to = stage
         except InputError as error:

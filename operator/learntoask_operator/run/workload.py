@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from learntoask.core.conditions import seconds_of
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec, seconds
-from learntoask.core.planner import StageStatus, Start, Stop
-from learntoask.core.status import RunInputsRecord, StageRecord
+from learntoask.core.stages.planner import StageStatus, Start, Stop
+from learntoask.core.status.conditions import seconds_of
+from learntoask.core.status.run import RunInputsRecord, StageRecord
 from learntoask.kube import CONFIG_MAP, DEPLOYMENT, JOB, SERVICE, Kind
 
-from learntoask_operator.run import configuration, jobs, records, services, story
-from learntoask_operator.run.attempts import Seen
+from learntoask_operator.run import stage_records as records
+from learntoask_operator.run import status as story
 from learntoask_operator.run.labels import STAGE
+from learntoask_operator.run.observe import Seen
+from learntoask_operator.run.render import config_map as configuration
+from learntoask_operator.run.render import jobs, services
 from learntoask_operator.settings import Settings
 
-Json = dict[str, Any]
 Removal = tuple[Kind, str, str | None]
 """Kind, name and uid; without a uid whatever has the name."""
 

@@ -13,22 +13,13 @@ from types import FrameType
 import typer
 from rich.console import Console
 
-from learntoask.cli import (
-    analysis,
-    cluster,
-    data,
-    endpoint,
-    gateway,
-    gc,
-    grader,
-    pod,
-    run,
-    schema,
-    serving,
-    status,
-    sweep,
-    trial,
-)
+from learntoask.cli import data, gc, pod, run, schema, status, sweep
+from learntoask.cli import evaluation as analysis
+from learntoask.cli.cluster import rollback as endpoint
+from learntoask.cli.cluster import runs as cluster
+from learntoask.cli.cluster import smoke_test as trial
+from learntoask.cli.serving import gateway, grader
+from learntoask.cli.serving import serve as serving
 from learntoask.core.errors import LearnToAskError
 
 app = typer.Typer(

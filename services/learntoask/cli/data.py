@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from learntoask.core.errors import InputError
-from learntoask.core.manifest import Dataset, Store
+from learntoask.core.manifest import Dataset, StoreSettings
 from learntoask.core.pack import load_pack
 from learntoask.labeling.check import CheckReport, check_file
-from learntoask.local.home import home_folder
+from learntoask.runner.run_folder import home_folder
 from learntoask.store.address import address_of
 
 
@@ -54,10 +54,12 @@ def push_files(
     ] = None,
 ) -> None:
     """Upload files for manifests of runs in a cluster and print their addresses; what is there is not sent again."""
-    from learntoask.cli.cluster import pushed  # noqa: PLC0415
+    from learntoask.cli.cluster.runs import pushed  # noqa: PLC0415
 
     environment = {**os.environ, **({"LTA_STORE": store} if store else {})}
-    address = address_of(Store(), folder=Path.cwd(), default=home_folder() / "store", environment=environment)
+    address = address_of(
+        StoreSettings(), folder=Path.cwd(), default=home_folder() / "store", environment=environment
+    )
     said = Console(stderr=True, highlight=False)
     for file in files:
         typer.echo(pushed(file, address, said))

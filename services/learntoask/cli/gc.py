@@ -15,20 +15,19 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from learntoask.cli.cluster import Context, in_cluster
+from learntoask.cli.cluster.runs import Context, in_cluster
 from learntoask.core.errors import InputError
-from learntoask.core.left_behind import COLLECTABLE, keys_of, orphaned, unneeded
-from learntoask.core.manifest import Store as StoreSpec
-from learntoask.core.manifest import seconds
-from learntoask.local.home import home_folder, run_folders
+from learntoask.core.json_object import Json
+from learntoask.core.manifest import StoreSettings, seconds
+from learntoask.core.stages.gc_candidates import COLLECTABLE, keys_of, orphaned_lists, unneeded_keys
 from learntoask.local.view import RunView, view
+from learntoask.runner.run_folder import home_folder, run_folders
 from learntoask.store.address import StoreAddress, address_of
-from learntoask.store.collection import Collected, collect, with_lineage
-from learntoask.store.opening import open_store
-from learntoask.store.protocol import Stored
-from learntoask.store.unfinished import abandoned, unfinished
+from learntoask.store.factory import open_store
+from learntoask.store.garbage_collection import CollectionResult, collect, with_lineage
+from learntoask.store.protocol import StoredItem
+from learntoask.store.unfinished import abandoned_keys, unfinished_address
 
-Json = dict[str, Any]
 _SAFE_GRACE = 3600  # seconds; a shorter one is refused while runs are at work
 
 
@@ -103,8 +102,8 @@ def gc(
         reached = with_lineage({one.key for one in known} - doomed, known)
     now = time.time()
     found = collect(opened, unused_since=now - grace, keep=reached, dry_run=dry_run)
-    made = open_store(unfinished(address))
-    gone = abandoned(made, published=opened, unused_since=now - patience)
+    made = open_store(unfinished_address(address))
+    gone = abandoned_keys(made, published=opened, unused_since=now - patience)
     kept_back = {one.key for one in made.publications()} - gone
     half = collect(made, unused_since=now - grace, keep=kept_back, dry_run=dry_run)
     if lists and not dry_run:
@@ -131,8 +130,8 @@ def _left_by_runs(
 
         # The lists first: a run that begins meanwhile is among those that use what it found.
         lists, runs = await every(CONFIG_MAP, COLLECTABLE), await every(RUN)
-        gone = orphaned(lists, runs, store=address.uri)
-        return gone, unneeded(gone, [*runs, *await every(ENDPOINT)])
+        gone = orphaned_lists(lists, runs, store=address.uri)
+        return gone, unneeded_keys(gone, [*runs, *await every(ENDPOINT)])
 
     return in_cluster(looked, context=context)
 
@@ -168,7 +167,7 @@ def _address(run: str | None, store: str | None, kept: list[RunView], home: Path
     if store is None and kept:
         return kept[0].sources.store
     environment = {**os.environ, **({"LTA_STORE": store} if store else {})}
-    return address_of(StoreSpec(), folder=Path.cwd(), default=home / "store", environment=environment)
+    return address_of(StoreSettings(), folder=Path.cwd(), default=home / "store", environment=environment)
 
 
 def _refuse_while_running(home: Path, *, kept: list[RunView] | None, grace: int) -> None:
@@ -193,7 +192,7 @@ def _reached(kept: list[RunView], address: StoreAddress, publications: Iterable[
     return with_lineage({one.key for shown in kept for one in shown.publications.values()}, publications)
 
 
-def _figures(found: Collected) -> dict[str, Any]:
+def _figures(found: CollectionResult) -> dict[str, Any]:
     return {
         "removed": _sums(found.removed),
         "left": _sums(found.left),
@@ -204,7 +203,7 @@ def _figures(found: Collected) -> dict[str, Any]:
     }
 
 
-def _sums(items: tuple[Stored, ...]) -> dict[str, int]:
+def _sums(items: tuple[StoredItem, ...]) -> dict[str, int]:
     counts = Counter(item.kind for item in items)
     return {
         "blobs": counts["blob"],
@@ -216,8 +215,8 @@ def _sums(items: tuple[Stored, ...]) -> dict[str, int]:
 
 def _present(
     console: Console,
-    found: Collected,
-    half: Collected,
+    found: CollectionResult,
+    half: CollectionResult,
     *,
     address: StoreAddress,
     dry_run: bool,

@@ -11,16 +11,16 @@ import typer
 from rich.console import Console
 from rich.panel import Panel
 
-from learntoask.cli.metrics import metrics_table
+from learntoask.cli.metrics_table import metrics_table
 from learntoask.cli.status import run_json, stage_table
 from learntoask.core.errors import GateFailed, LearnToAskError, StageError
-from learntoask.core.planner import Plan
-from learntoask.core.stages import resolve_stage
+from learntoask.core.stages.graph import resolve_stage
+from learntoask.core.stages.planner import Plan
 from learntoask.local.display import RunDisplay
 from learntoask.local.executor import Executor
-from learntoask.local.home import RunFolder, home_folder
-from learntoask.local.sources import read_sources
 from learntoask.local.view import RunView, view_of
+from learntoask.runner.inputs import read_sources
+from learntoask.runner.run_folder import RunFolder, home_folder
 
 
 def register(app: typer.Typer) -> None:

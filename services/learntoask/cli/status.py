@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from learntoask.cli.cluster import Context, Namespace, in_cluster
+from learntoask.cli.cluster.runs import Context, Namespace, in_cluster
 from learntoask.local.display import duration
-from learntoask.local.home import home_folder, run_folders
 from learntoask.local.view import RunView, view
+from learntoask.runner.run_folder import home_folder, run_folders
 
 if TYPE_CHECKING:
-    from learntoask.cluster.shown import ShownRun
+    from learntoask.cluster.display import ShownRun
 
 _COLOURS = {"Published": "green", "Running": "cyan", "Retrying": "yellow", "Failed": "red", "Pending": "dim"}
 
@@ -106,7 +106,7 @@ def stage_table(shown: RunView) -> Table:
 
 
 def _of_cluster(run: str | None, *, as_json: bool, namespace: str | None, context: str | None) -> None:
-    from learntoask.cluster.shown import ShownRun, as_json_value  # noqa: PLC0415
+    from learntoask.cluster.display import ShownRun, as_json_value  # noqa: PLC0415
 
     async def read(kube: Any) -> list[dict[str, Any]]:
         from learntoask.kube import RUN  # noqa: PLC0415
@@ -134,7 +134,7 @@ def _of_cluster(run: str | None, *, as_json: bool, namespace: str | None, contex
 
 def cluster_table(run: ShownRun, *, now: float) -> Table:
     """The table of a run in a cluster; `now` in seconds since the epoch."""
-    from learntoask.cluster.shown import doing, took  # noqa: PLC0415
+    from learntoask.cluster.display import doing, took  # noqa: PLC0415
 
     table = Table(title=f"run {run.namespace}/{run.name}: {run.status.phase}", title_justify="left")
     for heading in ("stage", "state", "took", "output", ""):

@@ -11,11 +11,11 @@ from rich.console import Console
 from learntoask.core.errors import StageError
 from learntoask.core.manifest.sweep import LearnToAskSweep
 from learntoask.local.display import RunDisplay
-from learntoask.local.home import home_folder
 from learntoask.local.sweeps import Ended, load_sweep, members, run_member
+from learntoask.runner.run_folder import home_folder
 
 if TYPE_CHECKING:
-    from learntoask.evaluation.sweep import SweepReport
+    from learntoask.evaluation.sweep.report import SweepReport
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +34,7 @@ def sweep(
 
     A variant that fails does not stop the others. Started again, it does what is not done yet.
     """
-    from learntoask.evaluation.sweep import sweep_table  # noqa: PLC0415 - numpy and the report models
+    from learntoask.evaluation.sweep.report import sweep_table  # noqa: PLC0415 - numpy and the report models
 
     home = home_folder()
     wanted = load_sweep(file)
@@ -61,8 +61,8 @@ def sweep(
 
 
 def _report(wanted: LearnToAskSweep, ended: list[Ended], folder: Path) -> SweepReport:
-    from learntoask.evaluation.sweep import SweepReport, curve_report, variant_report  # noqa: PLC0415
-    from learntoask.evaluation.sweep_page import sweep_page  # noqa: PLC0415
+    from learntoask.evaluation.sweep.html import sweep_page  # noqa: PLC0415
+    from learntoask.evaluation.sweep.report import SweepReport, curve_report, variant_report  # noqa: PLC0415
 
     first = next((one for one in ended if one.evaluation), None)
     variants = [

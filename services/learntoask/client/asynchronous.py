@@ -12,14 +12,14 @@ import grpc
 
 from learntoask.client.connection import Connections
 from learntoask.client.types import CallFailed, Decision, ServerInfo, user
-from learntoask.client.wiring import decision_from, failure, info_from, to_wire
+from learntoask.client.wire import decision_from, failure, info_from, to_wire
+from learntoask.core.backoff import Backoff
 from learntoask.core.records import Message
 from learntoask.rpc.channels import GONE, Tls
 from learntoask.wire import ask_pb2 as wire
 
 Answer = TypeVar("Answer")
-_FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 3.0
+_BACKOFF = Backoff(first=0.1, longest=3.0)
 
 
 class AsyncClient:
@@ -121,10 +121,7 @@ class AsyncClient:
     def _pause(self, number: int) -> float:
         """Seconds before the next attempt: none until every address was tried, then growing, with jitter."""
         rounds = number // len(self._connections.addresses)
-        if rounds == 0:
-            return 0.0
-        longest: float = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** (rounds - 1))
-        return longest * random.uniform(0.5, 1.0)
+        return _BACKOFF.delay(rounds, draw=random.random()) if rounds else 0.0
 
 
 class AsyncConversation:

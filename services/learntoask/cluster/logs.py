@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from learntoask.cluster.shown import ShownRun
+from learntoask.cluster.display import ShownRun
 from learntoask.core.errors import InputError
+from learntoask.core.json_object import Json
+from learntoask.core.pod_contract import ATTEMPT_LABEL, COMPLETION_INDEX_LABEL, RUN_LABEL, STAGE_LABEL
 from learntoask.kube import POD, RUN, Invalid, Kube, NotFound, Unavailable
 
-Json = dict[str, Any]
 Line = Callable[[str, str], None]
 """Told a pod's short name and one line."""
-_RUN, _STAGE, _ATTEMPT = "learntoask.io/run", "learntoask.io/stage", "learntoask.io/attempt"
-_INDEX = "batch.kubernetes.io/job-completion-index"
 _LOOK_AGAIN = 2.0  # seconds
 
 
@@ -68,12 +66,14 @@ def latest(pods: Sequence[Json]) -> list[Json]:
 def short_name(pod: Json) -> str:
     """`sft 2`, or `sft 2.1` for the second of several pods."""
     labels = pod["metadata"].get("labels", {})
-    index = labels.get(_INDEX)
-    return f"{labels.get(_STAGE, '')} {labels.get(_ATTEMPT, '')}" + (f".{index}" if index is not None else "")
+    index = labels.get(COMPLETION_INDEX_LABEL)
+    return f"{labels.get(STAGE_LABEL, '')} {labels.get(ATTEMPT_LABEL, '')}" + (
+        f".{index}" if index is not None else ""
+    )
 
 
 async def _pods(kube: Kube, run: str, namespace: str, stage: str | None) -> list[Json]:
-    labels = f"{_RUN}={run},{_STAGE}" + (f"={stage}" if stage else "")
+    labels = f"{RUN_LABEL}={run},{STAGE_LABEL}" + (f"={stage}" if stage else "")
     return await kube.list(POD, namespace=namespace, labels=labels)
 
 
@@ -90,8 +90,8 @@ async def _stream(
 
 def _attempt(pod: Json) -> tuple[str | None, str | None]:
     labels = pod["metadata"].get("labels", {})
-    return labels.get(_STAGE), labels.get(_ATTEMPT)
+    return labels.get(STAGE_LABEL), labels.get(ATTEMPT_LABEL)
 
 
 def _index(pod: Json) -> int:
-    return int(pod["metadata"].get("labels", {}).get(_INDEX, 0))
+    return int(pod["metadata"].get("labels", {}).get(COMPLETION_INDEX_LABEL, 0))

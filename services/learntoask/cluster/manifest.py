@@ -5,12 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec
-from learntoask.local.sources import external_files, local_path
-
-Json = dict[str, Any]
+from learntoask.runner.inputs import external_files, local_path
 
 
 def uploads(spec: RunSpec, folder: Path) -> Iterator[tuple[str, Path]]:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from learntoask.core.stages import resolve_stage
-
-Json = dict[str, Any]
-RERUN = "learntoask.io/rerun"
-RETRY = "learntoask.io/retry"
-_RESOLVE = "resolve"
+from learntoask.core.json_object import Json
+from learntoask.core.pod_contract import RERUN_ANNOTATION, RETRY_ANNOTATION
+from learntoask.core.stages.graph import RESOLVE, resolve_stage
 
 
 def suspended(suspend: bool) -> Json:
@@ -19,10 +14,10 @@ def suspended(suspend: bool) -> Json:
 def rerun(stage: str, *, word: str) -> Json:
     """Compute `stage` and what reads from it anew; another `word` makes that happen once more. Raises InputError naming
     the stages where there is none of that name."""
-    name = stage if stage == _RESOLVE else resolve_stage(stage)
-    return {"metadata": {"annotations": {RERUN: f"{name}={word}"}}}
+    name = stage if stage == RESOLVE else resolve_stage(stage)
+    return {"metadata": {"annotations": {RERUN_ANNOTATION: f"{name}={word}"}}}
 
 
 def retried(*, word: str) -> Json:
     """Forgive the failures so far; a failed run goes on where it stopped."""
-    return {"metadata": {"annotations": {RETRY: word}}}
+    return {"metadata": {"annotations": {RETRY_ANNOTATION: word}}}

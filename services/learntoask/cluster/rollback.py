@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from learntoask.core.endpoint_status import EndpointStatus, Revision
 from learntoask.core.errors import InputError
-
-Json = dict[str, Any]
+from learntoask.core.json_object import Json
+from learntoask.core.status.endpoint import EndpointStatus, Revision
 
 
 def earlier(body: Json, number: int | None) -> Revision:

@@ -1,4 +1,19 @@
-"""Records, manifest, domain pack, prompts and the planner: plain data and pure decisions.
+"""Plain data and pure decisions, shared by all other packages. Imports neither torch nor grpc nor kubernetes.
 
-Imports neither torch nor grpc nor kubernetes, so that every process and every test can afford it.
+Begin with `records`, `manifest.run` and `stages.planner`.
+
+    records         sessions, decision points and labels: what stages read and write
+    manifest/       the manifests as pydantic models
+    pack            the domain pack;  templates: its Jinja prompts
+    prompt, answer  from a conversation to the policy's prompt; from its answer to a decision
+    stages/         the graph of stages, their keys, and the planner that decides what runs next
+    status/         the status of LearnToAskRun and AskEndpoint
+    crd/            their CustomResourceDefinitions
+    pod_contract    what operator and pods tell each other
+    deepspeed       the DeepSpeed configuration
+
+    errors, input_checks          errors that a user can act on; pydantic errors as sentences
+    digest, model_digest          digests of values and of model folders
+    backoff, json_object          delays between retries; the type of undescribed JSON objects
+    process_exit, parent_death    how a process ended; a process that ends with its parent
 """

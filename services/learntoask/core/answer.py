@@ -1,4 +1,4 @@
-"""How an answer of the policy is read: a stop, or something to say to the user."""
+"""The decision that an answer of the policy expresses: stop, or continue with a question."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from learntoask.core.records import STOP, Decision
 
 
 def decision_of(answer: str) -> Decision:
-    """`stop` iff the stop string occurs anywhere in the answer (docs/method.md)."""
+    """Return `stop` if the stop string occurs anywhere in the answer, else `continue` (docs/method.md)."""
     return "stop" if STOP in answer else "continue"
 
 
 def is_exact_stop(answer: str) -> bool:
-    """Whether the answer is the stop string and nothing else, white space aside."""
+    """Whether the answer consists of the stop string alone, apart from white space."""
     return answer.strip() == STOP

@@ -1,4 +1,4 @@
-"""The configuration DeepSpeed is given: made from the manifest, merged with the user's own part, every name known."""
+"""The DeepSpeed configuration: derived from the manifest, merged with the user's settings, with all names checked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OFFLOAD = {
     "ratio",
     "max_in_cpu",
 }
-# Names that DeepSpeed takes, as far as they concern what is trained here; a test holds them against its own model.
+# Settings of DeepSpeed that apply to this training. A test compares them with DeepSpeed's own configuration model.
 ZERO = {
     "allgather_bucket_size",
     "allgather_partitions",
@@ -76,8 +76,11 @@ _OURS = {
 
 
 def check_override(override: Mapping[str, JsonValue]) -> None:
-    """Raises ValueError naming the first name that is unknown, with the nearest known one, or that is not the user's
-    to set, with where it is set."""
+    """Check the names in the user's DeepSpeed settings.
+
+    Raises ValueError for the first name that is unknown, with the closest known one, or that is set by another field of
+    the manifest, with that field.
+    """
     for name, value in override.items():
         _check(name, _KNOWN)
         inner = _KNOWN[name]
@@ -98,9 +101,10 @@ def check_override(override: Mapping[str, JsonValue]) -> None:
 def deepspeed_config(
     *, zero: Literal[1, 2, 3], max_norm: float, override: Mapping[str, JsonValue]
 ) -> dict[str, JsonValue]:
-    """What `deepspeed.initialize` is given beside our own AdamW (`torch.optim`, so that a CPU needs no compiled one).
+    """Return the configuration for `deepspeed.initialize`, which also gets an AdamW of `torch.optim`.
 
-    A batch has as many micro-batches as rows, so the program itself says where one ends.
+    DeepSpeed's own optimizer would have to be compiled on a CPU. The number of micro-batches varies from batch to
+    batch, so the trainer marks the end of a batch itself, and DeepSpeed is told that a batch is one micro-batch.
     """
     generated: dict[str, JsonValue] = {
         "train_micro_batch_size_per_gpu": 1,

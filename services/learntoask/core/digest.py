@@ -1,4 +1,4 @@
-"""Digests of values: equal content, equal digest, whatever the order of keys."""
+"""Digests of JSON values."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from pydantic import JsonValue
 
 
 def digest_of(value: JsonValue) -> str:
-    """SHA-256 (64 hex digits) of the canonical JSON of `value`."""
+    """Return the SHA-256 (64 hex digits) of `value` as canonical JSON: the order of keys does not matter."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(canonical.encode("utf-8", errors="surrogatepass")).hexdigest()

@@ -1,21 +1,24 @@
-"""Errors a user can act on.
+"""Errors that a user can act on.
 
     LearnToAskError            message says what is wrong, where, and what to do
-    ├── InputError             the user's manifest, pack, logs or flags        exit code 2
-    ├── StageError             a stage stopped for a reason of its own         exit code 3
-    │   └── TooManyMissing     the share of missing grades passed its bound
+    ├── InputError             the manifest, pack, logs or flags are wrong     exit code 2
+    ├── StageError             a stage cannot compute its output               exit code 3
+    │   └── TooManyMissing     more grades are missing than the manifest allows
     ├── GateFailed             the evaluation gate refused the policy          exit code 4
     ├── StoreError             the store cannot be read or written             exit code 5
     └── ClusterError           the cluster refused, or cannot be reached       exit code 6
 
-The command line prints `str(error)` without a traceback and exits with `exit_code`.
+The command line prints `str(error)` without a traceback and exits with `exit_code`. Any other exception is a bug.
 """
 
 from __future__ import annotations
 
 
 class LearnToAskError(Exception):
-    """`reason` is a CamelCase word for status fields; `str(error)` is the sentence for a person."""
+    """The base of all errors that a user can act on.
+
+    `reason` is a CamelCase word for status fields (default: the class name); `str(error)` is the message for a person.
+    """
 
     exit_code = 1
 

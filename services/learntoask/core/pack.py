@@ -1,6 +1,6 @@
-"""The domain pack: everything that is about one domain, as data (docs/method.md).
+"""The domain pack: all knowledge about one domain, as data (docs/packs.md).
 
-No domain constant lives in code; what a pack leaves out falls back to wording that holds for any domain.
+The code contains no constants of a domain. The defaults below are worded so that they hold for any domain.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.alias_generators import to_camel
 
 from learntoask.core.errors import InputError
-from learntoask.core.validation import explain
+from learntoask.core.input_checks import explain
 
 DEFAULT_POLICY_PROMPT = """\
 {{ goal }}
@@ -87,24 +87,26 @@ Pattern = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
 class InformationField(PackModel):
+    """A piece of information that an expert asks for, such as the departure date of a flight."""
+
     name: Annotated[str, Field(min_length=1, max_length=200)]
-    """Identifier of the field, unique in its task; items are `name: value`."""
+    """Identifier of the field, unique in its task; an information item is `name: value`."""
     description: str = ""
-    """What the field holds, in one phrase; the grader and the prompts read it."""
+    """Meaning of the field, in one phrase. The grader and the prompts read it."""
     required: bool = True
-    """Whether the task cannot be done without it (knowledge of the schema, not of an answer)."""
+    """Whether the task cannot be completed without a value of this field."""
     patterns: tuple[Pattern, ...] = ()
-    """Regular expressions (case-insensitive, searched) that recognise an expert asking for this field."""
+    """Regular expressions (searched, ignoring case) that match an expert's message that asks for this field."""
     answer_patterns: tuple[Pattern, ...] = ()
-    """Regular expressions that recognise the user giving it; group 1, or the whole match, is the value."""
+    """Regular expressions that match a user's message that gives a value; the value is group 1, or the whole match."""
     questions: tuple[str, ...] = ()
     """Example questions that ask for this field."""
     values: tuple[str, ...] = ()
-    """Possible values, where they are few."""
+    """Possible values, if they are few."""
 
     @property
     def title(self) -> str:
-        """The name as people read it: `departure_date` → `departure date`."""
+        """The name with spaces, as people read it: `departure_date` becomes `departure date`."""
         return re.sub(r"[_\-]+", " ", self.name).strip()
 
     @field_validator("patterns", "answer_patterns")
@@ -114,13 +116,17 @@ class InformationField(PackModel):
 
 
 class Task(PackModel):
+    """A kind of conversation, with the fields that an expert asks for in it."""
+
     name: str
-    """What a session's task key must say; `default` serves sessions that name none."""
+    """Name of the task in the logs (see `taskFrom`). Sessions that name no task belong to the only task of
+    the pack, or to the task `default`."""
     group: str = ""
-    """Tasks of one group count as one when a report tells seen from unseen (default: the task's own name)."""
+    """Group of the task (default: its name). A report counts a task as seen if training saw any task of its group."""
     goal: str = ""
-    """What the conversation is for, in one sentence; a session's own goal overrides it."""
+    """Purpose of the conversation, in one sentence; the goal of a session overrides it."""
     fields: Annotated[tuple[InformationField, ...], Field(min_length=1)]
+    """Fields of information that an expert asks for."""
 
     @model_validator(mode="after")
     def _unique_fields(self) -> Task:
@@ -136,32 +142,39 @@ class Task(PackModel):
 
 
 class Roles(PackModel):
+    """Names of the two sides of a conversation."""
+
     user: str = "user"
-    """What the user is called in prompts and reports, e.g. `patient`."""
+    """Name of the user in prompts and reports, such as `patient`."""
     expert: str = "expert"
+    """Name of the expert in prompts and reports, such as `pharmacist`."""
     user_aliases: tuple[str, ...] = ("user", "customer", "client", "human")
-    """Role words of the logs that mean the user."""
+    """Values of `role` in the logs that mean the user."""
     expert_aliases: tuple[str, ...] = ("assistant", "agent", "expert", "operator")
+    """Values of `role` in the logs that mean the expert."""
 
 
 class Fluency(PackModel):
-    """Rules a question must pass; what fails them is graded 0 in content and format."""
+    """Rules that a question must meet. A question that breaks one gets the grade 0 for content and format."""
 
     min_words: int = 2
+    """Smallest number of words."""
     max_words: int = 80
+    """Largest number of words."""
     max_repeated_word_share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Largest share that one word may have among the words (garbled loops); applies from 6 words on."""
+    """Largest share of the words that may be the same word. It detects garbled repetition and applies to questions of 6
+    or more words."""
     forbidden: tuple[Pattern, ...] = ()
-    """Patterns that never occur in a good question of this domain."""
+    """Regular expressions that match no good question of this domain."""
     refusals: tuple[Pattern, ...] = (
         r"\bas an? (ai|language model)\b",
         r"\bi(?: am|'m)? (?:sorry|unable)\b",
         r"\bi (?:do not|don't|cannot|can't) (?:have|access|provide|book|make|help)\b",
     )
-    """Patterns of sentences that are apologies or refusals, never questions."""
+    """Regular expressions that match apologies and refusals, which are never questions."""
     questions: tuple[Pattern, ...] = ()
-    """Patterns of sentences that ask without a question mark ("Please tell me the date"). None given: English
-    cues where the pack's language is English, else only question marks count."""
+    """Regular expressions that match sentences that ask without a question mark ("Please tell me the date"). If left
+    out, English phrases are recognised when `language` is English, and only question marks otherwise."""
 
     @field_validator("forbidden", "refusals", "questions")
     @classmethod
@@ -170,42 +183,47 @@ class Fluency(PackModel):
 
 
 class Prompts(PackModel):
-    """Jinja templates (sandboxed)."""
+    """Prompts as Jinja templates, rendered in a sandbox."""
 
     policy: str = DEFAULT_POLICY_PROMPT
     """System prompt of the policy. Variables: goal, fields (name, title, description, required, values),
     roles, stopping, stop (the stop string), may_stop, task."""
     micro_goal: str = DEFAULT_MICRO_GOAL_PROMPT
-    """What labeller `llm` is told to find. Variables: goal, fields, roles, task, language. How to number messages and
-    write the answer is added to it."""
+    """Instructions for the labeller `llm`: which items it has to find. Variables: goal, fields, roles, task, language.
+    The program appends the numbering of the messages and the format of the answer."""
     macro_goal: str = DEFAULT_MACRO_GOAL_PROMPT
-    """How labeller `llm` knows the message in which the expert acts, where it is asked for that. The same variables."""
+    """Instructions for the labeller `llm` to find the message in which the expert acts. Variables as in `microGoal`."""
 
     judge: str = DEFAULT_JUDGE_PROMPT
-    """What grader `llm` is told to mark, and how. Variables: goal, fields, roles, task, language. The conversation, the
-    question, what is still needed and how to write the answer are added to it."""
+    """Instructions for the grader `llm`: what it has to grade, and how. Variables: goal, fields, roles, task, language.
+    The program appends the conversation, the question, the items still needed and the format of the answer."""
 
 
 class Pack(PackModel):
+    """All knowledge about one domain."""
+
     name: str
+    """Name of the pack in messages and reports."""
     version: int = 1
+    """Version of the pack, for its author."""
     language: str = "en"
+    """Language of the logs, as an ISO 639-1 code."""
     roles: Roles = Roles()
     stopping: str = "When nothing needed is missing, stop asking."
-    """What stopping means in this domain, as the prompt says it."""
+    """Condition for stopping in this domain, as the policy's prompt states it."""
     stop_at: Literal["acts", "asking_done"] = "acts"
-    """`acts`: the stop is the turn where the expert acts. `asking_done`: the first turn with nothing left to
-    ask becomes the session's one stop and the session ends there."""
+    """Turn that is labelled as the stop. `acts`: the turn in which the expert acts. `asking_done`: the first turn at
+    which nothing is left to ask; the session ends there."""
     end_markers: tuple[str, ...] = ("<stop>", "<stop />")
-    """Literal strings that mark the expert's action; removed from every context."""
+    """Literal strings in expert messages that mark the expert's action. They are removed from the messages."""
     require_end_marker: bool = False
-    """Whether a session without an end marker counts as abandoned even when the expert has the last word."""
+    """Whether a session without an end marker counts as abandoned even if its last message is the expert's."""
     action_patterns: tuple[Pattern, ...] = ()
-    """Patterns that recognise the expert acting, for logs without end markers."""
+    """Regular expressions that match an expert message in which the expert acts, for logs without end markers."""
     handoff_patterns: tuple[Pattern, ...] = ()
-    """Patterns of an expert message that hands the conversation over to somebody else."""
+    """Regular expressions that match an expert message that hands the conversation over to another person."""
     exclusions: tuple[Pattern, ...] = ()
-    """Sessions with a message that matches one of these are set aside and counted (test chats, spam)."""
+    """Regular expressions. A session with a message that matches one (a test chat, spam) is left out and counted."""
     non_answers: tuple[Pattern, ...] = (
         r"^\W*(?:(?:sorry|hm+|uh+|well|honestly|oh)\W+)*(?:i\s+)?(?:(?:really|honestly|just)\s+)?"
         r"(?:do\s*n['’]?o?t|ca\s*n['’]?(?:no)?t|couldn['’]?t|could\s+not)\s+(?:really\s+)?"
@@ -219,20 +237,23 @@ class Pack(PackModel):
         r"^\W*(?:btw|by\s+the\s+way)\b",
         r"^\W*(?:hm+|uh+|ok(?:ay)?|thanks?(?:\s+you)?|what)?\W*$",
     )
-    """Patterns of user messages that answer nothing ("I don't know", "one moment"); labeller `lexicon` reads them."""
+    """Regular expressions that match user messages without an answer ("I don't know", "one moment"), for the labeller
+    `lexicon`."""
     task_from: tuple[str, ...] = ("task",)
-    """Where a session names its task: dotted paths of keys, joined by `/` (e.g. annotations.service)."""
+    """Keys of a session that name its task, as dotted paths (such as `annotations.service`); the values at several
+    paths are joined by `/`."""
     tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
+    """Tasks of this domain."""
     fluency: Fluency = Fluency()
     fallback: str = "Could you tell me a little more?"
-    """What the server says when the model's answer is neither question nor stop, even after one repair."""
+    """Question that the server asks when the policy's answer is neither a question nor a stop, even after a repair."""
     unknown_reply: str = "I don't know."
-    """What the replayed user says to a question that the log holds no answer to, in the language of the logs."""
+    """Reply of the user in session replay to a question without an answer in the log, in the language of the logs."""
     prompts: Prompts = Prompts()
     demo: tuple[str, ...] = ()
     """User messages of a short conversation that `lta run` holds with the finished policy."""
     demo_task: str | None = None
-    """Task of the demo conversation (default: the one of sessions that name none)."""
+    """Task of the demo conversation (default: the task of sessions that name none)."""
 
     @field_validator("action_patterns", "handoff_patterns", "exclusions", "non_answers")
     @classmethod
@@ -260,7 +281,7 @@ class Pack(PackModel):
         return {task.name: task for task in self.tasks}
 
     def task(self, name: str) -> Task:
-        """The task called `name`. Raises InputError naming the known tasks."""
+        """Return the task called `name`. Raises InputError with the known tasks."""
         try:
             return self.task_by_name[name]
         except KeyError:
@@ -268,7 +289,7 @@ class Pack(PackModel):
             raise InputError(f"task {name!r} is not in pack {self.name!r} (it has: {known})") from None
 
     def with_tasks(self, tasks: Iterable[Task]) -> Pack:
-        """This pack with other tasks, which are taken as valid."""
+        """Return a copy of this pack with other tasks, which are not validated."""
         kept = {name: getattr(self, name) for name in Pack.model_fields}
         return Pack.model_construct(**{**kept, "tasks": tuple(tasks)})
 
@@ -281,10 +302,10 @@ class Pack(PackModel):
 
 
 def load_pack(path: Path) -> Pack:
-    """Read a pack from YAML. Raises InputError with the file and the field at fault.
+    """Read a pack from a YAML file. Raises InputError with the file and the wrong field.
 
-    A pack that may not be committed (its schema has a licence of its own) is made by a `make_pack.py` beside
-    it; where there is one, the error says to run it.
+    A pack whose source has a restrictive licence is not in the repository; a script `make_pack.py` in the same folder
+    creates it. If there is such a script, the error for a missing pack says to run it.
     """
     try:
         return parse_pack(path.read_text(encoding="utf-8"), where=str(path))
@@ -297,6 +318,7 @@ def load_pack(path: Path) -> Pack:
 
 
 def parse_pack(text: str, *, where: str) -> Pack:
+    """Validate a pack given as YAML; `where` names its source in messages. Raises InputError."""
     try:
         return Pack.model_validate(yaml.safe_load(text))
     except yaml.YAMLError as error:

@@ -1,7 +1,7 @@
-"""What the policy reads: one rendering for training, evaluation and serving, so that they cannot drift apart.
+"""The policy's prompt as chat messages: the same for training, evaluation and serving.
 
-The system prompt depends on the task alone and turns only ever append, so the rendering of a context is a prefix of
-the rendering of every longer context of the session. Session trees (docs/method.md) rest on that.
+The system prompt depends on the task alone, and turns are only appended. The prompt of a context is therefore a prefix
+of the prompt of every longer context of the same session, which session trees rely on (docs/method.md).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from learntoask.core.templates import render
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a decision is taken on: a task of the pack, a goal that overrides the task's, the conversation so far."""
+    """The input of a decision: a task of the pack, a goal that overrides the task's, and the conversation so far."""
 
     task: str
     goal: str | None
@@ -36,9 +36,10 @@ def system_prompt(
     goal: str | None = None,
     may_stop: bool = True,
 ) -> str:
-    """The policy's system prompt for one task.
+    """Render the policy's system prompt for one task.
 
-    `may_stop=False` leaves the stop line out (reward mode `ask_only`). Raises InputError on a faulty template.
+    `may_stop=False` leaves out the line about stopping (reward mode `ask_only`). Raises InputError for an invalid
+    template.
     """
     task = pack.task(task_name)
     return render(
@@ -55,7 +56,7 @@ def system_prompt(
 
 
 def conversation(messages: Iterable[Message]) -> list[ChatMessage]:
-    """Merge bursts into turns and skip messages that stripping left empty."""
+    """Merge consecutive messages of one role, and leave out empty messages."""
     turns: list[ChatMessage] = []
     for message in messages:
         text = message.content.strip()
@@ -71,7 +72,7 @@ def conversation(messages: Iterable[Message]) -> list[ChatMessage]:
 def policy_messages(
     pack: Pack, task_name: str, messages: Sequence[Message], *, goal: str | None = None, may_stop: bool = True
 ) -> list[ChatMessage]:
-    """The whole context as the policy sees it: system prompt, then every turn so far."""
+    """Return the whole prompt of the policy: the system prompt, then all turns so far."""
     system: ChatMessage = {
         "role": "system",
         "content": system_prompt(pack, task_name, goal=goal, may_stop=may_stop),

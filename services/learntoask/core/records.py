@@ -1,7 +1,7 @@
-"""What the stages hand each other: sessions, decision points and labelled samples (docs/method.md).
+"""Sessions, decision points and labelled samples: the records that stages pass to each other (docs/method.md).
 
-All indices are message indices of the raw session: end markers are stripped from `content`, which may leave it
-empty, but a message is never removed, so that annotations, provenance and quarantine refer to the same numbers.
+All indices are message indices of the logged session. End markers are removed from `content`, which may leave it empty,
+but a message is never removed, so that annotations, provenance and quarantine refer to the same indices.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ Role = Literal["user", "assistant"]
 Author = Literal["user", "expert", "policy"]
 Split = Literal["train", "validation", "test"]
 Decision = Literal["continue", "stop"]
-STOP = "<stop />"  # the stop on the wire of the model: exactly this, white space aside
+STOP = "<stop />"  # the stop string: what the model generates, apart from white space, when it stops
 
 
 class EndReason(StrEnum):
+    """How a session ended: the expert acted, the user left, or the expert handed over to another person."""
+
     COMPLETED = "completed"
     ABANDONED = "abandoned"
     HANDOFF = "handoff"
@@ -29,22 +31,24 @@ class Record(BaseModel):
 
 
 class Message(Record):
+    """A message. `role` is its side in the conversation; `author` says who wrote it, an expert or a served policy."""
+
     role: Role
     content: str
     author: Author
 
 
 class Item(Record):
-    """One information item, `field: value`; `field` is a field name of the session's task in the pack."""
+    """An information item, `field: value`; `field` is a field name of the session's task in the pack."""
 
     field: str
     value: str
 
 
 class Turn(Record):
-    """An expert turn that is a decision point: `messages[start:end]`; its context is `messages[:start]`.
+    """An expert turn that is a decision point: `messages[start:end]`, with the context `messages[:start]`.
 
-    `start == end` where the expert acted without a word (the log holds only an end marker).
+    `start == end` if the expert acted without a message, because the log only contains an end marker.
     """
 
     start: int
@@ -61,11 +65,13 @@ class Session(Record):
     messages: tuple[Message, ...]
     turns: tuple[Turn, ...]
     end: EndReason
-    stop_turn: int | None  # index into `turns`; at most one, and none in an abandoned session
-    extras: dict[str, JsonValue] = {}  # keys of the log line that we do not interpret, kept as they were
+    stop_turn: int | None  # index into `turns`; None in an abandoned session
+    extras: dict[str, JsonValue] = {}  # unknown keys of the log line, unchanged
 
 
 class Provenance(Record):
+    """How a label was found: the labeller, its model and prompt if it has one, and its number of requests."""
+
     labeller: str
     model: str | None = None
     prompt_digest: str | None = None
@@ -73,10 +79,10 @@ class Provenance(Record):
 
 
 class Sample(Record):
-    """One labelled decision point.
+    """A labelled decision point.
 
-    `remaining` is the micro-goal I*_t (empty at a stop): what the expert still asks for in the observed future and
-    the user then gives. `requested` are the fields this very expert turn asks for (empty when unknown).
+    `remaining` is the micro-goal I*_t: the items that the expert still asks for after this point and that the user then
+    gives. It is empty at a stop. `requested` are the fields that this expert turn asks for (empty if unknown).
     """
 
     turn: int  # index into Session.turns
@@ -86,8 +92,8 @@ class Sample(Record):
     provenance: Provenance
 
 
-class Answer(Record):
-    """A value the user gave in message `message`; what session replay answers with."""
+class UserAnswer(Record):
+    """A value that the user gave in message `message`; session replay answers questions with it."""
 
     field: str
     value: str
@@ -95,10 +101,12 @@ class Answer(Record):
 
 
 class LabelledSession(Record):
+    """A session with its labels. `samples` are ordered by turn; a turn without a sample only serves as context."""
+
     session: Session
-    samples: tuple[Sample, ...]  # ordered by turn; turns without a sample are context only
-    answers: tuple[Answer, ...] = ()
+    samples: tuple[Sample, ...]
+    answers: tuple[UserAnswer, ...] = ()
 
     def context(self, sample: Sample) -> tuple[Message, ...]:
-        """What was said before the decision point."""
+        """Return the messages before the decision point."""
         return self.session.messages[: self.session.turns[sample.turn].start]

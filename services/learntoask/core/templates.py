@@ -1,4 +1,4 @@
-"""Prompts of a pack are Jinja templates: sandboxed, and a variable that is not there is an error."""
+"""Rendering of a pack's Jinja templates, in a sandbox. An undefined variable is an error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoesca
 
 
 def render(source: str, *, where: str, **variables: object) -> str:
-    """Raises InputError on a faulty template; `where` says whose it is: `pack 'clinic', prompts.policy`."""
+    """Render the template `source`. Raises InputError for an invalid one.
+
+    `where` names the template in messages, such as `pack 'clinic', prompts.policy`.
+    """
     try:
         return _template(source).render(**variables)
     except TemplateError as error:

@@ -13,12 +13,12 @@ from rich.table import Table
 from learntoask.core.errors import InputError
 from learntoask.core.manifest.metric import METRICS
 from learntoask.core.records import Record
-from learntoask.evaluation.analysis import row_sums
-from learntoask.evaluation.bootstrap import Difference, contrasts
 from learntoask.evaluation.decisions import DecisionRow, Decoding
-from learntoask.evaluation.lines import read_lines
-from learntoask.evaluation.metrics import values
-from learntoask.evaluation.schema import Report, read_report
+from learntoask.evaluation.json_lines import read_lines
+from learntoask.evaluation.report_schema import Report, read_report
+from learntoask.evaluation.stats.bootstrap import Difference, contrasts
+from learntoask.evaluation.stats.metrics import values
+from learntoask.evaluation.summary import row_sums
 
 _RESAMPLES = 2000
 _SEED = 0

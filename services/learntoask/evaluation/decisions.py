@@ -10,7 +10,7 @@ from typing import Literal
 
 from learntoask.core.answer import decision_of
 from learntoask.core.records import Decision, LabelledSession, Message, Record
-from learntoask.evaluation.metrics import Outcome
+from learntoask.evaluation.stats.metrics import Outcome
 from learntoask.grading.grades import Grade, GradeCase, Grader, Missing, stop_grade
 
 Decoding = Literal["greedy", "sampled"]

@@ -9,11 +9,11 @@ from learntoask.core.manifest import RunSpec
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
 from learntoask.core.records import LabelledSession, Sample
+from learntoask.decoding.sessions import Completion, Decided, decide_sessions, decode_contexts
 from learntoask.evaluation.decisions import Answered, Decoding, targets
 from learntoask.evaluation.policy import Dialogue, Opener, Told
-from learntoask.training.policy import Policy, best_device
-from learntoask.training.precision import resolve_precision
-from learntoask.training.sampling import Completion, Decided, decide_sessions, decode_contexts
+from learntoask.policy.model import Policy, best_device
+from learntoask.policy.precision import resolve_precision
 
 
 def decoder_of(spec: RunSpec, pack: Pack) -> Opener:

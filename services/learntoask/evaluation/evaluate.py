@@ -7,7 +7,6 @@ killed evaluation starts again where it was.
 from __future__ import annotations
 
 import gc
-import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,17 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from learntoask.core.manifest import Evaluate
+from learntoask.core.model_digest import folder_digest
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession
-from learntoask.core.stage import Progress
-from learntoask.evaluation.analysis import decoding_report, gap_growth, pair, stop_probability
-from learntoask.evaluation.bootstrap import Difference
+from learntoask.core.stages.contract import Progress
 from learntoask.evaluation.decisions import DecisionRow, Decoding, contexts, graded
 from learntoask.evaluation.heldout import HeldOut, choose, group_of
-from learntoask.evaluation.lines import read_lines, write_lines
+from learntoask.evaluation.json_lines import read_lines, write_lines
 from learntoask.evaluation.policy import Opener, PolicyUnderTest, Told
 from learntoask.evaluation.replay import Replayed, replay, replay_report
-from learntoask.evaluation.schema import Pair, PolicyReport
+from learntoask.evaluation.report_schema import Pair, PolicyReport
+from learntoask.evaluation.stats.bootstrap import Difference
+from learntoask.evaluation.summary import decoding_report, gap_growth, pair, stop_probability
 from learntoask.grading.grades import Grader
 
 _PART = 64  # sessions decoded and journalled at a time: what a killed evaluation may have to do again
@@ -105,16 +105,6 @@ def reward_hacking(evaluated: Sequence[Evaluated], bench: Bench) -> dict[str, Di
         resamples=bench.settings.bootstrap,
         seed=bench.seed,
     )
-
-
-def folder_digest(folder: Path) -> str:
-    """SHA-256 over names and contents of the files in a folder."""
-    total = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
-    return total.hexdigest()
 
 
 def _decisions(name: str, policy: Callable[[], PolicyUnderTest], bench: Bench) -> list[DecisionRow]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from learntoask.core.manifest.metric import GRADER_PREFIX
-from learntoask.evaluation.bootstrap import Difference, Estimate
-from learntoask.evaluation.schema import PolicyReport, Report
+from learntoask.evaluation.report_schema import PolicyReport, Report
+from learntoask.evaluation.stats.bootstrap import Difference, Estimate
 
 _DECODING_PREFIXES = {"greedy": "", "sampled": "sampled."}
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 
 from learntoask.core.errors import GateFailed, InputError
 from learntoask.core.manifest import Threshold
-from learntoask.core.manifest.metric import GRADER_PREFIX, near
+from learntoask.core.manifest.metric import GRADER_PREFIX, suggestion
 from learntoask.core.records import Record
-from learntoask.core.stage import StageContext, StageSummary
+from learntoask.core.stages.contract import StageContext, StageSummary
 from learntoask.evaluation.figures import Figure, figures
-from learntoask.evaluation.schema import Report, read_report
+from learntoask.evaluation.report_schema import Report, read_report
 
 _BOUNDS = {
     "point": ("value", ""),
@@ -86,7 +86,9 @@ def _check(threshold: Threshold, known: Mapping[str, Figure]) -> Check:
     name = threshold.metric
     if name.startswith(GRADER_PREFIX) and name not in known:
         agreement = frozenset(figure for figure in known if figure.startswith(GRADER_PREFIX))
-        listed = near(name, agreement, examples=sorted(agreement)) if agreement else "it reports no figures"
+        listed = (
+            suggestion(name, agreement, examples=sorted(agreement)) if agreement else "it reports no figures"
+        )
         raise InputError(f"spec.gate.thresholds: the grader reports no {name!r}; {listed}")
     attribute, words = _BOUNDS[threshold.bound]
     value = getattr(known[name], attribute) if name in known else None

@@ -14,8 +14,8 @@ from pydantic import JsonValue
 from learntoask.core.errors import StageError
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession
-from learntoask.evaluation.lines import read_lines
-from learntoask.evaluation.schema import DataReport
+from learntoask.evaluation.json_lines import read_lines
+from learntoask.evaluation.report_schema import DataReport
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,9 +26,9 @@ import numpy as np
 from learntoask.core.answer import decision_of
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession, Message, Record
-from learntoask.evaluation.bootstrap import mean_estimates
 from learntoask.evaluation.policy import Dialogue, PolicyUnderTest, Told
-from learntoask.evaluation.schema import ReplayReport
+from learntoask.evaluation.report_schema import ReplayReport
+from learntoask.evaluation.stats.bootstrap import mean_estimates
 from learntoask.grading.grades import GradeCase, Grader, Missing
 
 Verdict = Literal["on-time", "too-early", "too-late", "endless"]

@@ -14,18 +14,17 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from learntoask.core.errors import InputError, TooManyMissing
-from learntoask.core.manifest import Grader as GraderSettings
-from learntoask.core.manifest import RunSpec
+from learntoask.core.manifest import GraderSettings, RunSpec
 from learntoask.core.pack import Pack
-from learntoask.core.stage import Progress, StageContext, StageSummary
+from learntoask.core.stages.contract import Progress, StageContext, StageSummary
 from learntoask.evaluation.evaluate import Bench, Evaluated, evaluate_policy
 from learntoask.evaluation.heldout import read_held_out
-from learntoask.evaluation.lines import write_lines
-from learntoask.evaluation.page import render
+from learntoask.evaluation.json_lines import write_lines
 from learntoask.evaluation.policy import Opener
-from learntoask.evaluation.report import assemble, headline
-from learntoask.evaluation.schema import Report
-from learntoask.grading.grades import REMEDY, Grader
+from learntoask.evaluation.report.assemble import assemble, headline
+from learntoask.evaluation.report.html import render
+from learntoask.evaluation.report_schema import Report
+from learntoask.grading.grades import REMEDY, Grader, described
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +120,7 @@ def open_graders(folder: Path, *, settings: GraderSettings, pack: Pack, work: Pa
         figures = json.loads(agreement.read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(f"the graders' agreement {agreement} cannot be read: {error}") from error
-    from learntoask.grader_service.opening import open_grader  # noqa: PLC0415 - a sentence encoder comes with it
+    from learntoask.grader_service.grader_source import open_grader  # noqa: PLC0415 - a sentence encoder comes with it
 
     with (
         open_grader("reporting", folder, settings=settings, pack=pack, work=work) as reporting,
@@ -133,8 +132,8 @@ def open_graders(folder: Path, *, settings: GraderSettings, pack: Pack, work: Pa
 def _require_grades(evaluated: Evaluated, bound: float) -> None:
     missing = evaluated.report.decodings["greedy"].missing
     if missing.share > bound:
-        commonest = max(missing.reasons, key=lambda reason: missing.reasons[reason])
+        rows = [(row.missing("reporting"), row.response) for row in evaluated.decisions["greedy"]]
         raise TooManyMissing(
             f"policy {evaluated.name}: {missing.count} grades are missing ({missing.share:.0%}, allowed {bound:.0%}); "
-            f"most often: {commonest}. {REMEDY}"
+            f"{described([(reason, text) for reason, text in rows if reason is not None])}. {REMEDY}"
         )

@@ -15,8 +15,8 @@ from types import TracebackType
 import grpc
 
 from learntoask.core.errors import StageError
-from learntoask.grader_service.retrying import REFUSALS, RETRYABLE, Code, Timing, pause
-from learntoask.grader_service.wiring import case_to_wire, result_from_wire
+from learntoask.grader_service.retry import BACKOFF, REFUSALS, RETRYABLE, Code, Timing
+from learntoask.grader_service.wire import case_to_wire, result_from_wire
 from learntoask.grading.grades import Grade, GradeCase, Missing, grade_by_rule
 from learntoask.rpc.channels import Tls, authorization, open_channel
 from learntoask.wire import grader_pb2 as wire
@@ -167,7 +167,7 @@ class RemoteGrader:
             if progress() > before:
                 tries, before, start, patience = 0, progress(), now(), self._timing.retry_for
             tries += 1
-            wait = pause(tries, draw=random.random())
+            wait = BACKOFF.delay(tries, draw=random.random())
             if code not in RETRYABLE or now() + wait > start + patience:
                 self._away = code in RETRYABLE
                 raise _Unanswered(

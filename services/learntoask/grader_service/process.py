@@ -12,14 +12,14 @@ from learntoask.core.errors import InputError
 from learntoask.core.manifest import LlmJudge
 from learntoask.core.pack import Pack
 from learntoask.grader_service.config import GraderConfig
-from learntoask.grader_service.server import GraderServer, Parts
+from learntoask.grader_service.server import GraderServer, ServedGraders
 from learntoask.grading.loading import load_grader
 from learntoask.rpc.process import run
 
 ROLES = ("rewarding", "reporting")
 
 
-def load_parts(folder: Path, pack: Pack, *, judge: LlmJudge | None, journals: Path | None) -> Parts:
+def load_served_graders(folder: Path, pack: Pack, *, judge: LlmJudge | None, journals: Path | None) -> ServedGraders:
     """What the grader stage published in `folder`. Raises InputError where it holds no grader of this pack.
 
     `judge` are present settings of a judge, None takes the published ones; `journals` is where its answers are kept.
@@ -33,7 +33,7 @@ def load_parts(folder: Path, pack: Pack, *, judge: LlmJudge | None, journals: Pa
         agreement = json.loads((folder / "agreement.json").read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(f"{folder / 'agreement.json'} cannot be read: {error}") from error
-    return Parts(
+    return ServedGraders(
         pack=pack,
         graders={
             name: load_grader(
@@ -51,8 +51,8 @@ def load_parts(folder: Path, pack: Pack, *, judge: LlmJudge | None, journals: Pa
 async def make_server(
     config: GraderConfig, folder: Path, pack: Pack, judge: LlmJudge | None = None
 ) -> GraderServer:
-    """Raises InputError as `load_parts` does."""
-    load = partial(load_parts, folder, pack, judge=judge, journals=config.journals)
+    """Raises InputError as `load_served_graders` does."""
+    load = partial(load_served_graders, folder, pack, judge=judge, journals=config.journals)
     return GraderServer(config, await asyncio.to_thread(load))
 
 

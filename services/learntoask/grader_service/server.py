@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from learntoask.core.pack import Pack
-from learntoask.grader_service.asking import Asking
 from learntoask.grader_service.batching import Batching
 from learntoask.grader_service.config import GraderConfig
+from learntoask.grader_service.judge_engine import Asking
 from learntoask.grader_service.metrics import GraderMetrics
 from learntoask.grader_service.service import SERVICE, GraderService, Offered, handlers
 from learntoask.grading.grades import Grader
-from learntoask.grading.judge import Judge
+from learntoask.grading.judge.judge import Judge
 from learntoask.rpc.listener import Listener
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class ServedGraders:
     """What a service serves: graders by name, and the agreement record of each."""
 
     pack: Pack
@@ -30,7 +30,7 @@ class Parts:
 class GraderServer:
     """`start`, then `drain` once. Make it inside the event loop that serves it."""
 
-    def __init__(self, config: GraderConfig, parts: Parts) -> None:
+    def __init__(self, config: GraderConfig, parts: ServedGraders) -> None:
         self.config = config
         self.metrics = GraderMetrics()
         self._offered = {

@@ -14,9 +14,9 @@ from pydantic import JsonValue
 from learntoask.core.pack import Pack
 from learntoask.grader_service.config import GraderConfig
 from learntoask.grader_service.engine import Engine, Ready
+from learntoask.grader_service.input_checks import Limits, check_count, checked_case
 from learntoask.grader_service.metrics import GraderMetrics
-from learntoask.grader_service.validation import Limits, check_count, checked_case
-from learntoask.grader_service.wiring import case_from_wire, result_to_wire
+from learntoask.grader_service.wire import case_from_wire, result_to_wire
 from learntoask.grading.grades import GradeCase
 from learntoask.rpc.calls import Call, Overloaded
 from learntoask.rpc.requests import InvalidRequest, Unparsable, parsed, parser

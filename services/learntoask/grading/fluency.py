@@ -21,6 +21,8 @@ _WORD = re.compile(r"\w+(?:['’]\w+)?")
 _CONTROL_TOKEN = re.compile(r"<\|[^>]*\|>|</?\w+\s*/?>|�")  # chat template leaks, markup, broken characters
 _LOOP_WORDS = 6  # from here on one word must not make up more than the pack's share
 _LOOP_PHRASE = 3  # words of a phrase that must not occur three times and fill half the text
+_STUTTER = re.compile(r"(\S{1,12}?)(?:\s?\1){5,}")  # "??????", "ellellellellellell"
+_STUTTER_SHARE = 1 / 3  # of the text, from which it is garbled
 _LONGEST_WORD = 40  # letters; longer "words" are noise
 
 
@@ -87,7 +89,10 @@ def sentences(text: str) -> list[str]:
 
 
 def _loops(words: list[str], text: str, *, share: float) -> bool:
-    """Garbled repetition: one word too often, a word or phrase three times, or a whole sentence twice."""
+    """Find garbled repetition: signs over and over, one word too often, a word or phrase three times, or a whole
+    sentence twice."""
+    if any(len(found[0]) >= _STUTTER_SHARE * len(text.strip()) for found in _STUTTER.finditer(text)):
+        return True
     if len(words) >= _LOOP_WORDS and Counter(words).most_common(1)[0][1] > share * len(words):
         return True
     if any(a == b == c for a, b, c in zip(words, words[1:], words[2:], strict=False)):

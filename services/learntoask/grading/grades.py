@@ -6,6 +6,7 @@ target, not "any": otherwise asking three things at once pays whenever one of th
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,6 +22,8 @@ REMEDY = (
 """What to do about missing grades."""
 
 _FORMAT_BY_ITEMS = {1: 1.0, 2: 0.5}  # three or more, or none: 0
+_SHOWN_ANSWERS = 3
+_SHOWN_LETTERS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +49,7 @@ class Grade:
     format: float  # by items asked: 1 for one, 0.5 for two, else 0
     asked: frozenset[str]  # field names the response asks for; empty is a valid finding
     is_question: bool  # whether it passed the fluency guard as a question
-    reason: str = ""  # a judge's own words
+    reason: str = ""  # a judge's own words, or why there is nothing to grade
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,17 @@ def question_grade(asked: frozenset[str], *, target: frozenset[str]) -> Grade:
     )
 
 
-REFUSED = Grade(content=0.0, content_any=0.0, format=0.0, asked=frozenset(), is_question=False)
-"""The grade of what is neither a stop nor a fluent question: a grade, not a missing one."""
+def _nothing(reason: str) -> Grade:
+    return Grade(
+        content=0.0, content_any=0.0, format=0.0, asked=frozenset(), is_question=False, reason=reason
+    )
+
+
+REFUSED = _nothing("neither a stop nor a fluent question")
+"""The grade of what the fluency guard refuses: a grade, not a missing one."""
+
+UNLIKE_EXPERTS = _nothing("unlike every question of the experts")
+"""The grade of babble that looks like a question: the policy's fault, so a grade, not a missing one."""
 
 
 def stop_grade(response: str, *, decision: Decision) -> Grade:
@@ -100,14 +112,31 @@ def grade_by_rule(case: GradeCase) -> Grade | None:
     return stop_grade(case.response, decision="continue" if case.target else "stop")
 
 
-def require_answers(grades: Sequence[Grade | Missing], *, max_missing_share: float, where: str) -> float:
-    """The share of missing grades. Raises TooManyMissing above the bound, with the commonest reason."""
-    reasons = [grade.reason for grade in grades if isinstance(grade, Missing)]
-    share = len(reasons) / len(grades) if grades else 0.0
+def require_answers(
+    grades: Sequence[Grade | Missing], answers: Sequence[str], *, max_missing_share: float, where: str
+) -> float:
+    """Return the share of missing grades; `answers` are the texts that were graded, in the same order.
+
+    Raises TooManyMissing above the bound, with the commonest reason and some of the answers without a grade.
+    """
+    missing = [
+        (grade.reason, text)
+        for grade, text in zip(grades, answers, strict=True)
+        if isinstance(grade, Missing)
+    ]
+    share = len(missing) / len(grades) if grades else 0.0
     if share > max_missing_share:
-        commonest = max(sorted(set(reasons)), key=reasons.count)
         raise TooManyMissing(
-            f"{where}: {len(reasons)} of {len(grades)} grades are missing ({share:.0%}, allowed "
-            f"{max_missing_share:.0%}); most often: {commonest}. {REMEDY}"
+            f"{where}: {len(missing)} of {len(grades)} grades are missing ({share:.0%}, allowed "
+            f"{max_missing_share:.0%}); {described(missing)}. {REMEDY}"
         )
     return share
+
+
+def described(missing: Sequence[tuple[str, str]]) -> str:
+    """Describe missing grades, at least one (reason, answer), by the commonest reason and its first answers."""
+    reasons = [reason for reason, _ in missing]
+    commonest = max(sorted(set(reasons)), key=reasons.count)
+    answers = dict.fromkeys(" ".join(text.split()) for reason, text in missing if reason == commonest)
+    shown = ", ".join(repr(textwrap.shorten(text, _SHOWN_LETTERS)) for text in list(answers)[:_SHOWN_ANSWERS])
+    return f"most often: {commonest}, as for {shown}"

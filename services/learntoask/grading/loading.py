@@ -9,9 +9,9 @@ from pathlib import Path
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import LlmJudge
 from learntoask.core.pack import Pack
-from learntoask.grading.fields import FieldGrader
-from learntoask.grading.judge import JUDGE_FILE, Judge, read_judge
-from learntoask.grading.storage import stored_digest
+from learntoask.grading.fields.grader import FieldGrader
+from learntoask.grading.fields.storage import stored_digest
+from learntoask.grading.judge.judge import JUDGE_FILE, Judge, read_judge
 
 LoadedGrader = FieldGrader | Judge
 

@@ -14,8 +14,8 @@ from learntoask.core.errors import StageError
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession, Split
 from learntoask.grading.examples import Example, expert_questions, idle_questions, one_line
+from learntoask.grading.fields.candidates import group_of
 from learntoask.grading.fluency import fluency_guard
-from learntoask.grading.schema import group_of
 
 _MOST_QUESTIONS = 16_000  # of all logs; more cost time and add hardly any accuracy
 _MOST_STATEMENTS = 400

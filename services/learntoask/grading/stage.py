@@ -16,20 +16,20 @@ from pydantic import JsonValue
 from learntoask.core.errors import StageError
 from learntoask.core.manifest import LlmJudge
 from learntoask.core.pack import Pack
-from learntoask.core.stage import StageContext, StageSummary
+from learntoask.core.stages.contract import StageContext, StageSummary
 from learntoask.grading.agreement import Judged, agreement, same_findings, share
-from learntoask.grading.classifiers import Kind
-from learntoask.grading.encoders import CachingEncoder, load_encoder
+from learntoask.grading.encoders.hashing import CachingEncoder, load_encoder
 from learntoask.grading.examples import Example, pack_questions
-from learntoask.grading.features import units_of
-from learntoask.grading.fields import FieldGrader
-from learntoask.grading.fitting import fit_grader
+from learntoask.grading.fields.candidates import group_of
+from learntoask.grading.fields.classifiers import Kind
+from learntoask.grading.fields.features import units_of
+from learntoask.grading.fields.fitting import fit_grader
+from learntoask.grading.fields.grader import FieldGrader
+from learntoask.grading.fields.storage import write_grader
 from learntoask.grading.grades import Grade, GradeCase, Grader, Missing, require_answers
-from learntoask.grading.judging import measure_judge, publish_judge
+from learntoask.grading.judge.stage import measure_judge, publish_judge
 from learntoask.grading.nonquestions import non_questions
 from learntoask.grading.questions import Questions, SessionQuestions, read_questions
-from learntoask.grading.schema import group_of
-from learntoask.grading.storage import write_grader
 
 _KINDS: tuple[tuple[str, Kind], ...] = (("rewarding", "linear"), ("reporting", "trees"))
 _FEWEST_SESSIONS = 4
@@ -113,7 +113,12 @@ def measure(
     }
     figures: dict[str, JsonValue] = {}
     for role, found in grades.items():
-        require_answers(found, max_missing_share=max_missing_share, where=f"{role} grader, expert questions")
+        require_answers(
+            found,
+            [example.text for _, example in asked],
+            max_missing_share=max_missing_share,
+            where=f"{role} grader, expert questions",
+        )
         figures[role] = agreement(
             [_judged(*one, grade, questions, pack) for one, grade in zip(asked, found, strict=True)]
         )

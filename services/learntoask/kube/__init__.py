@@ -35,8 +35,8 @@ from learntoask.kube.kinds import (
     SERVICE,
     Kind,
 )
-from learntoask.kube.merging import merge_patch
-from learntoask.kube.watching import Change, follow
+from learntoask.kube.merge_patch import merge_patch
+from learntoask.kube.watch import Change, follow
 
 __all__ = [
     "CONFIG_MAP",

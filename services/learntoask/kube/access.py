@@ -15,7 +15,7 @@ _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Access:
+class ClusterAccess:
     """`namespace` is the one that commands mean when none is named."""
 
     configuration: Any  # kubernetes.aio.client.Configuration: address, certificates, and tokens that refresh
@@ -32,7 +32,7 @@ class Access:
         return {token["key"]: token["value"]} if token and token["value"] else {}
 
 
-async def find_access(*, kubeconfig: Path | None = None, context: str | None = None) -> Access:
+async def find_access(*, kubeconfig: Path | None = None, context: str | None = None) -> ClusterAccess:
     """Access by `kubeconfig`, else KUBECONFIG, else the pod's service account, else ~/.kube/config.
 
     Raises InputError naming what was tried.
@@ -45,7 +45,7 @@ async def find_access(*, kubeconfig: Path | None = None, context: str | None = N
         except config.ConfigException as error:
             raise InputError(f"this pod's service account cannot be used: {error}") from error
         namespace = _ACCOUNT / "namespace"
-        return Access(configuration=configuration, namespace=namespace.read_text().strip())
+        return ClusterAccess(configuration=configuration, namespace=namespace.read_text().strip())
     path = given or Path.home() / ".kube" / "config"
     if not path.exists():
         raise InputError(f"{path} does not exist; give --kubeconfig, or set KUBECONFIG to the cluster's")
@@ -56,4 +56,4 @@ async def find_access(*, kubeconfig: Path | None = None, context: str | None = N
     except (config.ConfigException, KeyError, TypeError) as error:
         raise InputError(f"kubeconfig {path} cannot be used: {error}") from error
     namespace_of_context = loader.current_context["context"].get("namespace")
-    return Access(configuration=configuration, namespace=namespace_of_context or "default")
+    return ClusterAccess(configuration=configuration, namespace=namespace_of_context or "default")

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from learntoask.kube.access import Access, find_access
-from learntoask.kube.errors import Expired, NotFound, refusal
+from learntoask.core.json_object import Json
+from learntoask.kube.access import ClusterAccess, find_access
+from learntoask.kube.errors import Expired, NotFound, kube_error
 from learntoask.kube.kinds import POD, Kind
-from learntoask.kube.transport import DEADLINE, Called, Transport
+from learntoask.kube.transport import DEADLINE, CallObserver, Transport
 
-Json = dict[str, Any]
 _PAGE = 250  # objects a page: bounds the memory of listing thousands
 _WATCH_TIME = 290  # seconds after which the server ends a watch, which then goes on from where it was
 
@@ -33,7 +33,7 @@ class Kube:
     Every call raises KubeError (see kube.errors) and ends within its deadline.
     """
 
-    def __init__(self, access: Access, transport: Transport, *, field_manager: str) -> None:
+    def __init__(self, access: ClusterAccess, transport: Transport, *, field_manager: str) -> None:
         self.access = access
         self._transport, self._manager = transport, field_manager
 
@@ -45,7 +45,7 @@ class Kube:
         kubeconfig: Path | None = None,
         context: str | None = None,
         field_manager: str = "lta",
-        called: Called | None = None,
+        called: CallObserver | None = None,
     ) -> AsyncIterator[Kube]:
         """Connect by `kubeconfig`, KUBECONFIG, the pod's service account or ~/.kube/config, in this order."""
         access = await find_access(kubeconfig=kubeconfig, context=context)
@@ -188,7 +188,7 @@ class Kube:
             change = json.loads(line)
             if change["type"] == "ERROR":
                 status = change["object"]
-                error = refusal(int(status.get("code") or 500), status, what=f"watch {path}")
+                error = kube_error(int(status.get("code") or 500), status, what=f"watch {path}")
                 raise Expired(str(error), status=410) if status.get("reason") == "Expired" else error
             yield change["type"], change["object"]
 

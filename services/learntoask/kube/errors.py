@@ -72,7 +72,7 @@ _BY_STATUS = {
 }
 
 
-def refusal(status: int, answer: Mapping[str, Any], *, what: str) -> KubeError:
+def kube_error(status: int, answer: Mapping[str, Any], *, what: str) -> KubeError:
     """The error for an answer of the API server (a `Status` object); `what` says what was asked."""
     message, reason = str(answer.get("message") or f"HTTP {status}"), answer.get("reason")
     kind = AlreadyExists if reason == "AlreadyExists" else _BY_STATUS.get(status, KubeError)

@@ -17,19 +17,22 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client.rest import RESTClientObject
 
-from learntoask.kube.access import Access
-from learntoask.kube.errors import Unavailable, refusal
+from learntoask.core.backoff import Backoff
+from learntoask.kube.access import ClusterAccess
+from learntoask.kube.errors import Unavailable, kube_error
 
 DEADLINE = 30.0  # seconds of one call, its repetitions included
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+_BACKOFF = Backoff(first=0.2, longest=5.0)
 _LOST = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError, ConnectionError)
 
-Called = Callable[[str, str, int], None]
+CallObserver = Callable[[str, str, int], None]
 """Told of every HTTP call: method, path, status (0: no answer)."""
 
 
 class Transport:
-    def __init__(self, access: Access, *, called: Called | None = None, connections: int = 32) -> None:
+    def __init__(
+        self, access: ClusterAccess, *, called: CallObserver | None = None, connections: int = 32
+    ) -> None:
         access.configuration.connection_pool_maxsize = connections
         self._access, self._called = access, called or (lambda method, path, status: None)
         self._rest = RESTClientObject(access.configuration)
@@ -62,7 +65,7 @@ class Transport:
     ) -> Any:
         """The parsed answer. Raises KubeError; `Unavailable` when nothing came until the deadline."""
         until = time.monotonic() + deadline
-        pause = _FIRST_PAUSE
+        failures = 0
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         while True:
             try:
@@ -77,11 +80,11 @@ class Transport:
                 error, wait = Unavailable(f"{method} {path}: {str(lost) or type(lost).__name__}"), 0.0
             if error is None:
                 return json.loads(answer) if answer else {}
-            wait = max(wait, pause * random.uniform(0.5, 1.0))
+            failures += 1
+            wait = max(wait, _BACKOFF.delay(failures, draw=random.random()))
             if not isinstance(error, Unavailable) or time.monotonic() + wait >= until:
                 raise error
             await asyncio.sleep(wait)
-            pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def lines(
         self, path: str, *, query: Mapping[str, str] | None = None, silence: float
@@ -145,12 +148,12 @@ def _refused(method: str, path: str, status: int, answer: bytes) -> Exception:
         parsed = json.loads(answer)
     except ValueError:
         parsed = {"message": answer[:300].decode(errors="replace")}
-    return refusal(status, parsed if isinstance(parsed, dict) else {}, what=f"{method} {path}")
+    return kube_error(status, parsed if isinstance(parsed, dict) else {}, what=f"{method} {path}")
 
 
 def _asked_pause(headers: Mapping[str, str]) -> float:
     """Seconds the server asks to wait (429, and 503 at its start)."""
     try:
-        return min(float(headers.get("Retry-After", 0)), _LONGEST_PAUSE)
+        return min(float(headers.get("Retry-After", 0)), _BACKOFF.longest)
     except ValueError:
         return 0.0

@@ -1,7 +1,16 @@
-"""From raw logs to labelled decision points (docs/method.md).
+"""From raw logs to labelled decision points (docs/method.md). Begin with `stage` and follow `samples.make_samples`.
 
-    bytes ── lines ──▶ parsing ──▶ sessions, endings ──▶ duplicates, splitting ──▶ sessions.jsonl      (stage prepare)
-    sessions.jsonl ──▶ annotated | lexicon (exchanges) ──▶ samples ──▶ labelled.jsonl                  (stage label)
+    logs.jsonl ──▶ logs: parse, find decision points, split ──▶ sessions.jsonl                    (stage prepare)
+    sessions.jsonl ──▶ labellers or llm ──▶ samples ──▶ labelled.jsonl                           (stage label)
 
-What is refused on the way lies in quarantine.jsonl with its line number, reason and remedy.
+    logs/        from the bytes of a log file to validated sessions; `logs.stage` is the stage prepare
+    labellers/   the labeller protocol and the two labellers without a model: `annotated` and `lexicon`
+    llm/         the labeller `llm`: language models find the fields, and every finding is checked against the log
+    samples      from a labeller's findings to the samples of a session
+    counts       the numbers in the stage's summary
+    stage        the stage label
+    merge        one output of the stage label from the shards of several pods
+    check        `lta data check`: a dry run of both stages that reports what a run would make of a log
+
+Both stages write what they refuse to quarantine.jsonl, with its line number, a reason and a remedy.
 """

@@ -1,4 +1,4 @@
-"""`lta data check`: what a run would make of a log, without running anything."""
+"""`lta data check`: validate and label a log as a run would, and report the problems without writing anything."""
 
 from __future__ import annotations
 
@@ -12,69 +12,75 @@ import numpy as np
 from learntoask.core.manifest import Dataset
 from learntoask.core.pack import Pack
 from learntoask.core.records import EndReason, Session
-from learntoask.labeling.annotated import KEY, Annotated
-from learntoask.labeling.labeller import TurnLabel
-from learntoask.labeling.ledger import Ledger
-from learntoask.labeling.lexicon import Lexicon
-from learntoask.labeling.lines import file_bytes
-from learntoask.labeling.quarantine import Reason
-from learntoask.labeling.reading import LogReader
+from learntoask.labeling.labellers.annotated import ANNOTATIONS, AnnotatedLabeller
+from learntoask.labeling.labellers.lexicon import LexiconLabeller
+from learntoask.labeling.labellers.protocol import TurnLabel
+from learntoask.labeling.logs.lines import file_bytes
+from learntoask.labeling.logs.quarantine import Reason
+from learntoask.labeling.logs.reader import LogReader
+from learntoask.labeling.logs.session_index import SessionIndex
 from learntoask.labeling.samples import make_samples
 
-LISTED = 20  # problems that are reported with their line; all are counted
-ENOUGH = 20  # sessions of a task after which a field that nobody asks for is worth a warning
+LISTED = 20  # problems that the report lists with their line; the counts hold all of them
+ENOUGH = 20  # sessions of a task from which a field that no expert asks for is worth a warning
 _STEP = 500  # lines between progress reports
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
+    """A line of the log, or a decision point on it, that a run would quarantine."""
+
     line: int  # from 1
-    reason: str
-    field: str  # key at fault, e.g. `messages[3].role`
+    reason: str  # a code of quarantine.Reason
+    field: str  # the key that is wrong, e.g. `messages[3].role`
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class FieldCoverage:
-    """In how many sessions of its task a field is asked for by the expert, and given by the user."""
+    """The number of sessions in which the expert asks for a field, and in which the user gives it."""
 
     task: str
     field: str
-    sessions: int
+    sessions: int  # of the task
     asked: int
     given: int
 
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
+    """What a run would make of the log file `path`."""
+
     path: str
     lines: int
     blank_lines: int
     sessions: int
     quarantined: dict[str, int]  # lines by reason
     failed_labels: dict[str, int]  # decision points by reason
-    problems: tuple[Problem, ...]  # the first LISTED
-    labellers: dict[str, int]  # sessions by labeller: `annotated` where a session carries annotations
-    ends: dict[str, int]
+    problems: tuple[Problem, ...]  # the first LISTED of them
+    labellers: dict[
+        str, int
+    ]  # sessions by labeller; `annotated` labels those that carry annotations, else `lexicon`
+    ends: dict[str, int]  # sessions by end reason
     decision_points: int
     continue_samples: int
     stop_samples: int
     dropped_empty: int  # `continue` with an empty micro-goal
     sessions_with_several_stops: int
     questions: int  # expert messages with a question (labeller `lexicon`)
-    unnamed_questions: int  # of these, matched by no pattern
+    unnamed_questions: int  # those of them that no pattern matches
     coverage: tuple[FieldCoverage, ...]
-    warnings: tuple[str, ...]  # what is valid and will still disappoint
+    warnings: tuple[str, ...]  # valid logs that will train a poor policy, and why
 
     @property
     def ok(self) -> bool:
-        """Every line is a session and every decision point has a label."""
+        """Whether every line is a session and every decision point has a label."""
         return bool(self.sessions) and not self.quarantined and not self.failed_labels
 
 
 @dataclass
-class _Findings:
-    """What accumulates over the file."""
+class _Counts:
+    """The counts that accumulate over the lines of the file."""
 
     lines: int = 0
     blank: int = 0
@@ -101,34 +107,41 @@ class _Findings:
 def check_file(
     path: Path, pack: Pack, dataset: Dataset, *, progress: Callable[[int, int], None] | None = None
 ) -> CheckReport:
-    """Validate and label every line. `progress` hears bytes done and bytes in all.
+    """Validate and label every line of the log at `path`. Calls `progress` with the bytes read and the file's size.
 
-    Raises InputError when the file cannot be read. Near-duplicates are not looked for; `prepare` counts them.
+    Near-duplicate sessions are not searched for; the stage prepare counts them. Raises InputError when the file cannot
+    be read.
     """
-    found, ledger = _Findings(), Ledger()
-    labellers = (Annotated(pack), Lexicon(pack))
+    counts, sessions = _Counts(), SessionIndex()
+    labellers = (AnnotatedLabeller(pack), LexiconLabeller(pack))
     reader, total = LogReader(pack, dataset), file_bytes(path)
-    for read in reader.read(path):
-        found.lines += 1
-        if read.session is not None:
-            ledger.add(read.session, line=read.line.number, from_test=False, acts=read.acts)
-            found.several_stops += read.acts > 1
-            _label(found, read.session, read.line.number, pack, labellers)
-        elif read.refusal is not None:
-            found.quarantined[read.refusal.reason.value] += 1
-            found.problem(read.line.number, read.refusal.reason, read.refusal.where, str(read.refusal))
+    for entry in reader.read(path):
+        counts.lines += 1
+        if entry.session is not None:
+            sessions.add(entry.session, line=entry.line.number, from_test=False, acts=entry.acts)
+            counts.several_stops += entry.acts > 1
+            _label(counts, entry.session, entry.line.number, pack, labellers)
+        elif entry.rejection is not None:
+            counts.quarantined[entry.rejection.reason.value] += 1
+            counts.problem(
+                entry.line.number, entry.rejection.reason, entry.rejection.where, str(entry.rejection)
+            )
         else:
-            found.blank += 1
-        if progress is not None and found.lines % _STEP == 0:
-            progress(read.line.end, total)
-    _duplicates(found, ledger)
-    return _report(path, pack, found, sessions=len(ledger))
+            counts.blank += 1
+        if progress is not None and counts.lines % _STEP == 0:
+            progress(entry.line.end, total)
+    _count_duplicate_ids(counts, sessions)
+    return _report(path, pack, counts, sessions=len(sessions))
 
 
 def _label(
-    found: _Findings, session: Session, line: int, pack: Pack, labellers: tuple[Annotated, Lexicon]
+    counts: _Counts,
+    session: Session,
+    line: int,
+    pack: Pack,
+    labellers: tuple[AnnotatedLabeller, LexiconLabeller],
 ) -> None:
-    labeller = labellers[0] if KEY in session.extras else labellers[1]
+    labeller = labellers[0] if ANNOTATIONS in session.extras else labellers[1]
     findings = labeller.label(session)
     labelling = make_samples(
         session,
@@ -138,81 +151,83 @@ def _label(
         provenance=labeller.provenance,
     )
     for _, failure in labelling.failures:
-        found.failed[failure.reason.value] += 1
-        found.problem(line, failure.reason, KEY, failure.message)
-    found.labellers[labeller.provenance.labeller] += 1
-    found.ends[labelling.labelled.session.end.value] += 1
-    found.decision_points += labelling.decision_points
-    found.empty += labelling.empty
-    found.questions += findings.questions
-    found.unnamed += findings.unnamed_questions
-    found.decisions.update(sample.decision for sample in labelling.labelled.samples)
-    found.tasks[session.task] += 1
+        counts.failed[failure.reason.value] += 1
+        counts.problem(line, failure.reason, ANNOTATIONS, failure.message)
+    counts.labellers[labeller.provenance.labeller] += 1
+    counts.ends[labelling.labelled.session.end.value] += 1
+    counts.decision_points += labelling.decision_points
+    counts.empty += labelling.empty
+    counts.questions += findings.questions
+    counts.unnamed += findings.unnamed_questions
+    counts.decisions.update(sample.decision for sample in labelling.labelled.samples)
+    counts.tasks[session.task] += 1
     asked = {name for turn in findings.turns if isinstance(turn, TurnLabel) for name in turn.requested}
-    found.asked.update((session.task, name) for name in asked)
-    found.given.update((session.task, name) for name in {answer.field for answer in findings.answers})
+    counts.asked.update((session.task, name) for name in asked)
+    counts.given.update((session.task, name) for name in {answer.field for answer in findings.answers})
 
 
-def _duplicates(found: _Findings, ledger: Ledger) -> None:
-    first = ledger.first_occurrences()
-    for index in np.flatnonzero(first != np.arange(len(ledger))).tolist():
-        found.quarantined[Reason.DUPLICATE_SESSION_ID.value] += 1
+def _count_duplicate_ids(counts: _Counts, sessions: SessionIndex) -> None:
+    first = sessions.first_occurrences()
+    for index in np.flatnonzero(first != np.arange(len(sessions))).tolist():
+        counts.quarantined[Reason.DUPLICATE_SESSION_ID.value] += 1
         message = (
-            f"session_id: the one of line {ledger.lines[int(first[index])]} again; "
-            "give every session an id of its own"
+            f"session_id: line {sessions.lines[int(first[index])]} has the same one; "
+            "give every session a different id"
         )
-        found.problem(ledger.lines[index], Reason.DUPLICATE_SESSION_ID, "session_id", message)
+        counts.problem(sessions.lines[index], Reason.DUPLICATE_SESSION_ID, "session_id", message)
 
 
-def _report(path: Path, pack: Pack, found: _Findings, *, sessions: int) -> CheckReport:
-    duplicates = found.quarantined[Reason.DUPLICATE_SESSION_ID.value]
+def _report(path: Path, pack: Pack, counts: _Counts, *, sessions: int) -> CheckReport:
+    duplicates = counts.quarantined[Reason.DUPLICATE_SESSION_ID.value]
     coverage = tuple(
         FieldCoverage(
             task.name,
-            one.name,
-            found.tasks[task.name],
-            found.asked[task.name, one.name],
-            found.given[task.name, one.name],
+            information.name,
+            counts.tasks[task.name],
+            counts.asked[task.name, information.name],
+            counts.given[task.name, information.name],
         )
         for task in pack.tasks
-        if found.tasks[task.name]
-        for one in task.fields
+        if counts.tasks[task.name]
+        for information in task.fields
     )
     return CheckReport(
         path=str(path),
-        lines=found.lines,
-        blank_lines=found.blank,
+        lines=counts.lines,
+        blank_lines=counts.blank,
         sessions=sessions - duplicates,
-        quarantined={reason: count for reason, count in found.quarantined.most_common() if count},
-        failed_labels=dict(found.failed.most_common()),
-        problems=tuple(sorted(found.problems, key=lambda problem: problem.line)),
-        labellers=dict(found.labellers),
-        ends={end.value: found.ends[end.value] for end in EndReason},
-        decision_points=found.decision_points,
-        continue_samples=found.decisions["continue"],
-        stop_samples=found.decisions["stop"],
-        dropped_empty=found.empty,
-        sessions_with_several_stops=found.several_stops,
-        questions=found.questions,
-        unnamed_questions=found.unnamed,
+        quarantined={reason: count for reason, count in counts.quarantined.most_common() if count},
+        failed_labels=dict(counts.failed.most_common()),
+        problems=tuple(sorted(counts.problems, key=lambda problem: problem.line)),
+        labellers=dict(counts.labellers),
+        ends={end.value: counts.ends[end.value] for end in EndReason},
+        decision_points=counts.decision_points,
+        continue_samples=counts.decisions["continue"],
+        stop_samples=counts.decisions["stop"],
+        dropped_empty=counts.empty,
+        sessions_with_several_stops=counts.several_stops,
+        questions=counts.questions,
+        unnamed_questions=counts.unnamed,
         coverage=coverage,
-        warnings=tuple(_warnings(found, coverage)),
+        warnings=tuple(_warnings(counts, coverage)),
     )
 
 
-def _warnings(found: _Findings, coverage: Sequence[FieldCoverage]) -> Iterator[str]:
-    if not found.tasks:
+def _warnings(counts: _Counts, coverage: Sequence[FieldCoverage]) -> Iterator[str]:
+    if not counts.tasks:
         yield "no line is a session"
         return
-    if not found.decisions["stop"]:
+    if not counts.decisions["stop"]:
         yield "no session holds a stop: check endMarkers, actionPatterns and requireEndMarker of the pack"
-    if not found.decisions["continue"]:
-        yield "nothing is ever left to ask: do the fields of the pack and their patterns fit these logs?"
-    if found.several_stops:
-        yield f"{found.several_stops} sessions hold several end markers; the first counts, what follows it is left out"
-    if found.unnamed > found.questions / 2:
-        yield f"{found.unnamed} of {found.questions} questions match no pattern of the pack; the lexicon misses them"
-    never = [f"{one.task}: {one.field}" for one in coverage if not one.asked and one.sessions >= ENOUGH]
+    if not counts.decisions["continue"]:
+        yield "no decision point has anything left to ask: check that the pack's fields and patterns fit these logs"
+    if counts.several_stops:
+        yield f"{counts.several_stops} sessions hold several end markers; the first one counts and ends the session"
+    if counts.unnamed > counts.questions / 2:
+        yield f"{counts.unnamed} of {counts.questions} questions match no pattern of the pack, so `lexicon` misses them"
+    never = [
+        f"{entry.task}: {entry.field}" for entry in coverage if not entry.asked and entry.sessions >= ENOUGH
+    ]
     if never:
         more = f" and {len(never) - 5} more" if len(never) > 5 else ""
         yield f"no expert ever asks for {', '.join(never[:5])}{more}"

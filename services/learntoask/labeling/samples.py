@@ -1,4 +1,7 @@
-"""From what a labeller found to the samples of a session: the rules of docs/method.md, for every labeller."""
+"""From a labeller's findings to the samples of a session, by the rules of docs/method.md.
+
+The rules are the same for every labeller; the stage label and `lta data check` call `make_samples`.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from learntoask.core.records import EndReason, LabelledSession, Provenance, Session
-from learntoask.labeling.labeller import Failure, Findings, TurnLabel
+from learntoask.labeling.labellers.protocol import Findings, LabelFailure, TurnLabel
 
 
 @dataclass(frozen=True, slots=True)
 class Labelling:
-    """The labelled session, and what became of the turns without a sample."""
+    """The labelled session, and the counts of its turns without a sample."""
 
     labelled: LabelledSession
     empty: int  # `continue` with an empty micro-goal, dropped
-    failures: tuple[tuple[int, Failure], ...]  # (turn, why)
+    failures: tuple[tuple[int, LabelFailure], ...]  # (turn, reason)
     decision_points: int
-    stop_moved: bool  # the stop is elsewhere than the log's end marker
+    stop_moved: bool  # the stop is not where the log has its end marker
 
 
 def make_samples(
@@ -28,34 +31,38 @@ def make_samples(
     require_marker: bool,
     provenance: Provenance,
 ) -> Labelling:
-    """Samples of one session. Turns after the stop are no decision points; messages all stay."""
+    """Make the samples of one session.
+
+    Turns after the stop are no decision points; their messages stay in the session. With `require_marker`, a labeller
+    cannot place a stop in a session that the log shows as abandoned. `stop_at` is the pack's rule.
+    """
     stop, end = session.stop_turn, session.end
     if findings.stop_turn is not None and (end != EndReason.ABANDONED or not require_marker):
         stop = findings.stop_turn
         end = EndReason.COMPLETED if end == EndReason.ABANDONED else end
     if stop_at == "asking_done" and end != EndReason.ABANDONED:
-        stop = _asking_done(findings, before=stop)
+        stop = _asking_done_turn(findings, before=stop)
     moved = stop != session.stop_turn
     turns = session.turns if stop is None else session.turns[: stop + 1]
     samples: list[dict[str, object]] = []
-    failures: list[tuple[int, Failure]] = []
+    failures: list[tuple[int, LabelFailure]] = []
     empty = 0
-    for index, found in enumerate(findings.turns[: len(turns)]):
-        if isinstance(found, Failure):
-            failures.append((index, found))
+    for index, label in enumerate(findings.turns[: len(turns)]):
+        if isinstance(label, LabelFailure):
+            failures.append((index, label))
         elif index == stop:
-            by = _attempts(provenance, found)
-            samples.append({"turn": index, "decision": "stop", "remaining": (), "provenance": by})
-        elif not found.remaining:
+            source = _with_attempts(provenance, label)
+            samples.append({"turn": index, "decision": "stop", "remaining": (), "provenance": source})
+        elif not label.remaining:
             empty += 1
         else:
             samples.append(
                 {
                     "turn": index,
                     "decision": "continue",
-                    "remaining": found.remaining,
-                    "requested": found.requested,
-                    "provenance": _attempts(provenance, found),
+                    "remaining": label.remaining,
+                    "requested": label.requested,
+                    "provenance": _with_attempts(provenance, label),
                 }
             )
     if (turns, end, stop) != (session.turns, session.end, session.stop_turn):
@@ -71,20 +78,20 @@ def make_samples(
     )
 
 
-def _attempts(provenance: Provenance, found: TurnLabel) -> Provenance:
-    if found.attempts == provenance.attempts:
+def _with_attempts(provenance: Provenance, label: TurnLabel) -> Provenance:
+    if label.attempts == provenance.attempts:
         return provenance
-    return provenance.model_copy(update={"attempts": found.attempts})
+    return provenance.model_copy(update={"attempts": label.attempts})
 
 
-def _asking_done(findings: Findings, *, before: int | None) -> int | None:
-    """The first turn with nothing left to ask, or the stop as it was.
+def _asking_done_turn(findings: Findings, *, before: int | None) -> int | None:
+    """Return the first turn whose micro-goal is empty, or else the stop `before`.
 
-    A turn is passed over where the labeller failed or saw a question it could not name: that an empty micro-goal means
-    "asking is done" would be a guess there.
+    Turns that the labeller could not label, or that hold a question whose field it does not know, are skipped: an empty
+    micro-goal does not show there that the expert has finished asking.
     """
     turns = findings.turns if before is None else findings.turns[:before]
-    for index, found in enumerate(turns):
-        if not isinstance(found, Failure) and not found.remaining and not found.unnamed:
+    for index, label in enumerate(turns):
+        if not isinstance(label, LabelFailure) and not label.remaining and not label.unnamed:
             return index
     return before

@@ -1,4 +1,4 @@
-"""Stage `label`: every decision point gets its micro-goal and macro-goal, or a line in quarantine.jsonl."""
+"""Stage `label`: give every decision point its micro-goal and macro-goal, or record in quarantine.jsonl why not."""
 
 from __future__ import annotations
 
@@ -13,31 +13,32 @@ from learntoask.core.errors import StageError
 from learntoask.core.manifest import Budget, Label
 from learntoask.core.pack import Pack
 from learntoask.core.records import Session
-from learntoask.core.stage import Shard, StageContext, StageSummary
-from learntoask.labeling.annotated import Annotated
-from learntoask.labeling.labeller import Findings, OneByOne, StageLabeller
-from learntoask.labeling.lexicon import Lexicon
-from learntoask.labeling.lines import JsonLinesWriter
-from learntoask.labeling.quarantine import Quarantine
+from learntoask.core.stages.contract import Shard, StageContext, StageSummary
+from learntoask.labeling.counts import COUNTS_FILE, LabelCounts
+from learntoask.labeling.labellers.annotated import AnnotatedLabeller
+from learntoask.labeling.labellers.lexicon import LexiconLabeller
+from learntoask.labeling.labellers.protocol import Findings, SequentialLabeller, StageLabeller
+from learntoask.labeling.logs.lines import JsonLinesWriter
+from learntoask.labeling.logs.quarantine import Quarantine
 from learntoask.labeling.samples import make_samples
-from learntoask.labeling.tally import TALLY, Tally
 
 
 def run(context: StageContext) -> StageSummary:
-    """Publishes labelled.jsonl and quarantine.jsonl, and llm.json where a model labelled. Of a share the counts are
-    kept instead of judged: only those of all shares together say whether the labels can be learned from.
+    """Publish labelled.jsonl and quarantine.jsonl, and llm.json if a language model labelled.
 
-    Raises StageError when too many labels failed, or a model cannot be asked any more.
+    A shard only writes its counts: the quality check (`finish`) runs once, on the sum over all shards (see `merge`).
+
+    Raises StageError when too many labels failed, or when no further request to the model is possible.
     """
     label = context.spec.label
-    labeller = _labeller(label, context.pack, context.work, share=context.shard)
-    tally = Tally()
+    labeller = _labeller(label, context.pack, context.work, shard=context.shard)
+    counts = LabelCounts()
     with (
         JsonLinesWriter(context.out / "labelled.jsonl") as labelled,
         JsonLinesWriter(context.out / "quarantine.jsonl") as bad_samples,
     ):
         quarantine = Quarantine(bad_samples)
-        for session, findings in _found(context, labeller):
+        for session, findings in _label_sessions(context, labeller):
             labelling = make_samples(
                 session,
                 findings,
@@ -55,42 +56,47 @@ def run(context: StageContext) -> StageSummary:
                     message=failure.message,
                     labeller=labeller.provenance.labeller,
                 )
-            tally.add(labelling, findings)
-    counts = labeller.counts()
+            counts.add(labelling, findings)
+    usage = labeller.usage()
     if context.shard is not None:
-        tally.write(context.out / TALLY, quarantine.counts, counts)
+        counts.write(context.out / COUNTS_FILE, quarantine.counts, usage)
         return {}
-    return concluded(context, tally, quarantine.counts, counts)
+    return finish(context, counts, quarantine.counts, usage)
 
 
-def concluded(
-    context: StageContext, tally: Tally, reasons: Counter[str], counts: dict[str, JsonValue]
+def finish(
+    context: StageContext, counts: LabelCounts, reasons: Counter[str], usage: dict[str, JsonValue]
 ) -> StageSummary:
-    """The stage's summary, once all its sessions are labelled; `reasons` counts what was set aside, `counts` what a
-    model took. Raises StageError where the labels cannot be learned from."""
+    """Check the labels of all sessions and return the stage's summary.
+
+    `reasons` counts quarantined decision points by reason; `usage` are the requests, tokens and costs of a language
+    model. Raises StageError when nothing can be learned from the labels.
+    """
     label = context.spec.label
-    _check(tally, reasons, label)
-    summary = _summary(tally, reasons, label)
-    if counts:
-        summary["llm"] = counts
-        (context.out / "llm.json").write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
+    _check(counts, reasons, label)
+    summary = _summary(counts, reasons, label)
+    if usage:
+        summary["llm"] = usage
+        (context.out / "llm.json").write_text(json.dumps(usage, indent=1) + "\n", encoding="utf-8")
     return summary
 
 
-def _labeller(label: Label, pack: Pack, work: Path, *, share: Shard | None) -> StageLabeller:
+def _labeller(label: Label, pack: Pack, work: Path, *, shard: Shard | None) -> StageLabeller:
     if label.llm is None or label.method != "llm":
-        return OneByOne(Annotated(pack) if label.method == "annotated" else Lexicon(pack))
-    # Its client takes longer to load than a small log to label.
-    from learntoask.labeling.llm import LlmLabeller  # noqa: PLC0415
+        return SequentialLabeller(
+            AnnotatedLabeller(pack) if label.method == "annotated" else LexiconLabeller(pack)
+        )
+    # Importing the LLM client takes longer than labelling a small log.
+    from learntoask.labeling.llm.labeller import LlmLabeller  # noqa: PLC0415
 
     llm = label.llm
-    if share is not None:
-        llm = llm.model_copy(update={"budget": divided(llm.budget, share.count)})
+    if shard is not None:
+        llm = llm.model_copy(update={"budget": divide_budget(llm.budget, shard.count)})
     return LlmLabeller(pack, llm, work=work)
 
 
-def divided(budget: Budget, count: int) -> Budget:
-    """What each of `count` pods may spend, so that together they keep the budget (but one request each)."""
+def divide_budget(budget: Budget, count: int) -> Budget:
+    """The budget of each of `count` pods. Their sum is at most `budget`, except that each pod may send one request."""
     return Budget(
         requests=budget.requests and max(1, budget.requests // count),
         tokens=budget.tokens and max(1, budget.tokens // count),
@@ -98,55 +104,55 @@ def divided(budget: Budget, count: int) -> Budget:
     )
 
 
-def _found(context: StageContext, labeller: StageLabeller) -> Iterator[tuple[Session, Findings]]:
+def _label_sessions(context: StageContext, labeller: StageLabeller) -> Iterator[tuple[Session, Findings]]:
     path, shard = context.inputs["prepare"] / "sessions.jsonl", context.shard
     with path.open("rb") as file:
         total = sum(1 for _ in file) // (shard.count if shard else 1)
     with path.open("rb") as file:
-        read = (Session.model_validate_json(line) for line in file)
-        sessions = (one for one in read if shard is None or shard.holds(one.session_id))
-        for done, found in enumerate(labeller.label_all(sessions), 1):
+        everything = (Session.model_validate_json(line) for line in file)
+        sessions = (session for session in everything if shard is None or shard.holds(session.session_id))
+        for done, labelled in enumerate(labeller.label_all(sessions), 1):
             context.progress.update(min(done, total), total, "labelling", **labeller.progress())
-            yield found
+            yield labelled
     context.progress.update(total, total, "labelling")
 
 
-def _check(tally: Tally, quarantined: Counter[str], label: Label) -> None:
-    if tally.failed_share > label.max_failed_share:
+def _check(counts: LabelCounts, quarantined: Counter[str], label: Label) -> None:
+    if counts.failed_share > label.max_failed_share:
         reasons = ", ".join(f"{count} {reason}" for reason, count in quarantined.most_common(3))
         raise StageError(
-            f"{tally.failed} of {tally.decision_points} decision points could not be labelled ({reasons}), more than "
-            f"label.maxFailedShare = {label.max_failed_share:g} allows; mend the logs or the pack",
+            f"{counts.failed} of {counts.decision_points} decision points could not be labelled ({reasons}), more than "
+            f"label.maxFailedShare = {label.max_failed_share:g} allows; correct the logs or the pack",
             reason="TooManyFailedLabels",
         )
-    if not tally.decisions:
+    if not counts.decisions:
         raise StageError(
-            f"labeller {label.method!r} found no sample in {tally.sessions} sessions; do the fields of the pack and "
-            "their patterns fit these logs?",
+            f"labeller {label.method!r} found no sample in {counts.sessions} sessions; check that the fields of "
+            "the pack and their patterns fit these logs",
             reason="NoSamples",
         )
-    if not tally.decisions["stop"] and label.require_stops:
+    if not counts.decisions["stop"] and label.require_stops:
         raise StageError(
-            f"none of the {tally.sessions} sessions holds a stop, so nothing can teach the policy to stop; check "
+            f"none of the {counts.sessions} sessions holds a stop, so the policy cannot learn to stop; check "
             "endMarkers, actionPatterns and requireEndMarker of the pack, or set label.requireStops: false",
             reason="NoStops",
         )
 
 
-def _summary(tally: Tally, quarantined: Counter[str], label: Label) -> StageSummary:
+def _summary(counts: LabelCounts, quarantined: Counter[str], label: Label) -> StageSummary:
     return {
         "labeller": label.method,
-        "sessions": tally.sessions,
-        "sessions_without_samples": tally.without_samples,
-        "decision_points": tally.decision_points,
-        "samples": dict(tally.decisions),
-        "samples_by_split": dict(tally.splits),
-        "dropped_empty_micro_goal": tally.empty,
-        "failed": tally.failed,
-        "failed_share": round(tally.failed_share, 4),
+        "sessions": counts.sessions,
+        "sessions_without_samples": counts.without_samples,
+        "decision_points": counts.decision_points,
+        "samples": dict(counts.decisions),
+        "samples_by_split": dict(counts.splits),
+        "dropped_empty_micro_goal": counts.empty,
+        "failed": counts.failed,
+        "failed_share": round(counts.failed_share, 4),
         "failed_by_reason": dict(quarantined.most_common()),
-        "stops_moved": tally.stops_moved,
-        "questions": tally.questions,
-        "unnamed_questions": tally.unnamed_questions,
-        "requested_fields": dict(tally.requested.most_common(40)),
+        "stops_moved": counts.stops_moved,
+        "questions": counts.questions,
+        "unnamed_questions": counts.unnamed_questions,
+        "requested_fields": dict(counts.requested.most_common(40)),
     }

@@ -10,11 +10,18 @@ from collections.abc import Sequence
 from learntoask.core.errors import StageError
 from learntoask.core.manifest import Endpoint, seconds
 from learntoask.core.prompt import ChatMessage
-from learntoask.llm.answers import Answer, Filled, NoAnswer, Why, read_answer, schema_of
-from learntoask.llm.connection import Connections
-from learntoask.llm.journal import Journal
-from learntoask.llm.pacing import Gate, Pace, retry_delay
+from learntoask.llm.concurrency import ConcurrencyLimit, RequestSlots, retry_delay
+from learntoask.llm.connection import EndpointConnections
+from learntoask.llm.journal import ReplyJournal
 from learntoask.llm.spending import Spending
+from learntoask.llm.structured_output import (
+    Filled,
+    ModelReply,
+    NoAnswer,
+    NoAnswerReason,
+    read_answer,
+    schema_of,
+)
 from learntoask.llm.wire import Denial, Fault, Reply, request_body
 
 GIVEN_UP = (
@@ -31,22 +38,22 @@ class LlmClient:
     """
 
     def __init__(
-        self, endpoint: Endpoint, *, spending: Spending, where: str, journal: Journal | None = None
+        self, endpoint: Endpoint, *, spending: Spending, where: str, journal: ReplyJournal | None = None
     ) -> None:
         """Raises InputError when the endpoint's API key is not there."""
         self.endpoint = endpoint
         self._where = where
         self._spending = spending
         self._journal = journal
-        self._connections = Connections(endpoint, where=where)
-        self._gate = Gate(Pace(ceiling=endpoint.concurrency))
+        self._connections = EndpointConnections(endpoint, where=where)
+        self._gate = RequestSlots(ConcurrencyLimit(ceiling=endpoint.concurrency))
         self._given_up = self._denied = self._replies = 0
         for reply in journal or ():
-            spending.answer(reply.usage, endpoint.prices, resumed=True)
+            spending.count_reply(reply.usage, endpoint.prices, resumed=True)
 
     async def complete(
         self, messages: Sequence[ChatMessage], *, form: type[Filled], max_tokens: int | None = None
-    ) -> Answer[Filled] | NoAnswer:
+    ) -> ModelReply[Filled] | NoAnswer:
         """Ask for an answer of the form (its name goes to the server too).
 
         Ends within the endpoint's `retryFor` and `timeout` once it is sent; how long it waits for its turn depends on
@@ -70,9 +77,9 @@ class LlmClient:
                 return outcome
             if self._journal:
                 self._journal.add(asked, outcome)
-            self._spending.answer(outcome.usage, self.endpoint.prices)
+            self._spending.count_reply(outcome.usage, self.endpoint.prices)
         except StageError as error:
-            self._spending.end(error)
+            self._spending.stop(error)
             raise
         return read_answer(outcome, form)
 
@@ -87,7 +94,7 @@ class LlmClient:
         while True:
             attempt += 1
             async with self._gate:
-                self._spending.open()
+                self._spending.count_request()
                 give_up = give_up or time.monotonic() + seconds(self.endpoint.retry_for)
                 outcome = await self._connections.post(body)
                 self._note(outcome)
@@ -120,7 +127,7 @@ class LlmClient:
                 f"{denial.message}",
                 reason="EndpointRefused",
             )
-        return NoAnswer(Why.DENIED, denial.message)
+        return NoAnswer(NoAnswerReason.DENIED, denial.message)
 
     def _give_up(self, message: str) -> NoAnswer:
         self._given_up += 1
@@ -130,4 +137,4 @@ class LlmClient:
                 "the server and run again, what was answered is kept",
                 reason="EndpointUnavailable",
             )
-        return NoAnswer(Why.UNAVAILABLE, message)
+        return NoAnswer(NoAnswerReason.UNAVAILABLE, message)

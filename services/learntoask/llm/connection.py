@@ -19,7 +19,7 @@ from learntoask.llm.wire import Denial, Fault, Reply, read_response
 _LONGEST_CONNECT = 30.0  # seconds
 
 
-class Connections:
+class EndpointConnections:
     """As many connections as there were requests at once, each a transport of its own.
 
     A client with a pool of 64 looks through all of it at every request, and follows redirects and keeps cookies that

@@ -24,7 +24,7 @@ class _Entry(BaseModel):
     reply: Reply
 
 
-class Journal:
+class ReplyJournal:
     """The replies of one endpoint; in memory only where each begins. Holds user texts (quotes), never a key."""
 
     def __init__(self, path: Path) -> None:

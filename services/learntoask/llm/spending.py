@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from learntoask.core.errors import StageError
 from learntoask.core.manifest import Budget, Prices
-from learntoask.llm.wire import Usage
+from learntoask.llm.wire import TokenCounts
 
 
 @dataclass
@@ -22,16 +22,16 @@ class Spending:
     requests: int = 0  # sent, repeated ones included
     answered: int = 0
     resumed: int = 0  # of these, by an attempt before this one
-    usage: Usage = field(default_factory=Usage)
+    usage: TokenCounts = field(default_factory=TokenCounts)
     cost: float | None = None  # None: no prices given
     faults: Counter[str] = field(default_factory=Counter)  # by kind: `429`, `timeout`, `connection`, …
     ended: StageError | None = None
 
-    def end(self, error: StageError) -> None:
+    def stop(self, error: StageError) -> None:
         """Send nothing more, because of `error`."""
         self.ended = self.ended or error
 
-    def open(self) -> None:
+    def count_request(self) -> None:
         """Count a request that is about to be sent. Raises StageError where the budget is spent or all has ended."""
         if self.ended is not None:
             # A new one for each: an error raised in thousands of tasks would gather all their tracebacks.
@@ -50,7 +50,7 @@ class Spending:
                 )
         self.requests += 1
 
-    def answer(self, usage: Usage | None, prices: Prices | None, *, resumed: bool = False) -> None:
+    def count_reply(self, usage: TokenCounts | None, prices: Prices | None, *, resumed: bool = False) -> None:
         """Count an answered request. Raises StageError where the budget needs a usage that the server does not tell."""
         self.answered += 1
         if resumed:
@@ -64,7 +64,7 @@ class Spending:
                     reason="UsageUnknown",
                 )
             return
-        self.usage = Usage(
+        self.usage = TokenCounts(
             prompt=self.usage.prompt + usage.prompt,
             cached=self.usage.cached + usage.cached,
             completion=self.usage.completion + usage.completion,

@@ -24,7 +24,7 @@ _FATAL = frozenset({401, 402, 403, 404, 405})
 _SHOWN = 300  # characters of a server's message that are passed on
 
 
-class Usage(BaseModel):
+class TokenCounts(BaseModel):
     """Tokens of one request; `cached` are those of `prompt` that the server's prefix cache held."""
 
     model_config = ConfigDict(frozen=True)
@@ -42,7 +42,7 @@ class Reply(BaseModel):
     content: str
     finish: str
     refusal: str | None = None
-    usage: Usage | None = None  # None: the server does not say
+    usage: TokenCounts | None = None  # None: the server does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ def _message(error: Mapping[str, Any]) -> str:
     return " ".join(str(text).split())[:_SHOWN]
 
 
-def _usage(found: object) -> Usage | None:
+def _usage(found: object) -> TokenCounts | None:
     if not isinstance(found, dict):
         return None
 
@@ -183,7 +183,7 @@ def _usage(found: object) -> Usage | None:
         value = holder.get(name) if isinstance(holder, dict) else None
         return value if isinstance(value, int) and value > 0 else 0
 
-    return Usage(
+    return TokenCounts(
         prompt=count(found, "prompt_tokens"),
         cached=count(found.get("prompt_tokens_details"), "cached_tokens"),
         completion=count(found, "completion_tokens"),

@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from learntoask.core.planner import Plan
+from learntoask.core.stages.planner import Plan
 
 _QUIET_INTERVAL = 15.0  # seconds between two lines about one stage where there is no terminal
 

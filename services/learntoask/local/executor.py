@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from learntoask.core.planner import Plan, Start, Stop
-from learntoask.core.stages import STAGE_BY_NAME, rewound
-from learntoask.local.child import StageChild, crash
-from learntoask.local.home import Attempt, RunFolder, RunState
-from learntoask.local.sources import Sources
-from learntoask.local.stage_process import Pinned, StageRequest
+from learntoask.core.stages.graph import STAGE_BY_NAME, rewind_counters
+from learntoask.core.stages.planner import Plan, Start, Stop
+from learntoask.core.stages.publication import PinnedPublication
 from learntoask.local.view import planned
-from learntoask.store.opening import open_store
+from learntoask.runner.child import StageChild, crash
+from learntoask.runner.inputs import Sources
+from learntoask.runner.process import StageRequest
+from learntoask.runner.run_folder import Attempt, RunFolder, RunState
+from learntoask.store.factory import open_store
 from learntoask.store.protocol import Publications
 
 _LOG_TAIL = 400  # characters of a crashed stage's last words
@@ -57,7 +58,7 @@ class Executor:
 
         Whatever an earlier process left as running has ended with it, and asking again forgives earlier failures.
         """
-        reruns = rewound(self._state.reruns, rewind_to) if rewind_to else self._state.reruns
+        reruns = rewind_counters(self._state.reruns, rewind_to) if rewind_to else self._state.reruns
         kept = {name: attempt for name, attempt in self._state.stages.items() if attempt.state == "published"}
         self._remember(RunState(manifest=str(self._sources.path), reruns=reruns, stages=kept))
         try:
@@ -98,7 +99,7 @@ class Executor:
             spec=self._sources.spec,
             pack=self._sources.pack,
             inputs={
-                name: Pinned(key=key, output=self._published[key].output)
+                name: PinnedPublication(key=key, output=self._published[key].output)
                 for name, key in start.inputs.items()
             },
             files={

@@ -15,13 +15,13 @@ import yaml
 from pydantic import JsonValue, ValidationError
 
 from learntoask.core.errors import InputError, LearnToAskError
+from learntoask.core.input_checks import explain
 from learntoask.core.manifest import LearnToAskRun, load_manifest
-from learntoask.core.manifest.sweep import Changes, LearnToAskSweep, Variant, merged
-from learntoask.core.validation import explain
+from learntoask.core.manifest.sweep import Changes, LearnToAskSweep, Variant, merge_changes
 from learntoask.local.executor import Display, Executor
-from learntoask.local.home import RunFolder
-from learntoask.local.sources import read_sources
 from learntoask.local.view import view_of
+from learntoask.runner.inputs import read_sources
+from learntoask.runner.run_folder import RunFolder
 
 _PATHS = (
     ("dataset", "uri"),
@@ -85,7 +85,12 @@ def members(sweep: LearnToAskSweep, *, path: Path, folder: Path) -> list[Member]
         file.write_text(yaml.safe_dump(manifests[variant.name], sort_keys=False), encoding="utf-8")
         run = manifests[variant.name]["metadata"]["name"]
         found.append(
-            Member(name=variant.name, run=run, changes=merged(sweep.spec.spec, variant.spec), manifest=file)
+            Member(
+                name=variant.name,
+                run=run,
+                changes=merge_changes(sweep.spec.spec, variant.spec),
+                manifest=file,
+            )
         )
     return found
 
@@ -113,7 +118,7 @@ def run_member(member: Member, *, home: Path, display: Display) -> Ended:
 def _manifest(
     variant: Variant, *, sweep: LearnToAskSweep, base: Changes, base_folder: Path, where: Path
 ) -> dict[str, JsonValue]:
-    spec = merged(merged(base["spec"], sweep.spec.spec), variant.spec)  # type: ignore[arg-type]
+    spec = merge_changes(merge_changes(base["spec"], sweep.spec.spec), variant.spec)  # type: ignore[arg-type]
     for keys in _PATHS:
         _anchor(spec, keys, base_folder)
     name = f"{sweep.metadata.name}-{variant.name}"

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from learntoask.core.errors import InputError
-from learntoask.core.planner import Observed, Plan, plan
-from learntoask.core.publication import Publication
-from learntoask.core.stages import RunInputs, pack_digests
-from learntoask.local.home import RunFolder, RunState
-from learntoask.local.sources import Sources, read_sources
-from learntoask.local.stage_process import materialise
-from learntoask.store.opening import open_store
+from learntoask.core.stages.graph import RunInputs, pack_digests
+from learntoask.core.stages.planner import Observed, Plan, plan
+from learntoask.core.stages.publication import Publication
+from learntoask.runner.inputs import Sources, read_sources
+from learntoask.runner.process import materialise
+from learntoask.runner.run_folder import RunFolder, RunState
+from learntoask.store.factory import open_store
 from learntoask.store.protocol import Publications, Store
 
 

@@ -1,4 +1,4 @@
-"""The stage's process inside a pod: started, listened to, and its output passed on to the container's log."""
+"""The stage's process inside a pod: start it, hear its progress, and copy its output to the container's log."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-from learntoask.local.child import StageChild, crash
-from learntoask.local.stage_process import StageRequest
+from learntoask.core.json_object import Json
+from learntoask.runner.child import StageChild, crash
+from learntoask.runner.process import StageRequest
 
-_TAIL_BYTES = 2000  # of what a crashed stage printed last
-_GRACE = 5.0  # seconds for a stage to end by itself when the pod is told to
+_TAIL_BYTES = 2000  # kept of what a crashed stage printed last
+_GRACE = 5.0  # seconds between SIGTERM and SIGKILL when the pod has to end
 
 
 def run_child(
@@ -22,15 +22,15 @@ def run_child(
     *,
     variables: Mapping[str, str],
     at: Path,
-    on_progress: Callable[[dict[str, Any]], None],
-) -> tuple[dict[str, Any], int]:
-    """Run the attempt to its end; returns its last word, `{"result": …}` or `{"failure": …}`, and its exit code (128
-    and the number of the signal that killed it).
+    on_progress: Callable[[Json], None],
+) -> tuple[Json, int]:
+    """Run the attempt to its end and return its last message, `{"result": …}` or `{"failure": …}`, and its exit code.
 
-    The process does not outlive this call, whatever ends it.
+    The exit code is 128 + the signal that killed the process. The process never outlives this call. The request is
+    written to the file `at`.
     """
     reader, writer = os.pipe()
-    tail = _Passing(reader)
+    output = _OutputCopy(reader)
     try:
         child = StageChild.start(request, at=at, output=writer, environment={**os.environ, **variables})
     finally:
@@ -38,36 +38,38 @@ def run_child(
     try:
         with selectors.DefaultSelector() as selector:
             selector.register(child, selectors.EVENT_READ)
-            while (told := _listened(selector, child)) is not None:
-                for progress in told:
+            while (reports := _next_reports(selector, child)) is not None:
+                for progress in reports:
                     on_progress(progress)
     except BaseException:
         child.end(grace=_GRACE)
         raise
     code = child.wait()
-    return child.final or crash(code, tail=tail.last()), code if code >= 0 else 128 - code
+    return child.final or crash(code, tail=output.tail()), code if code >= 0 else 128 - code
 
 
-def _listened(selector: selectors.BaseSelector, child: StageChild) -> list[dict[str, Any]] | None:
+def _next_reports(selector: selectors.BaseSelector, child: StageChild) -> list[Json] | None:
+    """Wait for progress of the child; None once it has closed its end of the pipe."""
     selector.select()
     return child.heard()
 
 
-class _Passing:
-    """Passes on what is written to a pipe, and keeps the end of it."""
+class _OutputCopy:
+    """Copies what is written to a pipe to standard error, and keeps the end of it."""
 
     def __init__(self, reader: int) -> None:
         self._reader = reader
         self._tail = b""
-        self._thread = threading.Thread(target=self._pass_on, name="output", daemon=True)
+        self._thread = threading.Thread(target=self._copy, name="output", daemon=True)
         self._thread.start()
 
-    def last(self) -> str:
-        """The last words; processes that the stage left behind are not waited for."""
+    def tail(self) -> str:
+        """The last bytes that were written, once the pipe is closed. Waits at most a second, because processes that
+        the stage left behind may keep the pipe open."""
         self._thread.join(1.0)
         return self._tail.decode("utf-8", errors="replace").strip()
 
-    def _pass_on(self) -> None:
+    def _copy(self) -> None:
         with os.fdopen(self._reader, "rb", 0) as pipe:
             while chunk := pipe.read(65536):
                 sys.stderr.buffer.write(chunk)

@@ -1,4 +1,4 @@
-"""What a pod is told: variables and mounted files, as the operator renders them (docs/cluster.md has the table)."""
+"""What the operator tells a pod, parsed once: variables and mounted files (names in core.pod_contract)."""
 
 from __future__ import annotations
 
@@ -7,38 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from learntoask.core import pod_contract as contract
 from learntoask.core.errors import InputError
+from learntoask.core.input_checks import explain
 from learntoask.core.manifest import LearnToAskRun, parse_manifest
-from learntoask.core.stage import Shard
-from learntoask.core.validation import explain
-from learntoask.local.stage_process import Pinned
+from learntoask.core.pod_contract import StageOrder
+from learntoask.core.stages.contract import Shard
+from learntoask.core.stages.graph import RESOLVE
 from learntoask.store.address import StoreAddress, address_of
 
-RESOLVE = "resolve"
-_RUN_FILE = "/etc/learntoask/run.json"
-_TOKEN = "/var/run/secrets/learntoask/progress/token"
-_TERMINATION_LOG = "/dev/termination-log"
-
-
-class StageOrder(BaseModel):
-    """`inputs`: upstream stage → publication; `pack`: digest of the whole pack; `files`: role → digest. What is fetched
-    must have these digests: the key was computed from them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    stage: str
-    key: str = ""
-    attempt: int = 1
-    inputs: dict[str, Pinned] = {}
-    pack: str | None = None
-    files: dict[str, str] = {}
+_TOKEN_FILE = f"{contract.TOKEN_FOLDER}/{contract.TOKEN_NAME}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
-    """Pods that train together; this one is worker `rank` of `size`. `host` and `port` are where the first listens."""
+class WorkerGroup:
+    """Pods that train one policy together. This pod is worker `rank` of `size`; worker 0 listens at `host`:`port`."""
 
     rank: int
     size: int
@@ -47,7 +32,7 @@ class Group:
 
     @property
     def variables(self) -> dict[str, str]:
-        """As torch.distributed reads them."""
+        """The same as environment variables of torch.distributed."""
         return {
             "RANK": str(self.rank),
             "WORLD_SIZE": str(self.size),
@@ -59,15 +44,19 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class PodEnvironment:
-    """`index` is the pod's among those of its Job, from 0. Without `progress` nobody is told. Checkpoints are copied to
-    the store every `copy_seconds`."""
+    """All that a pod is told.
+
+    `index` is the pod's index in its Job, from 0. `progress` is the operator's `host:port`, or None to push no
+    progress; `token` is the file that the pod identifies itself with there. Checkpoints are uploaded every
+    `copy_seconds`.
+    """
 
     order: StageOrder
     run: LearnToAskRun
     home: Path
     store: StoreAddress
     index: int
-    group: Group | None
+    group: WorkerGroup | None
     shard: Shard | None
     progress: str | None
     token: Path
@@ -75,15 +64,15 @@ class PodEnvironment:
 
 
 def read_environment(environment: Mapping[str, str]) -> PodEnvironment:
-    """Raises InputError naming the variable at fault."""
-    run_file = Path(environment.get("LTA_RUN_FILE") or _RUN_FILE)
+    """Parse the variables. Raises InputError naming the variable at fault."""
+    run_file = Path(environment.get(contract.LTA_RUN_FILE) or contract.RUN_FILE)
     try:
         run = parse_manifest(run_file.read_text(encoding="utf-8"), where=str(run_file))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"LTA_RUN_FILE: {run_file} cannot be read: {error}") from error
-    home = Path(environment.get("LTA_HOME") or "/work").resolve()
-    index = _count(environment, "JOB_COMPLETION_INDEX", default=0)
-    shards = _count(environment, "LTA_SHARDS", default=1)
+        raise InputError(f"{contract.LTA_RUN_FILE}: {run_file} cannot be read: {error}") from error
+    home = Path(environment.get(contract.LTA_HOME) or contract.WORK_FOLDER).resolve()
+    index = _count(environment, contract.JOB_COMPLETION_INDEX, default=0)
+    shards = _count(environment, contract.LTA_SHARDS, default=1)
     return PodEnvironment(
         order=_order(environment),
         run=run,
@@ -92,44 +81,47 @@ def read_environment(environment: Mapping[str, str]) -> PodEnvironment:
         index=index,
         group=_group(environment, index),
         shard=Shard(index=index, count=shards) if shards > 1 else None,
-        progress=environment.get("LTA_PROGRESS_ADDRESS") or None,
-        token=Path(environment.get("LTA_PROGRESS_TOKEN") or _TOKEN),
-        copy_seconds=float(_count(environment, "LTA_CHECKPOINT_SECONDS", default=30)),
+        progress=environment.get(contract.LTA_PROGRESS_ADDRESS) or None,
+        token=Path(environment.get(contract.LTA_PROGRESS_TOKEN) or _TOKEN_FILE),
+        copy_seconds=float(_count(environment, contract.LTA_CHECKPOINT_SECONDS, default=30)),
     )
 
 
 def termination_log(environment: Mapping[str, str]) -> Path:
-    """Where the last words go."""
-    return Path(environment.get("LTA_TERMINATION_LOG") or _TERMINATION_LOG)
+    """The file for the termination message."""
+    return Path(environment.get(contract.LTA_TERMINATION_LOG) or contract.TERMINATION_LOG)
 
 
 def _order(environment: Mapping[str, str]) -> StageOrder:
-    text = environment.get("LTA_STAGE")
+    text = environment.get(contract.LTA_STAGE)
     if not text:
         raise InputError(
-            "LTA_STAGE: is not set; `lta stage` runs in a pod, on a laptop it is `lta run MANIFEST`"
+            f"{contract.LTA_STAGE}: is not set; `lta stage` runs in a pod, on a laptop use `lta run MANIFEST`"
         )
     try:
         order = StageOrder.model_validate(json.loads(text))
     except ValidationError as error:
-        raise InputError(f"LTA_STAGE: {explain(error, StageOrder)}") from error
+        raise InputError(f"{contract.LTA_STAGE}: {explain(error, StageOrder)}") from error
     except ValueError as error:
-        raise InputError(f"LTA_STAGE: is not valid JSON: {error}") from error
+        raise InputError(f"{contract.LTA_STAGE}: is not valid JSON: {error}") from error
     if not order.key and order.stage != RESOLVE:
-        raise InputError(f"LTA_STAGE: key: stage {order.stage} needs one")
+        raise InputError(f"{contract.LTA_STAGE}: key: stage {order.stage} needs one")
     return order
 
 
-def _group(environment: Mapping[str, str], index: int) -> Group | None:
-    size = _count(environment, "LTA_WORKERS", default=1)
+def _group(environment: Mapping[str, str], index: int) -> WorkerGroup | None:
+    size = _count(environment, contract.LTA_WORKERS, default=1)
     if size == 1:
         return None
-    host, _, port = environment.get("LTA_RENDEZVOUS", "").rpartition(":")
+    host, _, port = environment.get(contract.LTA_RENDEZVOUS, "").rpartition(":")
     if not host or not port.isdigit():
-        raise InputError("LTA_RENDEZVOUS: give host:port of the first of the workers")
+        raise InputError(f"{contract.LTA_RENDEZVOUS}: give host:port of the first worker")
     if index >= size:
-        raise InputError(f"JOB_COMPLETION_INDEX: {index} is none of {size} workers (LTA_WORKERS)")
-    return Group(rank=index, size=size, host=host, port=int(port))
+        raise InputError(
+            f"{contract.JOB_COMPLETION_INDEX}: {index} is not below the number of workers, {size} "
+            f"({contract.LTA_WORKERS})"
+        )
+    return WorkerGroup(rank=index, size=size, host=host, port=int(port))
 
 
 def _count(environment: Mapping[str, str], name: str, *, default: int) -> int:

@@ -1,4 +1,4 @@
-"""`lta stage --serve-graders`: the published graders of a run as a service, for the stages of its other pods."""
+"""`lta stage --serve-graders`: serve the published graders of a run to the stages in its other pods."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import os
 from collections.abc import Mapping
 
 from learntoask.core.errors import InputError, StoreError
-from learntoask.local.stage_process import materialise
+from learntoask.core.pod_contract import LTA_STAGE
 from learntoask.pod.environment import read_environment
 from learntoask.pod.inputs import fetch_inputs
-from learntoask.store.opening import open_store
+from learntoask.runner.process import materialise
+from learntoask.store.factory import open_store
 
 logger = logging.getLogger(__name__)
 _STAGE = "grader"
 
 
 def serve_graders(*, host: str, port: int, environment: Mapping[str, str] = os.environ) -> None:
-    """Serve the publication that LTA_STAGE pins until SIGTERM.
+    """Serve the publication that LTA_STAGE names until SIGTERM.
 
-    Raises InputError naming the variable or field at fault, StoreError where the graders cannot be had.
+    Raises InputError naming the variable or field at fault, and StoreError if the graders are not in the store.
     """
     from learntoask.grader_service.config import read_config  # noqa: PLC0415 - grpc
     from learntoask.grader_service.process import run_service  # noqa: PLC0415
@@ -27,7 +28,7 @@ def serve_graders(*, host: str, port: int, environment: Mapping[str, str] = os.e
     pod = read_environment(environment)
     pin = pod.order.inputs.get(_STAGE)
     if pin is None:
-        raise InputError(f"LTA_STAGE: inputs.{_STAGE}: give key and output of the published graders")
+        raise InputError(f"{LTA_STAGE}: inputs.{_STAGE}: give key and output of the published graders")
     config = read_config(environment, {"host": host, "port": port, "journals": pod.home / "journals"})
     store = open_store(pod.store)
     published = store.find(pin.key)

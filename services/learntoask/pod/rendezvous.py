@@ -1,4 +1,4 @@
-"""Finding the first of several pods: its name is known to the cluster's DNS only once it is scheduled."""
+"""The rendezvous of several workers: the cluster's DNS knows the first pod only once it has been scheduled."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import socket
 import time
 
 from learntoask.core.errors import StageError
-from learntoask.pod.environment import Group
+from learntoask.pod.environment import WorkerGroup
 
 _LOOK_AGAIN = 1.0  # seconds
 
 
-def await_first(group: Group, *, timeout: float) -> None:
-    """Wait until the name of the first pod can be resolved. Raises StageError after `timeout` seconds."""
+def wait_for_first_worker(group: WorkerGroup, *, timeout: float) -> None:
+    """Wait until the name of the first worker can be resolved. Raises StageError after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
         try:
@@ -20,7 +20,7 @@ def await_first(group: Group, *, timeout: float) -> None:
         except socket.gaierror as error:
             if time.monotonic() > deadline:
                 raise StageError(
-                    f"the first of {group.size} workers was not to be found at {group.host} within "
+                    f"the name {group.host} of the first of {group.size} workers could not be resolved within "
                     f"spec.train.distributed.timeout: {error.strerror}",
                     reason="WorkersMissing",
                 ) from error

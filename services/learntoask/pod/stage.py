@@ -1,4 +1,4 @@
-"""`lta stage`: one attempt of one stage in a pod, from its variables to its last words."""
+"""`lta stage`: one attempt of one stage in a pod, from its variables to its termination message."""
 
 from __future__ import annotations
 
@@ -10,36 +10,39 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from learntoask.core.errors import InputError, LearnToAskError, StoreError
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import seconds
-from learntoask.core.stages import STAGE_BY_NAME
-from learntoask.local.home import RunFolder
-from learntoask.local.stage_process import StageRequest
-from learntoask.pod import termination
+from learntoask.core.pod_contract import DISRUPTED, LTA_STAGE, TerminationMessage
+from learntoask.core.stages.graph import RESOLVE, STAGE_BY_NAME
 from learntoask.pod.child import run_child
-from learntoask.pod.environment import RESOLVE, PodEnvironment, read_environment, termination_log
+from learntoask.pod.environment import PodEnvironment, read_environment, termination_log
 from learntoask.pod.inputs import fetch_inputs
-from learntoask.pod.keeping import WorkKeeper
-from learntoask.pod.rendezvous import await_first
-from learntoask.store.opening import open_store
+from learntoask.pod.rendezvous import wait_for_first_worker
+from learntoask.pod.termination import failure_message, success_message, write_message
+from learntoask.pod.work_upload import WorkUploader
+from learntoask.runner.process import StageRequest
+from learntoask.runner.run_folder import RunFolder
+from learntoask.store.factory import open_store
 from learntoask.store.protocol import Store
-from learntoask.store.unfinished import Checkpoints, share_key, unfinished
+from learntoask.store.unfinished import Checkpoints, share_key, unfinished_address
 
 logger = logging.getLogger(__name__)
-_KEPT = ("label", "grader", "sft", "grpo", "evaluate")  # stages that go on where they were; others start anew
+_RESUMABLE = ("label", "grader", "sft", "grpo", "evaluate")  # the other stages start from their beginning
+_SIGTERM_CODE = 128 + signal.SIGTERM
 
 
 class Disrupted(BaseException):
-    """The pod is told to end: evicted, preempted, suspended. Not an Exception: nobody below is to handle it."""
+    """The pod got SIGTERM: it was evicted, preempted or suspended. No code below handles it, as it is no Exception."""
 
 
 def run_pod(environment: Mapping[str, str] = os.environ) -> int:
-    """Run the attempt that `environment` describes and write how it ended; returns the exit code (core.errors; 143
-    where the pod was told to end)."""
+    """Run the attempt that `environment` describes and write its termination message.
+
+    Return the exit code: that of the error (core.errors), or 143 if the pod got SIGTERM.
+    """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
@@ -48,31 +51,32 @@ def run_pod(environment: Mapping[str, str] = os.environ) -> int:
         with _disrupted_by_sigterm():
             pod = read_environment(environment)
             if pod.order.stage == RESOLVE:
-                termination.write(log, termination.resolved(fetch_inputs(pod, roles=None).digests))
+                write_message(log, TerminationMessage(inputs=fetch_inputs(pod, roles=None).record))
                 return 0
-            return _stage(pod, lambda words: termination.write(log, words))
+            return _run_stage(pod, lambda message: write_message(log, message))
     except LearnToAskError as error:
         retryable = isinstance(error, StoreError)
-        termination.write(log, termination.failed(error.reason, str(error), retryable=retryable))
+        write_message(log, failure_message(error.reason, str(error), retryable=retryable))
         logger.error("%s: %s", error.reason, error)
         return error.exit_code
     except Disrupted:
-        termination.write(log, _disruption())
-        return 128 + signal.SIGTERM
+        write_message(log, _disruption_message())
+        return _SIGTERM_CODE
     except Exception as error:
         traceback.print_exc()
         message = f"{type(error).__name__}: {error}"
-        termination.write(log, termination.failed("InternalError", message, retryable=True))
+        write_message(log, failure_message("InternalError", message, retryable=True))
         return 1
 
 
-def _stage(pod: PodEnvironment, say: Callable[[termination.Words], None]) -> int:
+def _run_stage(pod: PodEnvironment, write: Callable[[TerminationMessage], None]) -> int:
+    """Run the attempt unless its output is published; `write` gets the termination message. Return the exit code."""
     started, order = time.monotonic(), pod.order
     store = open_store(pod.store)
-    there = store.find(order.key)
-    if there is not None:
+    published = store.find(order.key)
+    if published is not None:
         logger.info("stage %s is published already (%s)", order.stage, order.key[:12])
-        say(termination.published(there.output, there.summary, skipped=True, seconds=0.0))
+        write(success_message(published.output, published.summary, skipped=True, seconds=0.0))
         return 0
     logger.info(
         "stage %s of run %s, attempt %d (%s)",
@@ -83,49 +87,52 @@ def _stage(pod: PodEnvironment, say: Callable[[termination.Words], None]) -> int
     )
     request = _request(pod)
     folder = RunFolder(pod.home, request.run)
+    work = folder.work(order.key)
     checkpoints = _checkpoints(pod)
-    brought = checkpoints.bring(_made(folder.work(order.key))) if checkpoints else 0
-    if brought:
-        logger.info("going on from the checkpoint in the store (%.1f MB)", brought / 1e6)
+    if checkpoints is not None:
+        work.mkdir(parents=True, exist_ok=True)
+        if restored := checkpoints.restore(work):
+            logger.info("going on from the checkpoint in the store (%.1f MB)", restored / 1e6)
     if pod.group is not None:
-        await_first(pod.group, timeout=seconds(pod.run.spec.train.distributed.timeout))
-    # One of several workers copies: their checkpoints are the same.
+        timeout = seconds(pod.run.spec.train.distributed.timeout)
+        wait_for_first_worker(pod.group, timeout=timeout)
+    # The checkpoints of all workers are the same, so only worker 0 uploads.
     copies = checkpoints if pod.group is None or pod.group.rank == 0 else None
-    keeper = WorkKeeper(copies, folder.work(order.key), interval=pod.copy_seconds) if copies else None
+    uploader = WorkUploader(copies, work, interval=pod.copy_seconds) if copies else None
     try:
-        with keeper or nullcontext(), _progress(pod) as tell:
+        with uploader or nullcontext(), _progress_pusher(pod) as push:
             final, code = run_child(
                 request,
                 variables=pod.group.variables if pod.group else {},
                 at=folder.path / "request.json",
-                on_progress=tell,
+                on_progress=push,
             )
     except Disrupted:
-        say(_disruption())
-        if keeper:
-            keeper.last()
-        return 128 + signal.SIGTERM
-    took = time.monotonic() - started
+        write(_disruption_message())
+        if uploader:
+            uploader.upload_last()
+        return _SIGTERM_CODE
+    duration = time.monotonic() - started
     if "failure" in final:
         failure = final["failure"]
-        say(termination.failed(failure["reason"], failure["message"], retryable=failure["retryable"]))
+        write(failure_message(failure["reason"], failure["message"], retryable=failure["retryable"]))
         logger.error("%s: %s", failure["reason"], failure["message"])
-        if keeper:
-            keeper.last()
+        if uploader:
+            uploader.upload_last()
         return code or 1
     result = final["result"]
-    logger.info("stage %s has ended well after %.0f s", order.stage, took)
-    say(termination.published(result.get("output"), result.get("summary", {}), skipped=False, seconds=took))
-    if keeper and copies:
-        keeper.stop()
-        _forget(copies)
+    logger.info("stage %s has ended well after %.0f s", order.stage, duration)
+    write(success_message(result.get("output"), result.get("summary", {}), skipped=False, seconds=duration))
+    if uploader and copies:
+        uploader.stop()
+        _remove_checkpoints(copies)
     return 0
 
 
 def _request(pod: PodEnvironment) -> StageRequest:
     order, metadata = pod.order, pod.run.metadata
     if order.stage not in STAGE_BY_NAME:
-        raise InputError(f"LTA_STAGE: stage: there is no stage {order.stage!r}")
+        raise InputError(f"{LTA_STAGE}: stage: there is no stage {order.stage!r}")
     inputs = fetch_inputs(pod, roles=STAGE_BY_NAME[order.stage].files)
     return StageRequest(
         home=pod.home,
@@ -144,14 +151,14 @@ def _request(pod: PodEnvironment) -> StageRequest:
 
 def _checkpoints(pod: PodEnvironment) -> Checkpoints | None:
     order = pod.order
-    if order.stage not in _KEPT:
+    if order.stage not in _RESUMABLE:
         return None
-    kept: Store = open_store(unfinished(pod.store))
+    unfinished: Store = open_store(unfinished_address(pod.store))
     key = share_key(order.key, pod.shard) if pod.shard else order.key
-    return Checkpoints(kept, stage=order.stage, key=key, of=order.key)
+    return Checkpoints(unfinished, stage=order.stage, key=key, of=order.key)
 
 
-def _forget(checkpoints: Checkpoints) -> None:
+def _remove_checkpoints(checkpoints: Checkpoints) -> None:
     try:
         checkpoints.forget()
     except StoreError as error:  # the stage is published: `lta gc` will find them
@@ -159,8 +166,8 @@ def _forget(checkpoints: Checkpoints) -> None:
 
 
 @contextmanager
-def _progress(pod: PodEnvironment) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Whom the stage's progress is told: the operator, where there is one."""
+def _progress_pusher(pod: PodEnvironment) -> Iterator[Callable[[Json], None]]:
+    """A function that pushes the stage's progress to the operator, or does nothing without an operator's address."""
     if pod.progress is None:
         yield lambda progress: None
         return
@@ -180,7 +187,7 @@ def _progress(pod: PodEnvironment) -> Iterator[Callable[[dict[str, Any]], None]]
 
 @contextmanager
 def _disrupted_by_sigterm() -> Iterator[None]:
-    """Raise Disrupted where the first SIGTERM finds the program; what follows is left to end in peace."""
+    """The first SIGTERM raises Disrupted in the main thread; later ones are ignored so that clean-up can finish."""
 
     def disrupt(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -193,11 +200,6 @@ def _disrupted_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _disruption() -> termination.Words:
+def _disruption_message() -> TerminationMessage:
     message = "the pod was told to end; its checkpoint is kept, and a new attempt goes on from it"
-    return termination.failed("Disrupted", message, retryable=True)
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return failure_message(DISRUPTED, message, retryable=True)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from learntoask.rpc.requests import InvalidRequest
 from learntoask.wire import progress_pb2
 
-AUDIENCE = "learntoask-progress"
 _MOST_METRICS = 64
 _MOST_TEXT = 200  # characters of a message or of a metric's name that are kept
 

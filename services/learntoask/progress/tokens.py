@@ -14,7 +14,7 @@ from typing import Any
 import jwt
 from jwt import PyJWK, PyJWKSet
 
-from learntoask.progress.report import AUDIENCE
+from learntoask.core.pod_contract import PROGRESS_AUDIENCE
 
 _ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")  # none that a public key could sign with
 _LEEWAY_SECONDS = 10.0  # by which clocks may differ
@@ -57,7 +57,7 @@ class TokenVerifier:
     """Call it with a token. Keys are fetched when one is needed that is not known: the API server rotates them."""
 
     def __init__(
-        self, keys: Keys, *, audience: str = AUDIENCE, now: Callable[[], float] = time.monotonic
+        self, keys: Keys, *, audience: str = PROGRESS_AUDIENCE, now: Callable[[], float] = time.monotonic
     ) -> None:
         self._keys = keys
         self._audience = audience

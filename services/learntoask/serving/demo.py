@@ -8,8 +8,8 @@ from learntoask.core.errors import StageError
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
 from learntoask.core.records import Message
-from learntoask.serving.deciding import Decider
-from learntoask.serving.engine import Engine
+from learntoask.serving.decider import Decider
+from learntoask.serving.engines.protocol import Engine
 from learntoask.serving.metrics import Metrics
 
 _QUESTION = "Hello."  # of a pack without a demo

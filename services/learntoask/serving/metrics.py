@@ -7,7 +7,7 @@ from collections.abc import Callable
 from prometheus_client import Counter, Gauge
 
 from learntoask.rpc.metrics import CallMetrics, Tally
-from learntoask.serving.engine import Usage
+from learntoask.serving.engines.protocol import Usage
 
 _PROMPT, _CACHED, _COMPLETION = ("prompt",), ("cached",), ("completion",)
 

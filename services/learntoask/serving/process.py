@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TypedDict
 
 from learntoask.core.errors import InputError, LearnToAskError
 from learntoask.core.pack import Pack, load_pack
+from learntoask.policy.model import Policy, best_device
+from learntoask.policy.precision import resolve_precision
+from learntoask.policy.prompt import Prompting
 from learntoask.rpc.logs import LOGGER
-from learntoask.rpc.process import run
+from learntoask.rpc.process import in_thread, run
 from learntoask.serving.config import ServeConfig
-from learntoask.serving.engine import Engine
-from learntoask.serving.parts import Parts
-from learntoask.serving.revision import model_revision
-from learntoask.serving.server import PolicyServer
-from learntoask.serving.switching import weights_shape
-from learntoask.serving.transformers_engine import TransformersEngine
-from learntoask.serving.vllm_engine import start_vllm
-from learntoask.training.policy import Policy, best_device
-from learntoask.training.precision import resolve_precision
-from learntoask.training.prompting import Prompting
+from learntoask.serving.engines.protocol import Engine
+from learntoask.serving.engines.transformers import TransformersEngine
+from learntoask.serving.engines.vllm import start_vllm
+from learntoask.serving.engines.weights import weights_shape
+from learntoask.serving.server import PolicyServer, ServedPolicy, policy_revision
 
 
-def load_parts(config: ServeConfig) -> Parts:
+def load_served_policy(config: ServeConfig) -> ServedPolicy:
     """The trained policy behind its engine. Raises InputError for an unreadable pack or model."""
     pack = load_pack(config.pack)
     if not config.model.is_dir():
@@ -38,10 +37,10 @@ def load_parts(config: ServeConfig) -> Parts:
             f"model folder {config.model} cannot be loaded ({type(error).__name__}: {error}); "
             "it must hold config, tokenizer and safetensors as the training stages publish them"
         ) from error
-    return Parts(
+    return ServedPolicy(
         engine=engine,
         pack=pack,
-        revision=model_revision(config.model),
+        revision=policy_revision(config.model),
         shape=weights_shape(config.model),
     )
 
@@ -79,7 +78,15 @@ class _Bounds(TypedDict):
 
 async def make_server(config: ServeConfig) -> PolicyServer:
     """Raises InputError where pack or policy cannot be loaded."""
-    return PolicyServer(config, await asyncio.to_thread(load_parts, config))
+    return PolicyServer(config, await asyncio.to_thread(load_served_policy, config))
+
+
+def local_server(config: ServeConfig) -> AbstractContextManager[PolicyServer]:
+    """Start a policy server in a thread of this process and drain it when the block ends.
+
+    Raises InputError where pack or policy cannot be loaded.
+    """
+    return in_thread(partial(make_server, config), name="policy-server")
 
 
 def run_server(configure: Callable[[], ServeConfig], *, ready: Callable[[str], None] | None = None) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from learntoask.core.errors import StoreError
-from learntoask.core.publication import Publication
+from learntoask.core.stages.publication import Publication
 from learntoask.store.address import environment_store
+from learntoask.store.download import download_input
 from learntoask.store.protocol import Store
-from learntoask.store.retrieval import retrieve
 
 _PACK = "pack.json"
 _POLICY = "policy.json"
@@ -63,7 +63,7 @@ def brought(address: str, *, field: str, cache: Path) -> Path:
     """
     if not address.startswith("s3://"):
         return Path(address)
-    return retrieve(address, field=field, service=environment_store(), cache=cache).path
+    return download_input(address, field=field, service=environment_store(), cache=cache).path
 
 
 def _found(store: Store, key: str, stage: str) -> Publication:

@@ -3,28 +3,52 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from pathlib import Path
 
 from learntoask.core.errors import InputError, LearnToAskError
-from learntoask.core.pack import load_pack
-from learntoask.core.stages import pack_digests
+from learntoask.core.model_digest import folder_digest
+from learntoask.core.pack import Pack, load_pack
+from learntoask.core.stages.graph import pack_digests
 from learntoask.rpc.listener import Listener
 from learntoask.rpc.logs import LOGGER
 from learntoask.serving.config import ServeConfig
-from learntoask.serving.deciding import Decider
+from learntoask.serving.decider import Decider
 from learntoask.serving.demo import warm_up
+from learntoask.serving.engines.protocol import Engine
+from learntoask.serving.engines.weights import weights_shape
 from learntoask.serving.metrics import Metrics
-from learntoask.serving.parts import Parts
-from learntoask.serving.recording import Recording
-from learntoask.serving.records import RecordLog, redaction
-from learntoask.serving.revision import model_revision
+from learntoask.serving.records.log import RecordLog, redaction
+from learntoask.serving.records.writer import Recording
 from learntoask.serving.service import SERVICE, AskService, Identity, handlers
-from learntoask.serving.switching import weights_shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedPolicy:
+    """The policy that a server starts with, and the pack it was trained for.
+
+    `revision` names the policy in every decision (see `policy_revision`). `shape` is the `weights_shape` that a policy
+    must have to replace it by a reload.
+    """
+
+    engine: Engine
+    pack: Pack
+    revision: str
+    shape: str
+
+
+def policy_revision(model: Path) -> str:
+    """Return the digest of the model folder, which the run's report and lineage name too. Raises InputError."""
+    try:
+        return folder_digest(model)
+    except OSError as error:
+        raise InputError(f"model folder {model} cannot be read: {error}") from error
 
 
 class PolicyServer:
     """`start`, then `drain` once. Make it inside the event loop that serves it."""
 
-    def __init__(self, config: ServeConfig, parts: Parts) -> None:
+    def __init__(self, config: ServeConfig, parts: ServedPolicy) -> None:
         self.config = config
         self.metrics = Metrics()
         self._recording = self._recording_of(parts) if config.records else None
@@ -79,7 +103,7 @@ class PolicyServer:
         tokenizer or threshold of stopping. After any other exception this server decides nothing any more.
         """
         pack, shape, revision = await asyncio.to_thread(
-            lambda: (load_pack(config.pack), weights_shape(config.model), model_revision(config.model))
+            lambda: (load_pack(config.pack), weights_shape(config.model), policy_revision(config.model))
         )
         if pack_digests(pack)["whole"] != self._pack_digest:
             raise InputError(f"{config.pack} is another pack than the one served; start a server with it")
@@ -104,7 +128,7 @@ class PolicyServer:
             await self._recording.close()
         await self._decider.close()
 
-    def _recording_of(self, parts: Parts) -> Recording:
+    def _recording_of(self, parts: ServedPolicy) -> Recording:
         config = self.config
         assert config.records is not None
         log = RecordLog(

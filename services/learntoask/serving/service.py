@@ -15,13 +15,13 @@ from learntoask.core.records import Message
 from learntoask.rpc.calls import Call, Draining, Overloaded
 from learntoask.rpc.requests import Unparsable, check_id, parsed, parser
 from learntoask.serving.config import ServeConfig
-from learntoask.serving.deciding import Decided, Decider
+from learntoask.serving.decider import Decided, Decider
+from learntoask.serving.input_checks import Limits
 from learntoask.serving.metrics import Metrics
-from learntoask.serving.reading import Reader
-from learntoask.serving.reading import opening as read_opening
-from learntoask.serving.recording import Recording
-from learntoask.serving.records import RecordedDecision
-from learntoask.serving.validation import Limits
+from learntoask.serving.records.log import RecordedDecision
+from learntoask.serving.records.writer import Recording
+from learntoask.serving.wire import Reader
+from learntoask.serving.wire import opening as read_opening
 from learntoask.wire import ask_pb2 as wire
 
 SERVICE = wire.DESCRIPTOR.services_by_name["AskService"].full_name

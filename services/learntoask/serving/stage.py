@@ -14,11 +14,11 @@ from pydantic import JsonValue
 
 from learntoask.client import CallFailed, Client
 from learntoask.core.errors import StageError
-from learntoask.core.stage import StageContext, StageSummary
-from learntoask.core.stages import pack_digests
+from learntoask.core.stages.contract import StageContext, StageSummary
+from learntoask.core.stages.graph import pack_digests
 from learntoask.serving.config import config_of
 from learntoask.serving.demo import demo_task
-from learntoask.serving.local import local_server
+from learntoask.serving.process import local_server
 
 _ANSWER_SECONDS = 600.0  # the demo shares its machine with whoever runs stages beside it
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict
 
 from learntoask.core.errors import InputError
-from learntoask.core.manifest import Store
+from learntoask.core.manifest import StoreSettings
 
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
 _SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*://|pvc:|hf:|s3:)")
@@ -38,7 +38,9 @@ class StoreAddress(BaseModel):
         return self.uri.startswith("s3://")
 
 
-def address_of(store: Store, *, folder: Path, default: Path, environment: Mapping[str, str]) -> StoreAddress:
+def address_of(
+    store: StoreSettings, *, folder: Path, default: Path, environment: Mapping[str, str]
+) -> StoreAddress:
     """The store of a manifest in `folder`, or the one at `default` where nobody names one. Raises InputError."""
 
     def path(variable: str, written: str | None, *fallbacks: str) -> Path | None:
@@ -62,7 +64,7 @@ def address_of(store: Store, *, folder: Path, default: Path, environment: Mappin
 def environment_store() -> StoreAddress:
     """The store that the environment names: of processes that have no manifest. Raises InputError."""
     here = Path.cwd()
-    return address_of(Store(), folder=here, default=here / ".lta" / "store", environment=os.environ)
+    return address_of(StoreSettings(), folder=here, default=here / ".lta" / "store", environment=os.environ)
 
 
 def bucket_and_key(uri: str, *, field: str) -> tuple[str, str]:

@@ -18,9 +18,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from learntoask.core.errors import StoreError
-from learntoask.core.publication import Publication, PublishedFile
-from learntoask.store.protocol import Stored
-from learntoask.store.writing import Snapshot, appearing, file_digest
+from learntoask.core.stages.publication import Publication, PublishedFile
+from learntoask.store.atomic_files import Snapshot, atomic_write, file_digest
+from learntoask.store.protocol import StoredItem
 
 logger = logging.getLogger(__name__)
 _CHUNK = 1 << 20
@@ -37,7 +37,7 @@ class FolderStore:
         file = PublishedFile(path=path, digest=file_digest(source), size=seen.size)
         if not self._renewed(file):
             blob = self._blob(file.digest)
-            with source.open("rb") as content, appearing(blob) as out:
+            with source.open("rb") as content, atomic_write(blob) as out:
                 shutil.copyfileobj(content, out, _CHUNK)
                 seen.verify()
             blob.chmod(0o444)
@@ -69,13 +69,13 @@ class FolderStore:
         content = publication.model_dump_json(indent=1).encode()
         manifest = self._manifest(publication.key)
         try:
-            with appearing(manifest, only_first=True) as out:
+            with atomic_write(manifest, only_first=True) as out:
                 out.write(content)
         except FileExistsError:
             standing = self.find(publication.key)
             if standing is not None:
                 return standing
-            with appearing(manifest) as out:  # what stood there was of no use to anybody
+            with atomic_write(manifest) as out:  # what stood there was of no use to anybody
                 out.write(content)
         standing = self.find(publication.key)
         if standing is None:
@@ -114,7 +114,7 @@ class FolderStore:
             except OSError as error:
                 raise StoreError(f"{manifest} cannot be read: {error}") from error
 
-    def stored(self) -> Iterator[Stored]:
+    def items(self) -> Iterator[StoredItem]:
         for path in sorted([*self.root.glob("blobs/*/*"), *self.root.glob("published/*/*")]):
             try:
                 status = path.stat()
@@ -122,13 +122,15 @@ class FolderStore:
                 continue
             place = path.relative_to(self.root)
             if place.parts[0] == "blobs" and len(path.name) == _DIGEST_LENGTH:
-                yield Stored(kind="blob", name=path.name, size=status.st_size, used=status.st_mtime)
+                yield StoredItem(kind="blob", name=path.name, size=status.st_size, used=status.st_mtime)
             elif path.suffix == ".json":
-                yield Stored(kind="publication", name=path.stem, size=status.st_size, used=status.st_mtime)
+                yield StoredItem(
+                    kind="publication", name=path.stem, size=status.st_size, used=status.st_mtime
+                )
             else:
-                yield Stored(kind="leftover", name=str(place), size=status.st_size, used=status.st_mtime)
+                yield StoredItem(kind="leftover", name=str(place), size=status.st_size, used=status.st_mtime)
 
-    def remove(self, item: Stored, *, unused_since: float) -> bool:
+    def remove(self, item: StoredItem, *, unused_since: float) -> bool:
         places = {"blob": self._blob, "publication": self._manifest, "leftover": self.root.joinpath}
         path = places[item.kind](item.name)
         try:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from learntoask.core.publication import Publication, PublishedFile
+from learntoask.core.stages.publication import Publication, PublishedFile
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stored:
+class StoredItem:
     """Something that lies in a store, for the collection of what nobody needs.
 
     `name`: digest of a blob, key of a publication, or what a leftover is called in this store. A leftover is what a
@@ -47,13 +47,13 @@ class Store(Protocol):
     def publications(self) -> Iterator[Publication]:
         """Every publication, in no particular order."""
 
-    def stored(self) -> Iterator[Stored]:
+    def items(self) -> Iterator[StoredItem]:
         """Everything that lies here."""
 
     def manifest_texts(self) -> Iterator[tuple[str, str]]:
         """Key and raw text of every manifest, readable as a publication or not."""
 
-    def remove(self, item: Stored, *, unused_since: float) -> bool:
+    def remove(self, item: StoredItem, *, unused_since: float) -> bool:
         """Remove `item` unless it was used after `unused_since`; whether it was removed."""
 
 

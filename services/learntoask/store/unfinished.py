@@ -15,16 +15,16 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from learntoask.core.digest import digest_of
-from learntoask.core.publication import Publication
-from learntoask.core.stage import Shard
+from learntoask.core.stages.contract import Shard
+from learntoask.core.stages.publication import Publication
 from learntoask.store.address import StoreAddress
-from learntoask.store.protocol import Store, Stored
+from learntoask.store.protocol import Store, StoredItem
 
 logger = logging.getLogger(__name__)
 _SLOTS = (0, 1)
 
 
-def unfinished(address: StoreAddress) -> StoreAddress:
+def unfinished_address(address: StoreAddress) -> StoreAddress:
     """Where the unfinished work of the stages in the store at `address` lies."""
     return address.model_copy(update={"uri": f"{address.uri}/unfinished"})
 
@@ -34,7 +34,7 @@ def share_key(key: str, shard: Shard) -> str:
     return digest_of({"share of": key, "index": shard.index, "count": shard.count})
 
 
-def abandoned(store: Store, *, published: Store, unused_since: float) -> set[str]:
+def abandoned_keys(store: Store, *, published: Store, unused_since: float) -> set[str]:
     """Keys of the unfinished work in `store` that nobody will ask for: its stage is published, or it was not added to
     since `unused_since` (seconds since the epoch)."""
     return {
@@ -53,7 +53,7 @@ class Checkpoints:
         self._stage, self._of = stage, of
         self._slots = [digest_of({"checkpoint of": key, "slot": slot}) for slot in _SLOTS]
 
-    def keep(self, files: Mapping[str, Path]) -> None:
+    def save(self, files: Mapping[str, Path]) -> None:
         """Make `files` (path below the work folder → content) the newest checkpoint. Raises StoreError."""
         before = self._latest()
         number = _number(before) + 1 if before else 0
@@ -72,7 +72,7 @@ class Checkpoints:
         if before is not None:
             discard(self._store, before, but={file.digest for file in kept})
 
-    def bring(self, work: Path) -> int:
+    def restore(self, work: Path) -> int:
         """Bring the newest checkpoint into the folder `work`; returns the bytes, 0 where there is none."""
         found = self._latest()
         if found is None:
@@ -96,15 +96,15 @@ class Checkpoints:
         return max(found, key=_number, default=None)
 
     def _remove(self, slot: str) -> None:
-        self._store.remove(Stored(kind="publication", name=slot, size=0, used=0.0), unused_since=math.inf)
+        self._store.remove(StoredItem(kind="publication", name=slot, size=0, used=0.0), unused_since=math.inf)
 
 
 def discard(store: Store, found: Publication, *, but: Collection[str] = ()) -> None:
     """Remove unfinished work and its blobs, without those whose digest is in `but`. A blob that others keep too, which
     is rare, makes theirs count as absent."""
-    store.remove(Stored(kind="publication", name=found.key, size=0, used=0.0), unused_since=math.inf)
+    store.remove(StoredItem(kind="publication", name=found.key, size=0, used=0.0), unused_since=math.inf)
     for digest in {file.digest for file in found.files} - set(but):
-        store.remove(Stored(kind="blob", name=digest, size=0, used=0.0), unused_since=math.inf)
+        store.remove(StoredItem(kind="blob", name=digest, size=0, used=0.0), unused_since=math.inf)
 
 
 def _number(found: Publication) -> int:

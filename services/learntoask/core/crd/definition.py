@@ -10,9 +10,9 @@ from pydantic import BaseModel
 
 from learntoask.core.crd.rules import RULES, Rule
 from learntoask.core.crd.schema import Schema, structural_schema
-from learntoask.core.endpoint_status import EndpointStatus
 from learntoask.core.manifest import EndpointSpec, RunSpec
-from learntoask.core.status import RunStatus
+from learntoask.core.status.endpoint import EndpointStatus
+from learntoask.core.status.run import RunStatus
 
 GROUP, VERSION = "learntoask.io", "v1alpha1"
 MUTABLE = frozenset({"suspend", "attempts", "stageDeadline", "startDeadline", "ttl", "budget", "artefacts"})

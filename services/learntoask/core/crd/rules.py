@@ -122,7 +122,7 @@ RULES: Mapping[str, Rules] = {
         fields={"uri": _LOGS, "testUri": _LOGS},
     ),
     "PackReference": Rules(fields={"uri": _PACK}),
-    "Store": Rules(fields={"uri": _STORE}),
+    "StoreSettings": Rules(fields={"uri": _STORE}),
     "Base": Rules(fields={"uri": _BASE}),
     "Endpoint": Rules(
         model=(
@@ -157,7 +157,7 @@ RULES: Mapping[str, Rules] = {
             ),
         )
     ),
-    "Grader": Rules(model=(_NEEDS_MODEL,)),
+    "GraderSettings": Rules(model=(_NEEDS_MODEL,)),
     "LlmLabelling": Rules(
         model=(
             Rule(
@@ -257,7 +257,7 @@ RULES: Mapping[str, Rules] = {
             ),
         )
     ),
-    "Gateway": Rules(fields={"deadline": _SOME_TIME, "attempt": _SOME_TIME}),
+    "GatewaySettings": Rules(fields={"deadline": _SOME_TIME, "attempt": _SOME_TIME}),
     "Records": Rules(fields={"interval": _SOME_TIME}),
     "RunStatus": Rules(keyed={"conditions": ("type",), "stages": ("name",)}),
     "EndpointStatus": Rules(keyed={"conditions": ("type",)}),

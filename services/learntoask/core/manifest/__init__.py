@@ -1,14 +1,30 @@
-"""The manifest as pydantic models: the one source of validation, JSON schema and (in a cluster) the CRD."""
+"""The manifests as pydantic models. Validation, the JSON schema, the CRDs and docs/reference.md are derived from them.
+
+Begin with `run`. The docstrings of models and fields are the descriptions that users read.
+
+    run            LearnToAskRun, the manifest of the whole loop
+      data           logs, domain pack and store
+      label          how decision points are labelled
+      grader         who grades questions, and where
+      train, scale   base model, SFT, GRPO, reward; adapters and several workers
+      release        evaluation, gate and serving;  metric: the names of what a report measures
+      pod            changes of the pods in a cluster
+    ask_endpoint   AskEndpoint, a policy that is served in a cluster
+    sweep          LearnToAskSweep, several runs that are compared
+    endpoint       an OpenAI-compatible server, used by label and grader
+    model, quantity   the base class and the field types: durations, names, addresses, amounts of memory
+    parse          from YAML to a validated LearnToAskRun
+"""
 
 from learntoask.core.manifest.ask_endpoint import AskEndpoint, EndpointSpec, PolicyReference
-from learntoask.core.manifest.data import Corruption, Dataset, PackReference, Store, StoreCredentials
+from learntoask.core.manifest.data import Corruption, Dataset, PackReference, StoreCredentials, StoreSettings
 from learntoask.core.manifest.endpoint import Budget, Endpoint, Prices
-from learntoask.core.manifest.grader import Grader, JudgeServer, LlmJudge
+from learntoask.core.manifest.grader import GraderSettings, JudgeServer, LlmJudge
 from learntoask.core.manifest.label import Label, LlmLabelling
 from learntoask.core.manifest.model import Duration, ManifestModel, Precision, seconds
+from learntoask.core.manifest.parse import load_manifest, parse_manifest
 from learntoask.core.manifest.pod import Pods, PodTemplate
-from learntoask.core.manifest.reading import load_manifest, parse_manifest
-from learntoask.core.manifest.release import Evaluate, Gate, Serve, Threshold
+from learntoask.core.manifest.release import Evaluate, GateSettings, Serve, Threshold
 from learntoask.core.manifest.run import LearnToAskRun, Metadata, RunBudget, RunSpec
 from learntoask.core.manifest.scale import Distributed, Lora
 from learntoask.core.manifest.train import Base, Dpo, Grpo, Method, Reward, Sft, Train
@@ -25,8 +41,8 @@ __all__ = [
     "Endpoint",
     "EndpointSpec",
     "Evaluate",
-    "Gate",
-    "Grader",
+    "GateSettings",
+    "GraderSettings",
     "Grpo",
     "JudgeServer",
     "Label",
@@ -48,8 +64,8 @@ __all__ = [
     "RunSpec",
     "Serve",
     "Sft",
-    "Store",
     "StoreCredentials",
+    "StoreSettings",
     "Threshold",
     "Train",
     "load_manifest",

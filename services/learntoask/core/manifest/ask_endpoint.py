@@ -1,4 +1,4 @@
-"""`AskEndpoint`: a policy served for as long as people ask, through a gateway that outlives every policy behind it."""
+"""`AskEndpoint`: policy servers behind a gateway. The gateway stays when the policy is replaced."""
 
 from __future__ import annotations
 
@@ -7,30 +7,32 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from learntoask.core.manifest.data import PackReference, Store
+from learntoask.core.manifest.data import PackReference, StoreSettings
 from learntoask.core.manifest.model import Address, Duration, ManifestModel, Name, Precision, seconds
 from learntoask.core.manifest.pod import PodTemplate
 from learntoask.core.manifest.quantity import Quantity
 from learntoask.core.manifest.run import Metadata
 
-_BUCKET = r"^s3://"  # said twice: the JSON schema shows no pattern that follows a validator
+# Given twice below, because pydantic omits a pattern that follows a validator from the JSON schema.
+_BUCKET = r"^s3://"
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class PolicyReference(ManifestModel):
-    """Which policy is served: what a run published, or a model folder."""
+    """Which policy is served: one that a run published, or a model folder."""
 
     run: Name | None = None
-    """Run whose policy is served. Alone, the endpoint follows the run: whenever its serve stage publishes, the new
-    policy is rolled out. Beside `publication` it only says where the policy comes from."""
+    """LearnToAskRun whose policy is served. Without `publication`, the endpoint follows the run: each policy that its
+    serve stage publishes is rolled out. With `publication`, it only records which run the policy comes from."""
     publication: Key | None = None
-    """Key of a published serve stage: the domain pack, and how the policy is to be prompted."""
+    """Key of a published serve stage (64 hex digits), which holds the domain pack and the prompt settings."""
     policy: Key | None = None
-    """Key of the published training stage that holds the model."""
+    """Key of the published training stage that holds the model (64 hex digits)."""
     uri: Address | None = None
-    """Model folder instead of a run's policy: `s3://bucket/folder` or `pvc:claim/folder`."""
+    """Model folder to serve instead of a run's policy: `s3://bucket/folder` or `pvc:claim/folder`."""
     pack: PackReference | None = None
-    """Domain pack of the model at `uri`: `s3://bucket/key`, `pvc:claim/path` or `configMap:name/key`."""
+    """Domain pack that the model at `uri` was trained with: `s3://bucket/key`, `pvc:claim/path` or
+    `configMap:name/key`."""
 
     @model_validator(mode="after")
     def _one_source(self) -> PolicyReference:
@@ -48,43 +50,43 @@ class PolicyReference(ManifestModel):
 
 
 class PolicyServers(ManifestModel):
-    """How every policy server decodes; what is left out is as the run's `serve` section said."""
+    """How every policy server decodes. A field that is left out keeps the value that the policy was published with."""
 
     max_concurrent: Annotated[int, Field(ge=1, le=1024)] = 32
-    """Requests that one server decodes together."""
+    """Largest number of requests that one server decodes in one batch."""
     max_queue: Annotated[int, Field(ge=0, le=100_000)] = 256
-    """Requests that may wait at one server; more go to another one."""
+    """Largest number of requests that wait at one server; the gateway sends further ones to another server."""
     max_new_tokens: Annotated[int, Field(ge=1, le=4096)] | None = None
-    """Longest answer of the policy."""
+    """Largest number of tokens of one answer."""
     max_prompt_tokens: Annotated[int, Field(ge=64, le=1_000_000)] | None = None
-    """Longest prompt; older messages are left out of a longer conversation."""
+    """Largest number of tokens of one prompt; a longer conversation loses its oldest messages."""
     may_stop: bool | None = None
-    """Whether the policy may stop asking; false for one that was trained with reward mode `ask_only`."""
+    """Whether the policy may stop asking; false for a policy that was trained with reward mode `ask_only`."""
     stop_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Probability of stopping from which the policy stops; lower stops sooner."""
+    """The policy stops when its probability of stopping is at least this; a lower value stops sooner."""
     precision: Precision | None = None
-    """What servers compute in: `float32`, `bfloat16`, or `auto`, the faster one."""
+    """Number format that servers compute in: `float32`, `bfloat16`, or `auto` for the faster one."""
     prefix_cache: Quantity = "1Gi"
-    """Memory for the keys and values of conversations between their turns."""
+    """Memory for the attention keys and values of conversations, kept between their turns."""
     shared_memory: Quantity = "1Gi"
-    """Size of /dev/shm, which vLLM's processes share."""
+    """Size of /dev/shm, which the processes of vLLM share."""
     cache: Quantity = "20Gi"
-    """Disk for the fetched model: several times its size."""
+    """Disk space for the fetched model; give several times the size of the model."""
 
 
 class Autoscaling(ManifestModel):
     """A HorizontalPodAutoscaler that sets `spec.replicas` of this endpoint."""
 
     min: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Fewest policy servers."""
+    """Smallest number of policy servers."""
     max: Annotated[int, Field(ge=1, le=1000)]
-    """Most policy servers."""
+    """Largest number of policy servers."""
     metric: Literal["cpu", "inFlight"] = "cpu"
-    """`cpu`: use in percent of the request. `inFlight`: answers running or waiting at a server
-    (`lta_serving_in_flight`), which needs an adapter that offers Prometheus metrics to the cluster, and is the one that
-    means something where GPUs decode."""
+    """Load that is measured. `cpu`: CPU use in percent of the CPU request. `inFlight`: number of requests that run or
+    wait at a server (`lta_serving_in_flight`); it needs an adapter that offers Prometheus metrics to the cluster. Use
+    `inFlight` where GPUs decode, because their load does not show in `cpu`."""
     target: Annotated[int, Field(ge=1, le=10_000)] = 70
-    """Mean of the metric over the servers that is aimed at."""
+    """Mean of the metric over the servers that the autoscaler aims at: percent for `cpu`, requests for `inFlight`."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Autoscaling:
@@ -94,32 +96,32 @@ class Autoscaling(ManifestModel):
 
 
 class WarmUp(ManifestModel):
-    """What a policy server must do before it gets its first question. A change of `conversation` or `deadline` is a
-    change of the servers' pods, and rolled out as one."""
+    """What a policy server does before it gets traffic. A change of `conversation` or `deadline` changes the servers'
+    pods, so that it is rolled out like a new policy."""
 
     conversation: bool = True
-    """Answer the pack's demo conversation; false lets a server in as soon as its model is loaded."""
+    """Answer the pack's demo conversation first. With false a server gets traffic as soon as its model is loaded."""
     deadline: Duration = "20m"
-    """Longest time from the start of new servers to the first that is warm; after it the new policy counts as failed
-    and the old one stays."""
+    """Longest time from the start of the new servers until one of them is warm. After it the new policy counts as
+    failed, and the old one keeps serving."""
     restarts: Annotated[int, Field(ge=0, le=100)] = 2
-    """Restarts of a new server's container before the new policy counts as failed."""
+    """Number of container restarts of a new server after which the new policy counts as failed."""
 
 
 class Rollout(ManifestModel):
-    """How servers of a new policy take over from those of the old one."""
+    """How the servers of a new policy replace those of the old one."""
 
     max_surge: Annotated[int, Field(ge=0, le=1000)] = 1
-    """Policy servers beyond `replicas` while both policies run; 0 where there is no GPU to spare. With as many as
-    `replicas` all traffic moves at once, with fewer both policies answer for a while."""
+    """Number of policy servers beyond `replicas` while both policies run; use 0 where no GPU is free. With at least
+    `replicas` all traffic moves at once; with fewer both policies answer for a while."""
     max_unavailable: Annotated[int, Field(ge=0, le=1000)] = 0
-    """Policy servers that may be missing from `replicas` meanwhile."""
+    """Number of policy servers that may be missing from `replicas` during a rollout."""
     warm_up: WarmUp = WarmUp()
     drain: Duration = "30s"
-    """How long old servers stay after the last question was sent to them; it covers the time that gateways take to
-    learn of the change."""
+    """How long old servers keep running after they are taken out of the traffic. It has to cover the time that gateways
+    need to notice the change."""
     history: Annotated[int, Field(ge=0, le=50)] = 10
-    """Earlier revisions kept in the status, for `lta rollback`."""
+    """Number of earlier revisions that the status keeps for `lta rollback`."""
 
     @model_validator(mode="after")
     def _moves(self) -> Rollout:
@@ -129,25 +131,26 @@ class Rollout(ManifestModel):
 
 
 class Fallback(ManifestModel):
-    """What a user hears while no policy server answers."""
+    """What the gateway answers while no policy server is available."""
 
     mode: Literal["pack", "refuse"] = "pack"
-    """`pack`: the domain pack's fallback question, marked as such in the answer; `refuse`: the error UNAVAILABLE."""
+    """`pack`: answer with the fallback question of the domain pack, marked as a fallback. `refuse`: fail the call with
+    the gRPC status UNAVAILABLE."""
 
 
 class Records(ManifestModel):
-    """Served conversations as logs that a later run trains on (opt-in)."""
+    """Records of served conversations, in the format of logs, so that a later run can train on them (opt-in)."""
 
     enabled: bool = False
     """Write served conversations into the store."""
     uri: Annotated[Address, Field(pattern=_BUCKET, json_schema_extra={"pattern": _BUCKET})] | None = None
-    """Where to, `s3://bucket/folder`; below the endpoint's name in `records/` of the store when left out."""
+    """Folder for the records, `s3://bucket/folder`. By default it is `records/ENDPOINT` in the store."""
     redact: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...], Field(max_length=100)
     ] = ()
-    """Regular expressions whose matches are replaced by `[redacted]`."""
+    """Regular expressions (Python syntax); every match in a recorded message is replaced by `[redacted]`."""
     interval: Duration = "5m"
-    """Longest time that an ended conversation waits in a gateway before it is sent to the store."""
+    """Longest time that a gateway keeps an ended conversation before it sends it to the store."""
 
     @field_validator("redact")
     @classmethod
@@ -168,14 +171,15 @@ class Records(ManifestModel):
 
 
 class Access(ManifestModel):
-    """Who may ask. Without any of it, everybody who reaches the gateway's Service."""
+    """Who may call the gateway. Without these fields, every client that reaches its Service may call it."""
 
     token_secret: Name | None = None
-    """Secret with the bearer token that every call must carry, under the key `token`."""
+    """Secret that holds, under the key `token`, the bearer token that every call must carry."""
     tls_secret: Name | None = None
-    """Secret of type kubernetes.io/tls with the gateway's certificate; the port then speaks TLS."""
+    """Secret of type kubernetes.io/tls with the gateway's certificate; with it the port only accepts TLS."""
     client_authority_secret: Name | None = None
-    """Secret with the authority of client certificates, under the key `ca.crt`; clients must show one signed by it."""
+    """Secret that holds a certificate authority under the key `ca.crt`; clients must present a certificate that it
+    signed. Needs `tlsSecret`."""
 
     @model_validator(mode="after")
     def _needs_tls(self) -> Access:
@@ -184,35 +188,35 @@ class Access(ManifestModel):
         return self
 
 
-class GatewayService(ManifestModel):
-    """The Service that clients connect to."""
+class GatewayServiceSettings(ManifestModel):
+    """The Kubernetes Service that clients connect to."""
 
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
-    """How the gateway is reached."""
+    """Type of the Service: from where the gateway can be reached."""
     port: Annotated[int, Field(ge=1, le=65535)] = 50051
     """Port of the Service."""
     annotations: Annotated[dict[str, str], Field(max_length=50)] = Field(default_factory=dict)
-    """Annotations of the Service, for load balancers and name servers."""
+    """Annotations of the Service, for example for a load balancer or a DNS controller."""
 
 
-class Gateway(ManifestModel):
-    """What stands between clients and policy servers."""
+class GatewaySettings(ManifestModel):
+    """The gateway, which takes the calls of clients and sends each one to a policy server."""
 
     replicas: Annotated[int, Field(ge=1, le=100)] = 2
-    """Gateway pods."""
-    service: GatewayService = GatewayService()
+    """Number of gateway pods."""
+    service: GatewayServiceSettings = GatewayServiceSettings()
     access: Access = Access()
     fallback: Fallback = Fallback()
     records: Records = Records()
     deadline: Duration = "30s"
-    """Longest time for one answer; a caller's own deadline may only shorten it."""
+    """Longest time for one answer. A caller's own deadline can shorten it, but not extend it."""
     attempt: Duration = "15s"
-    """Longest time that one policy server may take before another one is asked."""
+    """Longest time that the gateway waits for one policy server before it asks another one."""
     max_in_flight: Annotated[int, Field(ge=1, le=100_000)] = 1024
-    """Answers that one gateway waits for at once; more are refused with RESOURCE_EXHAUSTED."""
+    """Largest number of requests that one gateway handles at once; further ones are refused with RESOURCE_EXHAUSTED."""
 
     @model_validator(mode="after")
-    def _some_time(self) -> Gateway:
+    def _some_time(self) -> GatewaySettings:
         for name, duration in (("deadline", self.deadline), ("attempt", self.attempt)):
             if not seconds(duration):
                 raise ValueError(f"{name}: give at least 1s")
@@ -220,30 +224,31 @@ class Gateway(ManifestModel):
 
 
 class EndpointPods(ManifestModel):
-    """Changes of the pods of an endpoint. A change of its policy servers' pods is rolled out like a new policy."""
+    """Changes of the pods of an endpoint. A change of the policy servers' pods is rolled out like a new policy."""
 
     gateway: PodTemplate = PodTemplate()
-    """The gateways."""
+    """The pods of the gateway."""
     policy_server: PodTemplate = PodTemplate()
-    """The policy servers."""
+    """The pods of the policy servers."""
 
 
 class EndpointSpec(ManifestModel):
     policy: PolicyReference
-    """Which policy is served. Changing it rolls the new policy out; changing it back rolls back."""
-    store: Store = Store()
-    """Where published policies lie; the operator's own store when left out. Keys come from `credentials.secret`."""
+    """Which policy is served. A changed value is rolled out; the former value rolls back."""
+    store: StoreSettings = StoreSettings()
+    """Store with the published policies; the operator's own store when left out. The credentials are read from the
+    Secret `credentials.secret`."""
     engine: Literal["transformers", "vllm"] = "transformers"
-    """What decodes: `transformers`, ready in seconds, or `vllm`."""
+    """Program that decodes: `transformers`, which starts within seconds, or `vllm`."""
     replicas: Annotated[int, Field(ge=0, le=1000)] = 1
-    """Policy servers; `kubectl scale` and autoscalers set it. With 0 only the fallback answers."""
+    """Number of policy servers; `kubectl scale` and autoscalers set it. With 0 only the fallback answers."""
     gpus: Annotated[int, Field(ge=0, le=64)] = 0
-    """GPUs of every policy server (`nvidia.com/gpu`; another kind is set in `pods`)."""
+    """Number of GPUs of each policy server (resource `nvidia.com/gpu`; request other kinds in `pods`)."""
     servers: PolicyServers = PolicyServers()
     autoscaling: Autoscaling | None = None
-    """Leave it out to keep `replicas` as it is set."""
+    """Leave it out to set `replicas` yourself."""
     rollout: Rollout = Rollout()
-    gateway: Gateway = Gateway()
+    gateway: GatewaySettings = GatewaySettings()
     pods: EndpointPods = EndpointPods()
 
 

@@ -1,4 +1,4 @@
-"""Where logs, pack and artefacts are, and how sessions become samples."""
+"""Addresses of the logs, the domain pack and the store, and how sessions are divided into splits."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from learntoask.core.manifest.model import Address, ManifestModel, Name, Share, 
 
 
 class Corruption(ManifestModel):
-    """Faults put into the training sessions on purpose, to measure what learning bears (docs/experiments.md). Graders
-    and held-out sessions never see them."""
+    """Faults that are put into the training sessions on purpose, to measure how much of them training tolerates
+    (docs/experiments.md). Graders and held-out sessions stay as they are."""
 
     sloppy: Share = 0.0
-    """Share of the training sessions that are made those of careless experts: late stops, redundant questions, early
-    stops."""
+    """Share of the training sessions that are changed into those of careless experts, with late stops, redundant
+    questions or early stops."""
     label_noise: Share = 0.0
-    """Share of the training labels that are made wrong: another decision, or a micro-goal of other fields."""
+    """Share of the training labels that are made wrong: the other decision, or a micro-goal with other fields."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
-    """Seed of the choice; a greater share has the same faults and more."""
+    """Random seed of the choice. With the same seed, a larger share contains all faults of a smaller one."""
 
     @property
     def active(self) -> bool:
@@ -27,29 +27,31 @@ class Corruption(ManifestModel):
 
 
 class Dataset(ManifestModel):
-    """The logs to learn from, and how their sessions are divided."""
+    """The logs to learn from, and how their sessions are divided into splits."""
 
     uri: Address
-    """Logs, one JSON session a line: a path relative to the manifest, or `s3://bucket/key`."""
+    """Logs, as one JSON session on each line: a path relative to the manifest, or `s3://bucket/key`. In a cluster also
+    `pvc:claim/path`."""
     test_uri: Address | None = None
-    """Held-out logs. Given, they are the test split and none is cut from `uri`."""
+    """Held-out logs, in the same format. If given, they are the test split, and `testShare` is ignored."""
     validation_share: Share = 0.1
-    """Share of the sessions of `uri` that choose between checkpoints and stop a run early."""
+    """Share of the sessions of `uri` in the validation split, on which the policy that is published is chosen."""
     test_share: Share = 0.2
-    """Share of the sessions of `uri` held out for the report, when there is no `testUri`."""
+    """Share of the sessions of `uri` that are held out for the report, if `testUri` is not given."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
-    """Seed of the split; near-duplicates always stay on one side."""
+    """Random seed of the split. Near-duplicate sessions always go into the same split."""
     max_sessions: Annotated[int, Field(ge=1)] | None = None
-    """Use only the first sessions of `uri`."""
+    """Use only this many sessions, the first ones of `uri`."""
     max_message_bytes: Annotated[int, Field(ge=1)] = 65536
-    """A session with a longer message is quarantined."""
+    """Largest size of a message in bytes; a session with a longer one is quarantined."""
     max_messages: Annotated[int, Field(ge=2)] = 1000
-    """A session with more messages is quarantined."""
+    """Largest number of messages of a session; a longer one is quarantined."""
     max_line_bytes: Annotated[int, Field(ge=1)] = 8 * 1024 * 1024
-    """A longer line is quarantined unread, so that a file without line ends cannot fill the memory."""
+    """Largest size of a line in bytes. A longer line is quarantined unread, so that a file without line breaks cannot
+    fill the memory."""
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.8
-    """Sessions whose texts are at least this similar (share of common 8-byte pieces) stay on one side of the
-    split; one in `uri` that is that near to one in `testUri` is set aside and counted."""
+    """Similarity (share of common 8-byte pieces) from which two sessions count as near-duplicates. Near-duplicates go
+    into the same split; a session of `uri` that is a near-duplicate of one in `testUri` is left out and counted."""
 
     corrupt: Corruption = Corruption()
 
@@ -64,36 +66,40 @@ class Dataset(ManifestModel):
 
 
 class PackReference(ManifestModel):
-    """The domain pack: what there is to ask in this domain, and in which words."""
+    """The domain pack: the fields of information, prompts and patterns of one domain."""
 
     uri: Address
-    """Domain pack (YAML): a path relative to the manifest, or `s3://bucket/key`."""
+    """Domain pack (YAML): a path relative to the manifest, or `s3://bucket/key`. In a cluster also `pvc:claim/path` or
+    `configMap:name/key`."""
 
 
 class StoreCredentials(ManifestModel):
-    """Where the keys of an S3 store are found; the keys themselves never stand in a manifest. LTA_STORE_CREDENTIALS
-    (a path) overrides it; with neither, the environment is asked (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or
-    MINIO_ACCESS_KEY and MINIO_SECRET_KEY)."""
+    """Where the access keys of an S3 store are read from; a manifest never holds the keys themselves. The environment
+    variable LTA_STORE_CREDENTIALS (a path) takes precedence. Without either, the keys are read from the variables
+    AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or from
+    ~/.aws/credentials."""
 
     file: Uri | None = None
     """Folder with the files `accessKey` and `secretKey`, as Kubernetes mounts a Secret, or a JSON or AWS credentials
-    file. A path is relative to the manifest."""
+    file; a path relative to the manifest."""
     secret: Name | None = None
-    """Secret with those two keys, for the cluster; a laptop reads `file` or the environment."""
+    """Secret with the keys `accessKey` and `secretKey`, for a run in a cluster. A laptop reads `file` or the
+    environment."""
 
 
-class Store(ManifestModel):
-    """Where stages publish what they make."""
+class StoreSettings(ManifestModel):
+    """The store that stages publish their outputs to."""
 
     uri: Address | None = None
-    """Where stages are published: a folder, relative to the manifest, or `s3://bucket/prefix`. LTA_STORE overrides
-    it; with neither it is `.lta/store` below the folder that `lta` runs in."""
+    """Address of the store: a folder, relative to the manifest, or `s3://bucket/prefix`. The environment variable
+    LTA_STORE takes precedence. Without either it is `.lta/store` in the working directory of `lta`."""
     endpoint: Address | None = None
-    """S3 service, such as `https://minio.example:9000`. LTA_STORE_ENDPOINT overrides it; with neither it is
-    AWS_ENDPOINT_URL, else Amazon's."""
+    """Address of the S3 service, such as `https://minio.example:9000`. LTA_STORE_ENDPOINT takes precedence. Without
+    either it is AWS_ENDPOINT_URL, or else Amazon S3."""
     region: Annotated[str, Field(pattern=r"^[a-z0-9-]+$", max_length=63)] | None = None
-    """Region of the bucket; looked up where Amazon keeps it. LTA_STORE_REGION overrides it."""
+    """Region of the bucket. LTA_STORE_REGION takes precedence. Without either it is AWS_REGION; Amazon's service is
+    asked for it if that is not set."""
     ca: Uri | None = None
-    """PEM file with the authority of the endpoint's certificate, relative to the manifest. LTA_STORE_CA overrides
-    it; with neither it is AWS_CA_BUNDLE, else the public authorities."""
+    """PEM file with the certificate authority of the endpoint, relative to the manifest. LTA_STORE_CA takes precedence.
+    Without either it is AWS_CA_BUNDLE, or else the public authorities."""
     credentials: StoreCredentials = StoreCredentials()

@@ -1,4 +1,4 @@
-"""A model behind an OpenAI-compatible address, and what may be spent on it."""
+"""An OpenAI-compatible server of a language model, and the budget for its use."""
 
 from __future__ import annotations
 
@@ -10,51 +10,53 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 from learntoask.core.manifest.model import Address, Duration, ManifestModel, seconds
 
 Price = Annotated[float, Field(ge=0)]
-_HTTP = r"^https?://\S+$"  # said twice: the JSON schema shows no pattern that follows a validator
+# Given twice below, because pydantic omits a pattern that follows a validator from the JSON schema.
+_HTTP = r"^https?://\S+$"
 _OURS = frozenset({"messages", "model", "n", "response_format", "seed", "stream", "stream_options"})
 
 
 class Prices(ManifestModel):
-    """Prices of a million tokens, in any one currency."""
+    """Prices per million tokens, all in the same currency."""
 
     prompt: Price
-    """A million tokens that are read."""
+    """Price of a million prompt tokens."""
     cached_prompt: Price | None = None
-    """A million tokens that the server found in its prefix cache; as `prompt` when left out."""
+    """Price of a million prompt tokens that the server finds in its prefix cache; the price in `prompt` if left out."""
     completion: Price
-    """A million tokens that are written."""
+    """Price of a million generated tokens."""
 
 
 class Endpoint(ManifestModel):
     """An OpenAI-compatible server, such as vLLM."""
 
     uri: Annotated[Address, Field(pattern=_HTTP, json_schema_extra={"pattern": _HTTP})]
-    """Where its API begins: `http://judge.models.svc:8000/v1`."""
+    """Base address of the API, such as `http://judge.models.svc:8000/v1`."""
     model: Annotated[str, Field(min_length=1, max_length=300)]
-    """Name under which the server offers the model."""
+    """Name of the model on the server."""
     api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
-    """Environment variable that holds the API key; the key itself never stands in a manifest."""
+    """Environment variable that holds the API key. A manifest never holds the key itself."""
     api_key_file: Annotated[str, Field(max_length=4096)] | None = None
-    """File that holds the API key (absolute path), read anew for every request, so that a Secret may rotate."""
+    """File that holds the API key, as an absolute path. It is read for every request, so that a mounted Secret can be
+    rotated during a run."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 16
-    """Requests under way at most; fewer while the server refuses or fails many of them."""
+    """Largest number of requests at once. It is reduced while the server refuses or fails many of them."""
     timeout: Duration = "2m"
     """Longest time of one request."""
     retry_for: Duration = "10m"
-    """How long a request that meets errors (429, 5xx, timeouts, lost connections) is tried again."""
+    """How long a request is retried after errors (status 429 or 5xx, timeouts, lost connections)."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
-    """Seed sent with every request; the temperature is 0."""
+    """Random seed that is sent with every request; the temperature is 0."""
     max_tokens: Annotated[int, Field(ge=16)] = 1024
-    """Longest answer; one that is cut there is asked for once more with twice as many."""
+    """Largest number of tokens of an answer. A longer answer is requested once more with twice as many."""
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
-    """Further fields of the request, e.g. `{chat_template_kwargs: {enable_thinking: false}}`; `null` leaves out one
-    that would be sent otherwise (`max_tokens`, `temperature`)."""
+    """Further fields of the request, such as `{chat_template_kwargs: {enable_thinking: false}}`. With `null` a field
+    that is sent by default (`max_tokens`, `temperature`) is left out."""
     prices: Prices | None = None
-    """Of a million tokens each, for the count of costs."""
+    """Prices of this model, from which the cost of a stage is computed."""
 
     @property
     def determining(self) -> dict[str, JsonValue]:
-        """What the answers depend on; the rest is about how they are fetched and must not make a stage run again."""
+        """The fields that the answers depend on. A change of any other field must not make a stage run again."""
         return {
             "uri": self.uri,
             "model": self.model,
@@ -64,6 +66,7 @@ class Endpoint(ManifestModel):
         }
 
     def answers_as(self, other: Endpoint) -> bool:
+        """Whether both endpoints give the same answers to the same requests."""
         return self.determining == other.determining
 
     @field_validator("timeout")
@@ -96,11 +99,12 @@ class Endpoint(ManifestModel):
 
 
 class Budget(ManifestModel):
-    """A stage that has spent it stops with the reason; what was answered is kept, and a run with more goes on."""
+    """What a stage may spend on language models. A stage that has spent it fails with the reason BudgetSpent; its
+    answers are kept, so that the stage continues from them when the budget is raised."""
 
     requests: Annotated[int, Field(ge=1)] | None = None
-    """Requests, repeated ones included."""
+    """Largest number of requests, including retries."""
     tokens: Annotated[int, Field(ge=1)] | None = None
-    """Tokens read and written; requests under way may still pass it."""
+    """Largest number of prompt and generated tokens. Requests that are already sent may exceed it."""
     cost: Annotated[float, Field(gt=0)] | None = None
-    """In the currency of the endpoints' prices; requests under way may still pass it."""
+    """Largest cost, in the currency of `prices`. Requests that are already sent may exceed it."""

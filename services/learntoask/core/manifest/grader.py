@@ -1,4 +1,4 @@
-"""Who grades what the policy asks, and where."""
+"""The graders: which ones grade the policy's questions, and where they run."""
 
 from __future__ import annotations
 
@@ -13,33 +13,35 @@ HostPort = Annotated[str, Field(max_length=300, pattern=r"^[^\s/@]+:\d{1,5}$")]
 
 
 class JudgeServer(ManifestModel):
-    """vLLM with the judge's model, run by the operator while a stage needs it."""
+    """A vLLM server of the judge's model that the operator runs while a stage needs it."""
 
     model: Uri
-    """`hf:owner/name`, or a folder with a Hugging Face model: `pvc:claim/path`."""
+    """Model to serve: `hf:owner/name`, or a folder with a Hugging Face model, `pvc:claim/path`."""
     arguments: Annotated[tuple[Annotated[str, Field(max_length=1000)], ...], Field(max_length=50)] = ()
-    """Further arguments of vLLM, such as `--max-model-len=8192`."""
+    """Further command-line arguments of vLLM, such as `--max-model-len=8192`."""
 
 
 class LlmJudge(ManifestModel):
-    """A language model that grades (docs/grading.md)."""
+    """A language model that grades questions, the judge (docs/grading.md)."""
 
     endpoint: Endpoint
-    """The model that judges."""
+    """Server of the judge's model."""
     server: JudgeServer | None = None
-    """In a cluster: serve this model and ask it, in the place of `endpoint.uri`. A laptop asks `endpoint.uri`."""
+    """In a cluster, serve this model and ask it instead of `endpoint.uri`. A laptop always asks `endpoint.uri`."""
     role: Literal["rewarding", "reporting"] = "rewarding"
-    """Which of the two graders it is; the other one is model-free, so that what a policy learns to exploit in one shows
-    in the other."""
+    """Which of the two graders the judge is: `rewarding` computes the rewards of training, `reporting` the metrics of
+    the report. The other grader needs no language model, so that a weakness of one that the policy learns to exploit
+    shows in the other."""
     context_messages: Annotated[int, Field(ge=0, le=1000)] = 12
-    """How much of the conversation it reads: this many messages before the answer."""
+    """Number of messages before the question that the judge reads."""
     measured: Annotated[int, Field(ge=20, le=100_000)] = 200
-    """Held-out expert questions that its agreement is measured on, at most; each costs about four requests."""
+    """Largest number of held-out expert questions that the judge's agreement is measured on. Each costs about four
+    requests."""
     min_kappa: Share = 0.4
-    """The grader stage stops when the judge's agreement with held-out labels (Cohen's κ, of whether a question asks for
-    something still needed) is lower. A judge that always says the same has 0."""
+    """The grader stage fails when the judge agrees less than this with the held-out labels. Agreement is Cohen's κ of
+    whether a question asks for something still needed; a judge that always gives the same grade has 0."""
     budget: Budget = Budget()
-    """What each stage that asks it may spend, all its attempts together."""
+    """Budget of each stage that uses the judge, for all its attempts together."""
 
     @model_validator(mode="after")
     def _can_be_counted(self) -> LlmJudge:
@@ -48,34 +50,38 @@ class LlmJudge(ManifestModel):
         return self
 
 
-class Grader(ManifestModel):
-    """Says what a question asks for, and so what it is worth."""
+class GraderSettings(ManifestModel):
+    """The two graders, which determine the fields that a question asks for and grade the question by them. One computes
+    the rewards of training, the other the metrics of the report."""
 
     method: Literal["fields", "llm"] = "fields"
-    """`fields`: two model-free graders, fitted on the labels. `llm`: one of the two is a language model."""
+    """`fields`: both graders are classifiers fitted on the labels, without a language model. `llm`: a language model,
+    the judge, replaces one of the two."""
     encoder: Literal["minilm", "hashing"] = "minilm"
-    """Sentence encoder: packaged all-MiniLM-L6-v2, or character n-gram hashing for tiny runs."""
+    """Sentence encoder of the graders: `minilm` is the packaged all-MiniLM-L6-v2; `hashing` hashes character n-grams
+    and suits tiny runs."""
     llm: LlmJudge | None = None
-    """For `method: llm`, and unused otherwise."""
+    """Settings of `method: llm`; the other method ignores them."""
     max_missing_share: Share = 0.2
-    """A run stops when more than this share of the grades is missing."""
+    """A stage fails when more than this share of the grades is missing."""
     replicas: Annotated[int, Field(ge=0, le=100)] = 0
-    """In a cluster: pods of a grader service that the operator runs while a stage needs it, when `address` is left out;
-    with 0 every stage grades in its own process."""
+    """In a cluster, number of pods of a grader service that the operator runs while a stage needs it. With 0 every
+    stage grades in its own process. Ignored if `address` is given."""
     address: HostPort | None = None
-    """`host:port` of a service with this run's graders (`lta grader serve`); none given, every stage grades in its own
-    process."""
+    """`host:port` of a running service with this run's graders (`lta grader serve`). If left out, every stage grades in
+    its own process, or by the service of `replicas`."""
     reporting_address: HostPort | None = None
-    """Of a service with the reporting grader, where it is not the one of `address`."""
+    """`host:port` of the service with the reporting grader, if it is another one than `address`."""
     timeout: Duration = "1m"
-    """Longest time of one call of the service."""
+    """Longest time of one call of the grader service."""
     retry_for: Duration = "3m"
-    """How long an outage of the service is waited for; then grades are missing."""
+    """How long a call is retried while the grader service is unavailable; after that its grades count as missing."""
     hedge_after: Duration | None = None
-    """A call without a full answer after this time is made a second time, and the first answer counts."""
+    """Time after which a call without a complete answer is sent a second time; the first answer counts. If left out, no
+    call is sent twice."""
 
     @model_validator(mode="after")
-    def _has_a_model(self) -> Grader:
+    def _has_a_model(self) -> GraderSettings:
         if self.method == "llm" and self.llm is None:
             raise ValueError("method llm needs llm.endpoint with uri and model")
         return self

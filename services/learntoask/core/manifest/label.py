@@ -1,4 +1,4 @@
-"""How decision points are labelled."""
+"""The labels of decision points: the method, and the language models that find them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from learntoask.core.manifest.model import ManifestModel, Share
 
 
 class LlmLabelling(ManifestModel):
-    """Labels by a language model (docs/labelling.md)."""
+    """Settings of labels that a language model finds (docs/labelling.md)."""
 
     endpoint: Endpoint
-    """The model that labels."""
+    """Server of the model that labels."""
     judges: Annotated[tuple[Endpoint, ...], Field(max_length=8)] = ()
-    """Further models that label every decision point too."""
+    """Further models that also label every decision point."""
     agreement: Literal["majority", "unanimous"] | None = None
-    """With `judges`. `majority` (default): an item, or the stop, counts where more than half of all models say so.
-    `unanimous`: a decision point on which they differ is quarantined."""
+    """How the labels of several models are combined; needs `judges`. `majority` (the default): an item or a stop is
+    kept if more than half of the models found it. `unanimous`: a decision point on which the models differ is
+    quarantined."""
     per_session: bool = False
-    """One request a session that labels all its turns at once, instead of one for every turn: cheaper, and harder for
-    the model."""
+    """Send one request per session, which labels all its turns, instead of one per turn. This is cheaper, but harder
+    for the model."""
     macro_goal: Literal["auto", "model", "log"] = "auto"
-    """Who says where the expert acts. `log`: end markers and patterns of the pack. `model`: the model, too. `auto`: the
-    log where the pack requires an end marker, else the model."""
+    """How the message in which the expert acts is found. `log`: by the end markers and patterns of the pack. `model`:
+    also by the model. `auto`: like `log` if the pack requires an end marker, else like `model`."""
     budget: Budget = Budget()
+    """Budget of the label stage, for all its attempts together."""
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -47,19 +49,20 @@ class LlmLabelling(ManifestModel):
 
 
 class Label(ManifestModel):
-    """How decision points get their labels: what the expert found out next, or that it was time to stop."""
+    """How decision points are labelled: with the items that the expert found out afterwards, or with a stop."""
 
     method: Literal["annotated", "lexicon", "llm"] = "lexicon"
-    """`annotated`: the log carries structured items. `lexicon`: the pack's patterns find them. `llm`: a language model
-    finds them."""
+    """How the items are found. `annotated`: the log contains them as structured data. `lexicon`: the patterns of the
+    pack find them. `llm`: a language model finds them."""
     llm: LlmLabelling | None = None
-    """For `method: llm`, and unused otherwise."""
+    """Settings of `method: llm`; the other methods ignore them."""
     parallelism: Annotated[int, Field(ge=1, le=256)] = 1
-    """Pods that label at the same time in a cluster, each a share of the sessions."""
+    """In a cluster, number of pods that label at the same time, each a shard of the sessions."""
     max_failed_share: Share = 0.2
-    """The stage stops when more than this share of the decision points could not be labelled."""
+    """The label stage fails when more than this share of the decision points could not be labelled."""
     require_stops: bool = True
-    """The stage stops when no session at all holds a stop; false for a policy that only asks (`ask_only`)."""
+    """The label stage fails when no session contains a stop. Set it to false for a policy that only asks (reward mode
+    `ask_only`)."""
 
     @model_validator(mode="after")
     def _has_a_model(self) -> Label:

@@ -1,11 +1,11 @@
-"""The names of everything a report measures, so that a gate's typo is found before a run and not after it.
+"""The names of all metrics of a report. A gate is checked against them before the run starts.
 
 [policy.][sampled.][seen.|unseen.]METRIC   one policy (default: the one under test), decoding (default:
                                            greedy) and group of tasks (default: all)
-gap.METRIC, gap-growth.METRIC              rewarding grader minus reporting grader; its growth since SFT
+gap.METRIC, gap-growth.METRIC              rewarding grader minus reporting grader; the growth of that gap since SFT
 AFTER-BEFORE.METRIC                        paired difference of two policies, e.g. grpo-sft.WS-stop
 [policy.]replay.METRIC                     session replay
-grader.PATH                                a figure of the grader's agreement file, e.g. grader.kappa
+grader.PATH                                a value of the grader's agreement file, e.g. grader.kappa
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ GRADER_PREFIX = "grader."
 
 @lru_cache(maxsize=1)
 def metric_names() -> frozenset[str]:
-    """Every name but those of the grader's agreement, which its file brings along."""
+    """Return all names except those that begin with `grader.`, which depend on the grader's agreement file."""
     names = {
         f"{policy}{decoding}{group}{metric}"
         for policy in ("", *(f"{policy}." for policy in POLICIES))
@@ -64,8 +64,11 @@ def metric_names() -> frozenset[str]:
     return frozenset(names)
 
 
-def near(name: str, known: frozenset[str], *, examples: Sequence[str] = METRICS) -> str:
-    """The known name closest to `name`, or else `examples`, as a hint; letter case and `_` count for little."""
+def suggestion(name: str, known: frozenset[str], *, examples: Sequence[str] = METRICS) -> str:
+    """Return a hint that names the known name closest to `name`, or `examples` if none is close.
+
+    The comparison ignores letter case and the difference between `_` and `-`.
+    """
     folded: dict[str, str] = {}
     for candidate in sorted(known, key=lambda known_name: (len(known_name), known_name)):
         folded.setdefault(_fold(candidate), candidate)
@@ -75,11 +78,11 @@ def near(name: str, known: frozenset[str], *, examples: Sequence[str] = METRICS)
     return f"there are {', '.join(examples)}"
 
 
-def checked_metric(name: str) -> str:
-    """`name`, if a report can have it. Raises ValueError naming the nearest known one."""
+def check_metric(name: str) -> str:
+    """Return `name` if it is the name of a metric. Raises ValueError with the closest known name."""
     if name in metric_names() or name.startswith(GRADER_PREFIX):
         return name
-    raise ValueError(f"no report has a metric {name!r}; {near(name, metric_names())}")
+    raise ValueError(f"no report has a metric {name!r}; {suggestion(name, metric_names())}")
 
 
 def _fold(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The base of manifest models: camelCase as Kubernetes writes it, no unknown fields, docstrings as descriptions."""
+"""The base class of manifest models, and the field types that several of them share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from pydantic.alias_generators import to_camel
 
 
 class ManifestModel(BaseModel):
+    """A part of a manifest.
+
+    Field names are camelCase in a manifest, as in Kubernetes, and an unknown field is an error. The docstrings of a
+    model and of its fields become the descriptions in the JSON schema, the CRDs and the reference.
+    """
+
     model_config = ConfigDict(
         alias_generator=to_camel,
         populate_by_name=True,
@@ -23,7 +29,7 @@ _DURATION = re.compile(r"^(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")
 
 
 def seconds(duration: str) -> int:
-    """Seconds of a duration such as `90s`, `45m`, `1h30m`. Raises ValueError."""
+    """Return the seconds of a duration such as `90s`, `45m` or `1h30m`. Raises ValueError."""
     match = _DURATION.match(duration)
     if not match:
         raise ValueError(f"{duration!r} is not a duration such as 90s, 45m or 1h30m")
@@ -45,7 +51,7 @@ def _without_credentials(address: str) -> str:
     return address
 
 
-# What validators in Python say better, for those who read the JSON schema only.
+# The JSON schema cannot contain the Python validators, so these entries approximate them there.
 _DURATION_SCHEMA = {"pattern": r"^(\d+h)?(\d+m)?(\d+s)?$", "minLength": 2}
 ADDRESS_FORMAT = "address-without-credentials"
 

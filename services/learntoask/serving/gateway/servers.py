@@ -12,10 +12,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from learntoask.rpc.channels import Tls, open_channel
 from learntoask.rpc.logs import LOGGER
-from learntoask.serving.gateway import traffic
+from learntoask.serving.gateway import routing as traffic
 from learntoask.serving.gateway.metrics import Metrics
-from learntoask.serving.gateway.resolving import Found, resolve
-from learntoask.serving.gateway.traffic import Standing
+from learntoask.serving.gateway.resolver import Found, resolve
+from learntoask.serving.gateway.routing import Standing
 from learntoask.wire import ask_pb2 as wire
 from learntoask.wire.ask_pb2_grpc import AskServiceStub
 

@@ -17,12 +17,12 @@ from learntoask.core.pack import Pack
 from learntoask.core.records import STOP
 from learntoask.rpc.calls import Call, Draining, Overloaded, Relayed
 from learntoask.rpc.requests import InvalidRequest, Unparsable, byte_length, check_bytes, check_id, parsed
-from learntoask.serving.gateway.asking import Asker, Unanswered
+from learntoask.serving.gateway.client import Asker, Unanswered
 from learntoask.serving.gateway.config import GatewayConfig
-from learntoask.serving.gateway.keeping import Keeper
+from learntoask.serving.gateway.fallback import fallback_decision, fallback_info
 from learntoask.serving.gateway.metrics import Metrics
-from learntoask.serving.gateway.standin import fallback_decision, fallback_info
-from learntoask.serving.reading import opening as read_opening
+from learntoask.serving.gateway.records import Keeper
+from learntoask.serving.wire import opening as read_opening
 from learntoask.wire import ask_pb2 as wire
 
 _ORIGINS = {

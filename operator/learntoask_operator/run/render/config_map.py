@@ -1,0 +1,61 @@
+"""The manifest as the pods see it: all defaults resolved, addresses of the operator's own services filled in. Pure.
+
+It is kept in a ConfigMap of its own for every content, so that an operator or a manifest that changes never changes
+what a pod under way reads.
+"""
+
+from __future__ import annotations
+
+import json
+
+from learntoask.core.digest import digest_of
+from learntoask.core.json_object import Json
+from learntoask.core.manifest import RunSpec
+
+from learntoask_operator.run.labels import child_labels, owner_reference
+from learntoask_operator.run.render.services import grader_address, judge_address
+from learntoask_operator.settings import Settings
+
+
+def snapshot(body: Json, spec: RunSpec, settings: Settings) -> Json:
+    """The whole manifest of the run `body`; `spec` is its parsed spec."""
+    name, namespace = body["metadata"]["name"], body["metadata"]["namespace"]
+    # What decides when pods are made changes nothing in them.
+    whole = spec.model_copy(update={"suspend": False, "ttl": None, "attempts": 3}).model_dump(
+        mode="json", by_alias=True
+    )
+    given = {
+        "uri": settings.store_uri,
+        "endpoint": settings.store_endpoint,
+        "region": settings.store_region,
+    }
+    if spec.store.uri is None:
+        whole["store"] |= {field: value for field, value in given.items() if value}
+    if served := judge_address(spec, run=name, namespace=namespace):
+        whole["grader"]["llm"]["endpoint"]["uri"] = served
+    if address := grader_address(spec, run=name, namespace=namespace):
+        whole["grader"]["address"] = address
+    return {
+        "apiVersion": body["apiVersion"],
+        "kind": body["kind"],
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": whole,
+    }
+
+
+def config_map(body: Json, spec: RunSpec, settings: Settings) -> Json:
+    """The ConfigMap with `snapshot`; its name has the digest of the content."""
+    content = snapshot(body, spec, settings)
+    name, namespace = body["metadata"]["name"], body["metadata"]["namespace"]
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": f"{name}-config-{digest_of(content)[:8]}",
+            "namespace": namespace,
+            "labels": child_labels(name, component="configuration"),
+            "ownerReferences": [owner_reference(body)],
+        },
+        "immutable": True,
+        "data": {"run.json": json.dumps(content, separators=(",", ":"), sort_keys=True)},
+    }

@@ -1,0 +1,23 @@
+"""The digest that identifies a model folder in a run's inputs, in evaluation reports and in served answers."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from learntoask.core.digest import digest_of
+
+
+def folder_digest(folder: Path) -> str:
+    """Return the SHA-256 (64 hex digits) of relative paths and contents of all files below `folder`.
+
+    The value is `digest_of` a mapping from each relative path to the SHA-256 of its content, as in
+    `Publication.output`, so a copy of the folder has the same digest. Raises OSError for an unreadable file.
+    """
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return digest_of({path.relative_to(folder).as_posix(): _content_digest(path) for path in files})
+
+
+def _content_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,266 @@
+"""The stages of a run: what each reads, which part of the manifest it depends on, and its key.
+
+A stage is a pure function of its key. `version` is raised by whoever changes what a stage computes, so that results
+of the old code are not taken for results of the new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import JsonValue
+
+from learntoask.core.digest import digest_of
+from learntoask.core.errors import InputError
+from learntoask.core.manifest import ManifestModel, RunSpec
+from learntoask.core.pack import Pack
+
+PackPart = Literal["logs", "labelling", "policy", "grading", "judging", "whole"]
+RESOLVE = "resolve"
+"""In a cluster, the stage before all others: a pod finds the digests that the keys of `STAGES` are computed from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """`files` are the external inputs it reads (by their role), `pack` and `settings` the parts of the pack and of
+    the spec it depends on."""
+
+    name: str
+    version: int
+    inputs: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    pack: PackPart | Callable[[RunSpec], PackPart] | None = None
+    settings: Callable[[RunSpec], dict[str, JsonValue]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInputs:
+    """What lies outside the manifest: digests of the pack's parts and of the external files; the rerun counters."""
+
+    pack: Mapping[PackPart, str]
+    files: Mapping[str, str]
+    reruns: Mapping[str, int] = field(default_factory=dict)
+
+
+def pack_digests(pack: Pack) -> dict[PackPart, str]:
+    """Digests of what stages read of a pack: a new demo, fallback or fluency rule must not train a policy again."""
+    whole = pack.model_dump(mode="json", by_alias=True)
+    logs = {"prompts", "fluency", "fallback", "demo", "demoTask", "stopping", "name", "version"}
+    unprompted = {"patterns", "answerPatterns", "questions"}
+    prompted_tasks = [
+        {**task, "fields": [{k: v for k, v in one.items() if k not in unprompted} for one in task["fields"]]}
+        for task in whole["tasks"]
+    ]
+    roles = {role: whole["roles"][role] for role in ("user", "expert")}
+    prompt = {"tasks": prompted_tasks, "roles": roles, "stopping": whole["stopping"]}
+    # Only a model that labels or judges reads its prompts: in no other part, they train no policy again.
+    labelling = {name: whole["prompts"].pop(name) for name in ("microGoal", "macroGoal")}
+    judging = {"prompt": whole["prompts"].pop("judge"), "roles": whole["roles"]}
+    grading = {part: whole[part] for part in ("tasks", "fluency", "language")}
+    read = {part: value for part, value in whole.items() if part not in logs}
+    return {
+        "logs": digest_of(read),
+        "labelling": digest_of({**read, "prompts": labelling}),
+        "policy": digest_of({**prompt, "prompt": whole["prompts"]["policy"]}),
+        "grading": digest_of(grading),
+        "judging": digest_of({**grading, **judging}),
+        "whole": digest_of(whole),
+    }
+
+
+def _dump(model: ManifestModel, *exclude: str) -> dict[str, JsonValue]:
+    return model.model_dump(mode="json", by_alias=True, exclude=set(exclude))
+
+
+def _policy(spec: RunSpec) -> dict[str, JsonValue]:
+    """Settings that every stage with a model depends on (checkpoint intervals change no result)."""
+    ask_only = spec.train.reward.mode == "ask_only"
+    return {
+        "seed": spec.train.seed,
+        "precision": spec.train.precision,
+        "maxPromptTokens": spec.train.max_prompt_tokens,
+        # All other modes have one and the same prompt: their runs share the SFT policy.
+        "mode": "ask_only" if ask_only else "product",
+    }
+
+
+def _trained(spec: RunSpec) -> dict[str, JsonValue]:
+    """What of adapters and of DeepSpeed's settings changes the weights; workers, ZeRO and activation checkpointing
+    change their rounding only, so that a run may go on with others."""
+    train = spec.train
+    settings: dict[str, JsonValue] = {"lora": _dump(train.lora)} if train.lora else {}
+    if train.distributed.zero and train.distributed.deepspeed:
+        settings["deepspeed"] = train.distributed.deepspeed
+    return settings
+
+
+def _sft(spec: RunSpec) -> dict[str, JsonValue]:
+    sft = _dump(spec.train.sft)
+    if not spec.train.grpo.updates:
+        sft["keptShare"] = 0.0  # nobody learns from what would be kept
+    return {**_policy(spec), **_trained(spec), **_corruption(spec), "sft": sft}
+
+
+def _corruption(spec: RunSpec) -> dict[str, JsonValue]:
+    return {"corrupt": _dump(spec.dataset.corrupt)} if spec.dataset.corrupt.active else {}
+
+
+def _method(spec: RunSpec) -> dict[str, JsonValue]:
+    train = spec.train
+    if train.method == "grpo":
+        return {}
+    return {"method": train.method, **({"dpo": _dump(train.dpo)} if train.method == "dpo" else {})}
+
+
+def _label(spec: RunSpec) -> dict[str, JsonValue]:
+    """Settings of the label stage; those of a model count where one labels, without keys, limits and prices."""
+    settings = _dump(spec.label, "llm", "parallelism")
+    if spec.label.method != "llm" or spec.label.llm is None:
+        return settings
+    llm = _dump(spec.label.llm, "endpoint", "judges", "budget")
+    return {**settings, "llm": {**llm, "models": [one.determining for one in spec.label.llm.endpoints]}}
+
+
+def _grader(spec: RunSpec) -> dict[str, JsonValue]:
+    """Where graders run, and how long is waited for them, changes no result."""
+    grader = spec.grader
+    settings: dict[str, JsonValue] = {
+        "encoder": grader.encoder,
+        "maxMissingShare": grader.max_missing_share,
+    }
+    if grader.method == "llm" and grader.llm is not None:
+        judge = _dump(grader.llm, "endpoint", "server", "budget")
+        endpoint = grader.llm.endpoint.determining
+        if grader.llm.server is not None:  # what answers is that model, wherever it is served
+            endpoint = {**endpoint, "uri": grader.llm.server.model}
+        settings["llm"] = {**judge, "endpoint": endpoint}
+    return settings
+
+
+# Calibration (of labeller and grader prompts) takes its place between prepare and label.
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        name="fetch",
+        version=1,
+        files=("base",),
+        settings=lambda spec: {"base": _dump(spec.train.base), "seed": spec.train.seed},
+    ),
+    Stage(
+        name="prepare",
+        version=1,
+        files=("dataset", "test"),
+        pack="logs",
+        settings=lambda spec: _dump(spec.dataset, "uri", "test_uri", "corrupt"),
+    ),
+    Stage(
+        name="label",
+        version=1,
+        inputs=("prepare",),
+        pack=lambda spec: "labelling" if spec.label.method == "llm" else "logs",
+        settings=_label,
+    ),
+    Stage(
+        name="sft",
+        version=1,
+        inputs=("fetch", "label"),
+        pack="policy",
+        settings=_sft,
+    ),
+    Stage(
+        name="grader",
+        version=2,
+        inputs=("label",),
+        pack=lambda spec: "judging" if spec.grader.method == "llm" else "grading",
+        settings=_grader,
+    ),
+    Stage(
+        name="grpo",
+        version=2,
+        inputs=("label", "grader", "sft"),
+        pack="policy",  # what its rewards need of the pack is in the graders' digest
+        settings=lambda spec: {
+            **_policy(spec),
+            **_trained(spec),
+            **_corruption(spec),
+            "grpo": _dump(spec.train.grpo),
+            "stopThreshold": spec.train.stop_threshold,
+            **_method(spec),
+            "reward": _dump(spec.train.reward),
+            "maxNewTokens": spec.train.max_new_tokens,
+            "maxMissingShare": spec.grader.max_missing_share,
+        },
+    ),
+    Stage(
+        name="evaluate",
+        version=3,
+        inputs=("fetch", "prepare", "label", "grader", "sft", "grpo"),
+        pack="whole",
+        settings=lambda spec: {
+            **_policy(spec),
+            "evaluate": _dump(spec.evaluate),
+            "stopThreshold": spec.train.stop_threshold,
+            "reward": _dump(spec.train.reward),
+            "maxNewTokens": spec.train.max_new_tokens,
+            "maxMissingShare": spec.grader.max_missing_share,
+            "grpo": spec.train.grpo.updates > 0,
+            **({} if spec.train.sft.epochs else {"sft": False}),
+        },
+    ),
+    Stage(name="gate", version=1, inputs=("evaluate",), settings=lambda spec: _dump(spec.gate)),
+    Stage(
+        name="serve",
+        version=1,
+        inputs=("gate", "grpo"),
+        pack="whole",
+        settings=lambda spec: {
+            **_policy(spec),
+            "stopThreshold": spec.train.stop_threshold,
+            "serve": _dump(spec.serve, "endpoint", "host", "port"),
+        },
+    ),
+)
+
+STAGE_BY_NAME = {stage.name: stage for stage in STAGES}
+_ALIASES = {"train": "sft"}  # one word for both training stages, where people rewind
+
+
+def stage_key(stage: Stage, *, spec: RunSpec, inputs: RunInputs, outputs: Mapping[str, str]) -> str:
+    """Key of `stage`; `outputs` maps each of its upstream stages to the digest of its published output."""
+    pack = stage.pack(spec) if callable(stage.pack) else stage.pack
+    return digest_of(
+        {
+            "stage": stage.name,
+            "version": stage.version,
+            "settings": stage.settings(spec),
+            "pack": inputs.pack[pack] if pack else None,
+            "files": {role: inputs.files[role] for role in stage.files if role in inputs.files},
+            "inputs": {name: outputs[name] for name in stage.inputs},
+            "rerun": inputs.reruns.get(stage.name, 0),
+        }
+    )
+
+
+def resolve_stage(name: str) -> str:
+    """The stage meant by `name` (`train` means its first part). Raises InputError naming the stages."""
+    resolved = _ALIASES.get(name, name)
+    if resolved not in STAGE_BY_NAME:
+        known = ", ".join(stage.name for stage in STAGES)
+        raise InputError(f"there is no stage {name!r}; the stages are {known}")
+    return resolved
+
+
+def rewind_counters(reruns: Mapping[str, int], name: str) -> dict[str, int]:
+    """Rerun counters after rewinding to `name`: it and everything that reads from it is computed anew."""
+    again = {resolve_stage(name)}
+    for stage in STAGES:
+        if again & set(stage.inputs):
+            again.add(stage.name)
+    return {**reruns, **{stage: reruns.get(stage, 0) + 1 for stage in again}}
+
+
+def upstream_first(names: Iterable[str]) -> list[str]:
+    """`names` in the order of the stages."""
+    wanted = set(names)
+    return [stage.name for stage in STAGES if stage.name in wanted]

@@ -1,0 +1,305 @@
+"""Answers of a policy at every decision point of many sessions, on trees (docs/method.md).
+
+A session's trunk is prefilled once, the key/value cache branches where each context ends, and all branches of several
+sessions are decoded as one batch. The results are those of decoding each context by itself, within float tolerance.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Protocol
+
+import numpy as np
+
+from learntoask.core.errors import StageError
+from learntoask.core.prompt import Context
+from learntoask.core.records import LabelledSession
+from learntoask.decoding.attention import branching
+from learntoask.decoding.branch import Branch, Trunk, decision, uniforms
+from learntoask.decoding.decoder import Decoder
+from learntoask.policy.model import Policy
+from learntoask.policy.prompt import session_contexts
+
+MAX_ROWS = {"cpu": 160, "cuda": 512}
+"""Branches decoded together. On a CPU a decode step costs little less for 32 rows than reading the weights; past about
+128 the arithmetic dominates and larger batches gain nothing. A GPU waits for its launches, so a batch of GRPO goes at
+once."""
+MAX_TRUNK_TOKENS = {"cpu": 8192, "cuda": 16384}
+"""Trunk tokens whose keys and values are held at a time (375 MB in float32 for 8,192 of a model of 135M parameters)."""
+
+__all__ = [
+    "Completion",
+    "Context",
+    "Decided",
+    "Draw",
+    "decide_sessions",
+    "decode_contexts",
+    "decode_sessions",
+    "session_stop_logprobs",
+    "stop_logprobs",
+]
+
+ProgressCallback = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One answer.
+
+    `tokens` include the end-of-turn token when `finished` (else the answer was cut at the token limit). `logprobs`
+    are, per token, of the distribution it was drawn from: log-softmax of logits / temperature when sampled, of the
+    logits themselves when greedy. `text` is without the end of turn.
+    """
+
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    text: str
+    finished: bool
+
+
+class Draw(Protocol):
+    """Samples at the decision points of many sessions, as `decode_sessions` does."""
+
+    def __call__(
+        self,
+        policy: Policy,
+        sessions: Sequence[LabelledSession],
+        *,
+        samples: int,
+        temperature: float,
+        max_new_tokens: int,
+        seed: int,
+    ) -> list[list[list[Completion]]]:
+        """[session][sample of the session][g]."""
+
+
+@dataclass(frozen=True)
+class Decided:
+    """All that was asked of the policy at one decision point, from one reading of the session.
+
+    `stop_logprob` is the log-probability, at temperature 1, of answering with exactly the stop string.
+    """
+
+    greedy: Completion
+    samples: tuple[Completion, ...]
+    stop_logprob: float
+
+
+def decode_sessions(
+    policy: Policy,
+    sessions: Sequence[LabelledSession],
+    *,
+    samples: int,
+    temperature: float,
+    max_new_tokens: int,
+    seed: int,
+    progress: ProgressCallback | None = None,
+) -> list[list[list[Completion]]]:
+    """`samples` completions for every decision point: [session][index in `LabelledSession.samples`][g].
+
+    Temperature 0 decodes greedily. A sampled completion follows from (seed, session id, turn, g), whatever else is
+    decoded beside it, as far as float arithmetic allows. `progress` is told (completions done, of all).
+    """
+
+    def branches(session: LabelledSession, turn: int, attach: int) -> list[Branch]:
+        if temperature == 0:
+            return _greedy(policy, attach, max_new_tokens)
+        return _sampled(session, turn, attach, samples, temperature, max_new_tokens, seed)
+
+    decoded = _decode_sessions(policy, sessions, branches, progress)
+    if temperature == 0:
+        return [[[_completion(policy, turn[0].said)] * samples for turn in session] for session in decoded]
+    return [[[_completion(policy, b) for b in turn] for turn in session] for session in decoded]
+
+
+def decide_sessions(
+    policy: Policy,
+    sessions: Sequence[LabelledSession],
+    *,
+    samples: int,
+    temperature: float,
+    max_new_tokens: int,
+    seed: int,
+    progress: ProgressCallback | None = None,
+) -> list[list[Decided]]:
+    """Greedy answer, `samples` sampled ones and the stop's probability at every decision point: [session][sample].
+
+    For evaluation: every session is read once instead of once per decoding.
+    """
+
+    def branches(session: LabelledSession, turn: int, attach: int) -> list[Branch]:
+        return [
+            *_decision(policy, attach, max_new_tokens),
+            *_sampled(session, turn, attach, samples, temperature, max_new_tokens, seed),
+        ]
+
+    return [
+        [
+            Decided(
+                _completion(policy, greedy.said),
+                tuple(_completion(policy, b) for b in rest),
+                sum(stop.logprobs),
+            )
+            for greedy, stop, *rest in session
+        ]
+        for session in _decode_sessions(policy, sessions, branches, progress)
+    ]
+
+
+def session_stop_logprobs(
+    policy: Policy, sessions: Sequence[LabelledSession], *, progress: ProgressCallback | None = None
+) -> list[list[float]]:
+    """Log-probability of answering with exactly the stop string, at temperature 1: [session][sample]."""
+    decoded = _decode_sessions(
+        policy, sessions, lambda _session, _turn, attach: [_stop_branch(policy, attach)], progress
+    )
+    return [[sum(stop.logprobs) for (stop,) in session] for session in decoded]
+
+
+def decode_contexts(
+    policy: Policy,
+    contexts: Sequence[Context],
+    *,
+    temperature: float,
+    max_new_tokens: int,
+    seed: int,
+    progress: ProgressCallback | None = None,
+) -> list[Completion]:
+    """One completion for each context, for conversations that are no logged session (replay).
+
+    A sampled completion follows from seed and context; the same context given twice has two different ones.
+    """
+    prompts = [policy.context_tokens(context) for context in contexts]
+    seen: Counter[str] = Counter()
+    branches = []
+    for prompt in prompts:
+        if temperature == 0:
+            branches.append(_greedy(policy, len(prompt), max_new_tokens))
+            continue
+        name = blake2b(np.asarray(prompt).tobytes(), digest_size=16).hexdigest()
+        numbers = uniforms(seed, name, seen[name], count=max_new_tokens)
+        branches.append([Branch(len(prompt), max_new_tokens, temperature, numbers)])
+        seen[name] += 1
+    _decode(policy, _trunks(prompts, branches), progress)
+    return [_completion(policy, answer.said) for answer, *_ in branches]
+
+
+def stop_logprobs(policy: Policy, contexts: Sequence[Context]) -> list[float]:
+    """Log-probability of answering each context with exactly the stop string and the end of turn, at temperature 1."""
+    prompts = [policy.context_tokens(context) for context in contexts]
+    branches = [_stop_branch(policy, len(prompt)) for prompt in prompts]
+    _decode(policy, _trunks(prompts, [[branch] for branch in branches]), None)
+    return [sum(branch.logprobs) for branch in branches]
+
+
+def _decode_sessions(
+    policy: Policy,
+    sessions: Sequence[LabelledSession],
+    branches_of: Callable[[LabelledSession, int, int], list[Branch]],
+    progress: ProgressCallback | None,
+) -> list[list[list[Branch]]]:
+    trunks: list[Trunk] = []
+    results = []
+    for session in sessions:
+        prompts = [policy.context_tokens(context) for context in session_contexts(session)]
+        branches = [
+            branches_of(session, sample.turn, len(prompt))
+            for sample, prompt in zip(session.samples, prompts, strict=True)
+        ]
+        trunks += _trunks(prompts, branches)
+        results.append(branches)
+    _decode(policy, trunks, progress)
+    return results
+
+
+def _trunks(prompts: Sequence[tuple[int, ...]], branches: Sequence[list[Branch]]) -> list[Trunk]:
+    """The fewest trunks such that every prompt is the beginning of one; of a session nearly always its longest
+    context (not where a template rewrites earlier turns, or a prompt was cut to fit)."""
+    trunks: list[Trunk] = []
+    longest_first = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
+    for index in longest_first:
+        if not branches[index]:
+            continue
+        tokens = np.asarray(prompts[index], dtype=np.int64)
+        for trunk in trunks:
+            if np.array_equal(trunk.tokens[: len(tokens)], tokens):
+                trunk.branches += branches[index]
+                break
+        else:
+            trunks.append(Trunk(tokens, list(branches[index])))
+    return trunks
+
+
+def _decode(policy: Policy, trunks: Sequence[Trunk], progress: ProgressCallback | None) -> None:
+    """Decode every branch of `trunks`; a trunk is admitted as soon as there is room for it in the batch."""
+    decoder = Decoder(policy.model, ends=policy.ends)
+    waiting = deque(trunks)
+    done, total = 0, sum(len(trunk.branches) for trunk in trunks)
+    with branching(policy.model):
+        while waiting or decoder.rows:
+            admitted = _next_trunks(waiting, decoder, policy.model.device.type)
+            finished = decoder.admit(admitted) if admitted else []
+            finished += decoder.step()
+            done += len(finished)
+            if progress and finished:
+                progress(done, total)
+
+
+def _next_trunks(waiting: deque[Trunk], decoder: Decoder, device: str) -> list[Trunk]:
+    """Take from `waiting` what the batch has room for; at least one when it is empty."""
+    rows, tokens = decoder.rows, decoder.trunk_tokens
+    taken: list[Trunk] = []
+    while waiting:
+        rows += len(waiting[0].branches)
+        tokens += len(waiting[0].tokens)
+        if (taken or decoder.rows) and (rows > MAX_ROWS[device] or tokens > MAX_TRUNK_TOKENS[device]):
+            break
+        taken.append(waiting.popleft())
+    return taken
+
+
+def _sampled(
+    session: LabelledSession,
+    turn: int,
+    attach: int,
+    samples: int,
+    temperature: float,
+    max_new_tokens: int,
+    seed: int,
+) -> list[Branch]:
+    name = session.session.session_id
+    return [
+        Branch(attach, max_new_tokens, temperature, uniforms(seed, name, turn, index, count=max_new_tokens))
+        for index in range(samples)
+    ]
+
+
+def _decision(policy: Policy, attach: int, max_new_tokens: int) -> tuple[Branch, Branch]:
+    return decision(attach, max_new_tokens, stop=policy.stop_tokens, threshold=policy.stop_threshold)
+
+
+def _greedy(policy: Policy, attach: int, max_new_tokens: int) -> list[Branch]:
+    """The greedy answer, and the stop beside it where its probability decides."""
+    answer, stop = _decision(policy, attach, max_new_tokens)
+    return [answer] if answer.unless is None else [answer, stop]
+
+
+def _stop_branch(policy: Policy, attach: int) -> Branch:
+    return Branch(attach, len(policy.stop_tokens), forced=policy.stop_tokens)
+
+
+def _completion(policy: Policy, branch: Branch) -> Completion:
+    if not all(np.isfinite(branch.logprobs)):
+        raise StageError(
+            "the policy's probabilities are not finite; its weights are broken (a diverged training run?)",
+            reason="NonFinitePolicy",
+        )
+    return Completion(
+        tokens=tuple(branch.tokens),
+        logprobs=tuple(branch.logprobs),
+        text=policy.text(branch.tokens),
+        finished=branch.ended or bool(branch.forced),
+    )

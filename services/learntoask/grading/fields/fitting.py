@@ -1,0 +1,221 @@
+"""Fit a grader on labelled expert questions.
+
+Sessions fall into folds. The models of a fold are fitted on the other folds, and neighbours come from other
+sessions: whatever is graded, its own session never taught the grader. So figures measured over these sessions are
+held-out ones, and training may reward completions for sessions the grader was fitted on.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learntoask.core.pack import Pack
+from learntoask.grading.encoders.hashing import CachingEncoder
+from learntoask.grading.examples import Example, fold_of
+from learntoask.grading.fields.candidates import ANYTHING, Schema
+from learntoask.grading.fields.classifiers import Classifier, Kind
+from learntoask.grading.fields.features import PairFeatures, question_features
+from learntoask.grading.fields.fitted import ASKED_FROM, Bounds, Fitted, Idle
+from learntoask.grading.fields.grader import FieldGrader
+from learntoask.grading.fields.lexical import LexicalModel, crosses
+from learntoask.grading.fields.neighbours import Neighbours
+from learntoask.grading.fields.sklearn import Rows, fit_lexical, fit_linear, fit_trees
+from learntoask.grading.fields.word_pairs import WordPairs
+
+_FOREIGN_BELOW = (
+    0.3  # likeness under which a field is surely not what a question about another field asks for
+)
+_NOT_NEAR = 0.5  # similarity under which two questions are not about the same thing
+_IDLE_SHARE = (0.003, 0.01)  # of expert questions: graded as asking nothing, and that or uncertain
+_FEWEST_QUESTIONS = 40  # to set these bounds by
+_UNLIKE_SHARE = 0.001  # share of expert questions beyond each bound of likeness
+# Limits of those bounds, because a new wording is no babble where experts only ever repeat themselves.
+_MOST_FAR_BELOW = 0.4
+_LEAST_NEW_ABOVE = 2 / 3
+_UNSURE = (
+    0.12  # around even odds for the likeliest field; on SGD 2 % of expert questions, half of them misread
+)
+_TRUST = 0.9  # in patterns before any evidence, worth _TRUST_WEIGHT matches
+_TRUST_WEIGHT = 5.0
+Step = Callable[[int, int, str], None]
+"""Told (done, total, what) along the way."""
+
+
+class Fit:
+    """One fit under way: the examples, and what they look like."""
+
+    def __init__(
+        self, examples: Sequence[Example], *, pack: Pack, encoder: CachingEncoder, step: Step
+    ) -> None:
+        """`examples` ask for at least one field each. Neighbours are looked up among them."""
+        self.schema = Schema(pack, encoder)
+        self._examples = examples
+        self._encoder = encoder
+        self._step = step
+        self._vectors = encoder.encode([example.text for example in examples])
+        self._neighbours = Neighbours(self.schema, examples, self._vectors)
+        self._features = PairFeatures(self.schema, encoder, self._neighbours)
+
+    def fitted(self, kind: Kind, idle: Sequence[Example]) -> Fitted:
+        """`idle` are questions known to ask for nothing of their task."""
+        asks = [self._asks(example) for example in self._examples]
+        lexical = fit_lexical(
+            (cross for example in self._examples for cross in self._crosses(example)),
+            np.concatenate(asks),
+            np.repeat(
+                [fold_of(example.session_id) for example in self._examples], [len(row) for row in asks]
+            ),
+        )
+        pairs = self._pairs(self._examples, lexical, "comparing questions")
+        rows = Rows.of(pairs, asks, [fold_of(example.session_id) for example in self._examples])
+        self._step(0, 1, f"fitting ({kind})")
+        classifier: Classifier = fit_linear(rows) if kind == "linear" else fit_trees(rows)
+        likely = self._likely(self._examples, pairs, classifier)
+        found, asking = self._idle(idle, lexical, classifier, pairs, likely)
+        return Fitted(
+            examples=tuple(self._examples),
+            lexical=lexical,
+            classifier=classifier,
+            idle=found,
+            pattern_precision=self._pattern_precision(),
+            bounds=self._bounds(asking),
+        )
+
+    def texts(self) -> list[str]:
+        """All texts the grader needs vectors of."""
+        return [*self.schema.texts, *(example.text for example in self._examples)]
+
+    def _idle(
+        self,
+        idle: Sequence[Example],
+        lexical: LexicalModel,
+        classifier: Classifier,
+        pairs: Sequence[NDArray[np.float64]],
+        likely: Sequence[NDArray[np.float64]],
+    ) -> tuple[Idle | None, NDArray[np.float64]]:
+        """The classifier of idle questions, and by it the probability of each example to ask for something."""
+        others = [*idle, *self._foreign()]
+        if not others:
+            return None, np.ones(len(self._examples))
+        other_pairs = self._pairs(others, lexical, "comparing other questions")
+        other_likely = self._likely(others, other_pairs, classifier)
+        everything = [*self._examples, *others]
+        folds = [fold_of(one.session_id) for one in everything]
+        asking = np.arange(len(everything)) < len(self._examples)
+        wording = fit_lexical(
+            (cross for one in everything for cross in crosses(one.text, [ANYTHING])), asking, np.array(folds)
+        )
+        features = [
+            question_features(rows, chances, float(wording.logits(one.text, [ANYTHING], fold=fold)[0]))[None]
+            for one, fold, rows, chances in zip(
+                everything, folds, [*pairs, *other_pairs], [*likely, *other_likely], strict=True
+            )
+        ]
+        model = fit_linear(Rows.of(features, [np.array([flag]) for flag in asking], folds))
+        chances = [
+            float(model.probabilities(row, fold=fold)[0])
+            for row, fold, flag in zip(features, folds, asking, strict=True)
+            if flag
+        ]
+        return Idle(wording=wording, classifier=model), np.array(chances)
+
+    def _pairs(
+        self, examples: Sequence[Example], lexical: LexicalModel, what: str
+    ) -> list[NDArray[np.float64]]:
+        self._step(0, len(examples), what)
+        units = self._features.units(dict.fromkeys(example.text for example in examples))
+        found = []
+        for number, example in enumerate(examples, start=1):
+            session, fold = example.session_id, fold_of(example.session_id)
+            found.append(
+                self._features.pairs(
+                    example.text,
+                    units[example.text],
+                    task=example.task,
+                    session_id=session,
+                    lexical=lexical,
+                    fold=fold,
+                )
+            )
+            if number % 100 == 0 or number == len(examples):
+                self._step(number, len(examples), what)
+        return found
+
+    def _likely(
+        self, examples: Sequence[Example], pairs: Sequence[NDArray[np.float64]], classifier: Classifier
+    ) -> list[NDArray[np.float64]]:
+        return [
+            classifier.probabilities(rows, fold=fold_of(example.session_id))
+            for example, rows in zip(examples, pairs, strict=True)
+        ]
+
+    def _foreign(self) -> list[Example]:
+        """Questions put to a task of another group that has no field like those they ask for, and where nothing like
+        it was ever asked: they ask for nothing there. One task is drawn per question."""
+        schema, tasks, found = self.schema, sorted(self.schema.slices), []
+        for example, vector in zip(self._examples, self._vectors, strict=True):
+            draw = zlib.crc32(f"{example.session_id}\n{example.text}".encode("utf-8", errors="surrogatepass"))
+            task = tasks[draw % len(tasks)]
+            asked = [schema.place(example.task, field) for field in example.asked]
+            if (
+                schema.groups[task] != schema.groups[example.task]
+                and schema.likeness(task)[:, asked].max() < _FOREIGN_BELOW
+                and self._neighbours.nearest(vector, task, without=example.session_id) < _NOT_NEAR
+            ):
+                found.append(
+                    Example(session_id=example.session_id, task=task, text=example.text, asked=frozenset())
+                )
+        return found
+
+    def _asks(self, example: Example) -> NDArray[np.bool_]:
+        return np.array([one.name in example.asked for one in self.schema.candidates[example.task]])
+
+    def _crosses(self, example: Example) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        return crosses(example.text, self.schema.candidates[example.task])
+
+    def _bounds(self, asking: NDArray[np.float64]) -> Bounds:
+        """`asking`: for each example, the probability that it asks for something."""
+        low = high = ASKED_FROM
+        if len(asking) >= _FEWEST_QUESTIONS:
+            low, high = (min(float(bound), ASKED_FROM) for bound in np.quantile(asking, _IDLE_SHARE))
+        pairs = WordPairs(self._examples)
+        nearest = [
+            self._neighbours.nearest(vector, without=example.session_id)
+            for example, vector in zip(self._examples, self._vectors, strict=True)
+        ]
+        new = [pairs.new_share(example.text, without=example.session_id) for example in self._examples]
+        return Bounds(
+            idle_from=low,
+            idle_to=high,
+            unsure=_UNSURE,
+            far_below=min(float(np.quantile(nearest, _UNLIKE_SHARE)), _MOST_FAR_BELOW),
+            new_above=max(float(np.quantile(new, 1 - _UNLIKE_SHARE)), _LEAST_NEW_ABOVE),
+        )
+
+    def _pattern_precision(self) -> float:
+        right = matches = 0
+        for example in self._examples:
+            for candidate in self.schema.candidates[example.task]:
+                if any(pattern.search(example.text) for pattern in candidate.patterns):
+                    matches += 1
+                    right += candidate.name in example.asked
+        return (right + _TRUST * _TRUST_WEIGHT) / (matches + _TRUST_WEIGHT)
+
+
+def fit_grader(
+    examples: Sequence[Example],
+    idle: Sequence[Example],
+    *,
+    pack: Pack,
+    kind: Kind,
+    encoder: CachingEncoder,
+    step: Step,
+) -> tuple[FieldGrader, list[str]]:
+    """The grader, and the texts it needs the vectors of. `examples` must not be empty."""
+    fit = Fit(examples, pack=pack, encoder=encoder, step=step)
+    grader = FieldGrader(fit.fitted(kind, idle), pack=pack, encoder=encoder)
+    return grader, fit.texts()

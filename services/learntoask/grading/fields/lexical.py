@@ -1,0 +1,60 @@
+"""Which words ask for which fields: a linear model over crosses of (word or pair of words) × (field).
+
+A field takes part as its title's words, as itself and as "any field": what is learned of `departure date` carries
+over to every field with one of these words, also in a task without examples. It knows what a sentence encoder blurs:
+date from time, from from to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learntoask.grading.fields.candidates import Candidate, hashes
+from learntoask.grading.text import stems
+
+SLOTS = 1 << 18
+_MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: multiplicative hashing
+_SHIFT = np.uint64(64 - 18)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LexicalModel:
+    """One set of weights per fold, fitted on the sessions of the other folds."""
+
+    weights: NDArray[np.float32]  # [folds, SLOTS]
+    intercepts: NDArray[np.float64]  # [folds]
+
+    def logits(self, text: str, candidates: Sequence[Candidate], *, fold: int) -> NDArray[np.float64]:
+        """Log-odds that `text` asks for each candidate, [len(candidates)]."""
+        row = self.weights[fold]
+        found = np.array([self.intercepts[fold]] * len(candidates))
+        for index, (slots, values) in enumerate(crosses(text, candidates)):
+            found[index] += row[slots].astype(np.float64) @ values
+        return found
+
+
+def crosses(
+    text: str, candidates: Sequence[Candidate]
+) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """For each candidate the slots and values of its crosses with the words of `text`; slots may repeat."""
+    phrases = hashes(_phrases(text))
+    return [
+        (
+            (((phrases[:, None] << np.uint64(32) | candidate.keys[None]) * _MIX) >> _SHIFT)
+            .astype(np.int64)
+            .ravel(),
+            np.tile(candidate.key_values, len(phrases)),
+        )
+        for candidate in candidates
+    ]
+
+
+def _phrases(text: str) -> list[str]:
+    """Distinct stems and pairs of neighbouring stems, with the ends of the text as neighbours."""
+    sequence = ["^", *stems(text), "$"]
+    return list(dict.fromkeys([*sequence[1:-1], *(f"{one} {two}" for one, two in pairwise(sequence))]))

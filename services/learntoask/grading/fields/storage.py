@@ -1,0 +1,153 @@
+"""A fitted grader as a folder of plain files, JSON and npz; nothing is pickled.
+
+| file | holds |
+|---|---|
+| `grader.json` | kinds, versions, bounds |
+| `models.npz` | weights of every fold; of the hashed ones only the slots in use |
+| `examples.jsonl` | the questions it looks neighbours up in |
+| `vectors.npz` | the encoder's vectors of those questions and of the pack's fields, so that loading encodes nothing |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from learntoask.core.digest import digest_of
+from learntoask.core.errors import InputError
+from learntoask.core.pack import Pack
+from learntoask.grading.encoders.hashing import CachingEncoder, load_encoder
+from learntoask.grading.examples import Example
+from learntoask.grading.fields.classifiers import Arrays, Linear, classifier_of
+from learntoask.grading.fields.fitted import Bounds, Fitted, Idle
+from learntoask.grading.fields.lexical import SLOTS, LexicalModel
+
+_VERSION = 2
+_FILES = ("examples.jsonl", "grader.json", "models.npz", "vectors.npz")
+_PACK_PARTS = {"language", "roles", "end_markers", "tasks", "fluency"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    fitted: Fitted
+    encoder: CachingEncoder
+    digest: str
+
+
+def write_grader(
+    folder: Path, fitted: Fitted, *, pack: Pack, encoder: CachingEncoder, texts: Sequence[str]
+) -> str:
+    """Write into the empty or missing `folder`; `texts` are those whose vectors are kept. Returns the digest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    models: dict[str, Any] = {
+        f"classifier.{name}": array for name, array in fitted.classifier.arrays().items()
+    }
+    models |= _sparse("lexical", fitted.lexical)
+    if fitted.idle:
+        models |= {f"idle.{name}": array for name, array in fitted.idle.classifier.arrays().items()}
+        models |= _sparse("wording", fitted.idle.wording)
+    about = {
+        "version": _VERSION,
+        "kind": fitted.classifier.kind,
+        "encoder": {"name": encoder.name, "version": encoder.version},
+        "pack": _pack_digest(pack),
+        "patternPrecision": fitted.pattern_precision,
+        "bounds": asdict(fitted.bounds),
+    }
+    kept = sorted(set(texts))
+    np.savez_compressed(folder / "models.npz", allow_pickle=False, **models)
+    np.savez(folder / "vectors.npz", texts=np.array(kept), vectors=encoder.encode(kept))
+    (folder / "grader.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    with (folder / "examples.jsonl").open("w", encoding="utf-8") as file:
+        for example in fitted.examples:
+            file.write(json.dumps({**asdict(example), "asked": sorted(example.asked)}) + "\n")
+    return stored_digest(folder)
+
+
+def read_grader(folder: Path, pack: Pack) -> Stored:
+    """Raises InputError where `folder` holds no grader, or that of another pack; StageError without its encoder."""
+    try:
+        about = json.loads((folder / "grader.json").read_text(encoding="utf-8"))
+        models = _arrays(folder / "models.npz")
+        vectors = _arrays(folder / "vectors.npz")
+        lines = (folder / "examples.jsonl").read_text(encoding="utf-8").splitlines()
+        examples = tuple(_example(json.loads(line)) for line in lines)
+        digest = stored_digest(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{folder} holds no grader that can be read ({error}); run the grader stage again"
+        ) from error
+    if about["version"] != _VERSION or about["pack"] != _pack_digest(pack):
+        raise InputError(
+            f"the grader in {folder} was fitted for another pack or version; run the grader stage again"
+        )
+    encoder = CachingEncoder(load_encoder(about["encoder"]["name"]))
+    if encoder.version == about["encoder"]["version"]:
+        encoder.learn(vectors["texts"].tolist(), vectors["vectors"].astype(np.float32))
+    fitted = Fitted(
+        examples=examples,
+        lexical=_dense("lexical", models),
+        classifier=classifier_of(about["kind"], _part("classifier", models)),
+        idle=_idle(models),
+        pattern_precision=about["patternPrecision"],
+        bounds=Bounds(**about["bounds"]),
+    )
+    return Stored(fitted=fitted, encoder=encoder, digest=digest)
+
+
+def _idle(models: Arrays) -> Idle | None:
+    own = _part("idle", models)
+    if not own:
+        return None
+    classifier = classifier_of("linear", own)
+    assert isinstance(classifier, Linear)
+    return Idle(wording=_dense("wording", models), classifier=classifier)
+
+
+def _sparse(name: str, model: LexicalModel) -> Arrays:
+    used = np.flatnonzero(model.weights.any(axis=0))
+    return {
+        f"{name}.slots": used,
+        f"{name}.weights": model.weights[:, used],
+        f"{name}.intercepts": model.intercepts,
+    }
+
+
+def _dense(name: str, models: Arrays) -> LexicalModel:
+    part: dict[str, Any] = _part(name, models)
+    weights = np.zeros((len(part["intercepts"]), SLOTS), dtype=np.float32)
+    weights[:, part["slots"]] = part["weights"]
+    return LexicalModel(weights=weights, intercepts=part["intercepts"])
+
+
+def _part(name: str, models: Arrays) -> Arrays:
+    return {
+        key.removeprefix(f"{name}."): array for key, array in models.items() if key.startswith(f"{name}.")
+    }
+
+
+def _arrays(path: Path) -> Arrays:
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def _example(line: dict[str, Any]) -> Example:
+    return Example(**{**line, "asked": frozenset(line["asked"])})
+
+
+def _pack_digest(pack: Pack) -> str:
+    return digest_of(pack.model_dump(mode="json", by_alias=True, include=_PACK_PARTS))
+
+
+def stored_digest(folder: Path) -> str:
+    """What identifies the grader in `folder`. Raises OSError where a file is missing."""
+    whole = hashlib.sha256()
+    for name in _FILES:
+        whole.update(hashlib.sha256((folder / name).read_bytes()).digest())
+    return whole.hexdigest()

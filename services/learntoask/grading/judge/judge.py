@@ -1,0 +1,170 @@
+"""Judge: a language model that grades questions, with reasons (docs/grading.md).
+
+What needs no judgement is graded by rule, as by the model-free grader: stops, and what the fluency guard refuses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import JsonValue, ValidationError
+
+from learntoask.core.digest import digest_of
+from learntoask.core.errors import InputError
+from learntoask.core.manifest import LlmJudge
+from learntoask.core.pack import Pack
+from learntoask.grading.fluency import FluencyGuard
+from learntoask.grading.grades import REFUSED, Grade, GradeCase, Missing, grade_by_rule
+from learntoask.grading.judge.prompt import Briefing
+from learntoask.grading.judge.verdict import contradictions, form_for, grade_of
+from learntoask.llm.client import LlmClient
+from learntoask.llm.journal import ReplyJournal
+from learntoask.llm.retry import retry_messages
+from learntoask.llm.spending import Spending
+from learntoask.llm.structured_output import ModelReply, NoAnswerReason
+
+WHERE = "spec.grader.llm"
+JUDGE_FILE = "judge.json"
+_VERSION = 2
+_REMEMBERED = 20_000  # grades kept, since a policy that converges repeats itself
+_LOGGER = logging.getLogger(__name__)
+
+
+class Judge:
+    """See Grader. Use `grade` without an event loop, or `judged` inside one, not both.
+
+    With a journal, a question that an earlier process had judged keeps its grade.
+    """
+
+    def __init__(
+        self,
+        settings: LlmJudge,
+        pack: Pack,
+        *,
+        journal: Path | None = None,
+        reverse: bool = False,
+        spending: Spending | None = None,
+    ) -> None:
+        """Raises InputError when the API key is missing, StageError when the journal cannot be opened.
+
+        `reverse` lists fields the other way round (see probes); `spending` counts several judges together.
+        """
+        self.digest = judge_digest(settings, pack)
+        self.settings = settings
+        self.spending = spending or Spending(settings.budget, where=f"{WHERE}.budget")
+        self._pack = pack
+        self._briefing = Briefing(pack, settings.context_messages, reverse)
+        self._guard = FluencyGuard(pack)
+        self._client = LlmClient(
+            settings.endpoint,
+            spending=self.spending,
+            where=f"{WHERE}.endpoint",
+            journal=ReplyJournal(journal) if journal else None,
+        )
+        self._runner: asyncio.Runner | None = None
+        self._known: OrderedDict[GradeCase, Grade] = OrderedDict()
+
+    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | Missing]:
+        """See Grader. Raises StageError where asking on is no use (see LlmClient.complete)."""
+        self._runner = self._runner or asyncio.Runner()
+        return self._runner.run(self._all(cases))
+
+    async def judged(self, case: GradeCase) -> Grade | Missing:
+        """Raises StageError where asking on is no use."""
+        by_rule = grade_by_rule(case)
+        if by_rule is not None:
+            return by_rule
+        if not self._guard.asking(case.response):
+            return REFUSED
+        known = self._known.get(case)
+        if known is not None:
+            return known
+        found = await self._ask(case)
+        if isinstance(found, Grade):
+            self._known[case] = found
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return found
+
+    def close(self) -> None:
+        """After `grade`."""
+        runner = self._runner or asyncio.Runner()
+        runner.run(self.aclose())
+        runner.close()
+
+    async def aclose(self) -> None:
+        """After `judged`."""
+        await self._client.close()
+        if self.spending.requests:
+            _LOGGER.info("judge %s: %s", self.settings.endpoint.model, self.spending.counts())
+
+    async def _all(self, cases: Sequence[GradeCase]) -> list[Grade | Missing]:
+        tasks = {case: asyncio.create_task(self.judged(case)) for case in dict.fromkeys(cases)}
+        try:
+            await asyncio.gather(*tasks.values())
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+        return [tasks[case].result() for case in cases]
+
+    async def _ask(self, case: GradeCase) -> Grade | Missing:
+        """One question, asked once more with the reason where the answer cannot be accepted."""
+        form = form_for(tuple(field.name for field in self._pack.task(case.task).fields))
+        question, max_tokens = self._briefing.messages(case), self.settings.endpoint.max_tokens
+        problems: tuple[str, ...] = ()
+        for _ in range(2):
+            outcome = await self._client.complete(question, form=form, max_tokens=max_tokens)
+            if isinstance(outcome, ModelReply):
+                problems = tuple(contradictions(outcome.parsed, case.target))
+                if not problems:
+                    return grade_of(outcome.parsed, case.target)
+                missing = f"the judge contradicts itself: {problems[0]}"
+            else:
+                problems = (outcome.message,)
+                missing = f"the judge gave no answer ({outcome.reason}): {outcome.message}"
+                if not outcome.reason.by_model:
+                    break
+                if outcome.reason is NoAnswerReason.CUT:
+                    max_tokens *= 2
+            question = retry_messages(question, answer=outcome.text, problems=problems)
+        return Missing(missing)
+
+
+def judge_digest(settings: LlmJudge, pack: Pack) -> str:
+    """Identifies a judge: the model, what it is told, and how its answer is read."""
+    return digest_of(
+        {
+            "version": _VERSION,
+            "endpoint": settings.endpoint.determining,
+            "briefing": Briefing(pack, settings.context_messages).digest,
+        }
+    )
+
+
+def write_judge(folder: Path, settings: LlmJudge, pack: Pack) -> str:
+    """Write judge.json into `folder`. Returns the digest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    about: dict[str, JsonValue] = {
+        "digest": judge_digest(settings, pack),
+        "settings": settings.model_dump(mode="json", by_alias=True),
+        "prompt": pack.prompts.judge,
+    }
+    (folder / JUDGE_FILE).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return str(about["digest"])
+
+
+def read_judge(folder: Path) -> tuple[LlmJudge, str]:
+    """Settings and digest of the judge in `folder`. Raises InputError where it cannot be read."""
+    try:
+        about = json.loads((folder / JUDGE_FILE).read_text(encoding="utf-8"))
+        return LlmJudge.model_validate(about["settings"]), str(about["digest"])
+    except (OSError, ValueError, KeyError, ValidationError) as error:
+        raise InputError(
+            f"{folder} holds no judge that can be read ({error}); run the grader stage again"
+        ) from error

@@ -1,0 +1,92 @@
+"""The judge's part of the grader stage: publish it, measure it, and refuse one that does not judge."""
+
+from __future__ import annotations
+
+from pydantic import JsonValue
+
+from learntoask.core.errors import StageError
+from learntoask.core.manifest import LlmJudge
+from learntoask.core.stages.contract import StageContext
+from learntoask.grading.agreement import Judged, agreement, same_findings, share
+from learntoask.grading.fields.candidates import group_of
+from learntoask.grading.grades import Grade, Grader, Missing, require_answers
+from learntoask.grading.judge.judge import Judge, write_judge
+from learntoask.grading.judge.probes import Probe, probed, read_probes, told
+from learntoask.grading.questions import Questions
+
+Figures = dict[str, JsonValue]
+
+
+def publish_judge(settings: LlmJudge, context: StageContext) -> Figures:
+    """Write the judge into the folder of its role; returns what the record says of it."""
+    digest = write_judge(context.out / settings.role, settings, context.pack)
+    return {"kind": "llm", "digest": digest, "model": settings.endpoint.model}
+
+
+def measure_judge(
+    settings: LlmJudge, questions: Questions, other: Grader, context: StageContext
+) -> tuple[Figures, JsonValue]:
+    """The judge's figures on held-out questions, and how often it finds the same fields as the `other` grader.
+
+    Raises StageError where it agrees too little with the labels (`minKappa`), or asking it is no use; TooManyMissing
+    where it has no answer to too many questions.
+    """
+    pack = context.pack
+    probes = read_probes(
+        context.inputs["label"] / "labelled.jsonl",
+        pack,
+        split=questions.measured_split,
+        at_most=settings.measured,
+    )
+    context.progress.update(0, 1, f"asking judge {settings.endpoint.model}")
+    # The journal keeps what a killed attempt was answered. In reverse the requests differ, so one journal each.
+    judge = Judge(settings, pack, journal=context.work / "judge.jsonl")
+    other_way_round = Judge(
+        settings,
+        pack,
+        journal=context.work / "judge-reversed.jsonl",
+        reverse=True,
+        spending=judge.spending,
+    )
+    try:
+        grades, figures = probed(judge, probes, pack=pack, other_way_round=other_way_round)
+    finally:
+        judge.close()
+        other_way_round.close()
+    where = f"judge {settings.endpoint.model}, expert questions"
+    require_answers(
+        grades,
+        [probe.right.response for probe in probes],
+        max_missing_share=context.spec.grader.max_missing_share,
+        where=where,
+    )
+    _require_judgement(figures, settings, count=len(probes))
+    judged = [_judged(probe, grade, questions, context) for probe, grade in zip(probes, grades, strict=True)]
+    same = share(same_findings(grades, other.grade([probe.right for probe in probes])))
+    return {**agreement(judged), "probes": figures, "asked": judge.spending.counts()}, same
+
+
+def _require_judgement(figures: Figures, settings: LlmJudge, *, count: int) -> None:
+    kappa = figures["kappa"]
+    assert isinstance(kappa, dict)
+    value = kappa["value"]
+    if isinstance(value, float) and value >= settings.min_kappa:
+        return
+    raise StageError(
+        f"judge {settings.endpoint.model} cannot be trusted: κ {'unknown' if value is None else value} "
+        f"[{kappa['low']}, {kappa['high']}] with the labels of {count} held-out questions is below "
+        f"spec.grader.llm.minKappa ({settings.min_kappa:g}): {'; '.join(told(figures))}. Take another model, revise "
+        "prompts.judge of the pack, or use method: fields",
+        reason="JudgeRefused",
+    )
+
+
+def _judged(probe: Probe, grade: Grade | Missing, questions: Questions, context: StageContext) -> Judged:
+    task = context.pack.task(probe.right.task)
+    return Judged(
+        session_id=probe.right.session_id,
+        seen=group_of(task) in questions.seen,
+        fields=task.field_names,
+        gold=probe.asked,
+        grade=grade,
+    )

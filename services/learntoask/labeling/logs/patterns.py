@@ -1,0 +1,37 @@
+"""Combine a pack's regular expressions into one search, because most callers only need to know whether any matches."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+Search = Callable[[str], "re.Match[str] | None"]
+
+_REFERENCES = re.compile(
+    r"\\[1-9]|\(\?P|\(\?\(|\(\?[aiLmsux]+\)"
+    # Constructs whose meaning changes inside an alternation: group numbers and names, conditions, global flags.
+)
+
+
+@lru_cache(maxsize=4096)
+def any_of(patterns: tuple[str, ...]) -> Search:
+    """Return a search for any of `patterns`, ignoring case. The groups of its match have no meaning."""
+    if not patterns:
+        return lambda text: None
+    if not any(_REFERENCES.search(pattern) for pattern in patterns):
+        return re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.IGNORECASE).search
+    return first_of(patterns)
+
+
+@lru_cache(maxsize=4096)
+def first_of(patterns: tuple[str, ...]) -> Search:
+    """Return a search that tries `patterns` in their order and returns the first match, with that pattern's groups."""
+    searches: Sequence[Search] = [re.compile(pattern, re.IGNORECASE).search for pattern in patterns]
+    if len(searches) == 1:
+        return searches[0]
+
+    def search(text: str) -> re.Match[str] | None:
+        return next((match for pattern in searches if (match := pattern(text))), None)
+
+    return search

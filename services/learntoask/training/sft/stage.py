@@ -1,0 +1,71 @@
+"""Stage `sft`: the base model, fine-tuned on the experts' own turns."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from transformers.utils import logging as transformers_logging
+
+from learntoask.core.records import LabelledSession
+from learntoask.core.stages.contract import StageContext, StageSummary
+from learntoask.training.corruption import corrupt
+from learntoask.training.distributed.launch import by_workers
+from learntoask.training.distributed.process_group import Workers
+from learntoask.training.optim.row_budget import row_tokens
+from learntoask.training.policy_folder import open_trainable, publish_policy
+from learntoask.training.sft import trainer as sft
+from learntoask.training.sft.targets import divide
+
+
+def run(context: StageContext) -> StageSummary:
+    """Publish `model/`, `metrics.jsonl` and `tensorboard/`. Raises StageError as `sft.train` does."""
+    return by_workers(context, _train, module=__name__)
+
+
+def _train(context: StageContext, workers: Workers) -> StageSummary:
+    transformers_logging.disable_progress_bar()
+    train = context.spec.train
+    policy, adapters, precision = open_trainable(context, "fetch", workers)
+    parts = divide(
+        training_sessions(context),
+        kept_share=train.sft.kept_share if train.grpo.updates else 0.0,
+        seed=train.seed,
+    )
+    result, journal = sft.train(
+        policy,
+        parts.sft,
+        parts.validation,
+        run=sft.SftRun(
+            settings=train.sft,
+            seed=train.seed,
+            precision=precision,
+            row_tokens=row_tokens(train.row_tokens, policy.model.device),
+            checkpoint_every=train.checkpoint_every,
+            work=context.work,
+            workers=workers,
+            distributed=train.distributed,
+        ),
+        progress=context.progress,
+    )
+    if workers.leads:
+        publish_policy(policy, adapters, context.out)
+        journal.publish(context.out)
+    return {
+        "precision": str(precision).removeprefix("torch."),
+        "validation_sessions": len(parts.validation),
+        "kept_for_grpo": len(parts.kept),
+        **{name: value for name, value in asdict(result).items() if value != float("inf")},
+    }
+
+
+def training_sessions(context: StageContext) -> list[LabelledSession]:
+    """The labelled sessions, with the faults in them that the manifest asks for."""
+    labelled, settings = read_labelled(context.inputs["label"]), context.spec.dataset.corrupt
+    return list(corrupt(labelled, settings=settings, pack=context.pack)) if settings.active else labelled
+
+
+def read_labelled(folder: Path) -> list[LabelledSession]:
+    """The labelled sessions that the label stage published in `folder`."""
+    with (folder / "labelled.jsonl").open(encoding="utf-8") as lines:
+        return [LabelledSession.model_validate_json(line) for line in lines]

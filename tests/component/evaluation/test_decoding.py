@@ -1,0 +1,73 @@
+"""Evaluation with a real (tiny) model: the sampler's answers land at the right decision points."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from learntoask.core.manifest import RunSpec
+from learntoask.evaluation.decoding import decoder_of
+from learntoask.evaluation.policy import Dialogue, PolicyUnderTest
+from worlds import tiny_training as tiny
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("model")
+    policy = tiny.policy()
+    policy.model.save_pretrained(folder)
+    policy.tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def opened(folder: Path) -> PolicyUnderTest:
+    return opened_in("float32", folder)
+
+
+def opened_in(precision: str, folder: Path) -> PolicyUnderTest:
+    train = {"maxPromptTokens": 512, "maxNewTokens": 5, "precision": precision}
+    spec = RunSpec.model_validate({"dataset": {"uri": "d"}, "pack": {"uri": "p"}, "train": train})
+    return decoder_of(spec, tiny.pack())(folder)
+
+
+def test_answers_belong_to_their_decision_points(opened: PolicyUnderTest) -> None:
+    sessions = tiny.sessions(3)
+    answers = opened.decide(sessions, samples=2, temperature=1.0, seed=0, told=lambda done, total: None)
+    points = [(one.session.session_id, sample.turn) for one in sessions for sample in one.samples]
+    assert [(one.session, one.turn) for one in answers] == [point for point in points for _ in range(3)]
+    assert [(one.decoding, one.completion) for one in answers[:3]] == [
+        ("greedy", 0),
+        ("sampled", 0),
+        ("sampled", 1),
+    ]
+    stops = [one for one in answers if one.truth == "stop"]
+    assert stops
+    assert all(one.target == () for one in stops)
+    assert all(one.target for one in answers if one.truth == "continue")
+    assert all((one.stop_logprob is None) == (one.decoding == "sampled") for one in answers)
+    assert all(one.stop_logprob < math.log(0.1) for one in answers if one.stop_logprob is not None)
+
+
+def test_a_replay_begins_with_the_greedy_answer_of_the_first_decision(opened: PolicyUnderTest) -> None:
+    sessions = tiny.sessions(4)
+    answers = opened.decide(sessions, samples=0, temperature=1.0, seed=0, told=lambda done, total: None)
+    first = [one.response for one in answers if one.turn == 0]
+    dialogues = [
+        Dialogue(one.session.session_id, one.session.task, one.session.goal, one.session.messages[:1])
+        for one in sessions
+    ]
+    assert opened.reply(dialogues, seed=0) == first
+
+
+def test_in_the_runs_bfloat16_the_decisions_are_about_as_sure(opened: PolicyUnderTest, folder: Path) -> None:
+    def stops(policy: PolicyUnderTest) -> list[float]:
+        answers = policy.decide(
+            tiny.sessions(3), samples=0, temperature=1.0, seed=0, told=lambda done, total: None
+        )
+        return [one.stop_logprob for one in answers if one.stop_logprob is not None]
+
+    exact, rounded = stops(opened), stops(opened_in("bfloat16", folder))
+    assert rounded == pytest.approx(exact, rel=0.02)
+    assert rounded != exact

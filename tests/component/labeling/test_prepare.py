@@ -1,0 +1,482 @@
+"""Stages prepare and label on files: quarantine, counts, leaks, the split, memory, and `lta data check`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from learntoask.core.errors import InputError, StageError
+from learntoask.core.manifest import Dataset, RunSpec
+from learntoask.core.pack import Pack, load_pack
+from learntoask.core.records import STOP, LabelledSession, Session
+from learntoask.core.stages.contract import StageContext, StageSummary
+from learntoask.labeling import stage as label
+from learntoask.labeling.check import check_file
+from learntoask.labeling.logs import stage as prepare
+
+ROOT = Path(__file__).parents[3]
+DATA = Path(os.environ.get("LTA_DATA", ROOT / "../shared/data"))
+MARK = "<done>"
+PACK = Pack.model_validate(
+    {
+        "name": "trains",
+        "endMarkers": [MARK],
+        "requireEndMarker": True,
+        "tasks": [
+            {
+                "name": "ticket",
+                "fields": [
+                    {"name": "city", "patterns": [r"\bcity\b"], "answerPatterns": [r"\bin (\w+)"]},
+                    {"name": "date", "patterns": [r"\bwhen\b"], "answerPatterns": [r"\bon (\w+)"]},
+                ],
+            }
+        ],
+    }
+)
+
+
+@dataclass
+class Heard:
+    """A progress that remembers what it was told."""
+
+    updates: list[tuple[float, float]] = field(default_factory=list)
+
+    def update(self, done: float, total: float, message: str = "", **metrics: float) -> None:
+        self.updates.append((done, total))
+
+
+@dataclass
+class Run:
+    """The two stages on files of one folder."""
+
+    folder: Path
+    pack: Pack = PACK
+    spec: dict[str, Any] = field(default_factory=dict)
+    method: str = "lexicon"
+    label_spec: dict[str, Any] = field(default_factory=dict)
+    progress: Heard = field(default_factory=Heard)
+
+    def write(self, lines: Iterable[bytes | dict[str, Any]], name: str = "logs.jsonl") -> Path:
+        path = self.folder / name
+        path.write_bytes(
+            b"\n".join(one if isinstance(one, bytes) else json.dumps(one).encode() for one in lines)
+        )
+        return path
+
+    def context(self, stage: str, files: dict[str, Path]) -> StageContext:
+        spec = {
+            "dataset": {"uri": "logs.jsonl", **self.spec},
+            "pack": {"uri": "p"},
+            "label": {"method": self.method, **self.label_spec},
+        }
+        for part in ("", "-work"):
+            (self.folder / f"{stage}{part}").mkdir(exist_ok=True)
+        return StageContext(
+            stage=stage,
+            key="k",
+            spec=RunSpec.model_validate(spec),
+            pack=self.pack,
+            inputs={"prepare": self.folder / "prepare"},
+            files=files,
+            out=self.folder / stage,
+            work=self.folder / f"{stage}-work",
+            progress=self.progress,
+        )
+
+    def prepare(self, dataset: Path, test: Path | None = None) -> StageSummary:
+        files = {"dataset": dataset} | ({} if test is None else {"test": test})
+        return prepare.run(self.context("prepare", files))
+
+    def label(self) -> StageSummary:
+        return label.run(self.context("label", {}))
+
+    def sessions(self) -> dict[str, Session]:
+        lines = (self.folder / "prepare/sessions.jsonl").read_bytes().splitlines()
+        return {one.session_id: one for one in map(Session.model_validate_json, lines)}
+
+    def labelled(self) -> list[LabelledSession]:
+        lines = (self.folder / "label/labelled.jsonl").read_bytes().splitlines()
+        return [LabelledSession.model_validate_json(line) for line in lines]
+
+    def quarantine(self, stage: str = "prepare") -> list[dict[str, Any]]:
+        return [
+            json.loads(line) for line in (self.folder / stage / "quarantine.jsonl").read_bytes().splitlines()
+        ]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path)
+
+
+def log(number: int, *contents: str, **keys: Any) -> dict[str, Any]:
+    """A session whose messages alternate from the user's first; by default one of its own kind for each number."""
+    words = " ".join(str((index * 7919 + number * 104729) % 10007) for index in range(40))
+    texts = contents or (
+        f"a ticket {words}",
+        "Which city?",
+        f"in Rome{number}",
+        "And when?",
+        "on Friday",
+        f"Done {MARK}",
+    )
+    messages = [
+        {"role": "assistant" if index % 2 else "user", "content": text} for index, text in enumerate(texts)
+    ]
+    return {"session_id": f"s{number}", "messages": messages, **keys}
+
+
+def test_bad_lines_are_set_aside_and_the_run_goes_on(run: Run) -> None:
+    lines: list[bytes | dict[str, Any]] = [
+        b"\xef\xbb\xbf" + json.dumps(log(0)).encode() + b"\r",
+        b'{"session_id": "cut',
+        log(1),
+        b"",
+        log(1),
+        b"\xff\xfe{\x00}\x00",
+        log(2, "x" * 1_000_000, "Which city?"),
+        {**log(3), "messages": []},
+        b'"' + b"y" * 2_000_000 + b'"',
+        *(log(number) for number in range(4, 20)),
+        log(20, "only", f"{MARK}", "stops", f"{MARK}"),
+        log(21, "which user", "Which city?", "left without a marker"),
+    ]
+    run.spec = {"max_line_bytes": 1_500_000}
+    summary = run.prepare(run.write(lines))
+    found = [(one["line"], one["reason"], one["field"]) for one in run.quarantine()]
+    assert sorted(found) == [
+        (2, "malformed-json", ""),
+        (5, "duplicate-session-id", "session_id"),
+        (6, "invalid-utf8", ""),
+        (7, "message-too-long", "messages[0].content"),
+        (8, "no-messages", "messages"),
+        (9, "line-too-long", ""),
+        (26, "only-stops", "messages"),
+    ]
+    assert all(
+        one["source"] == "dataset" and one["message"] and len(one["excerpt"]) <= 300
+        for one in run.quarantine()
+    )
+    assert next(one for one in run.quarantine() if one["line"] == 5)["message"].count("line 3 ") == 1
+    assert sorted(run.sessions()) == sorted(f"s{number}" for number in (0, 1, *range(4, 20), 21))
+    assert summary["sessions"] == 19
+    assert summary["quarantined"] == 7
+    assert summary["lines"] == 27
+    assert summary["blank_lines"] == 1
+    assert summary["ends"] == {"completed": 18, "abandoned": 1, "handoff": 0}
+    assert summary["split"] == {"train": 13, "validation": 2, "test": 4}
+    assert Counter(one.split for one in run.sessions().values()) == summary["split"]
+    assert all(done <= total for done, total in run.progress.updates)
+    assert run.progress.updates[-1][0] == run.progress.updates[-1][1] > 0
+
+
+def test_extras_reach_the_labelled_sessions(run: Run) -> None:
+    run.prepare(run.write([log(number, split="dev", customer={"tier": 2}) for number in range(5)]))
+    run.label()
+    assert all(one.session.extras == {"split": "dev", "customer": {"tier": 2}} for one in run.labelled())
+
+
+# -- leaks -----------------------------------------------------------------------------------------------------------
+
+TEXTS = st.sampled_from(
+    [
+        "hello",
+        "Which city?",
+        "in Rome",
+        "And when?",
+        "on Friday",
+        MARK,
+        f"Ok {MARK}",
+        STOP,
+        f"<d{MARK}one> so",
+        "I see",
+    ]
+)
+MESSAGES = st.lists(
+    st.one_of(
+        st.fixed_dictionaries({"role": st.just("user"), "content": TEXTS}),
+        st.fixed_dictionaries(
+            {"role": st.just("assistant"), "content": TEXTS},
+            optional={"author": st.sampled_from(["expert", "policy"])},
+        ),
+    ),
+    min_size=1,
+    max_size=14,
+)
+
+
+def without_markers(text: str) -> str:
+    while MARK in text or STOP in text:
+        text = text.replace(MARK, "").replace(STOP, "")
+    return text
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@given(
+    logs=st.lists(MESSAGES, min_size=8, max_size=16),
+    stop_at=st.sampled_from(["acts", "asking_done"]),
+    mark=st.booleans(),
+)
+def test_contexts_are_whole_prefixes_without_markers(
+    tmp_path_factory: pytest.TempPathFactory, logs: list[list[dict[str, str]]], stop_at: str, mark: bool
+) -> None:
+    run = Run(tmp_path_factory.mktemp("leak"))
+    run.pack = PACK.model_copy(update={"stop_at": stop_at, "require_end_marker": mark})
+    good = log(99)
+    raw = {f"s{number}": messages for number, messages in enumerate(logs)} | {"s99": good["messages"]}
+    run.spec = {"validation_share": 0.0, "test_share": 0.0}
+    run.prepare(run.write([{"session_id": name, "messages": messages} for name, messages in raw.items()]))
+    run.label()
+    assert sum(1 for _ in run.quarantine()) + len(run.labelled()) == len(raw)
+    for one in run.labelled():
+        session, messages = one.session, raw[one.session.session_id]
+        stops = [sample for sample in one.samples if sample.decision == "stop"]
+        assert len(stops) <= 1
+        assert not stops or (stops[0].turn == session.stop_turn == len(session.turns) - 1)
+        assert not (stops and session.end == "abandoned")
+        for sample in one.samples:
+            turn = session.turns[sample.turn]
+            context = session.messages[: turn.start]
+            assert not any(marker in message.content for message in context for marker in (MARK, STOP))
+            assert [message.content.strip() for message in context] == [
+                without_markers(message["content"]).strip() for message in messages[: turn.start]
+            ]
+            assert next(message for message in reversed(context) if message.content).role == "user"
+            assert (sample.decision == "stop") == (not sample.remaining)
+            later = [
+                message["content"] for message in messages[turn.start :] if message.get("author") != "policy"
+            ]
+            for item in sample.remaining:
+                assert any({"city": "city?", "date": "when?"}[item.field] in text for text in later)
+
+
+# -- split -----------------------------------------------------------------------------------------------------------
+
+
+def nearly(session: dict[str, Any], name: str) -> dict[str, Any]:
+    messages = [dict(message) for message in session["messages"]]
+    messages[2]["content"] = messages[2]["content"].upper() + " !"
+    return {**session, "session_id": name, "messages": messages}
+
+
+def test_near_duplicates_stay_on_one_side(run: Run) -> None:
+    originals = [log(number) for number in range(60)]
+    summary = run.prepare(
+        run.write([*originals, *(nearly(one, f"copy-{i}") for i, one in enumerate(originals[:30]))])
+    )
+    sessions = run.sessions()
+    sides = Counter(sessions[f"s{i}"].split for i in range(30))
+    assert all(sessions[f"s{i}"].split == sessions[f"copy-{i}"].split for i in range(30))
+    assert len(sides) == 3
+    assert summary["sessions_in_near_duplicate_clusters"] == 60
+    assert summary["largest_near_duplicate_cluster"] == 2
+    assert summary["split"] == {"train": 63, "validation": 9, "test": 18}
+
+
+def test_given_test_logs_are_the_test_split_and_their_likes_leave_training(run: Run) -> None:
+    train = run.write([*(log(number) for number in range(20)), nearly(log(30), "near"), log(31)])
+    test = run.write([log(number) for number in range(30, 36)], "test.jsonl")
+    summary = run.prepare(train, test)
+    assert summary["split"] == {"train": 18, "validation": 2, "test": 6}
+    found = {(one["source"], one["line"], one["reason"]) for one in run.quarantine()}
+    assert found == {("dataset", 21, "near-duplicate-of-test"), ("dataset", 22, "duplicate-session-id")}
+    assert {name for name, one in run.sessions().items() if one.split == "test"} == {
+        f"s{i}" for i in range(30, 36)
+    }
+    assert run.quarantine()[-1]["message"].count("line 2 of the test file") == 1
+
+
+def test_the_same_logs_give_the_same_bytes_whatever_a_killed_attempt_left(run: Run) -> None:
+    path = run.write([log(number) for number in range(30)])
+    run.prepare(path)
+    before = (run.folder / "prepare/sessions.jsonl").read_bytes()
+    for name in ("spool.jsonl", "signatures.bin"):
+        (run.folder / "prepare-work" / name).write_bytes(b"half a line" * 1000)
+    run.prepare(path)
+    assert (run.folder / "prepare/sessions.jsonl").read_bytes() == before
+    assert not list((run.folder / "prepare-work").iterdir())
+    run.spec = {"seed": 1}
+    run.prepare(path)
+    assert (run.folder / "prepare/sessions.jsonl").read_bytes() != before
+
+
+def test_max_sessions_takes_the_first(run: Run) -> None:
+    run.spec = {"max_sessions": 5}
+    summary = run.prepare(run.write([b"no session", *(log(number) for number in range(9))]))
+    assert list(run.sessions()) == [f"s{number}" for number in range(5)]
+    assert summary["lines"] == 6
+
+
+# -- refusals --------------------------------------------------------------------------------------------------------
+
+
+def test_logs_that_cannot_be_read(run: Run) -> None:
+    for path in (run.folder, run.folder / "missing.jsonl"):
+        with pytest.raises(InputError, match=path.name):
+            run.prepare(path)
+
+
+def test_nothing_to_train_on(run: Run) -> None:
+    with pytest.raises(StageError, match="1 malformed-json"):
+        run.prepare(run.write([b"{"]))
+    with pytest.raises(StageError, match="empty"):
+        run.prepare(run.write([]))
+    test = run.write([log(1)], "test.jsonl")
+    with pytest.raises(StageError, match="1 near-duplicate-of-test"):
+        run.prepare(run.write([nearly(log(1), "near")]), test)
+    with pytest.raises(StageError, match=r"no line of empty\.jsonl is a session"):
+        run.prepare(run.write([log(1)]), run.write([b"", b"{"], "empty.jsonl"))
+
+
+@pytest.mark.parametrize(
+    "name", ["prepare/sessions.jsonl", "prepare/quarantine.jsonl", "prepare-work/spool.jsonl"]
+)
+def test_a_full_disk_is_said_to_be_full(run: Run, name: str) -> None:
+    path = run.write([log(1), b"{"])
+    run.context("prepare", {})
+    (run.folder / name).symlink_to("/dev/full")
+    with pytest.raises(StageError, match=f"no space left.*{Path(name).name}") as caught:
+        run.prepare(path)
+    assert caught.value.reason == "DiskFull"
+
+
+def test_failed_labels_are_counted_and_too_many_stop_the_stage(run: Run) -> None:
+    run.method = "annotated"
+    turns = [{"msg": 1, "requested": []}, {"msg": 3, "requested": []}, {"msg": 5, "requested": []}]
+    turns[0]["requested"] = [{"item": "city", "value": "Rome", "answer_msg": 2}]
+    broken = [{**turns[0], "requested": [{"item": "colour", "value": "red", "answer_msg": 2}]}, *turns[1:]]
+    logs = [log(number, annotations={"turns": turns}) for number in range(9)]
+    run.prepare(run.write([*logs, log(9, annotations={"turns": broken})]))
+    summary = run.label()
+    assert (summary["failed"], summary["decision_points"]) == (1, 30)
+    assert summary["samples"] == {"continue": 9, "stop": 10}
+    assert summary["dropped_empty_micro_goal"] == 10
+    (failure,) = run.quarantine("label")
+    assert (failure["session_id"], failure["turn"], failure["message_index"]) == ("s9", 0, 1)
+    assert failure["reason"] == "unknown-field"
+    assert "colour" in failure["message"]
+
+    run.prepare(run.write([*logs, *(log(number, annotations={}) for number in range(9, 14))]))
+    with pytest.raises(StageError, match=r"15 of 42 .*\(15 no-annotations\).*maxFailedShare = 0.2"):
+        run.label()
+
+
+def test_a_pack_that_fits_nothing_is_said_to_fit_nothing(run: Run) -> None:
+    run.prepare(run.write([log(number, "hi", "Name?", "Ann", "Bye") for number in range(3)]))
+    with pytest.raises(StageError, match="found no sample in 3 sessions"):
+        run.label()
+
+
+def test_logs_without_any_stop_cannot_teach_stopping(run: Run) -> None:
+    path = run.write([log(number, "hi", "Which city?", "in Rome", "And when?") for number in range(3)])
+    run.prepare(path)
+    with pytest.raises(StageError, match="none of the 3 sessions holds a stop") as caught:
+        run.label()
+    assert caught.value.reason == "NoStops"
+    run.label_spec = {"require_stops": False}
+    assert run.label()["samples"] == {"continue": 3}
+    (warning,) = check_file(path, PACK, Dataset(uri="logs.jsonl")).warnings
+    assert warning.startswith("no session holds a stop")
+
+
+# -- memory ----------------------------------------------------------------------------------------------------------
+
+
+def peak_bytes(work: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_session_costs_less_than_200_bytes(run: Run) -> None:
+    small, large = (
+        run.write(
+            [log(number, f"ticket {number}", "Which city?", "Rome", MARK) for number in range(count)],
+            str(count),
+        )
+        for count in (500, 3000)
+    )
+    run.prepare(small)  # whatever is cached is cached
+    before, after = peak_bytes(lambda: run.prepare(small)), peak_bytes(lambda: run.prepare(large))
+    assert (after - before) / 2500 < 200
+
+
+# -- check -----------------------------------------------------------------------------------------------------------
+
+
+def test_check_reports_what_a_run_would_find(run: Run) -> None:
+    path = run.write(
+        [b"{", *(log(number) for number in range(6)), log(2), log(6, "hi", "Where to?", "Rome", f"Ok {MARK}")]
+    )
+    report = check_file(path, PACK, Dataset(uri="logs.jsonl"))
+    assert not report.ok
+    assert report.quarantined == {"malformed-json": 1, "duplicate-session-id": 1}
+    assert [(one.line, one.reason) for one in report.problems] == [
+        (1, "malformed-json"),
+        (8, "duplicate-session-id"),
+    ]
+    assert (report.lines, report.sessions, report.labellers) == (9, 7, {"lexicon": 8})
+    assert report.ends == {"completed": 8, "abandoned": 0, "handoff": 0}
+    assert (report.continue_samples, report.stop_samples, report.dropped_empty) == (14, 8, 1)
+    assert (report.questions, report.unnamed_questions) == (15, 1)
+    assert [(one.field, one.sessions, one.asked, one.given) for one in report.coverage] == [
+        ("city", 8, 7, 7),
+        ("date", 8, 7, 7),
+    ]
+    assert check_file(run.write([log(1)]), PACK, Dataset(uri="logs.jsonl")).ok
+
+
+# -- real logs -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.data
+def test_sgd_labels_are_the_annotations(run: Run) -> None:
+    source, pack_file = DATA / "sgd", run.folder / "pack.yaml"
+    if not (source / "train.jsonl").exists():
+        pytest.skip(f"the annotated logs are not at {source}; set LTA_DATA to their folder")
+    maker = [
+        sys.executable,
+        str(ROOT / "examples/sgd/make_pack.py"),
+        "--data",
+        str(source),
+        "--out",
+        str(pack_file),
+    ]
+    subprocess.run(maker, check=True, capture_output=True)
+    run.pack, run.method = load_pack(pack_file), "annotated"
+    prepared = run.prepare(source / "train.jsonl", source / "test.jsonl")
+    labelled = run.label()
+    assert prepared["split"] == {"train": 540, "validation": 60, "test": 200}
+    assert (prepared["quarantined"], labelled["failed"]) == (0, 0)
+    assert labelled["samples"] == {"continue": 1067 + 335, "stop": 800}
+    for one in run.labelled():
+        notes: Any = one.session.extras["annotations"]
+        gold = {
+            turn["msg"]: turn for turn in notes["turns"] if turn["decision"] == "stop" or turn["remaining"]
+        }
+        assert [one.session.turns[sample.turn].start for sample in one.samples] == sorted(gold)
+        for sample in one.samples:
+            turn = gold[one.session.turns[sample.turn].start]
+            assert sample.decision == turn["decision"]
+            assert {(item.field, item.value) for item in sample.remaining} == {
+                (item["item"], item["value"]) for item in turn["remaining"]
+            }
+        given = {(answer.field, answer.value) for answer in one.answers}
+        assert given >= {(item["item"], item["value"]) for item in notes["known_at_start"]}
+        assert given >= {
+            (item["item"], item["value"]) for turn in notes["turns"] for item in turn["requested"]
+        }

@@ -1,0 +1,221 @@
+"""The loop, the children's cache and the Lease, in process."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from learntoask.core.errors import InputError
+from learntoask.core.json_object import Json
+from learntoask.kube import JOB, LEASE, RUN, Conflict, Unavailable
+from learntoask_operator.cache.children import Children
+from learntoask_operator.cache.projections import TRIMMED
+from learntoask_operator.leader.lease import Lease, LeaseLost
+from learntoask_operator.loop import Loop, Ref
+from learntoask_operator.settings import parse_settings
+from worlds.fake_kube import FakeKube
+from worlds.waiting import until
+
+
+def run(name: str = "a", version: int = 1, uid: str = "u") -> Json:
+    return {
+        "metadata": {"name": name, "namespace": "n", "uid": uid, "resourceVersion": str(version)},
+        "spec": {},
+    }
+
+
+class Passes:
+    """A reconciler that notes its passes, and how many of one object were under way at once."""
+
+    kind = RUN
+
+    def __init__(self, *, takes: float = 0.0, due: float | None = None, fails: int = 0) -> None:
+        self.seen: list[tuple[str, int]] = []
+        self.ended = 0  # passes that were not cut
+        self.most_at_once: dict[str, int] = {}
+        self.forgotten: list[str] = []
+        self._takes, self._due, self._fails = takes, due, fails
+        self._now: dict[str, int] = {}
+
+    async def reconcile(self, seen: Json) -> float | None:
+        name = seen["metadata"]["name"]
+        self._now[name] = self._now.get(name, 0) + 1
+        self.most_at_once[name] = max(self.most_at_once.get(name, 0), self._now[name])
+        self.seen.append((name, int(seen["metadata"]["resourceVersion"])))
+        try:
+            await asyncio.sleep(self._takes)
+            if self._fails:
+                self._fails -= 1
+                raise Unavailable("no answer")
+            self.ended += 1
+        finally:
+            self._now[name] -= 1
+        due, self._due = self._due, None
+        return due
+
+    def forget(self, ref: Ref) -> None:
+        self.forgotten.append(ref.name)
+
+
+async def test_passes_of_an_object_never_overlap_and_the_last_event_is_seen() -> None:
+    passes = Passes(takes=0.03)
+    loop = Loop([passes])
+    loop.open()
+    for first in (1, 4):
+        for version in range(first, first + 3):
+            loop.saw(RUN, run("a", version))
+            loop.saw(RUN, run("b", version))
+        await until(lambda last=version: ("a", last) in passes.seen and ("b", last) in passes.seen)
+    assert passes.most_at_once == {"a": 1, "b": 1}
+    assert len(passes.seen) == 4, "events during a pass are looked at together"
+    await loop.close(grace=1)
+
+
+async def test_nothing_passes_before_the_watches_have_listed() -> None:
+    passes = Passes()
+    loop = Loop([passes])
+    loop.saw(RUN, run())
+    await asyncio.sleep(0.05)
+    assert passes.seen == []
+    loop.open()
+    await until(lambda: passes.seen)
+    await loop.close(grace=1)
+
+
+async def test_an_older_version_is_passed_over_and_another_object_of_the_name_is_not() -> None:
+    passes = Passes()
+    loop = Loop([passes])
+    loop.open()
+    loop.saw(RUN, run(version=5))
+    await until(lambda: len(passes.seen) == 1)
+    loop.saw(RUN, run(version=4))
+    loop.gone(RUN, run(version=6, uid="another"))
+    await asyncio.sleep(0.05)
+    assert (len(passes.seen), loop.objects) == (1, 1)
+    loop.saw(RUN, run(version=9, uid="new"))
+    await until(lambda: ("a", 9) in passes.seen)
+    loop.gone(RUN, run(version=10, uid="new"))
+    assert (loop.objects, passes.forgotten) == (0, ["a"])
+    await loop.close(grace=1)
+
+
+async def test_a_pass_that_is_due_comes_without_an_event_and_a_failed_one_again() -> None:
+    now = asyncio.get_running_loop().time
+    passes = Passes(due=now() + 0.05)
+    loop = Loop([passes], clock=now)
+    loop.open()
+    loop.saw(RUN, run())
+    await until(lambda: len(passes.seen) == 2)
+    failing = Passes(fails=1)
+    again = Loop([failing])
+    again.open()
+    again.saw(RUN, run())
+    await until(lambda: len(failing.seen) == 2)
+    await loop.close(grace=1)
+    await again.close(grace=1)
+
+
+async def test_closing_lets_a_pass_end_and_cuts_one_that_does_not() -> None:
+    passes = Passes(takes=0.1)
+    loop = Loop([passes])
+    loop.open()
+    loop.saw(RUN, run())
+    await until(lambda: passes.seen)
+    await loop.close(grace=60)
+    assert passes.ended == 1
+    hanging = Passes(takes=60)
+    loop = Loop([hanging])
+    loop.open()
+    loop.saw(RUN, run())
+    await until(lambda: hanging.seen)
+    await loop.close(grace=0.1)
+    assert loop.objects == 0
+
+
+def job(name: str, version: int, *, uid: str = "u", **labels: str) -> Json:
+    given = {"learntoask.io/run": "clinic", **labels}
+    metadata = {"name": name, "namespace": "n", "uid": uid, "resourceVersion": str(version), "labels": given}
+    return {"metadata": metadata, "spec": {"template": {"large": "x" * 1000}}, "status": {}}
+
+
+def test_children_are_kept_trimmed_and_told_of_once() -> None:
+    told: list[Ref] = []
+    children = Children(TRIMMED, changed=told.append)
+    clinic = Ref(kind=RUN, namespace="n", name="clinic")
+    children.saw(JOB, job("a", 2))
+    children.saw(JOB, job("a", 1))
+    assert told == [clinic]
+    (kept,) = children.of(clinic, JOB)
+    assert "template" not in kept["spec"]
+    children.deleting(JOB, clinic, "a", at="now")
+    children.saw(JOB, job("a", 3))
+    assert children.of(clinic, JOB)[0]["metadata"]["deletionTimestamp"] == "now"
+    children.gone(JOB, job("a", 4, uid="another"))
+    assert children.of(clinic, JOB)
+    children.listed(JOB, None, [job("b", 9, uid="b")])
+    assert [one["metadata"]["name"] for one in children.of(clinic, JOB)] == ["b"]
+    assert not children.synced([None])
+
+
+class LeaseKube(FakeKube):
+    """With what a Lease takes; `broken` it does not answer."""
+
+    broken = False
+
+    async def get(self, kind: Any, name: str, *, namespace: str | None = None, deadline: float = 0) -> Json:
+        if self.broken:
+            raise Unavailable("no answer")
+        return await super().get(kind, name, namespace=namespace)
+
+    async def replace(self, kind: Any, body: Json, *, deadline: float = 0) -> Json:
+        current = await self.get(kind, body["metadata"]["name"], namespace=body["metadata"]["namespace"])
+        if current["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
+            raise Conflict("changed", status=409)
+        return self.put(kind, body)
+
+
+def lease(kube: LeaseKube, who: str) -> Lease:
+    return Lease(kube, name="l", namespace="n", identity=who, duration=3.0, renewal=0.1)  # type: ignore[arg-type]
+
+
+async def test_one_holds_the_lease_and_another_takes_over_when_it_is_not_renewed() -> None:
+    kube = LeaseKube(lambda: 0.0)
+    first, second = lease(kube, "first"), lease(kube, "second")
+    await first.acquire()
+    holding = asyncio.create_task(first.hold())
+    waiting = asyncio.create_task(second.acquire())
+    await asyncio.sleep(4.0)
+    assert not waiting.done(), "a Lease that is renewed is not taken"
+    holding.cancel()
+    await asyncio.wait_for(waiting, 60)
+    assert kube.objects[LEASE, "n", "l"]["spec"]["holderIdentity"] == "second"
+    with pytest.raises(LeaseLost):
+        await asyncio.wait_for(first.hold(), 60)
+
+
+async def test_a_lease_given_back_is_taken_at_once_and_one_that_cannot_be_renewed_is_lost() -> None:
+    kube = LeaseKube(lambda: 0.0)
+    first, second = lease(kube, "first"), lease(kube, "second")
+    await first.acquire()
+    await first.release()
+    await asyncio.wait_for(second.acquire(), 2.0)  # sooner than it would run out
+    kube.broken = True
+    with pytest.raises(LeaseLost):
+        await asyncio.wait_for(second.hold(), 60)
+
+
+def test_settings_come_from_flags_before_variables_and_must_make_sense() -> None:
+    environment = {"LTA_OPERATOR_LEASE_TIME": "30s", "LTA_OPERATOR_HEALTH_PORT": "1"}
+    settings = parse_settings(["--health-port=2", "--namespaces=a, b"], environment)
+    assert (settings.lease_time, settings.health_port, settings.watched) == ("30s", 2, ("a", "b"))
+    assert parse_settings([], {}).watched == (None,)
+    for arguments, message in (
+        (["--lease-time=5s"], "--lease-renewal"),
+        (["--grace=soon"], "--grace"),
+        (["--lease-renewal=0s"], "at least 1s"),
+    ):
+        with pytest.raises(InputError, match=message):
+            parse_settings(arguments, {})
+    with pytest.raises(InputError, match="LTA_OPERATOR_CONCURRENCY"):
+        parse_settings([], {"LTA_OPERATOR_CONCURRENCY": "many"})

@@ -1,0 +1,388 @@
+"""Runs under the operator, on an API server in memory."""
+
+from __future__ import annotations
+
+import pytest
+from learntoask.core.status.conditions import find_condition
+from learntoask.kube import CONFIG_MAP, DEPLOYMENT, ENDPOINT, JOB, POD, RUN, SERVICE
+from learntoask_operator.run.labels import STAGE
+from worlds.operator import World, attempt_of
+
+STAGES = ["resolve", "fetch", "prepare", "label", "grader", "sft", "grpo", "evaluate", "gate", "serve"]
+
+
+def test_a_run_goes_from_its_inputs_to_an_endpoint() -> None:
+    world = World()
+    world.run_to_end()
+    status = world.status
+    assert (status.phase, status.reason) == ("Succeeded", "RunSucceeded")
+    assert sorted(job["metadata"]["labels"][STAGE] for job in world.jobs()) == sorted(STAGES)
+    endpoint = world.kube.objects[ENDPOINT, "default", "clinic"]
+    assert "ownerReferences" not in endpoint["metadata"]
+    assert endpoint["spec"]["policy"] == {
+        "run": "clinic",
+        "publication": world.stage("serve").key,
+        "policy": world.stage("grpo").key,
+    }
+    assert status.lineage is not None
+    assert status.lineage.served == world.stage("serve").key
+    assert [reason for reason in world.events.reasons if reason == "StagePublished"] == [
+        "StagePublished"
+    ] * 10
+    assert world.events.reasons[-1] in ("RunSucceeded", "EndpointApplied")
+
+
+def test_the_first_child_costs_three_writes() -> None:
+    world = World()
+    world.operate()
+    assert world.kube.writes == ["create configmaps", "create jobs", "patch learntoaskruns"]
+
+
+def test_a_pass_over_a_run_at_rest_writes_nothing() -> None:
+    world = World()
+    world.settle()
+    before = len(world.kube.writes)
+    world.now += 30
+    world.operate()
+    assert len(world.kube.writes) == before
+
+
+def test_a_finished_run_stays_so_when_its_children_vanish() -> None:
+    world = World()
+    world.run_to_end()
+    for job in world.jobs():
+        world.kube.remove(JOB, job)
+    world.finish_deleted()
+    world.restart()
+    world.settle()
+    assert world.status.phase == "Succeeded"
+    assert world.jobs() == []
+
+
+def test_a_failed_attempt_is_repeated_and_what_cannot_succeed_is_not() -> None:
+    world = World()
+    world.settle()
+    world.make_pods()
+    world.fail(world.pods("resolve")[0])
+    world.settle()
+    record = world.stage("resolve")
+    assert (record.state, record.attempt, record.last_failure.reason) == ("Retrying", 1, "Broken")  # type: ignore[union-attr]
+    assert len(world.jobs("resolve")) == 1
+    world.now = world.wake_at or 0
+    world.settle()
+    assert [attempt_of(job) for job in world.jobs("resolve", active=True)] == [2]
+    world.make_pods()
+    world.fail(world.pods("resolve", alive=True)[0], retryable=False)
+    world.settle()
+    assert (world.status.phase, world.status.reason) == ("Failed", "Broken")
+    assert "Broken it is" in world.status.message
+    assert "RunFailed" in world.events.reasons
+
+
+def test_what_the_cluster_ends_does_not_count() -> None:
+    world = World({"attempts": 1, "train": {"distributed": {"workers": 2, "zero": 1}}})
+    world.settle()
+    while not world.jobs("sft"):
+        for job in world.jobs(active=True):
+            world.go(job["metadata"]["labels"][STAGE])
+        world.settle()
+    assert (
+        world.kube.objects[SERVICE, "default", world.jobs("sft")[0]["metadata"]["name"]]["spec"]["clusterIP"]
+        == "None"
+    )
+    world.make_pods()
+    first, second = world.pods("sft", alive=True)
+    world.begin(first)
+    world.begin(second)
+    world.settle()
+    world.evict(world.kube.objects[POD, "default", first["metadata"]["name"]])
+    world.settle()
+    record = world.stage("sft")
+    assert (record.state, record.exempt, record.disruptions) == ("Retrying", 1, 1)
+    assert "StageDisrupted" in world.events.reasons
+    world.now = world.wake_at or 0
+    world.settle()
+    assert [attempt_of(job) for job in world.jobs("sft", active=True)] == [2]
+    world.run_to_end()
+    assert world.status.phase == "Succeeded"
+
+
+def test_an_attempt_that_never_starts_fails_with_the_schedulers_words() -> None:
+    world = World({"startDeadline": "1m", "attempts": 1})
+    world.settle()
+    world.make_pods()
+    pod = world.pods("resolve")[0]
+    unscheduled = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "0/3 nodes: no GPU",
+    }
+    world.kube.put(POD, {**pod, "status": {"phase": "Pending", "conditions": [unscheduled]}})
+    world.settle()
+    assert "no GPU" in world.stage("resolve").message
+    world.now += 61
+    world.settle()
+    world.finish_deleted()
+    world.settle()
+    assert world.status.phase == "Failed"
+    assert world.status.reason == "NeverStarted"
+    assert "no GPU" in world.status.message
+    assert world.jobs(active=True) == []
+
+
+def test_suspending_ends_pods_first_and_resuming_goes_on() -> None:
+    world = World()
+    world.settle()
+    world.make_pods()
+    world.begin(world.pods("resolve")[0])
+    world.settle()
+    world.edit(suspend=True)
+    world.settle()
+    assert (world.status.phase, world.status.reason) == ("Running", "Suspending")
+    world.finish_deleted()
+    world.settle()
+    assert (world.status.phase, world.status.reason) == ("Suspended", "Suspended")
+    assert world.jobs(active=True) == []
+    world.edit(suspend=False)
+    world.settle()
+    assert [attempt_of(job) for job in world.jobs("resolve", active=True)] == [2]
+    assert world.stage("resolve").exempt == 1
+    world.run_to_end()
+    assert world.events.reasons.count("Resumed") == 1
+
+
+def test_a_setting_edited_while_suspended_repeats_what_depends_on_it() -> None:
+    world = World()
+    world.settle()
+    while not world.jobs("grpo"):
+        for job in world.jobs(active=True):
+            world.go(job["metadata"]["labels"][STAGE])
+        world.settle()
+    sft = world.stage("sft").key
+    world.edit(suspend=True)
+    world.settle()
+    world.finish_deleted()
+    world.settle()
+    world.edit(suspend=False, train={"sft": {"epochs": 5}})
+    world.settle()
+    assert world.stage("sft").key != sft
+    assert world.stage("prepare").state == "Published"
+    world.run_to_end()
+    assert len(world.jobs("prepare")) == 1
+    assert len(world.jobs("sft")) == 2
+
+
+def test_no_attempt_starts_before_the_pods_of_the_last_are_gone() -> None:
+    world = World()
+    world.settle()
+    world.make_pods()
+    world.begin(world.pods("resolve")[0])
+    world.settle()
+    world.kube.remove(JOB, world.jobs("resolve")[0])  # somebody did
+    world.now += 600
+    world.settle()
+    assert world.jobs() == []
+    world.finish_deleted()
+    world.settle()
+    world.now += 600
+    world.settle()
+    assert [attempt_of(job) for job in world.jobs()] == [2]
+    assert world.stage("resolve").exempt == 1
+
+
+def test_a_run_over_its_gpu_hours_stops_with_the_reason() -> None:
+    world = World(
+        {"budget": {"gpuHours": 2}, "pods": {"fetch": {"resources": {"limits": {"nvidia.com/gpu": 4}}}}}
+    )
+    world.settle()
+    world.go("resolve")
+    world.settle()
+    world.make_pods()
+    world.begin(world.pods("fetch")[0])
+    world.settle()
+    assert world.wake_at == world.now + 1800
+    world.now += 1801
+    world.settle()
+    world.finish_deleted()
+    world.settle()
+    assert (world.status.phase, world.status.reason) == ("Failed", "BudgetExhausted")
+    within = find_condition(world.status.conditions, "WithinBudget")
+    assert within is not None
+    assert within.status == "False"
+    assert world.status.gpu_hours == pytest.approx(2.0, abs=0.01)
+    assert world.jobs(active=True) == []
+    world.edit(budget={"gpuHours": 8})
+    world.settle()
+    assert world.status.phase == "Running"
+
+
+def test_retry_goes_on_and_rerun_begins_anew() -> None:
+    world = World({"attempts": 1})
+    world.settle()
+    world.make_pods()
+    world.fail(world.pods("resolve")[0])
+    world.settle()
+    assert world.status.phase == "Failed"
+    world.annotate(retry="1")
+    world.settle()
+    assert [attempt_of(job) for job in world.jobs("resolve", active=True)] == [2]
+    world.run_to_end()
+    assert world.status.phase == "Succeeded"
+    old = world.stage("evaluate").key
+    world.annotate(rerun="evaluate=1")
+    world.settle()
+    assert world.stage("evaluate").key != old
+    assert world.status.phase == "Running"
+    assert "Rewound" in world.events.reasons
+    world.run_to_end()
+    assert len(world.jobs("evaluate")) == 2
+    assert len(world.jobs("grpo")) == 1
+    before = len(world.kube.writes)
+    world.restart()
+    world.settle()
+    assert len(world.kube.writes) == before, "an annotation is acted on once"
+
+
+def test_a_rerun_of_no_stage_is_told_and_changes_nothing() -> None:
+    world = World()
+    world.run_to_end()
+    world.annotate(rerun="nosuch=1")
+    world.settle()
+    assert world.status.phase == "Succeeded"
+
+
+def test_cancelling_ends_the_run_for_good() -> None:
+    world = World()
+    world.settle()
+    world.annotate(cancel="wrong logs")
+    world.settle()
+    assert (world.status.phase, world.status.message) == ("Cancelled", "wrong logs")
+    assert world.jobs(active=True) == []
+
+
+def test_a_refused_policy_is_not_served() -> None:
+    world = World()
+    world.run_to_end(gate={"summary": {"passed": False, "message": "WS-stop .2 is below .5"}})
+    assert (world.status.phase, world.status.reason) == ("Failed", "GateFailed")
+    assert "WS-stop" in world.status.message
+    assert not world.kube.all(ENDPOINT)
+    assert "GateFailed" in world.events.reasons
+
+
+def test_an_endpoint_that_people_made_keeps_what_they_set() -> None:
+    world = World()
+    metadata = {"name": "clinic", "namespace": "default", "annotations": {"test/owner": "people"}}
+    world.kube.put(ENDPOINT, {"metadata": metadata, "spec": {"policy": {"uri": "s3://m"}}})
+    world.run_to_end()
+    world.settle()
+    assert world.kube.objects[ENDPOINT, "default", "clinic"]["spec"]["policy"] == {"uri": "s3://m"}
+    assert world.status.phase == "Succeeded"
+    assert world.events.reasons.count("EndpointForeign") == 1
+
+
+def test_a_name_that_somebody_else_took_is_left_alone() -> None:
+    world = World()
+    made = World()
+    made.operate()
+    name = made.jobs()[0]["metadata"]["name"]
+    world.kube.put(
+        JOB, {"metadata": {"name": name, "namespace": "default", "labels": {}}, "spec": {}, "status": {}}
+    )
+    world.watch()
+    world.operate()
+    progressing = find_condition(world.status.conditions, "Progressing")
+    assert progressing is not None
+    assert (progressing.status, progressing.reason) == ("False", "ChildForeign")
+    assert name in progressing.message
+    assert world.kube.objects[JOB, "default", name]["metadata"]["labels"] == {}
+
+
+def test_a_run_that_is_invalid_says_why_and_waits_for_an_edit() -> None:
+    world = World({"dataset": {"uri": "logs.jsonl"}})
+    world.settle()
+    accepted = find_condition(world.status.conditions, "Accepted")
+    assert accepted is not None
+    assert (accepted.status, accepted.reason) == ("False", "InvalidSpec")
+    assert "spec.dataset.uri" in accepted.message
+    assert world.events.reasons == ["InvalidSpec"]
+    world.edit(dataset={"uri": "s3://logs/a.jsonl"})
+    world.settle()
+    assert world.jobs("resolve")
+
+
+def test_an_expired_run_goes_after_its_children() -> None:
+    world = World({"ttl": "1h"})
+    world.run_to_end()
+    world.now += 3601
+    world.watch()
+    world.operate()
+    assert world.jobs() == []
+    assert (RUN, "default", "clinic") in world.kube.objects
+    world.finish_deleted()
+    world.watch()
+    world.operate()
+    assert (RUN, "default", "clinic") not in world.kube.objects
+    assert (ENDPOINT, "default", "clinic") in world.kube.objects, "serving outlives training"
+    assert world.events.reasons[-1] == "Expired"
+
+
+def test_a_run_whose_artefacts_may_go_leaves_a_list_of_them_that_outlives_it() -> None:
+    world = World({"artefacts": "remove"})
+    world.run_to_end()
+    left = world.kube.objects[CONFIG_MAP, "default", "clinic-artefacts"]
+    assert set(left["data"]["keys"].split()) == {one.key for one in world.status.stages if one.output}
+    assert left["data"]["store"] == "s3://artefacts/lta"
+    world.kube.remove(RUN, world.run)
+    assert (CONFIG_MAP, "default", "clinic-artefacts") in world.kube.objects
+    kept = World()
+    kept.run_to_end()
+    assert (CONFIG_MAP, "default", "clinic-artefacts") not in kept.kube.objects
+
+
+def test_a_judge_and_graders_are_served_while_stages_ask_them() -> None:
+    llm = {"endpoint": {"uri": "http://localhost/v1", "model": "judge"}, "server": {"model": "hf:a/b"}}
+    world = World({"grader": {"method": "llm", "replicas": 2, "llm": llm}})
+    world.settle()
+    while not world.kube.all(DEPLOYMENT):
+        for job in world.jobs(active=True):
+            world.go(job["metadata"]["labels"][STAGE])
+        world.settle()
+    judge = world.kube.objects[DEPLOYMENT, "default", "clinic-judge-service"]
+    assert not world.jobs("grader"), "it waits for its judge"
+    assert world.stage("grader").reason == "ServiceNotReady"
+    world.kube.put(DEPLOYMENT, {**judge, "status": {"availableReplicas": 1}})
+    world.settle()
+    assert world.jobs("grader", active=True)
+    config = world.kube.objects[CONFIG_MAP, "default", world.status.configuration]
+    assert "http://clinic-judge-service.default.svc:8000/v1" in config["data"]["run.json"]
+    for _ in range(60):
+        for made in world.kube.all(DEPLOYMENT):
+            if not made.get("status"):
+                world.kube.put(DEPLOYMENT, {**made, "status": {"availableReplicas": 1}})
+        for job in world.jobs(active=True):
+            world.go(job["metadata"]["labels"][STAGE])
+        world.settle()
+        if world.status.finished:
+            break
+    assert world.status.phase == "Succeeded"
+    assert world.kube.all(DEPLOYMENT) == []
+
+
+@pytest.mark.parametrize("crash_after", range(1, 8))
+def test_killed_after_any_write_the_children_are_the_same(crash_after: int) -> None:
+    world, whole = World(), World()
+    whole.run_to_end()
+    for _ in range(200):
+        world.watch()
+        world.operate(crash_after=crash_after)
+        world.watch()
+        world.operate(crash_after=1)
+        if world.status.finished:
+            break
+        for job in world.jobs(active=True):
+            world.go(job["metadata"]["labels"][STAGE])
+    world.settle()
+    assert world.status.phase == "Succeeded"
+    names = lambda one: sorted((kind.plural, name) for kind, _, name in one.kube.objects if kind != POD)  # noqa: E731
+    assert names(world) == names(whole)

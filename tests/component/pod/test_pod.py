@@ -1,0 +1,171 @@
+"""Stages in pods: found published, computed, refused, shared among several; and how each says that it has ended."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from learntoask.core.pack import load_pack
+from learntoask.core.stages.graph import pack_digests
+from learntoask.runner.inputs import path_digest
+from learntoask.store.folder import FolderStore
+from learntoask.wire import grader_pb2, grader_pb2_grpc
+from worlds.pod import PHARMACY, PodWorld
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodWorld]:
+    """A run whose prepare stage a pod has published."""
+    world = PodWorld(tmp_path_factory.mktemp("prepared"))
+    words = world.run("prepare")
+    assert words["skipped"] is False
+    assert words["output"] == world.published("prepare").output
+    assert words["summary"] == world.published("prepare").summary
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def world(prepared: PodWorld, tmp_path: Path) -> Iterator[PodWorld]:
+    world = PodWorld(tmp_path / "world")
+    shutil.copytree(prepared.folder / "store", world.folder / "store")
+    yield world
+    world.close()
+
+
+def test_inputs_are_found_and_reported(world: PodWorld) -> None:
+    code, words = world.start({"stage": "resolve"}).ended()
+    assert code == 0
+    assert words == {
+        "inputs": {
+            "pack": pack_digests(load_pack(PHARMACY / "pack.yaml")),
+            "files": {"dataset": path_digest(PHARMACY / "logs.jsonl")},
+        }
+    }
+
+
+def test_what_is_published_is_not_computed_again(world: PodWorld) -> None:
+    before = world.published("prepare")
+    pod = world.start(world.order("prepare"))
+    code, words = pod.ended()
+    assert (code, words["skipped"], words["output"]) == (0, True, before.output)
+    assert not (pod.folder / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [({"files": {"dataset": "0" * 64}}, "spec.dataset.uri"), ({"pack": "0" * 64}, "spec.pack.uri")],
+)
+def test_inputs_that_changed_are_refused(world: PodWorld, change: dict[str, object], field: str) -> None:
+    code, words = world.start(world.order("prepare", key="a" * 64, **change)).ended()
+    assert (code, words["reason"], words["retryable"]) == (2, "InputChanged", False)
+    assert words["message"].startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize(
+    ("order", "variables", "message"),
+    [
+        ("", {}, "LTA_STAGE: is not set"),
+        ("{", {}, "LTA_STAGE: is not valid JSON"),
+        ('{"stage": "label"}', {}, "LTA_STAGE: key: stage label needs one"),
+        ('{"stage": "dream", "key": "k"}', {}, "there is no stage 'dream'"),
+        ('{"stage": "sft", "key": "k"}', {"LTA_WORKERS": "2"}, "LTA_RENDEZVOUS: "),
+        ('{"stage": "sft", "key": "k"}', {"JOB_COMPLETION_INDEX": "first"}, "JOB_COMPLETION_INDEX: "),
+        ('{"stage": "sft", "key": "k"}', {"LTA_RUN_FILE": "/absent.json"}, "LTA_RUN_FILE: /absent.json"),
+    ],
+)
+def test_a_pod_says_which_variable_is_wrong(
+    world: PodWorld, order: str, variables: dict[str, str], message: str
+) -> None:
+    code, words = world.start(order, **variables).ended()
+    assert (code, words["reason"], words["retryable"]) == (2, "InputError", False)
+    assert message in words["message"]
+
+
+def test_a_store_that_is_away_is_worth_another_attempt(world: PodWorld) -> None:
+    (world.folder / "keys").mkdir()
+    for name in ("accessKey", "secretKey"):
+        (world.folder / "keys" / name).write_text("k" * 8)
+    world.changes = {}
+    pod = world.start(
+        world.order("label"),
+        LTA_STORE="s3://lta/team",
+        LTA_STORE_ENDPOINT="http://127.0.0.1:1",
+        LTA_STORE_CREDENTIALS=str(world.folder / "keys"),
+    )
+    pod.until(lambda: "trying again" in pod.log, what="patience with the store")
+    pod.process.terminate()
+    code, words = pod.ended()
+    assert (code, words["reason"], words["retryable"]) == (143, "Disrupted", True)
+
+
+def test_shares_of_several_pods_make_the_output_of_one(world: PodWorld) -> None:
+    alone = PodWorld(world.folder / "alone")
+    shutil.copytree(world.folder / "store", alone.folder / "store")
+    single = alone.run("label")
+    order = world.order("label")
+    pods = [world.start(order, LTA_SHARDS="3", JOB_COMPLETION_INDEX=str(index)) for index in (0, 1)]
+    code, words = pods[1].ended()
+    assert (code, words["output"], words["skipped"]) == (0, None, False)
+    assert world.store.find(order["key"]) is None  # the third is not there yet, and the first waits for it
+    pods.append(world.start(order, LTA_SHARDS="3", JOB_COMPLETION_INDEX="2"))
+    ended = [pod.ended() for pod in pods]
+    assert [code for code, _ in ended] == [0, 0, 0], [pod.log[-2000:] for pod in pods]
+    assert ended[0][1]["output"] == single["output"]  # the first always knows
+    assert world.published("label").output == single["output"]
+    assert world.published("label").summary == alone.published("label").summary
+    kept = FolderStore(world.folder / "store" / "unfinished")
+    assert [item for item in kept.items() if item.kind == "publication"] == []
+    alone.close()
+
+
+def test_a_stage_that_crashes_leaves_its_last_words(world: PodWorld) -> None:
+    broken = world.folder / "broken"
+    broken.mkdir()
+    (broken / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "if 'learntoask.cli.stage' in ' '.join(sys.orig_argv):\n"
+        "    print('out of luck', file=sys.stderr, flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    pod = world.start(world.order("label"), PYTHONPATH=str(broken))
+    code, words = pod.ended()
+    assert (code, words["reason"], words["retryable"]) == (137, "Crashed", True)
+    assert "killed by SIGKILL" in words["message"]
+    assert words["message"].endswith("out of luck")
+    assert "out of luck" in pod.log
+
+
+def test_the_last_words_of_a_failed_stage_say_why(world: PodWorld) -> None:
+    manifest = json.loads(world.manifest.read_text())
+    manifest["spec"]["label"] = {"method": "annotated"}  # these logs carry no annotations
+    world.manifest.write_text(json.dumps(manifest))
+    code, words = world.start(world.order("label")).ended()
+    assert (code, words["retryable"]) == (3, False)
+    assert words["reason"] in ("TooManyFailedLabels", "NoSamples")
+
+
+def test_published_graders_are_served_to_other_pods(world: PodWorld) -> None:
+    for stage in ("label", "grader"):
+        world.run(stage)
+    published = world.published("grader")
+    pin = {"grader": {"key": published.key, "output": published.output}}
+    order = world.order("grader", inputs=pin, files={})
+    serving = ("--serve-graders", "--host", "127.0.0.1", "--port", "0")
+    pod = world.start(order, *serving)
+    pod.until(lambda: '"address"' in pod.log, what="an address")
+    address = re.search(r'"address":"([^"]+)"', pod.log)
+    assert address
+    with grpc.insecure_channel(address[1]) as channel:
+        offered = grader_pb2_grpc.GraderServiceStub(channel).Info(grader_pb2.GraderInfoRequest(), timeout=30)
+    assert {one.name for one in offered.graders} == {"rewarding", "reporting"}
+    pod.process.terminate()
+    assert pod.process.wait(60) == 0
+    wrong = world.start({**order, "inputs": {"grader": {"key": "0" * 64, "output": "0" * 64}}}, *serving)
+    assert wrong.ended()[0] == 5
+    assert "are not in" in wrong.log

@@ -1,0 +1,59 @@
+"""A step that does not fit into memory: smaller rows, then a stop that says what to change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from learntoask.core.errors import StageError
+from learntoask.training.optim import learner as updating
+from learntoask.training.sft import trainer as sft
+from learntoask.training.tree.layout import PackedRow
+from learntoask.training.tree.scoring import Scores, score
+from worlds import tiny_training as tiny
+
+
+def train(work: Path, *, row_tokens: int = 500) -> dict[str, torch.Tensor]:
+    work.mkdir()
+    policy = tiny.policy()
+    run = replace(tiny.sft_run(work), row_tokens=row_tokens)  # the two sessions of a batch share a row
+    sft.train(policy, tiny.sessions(8), [], run=run, progress=tiny.Quiet())
+    return dict(policy.model.named_parameters())
+
+
+def memory_for(monkeypatch: pytest.MonkeyPatch, tokens: int) -> list[int]:
+    """Let rows of more than `tokens` fail; returns the sizes of those that were tried."""
+    tried: list[int] = []
+
+    def scored(model, row: PackedRow, **more) -> Scores:
+        tried.append(len(row.tokens))
+        if len(row.tokens) > tokens:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return score(model, row, **more)
+
+    monkeypatch.setattr(updating, "score", scored)
+    return tried
+
+
+def test_smaller_rows_learn_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = memory_for(monkeypatch, 10_000)
+    expected = train(tmp_path / "enough")
+    largest = max(tried)
+    tried = memory_for(monkeypatch, largest - 1)
+    found = train(tmp_path / "scarce")
+    assert tried.count(largest) == 1
+    for name, weight in expected.items():
+        torch.testing.assert_close(found[name], weight, rtol=2e-3, atol=3e-4)
+
+
+@pytest.mark.parametrize(("row_tokens", "tries"), [(500, 2), (2048, 3)])
+def test_where_nothing_fits_the_stage_says_what_to_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row_tokens: int, tries: int
+) -> None:
+    tried = memory_for(monkeypatch, 1)
+    with pytest.raises(StageError, match="rowTokens") as raised:
+        train(tmp_path / "none", row_tokens=row_tokens)
+    assert raised.value.reason == "OutOfMemory"
+    assert len(tried) == tries

@@ -1,0 +1,360 @@
+"""SFT and GRPO on a tiny model: they learn, choose, count and stop with a reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from learntoask.core.errors import StageError, TooManyMissing
+from learntoask.core.manifest import Grpo, Method, Reward, RunSpec
+from learntoask.core.records import STOP, Message
+from learntoask.core.stages.contract import StageContext
+from learntoask.decoding.sessions import Completion, decode_sessions
+from learntoask.policy.model import Policy
+from learntoask.training.distributed.process_group import ALONE
+from learntoask.training.grpo.batch import build_batch, figures, judge, sampled_points
+from learntoask.training.grpo.trainer import Trainer
+from learntoask.training.grpo.validation import Validation, better, gain_bound
+from learntoask.training.optim.checkpoint import restore_weights
+from learntoask.training.optim.learner import Updating
+from learntoask.training.sft import stage as sft_stage
+from learntoask.training.sft import trainer as sft
+from learntoask.training.sft.targets import divide, supervised_trees, trained_turns
+from learntoask.training.tree.attention import enable_tree_attention
+from learntoask.training.tree.rendering import render_session
+from worlds import tiny_training as tiny
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    return tiny.warm_weights(tmp_path_factory.mktemp("warm"))
+
+
+def trainer(work: Path, weights: dict[str, torch.Tensor], *, lost: int = 0, run=None) -> Trainer:
+    return Trainer(
+        tiny.warmed(weights),
+        tiny.warmed(weights),
+        tiny.sessions(12),
+        tiny.sessions(4, "validation"),
+        grader=tiny.WordGrader(lost=lost),
+        run=run or tiny.grpo_run(work, updates=2),
+    )
+
+
+def test_sft_stage_publishes_a_model_that_learned(tmp_path: Path) -> None:
+    for name in ("fetch", "label", "out", "work"):
+        (tmp_path / name).mkdir()
+    start = tiny.policy()
+    start.model.save_pretrained(tmp_path / "fetch/model")
+    start.tokenizer.save_pretrained(tmp_path / "fetch/model")
+    labelled = [*tiny.sessions(12), *tiny.sessions(3, "validation"), *tiny.sessions(3, "test")]
+    (tmp_path / "label/labelled.jsonl").write_text("".join(one.model_dump_json() + "\n" for one in labelled))
+    train = {
+        "max_prompt_tokens": 512,
+        "sft": {"epochs": 3, "batch_sessions": 4, "learning_rate": 5e-3, "kept_share": 0},
+    }
+    summary = sft_stage.run(
+        StageContext(
+            stage="sft",
+            key="k",
+            spec=RunSpec.model_validate(
+                {"dataset": {"uri": "x"}, "pack": {"uri": "y"}, "train": {**train, "precision": "float32"}}
+            ),
+            pack=tiny.pack(),
+            inputs={"fetch": tmp_path / "fetch", "label": tmp_path / "label"},
+            files={},
+            out=tmp_path / "out",
+            work=tmp_path / "work",
+            progress=tiny.Quiet(),
+        )
+    )
+    assert summary["sessions"] == 12
+    assert summary["updates"] == 9
+    rows = [json.loads(line) for line in (tmp_path / "out/metrics.jsonl").read_text().splitlines()]
+    losses = [row["loss"] for row in rows if row["kind"] == "validation"]
+    assert len(losses) >= 3
+    assert losses[-1] < losses[0]
+    assert list((tmp_path / "out/tensorboard").iterdir())
+    published = Policy.load(tmp_path / "out/model", tiny.pack(), max_prompt_tokens=512)
+    run = tiny.sft_run(tmp_path)
+    held_out = [
+        tree
+        for one in tiny.sessions(3, "validation")
+        for tree in supervised_trees(published, one, turns="labelled").trees
+    ]
+    enable_tree_attention(published.model)
+    alone = Updating(published.model, weight_decay=0.0, precision=torch.float32, workers=ALONE)
+    assert sft.mean_loss(alone, held_out, run.row_tokens) == pytest.approx(min(losses), abs=1e-4)
+
+
+def test_the_published_weights_are_the_running_mean_of_the_updates(
+    tmp_path: Path, warm: dict[str, torch.Tensor]
+) -> None:
+    found = {}
+    for averaging in (0.0, 0.75):
+        (work := tmp_path / str(averaging)).mkdir()
+        run = tiny.grpo_run(work, updates=1, averaging=averaging)
+        one = Trainer(
+            tiny.warmed(warm), tiny.warmed(warm), tiny.sessions(12), [], grader=tiny.WordGrader(), run=run
+        )
+        one.train(tiny.Quiet())
+        found[averaging] = dict(one.policy.model.named_parameters())
+    for name, before in warm.items():
+        last, mean = found[0.0][name], found[0.75][name]
+        torch.testing.assert_close(mean, 0.75 * before + 0.25 * last)
+    assert any(not torch.equal(found[0.0][name], before) for name, before in warm.items())
+
+
+def test_targets_are_the_expert_turns_and_the_stop() -> None:
+    policy = tiny.policy()
+    labelled = tiny.session(3)
+    (tree,) = supervised_trees(policy, labelled, turns="labelled").trees
+    texts = [policy.tokenizer.decode(completion.tokens) for completion in tree.completions]
+    said = [message.content for message in labelled.session.messages if message.author == "expert"]
+    assert texts == [text + "<|im_end|>" for text in [*said[:-1], STOP]]
+    # The experts' turns are scored where they stand in the trunk; only the stop is a branch.
+    assert [tree.in_trunk(completion) for completion in tree.completions] == [True] * (len(texts) - 1) + [
+        False
+    ]
+
+
+def test_labelled_turns_only_or_all() -> None:
+    labelled = tiny.session(3)
+    fewer = labelled.model_copy(update={"samples": labelled.samples[1:]})
+    every = list(range(len(labelled.session.turns)))
+    assert trained_turns(fewer, turns="labelled", may_stop=True) == every[1:]
+    assert trained_turns(fewer, turns="all", may_stop=True) == every
+    assert trained_turns(fewer, turns="all", may_stop=False) == every[:-1]
+
+
+def test_a_context_that_is_no_prefix_gets_its_own_trunk() -> None:
+    labelled = next(one for one in tiny.sessions(20) if len(one.session.turns) == 4)
+    record = labelled.session
+    silent = record.turns[1].start
+    messages = list(record.messages)
+    messages[silent] = Message(role="assistant", content="", author="expert")
+    record = record.model_copy(update={"messages": tuple(messages)})
+    policy = tiny.policy()
+    rendering = render_session(policy, record, turns=range(4))
+    assert rendering.fallbacks == 1
+    found = {end.turn: trunk.tokens[: end.attach] for trunk in rendering.trunks for end in trunk.contexts}
+    for turn, tokens in found.items():
+        alone = render_session(policy, record, turns=[turn])
+        assert alone.trunks[0].tokens == tokens
+
+
+def test_division_follows_the_session_ids_alone() -> None:
+    every = [*tiny.sessions(200), *tiny.sessions(5, "validation"), *tiny.sessions(5, "test")]
+    parts = divide(every, kept_share=0.3, seed=0)
+    again = divide(reversed(every), kept_share=0.3, seed=0)
+    names = [{one.session.session_id for one in part} for part in (parts.sft, parts.kept, parts.validation)]
+    assert names == [
+        {one.session.session_id for one in part} for part in (again.sft, again.kept, again.validation)
+    ]
+    assert len(names[0]) + len(names[1]) == 200
+    assert 40 < len(names[1]) < 80
+    assert len(names[2]) == 5
+
+
+def test_a_batch_counts_equal_answers_once_and_masks_missing_ones() -> None:
+    policy = tiny.policy()
+    labelled = tiny.session(0)
+    settings = Grpo(group_size=5)
+    asked = sampled_points(labelled, settings, "product")
+    assert all(sample.decision == "continue" for sample in asked.samples)
+
+    def answer(text: str) -> Completion:
+        tokens = (*policy.tokenizer(text, add_special_tokens=False).input_ids, policy.end_of_turn)
+        return Completion(tokens=tokens, logprobs=(), text=text, finished=True)
+
+    field = asked.samples[0].remaining[0].field
+    texts = [f"Which {field}?", f"Which {field}?", "Hm?", STOP, f"A {field}?"]
+    groups = judge(
+        [asked],
+        [[[answer(text) for text in texts] for _ in asked.samples]],
+        grader=tiny.WordGrader(lost=len(texts)),  # the first of every group is missing
+        spec=Reward(),
+    )
+    assert [member.reward for member in groups[0].members] == [None, 4.0, 1.0, 0.0, 4.0]
+    batch = build_batch(policy, [labelled], groups, settings=settings, row_tokens=1000)
+    (scored,) = batch.rows
+    points = len(labelled.session.turns)
+    # A forced stop at every point; of each group the three graded questions (the stop is no question).
+    assert len(scored.facts.lengths) == points + 3 * len(asked.samples)
+    assert batch.completions == 3 * len(asked.samples)
+    assert float(scored.facts.weight.sum()) == pytest.approx(1)
+    assert float(scored.facts.decision_weight.sum()) == pytest.approx(1)
+    assert float(scored.facts.hold_weight.sum()) == pytest.approx(1)
+    assert scored.facts.truth[scored.facts.stop].tolist() == [-1] * (points - 1) + [1]
+    twice = [answer(text) for text in ("Hm?", "Hm?", f"A {field}?")]
+    groups = judge([asked], [[twice for _ in asked.samples]], grader=tiny.WordGrader(), spec=Reward())
+    batch = build_batch(policy, [labelled], groups, settings=settings, row_tokens=1000)
+    weights = batch.rows[0].facts.weight
+    assert len(weights) == points + 2 * len(asked.samples)
+    assert float(weights.max()) == pytest.approx(2 / (3 * len(asked.samples)))
+
+
+def test_a_batch_is_scored_with_the_prompts_it_was_sampled_with(tmp_path: Path, warm) -> None:
+    orders = []
+
+    def draw(policy: Policy, *arguments, **settings):
+        orders.append(tuple(field.name for field in policy.pack.task("order").fields))
+        return decode_sessions(policy, *arguments, **settings)
+
+    run = tiny.grpo_run(tmp_path, updates=4)
+    Trainer(
+        tiny.warmed(warm),
+        tiny.warmed(warm),
+        tiny.sessions(12),
+        [],
+        grader=tiny.WordGrader(),
+        run=run,
+        draw=draw,
+    ).train(tiny.Quiet())
+    assert len(set(orders)) > 1
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert max(row["off_policy"] for row in rows) < 1e-4
+
+
+def test_missing_grades_are_counted_and_too_many_stop_the_run(tmp_path: Path, warm) -> None:
+    result, _ = trainer(tmp_path, warm, lost=20).train(tiny.Quiet())
+    assert 0 < result.missing_share < 0.2
+    (tmp_path / "more").mkdir()
+    with pytest.raises(TooManyMissing, match="GRPO, validation sessions"):
+        trainer(tmp_path / "more", warm, lost=3).train(tiny.Quiet())
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [({"learning_rate": 1.0, "updates": 4}, None), ({"max_kl": 1e-9}, "ExplodingKL")],
+)
+def test_a_run_that_goes_wrong_stops_with_the_reason(
+    settings: dict, reason: str | None, tmp_path: Path, warm
+) -> None:
+    run = tiny.grpo_run(tmp_path, **{"updates": 3, **settings})
+    with pytest.raises(StageError) as raised:
+        trainer(tmp_path, warm, run=run).train(tiny.Quiet())
+    assert raised.value.reason in (
+        {reason} if reason else {"ExplodingKL", "CollapsedOutput", "NonFiniteLoss", "NonFinitePolicy"}
+    )
+
+
+def test_output_that_never_ends_is_a_collapse(tmp_path: Path) -> None:
+    fresh = {name: weight.detach() for name, weight in tiny.policy().model.named_parameters()}
+    with pytest.raises(StageError, match="never end"):
+        trainer(tmp_path, fresh).train(tiny.Quiet())
+
+
+def test_a_broken_loss_stops_sft_before_it_reaches_the_weights(tmp_path: Path) -> None:
+    policy = tiny.policy()
+    run = tiny.sft_run(tmp_path)
+    with torch.no_grad():
+        policy.model.model.norm.weight.fill_(float("nan"))
+    before = policy.model.model.embed_tokens.weight.clone()
+    with pytest.raises(StageError, match="update 0: loss nan"):
+        sft.train(policy, tiny.sessions(4), [], run=run, progress=tiny.Quiet())
+    assert torch.equal(policy.model.model.embed_tokens.weight, before)
+
+
+def test_without_a_better_policy_the_sft_weights_are_published(tmp_path: Path, warm) -> None:
+    run = tiny.grpo_run(tmp_path, updates=2, learning_rate=1e-9, validate_every=1)
+    working = trainer(tmp_path, warm, run=run)
+    result, _ = working.train(tiny.Quiet())
+    assert result.best_update == 0
+    for name, weight in working.policy.model.named_parameters():
+        assert torch.equal(weight, warm[name])
+
+
+@pytest.mark.parametrize("method", ["grpo", "rewardWeighted", "dpo"])
+def test_every_method_learns_to_ask_for_more_that_is_needed(method: Method, tmp_path: Path, warm) -> None:
+    """The sampled answers of the trained policy earn more than those of the policy it started from."""
+    updates = {"updates": 16, "batch_sessions": 6, "group_size": 6, "averaging": 0.0, "max_kl": 50}
+    rate = {"grpo": 3e-3, "rewardWeighted": 3e-3, "dpo": 1e-3}[method]
+    run = tiny.grpo_run(tmp_path, method=method, learning_rate=rate, **updates)
+    working = Trainer(
+        tiny.warmed(warm), tiny.warmed(warm), tiny.sessions(12), [], grader=tiny.WordGrader(), run=run
+    )
+    working.train(tiny.Quiet())
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert {row["kind"] for row in rows} == {method}
+    assert mean_reward(working.policy) > mean_reward(tiny.warmed(warm)) + 0.1
+
+
+def mean_reward(policy: Policy) -> float:
+    held_out = tiny.sessions(20)[12:]
+    sampled = decode_sessions(policy, held_out, samples=8, temperature=1.0, max_new_tokens=12, seed=5)
+    return figures(judge(held_out, sampled, grader=tiny.WordGrader(), spec=Reward())).reward
+
+
+@pytest.mark.parametrize("mode", ["sum", "ask_only", "stop_only"])
+def test_every_reward_mode_trains(mode: str, tmp_path: Path, warm) -> None:
+    policies = [tiny.policy(may_stop=mode != "ask_only") for _ in range(2)]
+    for one in policies:
+        restore_weights(one.model, warm)
+    run = tiny.grpo_run(tmp_path, updates=2, reward=Reward(mode=mode))
+    sessions, validation = tiny.sessions(12), tiny.sessions(4, "validation")
+    working = Trainer(*policies, sessions, validation, grader=tiny.WordGrader(), run=run)
+    result, _ = working.train(tiny.Quiet())
+    assert result.updates == 2
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    learned = [row for row in rows if row["kind"] == "grpo"]
+    assert any(row["gradient_norm"] > 0 for row in learned)
+
+
+def test_pairs_of_a_batch_are_the_better_and_the_worse_answers_to_one_context() -> None:
+    policy, labelled = tiny.policy(), tiny.session(0)
+    field = labelled.samples[0].remaining[0].field
+
+    def answer(text: str) -> Completion:
+        tokens = (*policy.tokenizer(text, add_special_tokens=False).input_ids, policy.end_of_turn)
+        return Completion(tokens=tokens, logprobs=(), text=text, finished=True)
+
+    texts = [f"Which {field}?", "Hm?", "Hm?", STOP]
+    sampled = [[answer(text) for text in texts] for _ in labelled.samples]
+    groups = judge([labelled], [sampled], grader=tiny.WordGrader(), spec=Reward())
+    settings = Grpo(group_size=4, credit="plain")
+    batch = build_batch(policy, [labelled], groups, settings=settings, row_tokens=1000, method="dpo")
+    ((scored, pairs),) = ((one, one.facts.pairs) for one in batch.rows)
+    rewards = scored.facts.advantage
+    assert (rewards[pairs.better] > rewards[pairs.worse]).all()
+    assert (scored.facts.stop_of[pairs.better] == scored.facts.stop_of[pairs.worse]).all()
+    assert not scored.facts.stop[pairs.better].any()
+    assert float(pairs.weight.sum()) == pytest.approx(1)
+    # "Hm?" was sampled twice: of the first point's pairs (question, Hm), (question, stop), (Hm, stop) two count double.
+    first = pairs.weight[scored.facts.stop_of[pairs.better] == 0] * len(labelled.samples)
+    assert sorted(first.tolist()) == pytest.approx([1 / 5, 2 / 5, 2 / 5])
+
+
+def found(total: float, ws_stop: float, *, spread: float = 0.0) -> Validation:
+    """Twenty sessions of two samples, whose totals lie `spread` above and below in turns."""
+    totals = tuple((total + sign * spread, total + sign * spread) for sign in (1, -1) * 10)
+    return Validation(total=total, ws_continue=1, ws_stop=ws_stop, wa_gh=1, samples=40, totals=totals)
+
+
+def test_a_greater_total_does_not_buy_lost_stops() -> None:
+    start = found(3.0, 0.95)
+    rule = {"start": start, "confidence": 0.9}
+    assert better(found(3.1, 0.95), than=start, max_stop_loss=0, **rule)
+    assert better(found(3.1, 0.94), than=start, max_stop_loss=0.02, **rule)
+    assert not better(found(3.5, 0.92), than=start, max_stop_loss=0.02, **rule)
+    # Measured against the SFT policy, not against the best so far.
+    assert better(found(3.2, 0.94), than=found(3.1, 1.0), max_stop_loss=0.02, **rule)
+    assert not better(found(3.0, 1.0), than=start, max_stop_loss=0.02, **rule)
+
+
+def test_a_rise_that_may_be_chance_publishes_nothing() -> None:
+    start = found(3.0, 1.0)
+    lucky = found(3.1, 1.0, spread=1.0)  # standard error 1 / √20 = .22
+    assert not better(lucky, than=start, start=start, max_stop_loss=0, confidence=0.9)
+    assert better(lucky, than=start, start=start, max_stop_loss=0, confidence=0.5)
+    assert better(found(3.4, 1.0, spread=1.0), than=start, start=start, max_stop_loss=0, confidence=0.9)
+    # mean .1, standard error √(20 · (2 · 1)²) / 40 = .2236, z(.9) = 1.2816
+    assert gain_bound(lucky, over=start, confidence=0.9) == pytest.approx(0.1 - 1.2816 * 0.2236, abs=1e-3)
+
+
+def test_samples_without_a_grade_leave_the_comparison() -> None:
+    old = Validation(total=1, ws_continue=1, ws_stop=1, wa_gh=1, samples=2, totals=((1.0, None), (1.0,)))
+    new = Validation(total=2, ws_continue=1, ws_stop=1, wa_gh=1, samples=2, totals=((2.0, 4.0), (None,)))
+    assert gain_bound(new, over=old, confidence=0.5) == pytest.approx(1.0)

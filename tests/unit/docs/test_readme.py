@@ -1,0 +1,16 @@
+"""What docs/reference.md says about the manifest is what the models say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_the_manifest_reference_is_current() -> None:
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "generate_reference.py"), "--check"], check=False, timeout=60
+    )
+    assert ended.returncode == 0, "run `make docs`"

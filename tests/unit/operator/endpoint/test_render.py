@@ -1,0 +1,347 @@
+"""The objects an endpoint owns, and what is seen and told of them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from learntoask.core.json_object import Json
+from learntoask.core.manifest import EndpointSpec, PolicyReference
+from learntoask.core.status.endpoint import EndpointStatus
+from learntoask_operator.endpoint.decide import Decision, Servers, Target, decide
+from learntoask_operator.endpoint.observe import servers_of
+from learntoask_operator.endpoint.policy import resolved
+from learntoask_operator.endpoint.render.objects import render, revision_of
+from learntoask_operator.endpoint.render.pods import server_template
+from learntoask_operator.endpoint.status import events_of, status_of
+from learntoask_operator.settings import Settings
+
+NOW = 1_800_000_000.0
+PUBLISHED = {"publication": "a" * 64, "policy": "b" * 64}
+SETTINGS = Settings(
+    store_uri="s3://learntoask/store", store_endpoint="https://minio:9000", store_credentials="minio-keys"
+)
+BODY = {"metadata": {"name": "desk", "namespace": "clinic", "uid": "u-1", "generation": 3}}
+
+
+def spec_of(**fields: object) -> EndpointSpec:
+    return EndpointSpec.model_validate({"policy": PUBLISHED, "replicas": 2} | fields)
+
+
+def rendered(spec: EndpointSpec, settings: Settings = SETTINGS) -> dict[tuple[str, str], Json]:
+    target = revision_of(spec.policy, spec, settings)
+    decision = decide(
+        target=Target(name=target, policy=spec.policy),
+        previous="",
+        revisions=(),
+        servers={},
+        replicas=spec.replicas,
+        rollout=spec.rollout,
+        now=NOW,
+    )
+    templates = {target: server_template(spec.policy, spec, settings)}
+    objects = render(BODY, spec, decision, templates=templates, settings=settings)
+    return {(kind.kind, body["metadata"]["name"]): body for kind, body in objects}
+
+
+def pod_of(spec: EndpointSpec, component: str) -> Json:
+    (found,) = [
+        body["spec"]["template"]
+        for (kind, _), body in rendered(spec).items()
+        if kind == "Deployment" and body["metadata"]["labels"]["app.kubernetes.io/component"] == component
+    ]
+    return found
+
+
+def env_of(pod: Json) -> dict[str, str]:
+    return {one["name"]: one.get("value") for one in pod["spec"]["containers"][0]["env"]}
+
+
+def test_everything_is_owned_by_the_endpoint_and_blocks_nobodys_deletion():
+    objects = rendered(spec_of(autoscaling={"max": 5}))
+    kinds = sorted(kind for kind, _ in objects)
+    assert kinds == sorted(
+        ["Service"] * 2 + ["PodDisruptionBudget"] * 2 + ["Deployment"] * 2 + ["HorizontalPodAutoscaler"]
+    )
+    for body in objects.values():
+        (owner,) = body["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["uid"], owner["controller"]) == ("AskEndpoint", "u-1", True)
+        assert owner["blockOwnerDeletion"] is False
+        assert body["metadata"]["namespace"] == "clinic"
+        assert body["metadata"]["labels"]["learntoask.io/endpoint"] == "desk"
+
+
+@pytest.mark.parametrize("component", ["gateway", "policy-server"])
+def test_pods_are_within_the_restricted_level(component: str):
+    pod = pod_of(spec_of(gpus=1, engine="vllm"), component)["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    for container in pod["containers"]:
+        security = container["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["readOnlyRootFilesystem"] is True
+        assert security["capabilities"] == {"drop": ["ALL"]}
+    assert {next(iter(set(volume) - {"name"})) for volume in pod["volumes"]} <= {
+        "emptyDir",
+        "secret",
+        "configMap",
+    }
+
+
+def test_a_policy_server_is_probed_and_ended_as_vllm_needs_it():
+    pod = pod_of(spec_of(gpus=2, engine="vllm", rollout={"warmUp": {"deadline": "10m"}}), "policy-server")[
+        "spec"
+    ]
+    (container,) = pod["containers"]
+    startup, readiness = container["startupProbe"], container["readinessProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] == 600
+    assert readiness["failureThreshold"] >= 2
+    assert container["lifecycle"]["preStop"] == {"sleep": {"seconds": 15}}
+    assert pod["terminationGracePeriodSeconds"] >= 60
+    assert container["resources"]["limits"] == {"nvidia.com/gpu": 2}
+    mounts = {one["mountPath"]: one["name"] for one in container["volumeMounts"]}
+    volumes = {one["name"]: one for one in pod["volumes"]}
+    assert volumes[mounts["/dev/shm"]]["emptyDir"] == {"medium": "Memory", "sizeLimit": "1Gi"}
+    assert volumes[mounts["/work"]]["emptyDir"] == {"sizeLimit": "20Gi"}
+    assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+    env = env_of({"spec": pod})
+    assert (env["LTA_PUBLICATION"], env["LTA_POLICY"]) == ("a" * 64, "b" * 64)
+    assert (env["LTA_SERVE_ENGINE"], env["LTA_SERVE_WARM_UP"], env["LTA_STORE"]) == (
+        "vllm", "true", "s3://learntoask/store",
+    )  # fmt: skip
+    published = {"LTA_SERVE_MAX_NEW_TOKENS", "LTA_SERVE_PRECISION", "LTA_SERVE_STOP_THRESHOLD"}
+    assert not published & env.keys()  # as they were published
+
+
+def test_the_gateway_finds_servers_by_the_name_of_their_headless_service():
+    objects = rendered(spec_of())
+    service = objects["Service", "desk-policy"]["spec"]
+    assert service["clusterIP"] == "None"
+    assert service["selector"]["learntoask.io/revision"] == revision_of(spec_of().policy, spec_of(), SETTINGS)
+    env = env_of(pod_of(spec_of(), "gateway"))
+    assert env["LTA_GATEWAY_SERVERS"] == "desk-policy.clinic.svc:50051"
+    assert "LTA_GATEWAY_RECORDS" not in env
+    assert objects["Service", "desk"]["spec"]["ports"][0]["port"] == 50051
+
+
+def test_callers_have_left_a_gateway_before_it_takes_no_more_calls():
+    pod = pod_of(spec_of(gateway={"deadline": "2m"}), "gateway")
+    env, stays = env_of(pod), pod["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert stays > 1.1 * float(env["LTA_GATEWAY_MAX_CONNECTION_SECONDS"]), "gRPC adds up to a tenth"
+    assert float(env["LTA_GATEWAY_DRAIN_SECONDS"]) >= 120 == float(env["LTA_GATEWAY_DEADLINE_SECONDS"])
+    assert pod["spec"]["terminationGracePeriodSeconds"] > stays + float(env["LTA_GATEWAY_DRAIN_SECONDS"])
+
+
+def test_access_and_records_reach_the_gateway_by_reference_alone():
+    gateway = {
+        "access": {"tokenSecret": "tok", "tlsSecret": "cert", "clientAuthoritySecret": "clients"},
+        "records": {"enabled": True, "redact": [r"\d+", "name"]},
+    }
+    pod = pod_of(spec_of(gateway=gateway), "gateway")
+    env = env_of(pod)
+    assert env["LTA_GATEWAY_RECORDS_URI"] == "s3://learntoask/store/records/clinic/desk"
+    assert env["LTA_GATEWAY_REDACT"] == "\\d+\nname"
+    assert (
+        env["LTA_GATEWAY_TOKEN_FILE"] == env["LTA_GATEWAY_SERVER_TOKEN_FILE"] == "/etc/learntoask/token/token"
+    )
+    secrets = {one["secret"]["secretName"] for one in pod["spec"]["volumes"] if "secret" in one}
+    assert secrets == {"tok", "cert", "clients", "minio-keys"}
+    assert "tcpSocket" in pod["spec"]["containers"][0]["readinessProbe"]  # probes speak no TLS
+    server = pod_of(spec_of(gateway=gateway), "policy-server")
+    assert env_of(server)["LTA_SERVE_TOKEN_FILE"] == "/etc/learntoask/token/token"
+
+
+@pytest.mark.parametrize(
+    ("policy", "command"),
+    [
+        (
+            {"uri": "s3://models/clinic", "pack": {"uri": "configMap:packs/clinic.yaml"}},
+            ["--model", "s3://models/clinic", "--pack", "/etc/learntoask/pack/clinic.yaml"],
+        ),
+        (
+            {"uri": "pvc:models/clinic/7", "pack": {"uri": "pvc:models/pack.yaml"}},
+            ["--model", "/claims/models/clinic/7", "--pack", "/claims/models/pack.yaml"],
+        ),
+        (
+            {"uri": "pvc:models/m", "pack": {"uri": "s3://packs/clinic.yaml"}},
+            ["--model", "/claims/models/m", "--pack", "s3://packs/clinic.yaml"],
+        ),
+    ],
+)
+def test_a_model_of_ones_own_is_named_by_its_address(policy: Json, command: list[str]):
+    pod = pod_of(spec_of(policy=policy), "policy-server")["spec"]
+    assert pod["containers"][0]["command"] == ["lta", "serve", *command]
+    mounted = {one["name"] for one in pod["containers"][0]["volumeMounts"]}
+    names = [one["name"] for one in pod["volumes"]]
+    assert mounted == set(names)
+    assert len(names) == len(set(names))
+
+
+def test_one_claim_may_hold_store_and_model():
+    policy = {"uri": "pvc:lake/model", "pack": {"uri": "pvc:lake/pack.yaml"}}
+    pod = pod_of(spec_of(policy=policy, store={"uri": "pvc:lake/store"}), "policy-server")
+    assert env_of(pod)["LTA_STORE"] == "/claims/lake/store"
+    (claim,) = [one for one in pod["spec"]["volumes"] if "persistentVolumeClaim" in one]
+    (mount,) = [one for one in pod["spec"]["containers"][0]["volumeMounts"] if one["name"] == claim["name"]]
+    assert (claim["persistentVolumeClaim"]["claimName"], mount["mountPath"]) == ("lake", "/claims/lake")
+
+
+def test_a_revision_changes_with_what_its_servers_are_and_with_nothing_else():
+    base = spec_of()
+    name = revision_of(base.policy, base, SETTINGS)
+    for same in (
+        spec_of(replicas=7),
+        spec_of(gateway={"replicas": 5, "records": {"enabled": True}}),
+        spec_of(rollout={"maxSurge": 3, "drain": "5s"}),
+        spec_of(autoscaling={"max": 9}),
+        spec_of(pods={"gateway": {"annotations": {"a": "b"}}}),
+    ):
+        assert revision_of(same.policy, same, SETTINGS) == name
+    others = [
+        spec_of(policy={"publication": "c" * 64, "policy": "b" * 64}),
+        spec_of(engine="vllm"),
+        spec_of(gpus=1),
+        spec_of(servers={"precision": "float32"}),
+        spec_of(pods={"policyServer": {"env": [{"name": "A", "value": "1"}]}}),
+    ]
+    assert len({name, *(revision_of(one.policy, one, SETTINGS) for one in others)}) == 6
+
+
+def test_the_run_alone_is_followed_to_what_it_published_last():
+    policy = PolicyReference(run="clinic")
+    assert resolved(policy, None, ()) is None
+    run = {"status": {"stages": [{"name": "serve", "state": "Running", "key": "c" * 64}]}}
+    assert resolved(policy, run, ()) is None
+    run["status"]["stages"] = [
+        {"name": name, "state": "Published", "key": letter * 64}
+        for name, letter in (("serve", "a"), ("grpo", "b"))
+    ]
+    found = resolved(policy, run, ())
+    assert found == PolicyReference(run="clinic", **PUBLISHED)
+    record = {
+        "number": 1,
+        "name": "x",
+        "policy": found,
+        "state": "Serving",
+        "created": "2027-01-01T00:00:00Z",
+    }
+    revisions = EndpointStatus.model_validate({"revisions": [record]}).revisions
+    run["status"]["stages"][0]["state"] = (
+        "Running"  # rewound: what it had published is served until it publishes anew
+    )
+    assert resolved(policy, run, revisions) == found
+    assert resolved(policy, None, revisions) == found
+
+
+def deployment(revision: str, *, uid: str = "u-1", **status: int) -> Json:
+    return {
+        "metadata": {
+            "name": f"desk-{revision}",
+            "labels": {"app.kubernetes.io/component": "policy-server", "learntoask.io/revision": revision},
+            "ownerReferences": [{"uid": uid, "controller": True}],
+        },
+        "spec": {"replicas": 2},
+        "status": status,
+    }
+
+
+def server_pod(revision: str, **status: object) -> Json:
+    labels = {"app.kubernetes.io/component": "policy-server", "learntoask.io/revision": revision}
+    return {"metadata": {"name": f"desk-{revision}-x", "labels": labels}, "status": status}
+
+
+def test_servers_are_counted_by_revision_with_their_last_words():
+    ended = {"exitCode": 3, "message": "error (WarmUpFailed): nan"}
+    pods = [
+        server_pod("r1", containerStatuses=[{"restartCount": 2, "lastState": {"terminated": ended}}]),
+        server_pod("r2", conditions=[{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}]),
+    ]
+    found = servers_of(
+        [
+            deployment("r1", replicas=2, readyReplicas=1),
+            deployment("r2", replicas=1),
+            deployment("r3", uid="other"),
+        ],
+        pods,
+        uid="u-1",
+    )
+    assert found == {
+        "r1": Servers(
+            wanted=2,
+            pods=2,
+            ready=1,
+            restarts=2,
+            last_words="desk-r1-x ended with 3: error (WarmUpFailed): nan",
+        ),
+        "r2": Servers(wanted=2, pods=1, last_words="desk-r2-x is not scheduled: 0/3 nodes"),
+    }
+    stuck = server_pod(
+        "r1", containerStatuses=[{"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no"}}}]
+    )
+    assert (
+        servers_of([deployment("r1")], [stuck], uid="u-1")["r1"].last_words
+        == "desk-r1-x: ImagePullBackOff: no"
+    )
+
+
+def told(
+    decision: Decision | None, servers: dict[str, Servers], gateway: Servers, **fields: object
+) -> EndpointStatus:
+    return status_of(
+        EndpointStatus(),
+        name="desk",
+        namespace="clinic",
+        generation=3,
+        spec=spec_of(**fields),
+        decision=decision,
+        target="",
+        servers=servers,
+        gateway=gateway,
+        now=NOW,
+    )
+
+
+def conditions_of(status: EndpointStatus) -> dict[str, tuple[str, str]]:
+    return {one.type: (one.status, one.reason) for one in status.conditions}
+
+
+def test_the_status_says_what_answers_and_what_is_waited_for():
+    waiting = told(None, {}, Servers(), policy={"run": "clinic"})
+    assert waiting.phase == "Pending"
+    assert conditions_of(waiting)["RolledOut"] == ("False", "WaitingForPolicy")
+    spec = spec_of()
+    decision = decide(
+        target=Target(name="r1", policy=spec.policy),
+        previous="",
+        revisions=(),
+        servers={"r1": Servers(wanted=2, pods=2, ready=2)},
+        replicas=2,
+        rollout=spec.rollout,
+        now=NOW,
+    )
+    up = Servers(wanted=2, pods=2, ready=2)
+    served = told(decision, {"r1": up}, up)
+    assert conditions_of(served) == {
+        "RolledOut": ("True", "RolloutComplete"),
+        "GatewayReady": ("True", "GatewayAvailable"),
+        "Ready": ("True", "Serving"),
+    }
+    assert (served.phase, served.address, served.revision) == ("Ready", "desk.clinic.svc:50051", "r1")
+    assert (served.replicas, served.ready_replicas) == (2, 2)
+    assert served.selector == "learntoask.io/endpoint=desk,app.kubernetes.io/component=policy-server"
+    assert [one.reason for one in events_of(waiting, served)] == [
+        "RolloutComplete",
+        "GatewayAvailable",
+        "Serving",
+    ]
+    assert events_of(served, served) == []
+    lost = told(decision, {"r1": Servers(wanted=2, pods=2)}, up)
+    assert (lost.phase, conditions_of(lost)["Ready"]) == ("Degraded", ("False", "NoServers"))
+    (event,) = events_of(served, lost)
+    assert (event.type, event.message) == ("Warning", "Ready is False: the gateways answer with the fallback")
+
+
+def test_a_status_is_plain_json():
+    status = told(None, {}, Servers(), policy={"run": "clinic"})
+    assert json.loads(json.dumps(status.model_dump(mode="json", by_alias=True)))["observedGeneration"] == 3

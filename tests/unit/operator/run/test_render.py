@@ -1,0 +1,283 @@
+"""Children as they are rendered: restricted, complete, and open to what people change."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from learntoask.core.json_object import Json
+from learntoask.core.manifest import Grpo, PodTemplate, RunSpec
+from learntoask.core.stages.planner import Start
+from learntoask.core.status.run import RunInputsRecord
+from learntoask_operator.render.override import overridden
+from learntoask_operator.render.security import pod_security
+from learntoask_operator.run.admission import refusal
+from learntoask_operator.run.render import config_map as configuration
+from learntoask_operator.run.render import endpoint as serving
+from learntoask_operator.run.render import jobs, services
+from learntoask_operator.run.stage_records import Known
+from learntoask_operator.settings import Settings
+
+SETTINGS = Settings(
+    store_uri="s3://artefacts/lta",
+    store_endpoint="https://minio:9000",
+    store_credentials="keys",
+    store_ca="authority",
+    progress_address="operator:50055",
+)
+RUN: Json = {
+    "apiVersion": "learntoask.io/v1alpha1",
+    "kind": "LearnToAskRun",
+    "metadata": {
+        "name": "clinic",
+        "namespace": "care",
+        "uid": "u",
+        "labels": {"kueue.x-k8s.io/queue-name": "gpus"},
+    },
+}
+INPUTS = RunInputsRecord(pack={"whole": "w"}, files={"dataset": "d", "base": "b"})
+KEY = "0123456789abcdef" * 4
+KNOWN = {KEY: Known(key=KEY, output="out", summary={})}
+
+
+def spec(**changes: Any) -> RunSpec:
+    given: Json = {"dataset": {"uri": "pvc:logs/a.jsonl"}, "pack": {"uri": "configMap:packs/clinic.yaml"}}
+    return RunSpec.model_validate({**given, **changes})
+
+
+def made(stage: str = "sft", *, attempt: int = 1, **changes: Any) -> Json:
+    start = Start(stage=stage, key=KEY, attempt=attempt, inputs={"fetch": KEY})
+    return jobs.job(
+        RUN,
+        spec(**changes),
+        start,
+        inputs=INPUTS,
+        published=KNOWN,
+        configuration="clinic-config-1",
+        settings=SETTINGS,
+    )
+
+
+def pod_of(job: Json) -> tuple[Json, Json, dict[str, Any]]:
+    """Pod spec, container, and its variables."""
+    pod = job["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    return pod, container, {one["name"]: one.get("value") for one in container["env"]}
+
+
+def test_a_stage_is_told_what_to_do_with_digests_pinned() -> None:
+    pod, container, environment = pod_of(made("fetch"))
+    assert json.loads(environment["LTA_STAGE"]) == {
+        "stage": "fetch",
+        "key": KEY,
+        "attempt": 1,
+        "inputs": {"fetch": {"key": KEY, "output": "out"}},
+        "pack": "w",
+        "files": {"base": "b"},
+    }
+    assert container["command"] == ["lta", "stage"]
+    assert environment["LTA_STORE"] == "s3://artefacts/lta"
+    mounts = {one["mountPath"]: one["name"] for one in container["volumeMounts"]}
+    assert set(mounts.values()) == {one["name"] for one in pod["volumes"]}
+    assert environment["LTA_STORE_CREDENTIALS"] in mounts
+    assert environment["LTA_STORE_CA"].rsplit("/", 1)[0] in mounts
+    assert {"/claims/logs", "/etc/learntoask-config-maps/packs", "/work", "/tmp", "/dev/shm"} <= set(mounts)
+    assert "/var/run/secrets/learntoask/progress" in mounts
+    assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
+@pytest.mark.parametrize(
+    "stage", ["resolve", "prepare", "label", "grader", "sft", "grpo", "evaluate", "gate", "serve"]
+)
+def test_every_pod_is_within_the_restricted_level(stage: str) -> None:
+    pod, container, _ = pod_of(made(stage))
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    security = container["securityContext"]
+    assert security["allowPrivilegeEscalation"] is False
+    assert security["readOnlyRootFilesystem"] is True
+    assert security["capabilities"] == {"drop": ["ALL"]}
+
+
+@pytest.mark.parametrize("user", [34567, 0])
+def test_pods_run_as_the_user_that_was_chosen_if_one_was(user: int) -> None:
+    job = made("sft")
+    assert job["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == SETTINGS.pod_user
+    chosen = pod_security(user)
+    assert chosen["runAsNonRoot"] is True
+    given = {name: chosen[name] for name in ("runAsUser", "runAsGroup", "fsGroup") if name in chosen}
+    assert given == (dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup"), user) if user else {})
+
+
+def test_a_single_pod_is_replaced_and_workers_fail_together() -> None:
+    alone = made()["spec"]
+    assert alone["podFailurePolicy"]["rules"][0]["action"] == "Ignore"
+    assert (alone["backoffLimit"], alone["podReplacementPolicy"]) == (0, "Failed")
+    assert "completions" not in alone
+    job = made(attempt=2, train={"distributed": {"workers": 3, "zero": 1}})
+    assert job["spec"]["podFailurePolicy"]["rules"][0]["action"] == "FailJob"
+    assert (job["spec"]["completionMode"], job["spec"]["completions"]) == ("Indexed", 3)
+    pod, _, environment = pod_of(job)
+    name = job["metadata"]["name"]
+    assert name == "clinic-sft-01234567-2"
+    assert pod["subdomain"] == name
+    assert environment["LTA_WORKERS"] == "3"
+    assert environment["LTA_RENDEZVOUS"] == f"{name}-0.{name}.care.svc:29500"
+    shards = made("label", label={"parallelism": 4})
+    assert shards["spec"]["parallelism"] == 4
+    assert shards["spec"]["podFailurePolicy"]["rules"][0]["action"] == "Ignore"
+    assert pod_of(shards)[2]["LTA_SHARDS"] == "4"
+
+
+def test_the_queue_is_passed_on_and_the_longest_name_fits() -> None:
+    assert made()["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus"
+    longest = jobs.job_name("r" * 40, "evaluate", KEY, 100)
+    assert len(longest) <= 63
+
+
+def test_the_configuration_has_what_the_pods_need_and_its_name_follows_from_it() -> None:
+    one, other = (configuration.config_map(RUN, spec(**more), SETTINGS) for more in ({}, {"attempts": 9}))
+    assert one == other, "what decides when pods are made changes nothing in them"
+    told = json.loads(one["data"]["run.json"])["spec"]
+    assert told["store"]["uri"] == "s3://artefacts/lta"
+    assert told["train"]["grpo"]["groupSize"] == Grpo().group_size
+    edited = configuration.config_map(RUN, spec(train={"seed": 1}), SETTINGS)
+    assert edited["metadata"]["name"] != one["metadata"]["name"]
+
+
+def test_services_are_needed_by_the_stages_that_ask_them() -> None:
+    judged = spec(
+        grader={
+            "method": "llm",
+            "replicas": 1,
+            "llm": {
+                "endpoint": {"uri": "http://localhost/v1", "model": "m"},
+                "server": {"model": "pvc:models/judge"},
+            },
+        }
+    )
+    needed = {
+        stage: services.needed(judged, stage) for stage in ("prepare", "grader", "sft", "grpo", "evaluate")
+    }
+    assert needed == {
+        "prepare": (),
+        "grader": ("judge",),
+        "sft": (),
+        "grpo": ("judge", "grader"),
+        "evaluate": ("judge", "grader"),
+    }
+    rendered = {
+        name: services.deployment(
+            RUN,
+            judged,
+            name,
+            inputs=INPUTS,
+            published=KNOWN,
+            graders=KEY,
+            configuration="c",
+            settings=SETTINGS,
+        )["spec"]["template"]["spec"]
+        for name in ("judge", "grader")
+    }
+    judge = rendered["judge"]["containers"][0]
+    assert "--model=/claims/models/judge" in judge["args"]
+    assert judge["startupProbe"]["failureThreshold"] * judge["startupProbe"]["periodSeconds"] >= 600
+    assert judge["readinessProbe"]["failureThreshold"] >= 2
+    assert judge["lifecycle"]["preStop"] == {"sleep": {"seconds": 15}}
+    assert rendered["judge"]["terminationGracePeriodSeconds"] >= 60
+    assert rendered["grader"]["containers"][0]["command"][:3] == ["lta", "grader", "serve"]
+    assert services.needed(spec(), "grpo") == ()
+
+
+def test_the_endpoint_gets_the_policy_and_no_owner() -> None:
+    stored = spec(store={"uri": "s3://b/p", "credentials": {"secret": "mine"}}, serve={"endpoint": "desk"})
+    whole = serving.endpoint(RUN, stored, publication="p" * 64, policy="q" * 64, whole=True)
+    assert "ownerReferences" not in whole["metadata"]
+    assert whole["metadata"]["name"] == "desk"
+    assert whole["spec"]["store"] == {"uri": "s3://b/p", "credentials": {"secret": "mine"}}
+    bare = serving.endpoint(RUN, stored, publication="p" * 64, policy="q" * 64, whole=False)
+    assert set(bare["spec"]) == {"policy"}
+
+
+TEMPLATE: Json = {
+    "metadata": {"labels": {"learntoask.io/run": "clinic"}},
+    "spec": {
+        "containers": [
+            {
+                "name": "stage",
+                "image": "ours",
+                "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
+                "resources": {"requests": {"cpu": "1", "memory": "4Gi"}},
+                "volumeMounts": [{"name": "work", "mountPath": "/work"}],
+                "securityContext": {"readOnlyRootFilesystem": True},
+            }
+        ],
+        "volumes": [{"name": "work", "emptyDir": {}}],
+    },
+}
+
+
+def test_what_people_say_is_merged_and_leaves_the_rest() -> None:
+    override = PodTemplate.model_validate(
+        {
+            "image": "theirs",
+            "env": [
+                {"name": "B", "value": "3"},
+                {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub"}}},
+            ],
+            "resources": {"limits": {"nvidia.com/gpu": 2, "memory": "2Gi"}},
+            "volumes": [{"name": "work", "persistentVolumeClaim": {"claimName": "disk"}}],
+            "volumeMounts": [{"name": "cache", "mountPath": "/cache", "readOnly": True}],
+            "tolerations": [{"key": "gpu", "operator": "Exists"}],
+            "nodeSelector": {"zone": "a"},
+            "priorityClassName": "high",
+            "labels": {"team": "x", "learntoask.io/run": "stolen"},
+            "writableRoot": True,
+        }
+    )
+    merged = overridden(TEMPLATE, override)
+    container = merged["spec"]["containers"][0]
+    assert container["image"] == "theirs"
+    assert [one["name"] for one in container["env"]] == ["A", "B", "HF_TOKEN"]
+    assert container["env"][1]["value"] == "3"
+    assert container["resources"] == {
+        "requests": {"cpu": "1"},
+        "limits": {"nvidia.com/gpu": 2, "memory": "2Gi"},
+    }, "a limit below the default request brings it down"
+    assert merged["spec"]["volumes"] == [{"name": "work", "persistentVolumeClaim": {"claimName": "disk"}}]
+    assert [one["mountPath"] for one in container["volumeMounts"]] == ["/work", "/cache"]
+    assert merged["metadata"]["labels"] == {"learntoask.io/run": "clinic", "team": "x"}
+    assert merged["spec"]["priorityClassName"] == "high"
+    assert container["securityContext"]["readOnlyRootFilesystem"] is False
+    assert TEMPLATE["spec"]["containers"][0]["image"] == "ours", "the template itself stays"
+
+
+def test_what_is_said_for_one_stage_goes_before_what_is_said_for_all() -> None:
+    pods = {"all": {"image": "all", "nodeSelector": {"a": "1"}}, "sft": {"image": "mine"}}
+    pod, container, _ = pod_of(made(pods=pods))
+    assert (container["image"], pod["nodeSelector"]) == ("mine", {"a": "1"})
+    assert pod_of(made("grpo", pods=pods))[1]["image"] == "all"
+
+
+@pytest.mark.parametrize(
+    ("changes", "settings", "field"),
+    [
+        ({}, Settings(), "spec.store.uri"),
+        ({"store": {"uri": "folder"}}, SETTINGS, "spec.store.uri"),
+        ({"dataset": {"uri": "logs.jsonl"}}, SETTINGS, "spec.dataset.uri"),
+        ({"dataset": {"uri": "s3://a/b", "testUri": "x"}}, SETTINGS, "spec.dataset.testUri"),
+        ({"pack": {"uri": "pack.yaml"}}, SETTINGS, "spec.pack.uri"),
+        ({"train": {"base": {"uri": "./model"}}}, SETTINGS, "spec.train.base.uri"),
+        (
+            {"store": {"uri": "s3://a/b", "credentials": {"file": "k"}}},
+            SETTINGS,
+            "spec.store.credentials.file",
+        ),
+        ({}, SETTINGS, None),
+    ],
+)
+def test_what_no_pod_could_read_is_refused(changes: Json, settings: Settings, field: str | None) -> None:
+    why = refusal(spec(**changes), settings)
+    assert (why is None) if field is None else (why is not None and why.startswith(field))

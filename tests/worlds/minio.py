@@ -1,0 +1,146 @@
+"""A real MinIO server on loopback, with a fresh data folder, that tests may stop, start again and damage."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from learntoask.store.address import StoreAddress
+from learntoask.store.factory import open_bucket
+from learntoask.store.s3.bucket import Bucket
+from learntoask.store.s3.retry import PATIENCE, Patience
+from learntoask.store.s3.store import S3Store
+from minio import Minio
+from urllib3 import PoolManager
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLCHAIN = Path(os.environ.get("LTA_TOOLCHAIN") or ROOT / ".cache" / "toolchain")
+_START_SECONDS = 120.0
+
+
+def minio_command() -> Path:
+    """The server built by `make minio`; skips the test, saying so, where it was not."""
+    key = hashlib.sha256((ROOT / "tests" / "toolchain" / "minio" / "go.sum").read_bytes()).hexdigest()[:12]
+    command = TOOLCHAIN / f"minio-{key}" / "minio"
+    if not command.is_file():
+        pytest.skip("the MinIO server is not built: install Go and run `make minio`")
+    return command
+
+
+@dataclass
+class MinioServer:
+    """Stores are below `team`, another one for every test. The keys are in `environment`, and only there."""
+
+    data: Path
+    port: int
+    certificates: Path | None = None
+    processors: int | None = 1
+    team: str = "team"
+    access_key: str = field(default_factory=lambda: "test" + secrets.token_hex(4), repr=False)
+    secret_key: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"{'https' if self.certificates else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
+
+    def address(self, uri: str | None = None) -> StoreAddress:
+        return StoreAddress(uri=uri or f"s3://lta/{self.team}", endpoint=self.endpoint)
+
+    def bucket(self, name: str = "lta", *, patience: Patience = PATIENCE) -> Bucket:
+        return open_bucket(name, self.address(), self.environment, patience=patience)
+
+    def store(self, *, patience: Patience = PATIENCE) -> S3Store:
+        return S3Store(self.bucket(patience=patience), prefix=self.team)
+
+    def client(self) -> Minio:
+        """MinIO's own client, for what a test does behind our back."""
+        host = f"127.0.0.1:{self.port}"
+        if self.certificates is None:
+            return Minio(host, self.access_key, self.secret_key, secure=False)
+        trusting = PoolManager(ca_certs=str(self.certificates / "authority" / "ca.pem"))
+        return Minio(host, self.access_key, self.secret_key, http_client=trusting)
+
+    def start(self) -> None:
+        command = [minio_command(), "server", self.data, "--address", f"127.0.0.1:{self.port}", "--quiet"]
+        if self.certificates:
+            command += ["--certs-dir", self.certificates]
+        environment = {
+            **os.environ,
+            "MINIO_ROOT_USER": self.access_key,
+            "MINIO_ROOT_PASSWORD": self.secret_key,
+            "MINIO_BROWSER": "off",
+            "MINIO_UPDATE": "off",
+        }
+        if self.processors:
+            environment["GOMAXPROCS"] = str(self.processors)
+        with (self.data.parent / "minio.log").open("ab") as log:
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            if self._ready():
+                return
+            time.sleep(0.05)
+        self.stop()
+        pytest.fail(f"MinIO did not start: {(self.data.parent / 'minio.log').read_text()[-2000:]}")
+
+    def fresh(self, team: str) -> None:
+        """Ready for another test: up, and with a store that is empty."""
+        self.team = team
+        if self.process is None:
+            self.start()
+        self.process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        if self.process:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait(30)
+            self.process = None
+
+    def _ready(self) -> bool:
+        if self.certificates:  # whoever listens with a certificate is ready a moment later
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        try:
+            with urlopen(f"{self.endpoint}/minio/health/ready", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (URLError, OSError):
+            return False
+
+
+@contextmanager
+def minio_server(
+    folder: Path, *, certificates: Path | None = None, processors: int | None = 1
+) -> Iterator[MinioServer]:
+    """A running server with a bucket `lta`, on so many processors (None: all); killed at the end. `certificates` holds
+    `public.crt` and `private.key`, and `authority/ca.pem` that signed them."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = MinioServer(data=folder / "data", port=port, certificates=certificates, processors=processors)
+    folder.mkdir(exist_ok=True)
+    server.start()
+    try:
+        server.client().make_bucket("lta")
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,91 @@
+"""Tiny training runs by two processes that exchange over gloo, and what they must be compared with."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from learntoask.core.manifest import Distributed
+from learntoask.training.distributed.process_group import ALONE, Workers, join
+from learntoask.training.grpo.trainer import Trainer
+from learntoask.training.sft import trainer as sft
+from safetensors.torch import load_file, save_file
+
+from worlds import tiny_training as tiny
+
+SIZE = 2
+STOPPED_AT = 6  # a multiple of the tiny run's checkpoint interval
+
+
+class Stopped(Exception):
+    pass
+
+
+class StopAt:
+    def __init__(self, update: int | None) -> None:
+        self._update = update
+
+    def update(self, done: float, total: float, message: str = "", **metrics: float) -> None:
+        if done == self._update:
+            raise Stopped
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def train_sft(
+    work: Path, *, workers: Workers = ALONE, zero: int = 0, stop_at: int | None = None
+) -> dict[str, torch.Tensor]:
+    """The last weights, or nothing when stopped."""
+    work.mkdir(parents=True, exist_ok=True)
+    policy = tiny.policy()
+    distributed = Distributed(workers=workers.size, zero=zero)
+    run = replace(tiny.sft_run(work), workers=workers, distributed=distributed)
+    try:
+        sft.train(policy, tiny.sessions(9), [], run=run, progress=StopAt(stop_at))
+    except Stopped:
+        return {}
+    return {name: weight.detach().clone() for name, weight in policy.model.named_parameters()}
+
+
+def train_grpo(
+    work: Path, warm: dict[str, torch.Tensor], *, workers: Workers = ALONE, zero: int = 0
+) -> dict[str, torch.Tensor]:
+    work.mkdir(parents=True, exist_ok=True)
+    policy = tiny.warmed(warm)
+    distributed = Distributed(workers=workers.size, zero=zero)
+    run = replace(tiny.grpo_run(work, updates=2), workers=workers, distributed=distributed)
+    grader = tiny.WordGrader() if workers.leads else None
+    held_out = tiny.sessions(3, "validation")
+    Trainer(policy, tiny.warmed(warm), tiny.sessions(6), held_out, grader=grader, run=run).train(tiny.Quiet())
+    return torch.load(work / "grpo.pt", weights_only=True)["weights"]
+
+
+def worker(rank: int, port: int, folder: Path) -> None:
+    """All runs of one process; the leader saves the weights of each as FOLDER/NAME.safetensors."""
+    import os  # noqa: PLC0415
+
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
+    torch.set_num_threads(1)
+    workers = join(rank=rank, size=SIZE, local_rank=rank, timeout_seconds=120)
+    warm = load_file(folder / "warm.safetensors")
+
+    def keep(name: str, weights: dict[str, torch.Tensor]) -> None:
+        if workers.leads:
+            save_file(
+                {key: value.contiguous() for key, value in weights.items()}, folder / f"{name}.safetensors"
+            )
+        workers.meet()
+
+    for zero in range(4):
+        keep(f"sft-{zero}", train_sft(folder / f"work-{zero}", workers=workers, zero=zero))
+    keep("sft-resumed", train_sft(folder / "stopped-alone", workers=workers, zero=2))
+    for zero in (0, 3):
+        keep(f"grpo-{zero}", train_grpo(folder / f"grpo-{zero}", warm, workers=workers, zero=zero))
+    for zero in (0, 3):
+        train_sft(folder / f"stopped-{zero}", workers=workers, zero=zero, stop_at=STOPPED_AT)

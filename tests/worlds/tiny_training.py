@@ -1,0 +1,215 @@
+"""A training run small enough to be killed and repeated.
+
+Sessions about ordering food, a Llama of 50,000 parameters, and a grader that looks for words.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import torch
+from learntoask.core.manifest import Grpo, Method, Reward, Sft
+from learntoask.core.pack import Pack
+from learntoask.core.records import (
+    EndReason,
+    Item,
+    LabelledSession,
+    Message,
+    Provenance,
+    Sample,
+    Session,
+    Split,
+    Turn,
+)
+from learntoask.grading.grades import REFUSED, Grade, GradeCase, Missing, question_grade
+from learntoask.policy.model import Policy
+from learntoask.training.base.packaged import packaged_tokenizer
+from learntoask.training.base.tiny import tiny_tokenizer
+from learntoask.training.grpo.run import GrpoRun
+from learntoask.training.grpo.trainer import Trainer
+from learntoask.training.optim.checkpoint import restore_weights
+from learntoask.training.sft import trainer as sft
+from learntoask.training.tree.attention import enable_tree_attention
+from safetensors.torch import load_file, save_file
+from transformers import LlamaConfig, LlamaForCausalLM
+
+QUESTIONS = {"dish": "Which dish would you like?", "time": "At what time?", "place": "Where do you live?"}
+ANSWERS = {"dish": ("pizza", "soup", "rice"), "time": ("at noon", "at eight"), "place": ("Rome", "Oslo")}
+
+
+def pack() -> Pack:
+    fields = [{"name": name, "questions": [question]} for name, question in QUESTIONS.items()]
+    return Pack.model_validate(
+        {"name": "food", "tasks": [{"name": "order", "goal": "Order.", "fields": fields}]}
+    )
+
+
+def session(index: int, split: Split = "train") -> LabelledSession:
+    draw = random.Random(index)
+    missing = draw.sample(sorted(QUESTIONS), draw.randint(1, 3))
+    messages = [Message(role="user", content=f"I am hungry, order {index}.", author="user")]
+    turns, samples = [], []
+    provenance = Provenance(labeller="annotated")
+    for position, field in enumerate(missing):
+        remaining = tuple(Item(field=name, value="x") for name in missing[position:])
+        samples.append(
+            Sample(turn=len(turns), decision="continue", remaining=remaining, provenance=provenance)
+        )
+        turns.append(Turn(start=len(messages), end=len(messages) + 1))
+        messages.append(Message(role="assistant", content=QUESTIONS[field], author="expert"))
+        messages.append(Message(role="user", content=draw.choice(ANSWERS[field]), author="user"))
+    samples.append(Sample(turn=len(turns), decision="stop", remaining=(), provenance=provenance))
+    turns.append(Turn(start=len(messages), end=len(messages) + 1))
+    messages.append(Message(role="assistant", content="", author="expert"))
+    record = Session(
+        session_id=f"{split}-{index}",
+        split=split,
+        task="order",
+        messages=tuple(messages),
+        turns=tuple(turns),
+        end=EndReason.COMPLETED,
+        stop_turn=len(turns) - 1,
+    )
+    return LabelledSession(session=record, samples=tuple(samples))
+
+
+def sessions(count: int, split: Split = "train") -> list[LabelledSession]:
+    return [session(index, split) for index in range(count)]
+
+
+@cache
+def _tokenizer():
+    return tiny_tokenizer(packaged_tokenizer(), vocabulary=1024)
+
+
+def policy(*, max_prompt_tokens: int = 512, may_stop: bool = True) -> Policy:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(_tokenizer()),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        eos_token_id=_tokenizer().eos_token_id,
+        pad_token_id=_tokenizer().eos_token_id,
+    )
+    model = LlamaForCausalLM(config)
+    enable_tree_attention(model)
+    return Policy(
+        model=model,
+        tokenizer=_tokenizer(),
+        pack=pack(),
+        max_prompt_tokens=max_prompt_tokens,
+        may_stop=may_stop,
+    )
+
+
+class WordGrader:
+    """Grades a response by the field names in it; every `lost`-th case is missing."""
+
+    digest = "words"
+
+    def __init__(self, *, lost: int = 0) -> None:
+        self._lost = lost
+
+    def grade(self, cases: Sequence[GradeCase]) -> list[Grade | Missing]:
+        return [
+            Missing("lost") if self._lost and index % self._lost == 0 else self._one(case)
+            for index, case in enumerate(cases)
+        ]
+
+    @staticmethod
+    def _one(case: GradeCase) -> Grade:
+        asked = frozenset(name for name in QUESTIONS if name in case.response)
+        return question_grade(asked, target=case.target) if asked else REFUSED
+
+
+class Quiet:
+    def update(self, done: float, total: float, message: str = "", **metrics: float) -> None:
+        pass
+
+
+def sft_run(work: Path, **settings: object) -> sft.SftRun:
+    return sft.SftRun(
+        settings=Sft(**{"epochs": 2, "batch_sessions": 2, "learning_rate": 3e-3, **settings}),
+        seed=1,
+        precision=torch.float32,
+        row_tokens=200,
+        checkpoint_every=3,
+        work=work,
+    )
+
+
+def grpo_run(
+    work: Path,
+    *,
+    max_missing_share: float = 0.2,
+    reward: Reward | None = None,
+    method: Method = "grpo",
+    **settings,
+) -> GrpoRun:
+    return GrpoRun(
+        settings=Grpo(
+            **{
+                "updates": 10,
+                "batch_sessions": 2,
+                "group_size": 3,
+                "learning_rate": 1e-3,
+                "validate_every": 4,
+                **settings,
+            }
+        ),
+        reward=reward or Reward(),
+        seed=1,
+        precision=torch.float32,
+        row_tokens=400,
+        max_new_tokens=12,
+        max_missing_share=max_missing_share,
+        checkpoint_every=3,
+        work=work,
+        method=method,
+    )
+
+
+def warm_weights(work: Path) -> dict[str, torch.Tensor]:
+    """Weights of a policy that has learned to end its answers, so that sampling from it says something."""
+    warm = policy()
+    run = sft_run(work, epochs=8, learning_rate=1e-2, shuffle_fields=False)
+    sft.train(warm, sessions(16), [], run=run, progress=Quiet())
+    return {name: weight.detach().clone() for name, weight in warm.model.named_parameters()}
+
+
+def warmed(weights: dict[str, torch.Tensor]) -> Policy:
+    found = policy()
+    restore_weights(found.model, weights)
+    return found
+
+
+def train_sft(work: Path, out: Path) -> None:
+    torch.set_num_threads(1)
+    trained = policy()
+    sft.train(trained, sessions(20), sessions(4, "validation"), run=sft_run(work), progress=Quiet())
+    save_file({name: weight.detach() for name, weight in trained.model.named_parameters()}, out)
+
+
+def train_grpo(work: Path, out: Path, warm: Path, method: Method = "grpo") -> None:
+    """Saves the last weights, whatever was chosen: they are what must not depend on kills."""
+    torch.set_num_threads(1)
+    weights = load_file(warm)
+    trainer = Trainer(
+        warmed(weights),
+        warmed(weights),
+        sessions(12),
+        sessions(4, "validation"),
+        grader=WordGrader(),
+        run=grpo_run(work, method=method),
+    )
+    trainer.train(Quiet())
+    state = torch.load(work / "grpo.pt", weights_only=True)
+    save_file(state["weights"], out)
