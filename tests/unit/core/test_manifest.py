@@ -104,7 +104,7 @@ def test_durations_are_written_as_kubernetes_does(text: str, expected: int) -> N
 
 
 def test_every_field_is_described() -> None:
-    """The reference in the README and `kubectl explain` are made from these descriptions."""
+    """docs/reference.md and `kubectl explain` are made from these descriptions."""
     schema = LearnToAskRun.model_json_schema(by_alias=True)
     structural = {
         "apiVersion",

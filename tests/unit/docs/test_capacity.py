@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-CAPACITY = runpy.run_path(str(ROOT / "docs/capacity.py"))
+CAPACITY = runpy.run_path(str(ROOT / "tools/generate_capacity.py"))
 
 
 def test_the_tables_are_current() -> None:
-    command = [sys.executable, ROOT / "docs" / "capacity.py", "--check"]
-    assert subprocess.run(command, check=False).returncode == 0, "run `python docs/capacity.py`"
+    command = [sys.executable, ROOT / "tools" / "generate_capacity.py", "--check"]
+    assert subprocess.run(command, check=False).returncode == 0, "run `make docs`"
 
 
 def test_a_day_of_conversations_becomes_asks_at_the_peak() -> None:

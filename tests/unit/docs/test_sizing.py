@@ -9,12 +9,12 @@ import pytest
 from learntoask.core.manifest import load_manifest
 
 ROOT = Path(__file__).resolve().parents[3]
-SIZING = runpy.run_path(str(ROOT / "docs/sizing.py"))
+SIZING = runpy.run_path(str(ROOT / "tools/generate_sizing.py"))
 MANIFESTS = sorted((ROOT / "examples/scale").glob("*.yaml"))
 
 
 def test_the_tables_are_current() -> None:
-    assert SIZING["page"]() == SIZING["PAGE"].read_text(encoding="utf-8"), "run `python docs/sizing.py`"
+    assert SIZING["page"]() == SIZING["PAGE"].read_text(encoding="utf-8"), "run `make docs`"
 
 
 def test_state_is_sixteen_bytes_a_parameter_that_zero_divides() -> None:

@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_committed_roles_are_current() -> None:
-    command = [sys.executable, ROOT / "manifests" / "generate_rbac.py", "--check"]
-    assert subprocess.run(command, check=False).returncode == 0, "run `python manifests/generate_rbac.py`"
+    command = [sys.executable, ROOT / "tools" / "generate_rbac.py", "--check"]
+    assert subprocess.run(command, check=False).returncode == 0, "run `make crds`"
 
 
 def test_no_secret_and_no_finalizer_is_touched_and_nothing_is_a_wildcard() -> None:

@@ -14,7 +14,7 @@ WIRE = ROOT / "services" / "learntoask" / "wire"
 
 def test_the_stubs_are_fresh(tmp_path: Path):
     pytest.importorskip("grpc_tools", reason="grpcio-tools is not installed: stubs cannot be regenerated")
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "protos" / "generate.py")
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "tools" / "generate_protos.py")
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
     made = generate.generate(tmp_path)

@@ -1,7 +1,7 @@
 """Write manifests/rbac/*.yaml from the operator's list of rights.
 
-python manifests/generate_rbac.py            rewrites the files
-python manifests/generate_rbac.py --check    exits with 1 when they are not current
+python tools/generate_rbac.py            rewrites the files
+python tools/generate_rbac.py --check    exits with 1 when they are not current
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ from pathlib import Path
 import yaml
 from learntoask_operator.rbac import installed
 
-RBAC = Path(__file__).resolve().parent / "rbac"
-HEAD = (
-    "# Made from learntoask_operator/rights.py by `python manifests/generate_rbac.py`; change that instead.\n"
-)
+RBAC = Path(__file__).resolve().parent.parent / "manifests" / "rbac"
+HEAD = "# Made from learntoask_operator/rbac.py by `make crds`; change that instead.\n"
 ACCOUNT = ("learntoask", "learntoask-operator")
 
 

@@ -1,7 +1,7 @@
-"""Write the manifest reference into README.md, between its markers, from the pydantic models.
+"""Write docs/reference.md, the manifest reference, from the pydantic models of the manifest.
 
-python docs/generate_reference.py            rewrites the file
-python docs/generate_reference.py --check    exits with 1 when the file is not current
+python tools/generate_reference.py            rewrites the page
+python tools/generate_reference.py --check    exits with 1 when the page is not current
 """
 
 from __future__ import annotations
@@ -12,23 +12,28 @@ from typing import Any
 
 from learntoask.core.manifest import LearnToAskRun
 
-README = Path(__file__).resolve().parent.parent / "README.md"
-BEGIN, END = "<!-- reference: begin -->", "<!-- reference: end -->"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
+HEAD = """# Manifest reference
+
+This page lists every field of a `LearnToAskRun`: its type, its default and what it means. `make docs` generates it
+from the models in `services/learntoask/core/manifest/`; change their docstrings, not this page. [Your own
+logs](packs.md) shows a manifest at work, and `lta schema` prints the same as a JSON schema for editors.
+
+A manifest needs only `spec.dataset.uri` and `spec.pack.uri`. An unknown field is an error that names the nearest known
+one.
+"""
 
 
 def main() -> int:
-    text = README.read_text(encoding="utf-8")
-    head, rest = text.split(BEGIN)
-    _, tail = rest.split(END)
-    current = f"{head}{BEGIN}\n{reference()}{END}{tail}"
+    current = HEAD + reference()
     if "--check" in sys.argv:
-        return int(current != text)
-    README.write_text(current, encoding="utf-8")
+        return int(not PAGE.is_file() or current != PAGE.read_text(encoding="utf-8"))
+    PAGE.write_text(current, encoding="utf-8")
     return 0
 
 
 def reference() -> str:
-    """A table a section of the spec: field, type, default, meaning."""
+    """Return one table for each section of the spec: field, type, default, meaning."""
     schema = LearnToAskRun.model_json_schema(by_alias=True)
     definitions = schema["$defs"]
     return "".join(_section("spec", definitions["RunSpec"], definitions, described={}))
@@ -37,7 +42,10 @@ def reference() -> str:
 def _section(
     path: str, model: dict[str, Any], definitions: dict[str, Any], *, described: dict[str, str]
 ) -> list[str]:
-    """The table of one model and of those below it; one that was `described` before (model → path) is referred to."""
+    """Return the table of `model` at `path`, then the tables of the models in its fields.
+
+    `described` maps each model that has a table already to its path; the field refers to that table instead.
+    """
     rows, below = [], []
     for name, field in model["properties"].items():
         nested = _reference_of(field)
@@ -50,12 +58,14 @@ def _section(
             below_path = f"{path}.{name}" if nested else f"{path}.{name}[]"
             described[inner] = below_path
             below += _section(below_path, definitions[inner], definitions, described=described)
-    heading = f"\n**`{path}`** {_text(model)}\n\n| field | type | default | meaning |\n|---|---|---|---|\n"
-    return ([heading, *rows] if rows else []) + below
+    text = _text(model)
+    heading = f"\n## `{path}`\n" + (f"{text}\n" if text else "")
+    table = "\n| field | type | default | meaning |\n|---|---|---|---|\n"
+    return ([heading, table, *rows] if rows else []) + below
 
 
 def _reference_of(field: dict[str, Any]) -> str | None:
-    """The model of a field, optional or not."""
+    """Return the name of the model that a field holds, None for a plain value."""
     options = [option for option in field.get("anyOf", [field]) if "$ref" in option]
     return options[0]["$ref"].rsplit("/", 1)[1] if options else None
 

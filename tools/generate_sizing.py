@@ -1,4 +1,7 @@
-"""Memory of training by arithmetic: `python docs/sizing.py` writes the tables of docs/sizing.md.
+"""Write the tables of docs/sizing.md: the memory of training, by arithmetic.
+
+python tools/generate_sizing.py            rewrites the page
+python tools/generate_sizing.py --check    exits with 1 when the page is not current
 
 All figures are bytes on one GPU; the formulas are those that the page states.
 """
@@ -10,15 +13,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-PAGE = Path(__file__).with_name("sizing.md")
-BEGIN, END = "<!-- tables: docs/sizing.py -->\n", "<!-- end of tables -->"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "sizing.md"
+BEGIN, END = "<!-- tables: tools/generate_sizing.py -->\n", "<!-- end of tables -->"
 GB = 1e9
 ROW_TOKENS, NEW_TOKENS = 8192, 64
-SCORED, TRUNK_TOKENS, BRANCHES = (
-    1024,
-    16384,
-    512,
-)  # scoring.CHUNK, sampling.MAX_TRUNK_TOKENS, sampling.MAX_ROWS
+SCORED = 1024  # tokens whose logits exist at a time, rounded up; training/tree/scoring.py bounds them
+TRUNK_TOKENS, BRANCHES = 16384, 512  # MAX_TRUNK_TOKENS and MAX_ROWS of decoding/sessions.py
 WORKSPACE = 4 * GB  # CUDA context, NCCL, fragmentation
 
 
@@ -36,11 +36,11 @@ class Shape:
 
     @property
     def layer(self) -> float:
-        """Parameters of one layer's matrices."""
+        """Return the number of parameters of one layer's matrices."""
         return 2 * self.hidden * (self.hidden + self.kv) + 3 * self.hidden * self.inner
 
     def adapters(self, rank: int) -> float:
-        """Parameters of adapters on every linear layer: rank · (in + out)."""
+        """Return the number of parameters of adapters on every linear layer: rank · (in + out)."""
         attention = 2 * (2 * self.hidden) + 2 * (self.hidden + self.kv)
         return self.layers * rank * (attention + 3 * (self.hidden + self.inner))
 
@@ -59,8 +59,10 @@ class Plan:
 
 
 def state(plan: Plan) -> float:
-    """Weights, gradients and Adam's two moments, in float32; with adapters those of the adapters, beside the frozen
-    weights in bfloat16."""
+    """Return the bytes of weights, gradients and Adam's two moments in float32.
+
+    With adapters these are the adapters' own, plus the frozen weights in bfloat16.
+    """
     trained = plan.shape.adapters(plan.rank) if plan.rank else plan.shape.parameters
     frozen = 2 * plan.shape.parameters if plan.rank else 0.0
     shares = [plan.gpus if plan.zero >= level else 1 for level in (3, 2, 1)]
@@ -71,7 +73,7 @@ def state(plan: Plan) -> float:
 
 
 def activations(plan: Plan) -> float:
-    """With activation checkpointing: the input of every layer, one layer computed anew, the logits of one chunk."""
+    """Return the bytes of checkpointed activations: layer inputs, one recomputed layer, the logits of one chunk."""
     shape = plan.shape
     inputs = 4 * ROW_TOKENS * shape.hidden * shape.layers
     one_layer = ROW_TOKENS * (4 * 8 * shape.hidden + 2 * (2 * shape.hidden + 2 * shape.kv + 4 * shape.inner))
@@ -81,18 +83,21 @@ def activations(plan: Plan) -> float:
 
 
 def fetched(plan: Plan) -> float:
-    """ZeRO-3: weights that are gathered at a time, at most the default of a thousand million."""
+    """Return the bytes of weights that ZeRO-3 gathers at a time: at most its default of 1e9 parameters."""
     return (2 if plan.rank else 4) * min(1e9, plan.shape.parameters) if plan.zero == 3 else 0.0
 
 
 def copies(plan: Plan) -> float:
-    """GRPO without adapters holds whole, in float32, the SFT policy, the running mean and, while it validates that, the
-    weights; with adapters the policy without them is the reference."""
+    """Return the bytes of the float32 copies that GRPO without adapters holds on every worker.
+
+    They are the SFT policy, the running mean and, during validation, the weights. With adapters there is no copy: the
+    policy without adapters is the reference.
+    """
     return 12 * plan.shape.parameters if plan.stage == "grpo" and not plan.rank else 0.0
 
 
 def sampling(plan: Plan) -> float:
-    """GRPO: keys and values in bfloat16, and with ZeRO-3 the whole weights, gathered while a worker samples."""
+    """Return the bytes of keys and values in bfloat16 and, with ZeRO-3, of the weights gathered for sampling."""
     if plan.stage != "grpo":
         return 0.0
     tokens = TRUNK_TOKENS + BRANCHES * NEW_TOKENS
@@ -102,7 +107,7 @@ def sampling(plan: Plan) -> float:
 
 
 def peak(plan: Plan) -> float:
-    """Sampling and updates take turns; of them the greater counts."""
+    """Return the peak bytes. Sampling and updates alternate, so the larger of the two counts."""
     update = activations(plan) + fetched(plan)
     return state(plan) + copies(plan) + max(update, sampling(plan)) + WORKSPACE
 
@@ -148,7 +153,7 @@ def page() -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only say whether the page is current")
+    parser.add_argument("--check", action="store_true", help="exit with 1 when the page is not current")
     if parser.parse_args().check:
         sys.exit(page() != PAGE.read_text(encoding="utf-8"))
     PAGE.write_text(page(), encoding="utf-8")

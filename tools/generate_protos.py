@@ -1,7 +1,7 @@
-"""Generate the Python stubs of protos/ into services/learntoask/wire/ (`make protos`).
+"""Write the Python stubs of protos/ into services/learntoask/wire/ (`make protos`).
 
-The stubs are committed, so that an installation needs no compiler; tests/unit/serving/test_wire.py fails when they
-are older than the .proto files.
+The stubs are committed, so that an installation needs no compiler. A unit test fails when they are older than the
+.proto files.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from pathlib import Path
 import grpc_tools
 from grpc_tools import protoc
 
-PROTOS = Path(__file__).resolve().parent
-WIRE = PROTOS.parent / "services" / "learntoask" / "wire"
+ROOT = Path(__file__).resolve().parent.parent
+PROTOS = ROOT / "protos"
+WIRE = ROOT / "services" / "learntoask" / "wire"
 PACKAGE = "learntoask/v1"
 
 
 def generate(target: Path) -> list[Path]:
-    """Write the stubs of every .proto file as modules of one flat package at `target`."""
+    """Write the stubs of every .proto file as modules of one flat package at `target`; return their paths."""
     sources = sorted((PROTOS / PACKAGE).glob("*.proto"))
     well_known = Path(grpc_tools.__file__).parent / "_proto"
     with tempfile.TemporaryDirectory() as folder:
@@ -32,7 +33,7 @@ def generate(target: Path) -> list[Path]:
 
 
 def _place(made: Path, target: Path) -> Path:
-    # protoc derives imports from the proto path; our import root has the modules in learntoask.wire.
+    # protoc derives imports from the path of the .proto file, but our stubs are in learntoask.wire.
     text = made.read_text(encoding="utf-8").replace(
         "from learntoask.v1 import", "from learntoask.wire import"
     )

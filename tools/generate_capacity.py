@@ -1,7 +1,7 @@
-"""The arithmetic of docs/capacity.md: `python docs/capacity.py` writes the page's tables from the figures below.
+"""Write the tables of docs/capacity.md: traffic, runs and logs by arithmetic from the figures below.
 
-python docs/capacity.py            rewrites the page
-python docs/capacity.py --check    exits with 1 when it is not current
+python tools/generate_capacity.py            rewrites the page
+python tools/generate_capacity.py --check    exits with 1 when the page is not current
 """
 
 from __future__ import annotations
@@ -11,61 +11,63 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().with_suffix(".md")
-BEGIN, END = "<!-- tables: docs/capacity.py -->", "<!-- end of tables -->"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "capacity.md"
+BEGIN, END = "<!-- tables: tools/generate_capacity.py -->", "<!-- end of tables -->"
 DAY = 86_400
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """`value` in `unit`; `source` says how it was measured, or that it is assumed."""
+    """A value in a unit; `source` says how it was measured, or that it is assumed."""
 
     value: float
     unit: str
     source: str
 
 
-ASKS = Figure(value=6.8, unit="asks a conversation", source="users' turns in the example logs")
-SESSION = Figure(value=1152, unit="bytes a conversation", source="the example logs, as recorded")
+ASKS = Figure(value=6.8, unit="asks per conversation", source="users' turns in the example logs")
+SESSION = Figure(value=1152, unit="bytes per conversation", source="the example logs, as recorded")
 SERVER = Figure(
-    value=0.58, unit="ms of CPU an ask, a policy server without decoding", source="bench_gateway, 32 clients"
+    value=0.58,
+    unit="ms of CPU per ask in a policy server, without decoding",
+    source="bench_gateway, 32 clients",
 )
-GATEWAY = Figure(value=0.94, unit="ms of CPU an ask, a gateway", source="bench_gateway, 32 clients")
+GATEWAY = Figure(value=0.94, unit="ms of CPU per ask in a gateway", source="bench_gateway, 32 clients")
 PREPARED = Figure(
-    value=3567, unit="conversations a second, prepare, one thread", source="bench_prepare, 100,000 sessions"
+    value=3567, unit="conversations per second, prepare, one thread", source="bench_prepare, 100,000 sessions"
 )
 LABELLED = Figure(
     value=3224,
-    unit="conversations a second, lexicon labels, one thread",
+    unit="conversations per second, lexicon labels, one thread",
     source="bench_prepare, 100,000 sessions",
 )
-WRITES = Figure(value=3.3, unit="API writes a run until its first Job", source="bench_operator, 1,000 runs")
+WRITES = Figure(value=3.3, unit="API writes per run until its first Job", source="bench_operator, 1,000 runs")
 PASSES = Figure(
-    value=24, unit="ms of the operator's CPU a run until its first Job", source="bench_operator, 1,000 runs"
+    value=24, unit="ms of the operator's CPU per run until its first Job", source="bench_operator, 1,000 runs"
 )
-PROGRESS = Figure(value=10, unit="s between writes of a running run's progress", source="the code")
-PEAK = Figure(value=3, unit="times the mean rate, at peak", source="assumed")
-USE = Figure(value=0.6, unit="of a core that is planned with", source="assumed")
+PROGRESS = Figure(value=10, unit="s between two writes of a run's progress", source="the code")
+PEAK = Figure(value=3, unit="times the mean rate at peak", source="assumed")
+USE = Figure(value=0.6, unit="share of a core that may be used", source="assumed")
 MEASURED = (ASKS, SESSION, SERVER, GATEWAY, PREPARED, LABELLED, WRITES, PASSES, PROGRESS, PEAK, USE)
 
 CONVERSATIONS = (1e6, 1e7, 1e8)  # a day
-DECISIONS = (50, 200, 800)  # a second and GPU: to be measured with the model that is served
-RUNNING = (100, 1_000, 10_000)  # runs at work at once
+DECISIONS = (50, 200, 800)  # a second and GPU: measure it with your model
+RUNNING = (100, 1_000, 10_000)  # active at the same time
 
 
 def asks_at_peak(conversations: float) -> float:
-    """A second."""
+    """Return the asks per second at peak for so many conversations a day."""
     return conversations * ASKS.value / DAY * PEAK.value
 
 
 def cores(rate: float, milliseconds: float) -> int:
-    """Cores for `rate` calls a second of so much CPU each."""
+    """Return the cores for `rate` calls per second that take `milliseconds` of CPU each."""
     return math.ceil(rate * milliseconds / 1000 / USE.value)
 
 
 def traffic() -> str:
     rows = [
-        "| conversations a day | asks/s, mean | asks/s, peak | gateway cores | servers' cores beside decoding "
+        "| conversations a day | asks/s, mean | asks/s, peak | gateway cores | server cores without decoding "
         f"| {' | '.join(f'GPUs at {one} decisions/s' for one in DECISIONS)} | records a day |\n",
         "|---|---|---|---|---|---|---|---|---|\n",
     ]
@@ -81,12 +83,12 @@ def traffic() -> str:
 
 def runs() -> str:
     rows = [
-        "| runs at work at once | progress writes/s | reports/s | operator cores | releases of 1,000 |\n",
+        "| active runs | progress writes/s | reports/s | operator cores | releases of 1,000 |\n",
         "|---|---|---|---|---|\n",
     ]
     for running in RUNNING:
         writes = running / PROGRESS.value
-        # A pass that writes costs about what one of the first passes does.
+        # A later pass that writes costs about as much as one of the first passes.
         load = writes * PASSES.value / WRITES.value / 1000
         rows.append(
             f"| {running:,} | {writes:,.0f} | {running / 2:,.0f} | {load:.1f} | {math.ceil(running / 1000)} |\n"
@@ -106,11 +108,11 @@ def learning() -> str:
 
 def figures() -> str:
     rows = "".join(f"| {one.value:,g} | {one.unit} | {one.source} |\n" for one in MEASURED)
-    return f"| figure | what | where from |\n|---|---|---|\n{rows}"
+    return f"| figure | what | source |\n|---|---|---|\n{rows}"
 
 
 def tables() -> str:
-    parts = {"What it rests on": figures, "Traffic": traffic, "Runs": runs, "Logs": learning}
+    parts = {"Figures used": figures, "Traffic": traffic, "Runs": runs, "Logs": learning}
     return "".join(f"\n### {title}\n{make()}" for title, make in parts.items())
 
 

@@ -1,8 +1,8 @@
-"""Write what the chart has from elsewhere: definitions, the operator's rights, the files of `helm test`, and the schema
+"""Write the generated files of the chart: the CRDs, the operator's rights, the files of `helm test`, and the schema
 and table of its values.
 
-python charts/generate.py            rewrites the files
-python charts/generate.py --check    exits with 1 when they are not current
+python tools/generate_chart.py            rewrites the files
+python tools/generate_chart.py --check    exits with 1 when they are not current
 
 values.yaml is the source for schema and table: the comment above a value describes it, `# @schema {…}` adds to its
 schema.
@@ -23,9 +23,9 @@ from learntoask_operator.rbac import OWN, WATCHED, rules
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "learntoask"
 EXAMPLE = ROOT / "examples" / "pharmacy"
-HEAD = "# Made from learntoask_operator/rights.py by `make chart`; change that instead.\n"
+HEAD = "# Made from learntoask_operator/rbac.py by `make chart`; change that instead.\n"
 BEGIN, END = "<!-- values: begin -->", "<!-- values: end -->"
-_SESSIONS = 60  # of the example's logs: all stages have something to do, and one ConfigMap holds them
+_SESSIONS = 60  # first sessions of the example's logs: enough for every stage, few enough for one ConfigMap
 _KEEP = "  annotations:\n    helm.sh/resource-policy: keep\n"
 _TYPES: dict[type, str] = {
     bool: "boolean",
@@ -40,7 +40,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
-    """One value: its dotted `path`, its default, and what its comment says."""
+    """One value of values.yaml: its path, its default, its comment, and what `# @schema` adds to its schema."""
 
     path: tuple[str, ...]
     default: Any
@@ -62,14 +62,14 @@ def main() -> int:
 
 
 def files() -> dict[Path, str]:
-    """Every file that is made, with its content."""
+    """Return every generated file with its content."""
     made = {
         CHART / "files" / "crds" / path.name: _kept(path.read_text(encoding="utf-8"))
         for path in sorted((ROOT / "manifests" / "crds").glob("*.yaml"))
     }
     rights = {"watched": rules(WATCHED), "own": rules(OWN)}
     made[CHART / "files" / "operator-rules.yaml"] = HEAD + yaml.safe_dump(rights, sort_keys=False)
-    # As bytes: some of its lines are broken on purpose.
+    # Read as bytes, because some lines of the logs are broken on purpose.
     lines = (EXAMPLE / "logs.jsonl").read_bytes().splitlines(keepends=True)
     made[CHART / "files" / "test" / "logs.jsonl"] = b"".join(lines[:_SESSIONS]).decode()
     made[CHART / "files" / "test" / "pack.yaml"] = (EXAMPLE / "pack.yaml").read_text(encoding="utf-8")
@@ -83,33 +83,33 @@ def files() -> dict[Path, str]:
 
 
 def values(text: str) -> Iterator[Value]:
-    """The values of a values.yaml in block style, in order; flow-style mappings are values of their own."""
+    """Yield the values of a values.yaml in block style, in order; a flow-style mapping is one value."""
     defaults = yaml.safe_load(text)
     path: list[str] = []
-    said: list[str] = []
+    comment: list[str] = []
     extra: Json = {}
     for line in text.splitlines():
         stripped = line.strip()
         if stripped.startswith("# @schema "):
             extra = json.loads(stripped.removeprefix("# @schema "))
         elif stripped.startswith("#"):
-            said.append(stripped.lstrip("# "))
+            comment.append(stripped.lstrip("# "))
         elif not stripped:
-            said, extra = [], {}
+            comment, extra = [], {}
         else:
             depth = (len(line) - len(line.lstrip())) // 2
             path = [*path[:depth], stripped.split(":", 1)[0]]
             default = defaults
             for name in path:
                 default = default[name]
-            if not said:
+            if not comment:
                 raise SystemExit(f"values.yaml: {'.'.join(path)} has no description")
-            yield Value(path=tuple(path), default=default, text=" ".join(said), schema=extra)
-            said, extra = [], {}
+            yield Value(path=tuple(path), default=default, text=" ".join(comment), schema=extra)
+            comment, extra = [], {}
 
 
 def schema(found: list[Value]) -> Json:
-    """A value that is not described is refused, so that a misspelt one is not silently without effect."""
+    """Return the JSON schema of the values. It refuses unknown values, so that a misspelt one does not go unnoticed."""
     root: Json = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Values of the chart learntoask",
@@ -124,15 +124,15 @@ def schema(found: list[Value]) -> Json:
         place = root
         for name in value.path[:-1]:
             place = place["properties"][name]
-        one: Json = {"description": value.text, "type": _TYPES[type(value.default)], **value.schema}
+        described: Json = {"description": value.text, "type": _TYPES[type(value.default)], **value.schema}
         if value.path in inner:
-            one |= {"additionalProperties": False, "properties": {}}
-        place["properties"][value.path[-1]] = one
+            described |= {"additionalProperties": False, "properties": {}}
+        place["properties"][value.path[-1]] = described
     return root
 
 
 def table(found: list[Value]) -> str:
-    """A row for every value that has no values below it, under a heading for each top-level one."""
+    """Return the table of the README: a row for every value, and a bold row for every group of values."""
     inner = {value.path[:-1] for value in found}
     rows = ["| value | default | meaning |\n|---|---|---|\n"]
     for value in found:
@@ -146,11 +146,11 @@ def table(found: list[Value]) -> str:
 
 
 def _choice(extra: Json) -> str:
-    return f" One of {', '.join(f'`{one}`' for one in extra['enum'])}." if "enum" in extra else ""
+    return f" One of {', '.join(f'`{option}`' for option in extra['enum'])}." if "enum" in extra else ""
 
 
 def _kept(text: str) -> str:
-    """The definition with the annotation by which Helm leaves it when the release goes: with it would go every run."""
+    """Return a CRD with the annotation that makes Helm keep it: deleting a CRD would delete every run."""
     head, rest = text.split("metadata:\n", 1)
     return f"{head}metadata:\n{_KEEP}{rest}"
 
