@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from learntoask.core.json_lines import read_records
 from learntoask.core.manifest import RunSpec
 from learntoask.core.pack import Pack, load_pack
 from learntoask.core.records import LabelledSession
@@ -27,10 +28,9 @@ from learntoask.labeling import stage as label
 from learntoask.labeling.logs import stage as prepare
 from learntoask.policy.model import Policy
 from learntoask.training.base.packaged import packaged_model, packaged_tokenizer
-from learntoask.training.sft.stage import read_labelled
 from learntoask.training.sft.targets import supervised_trees
 from learntoask.training.tree.attention import enable_tree_attention
-from learntoask.training.tree.layout import SessionTree, fill_rows, pack_row
+from learntoask.training.tree.layout import SessionTree, fill_micro_batches, pack_micro_batch
 from learntoask.training.tree.scoring import score
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,12 +72,12 @@ def labelled_sessions(pack: Pack, count: int) -> list[LabelledSession]:
                 )
             )
             inputs = {**inputs, name: out}
-        return read_labelled(inputs["label"])
+        return list(read_records(inputs["label"] / "labelled.jsonl", LabelledSession))
 
 
 def packed(policy: Policy, trees: Sequence[SessionTree]) -> None:
-    for indices in fill_rows([tree.size for tree in trees], budget=ROW_TOKENS):
-        row = pack_row([trees[index] for index in indices])
+    for indices in fill_micro_batches([tree.size for tree in trees], budget=ROW_TOKENS):
+        row = pack_micro_batch([trees[index] for index in indices])
         score(policy.model, row).logprobs.sum().backward()
 
 

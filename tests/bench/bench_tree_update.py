@@ -33,9 +33,9 @@ from pathlib import Path
 
 import torch
 from learntoask.core.manifest import Grpo
-from learntoask.training.grpo.loss import RowFacts, objective
+from learntoask.training.grpo.loss import CompletionFacts, grpo_loss
 from learntoask.training.tree.attention import enable_tree_attention
-from learntoask.training.tree.layout import Completion, SessionTree, pack_row
+from learntoask.training.tree.layout import Completion, SessionTree, pack_micro_batch
 from learntoask.training.tree.scoring import score
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel, Qwen3Config
@@ -110,10 +110,10 @@ def model_of(shape: str, device: str) -> PreTrainedModel:
 
 
 def by_tree(model: PreTrainedModel, case: Case) -> float:
-    row = pack_row([case.tree])
+    row = pack_micro_batch([case.tree])
     count = len(case.tree.completions)
     nothing = torch.zeros(count, device=case.device)
-    facts = RowFacts(
+    facts = CompletionFacts(
         lengths=torch.from_numpy(row.lengths).to(case.device),
         weight=torch.full((count,), 1 / count, device=case.device),
         advantage=case.advantages,
@@ -124,7 +124,7 @@ def by_tree(model: PreTrainedModel, case: Case) -> float:
         stop_of=nothing.long(),
     )
     logprobs = score(model, row).logprobs
-    loss = objective(
+    loss = grpo_loss(
         logprobs, old=None, reference=case.references.flatten(), facts=facts, settings=SETTINGS
     ).loss
     loss.backward()
@@ -244,7 +244,7 @@ def work_ratio(model: PreTrainedModel, case: Case) -> float:
     )
     head = config.vocab_size * config.hidden_size
     key = 2 * config.num_hidden_layers * config.num_attention_heads * config.head_dim
-    row = pack_row([case.tree])
+    row = pack_micro_batch([case.tree])
     tree = layers * len(row.tokens) + head * len(set(row.reads)) + key * int((row.positions + 1).sum())
     sizes = [completion.attach + LENGTH for completion in case.tree.completions]
     rows = sum(layers * size + head * LENGTH + key * size * (size + 1) // 2 for size in sizes)
@@ -328,7 +328,7 @@ def peak_memory(tokens: int, shape: str, *, device: str, bf16: bool) -> None:
     by_tree(model, case_of(2, 2, device=device))
     model.zero_grad(set_to_none=False)
     size = case_of(8, 5).tree.size
-    row = pack_row([case_of(8, 5, seed=index).tree for index in range(max(1, tokens // size))])
+    row = pack_micro_batch([case_of(8, 5, seed=index).tree for index in range(max(1, tokens // size))])
     before = _used(device)
     with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=bf16):
         logprobs = score(model, row).logprobs

@@ -28,7 +28,7 @@ from learntoask.client import AsyncClient
 from learntoask.core.pack import load_pack
 from learntoask.core.prompt import Context
 from learntoask.core.records import Message
-from learntoask.policy.prompt import Prompting
+from learntoask.policy.prompt import PromptRenderer
 from learntoask.training.base.packaged import packaged_model, packaged_tokenizer
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "pharmacy" / "pack.yaml"
@@ -100,7 +100,7 @@ def running(command: list[str], environment: dict[str, str], ready: Callable[[],
 
 
 @contextmanager
-def bare_server(model: Path, prompting: Prompting, answer: int, *, cache: bool) -> Iterator[Ask]:
+def bare_server(model: Path, prompting: PromptRenderer, answer: int, *, cache: bool) -> Iterator[Ask]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
@@ -182,7 +182,7 @@ def main() -> None:
     task = pack.demo_task or pack.default_task or pack.tasks[0].name
     with tempfile.TemporaryDirectory() as scratch:
         model = options.model or packaged(Path(scratch))
-        prompting = Prompting.read(model, pack)
+        prompting = PromptRenderer.read(model, pack)
 
         async def rounds(bare: Ask, served: Ask) -> None:
             for ask in (bare, served):

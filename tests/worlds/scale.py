@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from learntoask.core.manifest import Distributed
 from learntoask.training.distributed.process_group import ALONE, Workers, join
-from learntoask.training.grpo.trainer import Trainer
+from learntoask.training.grpo.trainer import GrpoTrainer
 from learntoask.training.sft import trainer as sft
 from safetensors.torch import load_file, save_file
 
@@ -60,9 +60,11 @@ def train_grpo(
     policy = tiny.warmed(warm)
     distributed = Distributed(workers=workers.size, zero=zero)
     run = replace(tiny.grpo_run(work, updates=2), workers=workers, distributed=distributed)
-    grader = tiny.WordGrader() if workers.leads else None
+    grader = tiny.WordGrader() if workers.is_leader else None
     held_out = tiny.sessions(3, "validation")
-    Trainer(policy, tiny.warmed(warm), tiny.sessions(6), held_out, grader=grader, run=run).train(tiny.Quiet())
+    GrpoTrainer(policy, tiny.warmed(warm), tiny.sessions(6), held_out, grader=grader, run=run).train(
+        tiny.Quiet()
+    )
     return torch.load(work / "grpo.pt", weights_only=True)["weights"]
 
 
@@ -76,11 +78,11 @@ def worker(rank: int, port: int, folder: Path) -> None:
     warm = load_file(folder / "warm.safetensors")
 
     def keep(name: str, weights: dict[str, torch.Tensor]) -> None:
-        if workers.leads:
+        if workers.is_leader:
             save_file(
                 {key: value.contiguous() for key, value in weights.items()}, folder / f"{name}.safetensors"
             )
-        workers.meet()
+        workers.barrier()
 
     for zero in range(4):
         keep(f"sft-{zero}", train_sft(folder / f"work-{zero}", workers=workers, zero=zero))

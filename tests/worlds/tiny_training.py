@@ -30,7 +30,7 @@ from learntoask.policy.prompt import PromptLimits
 from learntoask.training.base.packaged import packaged_tokenizer
 from learntoask.training.base.tiny import tiny_tokenizer
 from learntoask.training.grpo.run import GrpoRun
-from learntoask.training.grpo.trainer import Trainer
+from learntoask.training.grpo.trainer import GrpoTrainer
 from learntoask.training.optim.checkpoint import restore_weights
 from learntoask.training.sft import trainer as sft
 from learntoask.training.tree.attention import enable_tree_attention
@@ -202,7 +202,7 @@ def train_grpo(work: Path, out: Path, warm: Path, method: Method = "grpo") -> No
     """Saves the last weights, whatever was chosen: they are what must not depend on kills."""
     torch.set_num_threads(1)
     weights = load_file(warm)
-    trainer = Trainer(
+    trainer = GrpoTrainer(
         warmed(weights),
         warmed(weights),
         sessions(12),

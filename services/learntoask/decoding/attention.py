@@ -20,7 +20,7 @@ NAME = "branching"
 _ALIGNED = 16  # elements
 
 
-class Plan(Protocol):
+class AttentionPlan(Protocol):
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Query [heads, n, d], key and value [kv heads, n, d] of the n packed tokens → [n, heads, d]."""
 
@@ -40,7 +40,7 @@ class TrunkSegment:
 
 
 @dataclass(frozen=True, eq=False)
-class Prefill:
+class PrefillAttention:
     """Several trunks, one after another in one row without padding; each sees itself (and its source) causally."""
 
     segments: Sequence[TrunkSegment]
@@ -61,7 +61,7 @@ class Prefill:
                 past = segment.source[layer][:, :, : segment.shared]
                 folded = asked.reshape(1, kv_heads, fold * size, width)
                 before, before_lse = attention(folded, past[None, 0], past[None, 1], scale=scale)
-                part = merged(part, lse, before.view_as(part), before_lse.view_as(lse))
+                part = merge_attention(part, lse, before.view_as(part), before_lse.view_as(lse))
                 new = torch.cat((past, new), dim=2)
             segment.cache.append(new)
             out[span] = part.permute(2, 0, 1, 3)
@@ -69,7 +69,7 @@ class Prefill:
 
 
 @dataclass(frozen=True, eq=False)
-class BranchGroup:
+class TrunkGroup:
     """Rows `start:stop` of a step hang on one trunk and see `length` tokens of it, less what `mask` hides.
 
     `mask` is additive, [1, 1, fold · rows, length], or None when all attach at `length`.
@@ -83,11 +83,11 @@ class BranchGroup:
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class StepAttention:
     """One new token for each of b branches. `own` [layers, 2, b, kv heads, capacity, d] holds the branches' keys and
     values, `slots` [b] says where the new token's go; rows of one trunk lie together (`groups`)."""
 
-    groups: Sequence[BranchGroup]
+    groups: Sequence[TrunkGroup]
     own: Tensor
     slots: Tensor
     longest: int  # the greatest slot
@@ -125,7 +125,7 @@ class Step:
             )
             trunk[span] = part.view(kv_heads, fold, size, width).permute(2, 0, 1, 3)
             trunk_lse[span] = lse.view(kv_heads, fold, size).permute(2, 0, 1)
-        return merged(trunk, trunk_lse, own, own_lse).reshape(rows, heads, width)
+        return merge_attention(trunk, trunk_lse, own, own_lse).reshape(rows, heads, width)
 
 
 def attention(
@@ -162,7 +162,7 @@ def additive_mask(hidden: Tensor, *, dtype: torch.dtype) -> Tensor:
     return mask.masked_fill_(hidden, float("-inf"))
 
 
-def merged(one: Tensor, one_lse: Tensor, other: Tensor, other_lse: Tensor) -> Tensor:
+def merge_attention(one: Tensor, one_lse: Tensor, other: Tensor, other_lse: Tensor) -> Tensor:
     """Two attentions over disjoint keys as one over all of them: outputs [..., d], log-sum-exps [...]."""
     share = torch.sigmoid(other_lse - one_lse)[..., None].to(one.dtype)
     return torch.lerp(one, other, share)
@@ -176,15 +176,15 @@ def _forward(
     _attention_mask: Tensor | None,
     *,
     scaling: float,
-    branching: Plan,
+    attention_plan: AttentionPlan,
     **_ignored: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' attention interface; a row [1, heads, n, d] of packed tokens, laid out by `branching`."""
-    return branching.attend(module.layer_idx, query[0], key[0], value[0], scaling)[None], None
+    """transformers' attention interface; a row [1, heads, n, d] of packed tokens, laid out by `attention_plan`."""
+    return attention_plan.attend(module.layer_idx, query[0], key[0], value[0], scaling)[None], None
 
 
 @contextmanager
-def branching(model: PreTrainedModel) -> Iterator[None]:
+def branching_attention(model: PreTrainedModel) -> Iterator[None]:
     """Inside, `model` computes attention by the `branching=` plan of each call, in evaluation mode, ungraded.
 
     Not inference mode: its tensors would be unusable for a model in training that shares buffers with this one.

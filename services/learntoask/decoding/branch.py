@@ -24,8 +24,8 @@ class Branch:
     `logprobs` are those of the distribution the token was drawn from: at `temperature` for a sampled branch, at 1 for
     greedy and forced ones. `ended` tells an answer that ended itself from one cut at `max_new_tokens`.
 
-    A branch with `unless`, the forced stop string, is the question beside it: it does not begin as the stop does, and
-    is moot once the stop's log-probability turns out to be `bound` or more.
+    A branch with `stop_branch`, the forced stop string, is the question beside it: it does not begin as the stop does, and
+    is moot once the stop's log-probability turns out to be `cancel_above` or more.
     """
 
     attach: int
@@ -33,8 +33,8 @@ class Branch:
     temperature: float = 1.0
     numbers: Uniforms | None = None
     forced: tuple[int, ...] = ()
-    unless: Branch | None = None
-    bound: float = 0.0
+    stop_branch: Branch | None = None
+    cancel_above: float = 0.0
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     ended: bool = False
@@ -44,18 +44,18 @@ class Branch:
         return not self.forced and self.numbers is None
 
     @property
-    def moot(self) -> bool:
-        stop = self.unless
-        return stop is not None and stop.done and sum(stop.logprobs) >= self.bound
+    def cancelled(self) -> bool:
+        stop = self.stop_branch
+        return stop is not None and stop.done and sum(stop.logprobs) >= self.cancel_above
 
     @property
     def done(self) -> bool:
-        return self.ended or self.moot or len(self.tokens) == (len(self.forced) or self.max_new_tokens)
+        return self.ended or self.cancelled or len(self.tokens) == (len(self.forced) or self.max_new_tokens)
 
     @property
-    def said(self) -> Branch:
+    def outcome(self) -> Branch:
         """What the answer is: this branch, or the stop that made it moot."""
-        return self.unless if self.unless is not None and self.moot else self
+        return self.stop_branch if self.stop_branch is not None and self.cancelled else self
 
 
 @dataclass(eq=False)
@@ -71,7 +71,7 @@ class Trunk:
     shared: int = 0
 
 
-def decision(
+def decision_branches(
     attach: int, max_new_tokens: int, *, stop: tuple[int, ...], threshold: float | None
 ) -> tuple[Branch, Branch]:
     """The greedy answer and, beside it, the stop string for its probability.
@@ -82,7 +82,7 @@ def decision(
     forced = Branch(attach, len(stop), forced=stop)
     if threshold is None:
         return Branch(attach, max_new_tokens), forced
-    return Branch(attach, max_new_tokens, unless=forced, bound=math.log(threshold)), forced
+    return Branch(attach, max_new_tokens, stop_branch=forced, cancel_above=math.log(threshold)), forced
 
 
 def choose(logits: Tensor, places: Sequence[tuple[int, Branch]]) -> tuple[list[int], list[float]]:
@@ -106,9 +106,9 @@ def choose(logits: Tensor, places: Sequence[tuple[int, Branch]]) -> tuple[list[i
         if greedy:
             tokens[greedy] = logs.argmax(dim=-1)[rows[greedy]]
         questions = {
-            i: branch.unless.forced[0]
+            i: branch.stop_branch.forced[0]
             for i, branch in group
-            if branch.unless is not None and not branch.tokens
+            if branch.stop_branch is not None and not branch.tokens
         }
         if questions:
             barred = torch.tensor(list(questions.values()), device=device)

@@ -16,16 +16,16 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from learntoask.decoding.attention import (
-    BranchGroup,
-    Plan,
-    Prefill,
-    Step,
+    AttentionPlan,
+    PrefillAttention,
+    StepAttention,
+    TrunkGroup,
     TrunkSegment,
     additive_mask,
-    branching,
+    branching_attention,
 )
 from learntoask.decoding.branch import Branch, Trunk, choose
-from learntoask.decoding.prefill import Reading, begins_with, readings
+from learntoask.decoding.prefill import PrefillPlan, begins_with, plan_prefill
 
 CAPACITY_STEP = 16
 """Tokens by which the branches' own caches grow."""
@@ -76,8 +76,8 @@ class Decoder:
     def admit(self, trunks: Sequence[Trunk]) -> list[Branch]:
         """Read `trunks` and draw the first token of each of their branches. Returns the branches already done."""
         done: list[Branch] = []
-        with branching(self._model):
-            for batch in readings(trunks, [*self._live(), *self._kept]):
+        with branching_attention(self._model):
+            for batch in plan_prefill(trunks, [*self._live(), *self._kept]):
                 done += self._prefill(batch)
         self._retire(trunks)
         return done
@@ -89,7 +89,7 @@ class Decoder:
         slots = [row.drawn - 1 for row in self._rows]
         self._own = _roomy(self._own, max(slots) + 1)
         device = self._own.device
-        plan = Step(
+        plan = StepAttention(
             groups=list(self._groups()),
             own=self._own,
             slots=torch.tensor(slots, device=device),
@@ -98,7 +98,7 @@ class Decoder:
             if min(slots) < max(slots)
             else None,
         )
-        with branching(self._model):
+        with branching_attention(self._model):
             logits = self._logits(
                 [row.token for row in self._rows],
                 [row.attach + row.drawn - 1 for row in self._rows],
@@ -123,7 +123,7 @@ class Decoder:
         self._replace([rows[index] for index in parents], parents)
         self._retire(before)
 
-    def _prefill(self, batch: Sequence[Reading]) -> list[Branch]:
+    def _prefill(self, batch: Sequence[PrefillPlan]) -> list[Branch]:
         segments, rows, keep = [], [], []
         tokens: list[int] = []
         positions: list[int] = []
@@ -146,13 +146,13 @@ class Decoder:
                 members = [branch for branch in trunk.branches if branch.attach == attach]
                 rows.append(_Row(trunk, attach, 0, -1, members))
                 keep.append(start + attach - 1 - shared)
-        logits = self._logits(tokens, positions, Prefill(segments), keep=keep)
+        logits = self._logits(tokens, positions, PrefillAttention(segments), keep=keep)
         rows, _, done = self._advance(logits, rows)
         self._append(rows)
         return done
 
     def _logits(
-        self, tokens: Sequence[int], positions: Sequence[int], plan: Plan, *, keep: Sequence[int]
+        self, tokens: Sequence[int], positions: Sequence[int], plan: AttentionPlan, *, keep: Sequence[int]
     ) -> Tensor:
         """Logits [len(keep), vocabulary] of a packed row, float32."""
         device = self._model.device
@@ -161,7 +161,7 @@ class Decoder:
             position_ids=torch.tensor([positions], device=device),
             use_cache=False,
             logits_to_keep=torch.tensor(list(keep), device=device),
-            branching=plan,
+            attention_plan=plan,
         )
         logits: Tensor = output.logits[0].float()
         return logits
@@ -205,7 +205,7 @@ class Decoder:
             self._own = self._own.index_select(2, torch.tensor(parents, device=self._own.device))
         self._rows = rows
 
-    def _groups(self) -> Iterator[BranchGroup]:
+    def _groups(self) -> Iterator[TrunkGroup]:
         start = 0
         while start < len(self._rows):
             trunk = self._rows[start].trunk
@@ -218,7 +218,7 @@ class Decoder:
                 config = self._model.config
                 fold = config.num_attention_heads // trunk.cache[0].shape[1]
                 mask = _length_mask(lengths * fold, trunk.cache[0])[None, None]
-            yield BranchGroup(start, stop, trunk.cache, max(lengths), mask)
+            yield TrunkGroup(start, stop, trunk.cache, max(lengths), mask)
             start = stop
 
     def _answered(self) -> list[Trunk]:

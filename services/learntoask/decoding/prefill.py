@@ -17,7 +17,7 @@ MIN_SHARED = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class PrefillPlan:
     """The first `shared` tokens of `trunk` are taken over from `source`, the others computed."""
 
     trunk: Trunk
@@ -25,11 +25,11 @@ class Reading:
     shared: int
 
 
-def readings(trunks: Sequence[Trunk], at_hand: Sequence[Trunk]) -> Iterator[list[Reading]]:
+def plan_prefill(trunks: Sequence[Trunk], at_hand: Sequence[Trunk]) -> Iterator[list[PrefillPlan]]:
     """Batches in which to read `trunks`: first those that need nothing still unread, then those that begin like one
     of the first."""
-    leaders: list[Reading] = []
-    followers: list[Reading] = []
+    leaders: list[PrefillPlan] = []
+    followers: list[PrefillPlan] = []
     for trunk in trunks:
         found = _longest_shared(trunk, at_hand)
         ahead = _longest_shared(trunk, [leader.trunk for leader in leaders])
@@ -45,23 +45,23 @@ def begins_with(trunk: Trunk, tokens: NDArray[np.int64]) -> bool:
     return np.array_equal(trunk.tokens[: len(tokens)], tokens)
 
 
-def _longest_shared(trunk: Trunk, sources: Sequence[Trunk]) -> Reading:
+def _longest_shared(trunk: Trunk, sources: Sequence[Trunk]) -> PrefillPlan:
     """The source that begins most like `trunk`. The token at each attach point is computed even where it is shared,
     for the logits there are needed."""
     limit = min(branch.attach for branch in trunk.branches) - 1
-    best = Reading(trunk, None, 0)
+    best = PrefillPlan(trunk, None, 0)
     for source in sources:
         size = min(limit, len(source.tokens))
         different = np.flatnonzero(trunk.tokens[:size] != source.tokens[:size])
         shared = int(different[0]) if len(different) else size
         if shared >= MIN_SHARED and shared > best.shared:
-            best = Reading(trunk, source, shared)
+            best = PrefillPlan(trunk, source, shared)
     return best
 
 
-def _batches(wave: Sequence[Reading]) -> Iterator[list[Reading]]:
+def _batches(wave: Sequence[PrefillPlan]) -> Iterator[list[PrefillPlan]]:
     """Cut `wave` where its new tokens pass PREFILL_TOKENS (a longer trunk goes alone)."""
-    batch: list[Reading] = []
+    batch: list[PrefillPlan] = []
     used = 0
     for reading in wave:
         new = len(reading.trunk.tokens) - reading.shared

@@ -17,8 +17,8 @@ import numpy as np
 from learntoask.core.errors import StageError
 from learntoask.core.prompt import Context
 from learntoask.core.records import LabelledSession
-from learntoask.decoding.attention import branching
-from learntoask.decoding.branch import Branch, Trunk, decision, uniforms
+from learntoask.decoding.attention import branching_attention
+from learntoask.decoding.branch import Branch, Trunk, decision_branches, uniforms
 from learntoask.decoding.decoder import Decoder
 from learntoask.policy.model import Policy
 from learntoask.policy.prompt import session_contexts
@@ -34,7 +34,7 @@ ProgressCallback = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Completion:
+class SampledAnswer:
     """One answer.
 
     `tokens` include the end-of-turn token when `finished` (else the answer was cut at the token limit). `logprobs`
@@ -63,19 +63,19 @@ class SessionSampler(Protocol):
 
     def __call__(
         self, policy: Policy, sessions: Sequence[LabelledSession], params: SamplingParams
-    ) -> list[list[list[Completion]]]:
+    ) -> list[list[list[SampledAnswer]]]:
         """Return the answers as [session][index in `LabelledSession.samples`][sample]."""
 
 
 @dataclass(frozen=True)
-class Decided:
+class PointAnswers:
     """All that was asked of the policy at one decision point, from one reading of the session.
 
     `stop_logprob` is the log-probability, at temperature 1, of answering with exactly the stop string.
     """
 
-    greedy: Completion
-    samples: tuple[Completion, ...]
+    greedy: SampledAnswer
+    samples: tuple[SampledAnswer, ...]
     stop_logprob: float
 
 
@@ -85,7 +85,7 @@ def decode_sessions(
     params: SamplingParams,
     *,
     progress: ProgressCallback | None = None,
-) -> list[list[list[Completion]]]:
+) -> list[list[list[SampledAnswer]]]:
     """`samples` completions for every decision point: [session][index in `LabelledSession.samples`][g].
 
     Temperature 0 decodes greedily. A sampled completion follows from (seed, session id, turn, g), whatever else is
@@ -100,7 +100,8 @@ def decode_sessions(
     decoded = _decode_sessions(policy, sessions, branches, progress)
     if params.temperature == 0:
         return [
-            [[_completion(policy, turn[0].said)] * params.samples for turn in session] for session in decoded
+            [[_completion(policy, turn[0].outcome)] * params.samples for turn in session]
+            for session in decoded
         ]
     return [[[_completion(policy, b) for b in turn] for turn in session] for session in decoded]
 
@@ -111,7 +112,7 @@ def decide_sessions(
     params: SamplingParams,
     *,
     progress: ProgressCallback | None = None,
-) -> list[list[Decided]]:
+) -> list[list[PointAnswers]]:
     """Greedy answer, `samples` sampled ones and the stop's probability at every decision point: [session][sample].
 
     For evaluation: every session is read once instead of once per decoding.
@@ -125,8 +126,8 @@ def decide_sessions(
 
     return [
         [
-            Decided(
-                _completion(policy, greedy.said),
+            PointAnswers(
+                _completion(policy, greedy.outcome),
                 tuple(_completion(policy, b) for b in rest),
                 sum(stop.logprobs),
             )
@@ -144,7 +145,7 @@ def decode_contexts(
     max_new_tokens: int,
     seed: int,
     progress: ProgressCallback | None = None,
-) -> list[Completion]:
+) -> list[SampledAnswer]:
     """One completion for each context, for conversations that are no logged session (replay).
 
     A sampled completion follows from seed and context; the same context given twice has two different ones.
@@ -161,7 +162,7 @@ def decode_contexts(
         branches.append([Branch(len(prompt), max_new_tokens, temperature, numbers)])
         seen[name] += 1
     _decode(policy, _trunks(prompts, branches), progress)
-    return [_completion(policy, answer.said) for answer, *_ in branches]
+    return [_completion(policy, answer.outcome) for answer, *_ in branches]
 
 
 def _decode_sessions(
@@ -207,7 +208,7 @@ def _decode(policy: Policy, trunks: Sequence[Trunk], progress: ProgressCallback 
     decoder = Decoder(policy.model, ends=policy.ends)
     waiting = deque(trunks)
     done, total = 0, sum(len(trunk.branches) for trunk in trunks)
-    with branching(policy.model):
+    with branching_attention(policy.model):
         while waiting or decoder.rows:
             admitted = _next_trunks(waiting, decoder, policy.model.device.type)
             finished = decoder.admit(admitted) if admitted else []
@@ -239,22 +240,22 @@ def _sampled(session: LabelledSession, turn: int, attach: int, params: SamplingP
 
 
 def _decision(policy: Policy, attach: int, max_new_tokens: int) -> tuple[Branch, Branch]:
-    return decision(attach, max_new_tokens, stop=policy.stop_tokens, threshold=policy.stop_threshold)
+    return decision_branches(attach, max_new_tokens, stop=policy.stop_tokens, threshold=policy.stop_threshold)
 
 
 def _greedy(policy: Policy, attach: int, max_new_tokens: int) -> list[Branch]:
     """The greedy answer, and the stop beside it where its probability decides."""
     answer, stop = _decision(policy, attach, max_new_tokens)
-    return [answer] if answer.unless is None else [answer, stop]
+    return [answer] if answer.stop_branch is None else [answer, stop]
 
 
-def _completion(policy: Policy, branch: Branch) -> Completion:
+def _completion(policy: Policy, branch: Branch) -> SampledAnswer:
     if not all(np.isfinite(branch.logprobs)):
         raise StageError(
             "the policy's probabilities are not finite; its weights are broken (a diverged training run?)",
             reason="NonFinitePolicy",
         )
-    return Completion(
+    return SampledAnswer(
         tokens=tuple(branch.tokens),
         logprobs=tuple(branch.logprobs),
         text=policy.text(branch.tokens),

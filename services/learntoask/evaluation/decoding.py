@@ -9,7 +9,13 @@ from learntoask.core.manifest import RunSpec
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
 from learntoask.core.records import LabelledSession, Sample
-from learntoask.decoding.sessions import Completion, Decided, SamplingParams, decide_sessions, decode_contexts
+from learntoask.decoding.sessions import (
+    PointAnswers,
+    SampledAnswer,
+    SamplingParams,
+    decide_sessions,
+    decode_contexts,
+)
 from learntoask.evaluation.decisions import Answered, Decoding, targets
 from learntoask.evaluation.policy import Dialogue, Opener, Told
 from learntoask.policy.model import Policy, best_device
@@ -66,9 +72,9 @@ class Decoder:
 
 
 def _answers(
-    labelled: LabelledSession, sample: Sample, target: tuple[str, ...], decided: Decided
+    labelled: LabelledSession, sample: Sample, target: tuple[str, ...], decided: PointAnswers
 ) -> Iterator[Answered]:
-    decodings: tuple[tuple[Decoding, tuple[Completion, ...]], ...] = (
+    decodings: tuple[tuple[Decoding, tuple[SampledAnswer, ...]], ...] = (
         ("greedy", (decided.greedy,)),
         ("sampled", decided.samples),
     )

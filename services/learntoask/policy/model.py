@@ -11,11 +11,11 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from learntoask.core.errors import InputError
 from learntoask.core.pack import Pack
 from learntoask.policy.architecture import check_architecture
-from learntoask.policy.prompt import Prompting, PromptLimits
+from learntoask.policy.prompt import PromptLimits, PromptRenderer
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Policy(Prompting):
+class Policy(PromptRenderer):
     model: PreTrainedModel
 
     @classmethod
@@ -24,7 +24,7 @@ class Policy(Prompting):
         folder: Path,
         pack: Pack,
         *,
-        limits: PromptLimits = PromptLimits(),
+        limits: PromptLimits = PromptLimits(),  # noqa: B008 - immutable
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> Policy:
@@ -32,7 +32,7 @@ class Policy(Prompting):
 
         Raises InputError when the model cannot hold the prompt or has an architecture that trees cannot compute.
         """
-        prompting = Prompting.read(folder, pack, limits=limits)
+        prompting = PromptRenderer.read(folder, pack, limits=limits)
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
         check_architecture(model)
         longest = getattr(model.config, "max_position_embeddings", limits.max_prompt_tokens)

@@ -47,7 +47,7 @@ class PromptLimits:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Prompting:
+class PromptRenderer:
     """`may_stop=False` leaves the stop line out of the prompt (reward mode `ask_only`).
 
     `stop_threshold`: the probability of the whole stop string from which the answer is to stop; None lets greedy
@@ -60,9 +60,9 @@ class Prompting:
     other_ends: frozenset[int] = frozenset()
 
     @classmethod
-    def read(cls, folder: Path, pack: Pack, *, limits: PromptLimits = PromptLimits()) -> Prompting:
+    def read(cls, folder: Path, pack: Pack, *, limits: PromptLimits = PromptLimits()) -> PromptRenderer:
         """That of a published `model/` folder, without its weights."""
-        return Prompting(
+        return PromptRenderer(
             tokenizer=AutoTokenizer.from_pretrained(folder),
             pack=pack,
             limits=limits,

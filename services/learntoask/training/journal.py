@@ -13,7 +13,7 @@ FILE = "metrics.jsonl"
 EVENTS = "tensorboard"
 
 
-class Journal:
+class TrainingJournal:
     """Rows in `folder`, which outlives a killed attempt. `start_at` forgets rows from that update on, which the
     resumed run is going to write again. Of several workers one `writes`."""
 

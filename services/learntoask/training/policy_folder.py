@@ -33,7 +33,7 @@ def open_trainable(
     """The policy of `upstream` ready to be trained as the manifest says; the adapters, where it wants them; the
     precision, one for all workers (`auto` measures, and they might measure differently)."""
     train = context.spec.train
-    precision = workers.led(lambda: resolve_precision(train.precision, best_device()))
+    precision = workers.broadcast(lambda: resolve_precision(train.precision, best_device()))
     # On the CPU at first: as a whole, in float32, a large base may fit onto no GPU.
     policy = open_policy(context, upstream, device=torch.device("cpu"))
     if train.activation_checkpointing:

@@ -23,7 +23,7 @@ from learntoask.core.records import (
 )
 from learntoask.decoding import sessions as sampling
 from learntoask.decoding.sessions import (
-    Completion,
+    SampledAnswer,
     SamplingParams,
     decide_sessions,
     decode_contexts,
@@ -147,14 +147,14 @@ def generated(
 
 
 def assert_logprobs(
-    policy: Policy, prompt: tuple[int, ...], answer: Completion, temperature: float = 1.0
+    policy: Policy, prompt: tuple[int, ...], answer: SampledAnswer, temperature: float = 1.0
 ) -> None:
     torch.testing.assert_close(
         torch.tensor(answer.logprobs), logprobs(policy, prompt, answer.tokens, temperature), atol=1e-4, rtol=0
     )
 
 
-def tokens_of(decoded: list[list[list[Completion]]]) -> list[list[list[tuple[int, ...]]]]:
+def tokens_of(decoded: list[list[list[SampledAnswer]]]) -> list[list[list[tuple[int, ...]]]]:
     return [[[answer.tokens for answer in turn] for turn in one] for one in decoded]
 
 

@@ -13,7 +13,7 @@ import torch
 from learntoask.core.errors import TooManyMissing
 from learntoask.grading.grades import Grade, GradeCase, Grader, MissingGrade
 from learntoask.training.grpo.run import GrpoResult
-from learntoask.training.grpo.trainer import Trainer
+from learntoask.training.grpo.trainer import GrpoTrainer
 from worlds import tiny_training as tiny
 from worlds.grader_service import Process, ScriptedGrader, remote, until_answered
 
@@ -54,7 +54,7 @@ def train(
     work.mkdir()
     run = tiny.grpo_run(work, updates=3, max_missing_share=max_missing_share)
     policy = tiny.warmed(warm)
-    trainer = Trainer(
+    trainer = GrpoTrainer(
         policy,
         tiny.warmed(warm),
         tiny.sessions(12),

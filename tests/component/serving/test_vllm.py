@@ -18,7 +18,7 @@ from learntoask.core.prompt import Context
 from learntoask.core.records import STOP, Message
 from learntoask.decoding.sessions import decode_contexts
 from learntoask.policy.model import Policy
-from learntoask.policy.prompt import Prompting, PromptLimits
+from learntoask.policy.prompt import PromptLimits, PromptRenderer
 from learntoask.serving.decider import Decider
 from learntoask.serving.engines.protocol import Draft
 from learntoask.serving.engines.vllm import VllmEngine, start_vllm
@@ -78,7 +78,7 @@ async def engine(policy: tuple[Path, Policy]) -> AsyncIterator[VllmEngine]:
     folder, _ = policy
     engine = start_vllm(
         folder,
-        Prompting.read(folder, PACK, limits=PromptLimits(stop_threshold=THRESHOLD)),
+        PromptRenderer.read(folder, PACK, limits=PromptLimits(stop_threshold=THRESHOLD)),
         max_concurrent=8,
         max_new_tokens=NEW_TOKENS,
         cache_bytes=2**30,

@@ -10,7 +10,7 @@ import torch
 from learntoask.core.errors import StageError
 from learntoask.training.optim import learner as updating
 from learntoask.training.sft import trainer as sft
-from learntoask.training.tree.layout import PackedRow
+from learntoask.training.tree.layout import MicroBatch
 from learntoask.training.tree.scoring import Scores, score
 from worlds import tiny_training as tiny
 
@@ -27,7 +27,7 @@ def memory_for(monkeypatch: pytest.MonkeyPatch, tokens: int) -> list[int]:
     """Let rows of more than `tokens` fail; returns the sizes of those that were tried."""
     tried: list[int] = []
 
-    def scored(model, row: PackedRow, **more) -> Scores:
+    def scored(model, row: MicroBatch, **more) -> Scores:
         tried.append(len(row.tokens))
         if len(row.tokens) > tokens:
             raise torch.OutOfMemoryError("CUDA out of memory")

@@ -11,18 +11,18 @@ from learntoask.core.errors import StageError, TooManyMissing
 from learntoask.core.manifest import Grpo, Method, Reward, RunSpec
 from learntoask.core.records import STOP, Message
 from learntoask.core.stages.contract import StageContext
-from learntoask.decoding.sessions import Completion, SamplingParams, decode_sessions
+from learntoask.decoding.sessions import SampledAnswer, SamplingParams, decode_sessions
 from learntoask.policy.model import Policy
 from learntoask.policy.prompt import PromptLimits
 from learntoask.training.distributed.process_group import ALONE
-from learntoask.training.grpo.batch import build_batch, figures, judge, sampled_points
-from learntoask.training.grpo.trainer import Trainer
-from learntoask.training.grpo.validation import Validation, better, gain_bound
+from learntoask.training.grpo.batch import batch_figures, build_batch, grade_samples, sampled_points
+from learntoask.training.grpo.trainer import GrpoTrainer
+from learntoask.training.grpo.validation import Validation, gain_lower_bound, is_better
 from learntoask.training.optim.checkpoint import restore_weights
-from learntoask.training.optim.learner import Updating
+from learntoask.training.optim.learner import Learner
 from learntoask.training.sft import stage as sft_stage
 from learntoask.training.sft import trainer as sft
-from learntoask.training.sft.targets import divide, supervised_trees, trained_turns
+from learntoask.training.sft.targets import split_for_training, supervised_trees, trained_turns
 from learntoask.training.tree.attention import enable_tree_attention
 from learntoask.training.tree.rendering import render_session
 from worlds import tiny_training as tiny
@@ -33,8 +33,8 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
     return tiny.warm_weights(tmp_path_factory.mktemp("warm"))
 
 
-def trainer(work: Path, weights: dict[str, torch.Tensor], *, lost: int = 0, run=None) -> Trainer:
-    return Trainer(
+def trainer(work: Path, weights: dict[str, torch.Tensor], *, lost: int = 0, run=None) -> GrpoTrainer:
+    return GrpoTrainer(
         tiny.warmed(weights),
         tiny.warmed(weights),
         tiny.sessions(12),
@@ -86,7 +86,7 @@ def test_sft_stage_publishes_a_model_that_learned(tmp_path: Path) -> None:
         for tree in supervised_trees(published, one, turns="labelled").trees
     ]
     enable_tree_attention(published.model)
-    alone = Updating(published.model, weight_decay=0.0, precision=torch.float32, workers=ALONE)
+    alone = Learner(published.model, weight_decay=0.0, precision=torch.float32, workers=ALONE)
     assert sft.mean_loss(alone, held_out, run.row_tokens) == pytest.approx(min(losses), abs=1e-4)
 
 
@@ -97,7 +97,7 @@ def test_the_published_weights_are_the_running_mean_of_the_updates(
     for averaging in (0.0, 0.75):
         (work := tmp_path / str(averaging)).mkdir()
         run = tiny.grpo_run(work, updates=1, averaging=averaging)
-        one = Trainer(
+        one = GrpoTrainer(
             tiny.warmed(warm), tiny.warmed(warm), tiny.sessions(12), [], grader=tiny.WordGrader(), run=run
         )
         one.train(tiny.Quiet())
@@ -148,8 +148,8 @@ def test_a_context_that_is_no_prefix_gets_its_own_trunk() -> None:
 
 def test_division_follows_the_session_ids_alone() -> None:
     every = [*tiny.sessions(200), *tiny.sessions(5, "validation"), *tiny.sessions(5, "test")]
-    parts = divide(every, kept_share=0.3, seed=0)
-    again = divide(reversed(every), kept_share=0.3, seed=0)
+    parts = split_for_training(every, kept_share=0.3, seed=0)
+    again = split_for_training(reversed(every), kept_share=0.3, seed=0)
     names = [{one.session.session_id for one in part} for part in (parts.sft, parts.kept, parts.validation)]
     assert names == [
         {one.session.session_id for one in part} for part in (again.sft, again.kept, again.validation)
@@ -166,13 +166,13 @@ def test_a_batch_counts_equal_answers_once_and_masks_missing_ones() -> None:
     asked = sampled_points(labelled, settings, "product")
     assert all(sample.decision == "continue" for sample in asked.samples)
 
-    def answer(text: str) -> Completion:
+    def answer(text: str) -> SampledAnswer:
         tokens = (*policy.tokenizer(text, add_special_tokens=False).input_ids, policy.end_of_turn)
-        return Completion(tokens=tokens, logprobs=(), text=text, finished=True)
+        return SampledAnswer(tokens=tokens, logprobs=(), text=text, finished=True)
 
     field = asked.samples[0].remaining[0].field
     texts = [f"Which {field}?", f"Which {field}?", "Hm?", STOP, f"A {field}?"]
-    groups = judge(
+    groups = grade_samples(
         [asked],
         [[[answer(text) for text in texts] for _ in asked.samples]],
         grader=tiny.WordGrader(lost=len(texts)),  # the first of every group is missing
@@ -190,7 +190,7 @@ def test_a_batch_counts_equal_answers_once_and_masks_missing_ones() -> None:
     assert float(scored.facts.hold_weight.sum()) == pytest.approx(1)
     assert scored.facts.truth[scored.facts.stop].tolist() == [-1] * (points - 1) + [1]
     twice = [answer(text) for text in ("Hm?", "Hm?", f"A {field}?")]
-    groups = judge([asked], [[twice for _ in asked.samples]], grader=tiny.WordGrader(), spec=Reward())
+    groups = grade_samples([asked], [[twice for _ in asked.samples]], grader=tiny.WordGrader(), spec=Reward())
     batch = build_batch(policy, [labelled], groups, settings=settings, row_tokens=1000)
     weights = batch.rows[0].facts.weight
     assert len(weights) == points + 2 * len(asked.samples)
@@ -205,7 +205,7 @@ def test_a_batch_is_scored_with_the_prompts_it_was_sampled_with(tmp_path: Path, 
         return decode_sessions(policy, *arguments, **settings)
 
     run = tiny.grpo_run(tmp_path, updates=4)
-    Trainer(
+    GrpoTrainer(
         tiny.warmed(warm),
         tiny.warmed(warm),
         tiny.sessions(12),
@@ -274,7 +274,7 @@ def test_every_method_learns_to_ask_for_more_that_is_needed(method: Method, tmp_
     updates = {"updates": 16, "batch_sessions": 6, "group_size": 6, "averaging": 0.0, "max_kl": 50}
     rate = {"grpo": 3e-3, "rewardWeighted": 3e-3, "dpo": 1e-3}[method]
     run = tiny.grpo_run(tmp_path, method=method, learning_rate=rate, **updates)
-    working = Trainer(
+    working = GrpoTrainer(
         tiny.warmed(warm), tiny.warmed(warm), tiny.sessions(12), [], grader=tiny.WordGrader(), run=run
     )
     working.train(tiny.Quiet())
@@ -288,7 +288,7 @@ def mean_reward(policy: Policy) -> float:
     sampled = decode_sessions(
         policy, held_out, SamplingParams(samples=8, temperature=1.0, max_new_tokens=12, seed=5)
     )
-    return figures(judge(held_out, sampled, grader=tiny.WordGrader(), spec=Reward())).reward
+    return batch_figures(grade_samples(held_out, sampled, grader=tiny.WordGrader(), spec=Reward())).reward
 
 
 @pytest.mark.parametrize("mode", ["sum", "ask_only", "stop_only"])
@@ -298,7 +298,7 @@ def test_every_reward_mode_trains(mode: str, tmp_path: Path, warm) -> None:
         restore_weights(one.model, warm)
     run = tiny.grpo_run(tmp_path, updates=2, reward=Reward(mode=mode))
     sessions, validation = tiny.sessions(12), tiny.sessions(4, "validation")
-    working = Trainer(*policies, sessions, validation, grader=tiny.WordGrader(), run=run)
+    working = GrpoTrainer(*policies, sessions, validation, grader=tiny.WordGrader(), run=run)
     result, _ = working.train(tiny.Quiet())
     assert result.updates == 2
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -310,13 +310,13 @@ def test_pairs_of_a_batch_are_the_better_and_the_worse_answers_to_one_context() 
     policy, labelled = tiny.policy(), tiny.session(0)
     field = labelled.samples[0].remaining[0].field
 
-    def answer(text: str) -> Completion:
+    def answer(text: str) -> SampledAnswer:
         tokens = (*policy.tokenizer(text, add_special_tokens=False).input_ids, policy.end_of_turn)
-        return Completion(tokens=tokens, logprobs=(), text=text, finished=True)
+        return SampledAnswer(tokens=tokens, logprobs=(), text=text, finished=True)
 
     texts = [f"Which {field}?", "Hm?", "Hm?", STOP]
     sampled = [[answer(text) for text in texts] for _ in labelled.samples]
-    groups = judge([labelled], [sampled], grader=tiny.WordGrader(), spec=Reward())
+    groups = grade_samples([labelled], [sampled], grader=tiny.WordGrader(), spec=Reward())
     settings = Grpo(group_size=4, credit="plain")
     batch = build_batch(policy, [labelled], groups, settings=settings, row_tokens=1000, method="dpo")
     ((scored, pairs),) = ((one, one.facts.pairs) for one in batch.rows)
@@ -339,25 +339,27 @@ def found(total: float, ws_stop: float, *, spread: float = 0.0) -> Validation:
 def test_a_greater_total_does_not_buy_lost_stops() -> None:
     start = found(3.0, 0.95)
     rule = {"start": start, "confidence": 0.9}
-    assert better(found(3.1, 0.95), than=start, max_stop_loss=0, **rule)
-    assert better(found(3.1, 0.94), than=start, max_stop_loss=0.02, **rule)
-    assert not better(found(3.5, 0.92), than=start, max_stop_loss=0.02, **rule)
+    assert is_better(found(3.1, 0.95), than=start, max_stop_loss=0, **rule)
+    assert is_better(found(3.1, 0.94), than=start, max_stop_loss=0.02, **rule)
+    assert not is_better(found(3.5, 0.92), than=start, max_stop_loss=0.02, **rule)
     # Measured against the SFT policy, not against the best so far.
-    assert better(found(3.2, 0.94), than=found(3.1, 1.0), max_stop_loss=0.02, **rule)
-    assert not better(found(3.0, 1.0), than=start, max_stop_loss=0.02, **rule)
+    assert is_better(found(3.2, 0.94), than=found(3.1, 1.0), max_stop_loss=0.02, **rule)
+    assert not is_better(found(3.0, 1.0), than=start, max_stop_loss=0.02, **rule)
 
 
 def test_a_rise_that_may_be_chance_publishes_nothing() -> None:
     start = found(3.0, 1.0)
     lucky = found(3.1, 1.0, spread=1.0)  # standard error 1 / √20 = .22
-    assert not better(lucky, than=start, start=start, max_stop_loss=0, confidence=0.9)
-    assert better(lucky, than=start, start=start, max_stop_loss=0, confidence=0.5)
-    assert better(found(3.4, 1.0, spread=1.0), than=start, start=start, max_stop_loss=0, confidence=0.9)
+    assert not is_better(lucky, than=start, start=start, max_stop_loss=0, confidence=0.9)
+    assert is_better(lucky, than=start, start=start, max_stop_loss=0, confidence=0.5)
+    assert is_better(found(3.4, 1.0, spread=1.0), than=start, start=start, max_stop_loss=0, confidence=0.9)
     # mean .1, standard error √(20 · (2 · 1)²) / 40 = .2236, z(.9) = 1.2816
-    assert gain_bound(lucky, over=start, confidence=0.9) == pytest.approx(0.1 - 1.2816 * 0.2236, abs=1e-3)
+    assert gain_lower_bound(lucky, over=start, confidence=0.9) == pytest.approx(
+        0.1 - 1.2816 * 0.2236, abs=1e-3
+    )
 
 
 def test_samples_without_a_grade_leave_the_comparison() -> None:
     old = Validation(total=1, ws_continue=1, ws_stop=1, wa_gh=1, samples=2, totals=((1.0, None), (1.0,)))
     new = Validation(total=2, ws_continue=1, ws_stop=1, wa_gh=1, samples=2, totals=((2.0, 4.0), (None,)))
-    assert gain_bound(new, over=old, confidence=0.5) == pytest.approx(1.0)
+    assert gain_lower_bound(new, over=old, confidence=0.5) == pytest.approx(1.0)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from learntoask.core.records import LabelledSession
-from learntoask.decoding.sessions import Completion, SamplingParams
+from learntoask.decoding.sessions import SampledAnswer, SamplingParams
 from learntoask.policy.model import Policy
 from learntoask.policy.prompt import session_contexts
 from learntoask.training.grpo.vllm_rollouts import VllmSampler
@@ -48,7 +48,7 @@ def labelled() -> list[LabelledSession]:
     ]
 
 
-def drawn(sampler: VllmSampler, policy: Policy) -> list[list[list[Completion]]]:
+def drawn(sampler: VllmSampler, policy: Policy) -> list[list[list[SampledAnswer]]]:
     return sampler(
         policy,
         labelled(),
@@ -56,12 +56,12 @@ def drawn(sampler: VllmSampler, policy: Policy) -> list[list[list[Completion]]]:
     )
 
 
-def tokens_of(completions: list[list[list[Completion]]]) -> list[tuple[int, ...]]:
+def tokens_of(completions: list[list[list[SampledAnswer]]]) -> list[tuple[int, ...]]:
     """What was drawn, without its probabilities: their last bits depend on what vLLM computes together."""
     return [tuple(one.tokens) for session in completions for group in session for one in group]
 
 
-def assert_logprobs_of(policy: Policy, completions: list[list[list[Completion]]]) -> None:
+def assert_logprobs_of(policy: Policy, completions: list[list[list[SampledAnswer]]]) -> None:
     for session, groups in zip(labelled(), completions, strict=True):
         assert len(groups) == len(session.samples)
         for context, group in zip(session_contexts(session), groups, strict=True):

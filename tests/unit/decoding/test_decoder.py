@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learntoask.decoding.attention import additive_mask, attention, merged
+from learntoask.decoding.attention import additive_mask, attention, merge_attention
 from learntoask.decoding.branch import Branch, Trunk, draw, uniforms
 from learntoask.decoding.decoder import Decoder
 from learntoask.decoding.prefill import MIN_SHARED
@@ -280,7 +280,7 @@ def test_merging_two_attentions_is_attention_over_both(device: str, dtype: torch
     whole = torch.cat((mask, mask.new_zeros(1, 1, 3, 6)), dim=-1)
 
     torch.testing.assert_close(
-        merged(one[0], one[1], other[0], other[1]),
+        merge_attention(one[0], one[1], other[0], other[1]),
         scaled_dot_product_attention(query, key, value, attn_mask=whole, scale=0.3),
         **({"atol": 2e-2, "rtol": 2e-2} if dtype == torch.bfloat16 else {}),
     )

@@ -32,7 +32,7 @@ _POLL = 0.2  # seconds between looks at what the leader told
 Compute = Callable[[StageContext, Workers], StageSummary]
 
 
-def by_workers(context: StageContext, compute: Compute, *, module: str) -> StageSummary:
+def run_on_workers(context: StageContext, compute: Compute, *, module: str) -> StageSummary:
     """`compute` as one of the workers, or by starting those that `spec.train.distributed` asks for.
 
     `module` is where `run(context)` of the stage is found by the workers started here. Raises what the first worker to
@@ -61,7 +61,7 @@ def _as_worker(context: StageContext, compute: Compute) -> StageSummary:
     )
     try:
         summary = compute(context, workers)
-        workers.meet()
+        workers.barrier()
         return summary
     finally:
         dist.destroy_process_group()

@@ -32,14 +32,14 @@ class Workers:
     saves: bool = True
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether this worker tells and publishes."""
         return self.rank == 0
 
     def share(self, items: Sequence[Item]) -> list[Item]:
         return list(items[self.rank :: self.size])
 
-    def gathered(self, share: Sequence[Item]) -> list[Item]:
+    def all_gather(self, share: Sequence[Item]) -> list[Item]:
         """The items of all workers in the order that `share` took them from (plain values and numpy arrays)."""
         if self.size == 1:
             return list(share)
@@ -49,7 +49,7 @@ class Workers:
             shares[index % self.size][index // self.size] for index in range(sum(len(one) for one in shares))
         ]
 
-    def summed(self, values: Sequence[float]) -> list[float]:
+    def all_reduce(self, values: Sequence[float]) -> list[float]:
         """Sums over the workers, in float64."""
         if self.size == 1:
             return list(values)
@@ -57,7 +57,7 @@ class Workers:
         dist.all_reduce(total)
         return total.tolist()
 
-    def sum_gradients(self, model: nn.Module) -> None:
+    def all_reduce_gradients(self, model: nn.Module) -> None:
         """Give every worker the sum of all workers' gradients."""
         if self.size == 1:
             return
@@ -67,25 +67,25 @@ class Workers:
                     parameter.grad = torch.zeros_like(parameter)
                 dist.all_reduce(parameter.grad)
 
-    def meet(self) -> None:
+    def barrier(self) -> None:
         """Wait for all the others."""
         if self.size > 1:
             dist.barrier()
 
     def check_same(self, value: float, *, what: str) -> None:
         """Raises StageError on all workers unless they all have the same `value`."""
-        mean, square = (part / self.size for part in self.summed([value, value * value]))
+        mean, square = (part / self.size for part in self.all_reduce([value, value * value]))
         if square - mean * mean > 1e-9:
             raise StageError(
                 f"the workers do not see the same: {what}. Let all go on from the same checkpoint, or from none",
                 reason="WorkersDiffer",
             )
 
-    def led(self, compute: Callable[[], Item]) -> Item:
+    def broadcast(self, compute: Callable[[], Item]) -> Item:
         """What the leader computes, on every worker."""
         if self.size == 1:
             return compute()
-        held = [compute() if self.leads else None]
+        held = [compute() if self.is_leader else None]
         dist.broadcast_object_list(held, src=0, device=_device())
         return cast(Item, held[0])
 

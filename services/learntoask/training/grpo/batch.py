@@ -11,20 +11,26 @@ import torch
 
 from learntoask.core.manifest import Grpo, Method, Reward
 from learntoask.core.records import STOP, Decision, LabelledSession, Sample
-from learntoask.decoding.sessions import Completion as Sampled
+from learntoask.decoding.sessions import SampledAnswer as Sampled
 from learntoask.grading.grades import Grade, GradeCase, Grader, MissingGrade
 from learntoask.grading.reward import reward
 from learntoask.policy.model import Policy
 from learntoask.training.grpo.advantages import Preference, group_advantages, preferences
-from learntoask.training.grpo.loss import Pairs, RowFacts
-from learntoask.training.tree.layout import Completion, PackedRow, SessionTree, fill_rows, pack_row
+from learntoask.training.grpo.loss import CompletionFacts, Pairs
+from learntoask.training.tree.layout import (
+    Completion,
+    MicroBatch,
+    SessionTree,
+    fill_micro_batches,
+    pack_micro_batch,
+)
 from learntoask.training.tree.rendering import render_session
 
 _TRUTH: dict[Decision, int] = {"stop": 1, "continue": -1}
 
 
 @dataclass(frozen=True)
-class Judged:
+class GradedAnswer:
     """A sampled completion and its reward (None: the grade is missing)."""
 
     sampled: Sampled
@@ -33,13 +39,13 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Group:
+class AnswerGroup:
     """The completions of one decision point."""
 
     session: int
     turn: int
     decision: Decision
-    members: tuple[Judged, ...]
+    members: tuple[GradedAnswer, ...]
 
 
 def sampled_points(labelled: LabelledSession, settings: Grpo, mode: str) -> LabelledSession:
@@ -51,13 +57,13 @@ def sampled_points(labelled: LabelledSession, settings: Grpo, mode: str) -> Labe
     return labelled.model_copy(update={"samples": samples})
 
 
-def judge(
+def grade_samples(
     sessions: Sequence[LabelledSession],
     sampled: Sequence[Sequence[Sequence[Sampled]]],
     *,
     grader: Grader,
     spec: Reward,
-) -> list[Group]:
+) -> list[AnswerGroup]:
     """Grade everything that was sampled, in one call, and turn grades into rewards."""
     points: list[tuple[int, LabelledSession, Sample, Sequence[Sampled]]] = [
         (index, labelled, sample, members)
@@ -82,8 +88,8 @@ def judge(
         for member in members:
             grade = next(grades)
             value = reward(grade, decision=sample.decision, response=member.text, spec=spec)
-            judged.append(Judged(member, grade, value))
-        groups.append(Group(index, sample.turn, sample.decision, tuple(judged)))
+            judged.append(GradedAnswer(member, grade, value))
+        groups.append(AnswerGroup(index, sample.turn, sample.decision, tuple(judged)))
     return groups
 
 
@@ -106,9 +112,9 @@ class _Entry:
 
 
 @dataclass(frozen=True)
-class ScoredRow:
-    row: PackedRow
-    facts: RowFacts
+class GrpoMicroBatch:
+    row: MicroBatch
+    facts: CompletionFacts
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ class Batch:
     """Rows to be scored. `completions` count in the loss, in `groups` groups; `skipped` groups had too few grades;
     `fallbacks` counts contexts that are no prefix of their session."""
 
-    rows: tuple[ScoredRow, ...]
+    rows: tuple[GrpoMicroBatch, ...]
     completions: int
     groups: int
     skipped: int
@@ -126,7 +132,7 @@ class Batch:
 def build_batch(
     policy: Policy,
     sessions: Sequence[LabelledSession],
-    groups: Sequence[Group],
+    groups: Sequence[AnswerGroup],
     *,
     settings: Grpo,
     row_tokens: int,
@@ -202,7 +208,7 @@ def _scale_to_mean(entries: Iterable[_Entry]) -> None:
 
 
 def _counted_members(
-    group: Group, settings: Grpo, stop_tokens: tuple[int, ...], method: Method
+    group: AnswerGroup, settings: Grpo, stop_tokens: tuple[int, ...], method: Method
 ) -> Counter[tuple[tuple[int, ...], float]]:
     """Distinct (tokens, advantage) of a group with their multiplicity: equal completions are scored once.
 
@@ -232,16 +238,16 @@ def _rows(
     may_stop: bool,
     device: torch.device,
     paired: bool,
-) -> tuple[ScoredRow, ...]:
+) -> tuple[GrpoMicroBatch, ...]:
     forest = sorted(forest, key=lambda pair: -pair[0].size)
     points = sum(entry.stop for _, entries in forest for entry in entries)
     at_stake = sum(_stake(entry, settings) for _, entries in forest for entry in entries)
     preferred = [_preferred(entries) if paired else [] for _, entries in forest]
     paired_contexts = sum(one.share for found in preferred for one in found)  # a context's shares add up to 1
     rows = []
-    for indices in fill_rows([tree.size for tree, _ in forest], budget=row_tokens):
+    for indices in fill_micro_batches([tree.size for tree, _ in forest], budget=row_tokens):
         chosen = [forest[index] for index in indices]
-        row = pack_row([tree for tree, _ in chosen])
+        row = pack_micro_batch([tree for tree, _ in chosen])
         entries, stop_of, pairs = [], [], []
         for index in indices:
             offset, tree_entries = len(entries), forest[index][1]
@@ -253,7 +259,7 @@ def _rows(
             return torch.tensor(values, dtype=torch.float32, device=device)
 
         stakes = [_stake(entry, settings) * may_stop for entry in entries]
-        facts = RowFacts(
+        facts = CompletionFacts(
             lengths=torch.from_numpy(row.lengths).to(device),
             weight=column([entry.count / max(completions, 1) for entry in entries]),
             advantage=column([entry.advantage for entry in entries]),
@@ -265,7 +271,7 @@ def _rows(
             drawn=column([one for entry in entries for one in entry.drawn_logprobs]),
             pairs=_pairs(pairs, contexts=paired_contexts, device=device) if paired else None,
         )
-        rows.append(ScoredRow(row, facts))
+        rows.append(GrpoMicroBatch(row, facts))
     return tuple(rows)
 
 
@@ -305,7 +311,7 @@ class BatchFigures:
     commonest: float  # share of the most frequent answer among all
 
 
-def figures(groups: Sequence[Group]) -> BatchFigures:
+def batch_figures(groups: Sequence[AnswerGroup]) -> BatchFigures:
     members = [(group, member) for group in groups for member in group.members]
     rewards = [member.reward for _, member in members if member.reward is not None]
     grades = [member.grade for group, member in members if group.decision == "continue"]

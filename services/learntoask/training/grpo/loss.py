@@ -41,7 +41,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class RowFacts:
+class CompletionFacts:
     """What the objective knows about the c completions of a row, whose m scored tokens lie one after another.
 
     `lengths` [c]. Questions and sampled stops: `weight` [c] is their share of the batch's completions (0 for forced
@@ -66,7 +66,7 @@ class RowFacts:
 
 
 @dataclass(frozen=True)
-class Objective:
+class LossTerms:
     """A row's part of the batch's loss, and its parts of the batch means worth watching.
 
     `right_stops` and `right_asks` are (sum of the probabilities of the right decision, points) over the row's stop and
@@ -82,15 +82,15 @@ class Objective:
     right_asks: tuple[float, int]
 
 
-def objective(
-    logprobs: Tensor, *, old: Tensor | None, reference: Tensor, facts: RowFacts, settings: Grpo
-) -> Objective:
+def grpo_loss(
+    logprobs: Tensor, *, old: Tensor | None, reference: Tensor, facts: CompletionFacts, settings: Grpo
+) -> LossTerms:
     """The loss of one row; rows of a batch add up.
 
     logprobs, old, reference: [m] under the policy, the policy that sampled (None: the same weights) and the SFT
     policy. Token losses are averaged per completion, then over completions; clip ratio and k3 as in docs/method.md.
     """
-    owner = owners(facts)
+    owner = completion_of_tokens(facts)
     stop_logprob = per_completion(logprobs, owner, facts)[facts.stop_of]
     chosen, sampled_by = logprobs, old
     if settings.credit == "factored":
@@ -117,7 +117,7 @@ def objective(
         loss = loss - settings.decision_coefficient * gain
     clipped = (share * ((ratio - bounded).abs() > 0)).sum()
     right_stops, right_asks = right_decisions(stop_logprob, facts)
-    return Objective(
+    return LossTerms(
         loss=loss,
         kl=float(kl.detach()),
         stop_kl=float(stop_kl.detach()),
@@ -128,7 +128,7 @@ def objective(
     )
 
 
-def owners(facts: RowFacts) -> Tensor:
+def completion_of_tokens(facts: CompletionFacts) -> Tensor:
     """The completion that each of the m tokens belongs to."""
     count = torch.arange(len(facts.lengths), device=facts.lengths.device)
     return torch.repeat_interleave(count, facts.lengths)
@@ -140,7 +140,9 @@ def token_kl(logprobs: Tensor, reference: Tensor, share: Tensor) -> Tensor:
     return (share * (log_ratio.exp() - log_ratio - 1)).sum()
 
 
-def right_decisions(stop_logprob: Tensor, facts: RowFacts) -> tuple[tuple[float, int], tuple[float, int]]:
+def right_decisions(
+    stop_logprob: Tensor, facts: CompletionFacts
+) -> tuple[tuple[float, int], tuple[float, int]]:
     """`Objective.right_stops` and `right_asks`; `stop_logprob` [c] is that of the stop at each completion's context."""
     stopping = stop_logprob.detach().exp()
     return (
@@ -149,7 +151,7 @@ def right_decisions(stop_logprob: Tensor, facts: RowFacts) -> tuple[tuple[float,
     )
 
 
-def _importance(logprobs: Tensor, facts: RowFacts, owner: Tensor, settings: Grpo) -> Tensor:
+def _importance(logprobs: Tensor, facts: CompletionFacts, owner: Tensor, settings: Grpo) -> Tensor:
     """Truncated importance weights [m] of the tokens: an engine with kernels of its own drew them from a policy that
     is a little off this one (Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy RL")."""
     if facts.drawn is None:
@@ -162,12 +164,12 @@ def _sum_and_count(values: Tensor, chosen: Tensor) -> tuple[float, int]:
     return float(values[chosen].sum()), int(chosen.sum())
 
 
-def per_completion(logprobs: Tensor, owner: Tensor, facts: RowFacts) -> Tensor:
+def per_completion(logprobs: Tensor, owner: Tensor, facts: CompletionFacts) -> Tensor:
     """Log-probability of every completion: [m] → [c]."""
     return torch.zeros_like(facts.weight).index_add(0, owner, logprobs)
 
 
-def _given_asked(logprobs: Tensor, stop_logprob: Tensor, facts: RowFacts) -> Tensor:
+def _given_asked(logprobs: Tensor, stop_logprob: Tensor, facts: CompletionFacts) -> Tensor:
     """Token log-probabilities given that the answer is no stop: log(1 − p_stop) off every completion's first token."""
     first = facts.lengths.cumsum(0) - facts.lengths
     asked = torch.log(-torch.expm1(stop_logprob.clamp(max=-_EDGE)))

@@ -12,26 +12,26 @@ from learntoask.decoding.sessions import SessionSampler, decode_sessions
 from learntoask.grader_service.grader_source import open_grader
 from learntoask.grading.grades import Grader
 from learntoask.policy.model import Policy
-from learntoask.training.distributed.launch import by_workers
+from learntoask.training.distributed.launch import run_on_workers
 from learntoask.training.distributed.process_group import Workers
 from learntoask.training.grpo.run import GrpoRun
-from learntoask.training.grpo.trainer import Trainer
+from learntoask.training.grpo.trainer import GrpoTrainer
 from learntoask.training.grpo.vllm_rollouts import VllmSampler
-from learntoask.training.optim.row_budget import row_tokens
+from learntoask.training.optim.token_budget import row_tokens
 from learntoask.training.policy_folder import open_policy, open_trainable, publish_policy
 from learntoask.training.sft.stage import training_sessions
-from learntoask.training.sft.targets import divide
+from learntoask.training.sft.targets import split_for_training
 
 
 def run(context: StageContext) -> StageSummary:
     """Publish `model/`, `metrics.jsonl` and `tensorboard/`. Raises StageError as `Trainer.train` does."""
-    return by_workers(context, _train, module=__name__)
+    return run_on_workers(context, _train, module=__name__)
 
 
 def _train(context: StageContext, workers: Workers) -> StageSummary:
     transformers_logging.disable_progress_bar()
     train = context.spec.train
-    parts = divide(training_sessions(context), kept_share=train.sft.kept_share, seed=train.seed)
+    parts = split_for_training(training_sessions(context), kept_share=train.sft.kept_share, seed=train.seed)
     policy, adapters, precision = open_trainable(context, "sft", workers)
     run = GrpoRun(
         settings=train.grpo,
@@ -49,7 +49,7 @@ def _train(context: StageContext, workers: Workers) -> StageSummary:
         dpo_beta=train.dpo.beta,
     )
     with _grader(context, workers) as grader:
-        trainer = Trainer(
+        trainer = GrpoTrainer(
             policy,
             # Without its adapters the policy is its own reference.
             policy if adapters else open_policy(context, "sft"),
@@ -61,7 +61,7 @@ def _train(context: StageContext, workers: Workers) -> StageSummary:
             adapters=adapters,
         )
         result, journal = trainer.train(context.progress)
-    if workers.leads:
+    if workers.is_leader:
         publish_policy(policy, adapters, context.out)
         journal.publish(context.out)
     validated = {
@@ -81,7 +81,7 @@ def _draw(context: StageContext, policy: Policy) -> SessionSampler:
 
 def _grader(context: StageContext, workers: Workers) -> AbstractContextManager[Grader | None]:
     """The grader, for the worker that asks it."""
-    if not workers.leads:
+    if not workers.is_leader:
         return nullcontext()
     return open_grader(
         "rewarding",

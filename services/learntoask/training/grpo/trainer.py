@@ -15,20 +15,20 @@ from learntoask.core.errors import StageError
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession
 from learntoask.core.stages.contract import Progress
-from learntoask.decoding.sessions import Completion, SamplingParams, SessionSampler, decode_sessions
+from learntoask.decoding.sessions import SampledAnswer, SamplingParams, SessionSampler, decode_sessions
 from learntoask.grading.grades import Grader, require_answers
 from learntoask.policy.model import Policy
 from learntoask.policy.precision import autocast
 from learntoask.training.field_order import update_order
-from learntoask.training.grpo.batch import BatchFigures, figures, judge, sampled_points
+from learntoask.training.grpo.batch import BatchFigures, batch_figures, grade_samples, sampled_points
 from learntoask.training.grpo.guards import check_kl, check_output
 from learntoask.training.grpo.run import GrpoResult, GrpoRun, Position
 from learntoask.training.grpo.update import BatchUpdates
-from learntoask.training.grpo.validation import Validation, better, validate
-from learntoask.training.journal import Journal, Stopwatch
+from learntoask.training.grpo.validation import Validation, is_better, validate
+from learntoask.training.journal import Stopwatch, TrainingJournal
 from learntoask.training.optim import checkpoint
-from learntoask.training.optim.deepspeed import updating_of
-from learntoask.training.optim.learner import copied
+from learntoask.training.optim.deepspeed import make_learner
+from learntoask.training.optim.learner import copy_weights
 from learntoask.training.optim.lora import Adapters
 from learntoask.training.optim.optimizer import epoch_order
 
@@ -36,7 +36,7 @@ CHECKPOINT = "grpo.pt"
 BEST = "grpo-best.pt"
 
 
-class Trainer:
+class GrpoTrainer:
     """The state of one run, as it moves from batch to batch."""
 
     def __init__(
@@ -63,7 +63,7 @@ class Trainer:
         self._adapters = adapters
         self._draw = draw
         self._workers = run.workers
-        self._updating = updating_of(
+        self._updating = make_learner(
             policy.model,
             weight_decay=0.0,
             precision=run.precision,
@@ -73,13 +73,13 @@ class Trainer:
         self._updates = BatchUpdates(policy, reference, self._updating, run=run, adapters=adapters)
         self._position = Position()
         # What is validated and published; single updates swing between asking and stopping, their mean does not.
-        self._mean = copied(self._updating.weights())
+        self._mean = copy_weights(self._updating.weights())
 
     @staticmethod
     def _points(session: LabelledSession, run: GrpoRun) -> LabelledSession:
         return sampled_points(session, run.settings, run.reward.mode)
 
-    def train(self, progress: Progress) -> tuple[GrpoResult, Journal]:
+    def train(self, progress: Progress) -> tuple[GrpoResult, TrainingJournal]:
         """Run to the end and leave the chosen weights in the policy. Continues from `run.work` after a kill.
 
         Raises StageError when nothing can be learned from, a loss is not finite, the KL explodes or the output
@@ -90,7 +90,7 @@ class Trainer:
         self._resume()
         here, settings = self._position, self._run.settings
         self._workers.check_same(here.update, what=f"the checkpoint in {self._run.work}")
-        journal = Journal(self._run.work, start_at=here.update, writes=self._workers.leads)
+        journal = TrainingJournal(self._run.work, start_at=here.update, writes=self._workers.is_leader)
         if settings.updates and here.start is None and self._validation:
             progress.update(here.update, settings.updates, "validating the SFT policy")
             here.start = here.best = self._validate(journal)
@@ -119,16 +119,18 @@ class Trainer:
             journal,
         )
 
-    def _update(self, journal: Journal) -> BatchFigures:
+    def _update(self, journal: TrainingJournal) -> BatchFigures:
         """One batch: sample, grade, and `steps_per_batch` updates of the weights."""
         run, update = self._run, self._position.update
         sessions = self._batch(update)
         asked = [self._points(session, run) for session in sessions]
         pack = self._pack(update)
         clock = Stopwatch()
-        sampled = self._workers.gathered(self._sampled(self._workers.share(asked), pack))
+        sampled = self._workers.all_gather(self._sampled(self._workers.share(asked), pack))
         clock.lap("sampling")
-        groups = self._workers.led(lambda: judge(asked, sampled, grader=self._grader, spec=run.reward))
+        groups = self._workers.broadcast(
+            lambda: grade_samples(asked, sampled, grader=self._grader, spec=run.reward)
+        )
         clock.lap("grading")
         members = [member for group in groups for member in group.members]
         grades = [member.grade for member in members]
@@ -138,7 +140,7 @@ class Trainer:
             max_missing_share=run.max_missing_share,
             where=f"{run.title}, batch {update + 1}",
         )
-        seen = figures(groups)
+        seen = batch_figures(groups)
         check_output(seen, answers=len(grades), run=run, update=update)
         batch, metrics = self._updates.make(sessions, groups, pack=pack, update=update)
         clock.lap("updating")
@@ -164,7 +166,7 @@ class Trainer:
             return pack
         return update_order(pack, seed=self._run.seed, update=update)
 
-    def _sampled(self, asked: Sequence[LabelledSession], pack: Pack) -> list[list[list[Completion]]]:
+    def _sampled(self, asked: Sequence[LabelledSession], pack: Pack) -> list[list[list[SampledAnswer]]]:
         """Completions of the policy or, for the baselines, of the SFT policy."""
         run, offline_sampling = self._run, self._run.method != "grpo"
         without_adapters = self._adapters.disabled() if self._adapters and offline_sampling else nullcontext()
@@ -194,8 +196,8 @@ class Trainer:
         for name, weight in self._updating.weights().items():
             self._mean[name].lerp_(weight, new)
 
-    def _validate(self, journal: Journal) -> Validation:
-        current = copied(self._updating.weights())
+    def _validate(self, journal: TrainingJournal) -> Validation:
+        current = copy_weights(self._updating.weights())
         self._updating.restore(self._mean)
         with self._updating.whole(), autocast(self._run.precision, self.policy.model.device):
             found = validate(
@@ -212,7 +214,7 @@ class Trainer:
 
     def _consider(self, found: Validation) -> None:
         here, settings = self._position, self._run.settings
-        if better(
+        if is_better(
             found,
             than=here.best,
             start=here.start,
@@ -227,7 +229,7 @@ class Trainer:
         if not self._validation:
             self._updating.restore(self._mean)
             return
-        self._workers.meet()  # the leader has saved
+        self._workers.barrier()  # the leader has saved
         best = checkpoint.load(self._run.work / BEST) if self._position.best_update else None
         self._updating.restore(best or self._untrained())
 

@@ -14,14 +14,14 @@ from learntoask.policy.model import Policy
 from learntoask.policy.precision import autocast
 from learntoask.training.distributed.process_group import Workers
 from learntoask.training.grpo import baselines
-from learntoask.training.grpo.batch import Batch, Group, build_batch
-from learntoask.training.grpo.loss import Objective, RowFacts, objective
+from learntoask.training.grpo.batch import AnswerGroup, Batch, build_batch
+from learntoask.training.grpo.loss import CompletionFacts, LossTerms, grpo_loss
 from learntoask.training.grpo.run import GrpoRun
-from learntoask.training.optim.learner import Updating
+from learntoask.training.optim.learner import Learner
 from learntoask.training.optim.lora import Adapters
 from learntoask.training.optim.optimizer import Schedule
-from learntoask.training.optim.row_budget import RowBudget
-from learntoask.training.tree.layout import PackedRow
+from learntoask.training.optim.token_budget import TokenBudget
+from learntoask.training.tree.layout import MicroBatch
 from learntoask.training.tree.scoring import score
 
 
@@ -42,7 +42,7 @@ class BatchUpdates:
         self,
         policy: Policy,
         reference: Policy,
-        updating: Updating,
+        updating: Learner,
         *,
         run: GrpoRun,
         adapters: Adapters | None,
@@ -52,13 +52,13 @@ class BatchUpdates:
         self._updating = updating
         self._run = run
         self._adapters = adapters
-        self._budget = RowBudget(run.row_tokens)
+        self._budget = TokenBudget(run.row_tokens)
         self._schedule = Schedule(
             peak=run.settings.learning_rate, warmup=2, total=run.settings.updates, decay="constant"
         )
 
     def make(
-        self, sessions: Sequence[LabelledSession], groups: Sequence[Group], *, pack: Pack, update: int
+        self, sessions: Sequence[LabelledSession], groups: Sequence[AnswerGroup], *, pack: Pack, update: int
     ) -> tuple[Batch, dict[str, float]]:
         """Make the updates of batch `update` (from 0), which was sampled with the prompts of `pack`; returns its rows
         and the figures of the last one."""
@@ -97,7 +97,7 @@ class BatchUpdates:
     def _gradients(self, made: _Rows) -> dict[str, float]:
         """Gradients of all rows; remembers the log-probabilities of the first time."""
         settings = self._run.settings
-        parts: list[tuple[Objective, float]] = []
+        parts: list[tuple[LossTerms, float]] = []
         entropy = scored_tokens = 0.0
         first = not made.old
         for index, (scored, counts, last) in enumerate(self._updating.share(made.batch.rows)):
@@ -117,16 +117,16 @@ class BatchUpdates:
         return _figures(parts, entropy, scored_tokens, self._run.workers)
 
     def _objective(
-        self, logprobs: Tensor, *, old: Tensor | None, reference: Tensor, facts: RowFacts
-    ) -> Objective:
+        self, logprobs: Tensor, *, old: Tensor | None, reference: Tensor, facts: CompletionFacts
+    ) -> LossTerms:
         if self._run.method == "dpo":
             return baselines.dpo(logprobs, reference=reference, facts=facts, beta=self._run.dpo_beta)
         if self._run.method == "rewardWeighted":
             return baselines.reward_weighted(logprobs, reference=reference, facts=facts)
-        return objective(logprobs, old=old, reference=reference, facts=facts, settings=self._run.settings)
+        return grpo_loss(logprobs, old=old, reference=reference, facts=facts, settings=self._run.settings)
 
     @torch.no_grad()
-    def _reference_logprobs(self, row: PackedRow) -> Tensor:
+    def _reference_logprobs(self, row: MicroBatch) -> Tensor:
         temperature = self._run.settings.temperature
         if self._adapters:
             with self._adapters.disabled():
@@ -136,7 +136,7 @@ class BatchUpdates:
 
 
 def _figures(
-    parts: Sequence[tuple[Objective, float]], entropy: float, scored_tokens: float, workers: Workers
+    parts: Sequence[tuple[LossTerms, float]], entropy: float, scored_tokens: float, workers: Workers
 ) -> dict[str, float]:
     """Figures of a batch from those of this worker's rows."""
 
@@ -144,7 +144,7 @@ def _figures(
         return sum(value * counts for value, counts in values)
 
     loss, kl, stop_kl, clipped, off_policy, entropy, tokens, stops, stop_points, asks, ask_points = (
-        workers.summed(
+        workers.all_reduce(
             [
                 sums((float(part.loss.detach()), counts) for part, counts in parts),
                 sums((part.kl, counts) for part, counts in parts),

@@ -44,7 +44,7 @@ def validate(
     """All workers decode their share, and have the result.
 
     Raises TooManyMissing: what is left would choose between policies by who was graded, not by who is better."""
-    decoded = workers.gathered(
+    decoded = workers.all_gather(
         decode_sessions(
             policy,
             workers.share(sessions),
@@ -66,7 +66,7 @@ def validate(
         )
         for labelled, sample, text in answers
     ]
-    grades = workers.led(lambda: grader.grade(cases))
+    grades = workers.broadcast(lambda: grader.grade(cases))
     require_answers(
         grades,
         [case.response for case in cases],
@@ -99,7 +99,7 @@ def validate(
     )
 
 
-def better(
+def is_better(
     candidate: Validation, *, than: Validation, start: Validation, max_stop_loss: float, confidence: float
 ) -> bool:
     """Whether `candidate` may replace `than`: a greater Total, surely a greater one than the SFT policy's (`start`),
@@ -110,11 +110,11 @@ def better(
     return (
         candidate.total > than.total
         and candidate.ws_stop >= start.ws_stop - max_stop_loss
-        and gain_bound(candidate, over=start, confidence=confidence) > 0
+        and gain_lower_bound(candidate, over=start, confidence=confidence) > 0
     )
 
 
-def gain_bound(candidate: Validation, *, over: Validation, confidence: float) -> float:
+def gain_lower_bound(candidate: Validation, *, over: Validation, confidence: float) -> float:
     """One-sided lower bound of the mean paired difference in Total, its variance clustered by session."""
     gains = [
         [new - old for new, old in zip(news, olds, strict=True) if new is not None and old is not None]

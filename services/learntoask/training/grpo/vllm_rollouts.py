@@ -17,7 +17,7 @@ import torch
 from learntoask.core.errors import InputError, StageError
 from learntoask.core.records import LabelledSession
 from learntoask.decoding import vllm_cpu
-from learntoask.decoding.sessions import Completion, SamplingParams
+from learntoask.decoding.sessions import SampledAnswer, SamplingParams
 from learntoask.policy.model import Policy
 from learntoask.policy.prompt import session_contexts
 
@@ -51,7 +51,7 @@ class VllmSampler:
         policy: Policy,
         sessions: Sequence[LabelledSession],
         params: SamplingParams,
-    ) -> list[list[list[Completion]]]:
+    ) -> list[list[list[SampledAnswer]]]:
         """[session][sample of the session][g]; what is drawn depends on seed, session, turn and g alone."""
         from vllm import SamplingParams as VllmParams  # noqa: PLC0415 - takes seconds, and only where it is used
         from vllm.inputs import TokensPrompt  # noqa: PLC0415
@@ -130,11 +130,11 @@ def _load(folder: Path, *, longest: int, memory_share: float, dtype: str, sleeps
         ) from error
 
 
-def _completion(policy: Policy, output: RequestOutput) -> Completion:
+def _completion(policy: Policy, output: RequestOutput) -> SampledAnswer:
     drawn = output.outputs[0]
     tokens = tuple(drawn.token_ids)
     steps = drawn.logprobs or []
-    return Completion(
+    return SampledAnswer(
         tokens=tokens,
         logprobs=tuple(float(step[token].logprob) for step, token in zip(steps, tokens, strict=True)),
         text=policy.text(tokens),

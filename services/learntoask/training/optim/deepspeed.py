@@ -17,9 +17,9 @@ from learntoask.core.manifest import Distributed
 from learntoask.policy.precision import autocast
 from learntoask.training.distributed.process_group import Workers
 from learntoask.training.optim import checkpoint
-from learntoask.training.optim.learner import MAX_GRADIENT_NORM, Updating
+from learntoask.training.optim.learner import MAX_GRADIENT_NORM, Learner
 from learntoask.training.optim.optimizer import adamw
-from learntoask.training.tree.layout import PackedRow
+from learntoask.training.tree.layout import MicroBatch
 from learntoask.training.tree.scoring import Scores, score
 
 Row = TypeVar("Row")
@@ -34,14 +34,14 @@ class _Scorer(nn.Module):
         self.model = model
         self._precision = precision
 
-    def forward(self, row: PackedRow, temperature: float) -> tuple[Tensor, Tensor]:
+    def forward(self, row: MicroBatch, temperature: float) -> tuple[Tensor, Tensor]:
         with autocast(self._precision, self.model.device):
             scores = score(self.model, row, temperature=temperature)
         return scores.logprobs, scores.entropies
 
 
-class ZeroUpdating(Updating):
-    """`Updating` by DeepSpeed. All workers make the same number of forward and backward passes."""
+class DeepSpeedLearner(Learner):
+    """`Learner` by DeepSpeed. All workers make the same number of forward and backward passes."""
 
     repeats = False  # gradients are reduced on the way
 
@@ -95,7 +95,7 @@ class ZeroUpdating(Updating):
             counts = index < len(mine)
             yield (mine[index] if counts else rows[0]), float(counts), index == passes - 1
 
-    def scores(self, row: PackedRow, *, temperature: float = 1.0) -> Scores:
+    def scores(self, row: MicroBatch, *, temperature: float = 1.0) -> Scores:
         return Scores(*self._engine(row, temperature))
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
@@ -205,17 +205,17 @@ class ZeroUpdating(Updating):
         ]
 
 
-def updating_of(
+def make_learner(
     model: PreTrainedModel,
     *,
     weight_decay: float,
     precision: torch.dtype,
     workers: Workers,
     settings: Distributed,
-) -> Updating:
+) -> Learner:
     """The way to train that `settings` ask for. Raises InputError where DeepSpeed is wanted and not installed."""
     if settings.zero:
-        return ZeroUpdating(
+        return DeepSpeedLearner(
             model, weight_decay=weight_decay, precision=precision, workers=workers, settings=settings
         )
-    return Updating(model, weight_decay=weight_decay, precision=precision, workers=workers)
+    return Learner(model, weight_decay=weight_decay, precision=precision, workers=workers)

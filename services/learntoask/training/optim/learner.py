@@ -1,6 +1,6 @@
 """A model that is being trained: scores with gradients, the step, and a state that any number of workers continue from.
 
-`Updating` is plain PyTorch: every worker holds everything and the gradients are summed. `zero.ZeroUpdating` leaves the
+`Learner` is plain PyTorch: every worker holds everything and the gradients are summed. `zero.ZeroUpdating` leaves the
 same to DeepSpeed. Both save the weights by name and the state of a plain AdamW, so that a run continues under either,
 with any number of workers.
 """
@@ -19,7 +19,7 @@ from learntoask.policy.precision import autocast
 from learntoask.training.distributed.process_group import Workers
 from learntoask.training.optim import checkpoint
 from learntoask.training.optim.optimizer import adamw, apply_update
-from learntoask.training.tree.layout import PackedRow
+from learntoask.training.tree.layout import MicroBatch
 from learntoask.training.tree.scoring import Scores, score
 
 MAX_GRADIENT_NORM = 1.0
@@ -27,7 +27,7 @@ MAX_GRADIENT_NORM = 1.0
 Row = TypeVar("Row")
 
 
-class Updating:
+class Learner:
     """`model` with its optimiser, on this worker's device."""
 
     repeats = True
@@ -47,7 +47,7 @@ class Updating:
         for index, row in enumerate(mine):
             yield row, 1.0, index == len(mine) - 1
 
-    def scores(self, row: PackedRow, *, temperature: float = 1.0) -> Scores:
+    def scores(self, row: MicroBatch, *, temperature: float = 1.0) -> Scores:
         with autocast(self._precision, self.model.device):
             return score(self.model, row, temperature=temperature)
 
@@ -61,7 +61,7 @@ class Updating:
 
     def apply(self, *, rate: float, loss: float, update: int) -> float:
         """Clip, step, forget the gradients; returns their norm. Raises StageError as `apply_update` does."""
-        self.workers.sum_gradients(self.model)
+        self.workers.all_reduce_gradients(self.model)
         return apply_update(
             self.model,
             self._optimiser,
@@ -93,5 +93,5 @@ class Updating:
         self._optimiser.load_state_dict(state)
 
 
-def copied(weights: checkpoint.State) -> checkpoint.State:
+def copy_weights(weights: checkpoint.State) -> checkpoint.State:
     return {name: weight.clone() for name, weight in weights.items()}

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 from transformers.utils import logging as transformers_logging
 
+from learntoask.core.json_lines import read_records
 from learntoask.core.records import LabelledSession
 from learntoask.core.stages.contract import StageContext, StageSummary
 from learntoask.training.corruption import corrupt
-from learntoask.training.distributed.launch import by_workers
+from learntoask.training.distributed.launch import run_on_workers
 from learntoask.training.distributed.process_group import Workers
-from learntoask.training.optim.row_budget import row_tokens
+from learntoask.training.optim.token_budget import row_tokens
 from learntoask.training.policy_folder import open_trainable, publish_policy
 from learntoask.training.sft import trainer as sft
-from learntoask.training.sft.targets import divide
+from learntoask.training.sft.targets import split_for_training
 
 
 def run(context: StageContext) -> StageSummary:
     """Publish `model/`, `metrics.jsonl` and `tensorboard/`. Raises StageError as `sft.train` does."""
-    return by_workers(context, _train, module=__name__)
+    return run_on_workers(context, _train, module=__name__)
 
 
 def _train(context: StageContext, workers: Workers) -> StageSummary:
     transformers_logging.disable_progress_bar()
     train = context.spec.train
     policy, adapters, precision = open_trainable(context, "fetch", workers)
-    parts = divide(
+    parts = split_for_training(
         training_sessions(context),
         kept_share=train.sft.kept_share if train.grpo.updates else 0.0,
         seed=train.seed,
@@ -48,7 +48,7 @@ def _train(context: StageContext, workers: Workers) -> StageSummary:
         ),
         progress=context.progress,
     )
-    if workers.leads:
+    if workers.is_leader:
         publish_policy(policy, adapters, context.out)
         journal.publish(context.out)
     return {
@@ -61,11 +61,6 @@ def _train(context: StageContext, workers: Workers) -> StageSummary:
 
 def training_sessions(context: StageContext) -> list[LabelledSession]:
     """The labelled sessions, with the faults in them that the manifest asks for."""
-    labelled, settings = read_labelled(context.inputs["label"]), context.spec.dataset.corrupt
+    labelled = list(read_records(context.inputs["label"] / "labelled.jsonl", LabelledSession))
+    settings = context.spec.dataset.corrupt
     return list(corrupt(labelled, settings=settings, pack=context.pack)) if settings.active else labelled
-
-
-def read_labelled(folder: Path) -> list[LabelledSession]:
-    """The labelled sessions that the label stage published in `folder`."""
-    with (folder / "labelled.jsonl").open(encoding="utf-8") as lines:
-        return [LabelledSession.model_validate_json(line) for line in lines]

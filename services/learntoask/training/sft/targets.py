@@ -68,7 +68,7 @@ def supervised_trees(
 
 
 @dataclass(frozen=True)
-class Parts:
+class TrainingSplit:
     """The training sessions that SFT learns from, those it leaves to GRPO, and the validation sessions."""
 
     sft: tuple[LabelledSession, ...]
@@ -76,7 +76,7 @@ class Parts:
     validation: tuple[LabelledSession, ...]
 
 
-def divide(labelled: Iterable[LabelledSession], *, kept_share: float, seed: int) -> Parts:
+def split_for_training(labelled: Iterable[LabelledSession], *, kept_share: float, seed: int) -> TrainingSplit:
     """Divide by session, by a hash of its id, so that SFT and GRPO agree whatever the order of the file."""
     parts: dict[str, list[LabelledSession]] = {"sft": [], "kept": [], "validation": []}
     for session in labelled:
@@ -89,4 +89,4 @@ def divide(labelled: Iterable[LabelledSession], *, kept_share: float, seed: int)
         digest = hashlib.sha256(f"{seed}:{record.session_id}".encode()).digest()
         kept = int.from_bytes(digest[:8]) < kept_share * 2**64
         parts["kept" if kept else "sft"].append(session)
-    return Parts(**{name: tuple(sessions) for name, sessions in parts.items()})
+    return TrainingSplit(**{name: tuple(sessions) for name, sessions in parts.items()})

@@ -17,14 +17,14 @@ from learntoask.core.stages.contract import Progress
 from learntoask.policy.model import Policy
 from learntoask.training.distributed.process_group import ALONE, Workers
 from learntoask.training.field_order import session_order
-from learntoask.training.journal import Journal
+from learntoask.training.journal import TrainingJournal
 from learntoask.training.optim import checkpoint
-from learntoask.training.optim.deepspeed import updating_of
-from learntoask.training.optim.learner import Updating
+from learntoask.training.optim.deepspeed import make_learner
+from learntoask.training.optim.learner import Learner
 from learntoask.training.optim.optimizer import Schedule, epoch_order
-from learntoask.training.optim.row_budget import RowBudget
+from learntoask.training.optim.token_budget import TokenBudget
 from learntoask.training.sft.targets import SupervisedTrees, supervised_trees
-from learntoask.training.tree.layout import PackedRow, SessionTree, fill_rows, pack_row
+from learntoask.training.tree.layout import MicroBatch, SessionTree, fill_micro_batches, pack_micro_batch
 
 CHECKPOINT = "sft.pt"
 BEST = "sft-best.pt"
@@ -64,7 +64,7 @@ def train(
     *,
     run: SftRun,
     progress: Progress,
-) -> tuple[SftResult, Journal]:
+) -> tuple[SftResult, TrainingJournal]:
     """Train the policy's model in place and leave the best weights in it.
 
     Continues from `run.work` after a kill: the weights come out bit-identical to those of an uninterrupted run (same
@@ -80,15 +80,15 @@ def train(
             "no training session has a labelled turn to learn from; look at the quarantine of the label stage",
             reason="NothingToTrain",
         )
-    updating = updating_of(
+    updating = make_learner(
         model,
         weight_decay=run.settings.weight_decay,
         precision=run.precision,
         workers=run.workers,
         settings=run.distributed,
     )
-    budget = RowBudget(run.row_tokens)
-    leads = run.workers.leads
+    budget = TokenBudget(run.row_tokens)
+    is_leader = run.workers.is_leader
     state = checkpoint.load(run.work / CHECKPOINT)
     update, best_update, best_loss = 0, 0, math.inf
     if state:
@@ -97,7 +97,7 @@ def train(
         torch.set_rng_state(state["rng"])
         update, best_update, best_loss = state["update"], state["best_update"], state["best_loss"]
     run.workers.check_same(update, what=f"the checkpoint in {run.work}")
-    journal = Journal(run.work, start_at=update, writes=leads)
+    journal = TrainingJournal(run.work, start_at=update, writes=is_leader)
     schedule = plan.schedule()
     # Once an epoch, and at half the last one: where over-fitting, if any, begins.
     evaluations = {plan.per_epoch * (epoch + 1) for epoch in range(run.settings.epochs)}
@@ -130,7 +130,7 @@ def train(
                 write=run.workers.saves,
             )
         progress.update(update, schedule.total, "SFT", loss=loss)
-    run.workers.meet()  # the leader has saved
+    run.workers.barrier()  # the leader has saved
     best = checkpoint.load(run.work / BEST)
     if best:
         updating.restore(best)
@@ -192,14 +192,14 @@ class _Plan:
         return supervised_trees(policy, session, turns=self._run.settings.turns)
 
 
-def _rows(trees: Sequence[SessionTree], row_tokens: int) -> list[PackedRow]:
+def _rows(trees: Sequence[SessionTree], row_tokens: int) -> list[MicroBatch]:
     # Longest first: rows fill better, and the largest row shows at once whether memory suffices.
     ordered = sorted(trees, key=lambda tree: -tree.size)
-    rows = fill_rows([tree.size for tree in ordered], budget=row_tokens)
-    return [pack_row([ordered[index] for index in row]) for row in rows]
+    rows = fill_micro_batches([tree.size for tree in ordered], budget=row_tokens)
+    return [pack_micro_batch([ordered[index] for index in row]) for row in rows]
 
 
-def _accumulate(updating: Updating, trees: Sequence[SessionTree], row_tokens: int) -> tuple[float, int]:
+def _accumulate(updating: Learner, trees: Sequence[SessionTree], row_tokens: int) -> tuple[float, int]:
     """Gradients of the mean loss over all target tokens of `trees`; returns (loss, target tokens)."""
     rows = _rows(trees, row_tokens)
     tokens = sum(len(row.targets) for row in rows)
@@ -208,11 +208,11 @@ def _accumulate(updating: Updating, trees: Sequence[SessionTree], row_tokens: in
         loss = -updating.scores(row).logprobs.sum() * counts / tokens
         updating.backward(loss, last=last)
         total += float(loss.detach())
-    return updating.workers.summed([total])[0], tokens
+    return updating.workers.all_reduce([total])[0], tokens
 
 
 @torch.no_grad()
-def mean_loss(updating: Updating, trees: Sequence[SessionTree], row_tokens: int) -> float:
+def mean_loss(updating: Learner, trees: Sequence[SessionTree], row_tokens: int) -> float:
     """Mean loss a target token."""
     updating.model.eval()
     rows = _rows(trees, row_tokens)
@@ -220,4 +220,4 @@ def mean_loss(updating: Updating, trees: Sequence[SessionTree], row_tokens: int)
         counts * float(updating.scores(row).logprobs.sum()) for row, counts, _ in updating.share(rows)
     )
     updating.model.train()
-    return -updating.workers.summed([total])[0] / sum(len(row.targets) for row in rows)
+    return -updating.workers.all_reduce([total])[0] / sum(len(row.targets) for row in rows)

@@ -20,9 +20,9 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from learntoask.core.errors import InputError
 from learntoask.policy.architecture import check_architecture
-from learntoask.training.tree.attention_cpu import PartedAttention, Parts, parts_of
+from learntoask.training.tree.attention_cpu import AttentionParts, PartwiseAttention, attention_parts
 from learntoask.training.tree.attention_gpu import block_mask
-from learntoask.training.tree.layout import PackedRow
+from learntoask.training.tree.layout import MicroBatch
 
 NAME = "session_tree"
 # Of rows of less than 128 tokens it would ask for a decoding kernel, and find none that fits.
@@ -37,9 +37,9 @@ _FLOAT32 = {
 times as fast as by default, 4 times backward (an H200, heads of 64)."""
 
 
-def tree_mask(row: PackedRow, *, device: torch.device) -> Parts | BlockMask:
+def tree_mask(row: MicroBatch, *, device: torch.device) -> AttentionParts | BlockMask:
     """What the layers need of a row, made once and used by all of them."""
-    return parts_of(row.spans) if device.type == "cpu" else block_mask(row, device)
+    return attention_parts(row.spans) if device.type == "cpu" else block_mask(row, device)
 
 
 def tree_attention(
@@ -50,7 +50,7 @@ def tree_attention(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    tree: Parts | BlockMask | None = None,
+    tree: AttentionParts | BlockMask | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Attention of a layer: query [1, heads, n, d], key and value [1, kv heads, n, d] → ([1, n, heads, d], None).
@@ -61,19 +61,21 @@ def tree_attention(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-    if isinstance(tree, Parts):
+    if isinstance(tree, AttentionParts):
         return _by_parts(query, key, value, tree, scaling), None
     return _flex(query, key, value, tree, scaling).transpose(1, 2).contiguous(), None
 
 
-def _by_parts(query: Tensor, key: Tensor, value: Tensor, parts: Parts, scale: float | None) -> Tensor:
+def _by_parts(
+    query: Tensor, key: Tensor, value: Tensor, parts: AttentionParts, scale: float | None
+) -> Tensor:
     _, heads, size, width = query.shape
     kv_heads, dtype = (
         key.shape[1],
         value.dtype,
     )  # autocast leaves queries and keys in float32 after the rotation
     per_key = query[0].to(dtype).view(kv_heads, -1, size, width).transpose(1, 2).contiguous()
-    out: Tensor = PartedAttention.apply(
+    out: Tensor = PartwiseAttention.apply(
         per_key, key[0].to(dtype), value[0], parts, width**-0.5 if scale is None else scale
     )
     return out.transpose(0, 1).reshape(1, size, heads, width)

@@ -33,7 +33,7 @@ BATCH = 512
 query head, leave the processor's cache (half the time at 3,000 tokens)."""
 
 
-class Part(Protocol):
+class AttentionPart(Protocol):
     """Some queries of a row and the keys they look at, cut out of it in the shapes the kernel takes."""
 
     causal: bool
@@ -87,8 +87,8 @@ class Branches:
         return self._cut(row, row.shape[2])[:, None].expand(-1, fold, -1, -1)
 
     def add_keys(self, row: Tensor, part: Tensor) -> None:
-        summed = part.sum(1, dtype=row.dtype).view(len(row), self.tokens.numel(), -1)
-        row.index_add_(1, self.tokens.flatten(), summed)
+        all_reduce = part.sum(1, dtype=row.dtype).view(len(row), self.tokens.numel(), -1)
+        row.index_add_(1, self.tokens.flatten(), all_reduce)
 
     def _cut(self, row: Tensor, *shape: int) -> Tensor:
         """[kv heads, n, *shape] → [kv heads · b, length, *shape]."""
@@ -117,14 +117,14 @@ class Prefix:
 
 
 @dataclass(frozen=True)
-class Parts:
+class AttentionParts:
     """`own` holds every token of the row once, as a query; `prefixes` show it the trunk before."""
 
     own: Sequence[Stretch | Branches]
     prefixes: Sequence[Prefix]
 
 
-def parts_of(spans: Sequence[TrunkSpan]) -> Parts:
+def attention_parts(spans: Sequence[TrunkSpan]) -> AttentionParts:
     own: list[Stretch | Branches] = [*_branches(spans)]
     prefixes: list[Prefix] = []
     for span in spans:
@@ -135,7 +135,7 @@ def parts_of(spans: Sequence[TrunkSpan]) -> Parts:
                 prefixes.append(Prefix(start, stop, span.start, start))
         for group in span.groups:
             prefixes.append(Prefix(group.start, group.stop, span.start, span.start + group.prefix))
-    return Parts(own, prefixes)
+    return AttentionParts(own, prefixes)
 
 
 def _branches(spans: Sequence[TrunkSpan]) -> Iterator[Branches]:
@@ -151,16 +151,18 @@ def _branches(spans: Sequence[TrunkSpan]) -> Iterator[Branches]:
         yield from map(Branches, tokens.split(max(1, BATCH // length)))
 
 
-class PartedAttention(torch.autograd.Function):
+class PartwiseAttention(torch.autograd.Function):
     """Query [kv heads, n, fold, d], key and value [kv heads, n, d], all of one dtype → [kv heads, n, fold, d]."""
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, parts: Parts, scale: float) -> Tensor:
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, parts: AttentionParts, scale: float
+    ) -> Tensor:
         fold = query.shape[2]
         out = torch.empty_like(query)
         lse = query.new_empty(*query.shape[:3], 1, dtype=torch.promote_types(query.dtype, torch.float32))
 
-        def attend(part: Part) -> tuple[Tensor, Tensor]:
+        def attend(part: AttentionPart) -> tuple[Tensor, Tensor]:
             asked, keys, values = part.queries(query), part.keys(key, fold), part.keys(value, fold)
             found, sums = attention(asked, keys, values, scale=scale, causal=part.causal)
             return found, sums[..., None]
@@ -186,7 +188,7 @@ class PartedAttention(torch.autograd.Function):
         # Many parts add to one key: in bfloat16 the small ones would be lost.
         of_key, of_value = (torch.zeros_like(tokens, dtype=lse.dtype) for tokens in (key, value))
 
-        def attend_backward(part: Part) -> Tensor:
+        def attend_backward(part: AttentionPart) -> Tensor:
             found: Tensor
             found, keys, values = _attend_backward(
                 part.queries(grad),

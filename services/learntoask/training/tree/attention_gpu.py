@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
-from learntoask.training.tree.layout import Integers, PackedRow
+from learntoask.training.tree.layout import Integers, MicroBatch
 
 BLOCK = 128
 
 
-def block_mask(row: PackedRow, device: torch.device, *, block: int = BLOCK) -> BlockMask:
+def block_mask(row: MicroBatch, device: torch.device, *, block: int = BLOCK) -> BlockMask:
     """Blocks of `block` tokens: those that all of a block's queries see whole need no mask inside."""
     seen, whole = _blocks(row, block)
     return BlockMask.from_kv_blocks(
@@ -32,7 +32,7 @@ def block_mask(row: PackedRow, device: torch.device, *, block: int = BLOCK) -> B
 
 
 def block_predicate(
-    row: PackedRow, device: torch.device
+    row: MicroBatch, device: torch.device
 ) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
     """`PackedRow.sees` as a FlexAttention mask function."""
     trunk_start = torch.from_numpy(row.trunk_start).to(device)
@@ -46,7 +46,7 @@ def block_predicate(
     return sees
 
 
-def _blocks(row: PackedRow, block: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _blocks(row: MicroBatch, block: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """(some query of the block sees some key of the other; all see all, in one of their two intervals): [blocks,
     blocks] each."""
     tokens = np.arange(len(row.tokens))

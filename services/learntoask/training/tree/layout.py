@@ -93,7 +93,7 @@ class TrunkSpan:
 
 
 @dataclass(frozen=True)
-class PackedRow:
+class MicroBatch:
     """Several trees in one row of n tokens with m scored tokens.
 
     `tokens`, `positions`, `trunk_start`, `trunk_limit`, `branch_start`: [n]. `reads` [m] is where the hidden state that
@@ -163,7 +163,7 @@ class _Columns:
         self.offsets.append(len(self.targets))
 
 
-def pack_row(trees: Sequence[SessionTree]) -> PackedRow:
+def pack_micro_batch(trees: Sequence[SessionTree]) -> MicroBatch:
     """Lay `trees` out in one row. Scored completions keep the order of `trees` and of their `completions`."""
     columns = _Columns()
     spans = []
@@ -177,7 +177,7 @@ def pack_row(trees: Sequence[SessionTree]) -> PackedRow:
                 context_end=trunk + completion.attach - 1,
                 body=bodies.get(index, trunk + completion.attach),
             )
-    return PackedRow(
+    return MicroBatch(
         **{name: np.asarray(values, dtype=np.int64) for name, values in vars(columns).items()},
         spans=tuple(spans),
     )
@@ -207,7 +207,7 @@ def _add_branches(
     return bodies, tuple(groups)
 
 
-def fill_rows(sizes: Iterable[int], *, budget: int) -> list[list[int]]:
+def fill_micro_batches(sizes: Iterable[int], *, budget: int) -> list[list[int]]:
     """Indices of `sizes` cut into consecutive rows of at most `budget` tokens (a larger tree has a row of its own)."""
     rows: list[list[int]] = []
     used = 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from learntoask.core.prompt import ChatMessage, Context, conversation, system_prompt
 from learntoask.core.records import Session
-from learntoask.policy.prompt import Prompting, prompt_tokens
+from learntoask.policy.prompt import PromptRenderer, prompt_tokens
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ContextEnd:
 
 
 @dataclass(frozen=True)
-class Trunk:
+class RenderedTrunk:
     tokens: tuple[int, ...]
     contexts: tuple[ContextEnd, ...]
 
@@ -33,7 +33,7 @@ class Trunk:
 class Rendering:
     """`trunks` is one trunk for nearly every session; `cut` contexts were too long and lost their oldest turns."""
 
-    trunks: tuple[Trunk, ...]
+    trunks: tuple[RenderedTrunk, ...]
     cut: int
 
     @property
@@ -43,7 +43,7 @@ class Rendering:
 
 
 def render_session(
-    policy: Prompting,
+    policy: PromptRenderer,
     session: Session,
     *,
     turns: Sequence[int],
@@ -71,5 +71,5 @@ def render_session(
         else:
             grown.append((tokens, [end]))
     return Rendering(
-        trunks=tuple(Trunk(tokens, tuple(reversed(contexts))) for tokens, contexts in grown), cut=cut
+        trunks=tuple(RenderedTrunk(tokens, tuple(reversed(contexts))) for tokens, contexts in grown), cut=cut
     )

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from learntoask.training.tree.attention import tree_mask
-from learntoask.training.tree.layout import PackedRow
+from learntoask.training.tree.layout import MicroBatch
 from learntoask.training.tree.logprobs import LogProbabilities
 
 CHUNK = 2**26
@@ -26,7 +26,7 @@ class Scores:
     entropies: Tensor
 
 
-def score(model: PreTrainedModel, row: PackedRow, *, temperature: float = 1.0) -> Scores:
+def score(model: PreTrainedModel, row: MicroBatch, *, temperature: float = 1.0) -> Scores:
     """Score every target of `row` under `model` at `temperature`; differentiable, equal to unpacked rows."""
     device = model.device
     hidden = model.base_model(

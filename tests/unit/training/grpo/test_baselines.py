@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from learntoask.training.grpo import baselines
 from learntoask.training.grpo.advantages import preferences
-from learntoask.training.grpo.loss import Pairs, RowFacts
+from learntoask.training.grpo.loss import CompletionFacts, Pairs
 from learntoask.training.tree.attention import enable_tree_attention
-from learntoask.training.tree.layout import Completion, SessionTree, pack_row
+from learntoask.training.tree.layout import Completion, SessionTree, pack_micro_batch
 from learntoask.training.tree.scoring import score
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -76,7 +76,7 @@ def packed(trunk: tuple, drawn: list) -> tuple:
         contexts += [start] * (1 + len(answers))
         rewards += [0.0, *worth]
         counts += [0, *times]
-    row = pack_row([SessionTree(trunk, tuple(completions))])
+    row = pack_micro_batch([SessionTree(trunk, tuple(completions))])
     found = preferences(contexts=contexts, rewards=rewards, counts=counts)
     paired = max(1, len({contexts[one.better] for one in found}))
     pairs = Pairs(
@@ -85,7 +85,7 @@ def packed(trunk: tuple, drawn: list) -> tuple:
         weight=torch.tensor([one.share / paired for one in found]),
     )
     nothing = torch.zeros(len(counts))
-    facts = RowFacts(
+    facts = CompletionFacts(
         lengths=torch.from_numpy(row.lengths),
         weight=torch.tensor(counts) / sum(counts),
         advantage=torch.tensor(rewards),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from learntoask.core.manifest import Grpo
 from learntoask.training.grpo.advantages import group_advantages
-from learntoask.training.grpo.loss import RowFacts, objective
+from learntoask.training.grpo.loss import CompletionFacts, grpo_loss
 from torch import Tensor
 
 PLAIN = Grpo(credit="plain", kl_coefficient=0.1)
@@ -34,11 +34,11 @@ def test_advantages_are_centred_scaled_and_masked(values: list[float | None]) ->
             assert advantage == pytest.approx((value - mean) / (deviation + 1e-4), abs=1e-6)
 
 
-def facts_of(lengths: list[int], advantages: list[float]) -> RowFacts:
+def facts_of(lengths: list[int], advantages: list[float]) -> CompletionFacts:
     """Sampled completions only, each with the same weight."""
     count = len(lengths)
     nothing = torch.zeros(count)
-    return RowFacts(
+    return CompletionFacts(
         lengths=torch.tensor(lengths),
         weight=torch.full((count,), 1 / count),
         advantage=torch.tensor(advantages),
@@ -71,7 +71,7 @@ def test_plain_credit_is_the_published_formula(lengths: list[int], seed: int) ->
     new, old, reference = (-3 * torch.rand(total, generator=generator) for _ in range(3))
     advantages = torch.randn(len(lengths), generator=generator).tolist()
     one, other = new.clone().requires_grad_(), new.clone().requires_grad_()
-    part = objective(one, old=old, reference=reference, facts=facts_of(lengths, advantages), settings=PLAIN)
+    part = grpo_loss(one, old=old, reference=reference, facts=facts_of(lengths, advantages), settings=PLAIN)
     expected = padded_loss(
         list(other.split(lengths)), list(old.split(lengths)), list(reference.split(lengths)), advantages
     )
@@ -83,7 +83,7 @@ def test_plain_credit_is_the_published_formula(lengths: list[int], seed: int) ->
 
 def test_the_policy_that_sampled_has_ratio_one() -> None:
     new = torch.tensor([-1.0, -2.0], requires_grad=True)
-    part = objective(new, old=None, reference=new.detach(), facts=facts_of([2], [1.5]), settings=PLAIN)
+    part = grpo_loss(new, old=None, reference=new.detach(), facts=facts_of([2], [1.5]), settings=PLAIN)
     part.loss.backward()
     assert (part.clipped, part.kl) == (0.0, 0.0)
     torch.testing.assert_close(new.grad, torch.tensor([-0.75, -0.75]))
@@ -95,17 +95,17 @@ def test_tokens_drawn_by_another_engine_are_weighted_by_how_likely_they_are_here
 ) -> None:
     new = torch.tensor([-1.0, -2.0], requires_grad=True)
     facts = replace(facts_of([2], [1.5]), drawn=new.detach() + math.log(too_likely))
-    part = objective(new, old=None, reference=new.detach(), facts=facts, settings=PLAIN)
+    part = grpo_loss(new, old=None, reference=new.detach(), facts=facts, settings=PLAIN)
     part.loss.backward()
     torch.testing.assert_close(new.grad, torch.tensor([-0.75, -0.75]) * weight)
     assert part.off_policy == pytest.approx(abs(weight - 1))
 
 
-def one_point(truth: int, *, advantages: tuple[float, float] = (0.0, 0.0)) -> RowFacts:
+def one_point(truth: int, *, advantages: tuple[float, float] = (0.0, 0.0)) -> CompletionFacts:
     """A forced stop branch (word 0) and two questions (words 1 and 2) at one context."""
     sampled = torch.tensor([0.0, 0.5, 0.5])
     first = torch.tensor([1.0, 0.0, 0.0])
-    return RowFacts(
+    return CompletionFacts(
         lengths=torch.ones(3, dtype=torch.long),
         weight=sampled,
         advantage=torch.tensor([0.0, *advantages]),
@@ -118,13 +118,13 @@ def one_point(truth: int, *, advantages: tuple[float, float] = (0.0, 0.0)) -> Ro
 
 
 def gradient(
-    logits: list[float], facts: RowFacts, sft: list[float] | None = None, **changes: float
+    logits: list[float], facts: CompletionFacts, sft: list[float] | None = None, **changes: float
 ) -> Tensor:
     """Gradient of the loss on the logits of a one-word policy whose word 0 is the stop."""
     weights = {"decision_coefficient": 0.0, "stop_kl_coefficient": 0.0, "kl_coefficient": 0.0, **changes}
     leaf = torch.tensor(logits, requires_grad=True)
     reference = torch.tensor(sft or logits).log_softmax(0)[:3]
-    part = objective(
+    part = grpo_loss(
         leaf.log_softmax(0)[:3], old=None, reference=reference, facts=facts, settings=Grpo(**weights)
     )
     part.loss.backward()

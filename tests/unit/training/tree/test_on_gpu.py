@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from learntoask.training.tree import scoring
-from learntoask.training.tree.layout import Completion, SessionTree, pack_row
+from learntoask.training.tree.layout import Completion, SessionTree, pack_micro_batch
 from torch import Tensor
 from transformers import PreTrainedModel
 from worlds.trees import VOCABULARY, gradients, model_of, padded_logprobs
@@ -56,7 +56,7 @@ def forest(seed: int) -> list[SessionTree]:
 
 def by_tree(model: PreTrainedModel, trees: list[SessionTree], weight: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probabilities of all completions, and the gradient of their weighted sum."""
-    found = scoring.score(model, pack_row(trees)).logprobs
+    found = scoring.score(model, pack_micro_batch(trees)).logprobs
     return found.detach(), gradients(model, (weight * found).sum())
 
 
@@ -93,7 +93,7 @@ def test_is_as_exact_as_padded_rows_in_bfloat16(model: PreTrainedModel, seed: in
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_scores_without_gradient_are_the_same(model: PreTrainedModel, seed: int) -> None:
-    row = pack_row(forest(seed))
+    row = pack_micro_batch(forest(seed))
     with torch.no_grad():
         found = scoring.score(model, row)
     torch.testing.assert_close(

@@ -14,7 +14,7 @@ from learntoask.training.tree import attention_cpu as parted_attention
 from learntoask.training.tree import logprobs, scoring
 from learntoask.training.tree.attention import enable_tree_attention
 from learntoask.training.tree.attention_gpu import block_mask, block_predicate
-from learntoask.training.tree.layout import Completion, SessionTree, fill_rows, pack_row
+from learntoask.training.tree.layout import Completion, SessionTree, fill_micro_batches, pack_micro_batch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 from worlds.trees import SHAPE, VOCABULARY, gradients, model_of, padded_logprobs
 
@@ -47,7 +47,7 @@ def trees(draw: st.DrawFn) -> SessionTree:
 )
 def test_equals_padded_rows(kind: str, forest: list[SessionTree], weights, stretch: int) -> None:
     model = MODELS[kind]
-    row = pack_row(forest)
+    row = pack_micro_batch(forest)
     assert len(row.tokens) == sum(tree.size for tree in forest)
     expected = padded_logprobs(model, forest)
     with patch.object(parted_attention, "STRETCH", stretch):
@@ -70,7 +70,7 @@ def test_equals_padded_rows(kind: str, forest: list[SessionTree], weights, stret
 @given(forest=st.lists(trees(), min_size=1, max_size=3))
 def test_mask_lets_a_token_see_its_own_path_only(forest: list[SessionTree]) -> None:
     """The three integers a token, and the GPU predicate, say what the paths of the trees say."""
-    row = pack_row(forest)
+    row = pack_micro_batch(forest)
     size = len(row.tokens)
     path: list[set[int]] = []
     for span in row.spans:
@@ -101,7 +101,9 @@ def test_mask_lets_a_token_see_its_own_path_only(forest: list[SessionTree]) -> N
 
 
 def test_blocks_that_all_see_need_no_mask() -> None:
-    row = pack_row([SessionTree(tuple(range(16)), (Completion(8, (1, 2, 3, 4, 5)), Completion(16, (1,))))])
+    row = pack_micro_batch(
+        [SessionTree(tuple(range(16)), (Completion(8, (1, 2, 3, 4, 5)), Completion(16, (1,))))]
+    )
     mask = block_mask(row, torch.device("cpu"), block=4)
     assert mask.full_kv_num_blocks[0, 0].tolist() == [0, 1, 2, 3, 2]  # four of the trunk, the branch
     assert mask.kv_num_blocks[0, 0].tolist() == [1] * 5
@@ -109,7 +111,9 @@ def test_blocks_that_all_see_need_no_mask() -> None:
 
 def test_recomputed_logits_give_the_same_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     model = MODELS["llama"]
-    row = pack_row([SessionTree(tuple(range(20)), tuple(Completion(a, (1, 2, 3, 4, 5)) for a in (3, 9, 20)))])
+    row = pack_micro_batch(
+        [SessionTree(tuple(range(20)), tuple(Completion(a, (1, 2, 3, 4, 5)) for a in (3, 9, 20)))]
+    )
     whole = gradients(model, scoring.score(model, row).logprobs.sum())
     monkeypatch.setattr(scoring, "CHUNK", 4 * VOCABULARY)
     torch.testing.assert_close(gradients(model, scoring.score(model, row).logprobs.sum()), whole)
@@ -119,7 +123,7 @@ def test_parts_have_the_gradient_of_their_sum() -> None:
     """In float64, where a wrong term cannot hide; two trees, branches of several lengths, a trunk in stretches."""
     torch.manual_seed(0)
     branches = [Completion(3, (1, 2, 3)), Completion(3, (4, 5, 6)), Completion(7, (1, 2, 3, 4, 5))]
-    row = pack_row(
+    row = pack_micro_batch(
         [SessionTree(tuple(range(8)), tuple(branches)), SessionTree((1, 2), (Completion(2, (3, 4)),))]
     )
     size = len(row.tokens)
@@ -167,7 +171,7 @@ def test_temperature_and_entropy() -> None:
     model = MODELS["llama"]
     tree = SessionTree((1, 2, 3), (Completion(3, (4, 5)),))
     logits = model(torch.tensor([[1, 2, 3, 4]]), use_cache=False).logits[0, 2:].float() / 0.5
-    scores = scoring.score(model, pack_row([tree]), temperature=0.5)
+    scores = scoring.score(model, pack_micro_batch([tree]), temperature=0.5)
     expected = logits.log_softmax(-1)
     torch.testing.assert_close(scores.logprobs, expected[[0, 1], [4, 5]])
     torch.testing.assert_close(scores.entropies, torch.distributions.Categorical(logits=logits).entropy())
@@ -196,7 +200,7 @@ def test_a_completion_must_attach_inside_the_trunk() -> None:
 
 @given(sizes=st.lists(st.integers(1, 50), max_size=30), budget=st.integers(1, 60))
 def test_rows_keep_order_and_budget(sizes: list[int], budget: int) -> None:
-    rows = fill_rows(sizes, budget=budget)
+    rows = fill_micro_batches(sizes, budget=budget)
     assert [index for row in rows for index in row] == list(range(len(sizes)))
     assert all(len(row) == 1 or sum(sizes[index] for index in row) <= budget for row in rows)
     # Greedy: no row could have taken the next tree as well.

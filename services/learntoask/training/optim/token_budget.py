@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 import torch
 
 from learntoask.core.errors import StageError
-from learntoask.training.optim.learner import Updating
+from learntoask.training.optim.learner import Learner
 
 logger = logging.getLogger(__name__)
 
@@ -23,14 +23,14 @@ def row_tokens(wanted: int | None, device: torch.device) -> int:
     return wanted or (8192 if device.type == "cuda" else 1024)
 
 
-class RowBudget:
+class TokenBudget:
     """Tokens of a row; halved for the rest of the run when a step does not fit into memory."""
 
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens
         self._least = max(1, min(_SMALLEST, tokens // 2))
 
-    def attempt(self, compute: Callable[[int], Result], updating: Updating) -> Result:
+    def attempt(self, compute: Callable[[int], Result], updating: Learner) -> Result:
         """`compute(tokens)`, which must change nothing but gradients.
 
         All workers repeat what did not fit on one of them. Raises StageError when the smallest rows, half the first
@@ -39,7 +39,7 @@ class RowBudget:
         while True:
             result, error = self._try(compute)
             if updating.repeats:
-                failed = bool(updating.workers.summed([float(error is not None)])[0])
+                failed = bool(updating.workers.all_reduce([float(error is not None)])[0])
             else:
                 failed = error is not None  # the others may be anywhere within the step
             if not failed:
