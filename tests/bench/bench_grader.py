@@ -27,7 +27,6 @@ from learntoask.core.stages.contract import StageContext
 from learntoask.grading.agreement import GradedQuestion, agreement
 from learntoask.grading.encoders.hashing import CachingEncoder, load_encoder
 from learntoask.grading.examples import Example
-from learntoask.grading.fields.candidates import group_of
 from learntoask.grading.fields.classifiers import Kind
 from learntoask.grading.fields.fitting import fit_grader
 from learntoask.grading.fields.grader import FieldGrader
@@ -94,7 +93,7 @@ def agreement_row(grader: FieldGrader, questions: Questions, pack: Pack) -> str:
     judged = [
         GradedQuestion(
             session_id=one.session_id,
-            seen=group_of(pack.task(one.task)) in questions.seen_groups,
+            seen=pack.task(one.task).group_name in questions.seen_groups,
             fields=pack.task(one.task).field_names,
             gold=one.asked,
             grade=grade,

@@ -136,6 +136,11 @@ class Task(PackModel):
             raise ValueError(f"field names occur twice in task {self.name!r}: {sorted(twice)}")
         return self
 
+    @property
+    def group_name(self) -> str:
+        """The group that the task counts under when seen and unseen tasks are told apart."""
+        return self.group or self.name
+
     @cached_property
     def field_names(self) -> frozenset[str]:
         return frozenset(field.name for field in self.fields)

@@ -11,10 +11,10 @@ from pydantic import JsonValue
 from rich.table import Table
 
 from learntoask.core.errors import InputError
+from learntoask.core.json_lines import read_records
 from learntoask.core.manifest.metric import METRICS
 from learntoask.core.records import Record
 from learntoask.evaluation.decisions import DecisionRow, Decoding
-from learntoask.evaluation.json_lines import read_lines
 from learntoask.evaluation.report_schema import Report, read_report
 from learntoask.evaluation.stats.bootstrap import Difference, contrasts
 from learntoask.evaluation.stats.metrics import values
@@ -178,7 +178,7 @@ def _of(rows: Sequence[DecisionRow], sessions: set[str]) -> list[DecisionRow]:
 
 def _decisions(folder: Path) -> list[DecisionRow]:
     path = (folder if folder.is_dir() else folder.parent) / "decisions.jsonl"
-    rows = list(read_lines(path, DecisionRow))
+    rows = list(read_records(path, DecisionRow))
     if not rows:
         raise InputError(f"{path} holds no decisions")
     return rows

@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from learntoask.core.json_lines import read_records, write_records
 from learntoask.core.manifest import Evaluate
 from learntoask.core.model_digest import folder_digest
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession
 from learntoask.core.stages.contract import Progress
 from learntoask.evaluation.decisions import DecisionRow, Decoding, contexts, graded
-from learntoask.evaluation.heldout import HeldOut, choose, group_of
-from learntoask.evaluation.json_lines import read_lines, write_lines
+from learntoask.evaluation.heldout import HeldOut, choose
 from learntoask.evaluation.policy import Opener, PolicyUnderTest, Told
 from learntoask.evaluation.replay import Replayed, replay, replay_report
 from learntoask.evaluation.report_schema import Pair, PolicyReport
@@ -115,8 +115,8 @@ def _decisions(name: str, policy: Callable[[], PolicyUnderTest], bench: Bench) -
         journal = bench.work / f"decisions-{name}-{start:06}.jsonl"
         if not journal.exists():
             told = _told_part(bench, f"{name}: decisions", before=start, part=len(part), of=len(sessions))
-            write_lines(journal, _decide(name, policy(), bench, part, told))
-        rows += read_lines(journal, DecisionRow)
+            write_records(journal, _decide(name, policy(), bench, part, told))
+        rows += read_records(journal, DecisionRow)
     return rows
 
 
@@ -132,7 +132,7 @@ def _decide(
     )
     before = contexts(sessions)
     grades = zip(*(graded(answers, one, before) for one in (bench.reporting, bench.rewarding)), strict=True)
-    groups = [group_of(bench.pack, answer.task) for answer in answers]
+    groups = [bench.pack.task(answer.task).group_name for answer in answers]
     return [
         DecisionRow(
             **dict(answer),
@@ -158,8 +158,8 @@ def _replays(name: str, policy: Callable[[], PolicyUnderTest], bench: Bench) -> 
             seed=bench.seed,
             told=lambda done, total: bench.progress.update(done, total, f"{name}: session replay"),
         )
-        write_lines(journal, replayed)
-    return list(read_lines(journal, Replayed))
+        write_records(journal, replayed)
+    return list(read_records(journal, Replayed))
 
 
 def _told_part(bench: Bench, message: str, *, before: int, part: int, of: int) -> Told:

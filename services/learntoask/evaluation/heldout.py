@@ -12,9 +12,9 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from learntoask.core.errors import StageError
+from learntoask.core.json_lines import read_records
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession
-from learntoask.evaluation.json_lines import read_lines
 from learntoask.evaluation.report_schema import DataReport
 
 
@@ -37,13 +37,13 @@ def read_held_out(labelled: Path, pack: Pack, *, max_sessions: int | None = None
     kept: list[LabelledSession] = []
     seen: set[str] = set()
     training = 0
-    for labelled_session in read_lines(labelled, LabelledSession):
+    for labelled_session in read_records(labelled, LabelledSession):
         session = labelled_session.session
         if session.split == "test" and labelled_session.samples:
             kept.append(labelled_session)
         elif session.split == "train":
             training += 1
-            seen.add(group_of(pack, session.task))
+            seen.add(pack.task(session.task).group_name)
     if not kept:
         raise StageError(
             "there are no held-out sessions with a labelled decision point to evaluate on; "
@@ -68,17 +68,12 @@ def choose(sessions: tuple[LabelledSession, ...], at_most: int | None) -> tuple[
     return tuple(sorted(chosen, key=lambda labelled: labelled.session.session_id))
 
 
-def group_of(pack: Pack, task: str) -> str:
-    """The group that a task counts under when seen and unseen tasks are told apart."""
-    return pack.task(task).group or task
-
-
 def data_report(held_out: HeldOut, pack: Pack, *, inputs: Mapping[str, Path]) -> DataReport:
     """Counts of what the figures rest on, with everything that was set aside on the way."""
     samples = [sample for labelled in held_out.sessions for sample in labelled.samples]
     stops = sum(sample.decision == "stop" for sample in samples)
     seen = sum(
-        group_of(pack, labelled.session.task) in held_out.seen_groups for labelled in held_out.sessions
+        pack.task(labelled.session.task).group_name in held_out.seen_groups for labelled in held_out.sessions
     )
     return DataReport(
         sessions=len(held_out.sessions),

@@ -14,12 +14,12 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from learntoask.core.errors import InputError, TooManyMissing
+from learntoask.core.json_lines import write_records
 from learntoask.core.manifest import GraderSettings, RunSpec
 from learntoask.core.pack import Pack
 from learntoask.core.stages.contract import Progress, StageContext, StageSummary
 from learntoask.evaluation.evaluate import Bench, Evaluated, evaluate_policy
 from learntoask.evaluation.heldout import read_held_out
-from learntoask.evaluation.json_lines import write_lines
 from learntoask.evaluation.policy import Opener
 from learntoask.evaluation.report.assemble import assemble, headline
 from learntoask.evaluation.report.html import render
@@ -101,11 +101,11 @@ def evaluate_models(
         if name != "base":  # what an untrained model says may well be beyond any grader
             _require_grades(evaluated[-1], spec.grader.max_missing_share)
     report = assemble(evaluated, bench=bench, spec=spec, key=key, agreement=graders.agreement, inputs=inputs)
-    write_lines(
+    write_records(
         out / "decisions.jsonl", (row for one in evaluated for rows in one.decisions.values() for row in rows)
     )
     if spec.evaluate.replay:
-        write_lines(out / "replay.jsonl", (row for one in evaluated for row in one.replays))
+        write_records(out / "replay.jsonl", (row for one in evaluated for row in one.replays))
     (out / "report.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
     render(out / "report.json", out / "report.html")
     return report

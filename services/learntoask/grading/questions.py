@@ -8,13 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from learntoask.core.errors import StageError
+from learntoask.core.json_lines import read_records
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession, Split
 from learntoask.grading.examples import Example, expert_questions, idle_questions, one_line
-from learntoask.grading.fields.candidates import group_of
 from learntoask.grading.fluency import fluency_guard
 
 _MOST_QUESTIONS = 16_000  # of all logs; more cost time and add hardly any accuracy
@@ -81,10 +78,10 @@ def read_questions(labelled: Path, pack: Pack) -> Questions:
     found = Questions()
     ceiling, count = 1.0, 0
     is_question = fluency_guard(pack)
-    for labelled_session in read_labelled(labelled):
+    for labelled_session in read_records(labelled, LabelledSession):
         session = labelled_session.session
         if session.split == "train":
-            found.seen_groups.add(group_of(pack.task(session.task)))
+            found.seen_groups.add(pack.task(session.task).group_name)
         draw = draw_of(session.session_id)
         asked = tuple(expert_questions(labelled_session, pack)) if draw < ceiling else ()
         if not asked:
@@ -108,16 +105,6 @@ def read_questions(labelled: Path, pack: Pack) -> Questions:
             count = sum(len(one.asked) for one in found.sessions)
     found.sessions.sort(key=lambda one: (one.draw, one.session_id))
     return found
-
-
-def read_labelled(labelled: Path) -> Iterator[LabelledSession]:
-    """Stream labelled.jsonl. Raises StageError naming the line that is none."""
-    with labelled.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                yield LabelledSession.model_validate_json(line)
-            except ValidationError as error:
-                raise StageError(f"{labelled}, line {number} is no labelled session: {error}") from error
 
 
 def _statements(labelled: LabelledSession) -> Iterator[str]:

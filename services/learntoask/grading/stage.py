@@ -20,7 +20,6 @@ from learntoask.core.stages.contract import StageContext, StageSummary
 from learntoask.grading.agreement import GradedQuestion, agreement, same_fields, share
 from learntoask.grading.encoders.hashing import CachingEncoder, load_encoder
 from learntoask.grading.examples import Example, pack_questions
-from learntoask.grading.fields.candidates import group_of
 from learntoask.grading.fields.classifiers import Kind
 from learntoask.grading.fields.features import units_of
 from learntoask.grading.fields.fitting import fit_grader
@@ -205,7 +204,7 @@ def _graded_question(
     task = pack.task(example.task)
     return GradedQuestion(
         session_id=session.session_id,
-        seen=group_of(task) in questions.seen_groups,
+        seen=task.group_name in questions.seen_groups,
         fields=task.field_names,
         gold=example.asked,
         grade=grade,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from learntoask.core.errors import InputError, StageError, TooManyMissing
+from learntoask.core.json_lines import read_records
 from learntoask.core.manifest import GraderSettings, RunSpec, Threshold
 from learntoask.core.manifest.metric import metric_names
 from learntoask.evaluation.compare import compare, comparison_table
@@ -17,7 +18,6 @@ from learntoask.evaluation.evaluate import _PART
 from learntoask.evaluation.figures import figures
 from learntoask.evaluation.gate import judge
 from learntoask.evaluation.heldout import read_held_out
-from learntoask.evaluation.json_lines import read_lines
 from learntoask.evaluation.report.html import page, render
 from learntoask.evaluation.report_schema import Report, read_report
 from learntoask.evaluation.stage import Graders, evaluate_models, open_graders
@@ -142,7 +142,9 @@ def test_the_lenient_rewarding_grader_shows_as_a_gap(report: Report) -> None:
 
 def test_missing_grades_are_counted_with_their_reason(report: Report, folder: Path) -> None:
     missing = report.policy("sft").decodings["sampled"].missing
-    rows = [row for row in read_lines(folder / "out" / "decisions.jsonl", DecisionRow) if row.policy == "sft"]
+    rows = [
+        row for row in read_records(folder / "out" / "decisions.jsonl", DecisionRow) if row.policy == "sft"
+    ]
     sampled = [row for row in rows if row.decoding == "sampled"]
     expected = sum("hmm" in row.response and row.truth == "continue" for row in sampled)
     assert missing.count == expected > 0
@@ -151,7 +153,7 @@ def test_missing_grades_are_counted_with_their_reason(report: Report, folder: Pa
 
 
 def test_one_line_a_decision(report: Report, folder: Path) -> None:
-    rows = list(read_lines(folder / "out" / "decisions.jsonl", DecisionRow))
+    rows = list(read_records(folder / "out" / "decisions.jsonl", DecisionRow))
     assert len(rows) == 3 * report.data.decision_points * (1 + 3)
     assert len({(row.policy, row.decoding, row.session, row.turn, row.completion) for row in rows}) == len(
         rows

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from learntoask.core.pack import InformationField, Pack, Task
+from learntoask.core.pack import InformationField, Pack
 from learntoask.grading.encoders.encoder import Encoder
 from learntoask.grading.text import stems
 
@@ -46,7 +46,7 @@ class PackFields:
         fields: list[InformationField] = []
         identities: list[tuple[str, str]] = []
         for task in pack.tasks:
-            group = task.group or task.name
+            group = task.group_name
             self.slices[task.name] = slice(len(fields), len(fields) + len(task.fields))
             self.groups[task.name] = group
             self.candidates[task.name] = tuple(_candidate(field, group) for field in task.fields)
@@ -88,11 +88,6 @@ ANYTHING = Candidate(
     key_values=np.ones(1),
 )
 """Stands for all fields together, where the question is whether a text asks for anything at all."""
-
-
-def group_of(task: Task) -> str:
-    """The group that a task counts under when seen and unseen tasks are told apart."""
-    return task.group or task.name
 
 
 def _candidate(field: InformationField, group: str) -> Candidate:

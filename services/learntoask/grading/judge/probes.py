@@ -22,12 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from learntoask.core.json_lines import read_records
 from learntoask.core.pack import Pack
-from learntoask.core.records import Split
+from learntoask.core.records import LabelledSession, Split
 from learntoask.grading.agreement import cluster_bootstrap, kappa, same_fields, share
 from learntoask.grading.examples import asking_turns
 from learntoask.grading.grades import Grade, GradeCase, Grader, MissingGrade
-from learntoask.grading.questions import draw_of, read_labelled
+from learntoask.grading.questions import draw_of
 
 _FILLER = "Thank you so much for your patience, I really appreciate it and I am glad to be of service to you today. "
 _CONSTANT = 0.98  # share of one mark from which a judge does not judge
@@ -45,7 +46,7 @@ class Probe:
 def read_probes(labelled: Path, pack: Pack, *, split: Split, at_most: int) -> list[Probe]:
     """Questions of the sessions of `split`, whole sessions in an order made of their ids."""
     found: list[tuple[float, Probe]] = []
-    for session in read_labelled(labelled):
+    for session in read_records(labelled, LabelledSession):
         if session.session.split != split:
             continue
         every = pack.task(session.session.task).field_names

@@ -8,7 +8,6 @@ from learntoask.core.errors import StageError
 from learntoask.core.manifest import LlmJudge
 from learntoask.core.stages.contract import StageContext
 from learntoask.grading.agreement import GradedQuestion, agreement, same_fields, share
-from learntoask.grading.fields.candidates import group_of
 from learntoask.grading.grades import Grade, Grader, MissingGrade, require_answers
 from learntoask.grading.judge.judge import Judge, write_judge
 from learntoask.grading.judge.probes import Probe, explain, read_probes, run_probes
@@ -90,7 +89,7 @@ def _graded_question(
     task = context.pack.task(probe.right.task)
     return GradedQuestion(
         session_id=probe.right.session_id,
-        seen=group_of(task) in questions.seen_groups,
+        seen=task.group_name in questions.seen_groups,
         fields=task.field_names,
         gold=probe.asked,
         grade=grade,

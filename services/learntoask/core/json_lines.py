@@ -1,4 +1,4 @@
-"""JSON lines of records, written so that a killed process leaves the whole file or none."""
+"""Read and write files of records, one JSON object per line."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ from pydantic import ValidationError
 from learntoask.core.errors import InputError
 from learntoask.core.records import Record
 
-Row = TypeVar("Row", bound=Record)
+RecordType = TypeVar("RecordType", bound=Record)
 
 
-def write_lines(path: Path, rows: Iterable[Record]) -> None:
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write all records. A process that is killed meanwhile leaves the previous file, or none."""
     part = path.with_name(path.name + ".part")
     with part.open("w", encoding="utf-8") as file:
-        for row in rows:
-            file.write(row.model_dump_json(exclude_defaults=True) + "\n")
+        for record in records:
+            file.write(record.model_dump_json(exclude_defaults=True) + "\n")
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
 
 
-def read_lines(path: Path, kind: type[Row]) -> Iterator[Row]:
-    """The records of a file. Raises InputError naming the line and the field at fault."""
+def read_records(path: Path, kind: type[RecordType]) -> Iterator[RecordType]:
+    """Yield the records of a file, such as the LabelledSessions of labelled.jsonl.
+
+    Raises InputError with the line and the key that is wrong, or when the file cannot be read.
+    """
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
