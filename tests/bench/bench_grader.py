@@ -86,10 +86,7 @@ def fit(
 
 def agreement_row(grader: FieldGrader, questions: Questions, pack: Pack) -> str:
     asked = [example for session in questions.evaluation_sessions() for example in session.asked]
-    cases = [
-        GradeCase(session_id=one.session_id, task=one.task, response=one.text, target=one.asked)
-        for one in asked
-    ]
+    cases = [example.case() for example in asked]
     judged = [
         GradedQuestion(
             session_id=one.session_id,

@@ -76,11 +76,7 @@ def fitted(folder: Path, pack: Pack, encoder: str) -> list[GradeCase]:
         )
         inputs = {**inputs, name: out}
     questions = read_questions(inputs["label"] / "labelled.jsonl", pack)
-    return [
-        GradeCase(session_id=one.session_id, task=one.task, response=one.text, target=one.asked)
-        for session in questions.sessions
-        for one in session.asked
-    ]
+    return [example.case() for session in questions.sessions for example in session.asked]
 
 
 def new_cases(cases: Sequence[GradeCase], count: int, part: str) -> list[GradeCase]:

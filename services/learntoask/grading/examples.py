@@ -1,4 +1,4 @@
-"""Questions with the fields they ask for: what a grader is fitted on and looks its neighbours up in."""
+"""Questions with the fields they ask for: the examples that a grader is fitted on and looks up neighbours in."""
 
 from __future__ import annotations
 
@@ -8,32 +8,41 @@ from dataclasses import dataclass
 
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession, Sample, Turn
+from learntoask.grading.grades import GradeCase
 
 FOLDS = 5
-ANNOTATED = "annotated"  # the labeller whose silence about a turn means that it asks for nothing
+ANNOTATED = (
+    "annotated"  # a turn for which this labeller names no field asks for none; others may have missed it
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
+    """A question with the fields that it asks for."""
+
     session_id: str
     task: str
     text: str
-    asked: frozenset[str]  # field names of the task; empty where the text is known to ask for none
+    asked: frozenset[str]  # field names of the task; empty if the text is known to ask for none
+
+    def case(self) -> GradeCase:
+        """The grade case of the question, with the fields that it asks for as its target."""
+        return GradeCase(session_id=self.session_id, task=self.task, response=self.text, target=self.asked)
 
 
 def fold_of(session_id: str) -> int:
-    """Any session has a fold, also one that was never seen: models of a fold are fitted on the other folds."""
+    """Return the fold of a session, whether or not it was fitted on. The models of a fold are fitted on the others."""
     return zlib.crc32(session_id.encode("utf-8", errors="surrogatepass")) % FOLDS
 
 
 def expert_questions(labelled: LabelledSession, pack: Pack) -> Iterator[Example]:
-    """The session's expert turns whose requested fields are known; what a policy said is no example."""
+    """Yield the session's expert turns whose requested fields are known. Turns by a policy are no examples."""
     for _, example in asking_turns(labelled, pack):
         yield example
 
 
 def asking_turns(labelled: LabelledSession, pack: Pack) -> Iterator[tuple[Sample, Example]]:
-    """The same, each with its decision point."""
+    """Yield the examples of `expert_questions`, each with its decision point."""
     session = labelled.session
     known = pack.task(session.task).field_names
     for sample in labelled.samples:
@@ -44,7 +53,7 @@ def asking_turns(labelled: LabelledSession, pack: Pack) -> Iterator[tuple[Sample
 
 
 def idle_questions(labelled: LabelledSession, is_question: Callable[[str], bool]) -> Iterator[Example]:
-    """Questions that ask for no field: the user's own, and the expert's where the annotation would say so."""
+    """Yield questions that ask for no field: the user's, and the expert's if the annotations would name any field."""
     session = labelled.session
     texts = [one_line(message.content) for message in session.messages if message.author == "user"]
     if any(sample.provenance.labeller == ANNOTATED for sample in labelled.samples):
@@ -58,7 +67,7 @@ def idle_questions(labelled: LabelledSession, is_question: Callable[[str], bool]
 
 
 def pack_questions(pack: Pack) -> Iterator[Example]:
-    """The pack's own example questions, each a session of its own, so that none is its own neighbour."""
+    """Yield the pack's example questions, each as a separate session, so that none is its own neighbour."""
     for task in pack.tasks:
         for field in task.fields:
             for number, text in enumerate(field.questions):

@@ -110,7 +110,7 @@ def measure(
     """Agreement of each grader with the labels of held-out questions, and its grades of them."""
     asked = [(session, example) for session in questions.evaluation_sessions() for example in session.asked]
     grades = {
-        role: grader.grade([_case(example) for _, example in asked]) for role, grader in graders.items()
+        role: grader.grade([example.case() for _, example in asked]) for role, grader in graders.items()
     }
     figures: dict[str, JsonValue] = {}
     for role, found in grades.items():
@@ -190,12 +190,6 @@ def _gold(questions: Questions) -> dict[str, JsonValue]:
     if "annotated" not in labellers:
         note = "labels of the labeller itself, so agreement with it bounds agreement with people from above"
     return {"labellers": list(labellers), "note": note}
-
-
-def _case(example: Example) -> GradeCase:
-    return GradeCase(
-        session_id=example.session_id, task=example.task, response=example.text, target=example.asked
-    )
 
 
 def _graded_question(

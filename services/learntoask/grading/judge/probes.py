@@ -54,12 +54,8 @@ def read_probes(labelled: Path, pack: Pack, *, split: Split, at_most: int) -> li
             needed = every & {item.field for item in sample.remaining}
             others = needed - example.asked or every - example.asked
             if others:  # else nothing could be wrong
-                right = GradeCase(
-                    session_id=example.session_id,
-                    task=example.task,
-                    response=example.text,
-                    target=needed | example.asked,
-                    context=session.context(sample),
+                right = replace(
+                    GradeCase.of_sample(session, sample, example.text), target=needed | example.asked
                 )
                 probe = Probe(right=right, wrong=replace(right, target=others), asked=example.asked)
                 found.append((draw_of(example.session_id), probe))

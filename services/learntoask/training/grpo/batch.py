@@ -71,13 +71,7 @@ def grade_samples(
         for sample, members in zip(labelled.samples, groups, strict=True)
     ]
     cases = [
-        GradeCase(
-            session_id=labelled.session.session_id,
-            task=labelled.session.task,
-            response=member.text,
-            target=frozenset(item.field for item in sample.remaining),
-            context=labelled.context(sample),
-        )
+        GradeCase.of_sample(labelled, sample, member.text)
         for _, labelled, sample, members in points
         for member in members
     ]

@@ -56,16 +56,7 @@ def validate(
         for labelled, groups in zip(sessions, decoded, strict=True)
         for sample, completions in zip(labelled.samples, groups, strict=True)
     ]
-    cases = [
-        GradeCase(
-            session_id=labelled.session.session_id,
-            task=labelled.session.task,
-            response=text,
-            target=frozenset(item.field for item in sample.remaining),
-            context=labelled.context(sample),
-        )
-        for labelled, sample, text in answers
-    ]
+    cases = [GradeCase.of_sample(labelled, sample, text) for labelled, sample, text in answers]
     grades = workers.broadcast(lambda: grader.grade(cases))
     require_answers(
         grades,
