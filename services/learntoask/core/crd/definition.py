@@ -1,4 +1,4 @@
-"""The CustomResourceDefinitions: names, columns of `kubectl get`, and what may change when."""
+"""The CustomResourceDefinitions: names, columns of `kubectl get`, and which fields may change when."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from learntoask.core.status.run import RunStatus
 
 GROUP, VERSION = "learntoask.io", "v1alpha1"
 MUTABLE = frozenset({"suspend", "attempts", "stageDeadline", "startDeadline", "ttl", "budget", "artefacts"})
-"""Fields of a run's spec that may change while it is at work; all others would make what runs obsolete."""
+"""Fields of a run's spec that may change while it runs. A change of another field would make running stages obsolete."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column of `kubectl get`; the `wide` ones only of `kubectl get -o wide`."""
+    """A column of `kubectl get`, or with `wide` only of `kubectl get -o wide`."""
 
     name: str
     path: str
@@ -41,7 +41,7 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """A kind. `longest_name` leaves room for what the names of its children add."""
+    """A kind. `longest_name` is the longest allowed object name, because the names of its children are longer."""
 
     kind: str
     plural: str
@@ -72,36 +72,39 @@ DEFINITIONS: tuple[Definition, ...] = (
         kind="LearnToAskRun",
         plural="learntoaskruns",
         short="ltar",
-        description="One run of the whole loop: from logs of expert conversations to a policy that is served. The same "
-        "manifest runs on a laptop (`lta run`).",
+        description="A run of the whole loop, from logs of expert conversations to a served policy. The same manifest "
+        "runs on a laptop (`lta run`).",
         spec=RunSpec,
         status=RunStatus,
         columns=(
-            Column(name="Stage", path=".status.stage", description="Stages at work."),
-            Column(name="Progress", path=".status.progress", description="How far they are."),
+            Column(name="Stage", path=".status.stage", description="Running stages."),
+            Column(name="Progress", path=".status.progress", description="Progress of the running stages."),
             Column(
                 name="Succeeded",
                 path=_condition("Succeeded", "status"),
-                description="True: every stage is published. False: the run is over without that.",
+                description="True: all stages are published. False: the run finished without that.",
             ),
-            Column(name="Reason", path=".status.reason", description="Why the run is as it is."),
+            Column(name="Reason", path=".status.reason", description="Cause of the phase."),
             _AGE,
             Column(name="Phase", path=".status.phase", description="Summary of the conditions.", wide=True),
             Column(
                 name="GPU-Hours",
                 path=".status.gpuHours",
                 type="number",
-                description="GPUs times hours used.",
+                description="GPUs times the hours that pods held them.",
                 wide=True,
             ),
             Column(
                 name="Endpoint",
                 path=".status.endpoint.address",
-                description="Where the policy answers.",
+                description="Address of the served policy.",
                 wide=True,
             ),
             Column(
-                name="Message", path=".status.message", description="The reason as a sentence.", wide=True
+                name="Message",
+                path=".status.message",
+                description="Cause of the phase, as a sentence.",
+                wide=True,
             ),
         ),
         longest_name=40,
@@ -111,36 +114,38 @@ DEFINITIONS: tuple[Definition, ...] = (
         kind="AskEndpoint",
         plural="askendpoints",
         short="askep",
-        description="A policy served for as long as people ask, through a gateway that outlives each policy.",
+        description="Policy servers behind a gateway. The gateway stays when the policy is replaced.",
         spec=EndpointSpec,
         status=EndpointStatus,
         columns=(
             Column(name="Ready", path=_condition("Ready", "status"), description="Whether a policy answers."),
-            Column(name="Reason", path=_condition("Ready", "reason"), description="Why, or why not."),
+            Column(
+                name="Reason", path=_condition("Ready", "reason"), description="Cause of the status of Ready."
+            ),
             Column(name="Revision", path=".status.revision", description="The revision that serves."),
             Column(
                 name="Servers",
                 path=".status.readyReplicas",
                 type="integer",
-                description="Servers that take traffic.",
+                description="Policy servers that get traffic.",
             ),
             _AGE,
             Column(
                 name="Target",
                 path=".status.target",
-                description="The revision that the spec asks for.",
+                description="The revision that the spec describes.",
                 wide=True,
             ),
             Column(
                 name="Rollout",
                 path=_condition("RolledOut", "reason"),
-                description="How far it is rolled out.",
+                description="State of the rollout.",
                 wide=True,
             ),
             Column(
                 name="Run", path=".spec.policy.run", description="The run whose policy is served.", wide=True
             ),
-            Column(name="Address", path=".status.address", description="Where to ask.", wide=True),
+            Column(name="Address", path=".status.address", description="Address for clients.", wide=True),
         ),
         longest_name=40,
         scalable=True,
@@ -149,7 +154,7 @@ DEFINITIONS: tuple[Definition, ...] = (
 
 
 def custom_resource_definition(definition: Definition) -> dict[str, Any]:
-    """The object as it is applied to a cluster."""
+    """Return the CustomResourceDefinition object of a kind."""
     spec = structural_schema(definition.spec, RULES, defaults=True)
     status = structural_schema(definition.status, RULES, defaults=False)
     schema: Schema = {
@@ -160,8 +165,8 @@ def custom_resource_definition(definition: Definition) -> dict[str, Any]:
             "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}"},
             "kind": {"type": "string", "description": definition.kind},
             "metadata": {"type": "object"},
-            "spec": {**spec, "description": "What is wanted."},
-            "status": {**status, "description": "What is. Written by the operator alone."},
+            "spec": {**spec, "description": "The desired state."},
+            "status": {**status, "description": "The observed state. Only the operator writes it."},
         },
         "x-kubernetes-validations": [
             rule.as_schema() for rule in _rules(definition, list(spec["properties"]))
@@ -215,7 +220,10 @@ def _rules(definition: Definition, fields: Sequence[str]) -> list[Rule]:
 
 
 def _frozen(field: str) -> Rule:
-    """Guarded by `has`, so that an object stored before the field existed can still be updated."""
+    """Return the rule that `field` may not change while the run is active.
+
+    The rule checks whether the field is present, so that an object stored before the field existed can be updated.
+    """
     at_rest = (
         "!has(oldSelf.status) || !has(oldSelf.status.started) || has(oldSelf.status.finished)"
         " || (has(oldSelf.spec.suspend) && oldSelf.spec.suspend) || (has(self.spec.suspend) && self.spec.suspend)"

@@ -1,9 +1,11 @@
-"""What the validators of the manifest models check, once more in CEL: an API server refuses a contradictory manifest
-itself, before anything is stored, and needs no webhook.
+"""The checks of the manifest models' validators as CEL expressions.
 
-A rule on an object that is optional must also hold of `{}`, its default before those of its fields are filled in.
-Not expressed: that a pattern of `redact` compiles (Python's patterns are not CEL's), that no two judges would answer
-alike in spite of different spelling, and the names inside `deepspeed`. The operator reports those in the status.
+With them the API server itself refuses a contradictory manifest, without a webhook. A rule on an optional object must
+also hold for `{}`, the default of the object before the defaults of its fields are filled in.
+
+Three checks are missing here, and the operator reports their failures in the status: whether a pattern in `redact`
+compiles (Python's syntax is not CEL's), whether two judges are the same model in spite of different parameters, and the
+names in `deepspeed`.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from learntoask.core.manifest.metric import (
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """`path` is the field to blame, below the object that the rule is on (default: that object)."""
+    """A CEL rule on an object. `path` is the field that the error names, below the object (default: the object)."""
 
     cel: str
     message: str
@@ -37,11 +39,12 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """Additions to the schema of one model; fields by the names they have in a manifest.
+    """Additions to the schema of one model. Fields have the names that they have in a manifest.
 
-    `reserved`: keys that an open mapping must not have. `keyed`: lists whose elements are known by these fields, for
-    server-side apply. `named`: lists of open mappings that each need a `name`. `bare`: objects of this model get no
-    default, because thirteen empty pod templates would stand in every stored run.
+    `model`: rules on the object. `fields`: rules on its fields. `reserved`: keys that a free-form mapping must not
+    contain. `keyed`: lists whose elements are identified by these fields, for server-side apply. `named`: lists of
+    free-form mappings that each need a `name`. `bare`: objects of this model get no default, because otherwise every
+    stored run would contain thirteen empty pod templates.
     """
 
     model: tuple[Rule, ...] = ()
@@ -53,7 +56,7 @@ class Rules:
 
 
 def metric_pattern() -> str:
-    """Matches what learntoask.core.manifest.metric.checked_metric accepts."""
+    """Return the regular expression of the names that `learntoask.core.manifest.metric.check_metric` accepts."""
 
     def any_of(names: tuple[str, ...]) -> str:
         return f"({'|'.join(names)})"
@@ -72,7 +75,7 @@ def metric_pattern() -> str:
 
 
 def _starts_with(*prefixes: str, message: str) -> tuple[Rule, ...]:
-    return (Rule(cel=" || ".join(f"self.startsWith('{one}')" for one in prefixes), message=message),)
+    return (Rule(cel=" || ".join(f"self.startsWith('{prefix}')" for prefix in prefixes), message=message),)
 
 
 _UPLOAD = "`lta apply` uploads local files and writes their addresses here"

@@ -1,7 +1,7 @@
-"""A pydantic model as the structural OpenAPI v3 schema that a CustomResourceDefinition holds.
+"""Conversion of a pydantic model to the structural OpenAPI v3 schema of a CustomResourceDefinition.
 
-Everything is bounded, because the API server estimates the cost of every CEL rule from the greatest size that its
-schema allows, and refuses definitions whose rules could cost too much.
+Every string, list and mapping gets a largest size. The API server estimates the cost of each CEL rule from the sizes
+that the schema allows, and refuses a definition whose rules could cost too much.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ _ANYTHING: Schema = {"x-kubernetes-preserve-unknown-fields": True}
 
 
 def structural_schema(model: type[BaseModel], rules: Mapping[str, Rules], *, defaults: bool) -> Schema:
-    """Schema of `model` by alias, without references; `rules` adds to models by their class name.
+    """Return the schema of `model`, with field names as in manifests and without references.
 
-    Fields that may be None are optional, not nullable: the API server drops their nulls. Raises ValueError for what a
-    structural schema cannot express, naming the field.
+    `rules` maps class names to additions to their schemas. With `defaults` the schema contains the default values. A
+    field that may be None is optional, not nullable, because the API server drops nulls. Raises ValueError for a field
+    that a structural schema cannot express.
     """
     whole = model.model_json_schema(by_alias=True)
     return _Converter(whole.get("$defs", {}), rules, defaults).model(whole, model.__name__)
@@ -48,13 +49,13 @@ class _Converter:
         named = {*rules.fields, *rules.reserved, *rules.keyed, *rules.named}
         if not named <= set(schema["properties"]):
             unknown = ", ".join(sorted(named - set(schema["properties"])))
-            raise ValueError(f"{path}: there are rules for fields that it does not have: {unknown}")
+            raise ValueError(f"{path}: there are rules for unknown fields: {unknown}")
         properties = {
             name: self._field(field, f"{path}.{name}", rules.fields.get(name, ()))
             for name, field in schema["properties"].items()
         }
         for name, forbidden in rules.reserved.items():
-            properties[name]["not"] = {"anyOf": [{"required": [one]} for one in forbidden]}
+            properties[name]["not"] = {"anyOf": [{"required": [key]} for key in forbidden]}
         for name, keys in rules.keyed.items():
             properties[name]["x-kubernetes-list-type"] = "map"
             properties[name]["x-kubernetes-list-map-keys"] = list(keys)
@@ -68,10 +69,10 @@ class _Converter:
         return _with_rules(result, rules.model)
 
     def _field(self, field: Schema, path: str, rules: Sequence[Rule]) -> Schema:
-        options = [one for one in field.get("anyOf", ()) if one.get("type") != "null"]
+        options = [option for option in field.get("anyOf", ()) if option.get("type") != "null"]
         if len(options) > 1:
-            if {one.get("type") for one in options} == {"integer", "string"}:
-                text = next(one for one in options if one["type"] == "string")
+            if {option.get("type") for option in options} == {"integer", "string"}:
+                text = next(option for option in options if option["type"] == "string")
                 pattern = {"pattern": text["pattern"]} if "pattern" in text else {}
                 return _described({"x-kubernetes-int-or-string": True, **pattern}, field)
             raise ValueError(f"{path}: a choice between types cannot be expressed in a structural schema")
@@ -97,7 +98,7 @@ class _Converter:
             if "properties" not in inner:
                 return self._value({**inner, **{k: v for k, v in schema.items() if k != "$ref"}}, path)
             converted = self.model(inner, path)
-            both = [one["description"] for one in (schema, converted) if "description" in one]
+            both = [part["description"] for part in (schema, converted) if "description" in part]
             return _described(converted, {"description": " ".join(both)} if both else {})
         if "const" in schema:
             schema = {**schema, "enum": [schema["const"]]}
@@ -116,7 +117,7 @@ class _Converter:
         return {**result, **self._bounds(kind, schema, path)}
 
     def _bounds(self, kind: str, schema: Schema, path: str) -> Schema:
-        """What the type of a value adds to its schema: its elements, and bounds where it has none."""
+        """Return the additions for a value of type `kind`: its element schema, and a bound if it has none."""
         if kind == "string":
             bounded = "maxLength" in schema or "enum" in schema or schema.get("format") == "date-time"
             return {} if bounded else {"maxLength": LONGEST_STRING}
@@ -124,7 +125,7 @@ class _Converter:
             bounds: Schema = {"format": "int64"} if kind == "integer" else {}
             for bound in ("minimum", "maximum"):
                 exclusive = f"exclusive{bound.capitalize()}"
-                if exclusive in schema:  # a number in JSON schema, a flag beside the bound in OpenAPI v3.0
+                if exclusive in schema:  # a number in JSON schema, but a flag for the bound in OpenAPI v3.0
                     bounds |= {bound: schema[exclusive], exclusive: True}
             return bounds
         if kind == "array":
@@ -140,7 +141,7 @@ class _Converter:
 
 
 def _only_of(schema: Schema) -> str | None:
-    """The reference in an `allOf` of one, which pydantic writes where a reference has siblings."""
+    """Return the reference in an `allOf` with one element, which pydantic writes if a reference has siblings."""
     parts = schema.get("allOf", ())
     return parts[0].get("$ref") if len(parts) == 1 else None
 
@@ -150,7 +151,7 @@ def _name_of(reference: str) -> str:
 
 
 def _default(value: Any, schema: Schema) -> Any:
-    """`value` without what the defaults of the fields below say themselves; None where nothing needs saying."""
+    """Return `value` without the parts that equal the defaults of nested fields, or None if nothing is left."""
     properties = schema.get("properties")
     if properties is None or not isinstance(value, dict):
         return None if value in (None, [], {}) else value
@@ -163,13 +164,13 @@ def _default(value: Any, schema: Schema) -> Any:
 
 
 def _mention(default: Any, schema: Schema) -> None:
-    """Say the default in the description too: `kubectl explain` shows nothing else of it."""
+    """Append the default to the description, because `kubectl explain` does not show defaults."""
     if not isinstance(default, dict) and default != "" and "description" in schema:
         schema["description"] += f" Defaults to {json.dumps(default, ensure_ascii=False)}."
 
 
 def _described(result: Schema, field: Schema) -> Schema:
-    """`result` with the description of the field where it has one: it says more than that of its type."""
+    """Replace the description of the type with that of the field, if it has one."""
     if "description" in field:
         result["description"] = _text(field["description"])
     return result
@@ -183,5 +184,5 @@ def _with_rules(schema: Schema, rules: Sequence[Rule]) -> Schema:
 
 
 def _text(description: str) -> str:
-    """Paragraphs on one line each: terminals and `kubectl explain` break them themselves."""
+    """Join the lines of each paragraph, because `kubectl explain` wraps lines itself."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in description.split("\n\n"))

@@ -1,7 +1,7 @@
-"""Condition types and reasons of our resources, and how a condition is set.
+"""Types and reasons of the conditions of LearnToAskRun and AskEndpoint, and functions that set conditions.
 
-Conditions carry the truth about an object; `phase` only sums them up for printing. All are positive: `True` is the good
-or expected state. Events use the same reasons.
+Programs should read the conditions; `phase` only summarises them for printing. For every type `True` is the good or
+expected state. Events use the same reasons.
 """
 
 from __future__ import annotations
@@ -19,92 +19,94 @@ _LONGEST_MESSAGE = 1000  # Events refuse 1,024 characters and more
 
 # --- LearnToAskRun: types -------------------------------------------------------------------------------------------
 ACCEPTED = "Accepted"
-"""The manifest is valid beyond what its schema can say, and its inputs were found. False: it will not run as it is."""
+"""True: the manifest passed the checks that its schema cannot express, and its inputs were found. False: the run cannot
+run with this manifest."""
 PROGRESSING = "Progressing"
-"""Something of the run is at work or about to be. False with the reason: suspended, waiting, or over."""
+"""True: a stage of the run is running or about to start. False: the run is suspended, waiting or finished; see the
+reason."""
 SUCCEEDED = "Succeeded"
-"""The run is over: True, every stage is published; False, the reason says why not. Unknown until then. Never changes
-back, unless the run is rewound or its manifest is edited."""
+"""True: all stages are published. False: the run finished without that; see the reason. Unknown: it is not finished.
+The condition only changes back when the run is rewound or its manifest is edited."""
 WITHIN_BUDGET = "WithinBudget"
-"""GPU-hours used are below `spec.budget.gpuHours`; exists only with a budget."""
+"""True: the run has used less than `spec.budget.gpuHours`. The condition only exists if a budget is set."""
 
 # --- LearnToAskRun: reasons -----------------------------------------------------------------------------------------
 INVALID_SPEC = "InvalidSpec"
-"""The manifest contradicts itself in a way that its schema does not express; the message names the field."""
+"""The manifest contradicts itself in a way that its schema cannot express; the message names the field."""
 RESOLVING_INPUTS = "ResolvingInputs"
-"""A pod computes the digests of logs, pack and base model."""
+"""A pod is computing the digests of logs, pack and base model."""
 INPUTS_RESOLVED = "InputsResolved"
 """The digests of all inputs are known."""
 STAGE_STARTED = "StageStarted"
 """An attempt of a stage was created."""
 STAGE_PUBLISHED = "StagePublished"
-"""A stage's output lies in the store."""
+"""The output of a stage is in the store."""
 STAGE_FAILED = "StageFailed"
-"""An attempt of a stage failed and counts; another follows while attempts are left."""
+"""An attempt of a stage failed. Another attempt follows unless the stage has used `spec.attempts`."""
 STAGE_DISRUPTED = "StageDisrupted"
-"""An attempt was ended by the cluster (eviction, preemption, a lost node); it does not count."""
+"""The cluster ended an attempt (eviction, preemption, lost node). It does not count against `spec.attempts`."""
 NEVER_STARTED = "NeverStarted"
 """No pod of the attempt ran within `spec.startDeadline`; the message says what the scheduler or Kueue waits for."""
 DEADLINE_EXCEEDED = "DeadlineExceeded"
 """An attempt ran longer than `spec.stageDeadline`."""
 RUNNING = "Running"
-"""Stages are at work."""
+"""Stages are running."""
 QUEUED = "Queued"
-"""A Job waits to be admitted by Kueue."""
+"""A Job waits for its admission by Kueue."""
 WAITING_FOR_PODS = "WaitingForPods"
-"""Pods were created and none of them runs yet."""
+"""Pods were created, and none of them runs yet."""
 RETRYING = "Retrying"
-"""A failed attempt is repeated after a pause."""
+"""A failed attempt is retried after a delay."""
 SUSPENDING = "Suspending"
-"""`spec.suspend` is true and pods still end."""
+"""`spec.suspend` is true, and some pods are still ending."""
 SUSPENDED = "Suspended"
-"""`spec.suspend` is true and nothing runs."""
+"""`spec.suspend` is true, and no pod runs."""
 RESUMED = "Resumed"
-"""`spec.suspend` was taken back."""
+"""`spec.suspend` was set to false again."""
 CANCELLED = "Cancelled"
 """The annotation learntoask.io/cancel ended the run."""
 RUN_SUCCEEDED = "RunSucceeded"
 """Every stage is published."""
 RUN_FAILED = "RunFailed"
-"""A stage has used up its attempts, or cannot succeed; the message says which and why."""
+"""A stage used all its attempts or cannot succeed; the message names the stage and the cause."""
 GATE_FAILED = "GateFailed"
-"""The evaluation gate refused the policy; it is not served."""
+"""The evaluation gate refused the policy, so it is not served."""
 BUDGET_EXHAUSTED = "BudgetExhausted"
-"""The run used its GPU-hours; checkpoints and published stages stay."""
+"""The run used all its GPU-hours; its checkpoints and published stages are kept."""
 WITHIN_LIMITS = "WithinLimits"
-"""GPU-hours are left."""
+"""The run has GPU-hours left."""
 REWOUND = "Rewound"
-"""The annotation learntoask.io/rerun made stages run anew."""
+"""The annotation learntoask.io/rerun made stages run again."""
 ENDPOINT_APPLIED = "EndpointApplied"
-"""The AskEndpoint now names this run's policy."""
+"""The run's policy was written into the AskEndpoint."""
 ENDPOINT_FOREIGN = "EndpointForeign"
-"""The AskEndpoint of that name was made by somebody else and is left alone."""
+"""An AskEndpoint of this name exists that the operator did not create for this run; the operator does not change it."""
 CHILD_FOREIGN = "ChildForeign"
-"""An object of a child's name exists and is not this run's; it is left alone."""
+"""An object with the name of a child exists that does not belong to this run; the operator does not change it."""
 EXPIRED = "Expired"
-"""The run finished longer than `spec.ttl` ago and is removed."""
+"""The run finished more than `spec.ttl` ago and is deleted."""
 
 # --- AskEndpoint: types ---------------------------------------------------------------------------------------------
 READY = "Ready"
-"""Asks are answered by a policy: a gateway is up, and servers of the serving revision are warm."""
+"""True: a policy answers calls, because a gateway is ready and servers of the serving revision are warm."""
 ROLLED_OUT = "RolledOut"
-"""The policy that the spec asks for answers every ask. False: the reason says how far it is, or why it failed."""
+"""True: the policy in the spec answers all calls. False: the reason gives the state of its rollout or its failure."""
 GATEWAY_READY = "GatewayReady"
-"""At least one gateway takes calls; without a policy server it answers with the fallback."""
+"""True: at least one gateway accepts calls. Without a policy server it answers with the fallback."""
 
 # --- AskEndpoint: reasons -------------------------------------------------------------------------------------------
 WAITING_FOR_POLICY = "WaitingForPolicy"
-"""The run that `spec.policy.run` names has published no policy yet."""
+"""The run in `spec.policy.run` has not published a policy yet."""
 SERVERS_STARTING = "ServersStarting"
-"""Servers of the new policy were created; they load the model and warm up, without traffic."""
+"""Servers of the new policy were created; they load the model and warm up without traffic."""
 WARM_UP_FAILED = "WarmUpFailed"
-"""Servers of the new policy did not warm up; they got no traffic and are stopped, unless no other policy serves."""
+"""Servers of the new policy did not warm up. They got no traffic and are stopped, unless no other policy serves."""
 SHIFTING_TRAFFIC = "ShiftingTraffic"
-"""Old and new servers answer side by side until there are enough new ones."""
+"""Servers of the old and the new policy both answer until enough new ones are ready."""
 DRAINING_OLD = "DrainingOld"
-"""All traffic goes to the new policy; old servers finish what they are at."""
+"""All traffic goes to the new policy, and the old servers finish their requests."""
 ROLLOUT_COMPLETE = "RolloutComplete"
-"""The policy that the spec asks for serves alone."""
+"""The policy in the spec is the only one that serves."""
 SERVING = "Serving"
 """Policy servers answer."""
 NO_SERVERS = "NoServers"
@@ -112,26 +114,26 @@ NO_SERVERS = "NoServers"
 SCALED_TO_ZERO = "ScaledToZero"
 """`spec.replicas` is 0."""
 GATEWAY_AVAILABLE = "GatewayAvailable"
-"""Gateways take calls."""
+"""Gateways accept calls."""
 GATEWAY_STARTING = "GatewayStarting"
-"""No gateway takes calls yet; the message says what its container said last."""
+"""No gateway accepts calls yet; the message contains the last output of its container."""
 
 
 class Condition(ManifestModel):
-    """As metav1.Condition."""
+    """A condition, as metav1.Condition of Kubernetes."""
 
     type: Annotated[str, Field(max_length=316)]
-    """What the condition is about."""
+    """Type of the condition."""
     status: ConditionStatus
-    """Whether it holds."""
+    """Whether the condition is met."""
     observed_generation: Annotated[int, Field(ge=0)] = 0
-    """The metadata.generation that was seen when the condition was computed."""
+    """The metadata.generation for which the condition was computed."""
     last_transition_time: Annotated[str, Field(max_length=40)]
-    """When `status` last changed."""
+    """Time when `status` last changed (RFC 3339)."""
     reason: Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")]
-    """Why, as one word."""
+    """Cause of the status, as a CamelCase word."""
     message: Annotated[str, Field(max_length=32768)] = ""
-    """Why, for a person."""
+    """Cause of the status, as a sentence for a person."""
 
 
 def set_condition(
@@ -144,8 +146,8 @@ def set_condition(
     generation: int,
     now: float,
 ) -> tuple[Condition, ...]:
-    """`conditions` with that of `type` as given; the time of its last transition stays while `status` does."""
-    before = next((one for one in conditions if one.type == type), None)
+    """Return `conditions` with the one of `type` set; its transition time only changes when `status` changes."""
+    before = find_condition(conditions, type)
     since = before.last_transition_time if before and before.status == status else timestamp(now)
     condition = Condition(
         type=type,
@@ -157,30 +159,31 @@ def set_condition(
     )
     if before is None:
         return (*conditions, condition)
-    return tuple(condition if one is before else one for one in conditions)
+    return tuple(condition if other is before else other for other in conditions)
 
 
 def remove_condition(conditions: Sequence[Condition], type: str) -> tuple[Condition, ...]:
-    """`conditions` without that of `type`: a condition exists only while what it is about does."""
-    return tuple(one for one in conditions if one.type != type)
+    """Return `conditions` without the one of `type`."""
+    return tuple(condition for condition in conditions if condition.type != type)
 
 
 def find_condition(conditions: Sequence[Condition], type: str) -> Condition | None:
-    return next((one for one in conditions if one.type == type), None)
+    """Return the condition of `type`, or None."""
+    return next((condition for condition in conditions if condition.type == type), None)
 
 
 def timestamp(now: float) -> str:
-    """Seconds since the epoch as Kubernetes writes times: `2026-01-31T12:00:00Z`."""
+    """Format seconds since the epoch as Kubernetes does: `2026-01-31T12:00:00Z`."""
     return datetime.fromtimestamp(int(now), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def seconds_of(time: str) -> float:
-    """The inverse of `timestamp`; fractions of a second (microTime) are understood too."""
+    """Return the seconds since the epoch of a time in a Kubernetes object, with or without fractions of a second."""
     return datetime.fromisoformat(time.replace("Z", "+00:00")).timestamp()
 
 
 def shorten(message: str, limit: int = _LONGEST_MESSAGE) -> str:
-    """`message` within `limit` characters: its beginning and its end, where the cause stands."""
+    """Shorten `message` to `limit` characters. The end is kept too, because error messages often end with the cause."""
     if len(message) <= limit:
         return message
     head = limit // 3

@@ -1,4 +1,4 @@
-"""What an AskEndpoint tells about itself: which policy answers, which one is coming, which ones there were."""
+"""The status of an AskEndpoint: the policy that answers, the one that is rolled out, and former ones."""
 
 from __future__ import annotations
 
@@ -11,56 +11,56 @@ from learntoask.core.status.conditions import Condition
 from learntoask.core.status.run import StatusModel
 
 RevisionState = Literal["Pending", "WarmingUp", "Serving", "Draining", "Retired", "Failed"]
-"""Pending: its servers are not there yet. WarmingUp: they load and answer the demo conversation, and get no traffic.
-Serving: they answer. Draining: they finish what they are at. Retired: gone, kept for a rollback. Failed: did not warm
-up and never answered."""
+"""Pending: the servers do not exist yet. WarmingUp: they load the model and answer the demo conversation, without
+traffic. Serving: they get traffic. Draining: they finish their requests. Retired: the servers are gone, and the
+revision is kept for a rollback. Failed: the servers did not warm up and never got traffic."""
 
 
 class Revision(StatusModel):
-    """One policy with the way it is served: what a rollback goes back to."""
+    """A policy with the settings of its servers. A rollback returns to a former revision."""
 
     number: Annotated[int, Field(ge=1)]
-    """Counts the revisions of this endpoint."""
+    """Number of the revision, counted from 1."""
     name: Annotated[str, Field(max_length=63)]
-    """Digest of what is served; part of the name of its Deployment."""
+    """Digest of the policy and the server settings; part of the name of the Deployment."""
     policy: PolicyReference
-    """What `spec.policy` was, followed to the published stages: to roll back, put it there again."""
+    """Value of `spec.policy`, with a run replaced by its published stages. Write it to `spec.policy` to roll back."""
     state: RevisionState
-    """How far it is: made, warmed up, asked, drained, gone, or failed."""
+    """State of the revision: its servers are pending, warming up, serving, draining, retired or failed."""
     created: Annotated[str, Field(max_length=40)]
-    """When it was first wanted (RFC 3339)."""
+    """Time when the revision was created (RFC 3339)."""
     warm: Annotated[str, Field(max_length=40)] | None = None
-    """When its first server had warmed up."""
+    """Time when its first server was warm (RFC 3339)."""
     replaced: Annotated[str, Field(max_length=40)] | None = None
-    """When the last traffic left it."""
+    """Time when it got no more traffic (RFC 3339)."""
     replicas: Annotated[int, Field(ge=0)] = 0
-    """Its policy servers."""
+    """Number of its policy servers."""
     ready: Annotated[int, Field(ge=0)] = 0
-    """Those of them that have warmed up and are in health."""
+    """Number of its policy servers that are warm and healthy."""
     reason: Annotated[str, Field(max_length=100)] = ""
-    """Why it failed, in a word."""
+    """Cause of its failure, as a CamelCase word."""
     message: Annotated[str, Field(max_length=2000)] = ""
-    """Why it failed: the last words of its container."""
+    """Cause of its failure: the last output of its container."""
 
 
 class EndpointStatus(StatusModel):
     observed_generation: Annotated[int, Field(ge=0)] = 0
-    """Generation of the spec that this status speaks of."""
+    """The metadata.generation that this status describes."""
     phase: Literal["Pending", "RollingOut", "Ready", "Degraded"] = "Pending"
-    """Summary of the conditions, for people."""
+    """Summary of the conditions, for printing."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = ()
-    """Ready, RolledOut, GatewayReady; see learntoask.core.status.conditions."""
+    """Conditions of the types Ready, RolledOut and GatewayReady."""
     address: Annotated[str, Field(max_length=300)] = ""
-    """Where to ask, inside the cluster: `name.namespace.svc:port`."""
+    """Address for clients in the cluster: `name.namespace.svc:port`."""
     revision: Annotated[str, Field(max_length=63)] = ""
-    """Name of the revision that serves; the older one while two do."""
+    """Name of the revision that serves; the older one while two serve."""
     target: Annotated[str, Field(max_length=63)] = ""
-    """Name of the revision that the spec asks for."""
+    """Name of the revision that the spec describes."""
     revisions: Annotated[tuple[Revision, ...], Field(max_length=64)] = ()
     """Revisions, newest first."""
     replicas: Annotated[int, Field(ge=0)] = 0
-    """Policy servers there are, for the scale subresource."""
+    """Number of policy servers, for the scale subresource."""
     ready_replicas: Annotated[int, Field(ge=0)] = 0
-    """Policy servers that take traffic."""
+    """Number of policy servers that get traffic."""
     selector: Annotated[str, Field(max_length=500)] = ""
-    """Labels of the policy servers, for the scale subresource."""
+    """Label selector of the policy servers, for the scale subresource."""

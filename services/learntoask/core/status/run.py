@@ -1,7 +1,7 @@
-"""Status of a LearnToAskRun: what happened, what happens, and why. Written by the operator alone, read by people.
+"""The status of a LearnToAskRun. Only the operator writes it.
 
-It is also the operator's memory: keys and outputs of published stages, counts of attempts, and the digests of the
-inputs. What it says of finished work stays true when the children that did the work are gone.
+The operator has no other memory: the status holds the keys and outputs of published stages, the counts of attempts and
+the digests of the inputs, and remains correct after the Jobs that did the work are deleted.
 """
 
 from __future__ import annotations
@@ -24,162 +24,164 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class StatusModel(ManifestModel):
-    """Unlike a manifest it may hold fields of a newer version: they are passed over."""
+    """A part of a status. Fields that a newer version wrote are ignored, whereas an unknown field of a manifest is an
+    error."""
 
     model_config = ConfigDict(extra="ignore")
 
 
 class StageProgress(StatusModel):
-    """As the stage's pod last told."""
+    """Progress that the stage's pod reported last."""
 
     percent: Annotated[float, Field(ge=0, le=100)] = 0.0
-    """How much of the step is done."""
+    """Completed part of the current step, in percent."""
     remaining_seconds: Annotated[float, Field(ge=0)] | None = None
-    """Estimate of the time left."""
+    """Estimated seconds until the step is complete."""
     message: Text = ""
-    """The step that is at work."""
+    """Name of the current step."""
 
 
 class Failure(StatusModel):
-    """The last failure of a stage, in its own words."""
+    """A failed attempt of a stage."""
 
     stage: Word
-    """Stage that failed."""
+    """Name of the stage."""
     attempt: Count = 0
-    """Attempt that failed."""
+    """Number of the attempt."""
     pod: Annotated[str, Field(max_length=253)] = ""
     """Pod that failed, for `kubectl logs`."""
     container: Annotated[str, Field(max_length=253)] = ""
     """Container of that pod."""
     exit_code: int | None = None
-    """How it ended; 137 is SIGKILL, often for lack of memory."""
+    """Exit code of the container; 137 means SIGKILL, often because of a lack of memory."""
     reason: Word = ""
-    """Why, as one word."""
+    """Cause, as a CamelCase word."""
     message: Text = ""
-    """Why, in the container's last words."""
+    """Cause, as the container reported it."""
     time: Time = ""
-    """When."""
+    """Time of the failure (RFC 3339)."""
     retryable: bool = True
-    """Whether another attempt could succeed where this one did not."""
+    """Whether another attempt may succeed."""
 
 
 class StageRecord(StatusModel):
     name: Word
-    """The stage; `resolve` finds the inputs' digests."""
+    """Name of the stage. The stage `resolve` computes the digests of the inputs."""
     state: StageState = "Pending"
-    """`Queued`: waits for Kueue. `Waiting`: pods were made and none runs yet. `Stopping`: pods end. `Retrying`: failed,
-    and is repeated after a pause."""
+    """State of the stage. `Queued`: the Job waits for Kueue. `Waiting`: the pods exist, and none runs yet. `Stopping`:
+    the pods are ending. `Retrying`: an attempt failed, and another follows after a delay."""
     key: Digest | None = None
-    """Digest of all that the stage depends on: under this key its output is published."""
+    """Digest of everything that the output depends on; the output is published under this key."""
     output: Digest | None = None
-    """Digest of what it published."""
+    """Digest of the published output."""
     attempt: Count = 0
     """Number of the latest attempt."""
     exempt: Count = 0
-    """Attempts among these that do not count against `spec.attempts`: ended by the cluster, suspended, or forgiven by
-    the annotation learntoask.io/retry."""
+    """Number of attempts that do not count against `spec.attempts`, because the cluster ended them, the run was
+    suspended, or the annotation learntoask.io/retry forgave them."""
     disruptions: Count = 0
-    """Attempts that the cluster ended: evictions, preemptions, lost nodes."""
+    """Number of attempts that the cluster ended: evictions, preemptions, lost nodes."""
     settled: Count = 0
-    """Latest attempt whose end is accounted for here; pods that still run for it are superfluous."""
+    """Latest attempt whose end is recorded here. Pods of it that still run are not needed."""
     ended: Literal["", "Stopped", "Disrupted", "Failed", "Published"] = ""
-    """How the settled attempt ended."""
+    """How the attempt `settled` ended."""
     started: Time | None = None
-    """When the latest attempt began."""
+    """Time when the latest attempt started (RFC 3339)."""
     finished: Time | None = None
-    """When it ended."""
+    """Time when the latest attempt ended (RFC 3339)."""
     reused: bool = False
-    """The output was in the store already."""
+    """Whether the output was already in the store, so that the stage did not run."""
     progress: StageProgress | None = None
-    """While it runs."""
+    """Present while the stage runs."""
     metrics: dict[str, float] = Field(default_factory=dict)
-    """Latest figures that it told."""
+    """Latest metrics that the pod reported."""
     summary: dict[str, JsonValue] = Field(default_factory=dict)
-    """What it found: counts, metrics, digests."""
+    """Counts, metrics and digests that the stage published."""
     gpu_hours: Annotated[float, Field(ge=0)] = 0.0
-    """GPUs times hours of the attempts that ended."""
+    """GPU-hours of the ended attempts: GPUs times the hours that the pods held them."""
     reason: Word = ""
-    """Why it is in its state."""
+    """Cause of the state, as a CamelCase word."""
     message: Text = ""
-    """The same for a person."""
+    """Cause of the state, as a sentence for a person."""
     last_failure: Failure | None = None
-    """Kept after a later attempt succeeds."""
+    """Latest failure of this stage; it is kept when a later attempt succeeds."""
 
 
 class RunInputsRecord(StatusModel):
-    """Digests of what lies outside the manifest, pinned for the whole run."""
+    """Digests of the inputs outside the manifest, which stay the same for the whole run."""
 
     pack: dict[str, Digest] = Field(default_factory=dict)
     """Digest of each part of the domain pack."""
     files: dict[str, Digest] = Field(default_factory=dict)
-    """Digest of the content of `dataset`, `test` and `base`."""
+    """Digests of the contents of `dataset`, `test` and `base`."""
 
 
 class Lineage(StatusModel):
-    """Where what is served comes from: outputs of the stages, each made from the ones before."""
+    """Digests of everything that the served policy was computed from."""
 
     dataset: Digest | None = None
-    """The logs."""
+    """Digest of the logs."""
     pack: Digest | None = None
-    """The domain pack."""
+    """Digest of the domain pack."""
     base: Digest | None = None
-    """The base model as a folder."""
+    """Digest of the base model's folder."""
     labels: Digest | None = None
-    """Micro-goals and stops."""
+    """Digest of the labelled sessions."""
     graders: Digest | None = None
-    """The fitted graders and their agreement."""
+    """Digest of the fitted graders and their agreement."""
     policy: Digest | None = None
-    """The trained policy."""
+    """Digest of the trained policy."""
     report: Digest | None = None
-    """The evaluation."""
+    """Digest of the evaluation report."""
     served: Digest | None = None
-    """Key of the serve stage: the revision that the AskEndpoint serves."""
+    """Key of the serve stage that the AskEndpoint serves."""
 
 
 class ServedAt(StatusModel):
     name: Annotated[str, Field(max_length=253)]
-    """The AskEndpoint."""
+    """Name of the AskEndpoint."""
     address: Annotated[str, Field(max_length=512)] = ""
-    """`host:port` for clients in the cluster, once it is known."""
+    """Address for clients in the cluster, `host:port`, once it is known."""
 
 
 class RunStatus(StatusModel):
     observed_generation: Count = 0
-    """metadata.generation of the manifest that this status is about."""
+    """The metadata.generation that this status describes."""
     phase: Phase = "Pending"
     """Summary of the conditions, for printing."""
     stage: Annotated[str, Field(max_length=256)] = ""
-    """Stages at work, for printing."""
+    """Names of the running stages, for printing."""
     progress: Annotated[str, Field(max_length=64)] = ""
-    """How far they are, for printing."""
+    """Progress of the running stages, for printing."""
     reason: Word = ""
-    """Why the run is as it is, as one word."""
+    """Cause of the phase, as a CamelCase word."""
     message: Text = ""
-    """Why, for a person."""
+    """Cause of the phase, as a sentence for a person."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = ()
-    """Accepted, Progressing, Succeeded, WithinBudget."""
+    """Conditions of the types Accepted, Progressing, Succeeded and WithinBudget."""
     started: Time | None = None
-    """When the operator first saw the run."""
+    """Time when the operator first observed the run (RFC 3339)."""
     finished: Time | None = None
-    """When it was over."""
+    """Time when the run finished (RFC 3339)."""
     inputs: RunInputsRecord | None = None
     """Digests of logs, pack and base model."""
     inputs_key: Digest | None = None
-    """Digest of the addresses that `inputs` were found at."""
+    """Digest of the addresses that `inputs` were computed from."""
     reruns: dict[str, Count] = Field(default_factory=dict)
-    """How often each stage was rewound."""
+    """Number of rewinds of each stage."""
     handled: dict[str, Annotated[str, Field(max_length=1024)]] = Field(default_factory=dict)
-    """Values of the annotations that were acted on: each is acted on once."""
+    """Values of the annotations that the operator has acted on; it acts on each value once."""
     configuration: Annotated[str, Field(max_length=253)] = ""
-    """ConfigMap with the whole manifest as the pods see it."""
+    """Name of the ConfigMap with the whole manifest that the pods read."""
     gpu_hours: Annotated[float, Field(ge=0)] = 0.0
-    """GPUs times the hours that pods held them."""
+    """GPU-hours of the run: GPUs times the hours that its pods held them."""
     stages: Annotated[tuple[StageRecord, ...], Field(max_length=32)] = ()
-    """Every stage."""
+    """Records of all stages."""
     lineage: Lineage | None = None
-    """Digests from the logs to what is served."""
+    """Digests of everything that the served policy was computed from."""
     endpoint: ServedAt | None = None
-    """Where the policy is served."""
+    """The AskEndpoint that serves the policy."""
 
     def record(self, name: str) -> StageRecord | None:
-        return next((one for one in self.stages if one.name == name), None)
+        """Return the record of the stage `name`, or None."""
+        return next((record for record in self.stages if record.name == name), None)
