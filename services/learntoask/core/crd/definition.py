@@ -16,7 +16,7 @@ from learntoask.core.status.run import RunStatus
 
 GROUP, VERSION = "learntoask.io", "v1alpha1"
 MUTABLE = frozenset({"suspend", "attempts", "stageDeadline", "startDeadline", "ttl", "budget", "artefacts"})
-"""Fields of a run's spec that may change while it runs. A change of another field would make running stages obsolete."""
+"""Fields of a run's spec that may change while it runs; a change of another field makes running stages obsolete."""
 
 
 @dataclass(frozen=True, kw_only=True)
