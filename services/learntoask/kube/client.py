@@ -103,14 +103,16 @@ class Kube:
 
     async def create(self, kind: Kind, body: Json, *, deadline: float = DEADLINE) -> Json:
         path = kind.path(namespace=body["metadata"].get("namespace"))
-        return await self._transport.call("POST", path, query=self._writing(), body=body, deadline=deadline)
+        return await self._transport.call(
+            "POST", path, query=self._write_query(), body=body, deadline=deadline
+        )
 
     async def apply(self, kind: Kind, body: Json, *, force: bool = True) -> Json:
         """Server-side apply: the fields in `body` become ours and as given, all others stay; fields that we set before
         and leave out now go. Without `force` another manager's field is a Conflict."""
         metadata = body["metadata"]
         path = kind.path(namespace=metadata.get("namespace"), name=metadata["name"])
-        query = {**self._writing(), "force": "true" if force else "false"}
+        query = {**self._write_query(), "force": "true" if force else "false"}
         whole = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
         return await self._transport.call(
             "PATCH", path, query=query, body=whole, content_type="application/apply-patch+yaml"
@@ -122,7 +124,7 @@ class Kube:
         """Merge patch (RFC 7386): null removes a field, lists are replaced."""
         path = kind.path(namespace=namespace, name=name, subresource=subresource)
         return await self._transport.call(
-            "PATCH", path, query=self._writing(), body=patch, content_type="application/merge-patch+json"
+            "PATCH", path, query=self._write_query(), body=patch, content_type="application/merge-patch+json"
         )
 
     async def patch_status(
@@ -145,7 +147,9 @@ class Kube:
         """Put `body` in the place of the object; Conflict unless its resourceVersion is current."""
         metadata = body["metadata"]
         path = kind.path(namespace=metadata.get("namespace"), name=metadata["name"])
-        return await self._transport.call("PUT", path, query=self._writing(), body=body, deadline=deadline)
+        return await self._transport.call(
+            "PUT", path, query=self._write_query(), body=body, deadline=deadline
+        )
 
     async def delete(
         self,
@@ -219,7 +223,7 @@ class Kube:
         """The keys (JWKS) that the server signs service account tokens with."""
         return await self._transport.call("GET", "/openid/v1/jwks")
 
-    def _writing(self) -> dict[str, str]:
+    def _write_query(self) -> dict[str, str]:
         return {"fieldManager": self._manager, "fieldValidation": "Strict"}
 
 

@@ -74,8 +74,8 @@ class Transport:
                     timeout=max(0.1, until - time.monotonic()),
                 ) as response:  # fmt: skip
                     answer = await response.read()
-                error = None if response.status < 400 else _refused(method, path, response.status, answer)
-                wait = _asked_pause(response.headers)
+                error = None if response.status < 400 else _error_for(method, path, response.status, answer)
+                wait = _retry_after(response.headers)
             except _LOST as lost:
                 error, wait = Unavailable(f"{method} {path}: {str(lost) or type(lost).__name__}"), 0.0
             if error is None:
@@ -97,7 +97,7 @@ class Transport:
                 timeout=None, silence=silence,
             ) as response:  # fmt: skip
                 if response.status >= 400:
-                    raise _refused("GET", path, response.status, await response.read())
+                    raise _error_for("GET", path, response.status, await response.read())
                 rest = b""
                 async for chunk in response.content.iter_any():
                     *complete, rest = (rest + chunk).split(b"\n")
@@ -143,7 +143,7 @@ class Transport:
             raise
 
 
-def _refused(method: str, path: str, status: int, answer: bytes) -> Exception:
+def _error_for(method: str, path: str, status: int, answer: bytes) -> Exception:
     try:
         parsed = json.loads(answer)
     except ValueError:
@@ -151,7 +151,7 @@ def _refused(method: str, path: str, status: int, answer: bytes) -> Exception:
     return kube_error(status, parsed if isinstance(parsed, dict) else {}, what=f"{method} {path}")
 
 
-def _asked_pause(headers: Mapping[str, str]) -> float:
+def _retry_after(headers: Mapping[str, str]) -> float:
     """Seconds the server asks to wait (429, and 503 at its start)."""
     try:
         return min(float(headers.get("Retry-After", 0)), _BACKOFF.longest)

@@ -57,11 +57,11 @@ class EndpointConnections:
                 response = await transport.handle_async_request(request)
                 content = await response.aread()
             usable = True
-            return _without(key, read_response(response.status_code, response.headers, content))
+            return _hide_key(key, read_response(response.status_code, response.headers, content))
         except TimeoutError:
             return Fault("timeout", f"no answer within {self._seconds} s")
         except (httpx2.HTTPError, OSError, OverflowError, UnicodeError) as error:
-            return _without(key, Fault("connection", f"{type(error).__name__}: {error}".rstrip(": ")))
+            return _hide_key(key, Fault("connection", f"{type(error).__name__}: {error}".rstrip(": ")))
         finally:
             if usable:
                 self._idle.append(transport)
@@ -85,7 +85,7 @@ def _proxy_for(url: httpx2.URL) -> str | None:
     return proxies.get(url.scheme) or proxies.get("all")
 
 
-def _without(key: str | None, outcome: Reply | Fault | Denial) -> Reply | Fault | Denial:
+def _hide_key(key: str | None, outcome: Reply | Fault | Denial) -> Reply | Fault | Denial:
     """Servers repeat keys in their errors, and errors end in logs."""
     if key is None or isinstance(outcome, Reply):
         return outcome

@@ -86,18 +86,18 @@ def read_answer(reply: Reply, form: type[Filled]) -> ModelReply[Filled] | NoAnsw
 @lru_cache(maxsize=1024)
 def schema_of(form: type[Form]) -> dict[str, JsonValue]:
     """The JSON schema of a form, without the titles, which would only be read as words of the prompt."""
-    return _untitled(form.model_json_schema())
+    return _without_titles(form.model_json_schema())
 
 
-def _untitled(node: Any) -> Any:
+def _without_titles(node: Any) -> Any:
     if isinstance(node, list):
-        return [_untitled(one) for one in node]
+        return [_without_titles(one) for one in node]
     if not isinstance(node, dict):
         return node
     return {
-        key: {name: _untitled(one) for name, one in value.items()}
+        key: {name: _without_titles(one) for name, one in value.items()}
         if key in ("properties", "$defs")
-        else _untitled(value)
+        else _without_titles(value)
         for key, value in node.items()
         if not (key in ("title", "description") and isinstance(value, str))
     }

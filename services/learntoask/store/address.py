@@ -1,7 +1,7 @@
-"""A store's address with all that is needed to open it but the credentials, so that it may stand in any file.
+"""The address of a store: everything that is needed to open it except the credentials, so that it may be written down.
 
-Every part is looked for in the environment (LTA_STORE…), then in the manifest, then in the variables that S3 tools
-share (AWS_…).
+Each part is read from the environment (LTA_STORE…), else from the manifest, else from the variables of S3 tools
+(AWS_…).
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ _KEY = re.compile(r"^[A-Za-z0-9!_.*'()/=+@, -]*$")
 
 
 class StoreAddress(BaseModel):
-    """`uri`: an absolute folder or `s3://bucket/prefix`. Paths are absolute: a stage runs in another folder."""
+    """The address of a store. `uri` is an absolute folder or `s3://bucket/prefix`; `credentials` and `ca` are files.
+
+    All paths are absolute, because stages run in other working directories.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,7 +44,10 @@ class StoreAddress(BaseModel):
 def address_of(
     store: StoreSettings, *, folder: Path, default: Path, environment: Mapping[str, str]
 ) -> StoreAddress:
-    """The store of a manifest in `folder`, or the one at `default` where nobody names one. Raises InputError."""
+    """Return the address of the store for a manifest in `folder`, or `default` if no store is configured.
+
+    Raises InputError for an invalid address.
+    """
 
     def path(variable: str, written: str | None, *fallbacks: str) -> Path | None:
         found = environment.get(variable) or written or _first(environment, *fallbacks)
@@ -62,13 +68,16 @@ def address_of(
 
 
 def environment_store() -> StoreAddress:
-    """The store that the environment names: of processes that have no manifest. Raises InputError."""
+    """Return the store address for a process without a manifest, from the environment. Raises InputError."""
     here = Path.cwd()
     return address_of(StoreSettings(), folder=here, default=here / ".lta" / "store", environment=os.environ)
 
 
 def bucket_and_key(uri: str, *, field: str) -> tuple[str, str]:
-    """Bucket and key (no slash at its ends; may be empty) of an `s3://` address. Raises InputError naming `field`."""
+    """Split an `s3://` address into bucket and key. The key has no slash at its ends and may be empty.
+
+    Raises InputError that names `field`.
+    """
     parts = urlsplit(uri)
     if "@" in parts.netloc:
         raise InputError(
@@ -79,7 +88,7 @@ def bucket_and_key(uri: str, *, field: str) -> tuple[str, str]:
         raise InputError(f"{field}: {uri!r} names no bucket; write s3://bucket/prefix")
     if not _KEY.match(key) or "//" in key or {".", ".."} & set(key.split("/")):
         raise InputError(
-            f"{field}: {uri!r} holds characters that S3 tools do not agree on; rename the object"
+            f"{field}: {uri!r} contains characters that S3 tools treat differently; rename the object"
         )
     return parts.netloc, key
 
@@ -91,7 +100,7 @@ def _uri(uri: str, folder: Path) -> str:
     scheme = _SCHEME.match(path := uri.removeprefix("file:"))
     if scheme:
         raise InputError(
-            f"the store's address: {scheme[0]} is no kind of store; give a folder or s3://bucket/prefix"
+            f"the store's address: {scheme[0]} is not a kind of store; give a folder or s3://bucket/prefix"
         )
     return str((folder / path).absolute())
 

@@ -1,4 +1,4 @@
-"""Files that appear under their name only when they are complete."""
+"""Files that are written atomically, so that readers only find complete ones."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ PARTIAL = ".partial"
 
 @contextmanager
 def atomic_write(path: Path, *, only_first: bool = False, durable: bool = True) -> Iterator[BinaryIO]:
-    """A file to write that becomes `path` at the end; a killed writer leaves `*.partial`, which nobody reads.
+    """Open a temporary file for writing and rename it to `path` at the end of the `with` block.
 
-    With `only_first` a file that is there already stays. Without `durable` a loss of power may take it: for copies of
-    what is elsewhere. Raises FileExistsError for `only_first`, StoreError for a full disk or a refused write.
+    A killed writer leaves a file `*.partial`, which no reader opens. With `only_first` an existing file is not
+    replaced, and FileExistsError is raised. Without `durable` the file is not flushed to disk, so that a power failure
+    may lose it; this suits copies. Raises StoreError if the disk is full or the write is refused.
     """
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}{PARTIAL}")
     try:
@@ -32,18 +33,18 @@ def atomic_write(path: Path, *, only_first: bool = False, durable: bool = True) 
             out.flush()
             if durable:
                 os.fsync(out.fileno())
-        if not (only_first and _linked(partial, path)):
+        if not (only_first and _link(partial, path)):
             partial.replace(path)
     except FileExistsError:
         raise
     except OSError as error:
-        raise _explained(error, path) from error
+        raise _store_error(error, path) from error
     finally:
         partial.unlink(missing_ok=True)
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content. Raises StoreError when it cannot be read."""
+    """Return the SHA-256 (64 hex digits) of a file's content. Raises StoreError if the file cannot be read."""
     try:
         with path.open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()
@@ -53,7 +54,10 @@ def file_digest(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A file as it was when its digest was taken; what is stored under that digest must be that."""
+    """Size and modification time of a file when its digest was computed.
+
+    They show whether the file changed before its content was stored under that digest.
+    """
 
     path: Path
     size: int
@@ -68,13 +72,16 @@ class Snapshot:
         return cls(path, status.st_size, status.st_mtime_ns)
 
     def verify(self) -> None:
-        """Raises StoreError when the file was written to since."""
+        """Raises StoreError if the file was changed since."""
         if Snapshot.of(self.path) != self:
             raise StoreError(f"{self.path} was written to while it was being stored; run again")
 
 
-def _linked(partial: Path, path: Path) -> bool:
-    """Whether `partial` got the name `path`, which no other file had: links, unlike renames, never replace."""
+def _link(partial: Path, path: Path) -> bool:
+    """Link `partial` to `path` and return whether that worked. A link, unlike a rename, never replaces a file.
+
+    Raises FileExistsError if `path` exists.
+    """
     try:
         os.link(partial, path)
     except FileExistsError:
@@ -84,7 +91,7 @@ def _linked(partial: Path, path: Path) -> bool:
     return True
 
 
-def _explained(error: OSError, path: Path) -> StoreError:
+def _store_error(error: OSError, path: Path) -> StoreError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreError(
             f"the disk is full: {path} could not be written. Free some space and run again", reason="DiskFull"

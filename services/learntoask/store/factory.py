@@ -1,4 +1,4 @@
-"""From an address to a store; the S3 client is imported only where it is used."""
+"""Creation of a store from its address. The S3 client is only imported for S3 addresses."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 def open_store(
     address: StoreAddress, environment: Mapping[str, str] = os.environ, *, patience: Patience = PATIENCE
 ) -> Store:
-    """The store at `address`, with credentials from the file it names or from `environment`; nothing is asked of a
-    server yet. Raises InputError for a wrong address, StoreError from the first use on."""
+    """Return the store at `address`, with credentials from the file that it names or from `environment`.
+
+    No request is sent yet. Raises InputError for an invalid address; StoreError follows from the first use on.
+    """
     if not address.is_s3:
         return FolderStore(Path(address.uri))
     from learntoask.store.s3.store import S3Store  # noqa: PLC0415 - half a second of imports
@@ -36,7 +38,7 @@ def open_bucket(
     *,
     patience: Patience = PATIENCE,
 ) -> Bucket:
-    """The bucket called `name` at the service of `address`."""
+    """Return the bucket `name` at the S3 service of `address`. Raises InputError for an invalid address."""
     from learntoask.store.s3.bucket import Bucket  # noqa: PLC0415
     from learntoask.store.s3.client import connect  # noqa: PLC0415
     from learntoask.store.s3.credentials import find_credentials  # noqa: PLC0415

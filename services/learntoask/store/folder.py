@@ -1,10 +1,10 @@
 """A store in a folder.
 
-    blobs/ab/ab12…        content, named by its SHA-256, read only; its time of change says when it was last put
+    blobs/ab/ab12…            content, named by its SHA-256, read-only; its modification time is when it was last put
     published/ab/ab34….json   publications, named by stage key
 
-Every file is written beside its place, flushed to disk and renamed, so a killed writer leaves nothing that readers
-take for whole; what it left (`*.partial`) is not read by anyone and is removed with the next collection.
+Every file is written under a temporary name, flushed to disk and renamed, so that readers never find an incomplete one.
+The temporary files of killed writers (`*.partial`) are removed by the garbage collection.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ _DIGEST_LENGTH = 64
 
 
 class FolderStore:
+    """A Store in the folder `root`, which is created by the first write."""
+
     def __init__(self, root: Path) -> None:
         self.root = root
         self.address = str(root)
@@ -35,7 +37,7 @@ class FolderStore:
     def put(self, source: Path, *, path: str) -> PublishedFile:
         seen = Snapshot.of(source)
         file = PublishedFile(path=path, digest=file_digest(source), size=seen.size)
-        if not self._renewed(file):
+        if not self._renew(file):
             blob = self._blob(file.digest)
             with source.open("rb") as content, atomic_write(blob) as out:
                 shutil.copyfileobj(content, out, _CHUNK)
@@ -50,12 +52,10 @@ class FolderStore:
                 f"{self.root}: the content of {file.path} ({file.digest[:12]}) is missing; run again"
             )
         if file_digest(blob) != file.digest:
-            blob.rename(
-                blob.with_name(f"{blob.name}.corrupt")
-            )  # kept for a look; the stage that made it runs again
+            blob.rename(blob.with_name(f"{blob.name}.corrupt"))  # kept for inspection
             raise StoreError(
-                f"{self.root}: the content of {file.path} is corrupt (digest is not {file.digest[:12]}); it was set "
-                "aside as *.corrupt. Run again: the stage that makes it is repeated"
+                f"{self.root}: the content of {file.path} is corrupt (digest is not {file.digest[:12]}); it was "
+                "renamed to *.corrupt. Run again: the stage that makes it is repeated"
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
@@ -75,7 +75,7 @@ class FolderStore:
             standing = self.find(publication.key)
             if standing is not None:
                 return standing
-            with atomic_write(manifest) as out:  # what stood there was of no use to anybody
+            with atomic_write(manifest) as out:  # the existing manifest is unreadable or lacks blobs
                 out.write(content)
         standing = self.find(publication.key)
         if standing is None:
@@ -91,7 +91,7 @@ class FolderStore:
         except (OSError, ValidationError) as error:
             logger.warning("%s is not readable (%s): the stage counts as not published", manifest, error)
             return None
-        absent = [file.path for file in publication.files if not self._whole(file)]
+        absent = [file.path for file in publication.files if not self._is_whole(file)]
         if absent:
             logger.warning(
                 "stage %s of %s lacks %s: it is computed again", publication.stage, key[:12], absent
@@ -143,17 +143,17 @@ class FolderStore:
             raise StoreError(f"{path} cannot be removed: {error.strerror}") from error
         return True
 
-    def _renewed(self, file: PublishedFile) -> bool:
-        """Whether the blob is there, whole, and now counts as just used."""
-        if not self._whole(file):
+    def _renew(self, file: PublishedFile) -> bool:
+        """Set the time of use of the blob to now; return False if the blob is missing or incomplete."""
+        if not self._is_whole(file):
             return False
         try:
             os.utime(self._blob(file.digest))
-        except OSError:  # collected this moment, or of another owner: written anew
+        except OSError:  # removed at this moment, or owned by another user: the caller writes it again
             return False
         return True
 
-    def _whole(self, file: PublishedFile) -> bool:
+    def _is_whole(self, file: PublishedFile) -> bool:
         try:
             return self._blob(file.digest).stat().st_size == file.size
         except FileNotFoundError:

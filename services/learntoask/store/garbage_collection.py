@@ -1,9 +1,11 @@
-"""What of a store nobody needs any more, and its removal.
+"""Garbage collection: which items of a store are not needed any more, and their removal.
 
-A blob is needed while any manifest mentions its digest, readable or not (one written by a newer version is not
-readable here). Leftovers of killed writers are needed by nobody. A publication goes only where the user says which
-runs to keep. And nothing goes that was written, or asked for by a publisher, within the grace time: a stage may be
-about to publish it.
+- A blob is needed while any manifest mentions its digest. This includes manifests that cannot be parsed, because a
+  newer version may have written them.
+- A leftover of a killed writer is never needed.
+- A publication is only removed if the user says which runs to keep.
+- An item that was written or requested by a publisher within the grace period stays, because a stage may be about to
+  publish it.
 """
 
 from __future__ import annotations
@@ -20,19 +22,20 @@ _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 
 @dataclass(frozen=True, kw_only=True)
 class CollectionResult:
-    """`removed`: what went, or would go in a dry run; `left`: everything else that lies in the store."""
+    """The result of a collection: the removed items (in a dry run, those that would be removed), and all others."""
 
     removed: tuple[StoredItem, ...]
     left: tuple[StoredItem, ...]
 
 
 def collect(store: Store, *, unused_since: float, keep: Set[str] | None, dry_run: bool) -> CollectionResult:
-    """Remove what nobody needs and nobody used after `unused_since` (seconds since the epoch).
+    """Remove the items that are not needed and were not used after `unused_since` (seconds since the epoch).
 
-    `keep`: keys of the publications that stay; None keeps all. Raises StoreError; what was removed until then was of
-    no use, and the next collection goes on.
+    `keep` are the keys of the publications that stay; None keeps all. Raises StoreError; the items removed until then
+    were not needed, and the next collection continues.
     """
-    stored = list(store.items())  # listed before the manifests are read: what is published meanwhile is seen
+    # Listed before the manifests are read, so that the manifest of a stage that publishes meanwhile counts.
+    stored = list(store.items())
     manifests = dict(store.manifest_texts())
     removed = [
         item
@@ -46,7 +49,7 @@ def collect(store: Store, *, unused_since: float, keep: Set[str] | None, dry_run
 def collectable_items(
     stored: Iterable[StoredItem], *, manifests: dict[str, str], keep: Set[str] | None, unused_since: float
 ) -> list[StoredItem]:
-    """What may go, publications first: were the removal to stop midway, no manifest would lack a blob."""
+    """Return the items that may be removed, publications first, so that no manifest ever lacks a blob."""
     old = [item for item in stored if item.used <= unused_since]
     going = {item.name for item in old if item.kind == "publication" and keep is not None} - (keep or set())
     needed = {
@@ -60,11 +63,16 @@ def collectable_items(
 
 
 def with_lineage(keys: Collection[str], publications: Iterable[Publication]) -> set[str]:
-    """`keys` and those of every publication whose output was read, at any remove, to make them."""
+    """Return `keys` and the keys of all publications that they were computed from, directly or indirectly."""
     known = list(publications)
     kept, added = set(keys), set(keys)
     while added:
-        outputs = {output for one in known if one.key in added for output in one.inputs.values()}
-        added = {one.key for one in known if one.output in outputs} - kept
+        outputs = {
+            output
+            for publication in known
+            if publication.key in added
+            for output in publication.inputs.values()
+        }
+        added = {publication.key for publication in known if publication.output in outputs} - kept
         kept |= added
     return kept

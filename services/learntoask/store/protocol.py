@@ -1,4 +1,4 @@
-"""What a store can do; the folder of a laptop and an object store behave alike."""
+"""The interface of a store, which a folder and an S3 bucket implement."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from learntoask.core.stages.publication import Publication, PublishedFile
 
 @dataclass(frozen=True, kw_only=True)
 class StoredItem:
-    """Something that lies in a store, for the collection of what nobody needs.
+    """An item in a store, as the garbage collection sees it.
 
-    `name`: digest of a blob, key of a publication, or what a leftover is called in this store. A leftover is what a
-    killed writer or a damaged disk left; nobody reads it. `size` in bytes; `used`: when it was last written or asked
-    for by a publisher, in seconds since the epoch.
+    `name` is the digest of a blob, the key of a publication, or the path or key of a leftover. A leftover is a file
+    that a killed writer or a damaged disk left and that is never read. `size` is in bytes. `used` is the time (seconds
+    since the epoch) when the item was last written or requested by a publisher.
     """
 
     kind: Literal["blob", "publication", "leftover"]
@@ -26,39 +26,45 @@ class StoredItem:
 
 
 class Store(Protocol):
-    """All methods raise StoreError, saying what could not be read or written and what to do."""
+    """A store. All methods raise StoreError, which says what could not be read or written and what to do."""
 
     address: str
 
     def put(self, source: Path, *, path: str) -> PublishedFile:
-        """Keep the content of `source` as a blob. One that is there is not sent again, but counts as just used: it
-        is safe from collection until its publication is written."""
+        """Store the content of `source` as a blob. `path` is its path in the output.
+
+        An existing blob is not sent again. In both cases it counts as used now, so that the garbage collection leaves
+        it until its publication is written.
+        """
 
     def fetch(self, file: PublishedFile, target: Path) -> None:
-        """Bring a blob to `target` (read only), its digest verified."""
+        """Copy a blob to `target` (read-only) and verify its digest."""
 
     def publish(self, publication: Publication) -> Publication:
-        """Make the publication exist, last of all. The first whole one of a key stays: the one that stands is
-        returned, and its output never changes for those who read it."""
+        """Write the manifest of `publication`, after all its blobs, and return the publication that is valid.
+
+        If a complete publication of the same key exists, it stays valid, so that the output of a key never changes.
+        """
 
     def find(self, key: str) -> Publication | None:
-        """The publication of `key`, or None; one whose blobs are not all there counts as absent."""
+        """Return the publication of `key`, or None. A publication that lacks a blob counts as missing."""
 
     def publications(self) -> Iterator[Publication]:
-        """Every publication, in no particular order."""
+        """Iterate over all publications, in no particular order."""
 
     def items(self) -> Iterator[StoredItem]:
-        """Everything that lies here."""
+        """Iterate over all items in the store."""
 
     def manifest_texts(self) -> Iterator[tuple[str, str]]:
-        """Key and raw text of every manifest, readable as a publication or not."""
+        """Iterate over key and text of all manifests, including those that cannot be parsed."""
 
     def remove(self, item: StoredItem, *, unused_since: float) -> bool:
-        """Remove `item` unless it was used after `unused_since`; whether it was removed."""
+        """Remove `item` unless it was used after `unused_since` (seconds since the epoch); return whether it was
+        removed."""
 
 
 class Publications(Mapping[str, Publication]):
-    """Publications by stage key, for the planner: found ones are remembered, absent ones are looked up again."""
+    """The publications of a store by stage key, for the planner. Only found ones are cached."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -1,7 +1,8 @@
-"""What stages that are not published yet have made so far: checkpoints, and the shares of several pods.
+"""Unfinished work of stages that are not published yet: checkpoints, and the outputs of single shards.
 
-It lies in a store of its own below the other (`unfinished/`, the same layout), so that it can be replaced and removed
-without a thought for what is published. A pod's disk ends with the pod: what a later one is to go on from is here.
+A pod loses its disk when it ends, so that the next attempt can only continue from the store. Unfinished work is kept in
+a second store with the same layout, in the folder `unfinished/` of the first one. There it can be replaced and removed
+without any effect on published stages.
 """
 
 from __future__ import annotations
@@ -25,18 +26,20 @@ _SLOTS = (0, 1)
 
 
 def unfinished_address(address: StoreAddress) -> StoreAddress:
-    """Where the unfinished work of the stages in the store at `address` lies."""
+    """Return the address of the unfinished work of the stages in the store at `address`."""
     return address.model_copy(update={"uri": f"{address.uri}/unfinished"})
 
 
 def share_key(key: str, shard: Shard) -> str:
-    """The key under which one share of the stage `key` is kept."""
+    """Return the key under which the output of one shard of the stage `key` is stored."""
     return digest_of({"share of": key, "index": shard.index, "count": shard.count})
 
 
 def abandoned_keys(store: Store, *, published: Store, unused_since: float) -> set[str]:
-    """Keys of the unfinished work in `store` that nobody will ask for: its stage is published, or it was not added to
-    since `unused_since` (seconds since the epoch)."""
+    """Return the keys of the unfinished work in `store` that will not be read any more.
+
+    Its stage is published, or it was last written before `unused_since` (seconds since the epoch).
+    """
     return {
         found.key
         for found in store.publications()
@@ -45,8 +48,8 @@ def abandoned_keys(store: Store, *, published: Store, unused_since: float) -> se
 
 
 class Checkpoints:
-    """The newest checkpoint of one stage. Two slots take turns, so that the last whole one stays until the next is;
-    `key` is that of the stage, or of a pod's share of it, and `of` the stage's."""
+    """The latest checkpoint of a stage. Two slots alternate, so that the former checkpoint stays until the next one is
+    complete. `key` is the key of the stage or of one of its shards, and `of` the key of the stage."""
 
     def __init__(self, store: Store, *, stage: str, key: str, of: str) -> None:
         self._store = store
@@ -54,12 +57,12 @@ class Checkpoints:
         self._slots = [digest_of({"checkpoint of": key, "slot": slot}) for slot in _SLOTS]
 
     def save(self, files: Mapping[str, Path]) -> None:
-        """Make `files` (path below the work folder → content) the newest checkpoint. Raises StoreError."""
+        """Save `files` (path below the work folder → local file) as the latest checkpoint. Raises StoreError."""
         before = self._latest()
         number = _number(before) + 1 if before else 0
         slot = self._slots[number % len(_SLOTS)]
         kept = tuple(self._store.put(file, path=path) for path, file in sorted(files.items()))
-        self._remove(slot)  # of a writer who was killed before he could
+        self._remove(slot)  # a killed writer may have left its checkpoint here
         self._store.publish(
             Publication(
                 stage=self._stage,
@@ -73,7 +76,7 @@ class Checkpoints:
             discard(self._store, before, but={file.digest for file in kept})
 
     def restore(self, work: Path) -> int:
-        """Bring the newest checkpoint into the folder `work`; returns the bytes, 0 where there is none."""
+        """Copy the latest checkpoint into the folder `work` and return its bytes, or 0 if there is none."""
         found = self._latest()
         if found is None:
             return 0
@@ -85,23 +88,26 @@ class Checkpoints:
         return sum(file.size for file in found.files)
 
     def forget(self) -> None:
-        """Remove every checkpoint: the stage is published."""
+        """Remove all checkpoints, once the stage is published."""
         for slot in self._slots:
             found = self._store.find(slot)
             if found is not None:
                 discard(self._store, found)
 
     def _latest(self) -> Publication | None:
-        found = [one for slot in self._slots if (one := self._store.find(slot)) is not None]
-        return max(found, key=_number, default=None)
+        found = (self._store.find(slot) for slot in self._slots)
+        return max((checkpoint for checkpoint in found if checkpoint), key=_number, default=None)
 
     def _remove(self, slot: str) -> None:
         self._store.remove(StoredItem(kind="publication", name=slot, size=0, used=0.0), unused_since=math.inf)
 
 
 def discard(store: Store, found: Publication, *, but: Collection[str] = ()) -> None:
-    """Remove unfinished work and its blobs, without those whose digest is in `but`. A blob that others keep too, which
-    is rare, makes theirs count as absent."""
+    """Remove unfinished work and its blobs, except the blobs whose digests are in `but`.
+
+    If another publication in the same store shares one of the blobs (rare), that publication then counts as missing,
+    and its stage runs again.
+    """
     store.remove(StoredItem(kind="publication", name=found.key, size=0, used=0.0), unused_since=math.inf)
     for digest in {file.digest for file in found.files} - set(but):
         store.remove(StoredItem(kind="blob", name=digest, size=0, used=0.0), unused_since=math.inf)
@@ -113,7 +119,7 @@ def _number(found: Publication) -> int:
 
 
 def _own(coming: Path, target: Path) -> None:
-    """Make the fetched file one that may be written to: a folder store hands out links to its own."""
+    """Move the fetched file to `target` as a writable file. A folder store fetches by linking to its read-only blob."""
     if coming.stat().st_nlink > 1:
         shutil.copyfile(coming, target)
         coming.unlink()

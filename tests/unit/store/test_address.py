@@ -68,11 +68,11 @@ def test_folders_are_absolute() -> None:
     [
         ("s3://", "names no bucket"),
         ("s3://Bucket/x", "names no bucket"),
-        ("s3:bucket/x", "no kind of store"),
-        ("gs://bucket/x", "no kind of store"),
-        ("pvc:volume/x", "no kind of store"),
-        ("s3://bucket/a/../b", "do not agree"),
-        ("s3://bucket/a//b", "do not agree"),
+        ("s3:bucket/x", "not a kind of store"),
+        ("gs://bucket/x", "not a kind of store"),
+        ("pvc:volume/x", "not a kind of store"),
+        ("s3://bucket/a/../b", "treat differently"),
+        ("s3://bucket/a//b", "treat differently"),
     ],
 )
 def test_what_is_no_address_is_said_so(uri: str, message: str) -> None:

@@ -48,7 +48,7 @@ class Bucket:
 
     def stat(self, key: str) -> Entry | None:
         found = self._call(
-            "reading", key, lambda: _present(lambda: self._client.stat_object(self._name, key))
+            "reading", key, lambda: _none_if_absent(lambda: self._client.stat_object(self._name, key))
         )
         return _entry(key, found) if found else None
 
@@ -68,7 +68,7 @@ class Bucket:
                 response.close()
                 response.release_conn()
 
-        return self._call("reading", key, lambda: _present(request))
+        return self._call("reading", key, lambda: _none_if_absent(request))
 
     def write(self, key: str, content: bytes) -> None:
         self._call("writing", key, lambda: self._client._put_object(self._name, key, content, {**_BYTES}))
@@ -105,7 +105,7 @@ class Bucket:
         def copy() -> object:
             return self._client.copy_object(self._name, target, CopySource(self._name, key))
 
-        if self._call("copying", key, lambda: _present(copy)):
+        if self._call("copying", key, lambda: _none_if_absent(copy)):
             self.remove(key)
 
     def uploads(self, key: str) -> list[str]:
@@ -136,7 +136,7 @@ class Bucket:
         def request() -> str:
             return self._client._upload_part(self._name, key, content, None, upload, number)
 
-        return self._call("writing", key, lambda: _present(request))
+        return self._call("writing", key, lambda: _none_if_absent(request))
 
     def complete(self, key: str, upload: str, etags: list[str]) -> None:
         """Make the object of its parts, if all are still there. Whether the object came to be is for the caller to
@@ -157,13 +157,13 @@ class Bucket:
         def request() -> None:
             self._client._abort_multipart_upload(self._name, key, upload)
 
-        self._call("ending an upload of", key, lambda: _present(request))
+        self._call("ending an upload of", key, lambda: _none_if_absent(request))
 
     def _parts_after(self, key: str, upload: str, marker: str | None) -> ListPartsResult | None:
         def request() -> ListPartsResult:
             return self._client._list_parts(self._name, key, upload, part_number_marker=marker)
 
-        return self._call("listing parts of", key, lambda: _present(request))
+        return self._call("listing parts of", key, lambda: _none_if_absent(request))
 
     def _page(self, prefix: str, after: str | None) -> list[Object]:
         def request() -> list[Object]:
@@ -180,7 +180,7 @@ class Bucket:
             raise store_error(error, doing=doing, key=key, place=self.place) from error
 
 
-def _present(request: Callable[[], T]) -> T | None:
+def _none_if_absent(request: Callable[[], T]) -> T | None:
     try:
         return request()
     except S3Error as error:

@@ -42,14 +42,14 @@ def find_credentials(path: Path | None, environment: Mapping[str, str]) -> Found
     Raises InputError saying what was looked for.
     """
     if path is not None:
-        return _checked(FoundCredentials(str(path), lambda: _read_path(path, environment)))
+        return _check_readable(FoundCredentials(str(path), lambda: _read_path(path, environment)))
     for access, secret in _VARIABLES:
         if environment.get(access) and environment.get(secret):
             given = (environment[access], environment[secret], environment.get("AWS_SESSION_TOKEN"))
             return FoundCredentials(f"{access} in the environment", partial(Credentials, *given))
     shared = Path(environment.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials")
     if shared.is_file():
-        return _checked(FoundCredentials(str(shared), lambda: _read_path(shared, environment)))
+        return _check_readable(FoundCredentials(str(shared), lambda: _read_path(shared, environment)))
     raise InputError(
         "an s3:// address is to be used and there are no credentials: set AWS_ACCESS_KEY_ID and "
         "AWS_SECRET_ACCESS_KEY, or name a file or folder that holds them in LTA_STORE_CREDENTIALS or "
@@ -57,7 +57,7 @@ def find_credentials(path: Path | None, environment: Mapping[str, str]) -> Found
     )
 
 
-def _checked(found: FoundCredentials) -> FoundCredentials:
+def _check_readable(found: FoundCredentials) -> FoundCredentials:
     try:
         found.retrieve()
     except StoreError as error:  # later a rotation may be at fault; now it is what the user gave

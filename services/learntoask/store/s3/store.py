@@ -36,9 +36,9 @@ class S3Store:
     def put(self, source: Path, *, path: str) -> PublishedFile:
         seen = Snapshot.of(source)
         file = PublishedFile(path=path, digest=file_digest(source), size=seen.size)
-        if self._whole(file):
+        if self._is_whole(file):
             self._claim(file)
-            if self._whole(file):  # it was not collected before the claim
+            if self._is_whole(file):  # it was not collected before the claim
                 return file
         blob = self._layout.blob(file.digest)
         if seen.size > PART_BYTES:
@@ -113,14 +113,14 @@ class S3Store:
             logger.warning("%s is not readable (%s): the stage counts as not published", where, error)
             return None
         with ThreadPoolExecutor(_LOOKS) as pool:
-            whole = list(pool.map(self._whole, publication.files))
+            whole = list(pool.map(self._is_whole, publication.files))
         absent = [file.path for file, there in zip(publication.files, whole, strict=True) if not there]
         if absent:
             logger.warning("%s (%s) lacks %s: it is computed again", where, publication.stage, absent)
             return None
         return publication
 
-    def _whole(self, file: PublishedFile) -> bool:
+    def _is_whole(self, file: PublishedFile) -> bool:
         there = self._bucket.stat(self._layout.blob(file.digest))
         return there is not None and there.size == file.size
 

@@ -109,7 +109,7 @@ def _send_missing(bucket: Bucket, key: str, upload_id: str, content: Snapshot) -
         def send(number: int) -> str | None:
             data = _read(file, content, start=(number - 1) * bytes_each, length=bytes_each)
             known = there.get(number)
-            if known and _same(known, data):
+            if known and _is_same_part(known, data):
                 return known.etag
             return bucket.send(key, upload_id, number=number, content=data)
 
@@ -130,7 +130,7 @@ def _read(file: BinaryIO, content: Snapshot, *, start: int, length: int) -> byte
     return data
 
 
-def _same(part: Part, data: bytes) -> bool:
+def _is_same_part(part: Part, data: bytes) -> bool:
     """Whether the part that arrived is `data`: an ETag is the MD5 of a part unless the service encrypts with keys of
     its own, and then the part is sent again."""
     return part.size == len(data) and part.etag == hashlib.md5(data, usedforsecurity=False).hexdigest()
