@@ -1,8 +1,8 @@
-"""One bucket of an S3 service: the only module that sends requests to it.
+"""A bucket of an S3 service. Only this module sends requests to the service.
 
-Every request is repeated while the service is out of reach (see `retrying`) and fails as a StoreError that names the
-object. The minio package is used below its public surface for the requests that make up a multipart upload, since
-what it offers above them forgets an upload that was interrupted; its version is pinned for that.
+Each request is retried while the service is unavailable (see `retry`) and fails with a StoreError that names the
+object. Multipart uploads use private methods of the minio package, because its public ones cannot continue an
+interrupted upload. The version of minio is pinned for that reason.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BYTES = {"Content-Type": "application/octet-stream"}
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """An object; `modified` in seconds since the epoch, by the server's clock."""
+    """An object in a bucket. `size` is in bytes, `modified` in seconds since the epoch by the server's clock."""
 
     key: str
     size: int
@@ -40,7 +40,7 @@ class Entry:
 
 
 class Bucket:
-    """Methods return None (or nothing) for what is not there, and raise StoreError for what cannot be had."""
+    """A bucket. Methods return None or nothing for a missing object, and raise StoreError for failed requests."""
 
     def __init__(self, client: Minio, *, place: Place, patience: Patience) -> None:
         self._client, self._name, self._patience = client, place.bucket, patience
@@ -55,7 +55,10 @@ class Bucket:
     def read(
         self, key: str, *, start: int = 0, length: int = 0, etag: str | None = None
     ) -> tuple[bytes, str] | None:
-        """Content (`length` bytes from `start`, or all of it) and ETag; with `etag`, of that version only."""
+        """Return the content of an object (`length` bytes from `start`, or all of it) and its ETag.
+
+        With `etag` only that version is read; another version is a StoreError.
+        """
         condition = {"If-Match": f'"{etag}"'} if etag else {}
 
         def request() -> tuple[bytes, str]:
@@ -74,8 +77,10 @@ class Bucket:
         self._call("writing", key, lambda: self._client._put_object(self._name, key, content, {**_BYTES}))
 
     def write_first(self, key: str, content: bytes, *, instead_of: str | None) -> bool:
-        """Write an object that is not there yet, or stands with the ETag `instead_of`; False when another came
-        first. A service that knows no conditional requests writes always."""
+        """Write an object that does not exist, or that has the ETag `instead_of`; return whether it was written.
+
+        A service without conditional requests always writes it.
+        """
         condition = {"If-Match": f'"{instead_of}"'} if instead_of else {"If-None-Match": "*"}
 
         def request() -> bool:
@@ -90,7 +95,7 @@ class Bucket:
         return self._call("writing", key, request)
 
     def entries(self, prefix: str) -> Iterator[Entry]:
-        """Every object whose key starts with `prefix`, in order of keys."""
+        """Iterate over the objects whose keys start with `prefix`, in the order of their keys."""
         page = self._page(prefix, None)
         while page:
             yield from (_entry(str(found.object_name), found) for found in page)
@@ -100,7 +105,7 @@ class Bucket:
         self._call("removing", key, lambda: self._client.remove_object(self._name, key))
 
     def rename(self, key: str, target: str) -> None:
-        """Copy to `target` on the server (5 GiB and more in parts) and remove."""
+        """Copy an object to `target` on the server (in parts from 5 GiB on) and remove it."""
 
         def copy() -> object:
             return self._client.copy_object(self._name, target, CopySource(self._name, key))
@@ -109,8 +114,10 @@ class Bucket:
             self.remove(key)
 
     def uploads(self, key: str) -> list[str]:
-        """Ids of the multipart uploads of exactly this object that were neither completed nor aborted, oldest first.
-        MinIO lists them for whole keys only."""
+        """Return the ids of the pending multipart uploads of this object, oldest first.
+
+        Pending uploads were neither completed nor aborted. MinIO only lists them for a whole key.
+        """
         found = self._call(
             "listing uploads of", key, lambda: self._client._list_multipart_uploads(self._name, prefix=key)
         )
@@ -122,7 +129,7 @@ class Bucket:
         )
 
     def parts(self, key: str, upload: str) -> list[Part] | None:
-        """The parts that arrived, by number; None for an upload that is no longer pending."""
+        """Return the parts that the service has received, by number, or None if the upload is not pending."""
         found = self._parts_after(key, upload, None)
         parts = list(found.parts) if found else None
         while found and parts is not None and found.is_truncated and found.next_part_number_marker:
@@ -131,7 +138,10 @@ class Bucket:
         return parts
 
     def send(self, key: str, upload: str, *, number: int, content: bytes) -> str | None:
-        """Send one part (numbered from 1; one sent before is replaced) and return its ETag."""
+        """Send part `number` (from 1) and return its ETag, or None if the upload is not pending.
+
+        A part that was sent before is replaced.
+        """
 
         def request() -> str:
             return self._client._upload_part(self._name, key, content, None, upload, number)
@@ -139,9 +149,11 @@ class Bucket:
         return self._call("writing", key, lambda: _none_if_absent(request))
 
     def complete(self, key: str, upload: str, etags: list[str]) -> None:
-        """Make the object of its parts, if all are still there. Whether the object came to be is for the caller to
-        look: an upload that is gone was completed by somebody else, or by this very request when its answer was
-        lost."""
+        """Create the object from its parts, if all of them still exist.
+
+        The caller has to check whether the object exists afterwards. An upload that is not pending any more may have
+        been completed by another process, or by this request if its response was lost.
+        """
         parts = [Part(number, etag) for number, etag in enumerate(etags, 1)]
 
         def request() -> None:
@@ -181,6 +193,7 @@ class Bucket:
 
 
 def _none_if_absent(request: Callable[[], T]) -> T | None:
+    """Call `request` and return its result, or None if the object or upload does not exist."""
     try:
         return request()
     except S3Error as error:

@@ -1,4 +1,4 @@
-"""An S3 client whose waits all end: timeouts on every socket, repeats left to `retrying`, certificates checked."""
+"""Creation of the S3 client, with timeouts on all sockets and verified certificates. `retry` does the retries."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from learntoask.core.errors import InputError
 from learntoask.store.address import StoreAddress
 
 AMAZON = "https://s3.amazonaws.com"
-_SOCKET_SECONDS = 60.0  # the longest silence; also the longest time to send one part
+_SOCKET_SECONDS = 60.0  # longest time without data; also the longest time to send one part
 _CONNECTIONS = 16
 
 
 def connect(address: StoreAddress, credentials: Provider) -> tuple[Minio, str]:
-    """The client and its endpoint. Raises InputError naming what is wrong with endpoint or certificate file."""
+    """Return the client and the address of its endpoint. Raises InputError for an invalid endpoint or certificate file.
+
+    No request is sent yet.
+    """
     endpoint = address.endpoint or AMAZON
     parts = urlsplit(endpoint)
     if "@" in parts.netloc:

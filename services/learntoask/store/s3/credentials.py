@@ -1,6 +1,6 @@
-"""Keys of an S3 service: found in the environment, a file or a mounted Secret, and never printed.
+"""Access keys of an S3 service, from the environment, a file or a mounted Secret. No message ever contains them.
 
-Files are read anew for every request, so that a rotated Secret is followed by a run that lasts for days.
+Files are read again for every request, so that a run that lasts for days uses the keys of a rotated Secret.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SECRET_KEYS = (
 
 
 class FoundCredentials(Provider):
-    """`source` says where the keys come from, for messages."""
+    """Credentials for the minio client, read from a source. `source` describes it for messages."""
 
     def __init__(self, source: str, read: Callable[[], Credentials]) -> None:
         self.source = source
@@ -37,9 +37,9 @@ class FoundCredentials(Provider):
 
 
 def find_credentials(path: Path | None, environment: Mapping[str, str]) -> FoundCredentials:
-    """The keys in `path` (a folder or a file), else in the environment, else in the AWS credentials file.
+    """Find the keys in `path` (a folder or a file), else in the environment, else in the AWS credentials file.
 
-    Raises InputError saying what was looked for.
+    Raises InputError that says where keys can be given.
     """
     if path is not None:
         return _check_readable(FoundCredentials(str(path), lambda: _read_path(path, environment)))
@@ -51,16 +51,15 @@ def find_credentials(path: Path | None, environment: Mapping[str, str]) -> Found
     if shared.is_file():
         return _check_readable(FoundCredentials(str(shared), lambda: _read_path(shared, environment)))
     raise InputError(
-        "an s3:// address is to be used and there are no credentials: set AWS_ACCESS_KEY_ID and "
-        "AWS_SECRET_ACCESS_KEY, or name a file or folder that holds them in LTA_STORE_CREDENTIALS or "
-        "spec.store.credentials.file"
+        "an s3:// address needs credentials, and none were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+        "name a file or folder that holds them in LTA_STORE_CREDENTIALS or spec.store.credentials.file"
     )
 
 
 def _check_readable(found: FoundCredentials) -> FoundCredentials:
     try:
         found.retrieve()
-    except StoreError as error:  # later a rotation may be at fault; now it is what the user gave
+    except StoreError as error:  # at the start the user's input is wrong; later it may be a rotation
         raise InputError(str(error)) from error
     return found
 
@@ -73,8 +72,8 @@ def _read_path(path: Path, environment: Mapping[str, str]) -> Credentials:
 
 
 def _from_folder(path: Path) -> Credentials:
-    # Kubernetes swaps the link ..data when a Secret changes: resolved once, both keys are of one version.
-    folder = (path / "..data").resolve() if (path / "..data").exists() else path
+    # Kubernetes replaces the link ..data when a Secret changes. It is resolved once, so that both keys are of one
+    version.folder = (path / "..data").resolve() if (path / "..data").exists() else path
     for access, secret, token in _SECRET_KEYS:
         if (folder / access).is_file() and (folder / secret).is_file():
             return _keys(path, *(_line(folder / name) for name in (access, secret, token)))
@@ -96,7 +95,7 @@ def _from_file(path: Path, environment: Mapping[str, str]) -> Credentials:
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(text)
-    except configparser.Error:  # its messages repeat the line
+    except configparser.Error:  # its messages contain the line, and thus perhaps a key
         raise StoreError(f"credentials {path} is neither JSON nor an AWS credentials file") from None
     profile = environment.get("AWS_PROFILE") or "default"
     if not parser.has_section(profile):

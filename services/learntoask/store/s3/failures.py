@@ -1,4 +1,4 @@
-"""What a failed S3 request means: whether it may succeed if repeated, and what a person can do about it."""
+"""Interpretation of failed S3 requests: whether a retry may succeed, and the error message for the user."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ _REFUSED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where requests go, in the words of error messages. `credentials` says where they were found, never what they
-    are."""
+    """The target of requests, for error messages. `credentials` says where they were found; it never contains them."""
 
     bucket: str
     endpoint: str
@@ -36,7 +35,7 @@ class Place:
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same request may succeed later: outages, overload, broken connections."""
+    """Whether the same request may succeed later, because of an outage, overload or a broken connection."""
     if isinstance(error, MaxRetryError) and error.reason is not None:
         error = error.reason
     if isinstance(error, SSLError):
@@ -54,7 +53,7 @@ def http_status(error: Exception) -> int:
         return int(error.response.status)
     if isinstance(error, ServerError):
         return int(error.status_code)
-    return int(getattr(error, "_code", 0))  # InvalidResponseError keeps it to itself
+    return int(getattr(error, "_code", 0))  # InvalidResponseError has no public attribute for it
 
 
 def error_code(error: Exception) -> str:
@@ -62,8 +61,10 @@ def error_code(error: Exception) -> str:
 
 
 def store_error(error: Exception, *, doing: str, key: str, place: Place) -> StoreError:
-    """`error` for a person: `doing` what to which object failed, and what to do. Nothing of a request's headers is
-    repeated."""
+    """Return a StoreError that says what failed (`doing` for the object `key`), why, and what to do.
+
+    The message contains nothing from the headers of the request, because they may contain credentials.
+    """
     where, code = f"{doing} {place.of(key)} at {place.endpoint}", error_code(error)
     if code == "NoSuchBucket":
         return StoreError(
@@ -82,17 +83,19 @@ def store_error(error: Exception, *, doing: str, key: str, place: Place) -> Stor
             reason="AccessDenied",
         )
     if code == "PreconditionFailed":
-        return StoreError(f"{where}: the object was replaced meanwhile; run again")
+        return StoreError(f"{where}: the object was replaced during the download; run again")
     if code == "RequestTimeTooSkewed":
-        return StoreError(f"{where}: the clocks of this machine and of the server differ; set this machine's")
+        return StoreError(
+            f"{where}: the clocks of this machine and of the server differ; correct the clock of this machine"
+        )
     if code in _FULL or http_status(error) == 507:
         return StoreError(
             f"{where}: the store is full. Make room (`lta gc`) and run again", reason="DiskFull"
         )
     if isinstance(error, SSLError) and not is_transient(error):
         return StoreError(
-            f"{where}: its certificate is not trusted ({first_line(error)}). Give the authority as spec.store.ca or in "
-            "LTA_STORE_CA",
+            f"{where}: its certificate is not trusted ({first_line(error)}). Give the authority as spec.store.ca or "
+            "in LTA_STORE_CA",
             reason="CertificateNotTrusted",
         )
     if is_transient(error) and (isinstance(error, S3Error) or _broke_off(error)):
@@ -113,5 +116,5 @@ def store_error(error: Exception, *, doing: str, key: str, place: Place) -> Stor
 
 
 def _broke_off(error: Exception) -> bool:
-    """Whether an answer began and ended early, as MinIO's do when it finds content lost or damaged on its disk."""
+    """Whether a response ended early, as those of MinIO do when the content on its disk is lost or damaged."""
     return any(isinstance(cause, IncompleteRead) for cause in (error, *error.args))

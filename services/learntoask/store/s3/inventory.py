@@ -1,4 +1,4 @@
-"""What lies in a bucket, and the removal of it, for collection."""
+"""Listing and removal of the items in a bucket, for the garbage collection."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from learntoask.store.s3.layout import CORRUPT, Layout, name_of
 
 
 def list_items(bucket: Bucket, layout: Layout) -> Iterator[StoredItem]:
-    """Everything below the prefix. A blob counts as used when it was claimed; a claim, with the parts of an upload that
-    was not completed, is a leftover."""
+    """Iterate over all items below the prefix.
+
+    A blob counts as used when it was written or claimed. A claim, together with the parts of a pending upload, is a
+    leftover.
+    """
     claims = {name_of(entry.key): entry.modified for entry in bucket.entries(layout.claims)}
     for entry in bucket.entries(layout.manifests):
         yield StoredItem(kind="publication", name=name_of(entry.key), size=entry.size, used=entry.modified)
@@ -30,13 +33,14 @@ def list_items(bucket: Bucket, layout: Layout) -> Iterator[StoredItem]:
 
 
 def remove(bucket: Bucket, layout: Layout, item: StoredItem, *, unused_since: float) -> bool:
-    """Remove `item` unless it was used after `unused_since`; whether it was removed."""
+    """Remove `item` unless it was used after `unused_since` (seconds since the epoch); return whether it was
+    removed."""
     places = {"blob": layout.blob, "publication": layout.manifest, "leftover": layout.prefix.__add__}
     key = places[item.kind](item.name)
-    there = bucket.stat(key)
+    found = bucket.stat(key)
     claim = bucket.stat(layout.claim(item.name)) if item.kind == "blob" else None
-    # Dates of answers are cut to seconds: nothing is to be taken for older than it is.
-    if there is None or max(one.modified for one in (there, claim) if one) + 1.0 > unused_since:
+    # The service truncates times to seconds; one second is added, so that no item is taken for older than it is.
+    if found is None or max(entry.modified for entry in (found, claim) if entry) + 1.0 > unused_since:
         return False
     if key.startswith(layout.claims):
         blob = layout.blob(name_of(key))
@@ -49,7 +53,7 @@ def remove(bucket: Bucket, layout: Layout, item: StoredItem, *, unused_since: fl
 
 
 def _pending(bucket: Bucket, blob: str) -> tuple[int, float]:
-    """Bytes that arrived of uploads of `blob` that were not completed, and when the last part did (0: none)."""
+    """Return the bytes of the received parts of pending uploads of `blob`, and the time of the last part (0: none)."""
     parts = [part for upload in bucket.uploads(blob) for part in bucket.parts(blob, upload) or []]
     times = [part.last_modified.timestamp() for part in parts if part.last_modified]
     return sum(part.size or 0 for part in parts), max(times, default=0.0)

@@ -1,8 +1,8 @@
-"""Keys of what lies in a bucket, below a prefix.
+"""The keys of the objects in a bucket, below a prefix.
 
-blobs/ab/ab12…            content, named by its SHA-256; large ones are sent in parts
+blobs/ab/ab12…            content, named by its SHA-256; large files are sent in parts
 published/ab/ab34….json   publications, named by stage key, written last
-claims/ab12…              empty; its time says when a publisher last asked for that blob or began to send it
+claims/ab12…              an empty object; its time is when a publisher last needed that blob or began to send it
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ CORRUPT = ".corrupt"
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """`prefix` is empty or ends with a slash."""
+    """The keys below `prefix`, which is empty or ends with a slash."""
 
     prefix: str
 
@@ -41,5 +41,5 @@ class Layout:
 
 
 def name_of(key: str) -> str:
-    """The digest of a blob or claim, the stage key of a manifest."""
+    """Return the digest in the key of a blob or claim, or the stage key in the key of a manifest."""
     return key.rpartition("/")[2].removesuffix(".json")

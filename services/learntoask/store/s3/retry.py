@@ -1,4 +1,4 @@
-"""Waiting out an outage: a request is repeated until it succeeds, fails for good, or patience ends."""
+"""Retries of requests during an outage of the service."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _BACKOFF = Backoff(first=0.2, longest=5.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """`seconds`: how long after its first failure a request is still repeated. A server's restart or the loss of a
-    node takes up to a minute; what is behind that is for a person to see to."""
+    """How long a request is retried after its first failure. The default covers the restart of a server or the loss of
+    a node, which take up to a minute; longer outages need a person."""
 
     seconds: float = 150.0
 
@@ -37,7 +37,11 @@ def call_with_retries(
     sleep: Callable[[float], None] = time.sleep,
     draw: Callable[[], float] = random.random,
 ) -> T:
-    """The result of `request`. Raises what it raised last, once that is not `transient` or patience has ended."""
+    """Call `request` until it succeeds and return its result.
+
+    Raises its last error if `is_transient` is false for it, or if the time in `patience` is over. `doing` describes the
+    request in the log. `now`, `sleep` and `draw` (random numbers from [0, 1)) are replaced in tests.
+    """
     failures, deadline = 0, None
     while True:
         try:
@@ -55,6 +59,6 @@ def call_with_retries(
 
 
 def first_line(error: Exception) -> str:
-    """What went wrong in one line, without the object addresses that urllib3 puts before it."""
+    """Return the first line of an error message, without the Python object that urllib3 prints before it."""
     text = str(error).strip().partition("\n")[0]
     return (text.rpartition(">: ")[2] or type(error).__name__)[:300]

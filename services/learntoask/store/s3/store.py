@@ -1,7 +1,8 @@
-"""A store in a bucket of MinIO or any other S3 service; what lies where is in `layout`.
+"""A store in a bucket of MinIO or another S3 service. `layout` describes its keys.
 
-An object's own time cannot be renewed without copying it, and pending uploads can be listed by whole keys only
-(MinIO). A claim does for both: a blob about to be published is not collected, and a killed upload is found.
+Two limits of S3 make claims necessary: the time of an object cannot be renewed without copying it, and MinIO only lists
+pending uploads for a whole key. A claim records when a blob was last needed, so that the garbage collection leaves a
+blob that is about to be published and finds the upload of a killed publisher.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from learntoask.store.s3.layout import CORRUPT, Layout, name_of
 from learntoask.store.s3.transfer import PART_BYTES, download, upload
 
 logger = logging.getLogger(__name__)
-_ATTEMPTS = 5  # to publish a key that others publish at the same time
-_LOOKS = 8  # blobs looked at together; each look is a round trip
+_ATTEMPTS = 5  # attempts to write a manifest that other processes write at the same time
+_LOOKUPS = 8  # concurrent lookups of blobs; each is a round trip
 
 
 class S3Store:
+    """A Store in a bucket, below `prefix`."""
+
     def __init__(self, bucket: Bucket, *, prefix: str = "") -> None:
         self._bucket = bucket
         self._layout = Layout(prefix=f"{prefix}/" if prefix else "")
@@ -38,7 +41,7 @@ class S3Store:
         file = PublishedFile(path=path, digest=file_digest(source), size=seen.size)
         if self._is_whole(file):
             self._claim(file)
-            if self._is_whole(file):  # it was not collected before the claim
+            if self._is_whole(file):  # the garbage collection did not remove it before the claim
                 return file
         blob = self._layout.blob(file.digest)
         if seen.size > PART_BYTES:
@@ -57,12 +60,12 @@ class S3Store:
         if there is None:
             raise StoreError(f"{where} is missing; run again")
         if there.size == file.size:
-            for _ in range(2):  # what was damaged on the way comes whole the second time
+            for _ in range(2):  # a second download succeeds if the content was only damaged in transit
                 if download(self._bucket, blob, file, target):
                     return
-        self._bucket.rename(blob, blob + CORRUPT)  # kept for a look; the stage that made it runs again
+        self._bucket.rename(blob, blob + CORRUPT)  # kept for inspection
         raise StoreError(
-            f"{where} is corrupt (digest is not {file.digest[:12]}); it was set aside as *{CORRUPT}. Run again: the "
+            f"{where} is corrupt (digest is not {file.digest[:12]}); it was renamed to *{CORRUPT}. Run again: the "
             "stage that makes it is repeated"
         )
 
@@ -77,7 +80,7 @@ class S3Store:
             if self._bucket.write_first(manifest, content, instead_of=there[1] if there else None):
                 break
         else:
-            raise StoreError(f"{where} is being written by others; run again")
+            raise StoreError(f"{where} is being written by other processes; run again")
         written = self.find(publication.key)
         if written is None:
             raise StoreError(f"{where} lost a blob while being published; run again")
@@ -112,7 +115,7 @@ class S3Store:
         except ValidationError as error:
             logger.warning("%s is not readable (%s): the stage counts as not published", where, error)
             return None
-        with ThreadPoolExecutor(_LOOKS) as pool:
+        with ThreadPoolExecutor(_LOOKUPS) as pool:
             whole = list(pool.map(self._is_whole, publication.files))
         absent = [file.path for file, there in zip(publication.files, whole, strict=True) if not there]
         if absent:

@@ -1,8 +1,7 @@
-"""Large files in parts, several on the way at a time; an upload that was interrupted goes on where it was.
+"""Transfer of large files in parallel parts. An interrupted upload continues with the missing parts.
 
-Nothing is remembered on this side: the service keeps the parts of the pending upload of an object, and the object's
-key is the digest of its content, so whoever comes next with that content sends what is missing, and two at a time
-help each other.
+This machine keeps no state of an upload. The service keeps the parts of a pending upload, and the object's key is the
+digest of its content, so that any process with the same content can send the missing parts, even two at a time.
 """
 
 from __future__ import annotations
@@ -23,20 +22,19 @@ from learntoask.store.atomic_files import Snapshot, atomic_write
 from learntoask.store.s3.bucket import Bucket
 
 PART_BYTES = 16 << 20
-PARALLEL = 4  # parts under way at a time; bounds memory to PARALLEL parts
-_WRITE_BYTES = (
-    1 << 20
-)  # for larger writes Linux takes memory in one piece, which costs seconds on a full machine
-_MOST_PARTS = 10_000  # the protocol's bound
+PARALLEL = 4  # parts in transfer at the same time; bounds the memory to PARALLEL parts
+# For larger writes Linux needs contiguous memory, which takes seconds to find on a machine whose memory is full.
+_WRITE_BYTES = 1 << 20
+_MOST_PARTS = 10_000  # limit of the S3 protocol
 
 
 def part_size(size: int) -> int:
-    """Bytes of a part of a file of `size` bytes: the same for everybody, so that parts fit each other."""
+    """Return the part size in bytes for a file of `size` bytes. All processes have to use the same."""
     return PART_BYTES * max(1, -(-size // (PART_BYTES * _MOST_PARTS)))
 
 
 def upload(bucket: Bucket, key: str, content: Snapshot) -> None:
-    """Make the object `key` of the file. Raises StoreError when the service twice forgot what it was sent."""
+    """Upload the file as the object `key`. Raises StoreError if the service lost received parts twice."""
     for pending in (bucket.uploads(key), []):
         upload_id = pending[-1] if pending else bucket.begin(key)
         etags = _send_missing(bucket, key, upload_id, content)
@@ -45,7 +43,7 @@ def upload(bucket: Bucket, key: str, content: Snapshot) -> None:
             bucket.complete(key, upload_id, etags)
         made = bucket.stat(key)
         if made is not None and made.size == content.size:
-            for other in bucket.uploads(key):  # of publishers who were slower, or were killed
+            for other in bucket.uploads(key):  # uploads of slower or killed publishers
                 bucket.abort(key, other)
             return
         bucket.abort(key, upload_id)
@@ -55,7 +53,8 @@ def upload(bucket: Bucket, key: str, content: Snapshot) -> None:
 
 
 def download(bucket: Bucket, key: str, file: PublishedFile, target: Path) -> bool:
-    """Bring the object `key` to `target` (read only); False, and no file, when its content is not that of `file`."""
+    """Download the object `key` to `target` (read-only). Return False, without a file, if its digest is not
+    `file`'s."""
     try:
         with atomic_write(target, durable=False) as out:
             if receive(bucket, key, out, size=file.size) != file.digest:
@@ -67,7 +66,7 @@ def download(bucket: Bucket, key: str, file: PublishedFile, target: Path) -> boo
 
 
 def receive(bucket: Bucket, key: str, out: BinaryIO, *, size: int, etag: str | None = None) -> str:
-    """Write the object's content to `out` and return its SHA-256; with `etag`, of that version of the object only."""
+    """Write the content of an object to `out` and return its SHA-256. With `etag` only that version is read."""
     content = hashlib.sha256()
     for part in _parts(bucket, key, size, etag):
         content.update(part)
@@ -78,11 +77,11 @@ def receive(bucket: Bucket, key: str, out: BinaryIO, *, size: int, etag: str | N
 
 
 class _DigestDiffers(Exception):
-    """Ends the writing of a file whose content turned out to be another."""
+    """Aborts an atomic write whose content has the wrong digest."""
 
 
 def _parts(bucket: Bucket, key: str, size: int, etag: str | None) -> Iterator[bytes]:
-    """The content in order; a part that disappeared in the middle is empty."""
+    """Iterate over the parts of the content in order. A part of an object that disappears meanwhile is empty."""
     coming: deque[Future[tuple[bytes, str] | None]] = deque()
     with ThreadPoolExecutor(PARALLEL) as pool:
         try:
@@ -98,7 +97,7 @@ def _parts(bucket: Bucket, key: str, size: int, etag: str | None) -> Iterator[by
 
 
 def _send_missing(bucket: Bucket, key: str, upload_id: str, content: Snapshot) -> list[str] | None:
-    """ETags of all parts in order, after sending those that are not there; None when the upload is gone."""
+    """Send the missing parts and return the ETags of all parts in order, or None if the upload is not pending."""
     found = bucket.parts(key, upload_id)
     if found is None:
         return None
@@ -115,7 +114,7 @@ def _send_missing(bucket: Bucket, key: str, upload_id: str, content: Snapshot) -
 
         sent = [pool.submit(send, number) for number in range(1, -(-content.size // bytes_each) + 1)]
         try:
-            etags = [one.result() for one in sent]
+            etags = [part.result() for part in sent]
         finally:
             pool.shutdown(cancel_futures=True)
     whole = [etag for etag in etags if etag]
@@ -131,6 +130,8 @@ def _read(file: BinaryIO, content: Snapshot, *, start: int, length: int) -> byte
 
 
 def _is_same_part(part: Part, data: bytes) -> bool:
-    """Whether the part that arrived is `data`: an ETag is the MD5 of a part unless the service encrypts with keys of
-    its own, and then the part is sent again."""
+    """Whether the received part equals `data`.
+
+    The ETag of a part is its MD5, unless the service encrypts with its own keys; then the part is sent again.
+    """
     return part.size == len(data) and part.etag == hashlib.md5(data, usedforsecurity=False).hexdigest()
