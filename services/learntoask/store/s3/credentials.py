@@ -73,7 +73,8 @@ def _read_path(path: Path, environment: Mapping[str, str]) -> Credentials:
 
 def _from_folder(path: Path) -> Credentials:
     # Kubernetes replaces the link ..data when a Secret changes. It is resolved once, so that both keys are of one
-    version.folder = (path / "..data").resolve() if (path / "..data").exists() else path
+    # version.
+    folder = (path / "..data").resolve() if (path / "..data").exists() else path
     for access, secret, token in _SECRET_KEYS:
         if (folder / access).is_file() and (folder / secret).is_file():
             return _keys(path, *(_line(folder / name) for name in (access, secret, token)))
