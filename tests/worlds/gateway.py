@@ -46,7 +46,7 @@ async def gateway(pack: Path, *servers: str, **settings: object) -> AsyncIterato
 def conversations_at(gateway: GatewayServer, address: str) -> Iterator[str]:
     """Ids of conversations that are held at this one of its servers, which has to serve and to be idle."""
     for name in map(str, range(1000)):
-        chosen = gateway.servers.choose(name, set())
+        chosen = gateway.backends.choose(name, set())
         if chosen is not None and chosen.address == address:
             yield name
 

@@ -18,7 +18,7 @@ from learntoask.core.records import Message
 from learntoask.rpc.channels import GONE, Tls
 from learntoask.wire import ask_pb2 as wire
 
-Result = TypeVar("Answer")
+Result = TypeVar("Result")
 _BACKOFF = Backoff(first=0.1, longest=3.0)
 
 

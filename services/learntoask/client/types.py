@@ -1,4 +1,4 @@
-"""What calls take and return, free of protobuf."""
+"""Arguments and results of calls, free of protobuf."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from typing import Literal
 from learntoask.core.errors import LearnToAskError
 from learntoask.core.records import STOP, Message
 
+Origin = Literal["model", "repaired", "fallback", "no_server"]
+"""Where a question comes from, as in ask.proto; only a gateway answers `no_server`."""
+
 
 def user(content: str) -> Message:
+    """Make a message of the user."""
     return Message(role="user", content=content, author="user")
 
 
 def assistant(content: str, *, author: Literal["policy", "expert"] = "policy") -> Message:
-    """`expert` where a person said it: only their turns may train a policy later."""
+    """Make a message of the assistant. `expert` means that a person wrote it: only such turns train a policy later."""
     return Message(role="assistant", content=content, author=author)
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens."""
+    """Numbers of tokens. `cached` tokens of the prompt needed no computation."""
 
     prompt: int
     cached: int
@@ -29,18 +33,21 @@ class Usage:
 
 @dataclass(frozen=True)
 class Decision:
-    """`question` is what to ask next, None for a stop. Of origin `no_server` is what a gateway says while no policy
-    server answers: the domain pack's fallback question."""
+    """What to do next: ask `question`, or stop if it is None.
+
+    A gateway whose policy servers do not answer asks the domain pack's fallback question, with origin `no_server`.
+    """
 
     question: str | None
     stop_probability: float
-    origin: Literal["model", "repaired", "fallback", "no_server"]
+    origin: Origin
     policy_revision: str
     usage: Usage
     request_id: str
 
     @property
     def stop(self) -> bool:
+        """Whether to stop."""
         return self.question is None
 
     @property
@@ -51,6 +58,8 @@ class Decision:
 
 @dataclass(frozen=True)
 class ServerInfo:
+    """What a server says about itself. `default_task` is None if the pack has no default."""
+
     version: str
     policy_revision: str
     pack: str
@@ -61,7 +70,7 @@ class ServerInfo:
 
 
 class CallFailed(LearnToAskError):
-    """`code` is the gRPC status code's name, e.g. INVALID_ARGUMENT; the message says what to do."""
+    """A call got no answer. `code` names the gRPC status code, e.g. INVALID_ARGUMENT; the message says what to do."""
 
     def __init__(self, code: str, message: str, *, request_id: str | None = None) -> None:
         super().__init__(

@@ -1,38 +1,54 @@
-"""Between the client's types and protobuf."""
+"""Converts messages, decisions and server information between protobuf and plain records.
+
+The tables of roles, authors and origins serve the client and every server that reads or writes ask.proto messages.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import grpc
 
-from learntoask.client.types import CallFailed, Decision, ServerInfo, Usage
-from learntoask.core.records import Message
+from learntoask.client.types import CallFailed, Decision, Origin, ServerInfo, Usage
+from learntoask.core.records import Author, Message, Role
+from learntoask.rpc.calls import REQUEST_ID
 from learntoask.wire import ask_pb2 as wire
 
-_ROLES = {"user": wire.ROLE_USER, "assistant": wire.ROLE_ASSISTANT}
-_AUTHORS = {"user": wire.AUTHOR_USER, "expert": wire.AUTHOR_EXPERT, "policy": wire.AUTHOR_POLICY}
-_ORIGINS: dict[int, Any] = {
+ROLES: dict[wire.Role, Role] = {wire.ROLE_USER: "user", wire.ROLE_ASSISTANT: "assistant"}
+AUTHORS: dict[wire.Author, Author] = {
+    wire.AUTHOR_USER: "user",
+    wire.AUTHOR_EXPERT: "expert",
+    wire.AUTHOR_POLICY: "policy",
+}
+ORIGINS: dict[wire.Origin, Origin] = {
     wire.ORIGIN_MODEL: "model",
     wire.ORIGIN_REPAIRED: "repaired",
     wire.ORIGIN_FALLBACK: "fallback",
     wire.ORIGIN_NO_SERVER: "no_server",
 }
+WIRE_ORIGINS = {origin: number for number, origin in ORIGINS.items()}
+_WIRE_ROLES = {role: number for number, role in ROLES.items()}
+_WIRE_AUTHORS = {author: number for number, author in AUTHORS.items()}
 
 
 def to_wire(messages: Sequence[Message]) -> list[wire.Message]:
+    """Convert messages to protobuf."""
     return [
-        wire.Message(role=_ROLES[message.role], content=message.content, author=_AUTHORS[message.author])
+        wire.Message(
+            role=_WIRE_ROLES[message.role],
+            content=message.content,
+            author=_WIRE_AUTHORS[message.author],
+        )
         for message in messages
     ]
 
 
 def decision_from(decision: wire.Decision) -> Decision:
+    """Convert a decision from protobuf; an unknown origin of a newer server counts as `model`."""
     return Decision(
         question=decision.ask.question if decision.HasField("ask") else None,
         stop_probability=decision.stop_probability,
-        origin=_ORIGINS.get(decision.origin, "model"),
+        origin=ORIGINS.get(decision.origin, "model"),
         policy_revision=decision.policy_revision,
         usage=Usage(
             decision.usage.prompt_tokens, decision.usage.cached_tokens, decision.usage.completion_tokens
@@ -42,6 +58,7 @@ def decision_from(decision: wire.Decision) -> Decision:
 
 
 def info_from(info: wire.GetServerInfoResponse) -> ServerInfo:
+    """Convert server information from protobuf."""
     return ServerInfo(
         version=info.version,
         policy_revision=info.policy_revision,
@@ -54,7 +71,6 @@ def info_from(info: wire.GetServerInfoResponse) -> ServerInfo:
 
 
 def failure(error: grpc.aio.AioRpcError) -> CallFailed:
-    request_id = next(
-        (value for key, value in error.trailing_metadata() or () if key == "x-request-id"), None
-    )
+    """Convert gRPC's error to the client's, with the request id that the server sent."""
+    request_id = next((value for key, value in error.trailing_metadata() or () if key == REQUEST_ID), None)
     return CallFailed(error.code().name, error.details() or "no details", request_id=request_id)

@@ -1,4 +1,7 @@
-"""What the caller gets for what the model said: one question, or a stop; repaired once, else the pack's fallback."""
+"""Turns the text that the model generated into a valid answer: one question or a stop.
+
+An invalid text is repaired if it holds a question; otherwise the pack's fallback question takes its place.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from learntoask.client.types import Origin
 from learntoask.core.answer import is_exact_stop
 from learntoask.core.records import STOP, Message
 from learntoask.grading.fluency import sentences
 
-Origin = Literal["model", "repaired", "fallback", "no_server"]
-"""As in ask.proto; `no_server` comes from a gateway alone."""
 AskingSentences = Callable[[str], tuple[str, ...]]
-"""The sentences of a text that ask something, none where the text is no fluent question: the guard of the reward."""
+"""Returns the sentences of a text that ask something, none if the text is not a fluent question (`FluencyGuard`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyAnswer:
-    """`question` is None for a stop."""
+    """A valid answer; `question` is None for a stop."""
 
     question: str | None
     origin: Origin
 
     @property
     def action(self) -> Literal["ask", "stop"]:
+        """What the caller is to do."""
         return "stop" if self.question is None else "ask"
 
     @property
@@ -34,10 +37,11 @@ class PolicyAnswer:
 
 
 def answer_of(text: str, *, asking: AskingSentences, fallback: str, may_stop: bool = True) -> PolicyAnswer:
-    """The answer in the model's output `text`.
+    """Return the answer for the model's output `text`.
 
-    A stop among other words is a stop: the policy decided so, and its words would contradict it. Of several questions
-    the first one counts, with what leads up to it: a user is asked one thing at a time.
+    A text that contains the stop string among other words is a stop: the policy decided to stop, and the other words
+    would contradict it. Of several questions only the first is asked, with the sentences that lead up to it, because a
+    user is asked one thing at a time.
     """
     text = text.strip()
     if STOP in text:
@@ -49,6 +53,6 @@ def answer_of(text: str, *, asking: AskingSentences, fallback: str, may_stop: bo
         return PolicyAnswer(text, "model")
     cut = [text[: text.index(asked[0]) + len(asked[0])]] if asked else []
     for part in (*cut, *sentences(text)):
-        if len(asking(part)) == 1:  # what is left must be a question by itself
+        if len(asking(part)) == 1:  # the shortened text must be one question without its context
             return PolicyAnswer(part, "repaired")
     return PolicyAnswer(fallback, "fallback")

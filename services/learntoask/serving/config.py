@@ -1,4 +1,4 @@
-"""What a policy server is told: environment and flags, read once at start."""
+"""Settings of a policy server, read from flags and environment at start."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class ServeConfig(ListenConfig):
     engine: Literal["transformers", "vllm"] = "transformers"
     precision: Precision = "auto"
     max_concurrent: Positive = 32  # requests decoded together
-    max_queue: Annotated[int, Field(ge=0)] = 256  # requests that may wait beyond those
+    max_queue: Annotated[int, Field(ge=0)] = 256  # requests that may wait in addition
     max_conversations: Positive = 1024  # open Converse streams
     max_new_tokens: Positive = 64
     max_prompt_tokens: Positive = 2048
     may_stop: bool = True  # False for a policy trained with reward mode ask_only
-    # Probability of stopping from which the policy stops; None lets greedy decoding decide.
+    # The policy stops if its probability of stopping is at least this; None lets greedy decoding decide.
     stop_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     deadline_seconds: Annotated[float, Field(gt=0)] = 30.0  # longest time for one answer
     prefix_cache_bytes: Annotated[int, Field(ge=0)] = 2**30
     warm_up: bool = False  # answer the pack's demo conversation before taking calls
-    threads: Positive | None = None  # of the engine; None leaves it to torch
+    threads: Positive | None = None  # of the engine; None keeps torch's number
 
     max_messages: Positive = 1000
     max_message_bytes: Positive = 65536
@@ -47,7 +47,7 @@ class ServeConfig(ListenConfig):
     redact: tuple[str, ...] = ()  # patterns replaced by [redacted] in records
     redact_hook: str | None = None  # `package.module:function`, str → str, applied after the patterns
 
-    log_messages: bool = False  # put what was said into the log
+    log_messages: bool = False  # write the messages into the log
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -66,14 +66,14 @@ def read_config(
     *,
     defaults: Mapping[str, object] | None = None,
 ) -> ServeConfig:
-    """The configuration of flags (None = not given) over environment over `defaults`. Raises InputError."""
+    """Return the settings from flags, environment and `defaults`, in this order of precedence. Raises InputError."""
     return read_settings(
         ServeConfig, prefix=ENVIRONMENT_PREFIX, environment=environment, flags=flags, defaults=defaults
     )
 
 
 def settings_of(spec: RunSpec) -> dict[str, object]:
-    """What a run's manifest says about serving its policy, as defaults for `read_config`."""
+    """Return the settings in a run's manifest, as defaults for `read_config`."""
     serve = spec.serve
     return {
         "host": serve.host,
@@ -93,5 +93,5 @@ def settings_of(spec: RunSpec) -> dict[str, object]:
 
 
 def config_of(spec: RunSpec, *, model: Path, pack: Path) -> ServeConfig:
-    """The manifest's configuration, nothing else heard."""
+    """Return the settings in a run's manifest, without flags and environment."""
     return read_config({}, {"model": model, "pack": pack}, defaults=settings_of(spec))

@@ -1,4 +1,7 @@
-"""Deadlines of many waits on one timer of the loop: a timer for each costs as much as reading the request."""
+"""Deadlines of many waits on one timer of the event loop.
+
+A timer for each wait would cost as much as reading the request.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from math import inf
 
 
 class Deadlines:
-    """Make it inside the event loop that uses it."""
+    """Ends waits at their deadlines. Construct it inside the event loop that runs it."""
 
     def __init__(self) -> None:
         self._due: dict[asyncio.Timeout, float] = {}
@@ -16,16 +19,17 @@ class Deadlines:
         self._next = inf
 
     def __len__(self) -> int:
-        """How many waits are under way."""
+        """The number of waits between `begin` and `end`."""
         return len(self._due)
 
     def begin(self, wait: asyncio.Timeout, *, seconds: float) -> None:
-        """Inside `async with wait`, which is an `asyncio.timeout(None)`: it raises TimeoutError after `seconds`."""
+        """Make `async with wait` raise TimeoutError after `seconds`. `wait` is an entered `asyncio.timeout(None)`."""
         due = self._due[wait] = self._loop.time() + seconds
         if due < self._next:
             self._wake_at(due)
 
     def end(self, wait: asyncio.Timeout) -> None:
+        """Forget a wait that is over."""
         del self._due[wait]
 
     def _wake_at(self, due: float) -> None:
@@ -40,6 +44,6 @@ class Deadlines:
         for wait, due in self._due.items():
             if due <= now:
                 wait.reschedule(now)
-                self._due[wait] = inf  # once is enough, however long it takes to end
+                self._due[wait] = inf  # do not cancel it a second time while it ends
         if (due := min(self._due.values(), default=inf)) < inf:
             self._wake_at(due)

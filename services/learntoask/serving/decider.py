@@ -1,4 +1,4 @@
-"""One decision from context to answer: a place in the bounded queue, the engine under a deadline, a valid answer."""
+"""Makes one decision: a bounded queue, the engine under a deadline, and an answer that is always valid."""
 
 from __future__ import annotations
 
@@ -22,20 +22,24 @@ _KNOWN_ANSWERS = 4096
 
 
 class QueueFull(Overloaded):
-    """As many decisions run and wait as the server takes."""
+    """The server runs and queues as many decisions as it takes."""
 
 
 class PolicyDecision(NamedTuple):
+    """An answer with what led to it. `revision` names the policy that decided."""
+
     answer: PolicyAnswer
     stop_probability: float  # 0…1
     usage: TokenCounts
-    said: str  # the model's own words, for the log
-    revision: str  # of the policy that decided
+    text: str  # as the model generated it
+    revision: str
 
 
 class Decider:
-    """Holds what every decision needs. `capacity` counts running and waiting decisions together. Make it inside the
-    event loop that serves it."""
+    """Decides with one engine. Construct it inside the event loop that runs it.
+
+    `capacity` bounds running and waiting decisions together; `deadline_seconds` bounds each of them.
+    """
 
     def __init__(
         self,
@@ -55,17 +59,22 @@ class Decider:
         self._capacity = capacity
         self._deadlines = Deadlines()
         self._deadline_seconds = deadline_seconds
-        # A policy says the same few hundred things over and over, and judging one costs as much as the rest of a call.
+        # A policy generates the same few hundred texts again and again, and checking one costs as much as the rest of a
+        # call.
         self._answer_of = lru_cache(maxsize=_KNOWN_ANSWERS)(
             partial(answer_of, asking=FluencyGuard(pack).asking, fallback=pack.fallback, may_stop=may_stop)
         )
 
     @property
     def in_flight(self) -> int:
+        """The number of decisions that run or wait."""
         return len(self._deadlines)
 
     async def decide(self, context: Context, *, seconds_left: float | None) -> PolicyDecision:
-        """`seconds_left` is the caller's own deadline. Raises QueueFull, TimeoutError, InputError."""
+        """Decide on `context` within the caller's `seconds_left` and the server's own deadline.
+
+        Raises QueueFull, TimeoutError at the deadline, and InputError for a context that the policy cannot read.
+        """
         if self.in_flight >= self._capacity:
             raise QueueFull(f"{self.in_flight} decisions run or wait, the server takes {self._capacity}")
         deadline = (
@@ -79,25 +88,29 @@ class Decider:
         finally:
             self._deadlines.end(wait)
         answer = self._answer_of(draft.text)
-        self._metrics.decided(answer.action, answer.origin, draft.usage)
-        # A log-probability summed in float32 may come out a hair above 0.
-        return PolicyDecision(
-            answer, math.exp(min(draft.stop_logprob, 0.0)), draft.usage, draft.text, revision
-        )
+        self._metrics.count_decision(answer.action, answer.origin, draft.usage)
+        # A log-probability summed in float32 can come out slightly above 0.
+        stop_probability = math.exp(min(draft.stop_logprob, 0.0))
+        return PolicyDecision(answer, stop_probability, draft.usage, draft.text, revision)
 
     async def reload(self, folder: Path, *, revision: str) -> None:
-        """Decide with the weights of `folder` from now on; no decision is lost. After an exception none can be made."""
+        """Decide with the weights of `folder` from now on. Running decisions finish first, later ones wait.
+
+        After an exception the engine is unusable and every decision fails.
+        """
         async with self._policy_lock.exclusive():
-            self._engine = await self._engine.reloaded(folder)
+            self._engine = await self._engine.with_weights(folder)
             self.revision = revision
 
     @property
     def engine(self) -> Engine:
+        """The engine that decides now."""
         return self._engine
 
     def cache_bytes(self) -> int:
+        """Return the memory of keys and values that the engine keeps between calls."""
         return self._engine.cache_bytes()
 
     async def close(self) -> None:
-        """Stop the engine at once; decisions that still run fail."""
+        """Stop the engine at once; running decisions fail."""
         await self._engine.close()

@@ -1,4 +1,4 @@
-"""The domain pack's demo conversation: what a finished policy is shown with, and what a server warms up on."""
+"""The domain pack's demo conversation: it shows a finished policy and warms up a server."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from learntoask.serving.decider import Decider
 from learntoask.serving.engines.protocol import Engine
 from learntoask.serving.metrics import ServingMetrics
 
-_QUESTION = "Hello."  # of a pack without a demo
-_ANSWER_SECONDS = 600.0  # longest time for one answer: the first ones compile and page in
+_MESSAGE = "Hello."  # if the pack has no demo
+_ANSWER_SECONDS = 600.0  # longest time for one answer; the first ones compile code and load pages
 
 
 def demo_task(pack: Pack) -> str:
+    """Return the name of the demo's task, of the default task or of the first one."""
     return pack.demo_task or pack.default_task or pack.tasks[0].name
 
 
 async def warm_up(engine: Engine, pack: Pack, *, may_stop: bool) -> int:
-    """Hold the conversation with the policy until it stops; returns the number of answers. It counts in no metric.
+    """Hold the demo conversation until the policy stops, and return the number of answers. No metric counts them.
 
-    Raises StageError (WarmUpFailed) where an answer fails or is no number.
+    Raises StageError (WarmUpFailed) if an answer fails or its stop probability is not finite.
     """
     decider = Decider(
         engine,
@@ -36,16 +37,16 @@ async def warm_up(engine: Engine, pack: Pack, *, may_stop: bool) -> int:
     )
     messages: list[Message] = []
     task = demo_task(pack)
-    for number, text in enumerate(pack.demo or (_QUESTION,), 1):
+    for number, text in enumerate(pack.demo or (_MESSAGE,), 1):
         messages.append(Message(role="user", content=text, author="user"))
         try:
-            decided = await decider.decide(Context(task, None, tuple(messages)), seconds_left=None)
+            decision = await decider.decide(Context(task, None, tuple(messages)), seconds_left=None)
         except Exception as error:
             raise _failed(f"answer {number} failed: {type(error).__name__}: {error}") from error
-        if not math.isfinite(decided.stop_probability):
-            raise _failed(f"answer {number}: the probability of stopping is {decided.stop_probability}")
-        messages.append(decided.answer.message)
-        if decided.answer.question is None:
+        if not math.isfinite(decision.stop_probability):
+            raise _failed(f"answer {number}: the probability of stopping is {decision.stop_probability}")
+        messages.append(decision.answer.message)
+        if decision.answer.question is None:
             return number
     return len(messages) // 2
 

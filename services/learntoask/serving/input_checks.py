@@ -1,4 +1,4 @@
-"""Whether a request can be answered: pure checks that name the field at fault and what to do."""
+"""Pure checks of requests. Every error names the field at fault and what to do."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ from functools import cache
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
 from learntoask.core.records import STOP, Author, Message, Role
-from learntoask.rpc.requests import InvalidRequest, byte_length, check_bytes
+from learntoask.rpc.requests import InvalidRequest, byte_length
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationLimits:
+    """Bounds on the number of messages, bytes of one message and bytes of all messages."""
+
     max_messages: int
     max_message_bytes: int
     max_conversation_bytes: int
 
 
 def checked_speaker(role: Role | None, author: Author | None) -> tuple[Role, Author]:
-    """In what role somebody wrote, and who. None is unspecified or unknown; the author is the role's usual one then."""
+    """Return role and author of a message; None means unspecified or unknown.
+
+    An unspecified author is the role's usual one. Raises InvalidRequest for a pair that cannot be.
+    """
     if role is None:
         raise InvalidRequest("role", "unspecified or unknown; set ROLE_USER or ROLE_ASSISTANT")
     if author is None:
@@ -33,11 +38,8 @@ def checked_speaker(role: Role | None, author: Author | None) -> tuple[Role, Aut
     return role, author
 
 
-def check_size(field: str, text: str, limits: ConversationLimits) -> None:
-    check_bytes(field, text, most=limits.max_message_bytes)
-
-
 def check_count(field: str, count: int, limits: ConversationLimits) -> None:
+    """Raises InvalidRequest for too many messages."""
     if count > limits.max_messages:
         raise InvalidRequest(
             field, f"{count} messages, at most {limits.max_messages} are read; begin a new conversation"
@@ -45,7 +47,7 @@ def check_count(field: str, count: int, limits: ConversationLimits) -> None:
 
 
 def check_length(field: str, messages: Sequence[Message], limits: ConversationLimits) -> None:
-    """Far more than a policy reads only costs the time of reading it."""
+    """Raises InvalidRequest for too many bytes: a policy reads far fewer, and parsing them costs time."""
     if sum(len(message.content) for message in messages) * 4 <= limits.max_conversation_bytes:
         return
     size = sum(byte_length(message.content) for message in messages)
@@ -57,7 +59,7 @@ def check_length(field: str, messages: Sequence[Message], limits: ConversationLi
 
 
 def checked_task(name: str, pack: Pack) -> str:
-    """The task's name, the pack's default where the request names none."""
+    """Return the task's name, or the pack's default for an empty one. Raises InvalidRequest for an unknown task."""
     if not name:
         if pack.default_task is None:
             raise InvalidRequest("task", f"not given and pack {pack.name!r} has no default; {_known(pack)}")
@@ -68,7 +70,7 @@ def checked_task(name: str, pack: Pack) -> str:
 
 
 def check_answerable(messages: tuple[Message, ...], *, field: str) -> None:
-    """The conversation has a message, and the user has the last word."""
+    """Raises InvalidRequest unless the last message is the user's and is not empty."""
     if not messages:
         raise InvalidRequest(field, "no messages; send the whole conversation, the user's message last")
     if messages[-1].role != "user":
@@ -81,17 +83,17 @@ def check_answerable(messages: tuple[Message, ...], *, field: str) -> None:
 
 
 def context_of(messages: Iterable[Message], *, task: str, goal: str, pack: Pack) -> Context:
-    """What the policy reads: end markers leave the messages, as they left the logs that it learnt from."""
+    """Return the context that the policy reads, without the end markers that training removed from the logs."""
     kept, markers = tuple(messages), (*pack.end_markers, STOP)
-    said = "\n".join([message.content for message in kept])
-    if any(marker in said for marker in markers):  # else there is no need to look into each message
+    text = "\n".join([message.content for message in kept])
+    if any(marker in text for marker in markers):  # searching each message costs more than one search of all
         kept = tuple(_without(message, _any_of(markers)) for message in kept)
     return Context(task, goal or None, kept)
 
 
 def _without(message: Message, markers: re.Pattern[str]) -> Message:
     content = message.content
-    while markers.search(content):  # what is left of two markers may be a third
+    while markers.search(content):  # removing a marker can join its neighbours into another one
         content = markers.sub("", content)
     return message if content is message.content else message.model_copy(update={"content": content.strip()})
 

@@ -1,4 +1,4 @@
-"""What Prometheus reads of a policy server."""
+"""Prometheus metrics of a policy server, and those it shares with the gateway."""
 
 from __future__ import annotations
 
@@ -12,7 +12,20 @@ from learntoask.serving.engines.protocol import TokenCounts
 _PROMPT, _CACHED, _COMPLETION = ("prompt",), ("cached",), ("completion",)
 
 
-class ServingMetrics(CallMetrics):
+class ConversationMetrics(CallMetrics):
+    """Metrics of any server of AskService; `prefix` begins their names."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(prefix)
+        self.conversations = Gauge(f"{prefix}_conversations", "Open Converse streams", registry=self.registry)
+        self.record_failures = Counter(
+            f"{prefix}_record_failures", "Conversations that could not be recorded", registry=self.registry
+        )
+
+
+class ServingMetrics(ConversationMetrics):
+    """Metrics of a policy server."""
+
     def __init__(self) -> None:
         super().__init__("lta_serving")
         self._decisions = SingleThreadCounter(
@@ -24,15 +37,11 @@ class ServingMetrics(CallMetrics):
         self._tokens = SingleThreadCounter(
             "lta_serving_tokens", "Tokens by kind", ["kind"], registry=self.registry
         ).counts
-        self._tokens |= dict.fromkeys((_PROMPT, _CACHED, _COMPLETION), 0)  # a rate needs a first value
-        self.conversations = Gauge(
-            "lta_serving_conversations", "Open Converse streams", registry=self.registry
-        )
-        self.record_failures = Counter(
-            "lta_serving_record_failures", "Conversations that could not be recorded", registry=self.registry
-        )
+        # Prometheus computes no rate from a counter whose first sample is not 0.
+        self._tokens |= dict.fromkeys((_PROMPT, _CACHED, _COMPLETION), 0)
 
-    def decided(self, action: str, origin: str, usage: TokenCounts) -> None:
+    def count_decision(self, action: str, origin: str, usage: TokenCounts) -> None:
+        """Count a decision and its tokens."""
         self._decisions[action, origin] += 1
         tokens = self._tokens
         tokens[_PROMPT] += usage.prompt
@@ -40,7 +49,7 @@ class ServingMetrics(CallMetrics):
         tokens[_COMPLETION] += usage.completion
 
     def watch(self, *, in_flight: Callable[[], float], cache_bytes: Callable[[], float]) -> None:
-        """Read two gauges where they are kept whenever somebody scrapes."""
+        """Add two gauges whose values are read at each scrape."""
         Gauge("lta_serving_in_flight", "Decisions running or waiting", registry=self.registry).set_function(
             in_flight
         )

@@ -1,4 +1,4 @@
-"""The policy server as a process: `lta serve`, and what the serve stage starts."""
+"""Loads a policy and serves it: as the process of `lta serve`, or in a thread for the demo and `lta chat`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from learntoask.serving.server import PolicyServer, ServedPolicy, policy_revisio
 
 
 def load_served_policy(config: ServeConfig) -> ServedPolicy:
-    """The trained policy behind its engine. Raises InputError for an unreadable pack or model."""
+    """Load pack and policy, and start the engine. Raises InputError if pack or model cannot be read."""
     pack = load_pack(config.pack)
     if not config.model.is_dir():
         raise InputError(f"model folder {config.model} does not exist; give the folder of a trained policy")
@@ -31,7 +31,7 @@ def load_served_policy(config: ServeConfig) -> ServedPolicy:
         engine = _engine(config, pack)
     except LearnToAskError:
         raise
-    except Exception as error:  # transformers has no common type for what may be wrong with a folder
+    except Exception as error:  # transformers has no common type for a faulty folder
         raise InputError(
             f"model folder {config.model} cannot be loaded ({type(error).__name__}: {error}); "
             "it must hold config, tokenizer and safetensors as the training stages publish them"
@@ -70,22 +70,22 @@ def _engine(config: ServeConfig, pack: Pack) -> Engine:
 
 
 async def make_server(config: ServeConfig) -> PolicyServer:
-    """Raises InputError where pack or policy cannot be loaded."""
+    """Load the policy in a thread and make its server. Raises InputError as `load_served_policy` does."""
     return PolicyServer(config, await asyncio.to_thread(load_served_policy, config))
 
 
 def local_server(config: ServeConfig) -> AbstractContextManager[PolicyServer]:
     """Start a policy server in a thread of this process and drain it when the block ends.
 
-    Raises InputError where pack or policy cannot be loaded.
+    Raises InputError as `load_served_policy` does.
     """
     return in_thread(partial(make_server, config), name="policy-server")
 
 
 def run_server(configure: Callable[[], ServeConfig], *, ready: Callable[[str], None] | None = None) -> None:
-    """The whole process: what `lta serve` calls. `ready` is told the address. Raises InputError before that.
+    """Serve until SIGTERM; `lta serve` calls this. `ready` gets the address once the server takes calls.
 
-    On SIGHUP it configures itself anew and takes the weights found then.
+    SIGHUP calls `configure` again and loads the weights that its result names. Raises InputError before `ready`.
     """
     config = configure()
 

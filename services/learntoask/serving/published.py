@@ -1,4 +1,4 @@
-"""A published policy on this machine: domain pack and model by the keys of the stages that published them."""
+"""Fetches a published policy: domain pack and model, by the keys of the stages that published them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MODEL = "model/"
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedPolicy:
-    """`settings` are fields of ServeConfig: how the policy is to be prompted."""
+    """A policy on this machine. `settings` are the fields of ServeConfig that it was trained with."""
 
     model: Path
     pack: Path
@@ -28,26 +28,27 @@ class PublishedPolicy:
 
 
 def fetch_pack(store: Store, publication: str, *, cache: Path) -> Path:
-    """The domain pack of the serve stage's `publication`. Raises StoreError."""
-    return _fetched(store, _found(store, publication, "serve"), cache, only=(_PACK,)) / _PACK
+    """Fetch the domain pack of the serve stage's `publication`. Raises StoreError."""
+    return _fetch(store, _find(store, publication, "serve"), cache, only=(_PACK,)) / _PACK
 
 
 def fetch_policy(store: Store, publication: str, policy: str, *, cache: Path) -> PublishedPolicy:
-    """Pack and model of the stages' keys, every file verified by its digest; what `cache` holds whole stays.
+    """Fetch pack and model by the keys of the serve stage and of the stage that trained the policy.
 
-    Raises StoreError where a key is not published or a file cannot be had.
+    Each fetched file is verified by its digest; a file of the right size in `cache` is not fetched again. Raises
+    StoreError if a key is not published or a file cannot be fetched.
     """
-    served = _fetched(store, _found(store, publication, "serve"), cache, only=(_PACK, _POLICY))
-    trained = _fetched(store, _found(store, policy, "grpo"), cache, only=(_MODEL,))
+    served = _fetch(store, _find(store, publication, "serve"), cache, only=(_PACK, _POLICY))
+    trained = _fetch(store, _find(store, policy, "grpo"), cache, only=(_MODEL,))
     try:
-        told: dict[str, Any] = json.loads((served / _POLICY).read_bytes())
+        published: dict[str, Any] = json.loads((served / _POLICY).read_bytes())
     except (OSError, ValueError) as error:
         raise StoreError(f"publication {publication[:12]} holds no readable {_POLICY}: {error}") from error
     settings = {
-        "max_prompt_tokens": told.get("maxPromptTokens"),
-        "max_new_tokens": told.get("maxNewTokens"),
-        "may_stop": told.get("mayStop"),
-        "stop_threshold": told.get("stopThreshold"),
+        "max_prompt_tokens": published.get("maxPromptTokens"),
+        "max_new_tokens": published.get("maxNewTokens"),
+        "may_stop": published.get("mayStop"),
+        "stop_threshold": published.get("stopThreshold"),
     }
     return PublishedPolicy(
         model=trained / "model",
@@ -57,16 +58,17 @@ def fetch_policy(store: Store, publication: str, policy: str, *, cache: Path) ->
 
 
 def fetch_path(address: str, *, field: str, cache: Path) -> Path:
-    """The file or folder at a path or an `s3://` address; the service of the latter is that of the environment's store.
+    """Return the local path of a file or folder, fetched into `cache` if `address` is an `s3://` address.
 
-    Raises InputError where nothing is there, StoreError where it cannot be had.
+    The service behind an `s3://` address is that of the environment's store. Raises InputError if nothing is there,
+    StoreError if it cannot be fetched.
     """
     if not address.startswith("s3://"):
         return Path(address)
     return download_input(address, field=field, service=environment_store(), cache=cache).path
 
 
-def _found(store: Store, key: str, stage: str) -> Publication:
+def _find(store: Store, key: str, stage: str) -> Publication:
     found = store.find(key)
     if found is None:
         raise StoreError(
@@ -77,8 +79,8 @@ def _found(store: Store, key: str, stage: str) -> Publication:
     return found
 
 
-def _fetched(store: Store, publication: Publication, cache: Path, *, only: tuple[str, ...]) -> Path:
-    """The files of `publication` whose paths begin with one of `only`, in a folder named by its output."""
+def _fetch(store: Store, publication: Publication, cache: Path, *, only: tuple[str, ...]) -> Path:
+    """Fetch the files whose paths begin with one of `only` into a folder named by the publication's output."""
     folder = cache / publication.output[:16]
     wanted = [file for file in publication.files if file.path.startswith(only)]
     if not wanted:

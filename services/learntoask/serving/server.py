@@ -1,4 +1,4 @@
-"""The policy server: wires engine, service and listener together, and drains them in order."""
+"""The policy server: connects engine, decider, records and service, and reloads the policy."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from learntoask.core.stages.graph import pack_digests
 from learntoask.rpc.logs import LOGGER
 from learntoask.rpc.server import GrpcServer
 from learntoask.serving.config import ServeConfig
+from learntoask.serving.conversation import SERVICE, handlers
 from learntoask.serving.decider import Decider
 from learntoask.serving.demo import warm_up
 from learntoask.serving.engines.protocol import Engine
@@ -20,7 +21,7 @@ from learntoask.serving.engines.weights import weights_shape
 from learntoask.serving.metrics import ServingMetrics
 from learntoask.serving.records.log import RecordLog, redaction
 from learntoask.serving.records.writer import RecordWriter
-from learntoask.serving.service import SERVICE, AskService, Identity, handlers
+from learntoask.serving.service import PolicyAskService
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,26 +49,30 @@ def policy_revision(model: Path) -> str:
 class PolicyServer(GrpcServer):
     """Answers AskService with a trained policy; on drain, records are written and the engine stops last."""
 
-    def __init__(self, config: ServeConfig, parts: ServedPolicy) -> None:
+    def __init__(self, config: ServeConfig, policy: ServedPolicy) -> None:
         self.config = config
         self.metrics = ServingMetrics()
-        self._recording = self._recording_of(parts) if config.records else None
-        self._pack = parts.pack
-        self._shape = parts.shape
-        self._pack_digest = pack_digests(parts.pack)["whole"]
+        self._records = _record_writer(config, policy, self.metrics)
+        self._pack = policy.pack
+        self._shape = policy.shape
+        self._pack_digest = pack_digests(policy.pack)["whole"]
         decider = self._decider = Decider(
-            parts.engine,
-            revision=parts.revision,
-            pack=parts.pack,
+            policy.engine,
+            revision=policy.revision,
+            pack=policy.pack,
             metrics=self.metrics,
             capacity=config.max_concurrent + config.max_queue,
             deadline_seconds=config.deadline_seconds,
             may_stop=config.may_stop,
         )
         self.metrics.watch(in_flight=lambda: decider.in_flight, cache_bytes=decider.cache_bytes)
-        identity = Identity(pack=parts.pack, pack_digest=self._pack_digest)
-        service = AskService(
-            decider, identity=identity, config=config, metrics=self.metrics, recording=self._recording
+        service = PolicyAskService(
+            decider,
+            pack=policy.pack,
+            pack_digest=self._pack_digest,
+            config=config,
+            metrics=self.metrics,
+            records=self._records,
         )
         super().__init__(
             config, service, name=SERVICE, handlers=handlers(service), registry=self.metrics.registry
@@ -87,8 +92,8 @@ class PolicyServer(GrpcServer):
     async def reload(self, config: ServeConfig) -> None:
         """Serve the policy of `config.model` from now on, without losing a call.
 
-        Raises InputError, and goes on as before, where it needs a server of its own: for another pack, architecture,
-        tokenizer or threshold of stopping. After any other exception this server decides nothing any more.
+        Raises InputError and keeps the current policy if the new one has another pack, architecture, tokenizer or stop
+        threshold, which need a new server. After any other exception this server can no longer decide.
         """
         pack, shape, revision = await asyncio.to_thread(
             lambda: (load_pack(config.pack), weights_shape(config.model), policy_revision(config.model))
@@ -109,16 +114,13 @@ class PolicyServer(GrpcServer):
 
     async def close(self) -> None:
         """Write the records of open conversations and stop the engine."""
-        if self._recording:
-            await self._recording.close()
+        if self._records:
+            await self._records.close()
         await self._decider.close()
 
-    def _recording_of(self, parts: ServedPolicy) -> RecordWriter:
-        config = self.config
-        assert config.records is not None
-        log = RecordLog(
-            config.records,
-            pack=parts.pack,
-            redact=redaction(config.redact, config.redact_hook),
-        )
-        return RecordWriter(log, self.metrics)
+
+def _record_writer(config: ServeConfig, policy: ServedPolicy, metrics: ServingMetrics) -> RecordWriter | None:
+    if config.records is None:
+        return None
+    redact = redaction(config.redact, config.redact_hook)
+    return RecordWriter(RecordLog(config.records, pack=policy.pack, redact=redact), metrics)

@@ -1,4 +1,4 @@
-"""Stage `serve`: the policy that passed the gate answers over gRPC, and a short demo conversation shows it.
+"""Stage `serve`: starts the policy that passed the gate and records a short demo conversation with it.
 
 Publishes `policy.json` (what is served), `pack.json` (the domain pack it is served with) and `demo.json` (the
 conversation). The server runs on a loopback port for the demo only; `lta serve` starts the long-lived one.
@@ -20,10 +20,11 @@ from learntoask.serving.config import config_of
 from learntoask.serving.demo import demo_task
 from learntoask.serving.process import local_server
 
-_ANSWER_SECONDS = 600.0  # the demo shares its machine with whoever runs stages beside it
+_ANSWER_SECONDS = 600.0  # other stages may run on the same machine
 
 
 def run(context: StageContext) -> StageSummary:
+    """Run the stage. Raises StageError if the server does not answer."""
     pack = context.pack
     published_pack = context.out / "pack.json"
     _write(published_pack, pack.model_dump(mode="json", by_alias=True))
@@ -33,7 +34,7 @@ def run(context: StageContext) -> StageSummary:
     with local_server(config) as server, Client(server.address, timeout=_ANSWER_SECONDS) as client:
         try:
             revision = client.server_info().policy_revision
-            turns = _held(client, context)
+            turns = _hold_demo(client, context)
         except CallFailed as error:
             raise StageError(f"the policy server did not answer the demo conversation: {error}") from error
     task = demo_task(pack)
@@ -44,7 +45,7 @@ def run(context: StageContext) -> StageSummary:
             "revision": revision,
             "pack": pack.name,
             "packDigest": pack_digests(pack)["whole"],
-            "tasks": [one.name for one in pack.tasks],
+            "tasks": [task.name for task in pack.tasks],
             "defaultTask": pack.default_task,
             "mayStop": config.may_stop,
             "stopThreshold": config.stop_threshold,
@@ -55,8 +56,8 @@ def run(context: StageContext) -> StageSummary:
     return {"revision": revision, "demo_turns": len(turns), "tasks": len(pack.tasks)}
 
 
-def _held(client: Client, context: StageContext) -> list[JsonValue]:
-    """The pack's demo messages, one after another, with what the policy answers, until it stops."""
+def _hold_demo(client: Client, context: StageContext) -> list[JsonValue]:
+    """Send the pack's demo messages until the policy stops, and return messages and answers."""
     pack = context.pack
     turns: list[JsonValue] = []
     with client.converse(task=demo_task(pack), conversation_id="demo") as conversation:

@@ -70,7 +70,7 @@ class Processes:
     @classmethod
     def made(cls) -> Processes:
         made = cls(OperatorMetrics(), GatewayMetrics(), ServingMetrics(), GraderMetrics())
-        made.gateway.watch(in_flight=lambda: 3, states=lambda: (False,))
+        made.gateway.watch(in_flight=lambda: 3, serving=lambda: (False,))
         made.server.watch(in_flight=lambda: 2, cache_bytes=lambda: 1e6)
         made.operator.leader.set(1)
         for name, phase in (("busy", "Running"), ("sad", "Failed")):
@@ -98,8 +98,8 @@ class Processes:
                 metrics.calls["Decide", code] += 1
             metrics.seconds("Decide").observe(20.0)
         for action, origin in (("ask", "model"), ("stop", "model"), ("ask", "no_server")):
-            self.gateway.decided(action, origin)
-            self.server.decided(action, origin, TokenCounts(prompt=100, cached=0, completion=8))
+            self.gateway.count_decision(action, origin)
+            self.server.count_decision(action, origin, TokenCounts(prompt=100, cached=0, completion=8))
         self.gateway.record_failures.inc()
         self.grader.count("rewarding", MissingGrade(reason="unreadable"))
 

@@ -135,9 +135,9 @@ def test_a_conversation_that_rests_has_ended(tmp_path: Path):
     now = [0.0]
     kept = log(tmp_path, clock=lambda: now[0])
     assert kept.note("old", CONTEXT, DECISION) == []
-    now[0] = records.RESTS_AFTER_SECONDS / 2
+    now[0] = records.IDLE_SECONDS / 2
     assert kept.note("young", CONTEXT, DECISION) == []
-    now[0] = records.RESTS_AFTER_SECONDS
+    now[0] = records.IDLE_SECONDS
     assert kept.note("new", CONTEXT, DECISION) == ["old"]
 
 

@@ -176,7 +176,7 @@ async def test_other_weights_are_taken_without_losing_a_decision(
         while len(said["new"]) < len(CONTEXTS):
             for number, asked in enumerate(CONTEXTS):
                 decided = await decider.decide(asked, seconds_left=None)
-                said[decided.revision].add((number, decided.said))
+                said[decided.revision].add((number, decided.text))
 
     asking = [asyncio.create_task(ask()) for _ in range(3)]
     while len(said["old"]) < len(CONTEXTS):

@@ -121,7 +121,7 @@ def _exported() -> dict[str, set[str]]:
     ref = Ref(kind=RUN, namespace="n", name="r")
     operator.runs.told(ref, RunStatus(phase="Running", stage="sft"))
     operator.endpoints.told(ref, EndpointStatus())
-    gateway.watch(in_flight=lambda: 0, states=lambda: ())
+    gateway.watch(in_flight=lambda: 0, serving=lambda: ())
     serving.watch(in_flight=lambda: 0, cache_bytes=lambda: 0)
     grader.watch(lambda: 0)
     found: dict[str, set[str]] = {}

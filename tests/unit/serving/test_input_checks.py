@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from learntoask.core.pack import Pack
 from learntoask.core.records import STOP, Message
-from learntoask.rpc.requests import InvalidRequest
-from learntoask.serving.input_checks import ConversationLimits, check_size, checked_task, context_of
+from learntoask.rpc.requests import InvalidRequest, check_bytes
+from learntoask.serving.input_checks import checked_task, context_of
 
 MANY = Pack.model_validate(
     {"name": "many", "tasks": [{"name": f"t{n:02}", "fields": [{"name": "f"}]} for n in range(12)]}
@@ -25,12 +25,11 @@ def test_without_a_default_task_every_request_must_name_one():
 
 @given(st.text(max_size=40), st.integers(1, 80))
 def test_sizes_are_bytes(text: str, limit: int):
-    limits = ConversationLimits(max_messages=1, max_message_bytes=limit, max_conversation_bytes=1)
     if len(text.encode("utf-8", errors="surrogatepass")) <= limit:
-        check_size("goal", text, limits)
+        check_bytes("goal", text, most=limit)
     else:
         with pytest.raises(InvalidRequest):
-            check_size("goal", text, limits)
+            check_bytes("goal", text, most=limit)
 
 
 @given(st.lists(st.sampled_from(["<end>", STOP, "<e", "nd>", " ", "word", "<st"]), max_size=8))

@@ -1,4 +1,4 @@
-"""The seam between the service and whatever decodes: transformers or vLLM."""
+"""The interface between the decider and an engine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from learntoask.core.prompt import Context
 
 @dataclass(frozen=True, slots=True)
 class TokenCounts:
-    """Tokens. `cached` are those of the prompt whose keys and values were at hand."""
+    """Numbers of tokens. `cached` tokens of the prompt had their keys and values in memory."""
 
     prompt: int
     cached: int
@@ -20,9 +20,9 @@ class TokenCounts:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The policy's answer as the model gave it, not yet validated.
+    """The text that the model generated, before it is checked.
 
-    `stop_logprob` is the natural log of the probability that the answer is exactly the stop string, end included.
+    `stop_logprob` is the natural log of the probability that the answer is exactly the stop string and its end token.
     """
 
     text: str
@@ -31,17 +31,22 @@ class Draft:
 
 
 class Engine(Protocol):
-    """Decides for many contexts at once. Deadlines are the caller's: cancelling a call frees what it holds."""
+    """Decodes answers for many contexts at once. It has no deadlines: cancelling a call frees what the call holds."""
 
     async def decide(self, context: Context) -> Draft:
-        """Raises InputError for a context the policy cannot read; any other exception is a fault of the engine."""
+        """Decode the answer to `context`.
+
+        Raises InputError for a context that the policy cannot read. Any other exception is a fault of the engine.
+        """
 
     def cache_bytes(self) -> int:
-        """Memory held for keys and values between calls."""
+        """Return the memory of keys and values kept between calls."""
 
-    async def reloaded(self, folder: Path) -> Self:
-        """The engine with the weights of `folder`, which have the shape of its own; this one is given up. Nothing is
-        being decided meanwhile. After an exception neither may be used."""
+    async def with_weights(self, folder: Path) -> Self:
+        """Return an engine with the weights of `folder`; this one must not be used afterwards, even after an exception.
+
+        The folder has the same `weights_shape`, and no decision runs during the call.
+        """
 
     async def close(self) -> None:
-        """Stop at once; calls that still run fail."""
+        """Stop at once; running calls fail."""

@@ -1,7 +1,7 @@
-"""The policy on this machine: one thread decodes all requests as one batch; they join and leave between its steps.
+"""The engine that decodes with this project's decoder: one thread, continuous batching, a prefix cache.
 
-Every step reads the weights once, whatever the number of conversations. What a conversation has computed stays at hand
-for its next turn, and for others that begin alike (same task, same system prompt).
+Requests join and leave the batch between its steps, and each step reads the weights once for all of them. Keys and
+values of a conversation are kept for its next turn and for conversations with the same beginning (task, system prompt).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from learntoask.serving.engines.protocol import Draft, TokenCounts
 
 
 class EngineClosed(Exception):
-    """The engine stopped while the request waited or ran."""
+    """The engine was closed before the request was answered."""
 
 
 @dataclass(eq=False)
@@ -34,12 +34,12 @@ class _Request:
     tokens: tuple[int, ...]
     answer: asyncio.Future[Draft]
     loop: asyncio.AbstractEventLoop
-    abandoned: bool = False  # written by the caller's thread, read between steps
+    abandoned: bool = False  # set by the caller's thread, read by the engine's between steps
 
 
 @dataclass(eq=False)
 class _Running:
-    """The answer, and beside it the stop string, forced, for its probability."""
+    """A request in the batch: one branch decodes the answer, one scores the stop string for its probability."""
 
     request: _Request
     trunk: Trunk
@@ -49,7 +49,7 @@ class _Running:
 
 @dataclass
 class _Inbox:
-    """What other threads hand to the engine's."""
+    """Requests that callers pass to the engine's thread."""
 
     changed: threading.Condition = field(default_factory=threading.Condition)
     waiting: deque[_Request] = field(default_factory=deque)
@@ -57,9 +57,9 @@ class _Inbox:
 
 
 class TransformersEngine:
-    """Greedy decoding. An Engine (learntoask.serving.engines.protocol).
+    """An Engine that decodes greedily.
 
-    `cache_bytes` bounds the keys and values kept between calls, `threads` is torch's number (None leaves it).
+    `cache_bytes` bounds keys and values kept between calls. `threads` is the number for torch, None for its default.
     """
 
     def __init__(
@@ -78,10 +78,10 @@ class TransformersEngine:
         self._threads = threads
         self._token_bytes = _bytes_per_token(policy)
         self._kept_tokens = cache_bytes // self._token_bytes
-        self._decoder = self._fresh_decoder()
+        self._decoder = self._new_decoder()
         self._running: list[_Running] = []
         self._inbox = _Inbox()
-        # Reading a long conversation must not hold up those being decoded; one thread, since tokenizers are no more.
+        # Tokenizing a long conversation must not delay decoding. One thread, because tokenizers are not thread-safe.
         self._rendering = ThreadPoolExecutor(1, thread_name_prefix="rendering")
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
@@ -90,7 +90,7 @@ class TransformersEngine:
         loop = asyncio.get_running_loop()
         if self._inbox.closed:
             raise EngineClosed
-        tokens = await loop.run_in_executor(self._rendering, self._tokens, context)
+        tokens = await loop.run_in_executor(self._rendering, self._policy.context_tokens, context)
         request = _Request(tokens, loop.create_future(), loop)
         with self._inbox.changed:
             if self._inbox.closed:
@@ -104,7 +104,7 @@ class TransformersEngine:
             with self._inbox.changed, suppress(ValueError):
                 self._inbox.waiting.remove(request)
 
-    async def reloaded(self, folder: Path) -> TransformersEngine:
+    async def with_weights(self, folder: Path) -> TransformersEngine:
         model = await asyncio.to_thread(
             AutoModelForCausalLM.from_pretrained, folder, dtype=self._policy.model.dtype
         )
@@ -130,15 +130,15 @@ class TransformersEngine:
     def _work(self) -> None:
         if self._threads is not None:
             torch.set_num_threads(self._threads)
-        while (joining := self._joining()) is not None:
+        while (requests := self._next_requests()) is not None:
             try:
-                self._step(joining)
+                self._step(requests)
             except Exception as error:  # a fault of one step must not end the server
                 self._fail_all(error)
         self._fail_all(EngineClosed("the server stopped before the answer"))
 
-    def _joining(self) -> list[_Request] | None:
-        """The requests there is room for; sleeps while there is nothing to do. None once the engine is closed."""
+    def _next_requests(self) -> list[_Request] | None:
+        """Wait for work and return the requests that the batch has room for, None once the engine is closed."""
         inbox = self._inbox
         with inbox.changed:
             inbox.changed.wait_for(lambda: inbox.closed or inbox.waiting or self._running)
@@ -147,16 +147,16 @@ class TransformersEngine:
             room = self._max_concurrent - len(self._running)
             return [inbox.waiting.popleft() for _ in range(min(room, len(inbox.waiting)))]
 
-    def _step(self, joining: list[_Request]) -> None:
-        self._leave()
-        joined = [self._joined(request) for request in joining if not request.abandoned]
+    def _step(self, requests: list[_Request]) -> None:
+        self._remove_finished()
+        joined = [self._begin(request) for request in requests if not request.abandoned]
         self._running += joined
         if joined:
             self._decoder.admit([running.trunk for running in joined])
         self._decoder.step()
-        self._leave()
+        self._remove_finished()
 
-    def _joined(self, request: _Request) -> _Running:
+    def _begin(self, request: _Request) -> _Running:
         answer, stop = decision_branches(
             len(request.tokens),
             self._max_new_tokens,
@@ -166,11 +166,8 @@ class TransformersEngine:
         trunk = Trunk(np.asarray(request.tokens, dtype=np.int64), [answer, stop])
         return _Running(request, trunk, answer, stop)
 
-    def _tokens(self, context: Context) -> tuple[int, ...]:
-        return self._policy.context_tokens(context)
-
-    def _leave(self) -> None:
-        """Hand out what is finished, give up what nobody waits for."""
+    def _remove_finished(self) -> None:
+        """Deliver finished answers and cancel abandoned requests."""
         staying = []
         for running in self._running:
             branches = (running.answer, running.stop)
@@ -184,27 +181,29 @@ class TransformersEngine:
         self._running = staying
 
     def _draft(self, running: _Running) -> Draft:
-        said = running.answer.outcome.tokens
+        tokens = running.answer.outcome.tokens
         return Draft(
-            self._policy.text(said),
+            self._policy.text(tokens),
             sum(running.stop.logprobs),
-            TokenCounts(len(running.trunk.tokens), running.trunk.shared, len(said)),
+            TokenCounts(len(running.trunk.tokens), running.trunk.shared, len(tokens)),
         )
 
     def _fail_all(self, error: Exception) -> None:
-        """Answer everyone with `error`; after a faulty step the decoder begins afresh."""
+        """Fail all running requests, and waiting ones if the engine is closed; then start with a new decoder."""
         with self._inbox.changed:
             waiting = list(self._inbox.waiting) if self._inbox.closed else []
         for request in [running.request for running in self._running] + waiting:
             _settle(request, error)
         self._running = []
-        self._decoder = self._fresh_decoder()
+        self._decoder = self._new_decoder()
 
-    def _fresh_decoder(self) -> Decoder:
+    def _new_decoder(self) -> Decoder:
         return Decoder(self._policy.model, ends=self._policy.ends, kept_tokens=self._kept_tokens)
 
 
 def _settle(request: _Request, outcome: Draft | Exception) -> None:
+    """Deliver the outcome to the caller's event loop."""
+
     def settle() -> None:
         if request.answer.done():
             return
@@ -217,7 +216,7 @@ def _settle(request: _Request, outcome: Draft | Exception) -> None:
 
 
 def _bytes_per_token(policy: Policy) -> int:
-    """Memory of one token's keys and values."""
+    """Return the memory of one token's keys and values."""
     config = policy.model.config
     heads = config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // heads

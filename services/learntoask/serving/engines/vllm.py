@@ -1,9 +1,9 @@
-"""The policy behind vLLM, in this process: no HTTP between the service and its engine.
+"""The engine that decodes with vLLM inside the server's process, without HTTP in between.
 
-The tokens are rendered here, by the code that rendered them in training, and vLLM is given token ids. The probability
-of stopping is that of the whole stop string: beside the request that decodes the answer runs one that is made to draw
-the stop string (`vllm_logits`); both share the conversation's keys and values and the steps of the batch.
-Prompt log-probabilities would say the same, but a request for them reads the whole conversation again.
+vLLM gets token ids from the same prompt code as in training. The probability of stopping is that of the whole stop
+string: a second request, forced to draw the stop string (`vllm_logits`), runs in parallel with the one that decodes
+the answer, and both share the conversation's keys and values and the steps of the batch. Prompt log-probabilities would
+give the same number, but vLLM computes the whole conversation again for them.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from vllm import RequestOutput
     from vllm.v1.engine.async_llm import AsyncLLM
 
-_CANCELLED_SECONDS = 30.0  # for requests that nobody waits for to leave vLLM
+_CANCELLED_SECONDS = 30.0  # for cancelled requests to leave vLLM
 
 
 class VllmEngine:
-    """Greedy decoding. An Engine (learntoask.serving.engines.protocol)."""
+    """An Engine that decodes greedily."""
 
     def __init__(
         self, llm: AsyncLLM, prompting: PromptRenderer, *, max_new_tokens: int, cache_bytes: int
@@ -50,9 +50,9 @@ class VllmEngine:
         loop = asyncio.get_running_loop()
         prompt = await loop.run_in_executor(self._rendering, self._prompting.context_tokens, context)
         stop, threshold = self._prompting.stop_tokens, self._prompting.stop_threshold
-        barred = None if threshold is None else stop[0]
+        forbidden = None if threshold is None else stop[0]
         answering = asyncio.ensure_future(
-            self._generate(prompt, max_tokens=self._max_new_tokens, barred=barred)
+            self._generate(prompt, max_tokens=self._max_new_tokens, forbidden=forbidden)
         )
         try:
             forced = await self._generate(prompt, max_tokens=len(stop), forced=stop)
@@ -60,15 +60,15 @@ class VllmEngine:
             stops = threshold is not None and logprob >= math.log(threshold)
             output = forced if stops else await answering
         finally:
-            answering.cancel()  # a question that is not asked; no matter to one that is done
-        said = tuple(output.outputs[0].token_ids)
+            answering.cancel()  # no effect if the answer is complete
+        tokens = tuple(output.outputs[0].token_ids)
         return Draft(
-            self._prompting.text(said),
+            self._prompting.text(tokens),
             logprob,
-            TokenCounts(len(prompt), output.num_cached_tokens or 0, len(said)),
+            TokenCounts(len(prompt), output.num_cached_tokens or 0, len(tokens)),
         )
 
-    async def reloaded(self, folder: Path) -> VllmEngine:
+    async def with_weights(self, folder: Path) -> VllmEngine:
         await self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
         async with asyncio.timeout(_CANCELLED_SECONDS):
             while not await self._llm.reset_prefix_cache():  # keys and values of the old weights
@@ -76,43 +76,50 @@ class VllmEngine:
         return self
 
     def cache_bytes(self) -> int:
-        return self._cache_bytes  # vLLM takes it all at start
+        return self._cache_bytes  # vLLM allocates all of it at start
 
     async def close(self) -> None:
         await asyncio.to_thread(self._llm.shutdown)
         self._rendering.shutdown(wait=False)
 
     async def _generate(
-        self, prompt: Sequence[int], *, max_tokens: int, forced: Sequence[int] = (), barred: int | None = None
+        self,
+        prompt: Sequence[int],
+        *,
+        max_tokens: int,
+        forced: Sequence[int] = (),
+        forbidden: int | None = None,
     ) -> RequestOutput:
-        """The finished output, made to draw `forced`, or not to begin with `barred`; cancelling the call ends the
-        request in vLLM."""
-        from vllm import SamplingParams  # noqa: PLC0415 - takes seconds, and only where it is used
+        """Return the finished output of one request; cancelling the call ends the request in vLLM.
+
+        The request draws the tokens `forced`, if any. `forbidden` is a token that must not be drawn first.
+        """
+        from vllm import SamplingParams  # noqa: PLC0415 - takes seconds
         from vllm.inputs import TokensPrompt  # noqa: PLC0415
         from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415
 
-        from learntoask.serving.engines.vllm_logits import BARRED, FORCED  # noqa: PLC0415
+        from learntoask.serving.engines.vllm_logits import FORBIDDEN, FORCED  # noqa: PLC0415
 
         parameters = SamplingParams(
             temperature=0,
             max_tokens=max_tokens,
             stop_token_ids=sorted(self._prompting.ends),
             detokenize=False,
-            logprobs=0 if forced else None,  # of the drawn token alone
-            extra_args={FORCED: list(forced), BARRED: barred},
+            logprobs=0 if forced else None,  # of the drawn token only
+            extra_args={FORCED: list(forced), FORBIDDEN: forbidden},
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        asked = TokensPrompt(prompt_token_ids=list(prompt))
-        async for output in self._llm.generate(asked, parameters, str(next(self._numbers))):
+        tokens = TokensPrompt(prompt_token_ids=list(prompt))
+        async for output in self._llm.generate(tokens, parameters, str(next(self._numbers))):
             return output
         raise RuntimeError("vLLM ended a request without an output")
 
 
 def _logprob_of(tokens: Sequence[int], output: RequestOutput) -> float:
-    """Natural log of the probability of `tokens`, which `output` was made to draw."""
+    """Return the natural log of the probability of `tokens`, which `output` was forced to draw."""
     drawn = output.outputs[0]
     if tuple(drawn.token_ids) != tuple(tokens) or drawn.logprobs is None:
-        raise RuntimeError("vLLM did not draw the tokens it was made to draw")
+        raise RuntimeError("vLLM did not draw the tokens that it was forced to draw")
     return float(sum(step[token].logprob for step, token in zip(drawn.logprobs, tokens, strict=True)))
 
 
@@ -125,7 +132,10 @@ def start_vllm(
     cache_bytes: int,
     precision: Precision,
 ) -> VllmEngine:
-    """Load `folder` into vLLM (30 s and more). Raises InputError where vLLM is not installed or refuses the folder."""
+    """Load `folder` into vLLM, which takes 30 s or more.
+
+    Raises InputError if vLLM is not installed or refuses the folder.
+    """
     vllm_cpu.configure(max(1, cache_bytes >> 30))
     try:
         from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415
@@ -140,11 +150,12 @@ def start_vllm(
         "skip_tokenizer_init": True,
         "enable_prefix_caching": True,
         "max_model_len": prompting.limits.max_prompt_tokens + max_new_tokens + len(prompting.stop_tokens),
-        "max_num_seqs": 2 * max_concurrent,  # answers, and beside them the stops
+        "max_num_seqs": 2 * max_concurrent,  # two requests for each decision
         "logits_processors": ["learntoask.serving.engines.vllm_logits:ForcedTokens"],
         "disable_log_stats": True,
     }
-    if torch.cuda.is_available():  # not measured there: this process would hold a part of the GPU
+    if torch.cuda.is_available():
+        # A fixed size, because measuring free memory would have to know this process's own share of the GPU.
         dtype = "bfloat16" if precision == "auto" else precision
         settings |= {"dtype": dtype, "kv_cache_memory_bytes": cache_bytes}
     else:
@@ -152,6 +163,6 @@ def start_vllm(
         settings |= {"dtype": dtype, "enforce_eager": True, "block_size": vllm_cpu.BLOCK}
     try:
         llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**settings))
-    except Exception as error:  # whatever its workers died of; they log it themselves
+    except Exception as error:  # of any type that its workers raise; they log it themselves
         raise InputError(f"vLLM cannot serve {folder}: {error}; its own log above says why") from error
     return VllmEngine(llm, prompting, max_new_tokens=max_new_tokens, cache_bytes=cache_bytes)

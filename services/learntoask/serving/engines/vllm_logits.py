@@ -1,7 +1,7 @@
-"""For vLLM's workers: requests that are made to draw given tokens, so that the probabilities of those can be read off,
-and requests that may not begin with a given token.
+"""A logits processor for vLLM's workers: forces a request to draw given tokens, or forbids its first token.
 
-vLLM reports log-probabilities as the model gave them, before any such rule.
+Forcing tokens gives their probabilities, because vLLM reports log-probabilities as the model computed them, before any
+logits processor.
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ from vllm import SamplingParams
 from vllm.v1.sample.logits_processor import AdapterLogitsProcessor
 
 FORCED = "forced_tokens"
-"""Key in SamplingParams.extra_args: the tokens to draw, one a step."""
+"""Key in SamplingParams.extra_args: the tokens to draw, one per step."""
 
-BARRED = "barred_token"
+FORBIDDEN = "forbidden_token"
 """Key in SamplingParams.extra_args: the token that must not be drawn first."""
 
 
 class ForcedTokens(AdapterLogitsProcessor):
+    """vLLM's entry point: makes the processor of each request from its extra_args."""
+
     def is_argmax_invariant(self) -> bool:
         return False
 
-    def new_req_logits_processor(self, params: SamplingParams) -> _Forced | _Barred | None:
-        told = params.extra_args or {}
-        if told.get(FORCED):
-            return _Forced(told[FORCED])
-        return None if told.get(BARRED) is None else _Barred(told[BARRED])
+    def new_req_logits_processor(self, params: SamplingParams) -> _Forced | _Forbidden | None:
+        arguments = params.extra_args or {}
+        if arguments.get(FORCED):
+            return _Forced(arguments[FORCED])
+        return None if arguments.get(FORBIDDEN) is None else _Forbidden(arguments[FORBIDDEN])
 
 
 class _Forced:
@@ -35,14 +37,14 @@ class _Forced:
         self._tokens = tokens
 
     def __call__(self, drawn: Sequence[int], logits: torch.Tensor) -> torch.Tensor:
-        """`logits`: [vocabulary] of the step after the tokens `drawn`."""
+        """Allow only the next forced token. `logits` [vocabulary] belong to the step after the tokens `drawn`."""
         forced = torch.full_like(logits, float("-inf"))
-        # A step may be computed ahead, before it is known that the request has ended.
+        # vLLM may compute a step before it knows that the request has ended.
         forced[self._tokens[min(len(drawn), len(self._tokens) - 1)]] = 0.0
         return forced
 
 
-class _Barred:
+class _Forbidden:
     def __init__(self, token: int) -> None:
         self._token = token
 

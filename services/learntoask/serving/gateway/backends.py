@@ -1,4 +1,4 @@
-"""The policy servers there are: found by name, watched through their health service, each behind a channel."""
+"""The policy servers behind the gateway: found by name, watched through their health service, one channel each."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from learntoask.rpc.channels import Tls, open_channel
 from learntoask.rpc.logs import LOGGER
-from learntoask.serving.gateway import routing as traffic
+from learntoask.serving.conversation import SERVICE
+from learntoask.serving.gateway import routing
 from learntoask.serving.gateway.metrics import GatewayMetrics
 from learntoask.serving.gateway.resolver import Resolution, resolve
 from learntoask.serving.gateway.routing import BackendState
-from learntoask.wire import ask_pb2 as wire
 from learntoask.wire.ask_pb2_grpc import AskServiceStub
 
-_SERVICE = wire.DESCRIPTOR.services_by_name["AskService"].full_name
 _WATCH_AGAIN_SECONDS = 0.5
-_LAST_ANSWERS_SECONDS = 60.0  # a server that left the list finishes what it was asked
+_LAST_ANSWERS_SECONDS = 60.0  # for the requests at a server that has left the list
 _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 200),
@@ -29,63 +28,63 @@ _OPTIONS = (
     ("grpc.keepalive_time_ms", 20_000),  # finds servers whose machine is gone; they allow a ping every 10 s
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
-    (
-        "grpc.use_local_subchannel_pool",
-        1,
-    ),  # a channel of two gateways in one process would share its back-off
+    # Channels of two gateways in one process would otherwise share connections and their back-off.
+    ("grpc.use_local_subchannel_pool", 1),
 )
 
 
 class Backend:
-    """One policy server. `standing` is replaced, never changed."""
+    """One policy server, watched until `close`. `state` is immutable and replaced at each change."""
 
     def __init__(self, address: str, *, tls: Tls | None, changed: asyncio.Condition) -> None:
         self.address = address
-        self.standing = BackendState()
+        self.state = BackendState()
         self._channel = open_channel(address, tls=tls, options=_OPTIONS)
         self.stub = AskServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
         self._changed = changed
         self._watching = asyncio.create_task(self._watch())
 
     def begin(self) -> None:
-        self.standing = replace(self.standing, in_flight=self.standing.in_flight + 1)
+        """Count a request that is sent."""
+        self.state = replace(self.state, in_flight=self.state.in_flight + 1)
 
     def end(self) -> None:
-        self.standing = replace(self.standing, in_flight=self.standing.in_flight - 1)
+        """Count a request that is over."""
+        self.state = replace(self.state, in_flight=self.state.in_flight - 1)
 
-    def succeeded(self) -> None:
-        self.standing = traffic.after_success(self.standing)
+    def record_success(self) -> None:
+        """Forget earlier failures."""
+        self.state = routing.after_success(self.state)
 
-    def failed(self) -> None:
-        before, self.standing = (
-            self.standing,
-            traffic.after_failure(self.standing, now=time.monotonic()),
-        )
-        if self.standing.ejected_until > before.ejected_until:
+    def record_failure(self) -> None:
+        """Count a failure, which may eject the server for a while."""
+        before, self.state = self.state, routing.after_failure(self.state, now=time.monotonic())
+        if self.state.ejected_until > before.ejected_until:
             LOGGER.warning(
                 "server ejected",
-                extra={"fields": {"server": self.address, "failures": self.standing.failures}},
+                extra={"fields": {"server": self.address, "failures": self.state.failures}},
             )
 
-    def gone(self) -> None:
-        """It could not be reached: nothing more is asked of it until its health is heard anew."""
-        self.failed()
-        if self.standing.serving:
-            self.standing = replace(self.standing, serving=False)
+    def record_unreachable(self) -> None:
+        """Count a failure and ask the server nothing more until its health service reports again."""
+        self.record_failure()
+        if self.state.serving:
+            self.state = replace(self.state, serving=False)
             self._watching.cancel()
             self._watching = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
+        """Stop watching and close the channel once its requests are over, at the latest after a minute."""
         self._watching.cancel()
         with suppress(asyncio.CancelledError):
             await self._watching
         async with asyncio.timeout(_LAST_ANSWERS_SECONDS + 1):
-            await self._channel.close(_LAST_ANSWERS_SECONDS if self.standing.in_flight else None)
+            await self._channel.close(_LAST_ANSWERS_SECONDS if self.state.in_flight else None)
 
     async def _watch(self) -> None:
-        """Follow what the server says about itself, as long as it is known."""
+        """Keep `state.serving` equal to what the server's health service reports."""
         stub = health_pb2_grpc.HealthStub(self._channel)
-        request = health_pb2.HealthCheckRequest(service=_SERVICE)
+        request = health_pb2.HealthCheckRequest(service=SERVICE)
         while True:
             with suppress(grpc.aio.AioRpcError):
                 async for update in stub.Watch(request):
@@ -94,60 +93,63 @@ class Backend:
             await asyncio.sleep(_WATCH_AGAIN_SECONDS)
 
     async def _set(self, *, serving: bool) -> None:
-        if serving == self.standing.serving:
+        if serving == self.state.serving:
             return
-        self.standing = replace(self.standing, serving=serving)
+        self.state = replace(self.state, serving=serving)
         LOGGER.info("server", extra={"fields": {"server": self.address, "serving": serving}})
         async with self._changed:
             self._changed.notify_all()
 
 
 class BackendPool:
-    """`start`, then `close`. Make it inside the event loop that uses it."""
+    """All known policy servers. Construct it inside the event loop that runs it, `start` it, then `close` it."""
 
     def __init__(
         self, names: tuple[str, ...], *, tls: Tls | None, resolve_seconds: float, metrics: GatewayMetrics
     ) -> None:
+        """`names` (`host:port`) are looked up every `resolve_seconds`."""
         self._names = names
         self._tls = tls
         self._resolve_seconds = resolve_seconds
         self._metrics = metrics
-        self._servers: dict[str, Backend] = {}
+        self._backends: dict[str, Backend] = {}
         self._changed = asyncio.Condition()
         self._closing: set[asyncio.Task[None]] = set()
         self._following: asyncio.Task[None] | None = None
 
     async def start(self, *, patience: float) -> None:
-        """Look for servers; returns when one serves, or after `patience` seconds."""
-        self._take(await resolve(self._names))
+        """Look for servers, and return once one serves or after `patience` seconds."""
+        self._apply(await resolve(self._names))
         self._following = asyncio.create_task(self._follow())
         end = time.monotonic() + patience
-        while not any(self.states()) and (left := end - time.monotonic()) > 0:
+        while not any(self.serving()) and (left := end - time.monotonic()) > 0:
             await self.change(left)
 
     async def close(self) -> None:
+        """Close the channels to all servers."""
         if self._following is not None:
             self._following.cancel()
             with suppress(asyncio.CancelledError):
                 await self._following
-        self._take(Resolution(frozenset(), True), keep_serving=False)
+        self._apply(Resolution(frozenset(), True), keep_serving=False)
         await asyncio.gather(*self._closing)
 
-    def states(self) -> list[bool]:
-        return [server.standing.serving for server in self._servers.values()]
+    def serving(self) -> list[bool]:
+        """Return for each known server whether it serves."""
+        return [backend.state.serving for backend in self._backends.values()]
 
     def choose(self, conversation: str, tried: set[str]) -> Backend | None:
-        """See traffic.choose."""
-        address = traffic.choose(
-            ((address, server.standing) for address, server in self._servers.items()),
+        """Return the server to ask next (see `routing.choose`)."""
+        address = routing.choose(
+            ((address, backend.state) for address, backend in self._backends.items()),
             conversation=conversation,
             tried=tried,
             now=time.monotonic(),
         )
-        return None if address is None else self._servers[address]
+        return None if address is None else self._backends[address]
 
     async def change(self, seconds: float) -> None:
-        """Wait until a server comes, goes, or says something else about itself; `seconds` at most."""
+        """Wait until a server begins or ceases to serve, at most `seconds`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds), self._changed:
                 await self._changed.wait()
@@ -155,19 +157,22 @@ class BackendPool:
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(self._resolve_seconds)
-            self._take(await resolve(self._names))
+            self._apply(await resolve(self._names))
 
-    def _take(self, found: Resolution, *, keep_serving: bool = True) -> None:
-        """Servers as they were found. One that is healthy outlives a name server that knows no name any more: better
-        a server too many than none."""
-        for address in sorted(found.addresses - self._servers.keys()):
-            self._servers[address] = Backend(address, tls=self._tls, changed=self._changed)
-        if not found.certain:
+    def _apply(self, found: Resolution, *, keep_serving: bool = True) -> None:
+        """Add new servers and close those that are gone.
+
+        If DNS returns no address at all, keep the healthy servers already known: a server that has left costs a failed
+        attempt, and no server costs every answer.
+        """
+        for address in sorted(found.addresses - self._backends.keys()):
+            self._backends[address] = Backend(address, tls=self._tls, changed=self._changed)
+        if not found.complete:
             return
-        for address in sorted(self._servers.keys() - found.addresses):
-            if not found.addresses and keep_serving and self._servers[address].standing.serving:
+        for address in sorted(self._backends.keys() - found.addresses):
+            if not found.addresses and keep_serving and self._backends[address].state.serving:
                 continue
-            task = asyncio.create_task(self._servers.pop(address).close())
+            task = asyncio.create_task(self._backends.pop(address).close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
             self._metrics.forget(address)

@@ -1,4 +1,7 @@
-"""One request to as many policy servers as it takes. A decision changes nothing, so asking twice is safe."""
+"""Sends one request to one policy server after the other until one answers.
+
+Asking several servers is safe, because a decision changes nothing at a server.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,19 @@ from learntoask.serving.gateway.failures import FailureKind, failure_kind
 from learntoask.serving.gateway.metrics import GatewayMetrics
 from learntoask.wire import ask_pb2 as wire
 
-_RESERVE = 0.05  # share of the time, kept for saying the fallback before the caller stops listening
+_RESERVE = 0.05  # share of the caller's time that is kept for answering with the fallback
 
 
 class Unanswered(Exception):
-    """No server answered; the message says what was tried last."""
+    """No server answered; the message describes the last attempt."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """Seconds, and how many servers may fail at one request: what makes three of them fail is in the request."""
+    """Bounds on one request: seconds of one attempt, seconds to wait for a first server, servers that may fail.
+
+    `faults` is small because the cause is probably in the request if several servers fail at it.
+    """
 
     attempt: float
     patience: float
@@ -32,101 +38,103 @@ class RetryPolicy:
 
 
 class BackendClient:
+    """Asks the servers of a pool, with the gateway's own token."""
+
     def __init__(
-        self, servers: BackendPool, *, bounds: RetryPolicy, token: str | None, metrics: GatewayMetrics
+        self, backends: BackendPool, *, policy: RetryPolicy, token: str | None, metrics: GatewayMetrics
     ) -> None:
-        self._servers = servers
-        self._bounds = bounds
+        self._backends = backends
+        self._policy = policy
         self._token = authorization(token)
         self._metrics = metrics
 
     async def decide(
         self, request: wire.DecideRequest, *, conversation: str, request_id: str, seconds: float
     ) -> tuple[wire.Decision, str]:
-        """The decision and the address of the server that made it, within `seconds`.
+        """Return a decision and the address of the server that made it, within `seconds`.
 
-        Raises Relayed where the request is at fault, Unanswered where no server answered.
+        Raises UpstreamError if the request is at fault, Unanswered if no server answered.
         """
         end = time.monotonic() + seconds * (1 - _RESERVE)
         metadata = (*self._token, (REQUEST_ID, request_id))
         tried: set[str] = set()
         faults, last = 0, "no policy server serves"
-        while (left := end - time.monotonic()) > 0 and faults < self._bounds.faults:
-            server = await self._next(conversation, tried, left)
-            if server is None:
+        while (left := end - time.monotonic()) > 0 and faults < self._policy.faults:
+            backend = await self._next_backend(conversation, tried, left)
+            if backend is None:
                 break
             if tried:
                 self._metrics.retries.inc()
-            tried.add(server.address)
-            left = min(end - time.monotonic(), self._bounds.attempt)
+            tried.add(backend.address)
+            left = min(end - time.monotonic(), self._policy.attempt)
             try:
-                response = await self._asked(server, request, metadata, left)
+                response = await self._attempt(backend, request, metadata, left)
             except grpc.aio.AioRpcError as error:
-                faults += self._failed(server, error, request_id)
-                last = f"{server.address}: {error.code().name}: {error.details()}"
+                faults += self._record_failure(backend, error, request_id)
+                last = f"{backend.address}: {error.code().name}: {error.details()}"
             else:
-                return response.decision, server.address
+                return response.decision, backend.address
         raise Unanswered(last)
 
     async def info(self, *, request_id: str, seconds: float) -> wire.GetServerInfoResponse:
-        """What any server says about itself. Raises Unanswered."""
-        server = self._servers.choose(request_id, set())
-        if server is None:
+        """Return the information of one server. Raises as `decide` does."""
+        backend = self._backends.choose(request_id, set())
+        if backend is None:
             raise Unanswered("no policy server serves")
         metadata = (*self._token, (REQUEST_ID, request_id))
         try:
-            return await server.stub.GetServerInfo(
-                wire.GetServerInfoRequest(), timeout=min(seconds, self._bounds.attempt), metadata=metadata
+            return await backend.stub.GetServerInfo(
+                wire.GetServerInfoRequest(), timeout=min(seconds, self._policy.attempt), metadata=metadata
             )
         except grpc.aio.AioRpcError as error:
-            self._failed(server, error, request_id)
-            raise Unanswered(f"{server.address}: {error.code().name}: {error.details()}") from error
+            self._record_failure(backend, error, request_id)
+            raise Unanswered(f"{backend.address}: {error.code().name}: {error.details()}") from error
 
-    async def _next(self, conversation: str, tried: set[str], left: float) -> Backend | None:
-        """The next server; where none has been asked and none serves, one is waited for a little."""
-        server = self._servers.choose(conversation, tried)
-        end = time.monotonic() + min(left, self._bounds.patience)
-        while server is None and (pause := end - time.monotonic()) > 0 and not any(self._servers.states()):
-            await self._servers.change(pause)
-            server = self._servers.choose(conversation, set())
-        return server
+    async def _next_backend(self, conversation: str, tried: set[str], left: float) -> Backend | None:
+        """Return the next server to ask. If no server serves, wait for one for up to `patience` seconds."""
+        backend = self._backends.choose(conversation, tried)
+        end = time.monotonic() + min(left, self._policy.patience)
+        while backend is None and (pause := end - time.monotonic()) > 0 and not any(self._backends.serving()):
+            await self._backends.change(pause)
+            backend = self._backends.choose(conversation, set())
+        return backend
 
-    async def _asked(
+    async def _attempt(
         self,
-        server: Backend,
+        backend: Backend,
         request: wire.DecideRequest,
         metadata: tuple[tuple[str, str], ...],
         seconds: float,
     ) -> wire.DecideResponse:
-        server.begin()
+        backend.begin()
         try:
-            response = await server.stub.Decide(request, timeout=seconds, metadata=metadata)
+            response = await backend.stub.Decide(request, timeout=seconds, metadata=metadata)
         finally:
-            server.end()
-        server.succeeded()
-        self._metrics.attempted(server.address, "OK")
+            backend.end()
+        backend.record_success()
+        self._metrics.count_attempt(backend.address, "OK")
         return response
 
-    def _failed(self, server: Backend, error: grpc.aio.AioRpcError, request_id: str) -> int:
-        """Take note; how many faults it counts for. Raises Relayed where the request is at fault."""
+    def _record_failure(self, backend: Backend, error: grpc.aio.AioRpcError, request_id: str) -> int:
+        """Count and log a failed attempt; return 1 if it is a FAULT, else 0. Raises UpstreamError for a bad request."""
         code, details = error.code(), error.details() or ""
-        self._metrics.attempted(server.address, code.name)
-        verdict = failure_kind(code)
-        if verdict is FailureKind.CALLER:
+        self._metrics.count_attempt(backend.address, code.name)
+        kind = failure_kind(code)
+        if kind is FailureKind.CALLER:
             raise UpstreamError(code, details) from error
         LOGGER.warning(
             "attempt failed",
             extra={
                 "fields": {
                     "request_id": request_id,
-                    "server": server.address,
+                    "server": backend.address,
                     "code": code.name,
                     "details": details,
                 }
             },
         )
-        if verdict is FailureKind.GONE:
-            server.gone()
-        elif verdict is FailureKind.FAULT:
-            server.failed()
-        return int(verdict is FailureKind.FAULT)
+        if kind is FailureKind.GONE:
+            backend.record_unreachable()
+        elif kind is FailureKind.FAULT:
+            backend.record_failure()
+        return int(kind is FailureKind.FAULT)

@@ -1,4 +1,4 @@
-"""What a gateway is told: environment and flags, read once at start."""
+"""Settings of a gateway, read from flags and environment at start."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Duration = Annotated[float, Field(gt=0)]  # seconds
 class GatewayConfig(ListenConfig):
     """Every field is a flag and the environment variable LTA_GATEWAY_<FIELD>; a flag wins."""
 
-    servers: tuple[str, ...] = ()  # host:port of policy servers; a name stands for every address behind it
+    servers: tuple[str, ...] = ()  # host:port of policy servers; a name stands for all its addresses
     pack: Path  # domain pack, for the fallback and for records
 
     deadline_seconds: Duration = 30.0  # longest time for one answer
     attempt_seconds: Duration = 15.0  # longest time one server may take before another is asked
-    patience_seconds: Annotated[float, Field(ge=0)] = 1.0  # wait for a server where none serves
-    faults: Positive = 2  # servers that may fail at one request before it counts as unanswerable
+    patience_seconds: Annotated[float, Field(ge=0)] = 1.0  # wait for a server while none serves
+    faults: Positive = 2  # servers that may fail at one request before the gateway gives up
     resolve_seconds: Duration = 5.0  # between look-ups of the servers' names
     max_in_flight: Positive = 1024  # answers waited for at once
     max_conversations: Positive = 10_000  # open Converse streams
@@ -39,14 +39,14 @@ class GatewayConfig(ListenConfig):
     max_message_bytes: Positive = 65536
     max_conversation_bytes: Positive = 262_144
 
-    server_ca: Path | None = None  # authority of the servers' certificates; turns TLS to them on
+    server_ca: Path | None = None  # authority of the servers' certificates; turns on TLS to the servers
     server_name: str | None = None  # name in those certificates
     server_certificate: Path | None = None  # what the gateway shows to the servers (mTLS)
     server_key: Path | None = None
     server_token_file: Path | None = None  # bearer token for the servers
 
     records: Path | None = None  # folder for served conversations; None records nothing
-    records_uri: str | None = None  # s3://bucket/folder that they are sent to
+    records_uri: str | None = None  # s3://bucket/folder that the files are sent to
     records_seconds: Duration = 300.0  # between sendings
     redact: tuple[str, ...] = ()  # patterns replaced by [redacted] in records
     redact_hook: str | None = None  # `package.module:function`, str → str, applied after the patterns
@@ -74,17 +74,17 @@ class GatewayConfig(ListenConfig):
 
     @property
     def server_tls(self) -> Tls | None:
-        """How servers are spoken to; None in plain text."""
+        """TLS towards the servers; None for plain text."""
         if self.server_ca is None:
             return None
         return Tls(self.server_ca, self.server_certificate, self.server_key, self.server_name)
 
     @property
     def server_token(self) -> str | None:
-        """Raises InputError where its file cannot be read."""
+        """The gateway's own token at the servers. Raises InputError if its file cannot be read."""
         return token_in(self.server_token_file) if self.server_token_file else None
 
 
 def read_config(environment: Mapping[str, str], flags: Mapping[str, object]) -> GatewayConfig:
-    """The configuration of flags (None = not given) over environment. Raises InputError."""
+    """Return the settings from flags and environment; flags win, None means not given. Raises InputError."""
     return read_settings(GatewayConfig, prefix=ENVIRONMENT_PREFIX, environment=environment, flags=flags)

@@ -1,4 +1,4 @@
-"""What a failed attempt means: whose fault it was, and whether another server may do better."""
+"""Classifies failed attempts: whose fault a failure is, and whether another server can do better."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ Code = grpc.StatusCode
 
 
 class FailureKind(Enum):
+    """Cause of a failed attempt."""
+
     CALLER = auto()
-    """The request is at fault; every server would say the same."""
+    """The request is at fault; every server would refuse it."""
     BUSY = auto()
-    """The server is sound and takes no more."""
+    """The server is healthy but takes no more requests."""
     GONE = auto()
-    """The server was not there, or went away while it was asked."""
+    """The server was unreachable or went away during the attempt."""
     FAULT = auto()
     """The server tried and failed, or took too long."""
 
@@ -28,7 +30,7 @@ _CALLER = frozenset(
 
 
 def failure_kind(code: grpc.StatusCode) -> FailureKind:
-    """A refused token counts as a fault: it is the gateway's own, never the caller's."""
+    """Classify a status code. A refused token is a FAULT, because the token is the gateway's and not the caller's."""
     if code in _CALLER:
         return FailureKind.CALLER
     if code is Code.RESOURCE_EXHAUSTED:

@@ -1,4 +1,4 @@
-"""What the gateway itself says while no policy server answers."""
+"""The gateway's own answers while no policy server answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from learntoask.wire import ask_pb2 as wire
 
 
 def fallback_decision(pack: Pack, *, request_id: str) -> wire.Decision:
-    """The pack's fallback question: asking on is safe, and stopping is not, where nobody knows what is missing."""
+    """Ask the pack's fallback question: without a policy, asking on is safe and stopping is not."""
     return wire.Decision(
         ask=wire.Ask(question=pack.fallback),
         usage=wire.Usage(),
@@ -20,7 +20,7 @@ def fallback_decision(pack: Pack, *, request_id: str) -> wire.Decision:
 
 
 def fallback_info(pack: Pack, *, draining: bool) -> wire.GetServerInfoResponse:
-    """What is known without a policy server."""
+    """Return what the gateway knows without a policy server: its version and the pack."""
     return wire.GetServerInfoResponse(
         version=version("learntoask"),
         pack=pack.name,

@@ -1,4 +1,4 @@
-"""What Prometheus reads of a gateway."""
+"""Prometheus metrics of a gateway."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable
 
 from prometheus_client import Counter, Gauge
 
-from learntoask.rpc.metrics import CallMetrics
+from learntoask.serving.metrics import ConversationMetrics
 
 
-class GatewayMetrics(CallMetrics):
-    """The share of fallbacks is lta_gateway_decisions_total{origin="no_server"} over all of them."""
+class GatewayMetrics(ConversationMetrics):
+    """Metrics of one gateway.
+
+    The share of fallbacks is lta_gateway_decisions_total{origin="no_server"} divided by lta_gateway_decisions_total.
+    """
 
     def __init__(self) -> None:
         super().__init__("lta_gateway")
@@ -29,12 +32,6 @@ class GatewayMetrics(CallMetrics):
         self.retries = Counter(
             "lta_gateway_retries", "Attempts after the first of a request", registry=self.registry
         )
-        self.conversations = Gauge(
-            "lta_gateway_conversations", "Open Converse streams", registry=self.registry
-        )
-        self.record_failures = Counter(
-            "lta_gateway_record_failures", "Conversations that could not be recorded", registry=self.registry
-        )
         self.records_sent = Counter(
             "lta_gateway_record_files_sent", "Files of records sent to the store", registry=self.registry
         )
@@ -43,20 +40,22 @@ class GatewayMetrics(CallMetrics):
         )
         self._codes: dict[str, set[str]] = {}
 
-    def decided(self, action: str, origin: str) -> None:
+    def count_decision(self, action: str, origin: str) -> None:
+        """Count a decision."""
         self._decisions.labels(action, origin).inc()
 
-    def attempted(self, server: str, code: str) -> None:
+    def count_attempt(self, server: str, code: str) -> None:
+        """Count a request to a policy server by its status code."""
         self._codes.setdefault(server, set()).add(code)
         self._attempts.labels(server, code).inc()
 
     def forget(self, server: str) -> None:
-        """A server that is gone keeps no series: pods come and go, each with an address of its own."""
+        """Remove the series of a server that is gone: every pod has another address, and series would pile up."""
         for code in self._codes.pop(server, ()):
             self._attempts.remove(server, code)
 
-    def watch(self, *, in_flight: Callable[[], float], states: Callable[[], Iterable[bool]]) -> None:
-        """Read gauges where they are kept whenever somebody scrapes; `states` says of each server whether it serves."""
+    def watch(self, *, in_flight: Callable[[], float], serving: Callable[[], Iterable[bool]]) -> None:
+        """Add gauges whose values are read at each scrape; `serving` tells for each known server whether it serves."""
         Gauge("lta_gateway_in_flight", "Answers waited for", registry=self.registry).set_function(in_flight)
         servers = Gauge(
             "lta_gateway_servers",
@@ -64,5 +63,5 @@ class GatewayMetrics(CallMetrics):
             ["state"],
             registry=self.registry,
         )
-        servers.labels("serving").set_function(lambda: sum(states()))
-        servers.labels("away").set_function(lambda: sum(not state for state in states()))
+        servers.labels("serving").set_function(lambda: sum(serving()))
+        servers.labels("away").set_function(lambda: sum(not serves for serves in serving()))

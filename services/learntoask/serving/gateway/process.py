@@ -1,4 +1,4 @@
-"""The gateway: wires servers, service, records and listener together, and drains them in order."""
+"""The gateway's process: connects backends, client, service and records."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from functools import partial
 from learntoask.core.pack import Pack, load_pack
 from learntoask.rpc.process import run
 from learntoask.rpc.server import GrpcServer
+from learntoask.serving.conversation import SERVICE, handlers
 from learntoask.serving.gateway.backends import BackendPool
 from learntoask.serving.gateway.client import BackendClient, RetryPolicy
 from learntoask.serving.gateway.config import GatewayConfig
 from learntoask.serving.gateway.metrics import GatewayMetrics
 from learntoask.serving.gateway.records import GatewayRecords
 from learntoask.serving.gateway.service import GatewayAskService
-from learntoask.serving.service import SERVICE, handlers
 from learntoask.store.address import environment_store
 
-_FIRST_SERVER_SECONDS = 5.0  # a gateway that starts waits so long for a server before it answers by itself
+_FIRST_SERVER_SECONDS = (
+    5.0  # how long a starting gateway waits for a server before it takes calls without one
+)
 
 
 class GatewayServer(GrpcServer):
@@ -28,40 +30,40 @@ class GatewayServer(GrpcServer):
         self.config = config
         self.metrics = GatewayMetrics()
         pack = load_pack(config.pack)
-        self.servers = BackendPool(
+        self.backends = BackendPool(
             config.servers,
             tls=config.server_tls,
             resolve_seconds=config.resolve_seconds,
             metrics=self.metrics,
         )
-        self._keeper = _keeper(config, pack, self.metrics)
-        bounds = RetryPolicy(
+        self._records = _records(config, pack, self.metrics)
+        policy = RetryPolicy(
             attempt=config.attempt_seconds, patience=config.patience_seconds, faults=config.faults
         )
-        asker = BackendClient(self.servers, bounds=bounds, token=config.server_token, metrics=self.metrics)
+        client = BackendClient(self.backends, policy=policy, token=config.server_token, metrics=self.metrics)
         service = GatewayAskService(
-            asker, pack=pack, config=config, metrics=self.metrics, keeper=self._keeper
+            client, pack=pack, config=config, metrics=self.metrics, records=self._records
         )
-        self.metrics.watch(in_flight=lambda: service.in_flight, states=self.servers.states)
+        self.metrics.watch(in_flight=lambda: service.in_flight, serving=self.backends.serving)
         super().__init__(
             config, service, name=SERVICE, handlers=handlers(service), registry=self.metrics.registry
         )
 
     async def start(self) -> None:
         """Look for policy servers, then take calls. Returns within 5 s even if no policy server answers."""
-        await self.servers.start(patience=_FIRST_SERVER_SECONDS)
-        if self._keeper:
-            self._keeper.start()
+        await self.backends.start(patience=_FIRST_SERVER_SECONDS)
+        if self._records:
+            self._records.start()
         await super().start()
 
     async def close(self) -> None:
         """Write and send the records, then close the channels to the policy servers."""
-        if self._keeper:
-            await self._keeper.close()
-        await self.servers.close()
+        if self._records:
+            await self._records.close()
+        await self.backends.close()
 
 
-def _keeper(config: GatewayConfig, pack: Pack, metrics: GatewayMetrics) -> GatewayRecords | None:
+def _records(config: GatewayConfig, pack: Pack, metrics: GatewayMetrics) -> GatewayRecords | None:
     if config.records is None:
         return None
     service = environment_store() if config.records_uri else None
@@ -69,10 +71,10 @@ def _keeper(config: GatewayConfig, pack: Pack, metrics: GatewayMetrics) -> Gatew
 
 
 async def make_gateway(config: GatewayConfig) -> GatewayServer:
-    """Raises InputError as Gateway does."""
+    """Make the gateway inside the running event loop. Raises InputError as GatewayServer does."""
     return GatewayServer(config)
 
 
 def run_gateway(config: GatewayConfig, *, ready: Callable[[str], None] | None = None) -> None:
-    """The whole process. `ready` is told the address. Raises InputError before that."""
+    """Serve until SIGTERM. `ready` gets the address once the gateway takes calls. Raises InputError before that."""
     run(partial(make_gateway, config), log_level=config.log_level, ready=ready)

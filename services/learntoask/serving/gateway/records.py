@@ -1,22 +1,22 @@
-"""Records at the gateway: conversations are noted as they are answered, and their files sent to a bucket in time."""
+"""Records of a gateway: conversations are written to files, which are sent to a bucket at intervals."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import socket
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from learntoask.client.wire import ORIGINS
 from learntoask.core.errors import StoreError
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
 from learntoask.core.records import Message
 from learntoask.rpc.logs import LOGGER
 from learntoask.rpc.requests import InvalidRequest
-from learntoask.serving.answer import Origin, PolicyAnswer
+from learntoask.serving.answer import PolicyAnswer
 from learntoask.serving.gateway.config import GatewayConfig
 from learntoask.serving.gateway.metrics import GatewayMetrics
 from learntoask.serving.input_checks import ConversationLimits
@@ -28,18 +28,12 @@ from learntoask.store.factory import open_bucket
 from learntoask.store.s3.retry import Patience
 from learntoask.wire import ask_pb2 as wire
 
-_PATIENCE = Patience(
-    seconds=5.0
-)  # the next sending comes soon enough, and a pod's end must not wait for a store
-_ORIGINS: Mapping[int, Origin] = {
-    wire.ORIGIN_REPAIRED: "repaired",
-    wire.ORIGIN_FALLBACK: "fallback",
-    wire.ORIGIN_NO_SERVER: "no_server",
-}
+# A failed upload is tried again at the next interval, and a pod that ends must not wait for the store.
+_PATIENCE = Patience(seconds=5.0)
 
 
 class GatewayRecords:
-    """`start`, then `close`. `service` is where `config.records_uri` lies."""
+    """Records conversations. `start` it, then `close` it. `service` is the object store of `config.records_uri`."""
 
     def __init__(
         self,
@@ -55,25 +49,26 @@ class GatewayRecords:
         )
         self._reader = RequestReader(pack, limits)
         self._log = RecordLog(folder, pack=pack, redact=redaction(config.redact, config.redact_hook))
-        self._recording = RecordWriter(self._log, metrics)
+        self._writer = RecordWriter(self._log, metrics)
         self._metrics = metrics
         self._every = config.records_seconds
-        self._shipment = (
+        self._uploader = (
             RecordUploader(folder, config.records_uri, service) if config.records_uri and service else None
         )
-        self._sending: asyncio.Task[None] | None = None
+        self._uploading: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        if self._shipment:
-            self._sending = asyncio.create_task(self._send_for_ever())
+        """Begin to send files at intervals, if the records have an address."""
+        if self._uploader:
+            self._uploading = asyncio.create_task(self._upload_repeatedly())
 
-    def keep(self, asked: wire.DecideRequest, decision: wire.Decision, *, conversation: str) -> None:
-        """A record never fails an answer: one that cannot be made is logged and counted."""
+    def record(self, asked: wire.DecideRequest, decision: wire.Decision, *, conversation: str) -> None:
+        """Record a decision and the conversation it was made on. A failure is logged and counted, never raised."""
         name = conversation or decision.request_id
         try:
             messages: list[Message] = self._reader.messages("messages", asked.messages)
-            subject = self._reader.subject(messages, task=asked.task, goal=asked.goal)
-        except InvalidRequest as error:  # a task of a newer pack than the gateway's
+            subject = self._reader.context(messages, task=asked.task, goal=asked.goal)
+        except InvalidRequest as error:  # for example a task that only a newer pack than the gateway's has
             self._metrics.record_failures.inc()
             LOGGER.error(
                 "a conversation could not be recorded",
@@ -82,58 +77,59 @@ class GatewayRecords:
             return
         question = decision.ask.question if decision.HasField("ask") else None
         recorded = RecordedDecision(
-            answer=PolicyAnswer(question, _ORIGINS.get(decision.origin, "model")),
+            answer=PolicyAnswer(question, ORIGINS.get(decision.origin, "model")),
             stop_probability=decision.stop_probability,
             request_id=decision.request_id,
             policy_revision=decision.policy_revision,
         )
-        self._recording.note(name, Context(subject.task, subject.goal, tuple(messages)), recorded)
-        if not conversation:  # nothing could ever be added to it
-            self._recording.end([name])
+        self._writer.note(name, Context(subject.task, subject.goal, tuple(messages)), recorded)
+        if not conversation:  # without an id no later call can belong to it
+            self._writer.end(name)
 
     def end(self, conversation: str) -> None:
-        self._recording.end([conversation])
+        """Write the record of a conversation that is over."""
+        self._writer.end(conversation)
 
     async def close(self) -> None:
-        """Write and send everything that is left."""
-        if self._sending:
-            self._sending.cancel()
+        """Write open conversations and send all files."""
+        if self._uploading:
+            self._uploading.cancel()
             with suppress(asyncio.CancelledError):
-                await self._sending
-        await self._recording.close()
-        await self._send()
+                await self._uploading
+        await self._writer.close()
+        await self._upload()
 
-    async def _send_for_ever(self) -> None:
+    async def _upload_repeatedly(self) -> None:
         while True:
             await asyncio.sleep(self._every)
-            await self._send()
+            await self._upload()
 
-    async def _send(self) -> None:
-        if self._shipment is None:
+    async def _upload(self) -> None:
+        if self._uploader is None:
             return
-        self._log.finish()
+        self._log.rotate()
         try:
-            self._metrics.records_sent.inc(await asyncio.to_thread(self._shipment.send))
-        except (StoreError, OSError) as error:  # what is not sent stays in the folder for the next time
+            self._metrics.records_sent.inc(await asyncio.to_thread(self._uploader.upload))
+        except (StoreError, OSError) as error:  # the files stay in the folder until the next attempt
             self._metrics.sending_failures.inc()
             LOGGER.error("records could not be sent", extra={"fields": {"error": str(error)}})
 
 
 class RecordUploader:
-    """Files of records from a folder into a bucket, each removed here once it is there.
+    """Uploads files of records from a folder to a bucket and removes each once it is there.
 
-    The object's name begins with the day and carries the host, which keeps the gateways of an endpoint apart.
+    An object's name begins with the day and contains the host name, which differs between the gateways of an endpoint.
     """
 
     def __init__(self, folder: Path, uri: str, service: StoreAddress) -> None:
-        """Raises InputError for a wrong address."""
+        """Raises InputError for an invalid address."""
         name, self._prefix = bucket_and_key(uri, field="records_uri")
         self._folder = folder
         self._bucket = open_bucket(name, service, patience=_PATIENCE)
         self._host = socket.gethostname()
 
-    def send(self) -> int:
-        """Send every file there is; how many they were. Raises StoreError, OSError."""
+    def upload(self) -> int:
+        """Upload all files and return their number. Raises StoreError, OSError."""
         files = sorted(self._folder.glob(f"conversations-*-{os.getpid()}.jsonl"))
         for path in files:
             day = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%d")

@@ -1,4 +1,4 @@
-"""Names of policy servers to the addresses behind them: a headless Service has one for every ready pod."""
+"""Resolves names of policy servers to addresses; a headless Service has one address for every ready pod."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ _LOOK_UP_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """`certain` is False where a name server gave no answer: what was known before then still holds."""
+    """The addresses found. `complete` is False if a name server did not answer, so that addresses may be missing."""
 
     addresses: frozenset[str]
-    certain: bool
+    complete: bool
 
 
 async def resolve(names: Iterable[str]) -> Resolution:
-    """Every address (`ip:port`) behind `names` (`host:port`)."""
-    answers = await asyncio.gather(*(_addresses(name) for name in names))
+    """Look up all addresses (`ip:port`) of `names` (`host:port`)."""
+    resolutions = await asyncio.gather(*(_resolve_name(name) for name in names))
     return Resolution(
-        frozenset().union(*(one.addresses for one in answers)), all(one.certain for one in answers)
+        frozenset().union(*(resolution.addresses for resolution in resolutions)),
+        all(resolution.complete for resolution in resolutions),
     )
 
 
-async def _addresses(name: str) -> Resolution:
+async def _resolve_name(name: str) -> Resolution:
     host, _, port = name.rpartition(":")
     try:
         async with asyncio.timeout(_LOOK_UP_SECONDS):
@@ -38,8 +39,8 @@ async def _addresses(name: str) -> Resolution:
         return Resolution(frozenset(), error.errno in _NO_SUCH_NAME)
     except (OSError, TimeoutError):
         return Resolution(frozenset(), False)
-    return Resolution(frozenset(_written(place[0], place[1]) for *_, place in found), True)
+    return Resolution(frozenset(_host_port(place[0], place[1]) for *_, place in found), True)
 
 
-def _written(host: object, port: object) -> str:
+def _host_port(host: object, port: object) -> str:
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"

@@ -1,75 +1,55 @@
-"""AskService of the gateway: each answer of a call or a stream is one request to the servers behind it.
+"""AskService of the gateway: each answer is one request to the policy servers.
 
-A stream is held here and nowhere else: what the user says next is asked with the whole conversation, of the server
-that has read the rest of it already. So a server may go away in the middle of any conversation.
+The gateway holds the conversations of streams itself: it sends the whole conversation with every request, to the server
+that has answered its earlier messages. A server can therefore go away in the middle of any conversation.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
 import grpc
 
+from learntoask.client.wire import ORIGINS
 from learntoask.core.pack import Pack
 from learntoask.core.records import STOP
-from learntoask.rpc.calls import Call, Draining, Overloaded, UpstreamError
-from learntoask.rpc.requests import (
-    InvalidRequest,
-    Unparsable,
-    byte_length,
-    check_bytes,
-    check_id,
-    require_parsed,
-)
+from learntoask.rpc.calls import Call, Overloaded, UpstreamError
+from learntoask.rpc.requests import InvalidRequest, Unparsable, byte_length, check_id, require_parsed
+from learntoask.serving.conversation import ConversationService
 from learntoask.serving.gateway.client import BackendClient, Unanswered
 from learntoask.serving.gateway.config import GatewayConfig
 from learntoask.serving.gateway.fallback import fallback_decision, fallback_info
 from learntoask.serving.gateway.metrics import GatewayMetrics
 from learntoask.serving.gateway.records import GatewayRecords
-from learntoask.serving.wire import opening as read_opening
+from learntoask.serving.wire import user_message
 from learntoask.wire import ask_pb2 as wire
 
-_ORIGINS = {
-    wire.ORIGIN_MODEL: "model",
-    wire.ORIGIN_REPAIRED: "repaired",
-    wire.ORIGIN_FALLBACK: "fallback",
-    wire.ORIGIN_NO_SERVER: "no_server",
-}
 
-
-class GatewayAskService:
-    """Make it inside the event loop that serves it. `keeper` None keeps no records."""
+class GatewayAskService(ConversationService):
+    """Answers through policy servers. `records` None records nothing."""
 
     def __init__(
         self,
-        asker: BackendClient,
+        client: BackendClient,
         *,
         pack: Pack,
         config: GatewayConfig,
         metrics: GatewayMetrics,
-        keeper: GatewayRecords | None,
+        records: GatewayRecords | None,
     ) -> None:
-        self.in_flight = 0
-        self._asker = asker
+        super().__init__(max_conversations=config.max_conversations, metrics=metrics, records=records)
+        self._in_flight = 0
+        self._client = client
         self._pack = pack
         self._config = config
         self._metrics = metrics
-        self._keeper = keeper
-        self._conversations = 0
-        self._draining: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def drain(self) -> None:
-        """Refuse new conversations; open ones finish the answer they are at and close with UNAVAILABLE."""
-        if not self._draining.done():
-            self._draining.set_result(None)
+        self._records = records
 
     @property
-    def busy(self) -> bool:
-        """Whether an answer is waited for or a conversation is open."""
-        return self.in_flight > 0 or self._conversations > 0
+    def in_flight(self) -> int:
+        return self._in_flight
 
     async def decide(
         self, request: wire.DecideRequest | Unparsable, context: grpc.aio.ServicerContext
@@ -77,32 +57,14 @@ class GatewayAskService:
         async with Call("Decide", context, self._metrics) as call:
             asked = require_parsed(request)
             check_id("conversation_id", asked.conversation_id)
-            decision = await self._decided(asked, context, call, key=_conversation(asked))
-            if self._keeper:
-                self._keeper.keep(asked, decision, conversation=asked.conversation_id)
+            decision = await self.decide_and_record(
+                asked,
+                context,
+                call,
+                routing_key=_routing_key(asked),
+                conversation=asked.conversation_id,
+            )
             return wire.DecideResponse(decision=decision)
-
-    async def converse(self, requests: object, context: grpc.aio.ServicerContext) -> None:
-        async with Call("Converse", context, self._metrics) as stream:
-            if self._conversations >= self._config.max_conversations:
-                raise Overloaded(f"{self._conversations} conversations are open")
-            self._conversations += 1
-            self._metrics.conversations.inc()
-            conversation = stream.request_id
-            try:
-                event = await self._next(context)
-                if event is None:
-                    return
-                opening = read_opening(event)
-                check_id("open.conversation_id", opening.conversation_id)
-                conversation = opening.conversation_id or conversation
-                stream.fields["conversation_id"] = conversation
-                stream.fields["answers"] = await self._hold(opening, context, conversation)
-            finally:
-                self._conversations -= 1
-                self._metrics.conversations.dec()
-                if self._keeper:
-                    self._keeper.end(conversation)
 
     async def server_info(
         self, request: wire.GetServerInfoRequest | Unparsable, context: grpc.aio.ServicerContext
@@ -110,65 +72,50 @@ class GatewayAskService:
         async with Call("GetServerInfo", context, self._metrics) as call:
             require_parsed(request)
             try:
-                info = await self._asker.info(request_id=call.request_id, seconds=self._seconds(context))
+                info = await self._client.info(
+                    request_id=call.request_id, seconds=self._seconds_left(context)
+                )
             except Unanswered:
                 info = fallback_info(self._pack, draining=False)
-            info.draining = self._draining.done()
+            info.draining = self.draining
             return info
 
-    async def _hold(
-        self, opening: wire.ConverseRequest.Open, context: grpc.aio.ServicerContext, conversation: str
-    ) -> int:
-        """Answer every user message of a stream until the caller closes it; returns the number of answers."""
+    def open_conversation(
+        self, opening: wire.ConverseRequest.Open, *, conversation: str
+    ) -> _ForwardedConversation:
         asked = wire.DecideRequest(
             messages=opening.history, task=opening.task, goal=opening.goal, conversation_id=conversation
         )
-        self._check(asked.messages)
-        answers = 0
-        unanswered = bool(asked.messages) and asked.messages[-1].role == wire.ROLE_USER
-        while True:
-            if not unanswered:
-                event = await self._next(context)
-                if event is None:
-                    return answers
-                asked.messages.append(self._user_message(event))
-                self._check(asked.messages)
-            unanswered = False
-            async with Call("Converse.answer", context, self._metrics) as call:
-                decision = await self._decided(asked, context, call, key=conversation)
-                if self._keeper:
-                    self._keeper.keep(asked, decision, conversation=conversation)
-            said = decision.ask.question if decision.HasField("ask") else STOP
-            asked.messages.append(
-                wire.Message(role=wire.ROLE_ASSISTANT, content=said, author=wire.AUTHOR_POLICY)
-            )
-            await context.write(wire.ConverseResponse(decision=decision))
-            answers += 1
+        _check_size(asked.messages, self._config)
+        return _ForwardedConversation(self, asked, self._config)
 
-    async def _next(self, context: grpc.aio.ServicerContext) -> wire.ConverseRequest | None:
-        """The stream's next event, None at its end. Raises Draining where the gateway drains first."""
-        reading = asyncio.ensure_future(context.read())
-        await asyncio.wait({reading, self._draining}, return_when=asyncio.FIRST_COMPLETED)
-        if self._draining.done():
-            reading.cancel()
-            raise Draining("replay the conversation at another address")
-        event = reading.result()
-        return None if event is grpc.aio.EOF else require_parsed(event)
-
-    async def _decided(
-        self, asked: wire.DecideRequest, context: grpc.aio.ServicerContext, call: Call, *, key: str
+    async def decide_and_record(
+        self,
+        asked: wire.DecideRequest,
+        context: grpc.aio.ServicerContext,
+        call: Call,
+        *,
+        routing_key: str,
+        conversation: str,
     ) -> wire.Decision:
+        """Ask the servers, else answer with the fallback, and record the conversation.
+
+        Raises Overloaded, and UpstreamError if the request is at fault or the fallback is `refuse`.
+        """
         call.fields |= {
             "conversation_id": asked.conversation_id,
             "task": asked.task,
             "messages": len(asked.messages),
         }
-        if self.in_flight >= self._config.max_in_flight:
-            raise Overloaded(f"{self.in_flight} answers are waited for")
-        self.in_flight += 1
+        if self._in_flight >= self._config.max_in_flight:
+            raise Overloaded(f"{self._in_flight} answers are waited for")
+        self._in_flight += 1
         try:
-            decision, server = await self._asker.decide(
-                asked, conversation=key, request_id=call.request_id, seconds=self._seconds(context)
+            decision, server = await self._client.decide(
+                asked,
+                conversation=routing_key,
+                request_id=call.request_id,
+                seconds=self._seconds_left(context),
             )
             call.fields["server"] = server
         except Unanswered as error:
@@ -179,51 +126,75 @@ class GatewayAskService:
                 ) from error
             decision = fallback_decision(self._pack, request_id=call.request_id)
         finally:
-            self.in_flight -= 1
-        action, origin = (
-            "ask" if decision.HasField("ask") else "stop",
-            _ORIGINS.get(decision.origin, "model"),
-        )
-        self._metrics.decided(action, origin)
+            self._in_flight -= 1
+        action = "ask" if decision.HasField("ask") else "stop"
+        origin = ORIGINS.get(decision.origin, "model")
+        self._metrics.count_decision(action, origin)
         call.fields |= {
             "action": action,
             "origin": origin,
             "stop_probability": round(decision.stop_probability, 6),
             "policy_revision": decision.policy_revision,
         }
+        if self._records:
+            self._records.record(asked, decision, conversation=conversation)
         return decision
 
-    def _seconds(self, context: grpc.aio.ServicerContext) -> float:
+    def _seconds_left(self, context: grpc.aio.ServicerContext) -> float:
         left: float | None = context.time_remaining()
         bound = self._config.deadline_seconds
         return bound if left is None else min(left, bound)
 
-    def _user_message(self, event: wire.ConverseRequest) -> wire.Message:
-        if event.WhichOneof("event") != "user_message":
-            raise InvalidRequest("event", "a stream is opened once; send user_message from then on")
-        check_bytes("user_message", event.user_message, most=self._config.max_message_bytes)
-        return wire.Message(role=wire.ROLE_USER, content=event.user_message)
 
-    def _check(self, messages: Sequence[Any]) -> None:
-        """What a stream may make the gateway hold; everything else is for the server to judge."""
-        config = self._config
-        if len(messages) > config.max_messages:
-            raise InvalidRequest(
-                "open.history",
-                f"{len(messages)} messages, at most {config.max_messages} are read; begin a new conversation",
-            )
-        if sum(len(message.content) for message in messages) * 4 <= config.max_conversation_bytes:
-            return
-        size = sum(byte_length(message.content) for message in messages)
-        if size > config.max_conversation_bytes:
-            raise InvalidRequest(
-                "open.history",
-                f"{size} bytes in all, at most {config.max_conversation_bytes} are read; begin a new conversation",
-            )
+class _ForwardedConversation:
+    """An OpenConversation of the gateway; `asked` is the request that grows with each message."""
+
+    def __init__(self, service: GatewayAskService, asked: wire.DecideRequest, config: GatewayConfig) -> None:
+        self._service = service
+        self._asked = asked
+        self._config = config
+
+    @property
+    def unanswered(self) -> bool:
+        messages = self._asked.messages
+        return bool(messages) and messages[-1].role == wire.ROLE_USER
+
+    def add(self, event: wire.ConverseRequest) -> None:
+        content = user_message(event, max_bytes=self._config.max_message_bytes)
+        self._asked.messages.append(wire.Message(role=wire.ROLE_USER, content=content))
+        _check_size(self._asked.messages, self._config)
+
+    async def answer(self, context: grpc.aio.ServicerContext, call: Call) -> wire.Decision:
+        name = self._asked.conversation_id
+        decision = await self._service.decide_and_record(
+            self._asked, context, call, routing_key=name, conversation=name
+        )
+        content = decision.ask.question if decision.HasField("ask") else STOP
+        self._asked.messages.append(
+            wire.Message(role=wire.ROLE_ASSISTANT, content=content, author=wire.AUTHOR_POLICY)
+        )
+        return decision
 
 
-def _conversation(asked: wire.DecideRequest) -> str:
-    """What keeps a conversation at one server: its id, else how it began, which every later call repeats."""
+def _check_size(messages: Sequence[Any], config: GatewayConfig) -> None:
+    """Raises InvalidRequest for a conversation too large for the gateway to hold; the servers check everything else."""
+    if len(messages) > config.max_messages:
+        raise InvalidRequest(
+            "open.history",
+            f"{len(messages)} messages, at most {config.max_messages} are read; begin a new conversation",
+        )
+    if sum(len(message.content) for message in messages) * 4 <= config.max_conversation_bytes:
+        return
+    size = sum(byte_length(message.content) for message in messages)
+    if size > config.max_conversation_bytes:
+        raise InvalidRequest(
+            "open.history",
+            f"{size} bytes in all, at most {config.max_conversation_bytes} are read; begin a new conversation",
+        )
+
+
+def _routing_key(asked: wire.DecideRequest) -> str:
+    """Return what identifies a conversation in all its calls: its id, else a hash of task and first message."""
     if asked.conversation_id or not asked.messages:
         return str(asked.conversation_id)
     first = asked.messages[0].content

@@ -1,0 +1,5 @@
+"""Records of served conversations, in the format of logs that training reads.
+
+log      what a record holds, and the files
+writer   writes records in the background of an event loop
+"""

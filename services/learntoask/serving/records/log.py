@@ -1,8 +1,8 @@
-"""Served conversations as log records that `lta run` reads back (opt-in).
+"""Log files of served conversations, in the format of logs that `lta run` reads (opt-in).
 
-One JSON session a line, as the logs that training reads, every message with its author: the policy's own turns are
-context there and never expert targets. A line is written in one piece when its conversation ends (a stream closes, a
-Decide conversation rests, the server drains), so a crash loses at most the conversations then open.
+A line is one session as JSON. Every message has its author, so that training treats the policy's turns as context and
+never as an expert's. A line is written at once when its conversation ends, because its stream closes, no Decide call
+came for a while or the server drains. A crash therefore loses only the conversations that are open.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from learntoask.serving.answer import PolicyAnswer
 
 Redact = Callable[[str], str]
 ROTATE_BYTES = 64 * 2**20
-RESTS_AFTER_SECONDS = 600.0  # a Decide conversation without a call for so long counts as ended
-MAX_OPEN = 10_000  # Decide conversations remembered; beyond it the one that rests longest is written
+IDLE_SECONDS = 600.0  # a Decide conversation without a call for this time counts as ended
+MAX_OPEN = 10_000  # conversations in memory; beyond it the one that is idle longest is written
 
 
 @dataclass
-class _Open:
+class _OpenRecord:
     context: Context
     answer: PolicyAnswer
     decisions: list[dict[str, JsonValue]] = field(default_factory=list)
@@ -42,7 +42,7 @@ class _Open:
 
 @dataclass(frozen=True, slots=True)
 class RecordedDecision:
-    """What a record keeps about one decision beside the words."""
+    """One decision as a record keeps it."""
 
     answer: PolicyAnswer
     stop_probability: float
@@ -51,7 +51,10 @@ class RecordedDecision:
 
 
 class RecordLog:
-    """Thread-safe; `write` waits for the disk, so an event loop calls it from a thread."""
+    """Collects decisions by conversation and appends ended conversations to files of at most `rotate_bytes`.
+
+    It is thread-safe. `write` waits for the disk, so an event loop must call it from a thread.
+    """
 
     def __init__(
         self,
@@ -67,18 +70,18 @@ class RecordLog:
         self._redact = redact
         self._rotate_bytes = rotate_bytes
         self._clock = clock
-        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._open: OrderedDict[str, _OpenRecord] = OrderedDict()
         self._lock = Lock()
         self._path: Path | None = None
 
     def note(self, conversation: str, context: Context, decision: RecordedDecision) -> list[str]:
-        """Remember the latest state of a conversation; `context` is the whole of it before the decision.
+        """Remember a decision; `context` is the whole conversation before it.
 
-        Returns the conversations that have ended meanwhile: pass each to `write`.
+        Return the names of conversations that have ended meanwhile; pass each to `write`.
         """
         now = self._clock()
         with self._lock:
-            entry = self._open.setdefault(conversation, _Open(context, decision.answer))
+            entry = self._open.setdefault(conversation, _OpenRecord(context, decision.answer))
             entry.context, entry.answer, entry.touched = context, decision.answer, now
             entry.decisions.append(
                 {
@@ -91,10 +94,10 @@ class RecordLog:
                 }
             )
             self._open.move_to_end(conversation)
-            return self._ended(now)
+            return self._idle(now)
 
     def write(self, conversation: str) -> None:
-        """Append the conversation to the log. Raises OSError (it stays open then) or what a redaction hook raises."""
+        """Append a conversation to the current file. It stays open after OSError or a redaction error."""
         with self._lock:
             entry = self._open.get(conversation)
             if entry is None:
@@ -103,12 +106,13 @@ class RecordLog:
             self._append(line.encode("utf-8"))
             del self._open[conversation]
 
-    def finish(self) -> None:
-        """Let the present file be: what is written from now on goes into another."""
+    def rotate(self) -> None:
+        """Write later conversations to another file, so that the current one can be sent."""
         with self._lock:
             self._path = None
 
     def open_conversations(self) -> list[str]:
+        """Return the names of the conversations that are not yet written."""
         with self._lock:
             return list(self._open)
 
@@ -117,22 +121,22 @@ class RecordLog:
         with self._lock:
             self._open.pop(conversation, None)
 
-    def _ended(self, now: float) -> list[str]:
+    def _idle(self, now: float) -> list[str]:
         ended: list[str] = []
         for name, entry in self._open.items():
-            if now - entry.touched < RESTS_AFTER_SECONDS and len(self._open) - len(ended) <= MAX_OPEN:
-                break  # ordered by touch: those behind are younger
+            if now - entry.touched < IDLE_SECONDS and len(self._open) - len(ended) <= MAX_OPEN:
+                break  # they are ordered by last call, so the remaining ones are more recent
             ended.append(name)
         return ended
 
-    def _record(self, conversation: str, entry: _Open) -> dict[str, JsonValue]:
+    def _record(self, conversation: str, entry: _OpenRecord) -> dict[str, JsonValue]:
         messages: list[JsonValue] = [
             {"role": message.role, "content": self._redact(message.content), "author": message.author}
             for message in (*entry.context.messages, entry.answer.message)
             if message.content.strip()  # a log line may not hold an empty message
         ]
         record: dict[str, JsonValue] = {
-            # Unique even where a caller uses a conversation id again or comes back after a rest.
+            # The first request id keeps sessions apart if a caller uses a conversation id again later.
             "session_id": f"{conversation}/{entry.decisions[0]['request_id']}",
             **task_keys(entry.context.task, self._pack.task_from),
             "messages": messages,
@@ -152,10 +156,10 @@ class RecordLog:
             before = os.fstat(descriptor).st_size
             try:
                 if os.write(descriptor, line) != len(line):
-                    raise OSError(f"{path}: the disk took only a part of a record")
+                    raise OSError(f"{path}: only a part of a record could be written")
                 os.fsync(descriptor)
             except OSError:
-                os.ftruncate(descriptor, before)  # never leave half a line for the next one to run into
+                os.ftruncate(descriptor, before)  # half a line would spoil the next one
                 raise
         finally:
             os.close(descriptor)
@@ -166,13 +170,16 @@ class RecordLog:
         ):
             self._folder.mkdir(parents=True, exist_ok=True)
             stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
-            # The process id keeps replicas on one volume apart.
+            # Replicas on one volume have different process ids.
             self._path = self._folder / f"conversations-{stamp}-{os.getpid()}.jsonl"
         return self._path
 
 
 def task_keys(task: str, task_from: Sequence[str]) -> dict[str, JsonValue]:
-    """The keys that name `task` in a session line, where the pack looks for them: its paths joined by `/`."""
+    """Return the keys by which the pack finds `task` in a session line: each path of `task_from` with its part.
+
+    The name of a task is the values at all paths, joined by `/`.
+    """
     keys: dict[str, JsonValue] = {}
     for path, part in zip(task_from, task.split("/", len(task_from) - 1), strict=False):
         *parents, last = path.split(".")
@@ -187,9 +194,12 @@ def task_keys(task: str, task_from: Sequence[str]) -> dict[str, JsonValue]:
 
 
 def redaction(patterns: Sequence[str], hook: str | None) -> Redact:
-    """Patterns first, then the hook `package.module:function`. Raises InputError where it cannot be imported."""
+    """Return a function that replaces the patterns, then applies the hook `package.module:function`.
+
+    Raises InputError if the hook cannot be imported.
+    """
     compiled = [re.compile(pattern) for pattern in patterns]
-    function = _imported(hook) if hook else None
+    function = _import_hook(hook) if hook else None
 
     def redact(text: str) -> str:
         for pattern in compiled:
@@ -199,7 +209,7 @@ def redaction(patterns: Sequence[str], hook: str | None) -> Redact:
     return redact
 
 
-def _imported(hook: str) -> Redact:
+def _import_hook(hook: str) -> Redact:
     module, _, name = hook.partition(":")
     try:
         function = getattr(importlib.import_module(module), name)

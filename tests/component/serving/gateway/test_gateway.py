@@ -31,7 +31,7 @@ async def test_a_conversation_stays_at_one_server_and_many_spread_over_all(pack:
     async with AsyncExitStack() as running:
         servers = [await running.enter_async_context(serving(engine)) for engine in engines]
         front = await running.enter_async_context(gateway(pack, *(one.address for one in servers)))
-        await until(lambda: all(front.servers.states()))
+        await until(lambda: all(front.backends.serving()))
         client = await running.enter_async_context(AsyncClient(front.address))
         for number in range(60):
             for turn in ("hello", "again"):
@@ -47,7 +47,7 @@ async def test_calls_without_an_id_stay_together_by_how_the_conversation_began(p
     async with AsyncExitStack() as running:
         servers = [await running.enter_async_context(serving(engine)) for engine in engines]
         front = await running.enter_async_context(gateway(pack, *(one.address for one in servers)))
-        await until(lambda: all(front.servers.states()))
+        await until(lambda: all(front.backends.serving()))
         stub = await running.enter_async_context(stub_of(front))
         for turns in (
             ["it hurts"],
@@ -64,7 +64,7 @@ async def test_a_stream_is_held_by_the_gateway_and_goes_on_when_its_server_leave
         first = await running.enter_async_context(serving(one, drain_seconds=0.2))
         second = await running.enter_async_context(serving(other, drain_seconds=0.2))
         front = await running.enter_async_context(gateway(pack, first.address, second.address))
-        await until(lambda: all(front.servers.states()))
+        await until(lambda: all(front.backends.serving()))
         client = await running.enter_async_context(AsyncClient(front.address))
         async with client.converse(task="refill", conversation_id="c") as conversation:
             assert (await conversation.say("hello")).question == "What else about hello?"
@@ -87,7 +87,7 @@ async def test_what_one_server_cannot_another_does_and_faults_of_the_request_are
         busy = await running.enter_async_context(serving(full, max_concurrent=1, max_queue=0))
         server = await running.enter_async_context(serving(sound))
         front = await running.enter_async_context(gateway(pack, busy.address, server.address))
-        await until(lambda: all(front.servers.states()))
+        await until(lambda: all(front.backends.serving()))
         stub = await running.enter_async_context(stub_of(front))
         filling = [
             asyncio.create_task(_direct(busy.address, "wait")),
@@ -114,7 +114,7 @@ async def test_a_request_that_makes_servers_fail_is_not_put_to_all_of_them(pack:
     async with AsyncExitStack() as running:
         servers = [await running.enter_async_context(serving(engine)) for engine in engines]
         front = await running.enter_async_context(gateway(pack, *(one.address for one in servers)))
-        await until(lambda: all(front.servers.states()))
+        await until(lambda: all(front.backends.serving()))
         client = await running.enter_async_context(AsyncClient(front.address))
         decision = await client.decide([user("crash")])
         assert (decision.origin, decision.question) == ("no_server", "Could you tell me more?")
@@ -129,7 +129,7 @@ async def test_a_slow_server_is_left_for_another_within_the_callers_deadline(pac
         front = await running.enter_async_context(
             gateway(pack, *(one.address for one in servers), attempt_seconds=1.0)
         )
-        await until(lambda: all(front.servers.states()))
+        await until(lambda: all(front.backends.serving()))
         client = await running.enter_async_context(AsyncClient(front.address))
         names = list(islice(conversations_at(front, servers[0].address), 5))  # as long as it is chosen
         for name in names:
@@ -196,7 +196,7 @@ async def test_a_server_that_comes_back_is_found_and_ends_the_fallback(pack: Pat
             await server.drain()
             assert (await client.decide([user("hi")])).origin == "no_server"
             async with serving(ScriptedEngine(), port=int(address.rpartition(":")[2])):
-                await until(lambda: any(front.servers.states()))
+                await until(lambda: any(front.backends.serving()))
                 assert (await client.decide([user("hi")])).origin == "model"
 
 
@@ -365,10 +365,10 @@ async def test_servers_come_and_go_as_their_name_says_and_healthy_ones_outlive_t
 
         assert await asked() == [20, 0]
         answers.append(Resolution(frozenset({one.address, other.address}), True))
-        await until(lambda: front.servers.states() == [True, True])
+        await until(lambda: front.backends.serving() == [True, True])
         assert min(await asked()) > 0
         answers.append(Resolution(frozenset({other.address}), True))  # traffic moved to another revision
-        await until(lambda: len(front.servers.states()) == 1)
+        await until(lambda: len(front.backends.serving()) == 1)
         assert await asked() == [0, 20]
         assert {server for server, _ in samples(front, "lta_gateway_attempts_total")} == {other.address}
         for nobody in (Resolution(frozenset(), False), Resolution(frozenset(), True)):
@@ -376,7 +376,7 @@ async def test_servers_come_and_go_as_their_name_says_and_healthy_ones_outlive_t
             await asyncio.sleep(0.2)
             assert await asked() == [0, 20]
         await other.drain()
-        await until(lambda: front.servers.states() == [])
+        await until(lambda: front.backends.serving() == [])
 
 
 async def test_names_become_every_address_behind_them():

@@ -73,21 +73,21 @@ async def test_no_ask_fails_when_one_of_three_servers_is_killed_and_a_new_one_jo
         front = await running.enter_async_context(
             gateway(pack, *addresses, deadline_seconds=60, attempt_seconds=30)
         )
-        await until(lambda: front.servers.states() == [True] * 3)
+        await until(lambda: front.backends.serving() == [True] * 3)
         load = Load(front.address)
         asking = asyncio.create_task(load.run())
         await until(lambda: len(load.answers) >= 15, seconds=100)
-        dying = front.servers.choose("any", set(addresses[1:]))  # the only one left, however busy it is
+        dying = front.backends.choose("any", set(addresses[1:]))  # the only one left, however busy it is
         os.kill(processes[0].pid, signal.SIGSTOP)
-        await until(lambda: dying.standing.in_flight >= CLIENTS // 2, seconds=100)  # these it will not answer
+        await until(lambda: dying.state.in_flight >= CLIENTS // 2, seconds=100)  # these it will not answer
         os.kill(processes[0].pid, signal.SIGKILL)
         before = len(load.answers)
         await until(lambda: len(load.answers) >= before + 30, seconds=100)
-        assert sorted(front.servers.states()) == [False, True, True]
+        assert sorted(front.backends.serving()) == [False, True, True]
         port = addresses[0].rpartition(":")[2]
         joining = running.enter_context(policy_process(model, pack, port=port))
         assert await address_of(joining) == addresses[0]
-        await until(lambda: front.servers.states() == [True] * 3)
+        await until(lambda: front.backends.serving() == [True] * 3)
 
         def answered() -> float:  # none where the first server died before its first answer
             return samples(front, "lta_gateway_attempts_total").get((addresses[0], "OK"), 0)

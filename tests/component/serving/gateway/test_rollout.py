@@ -48,7 +48,7 @@ async def test_no_ask_fails_while_traffic_moves_and_the_old_servers_end(
         front = await running.enter_async_context(
             gateway(write_pack(tmp_path), "policies:50051", resolve_seconds=0.2)
         )
-        await until(lambda: front.servers.states() == [True] * 3)
+        await until(lambda: front.backends.serving() == [True] * 3)
         revisions: list[str] = []
         ended = asyncio.Event()
         async with asyncio.TaskGroup() as asking:  # a failed ask fails the test
