@@ -5,15 +5,19 @@ from __future__ import annotations
 import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from learntoask.core.manifest import Distributed
 from learntoask.training.distributed.process_group import ALONE, Workers, join
 from learntoask.training.grpo.trainer import GrpoTrainer
-from learntoask.training.sft import trainer as sft
+from learntoask.training.run import TrainingRun
+from learntoask.training.sft.trainer import SftTrainer
 from safetensors.torch import load_file, save_file
 
 from worlds import tiny_training as tiny
+
+Run = TypeVar("Run", bound=TrainingRun)
 
 SIZE = 2
 STOPPED_AT = 6  # a multiple of the tiny run's checkpoint interval
@@ -33,9 +37,14 @@ class StopAt:
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def divided(run: Run, workers: Workers, *, zero: int) -> Run:
+    distributed = Distributed(workers=workers.size, zero=zero)
+    return replace(run, workers=workers, train=run.train.model_copy(update={"distributed": distributed}))
 
 
 def train_sft(
@@ -44,10 +53,9 @@ def train_sft(
     """The last weights, or nothing when stopped."""
     work.mkdir(parents=True, exist_ok=True)
     policy = tiny.policy()
-    distributed = Distributed(workers=workers.size, zero=zero)
-    run = replace(tiny.sft_run(work), workers=workers, distributed=distributed)
+    run = divided(tiny.sft_run(work), workers, zero=zero)
     try:
-        sft.train(policy, tiny.sessions(9), [], run=run, progress=StopAt(stop_at))
+        SftTrainer(policy, tiny.sessions(9), [], run=run).train(StopAt(stop_at))
     except Stopped:
         return {}
     return {name: weight.detach().clone() for name, weight in policy.model.named_parameters()}
@@ -58,8 +66,7 @@ def train_grpo(
 ) -> dict[str, torch.Tensor]:
     work.mkdir(parents=True, exist_ok=True)
     policy = tiny.warmed(warm)
-    distributed = Distributed(workers=workers.size, zero=zero)
-    run = replace(tiny.grpo_run(work, updates=2), workers=workers, distributed=distributed)
+    run = divided(tiny.grpo_run(work, updates=2), workers, zero=zero)
     grader = tiny.WordGrader() if workers.is_leader else None
     held_out = tiny.sessions(3, "validation")
     GrpoTrainer(policy, tiny.warmed(warm), tiny.sessions(6), held_out, grader=grader, run=run).train(

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from learntoask.core.manifest import Grpo, Method, Reward, Sft
+from learntoask.core.manifest import Grpo, Method, Reward, Sft, Train
 from learntoask.core.pack import Pack
 from learntoask.core.records import (
     EndReason,
@@ -32,7 +32,8 @@ from learntoask.training.base.tiny import tiny_tokenizer
 from learntoask.training.grpo.run import GrpoRun
 from learntoask.training.grpo.trainer import GrpoTrainer
 from learntoask.training.optim.checkpoint import restore_weights
-from learntoask.training.sft import trainer as sft
+from learntoask.training.run import TrainingRun
+from learntoask.training.sft.trainer import SftTrainer
 from learntoask.training.tree.attention import enable_tree_attention
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -135,15 +136,10 @@ class Quiet:
         pass
 
 
-def sft_run(work: Path, **settings: object) -> sft.SftRun:
-    return sft.SftRun(
-        settings=Sft(**{"epochs": 2, "batch_sessions": 2, "learning_rate": 3e-3, **settings}),
-        seed=1,
-        precision=torch.float32,
-        row_tokens=200,
-        checkpoint_every=3,
-        work=work,
-    )
+def sft_run(work: Path, **settings: object) -> TrainingRun:
+    sft = Sft(**{"epochs": 2, "batch_sessions": 2, "learning_rate": 3e-3, **settings})
+    train = Train(sft=sft, seed=1, checkpoint_every=3)
+    return TrainingRun(train=train, precision=torch.float32, row_tokens=200, work=work)
 
 
 def grpo_run(
@@ -154,26 +150,30 @@ def grpo_run(
     method: Method = "grpo",
     **settings,
 ) -> GrpoRun:
-    return GrpoRun(
-        settings=Grpo(
-            **{
-                "updates": 10,
-                "batch_sessions": 2,
-                "group_size": 3,
-                "learning_rate": 1e-3,
-                "validate_every": 4,
-                **settings,
-            }
-        ),
+    grpo = Grpo(
+        **{
+            "updates": 10,
+            "batch_sessions": 2,
+            "group_size": 3,
+            "learning_rate": 1e-3,
+            "validate_every": 4,
+            **settings,
+        }
+    )
+    train = Train(
+        grpo=grpo,
+        method=method,
         reward=reward or Reward(),
         seed=1,
+        max_new_tokens=12,
+        checkpoint_every=3,
+    )
+    return GrpoRun(
+        train=train,
         precision=torch.float32,
         row_tokens=400,
-        max_new_tokens=12,
         max_missing_share=max_missing_share,
-        checkpoint_every=3,
         work=work,
-        method=method,
     )
 
 
@@ -181,7 +181,7 @@ def warm_weights(work: Path) -> dict[str, torch.Tensor]:
     """Weights of a policy that has learned to end its answers, so that sampling from it says something."""
     warm = policy()
     run = sft_run(work, epochs=8, learning_rate=1e-2, shuffle_fields=False)
-    sft.train(warm, sessions(16), [], run=run, progress=Quiet())
+    SftTrainer(warm, sessions(16), [], run=run).train(Quiet())
     return {name: weight.detach().clone() for name, weight in warm.model.named_parameters()}
 
 
@@ -194,7 +194,7 @@ def warmed(weights: dict[str, torch.Tensor]) -> Policy:
 def train_sft(work: Path, out: Path) -> None:
     torch.set_num_threads(1)
     trained = policy()
-    sft.train(trained, sessions(20), sessions(4, "validation"), run=sft_run(work), progress=Quiet())
+    SftTrainer(trained, sessions(20), sessions(4, "validation"), run=sft_run(work)).train(Quiet())
     save_file({name: weight.detach() for name, weight in trained.model.named_parameters()}, out)
 
 

@@ -1,4 +1,4 @@
-"""A step that does not fit into memory: smaller rows, then a stop that says what to change."""
+"""An update that does not fit into memory is computed in smaller micro-batches; at the minimum the stage stops."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from learntoask.core.errors import StageError
-from learntoask.training.optim import learner as updating
-from learntoask.training.sft import trainer as sft
+from learntoask.training.optim import learner
+from learntoask.training.sft.trainer import SftTrainer
 from learntoask.training.tree.layout import MicroBatch
 from learntoask.training.tree.scoring import Scores, score
 from worlds import tiny_training as tiny
@@ -18,22 +18,24 @@ from worlds import tiny_training as tiny
 def train(work: Path, *, row_tokens: int = 500) -> dict[str, torch.Tensor]:
     work.mkdir()
     policy = tiny.policy()
-    run = replace(tiny.sft_run(work), row_tokens=row_tokens)  # the two sessions of a batch share a row
-    sft.train(policy, tiny.sessions(8), [], run=run, progress=tiny.Quiet())
+    run = replace(
+        tiny.sft_run(work), row_tokens=row_tokens
+    )  # the two sessions of a batch share a micro-batch
+    SftTrainer(policy, tiny.sessions(8), [], run=run).train(tiny.Quiet())
     return dict(policy.model.named_parameters())
 
 
 def memory_for(monkeypatch: pytest.MonkeyPatch, tokens: int) -> list[int]:
-    """Let rows of more than `tokens` fail; returns the sizes of those that were tried."""
+    """Let micro-batches of more than `tokens` tokens fail; returns the sizes of those that were tried."""
     tried: list[int] = []
 
-    def scored(model, row: MicroBatch, **more) -> Scores:
-        tried.append(len(row.tokens))
-        if len(row.tokens) > tokens:
+    def scored(model, packed: MicroBatch, **more) -> Scores:
+        tried.append(len(packed.tokens))
+        if len(packed.tokens) > tokens:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return score(model, row, **more)
+        return score(model, packed, **more)
 
-    monkeypatch.setattr(updating, "score", scored)
+    monkeypatch.setattr(learner, "score", scored)
     return tried
 
 

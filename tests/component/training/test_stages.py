@@ -15,14 +15,15 @@ from learntoask.decoding.sessions import SampledAnswer, SamplingParams, decode_s
 from learntoask.policy.model import Policy
 from learntoask.policy.prompt import PromptLimits
 from learntoask.training.distributed.process_group import ALONE
-from learntoask.training.grpo.batch import batch_figures, build_batch, grade_samples, sampled_points
+from learntoask.training.grpo.batch import build_batch
+from learntoask.training.grpo.samples import batch_figures, grade_samples, sampled_points
 from learntoask.training.grpo.trainer import GrpoTrainer
 from learntoask.training.grpo.validation import Validation, gain_lower_bound, is_better
 from learntoask.training.optim.checkpoint import restore_weights
 from learntoask.training.optim.learner import Learner
 from learntoask.training.sft import stage as sft_stage
-from learntoask.training.sft import trainer as sft
 from learntoask.training.sft.targets import split_for_training, supervised_trees, trained_turns
+from learntoask.training.sft.trainer import SftTrainer, mean_loss
 from learntoask.training.tree.attention import enable_tree_attention
 from learntoask.training.tree.rendering import render_session
 from worlds import tiny_training as tiny
@@ -87,7 +88,7 @@ def test_sft_stage_publishes_a_model_that_learned(tmp_path: Path) -> None:
     ]
     enable_tree_attention(published.model)
     alone = Learner(published.model, weight_decay=0.0, precision=torch.float32, workers=ALONE)
-    assert sft.mean_loss(alone, held_out, run.row_tokens) == pytest.approx(min(losses), abs=1e-4)
+    assert mean_loss(alone, held_out, run.row_tokens) == pytest.approx(min(losses), abs=1e-4)
 
 
 def test_the_published_weights_are_the_running_mean_of_the_updates(
@@ -180,7 +181,7 @@ def test_a_batch_counts_equal_answers_once_and_masks_missing_ones() -> None:
     )
     assert [member.reward for member in groups[0].members] == [None, 4.0, 1.0, 0.0, 4.0]
     batch = build_batch(policy, [labelled], groups, settings=settings, row_tokens=1000)
-    (scored,) = batch.rows
+    (scored,) = batch.micro_batches
     points = len(labelled.session.turns)
     # A forced stop at every point; of each group the three graded questions (the stop is no question).
     assert len(scored.facts.lengths) == points + 3 * len(asked.samples)
@@ -192,7 +193,7 @@ def test_a_batch_counts_equal_answers_once_and_masks_missing_ones() -> None:
     twice = [answer(text) for text in ("Hm?", "Hm?", f"A {field}?")]
     groups = grade_samples([asked], [[twice for _ in asked.samples]], grader=tiny.WordGrader(), spec=Reward())
     batch = build_batch(policy, [labelled], groups, settings=settings, row_tokens=1000)
-    weights = batch.rows[0].facts.weight
+    weights = batch.micro_batches[0].facts.weight
     assert len(weights) == points + 2 * len(asked.samples)
     assert float(weights.max()) == pytest.approx(2 / (3 * len(asked.samples)))
 
@@ -200,7 +201,7 @@ def test_a_batch_counts_equal_answers_once_and_masks_missing_ones() -> None:
 def test_a_batch_is_scored_with_the_prompts_it_was_sampled_with(tmp_path: Path, warm) -> None:
     orders = []
 
-    def draw(policy: Policy, *arguments, **settings):
+    def sampler(policy: Policy, *arguments, **settings):
         orders.append(tuple(field.name for field in policy.pack.task("order").fields))
         return decode_sessions(policy, *arguments, **settings)
 
@@ -212,7 +213,7 @@ def test_a_batch_is_scored_with_the_prompts_it_was_sampled_with(tmp_path: Path, 
         [],
         grader=tiny.WordGrader(),
         run=run,
-        draw=draw,
+        sampler=sampler,
     ).train(tiny.Quiet())
     assert len(set(orders)) > 1
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -255,7 +256,7 @@ def test_a_broken_loss_stops_sft_before_it_reaches_the_weights(tmp_path: Path) -
         policy.model.model.norm.weight.fill_(float("nan"))
     before = policy.model.model.embed_tokens.weight.clone()
     with pytest.raises(StageError, match="update 0: loss nan"):
-        sft.train(policy, tiny.sessions(4), [], run=run, progress=tiny.Quiet())
+        SftTrainer(policy, tiny.sessions(4), [], run=run).train(tiny.Quiet())
     assert torch.equal(policy.model.model.embed_tokens.weight, before)
 
 
@@ -319,7 +320,7 @@ def test_pairs_of_a_batch_are_the_better_and_the_worse_answers_to_one_context() 
     groups = grade_samples([labelled], [sampled], grader=tiny.WordGrader(), spec=Reward())
     settings = Grpo(group_size=4, credit="plain")
     batch = build_batch(policy, [labelled], groups, settings=settings, row_tokens=1000, method="dpo")
-    ((scored, pairs),) = ((one, one.facts.pairs) for one in batch.rows)
+    ((scored, pairs),) = ((one, one.facts.pairs) for one in batch.micro_batches)
     rewards = scored.facts.advantage
     assert (rewards[pairs.better] > rewards[pairs.worse]).all()
     assert (scored.facts.stop_of[pairs.better] == scored.facts.stop_of[pairs.worse]).all()

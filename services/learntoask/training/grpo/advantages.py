@@ -1,4 +1,4 @@
-"""Group-normalised advantages (docs/method.md)."""
+"""Comparisons of sampled answers by their rewards: advantages within a group (GRPO) and preferences (DPO)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _EPSILON = 1e-4  # as in TRL, so that losses can be compared
 
 
 def group_advantages(rewards: Sequence[float | None]) -> list[float | None]:
-    """(r − mean) / (std + 1e-4) over the rewards that are not missing; None for a missing one.
+    """Return (r − mean) / (std + 1e-4) of each reward, over the rewards that are not missing (docs/method.md).
 
-    Fewer than two rewards say nothing about each other: all are None and the group is skipped. The deviation is the
-    sample's (n − 1), as in TRL.
+    A missing reward has advantage None. With fewer than two rewards there is nothing to compare: all are None and the
+    group is skipped. The deviation is that of a sample (n − 1), as in TRL.
     """
     known = [reward for reward in rewards if reward is not None]
     if len(known) < 2:
@@ -25,19 +25,23 @@ def group_advantages(rewards: Sequence[float | None]) -> list[float | None]:
 
 @dataclass(frozen=True)
 class Preference:
-    """Indices of two completions of one context; `share` of its context's preferences."""
+    """A pair of completions of one context, by index; `share` is its part of the context's preferences."""
 
     better: int
     worse: int
     share: float
 
+    def shifted(self, offset: int) -> Preference:
+        """Return the pair with `offset` added to both indices."""
+        return Preference(self.better + offset, self.worse + offset, self.share)
+
 
 def preferences(
     *, contexts: Sequence[int], rewards: Sequence[float], counts: Sequence[int]
 ) -> list[Preference]:
-    """All pairs of completions of one context whose rewards differ.
+    """Return all pairs of completions of one context whose rewards differ.
 
-    `contexts`, `rewards` and `counts` (how often a completion was sampled; 0: not at all) are one a completion. The
+    `contexts`, `rewards` and `counts` (how often it was sampled, possibly 0) have one value for each completion. The
     shares of a context add up to 1, so that a context counts the same however many of its pairs differ.
     """
     members: dict[int, list[int]] = defaultdict(list)

@@ -1,22 +1,23 @@
-"""One batch of GRPO: sampled completions, their rewards, and the packed rows that score them."""
+"""One batch of GRPO as micro-batches: session trees with the sampled completions, and what the loss must know of each.
+
+At every decision point hang a forced stop branch, from which the probability of stopping is read, and the distinct
+sampled completions.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from dataclasses import dataclass, replace
 
 import torch
 
-from learntoask.core.manifest import Grpo, Method, Reward
-from learntoask.core.records import STOP, Decision, LabelledSession, Sample
-from learntoask.decoding.sessions import SampledAnswer as Sampled
-from learntoask.grading.grades import Grade, GradeCase, Grader, MissingGrade
-from learntoask.grading.reward import reward
+from learntoask.core.manifest import Grpo, Method
+from learntoask.core.records import Decision, LabelledSession
 from learntoask.policy.model import Policy
 from learntoask.training.grpo.advantages import Preference, group_advantages, preferences
 from learntoask.training.grpo.loss import CompletionFacts, Pairs
+from learntoask.training.grpo.samples import AnswerGroup
 from learntoask.training.tree.layout import (
     Completion,
     MicroBatch,
@@ -29,67 +30,12 @@ from learntoask.training.tree.rendering import render_session
 _TRUTH: dict[Decision, int] = {"stop": 1, "continue": -1}
 
 
-@dataclass(frozen=True)
-class GradedAnswer:
-    """A sampled completion and its reward (None: the grade is missing)."""
-
-    sampled: Sampled
-    grade: Grade | MissingGrade
-    reward: float | None
-
-
-@dataclass(frozen=True)
-class AnswerGroup:
-    """The completions of one decision point."""
-
-    session: int
-    turn: int
-    decision: Decision
-    members: tuple[GradedAnswer, ...]
-
-
-def sampled_points(labelled: LabelledSession, settings: Grpo, mode: str) -> LabelledSession:
-    """The session with the samples that completions are drawn for. Factored credit needs none at a stop: nothing but
-    the decision matters there, and that is computed exactly."""
-    if settings.credit == "plain" and mode != "ask_only":
-        return labelled
-    samples = tuple(sample for sample in labelled.samples if sample.decision == "continue")
-    return labelled.model_copy(update={"samples": samples})
-
-
-def grade_samples(
-    sessions: Sequence[LabelledSession],
-    sampled: Sequence[Sequence[Sequence[Sampled]]],
-    *,
-    grader: Grader,
-    spec: Reward,
-) -> list[AnswerGroup]:
-    """Grade everything that was sampled, in one call, and turn grades into rewards."""
-    points: list[tuple[int, LabelledSession, Sample, Sequence[Sampled]]] = [
-        (index, labelled, sample, members)
-        for index, (labelled, groups) in enumerate(zip(sessions, sampled, strict=True))
-        for sample, members in zip(labelled.samples, groups, strict=True)
-    ]
-    cases = [
-        GradeCase.of_sample(labelled, sample, member.text)
-        for _, labelled, sample, members in points
-        for member in members
-    ]
-    grades = iter(grader.grade(cases))
-    groups = []
-    for index, _, sample, members in points:
-        judged = []
-        for member in members:
-            grade = next(grades)
-            value = reward(grade, decision=sample.decision, response=member.text, spec=spec)
-            judged.append(GradedAnswer(member, grade, value))
-        groups.append(AnswerGroup(index, sample.turn, sample.decision, tuple(judged)))
-    return groups
-
-
 @dataclass
-class _Entry:
-    """One completion of a tree, with its facts still as plain numbers."""
+class _TreeCompletion:
+    """A completion of a tree with its facts as plain numbers; see `CompletionFacts` for their meaning.
+
+    `count` is how often it was sampled, 0 for a forced stop branch. `stop_of` is an index into the tree's completions.
+    """
 
     completion: Completion
     stop_of: int
@@ -101,22 +47,30 @@ class _Entry:
 
     @property
     def drawn_logprobs(self) -> tuple[float, ...]:
-        """One a token; nobody drew a forced branch."""
+        """One number a token: 0 for a forced branch, whose tokens were not drawn."""
         return self.drawn or (0.0,) * len(self.completion.tokens)
+
+
+_Forest = list[tuple[SessionTree, list[_TreeCompletion]]]
 
 
 @dataclass(frozen=True)
 class GrpoMicroBatch:
-    row: MicroBatch
+    """Packed trees and the facts about their completions, in the order of the packing."""
+
+    packed: MicroBatch
     facts: CompletionFacts
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows to be scored. `completions` count in the loss, in `groups` groups; `skipped` groups had too few grades;
-    `fallbacks` counts contexts that are no prefix of their session."""
+    """A batch to be scored.
 
-    rows: tuple[GrpoMicroBatch, ...]
+    `completions` sampled completions count in the loss, in `groups` groups. `skipped` groups have too few grades.
+    `fallbacks` counts contexts that are no prefix of their session.
+    """
+
+    micro_batches: tuple[GrpoMicroBatch, ...]
     completions: int
     groups: int
     skipped: int
@@ -132,67 +86,89 @@ def build_batch(
     row_tokens: int,
     method: Method = "grpo",
 ) -> Batch:
-    """Trees of `sessions` with the completions of `groups`, and a forced stop branch at every decision point.
+    """Return the trees of `sessions` with the completions of `groups`, packed `row_tokens` tokens at a time.
 
-    What is learned from a completion is its advantage in its group or, for other methods than GRPO, its reward.
+    For method `grpo` a completion is weighted by its advantage in its group, for the baselines by its reward.
     """
-    stop_tokens = policy.stop_tokens[:-1]  # the stop string itself, however the answer goes on
+    stop_tokens = policy.stop_tokens[
+        :-1
+    ]  # without the end of turn: the answer may go on after the stop string
     by_point = {(group.session, group.turn): group for group in groups}
-    forest: list[tuple[SessionTree, list[_Entry]]] = []
+    forest: _Forest = []
     counted = skipped = fallbacks = 0
     for index, labelled in enumerate(sessions):
         truths = {sample.turn: _TRUTH[sample.decision] for sample in labelled.samples}
         rendering = render_session(policy, labelled.session, turns=_decision_points(labelled))
         fallbacks += rendering.fallbacks
         for trunk in rendering.trunks:
-            entries: list[_Entry] = []
+            entries: list[_TreeCompletion] = []
             for end in trunk.contexts:
-                stop_of = len(entries)
-                truth = truths.get(end.turn, 0)
-                entries.append(_Entry(Completion(end.attach, stop_tokens), stop_of, stop=True, truth=truth))
                 group = by_point.get((index, end.turn))
-                members = _counted_members(group, settings, stop_tokens, method) if group else Counter()
+                members = _count_answers(group, settings, stop_tokens, method) if group else Counter()
                 counted += bool(members)
                 skipped += bool(group) and not members
-                drawn = (
-                    {member.sampled.tokens: member.sampled.logprobs for member in group.members}
-                    if group
-                    else {}
-                )
-                for (tokens, advantage), count in members.items():
-                    entries.append(
-                        _Entry(
-                            Completion(end.attach, tokens),
-                            stop_of,
-                            count=count,
-                            advantage=advantage,
-                            drawn=drawn[tokens],
-                        )
-                    )
+                stop = Completion(end.attach, stop_tokens)
+                at_point = len(entries)
+                entries.append(_TreeCompletion(stop, at_point, stop=True, truth=truths.get(end.turn, 0)))
+                entries += _sampled_completions(group, members, attach=end.attach, stop_of=at_point)
             forest.append((SessionTree(trunk.tokens, tuple(entry.completion for entry in entries)), entries))
-    completions = sum(entry.count for _, entries in forest for entry in entries)
     if method == "rewardWeighted":
         _scale_to_mean(entry for _, entries in forest for entry in entries if entry.count)
-    rows = _rows(
-        forest,
-        settings=settings,
-        completions=completions,
-        row_tokens=row_tokens,
-        may_stop=policy.limits.may_stop,
-        device=policy.model.device,
-        paired=method == "dpo",
+    return Batch(
+        _micro_batches(forest, policy, settings=settings, row_tokens=row_tokens, paired=method == "dpo"),
+        completions=sum(entry.count for _, entries in forest for entry in entries),
+        groups=counted,
+        skipped=skipped,
+        fallbacks=fallbacks,
     )
-    return Batch(rows, completions, counted, skipped, fallbacks)
 
 
 def _decision_points(labelled: LabelledSession) -> list[int]:
-    """Every expert turn up to the stop, labelled or not: the policy decides at all of them."""
+    """All expert turns up to the stop, labelled or not, because the policy decides at each of them."""
     session = labelled.session
     last = len(session.turns) - 1 if session.stop_turn is None else session.stop_turn
     return list(range(last + 1))
 
 
-def _scale_to_mean(entries: Iterable[_Entry]) -> None:
+def _count_answers(
+    group: AnswerGroup, settings: Grpo, stop_tokens: tuple[int, ...], method: Method
+) -> Counter[tuple[tuple[int, ...], float]]:
+    """The distinct (tokens, advantage) of a group with their multiplicity, so that equal answers are scored once.
+
+    With factored credit the sampled stops are left out: advantages are taken among the group's questions.
+    """
+    members = [
+        member
+        for member in group.members
+        if member.answer.tokens
+        and not (settings.credit == "factored" and member.answer.tokens[: len(stop_tokens)] == stop_tokens)
+    ]
+    rewards = [member.reward for member in members]
+    advantages = group_advantages(rewards) if method == "grpo" else rewards
+    return Counter(
+        (member.answer.tokens, advantage)
+        for member, advantage in zip(members, advantages, strict=True)
+        if advantage is not None
+    )
+
+
+def _sampled_completions(
+    group: AnswerGroup | None,
+    members: Counter[tuple[tuple[int, ...], float]],
+    *,
+    attach: int,
+    stop_of: int,
+) -> list[_TreeCompletion]:
+    drawn = {member.answer.tokens: member.answer.logprobs for member in group.members} if group else {}
+    return [
+        _TreeCompletion(
+            Completion(attach, tokens), stop_of, count=count, advantage=advantage, drawn=drawn[tokens]
+        )
+        for (tokens, advantage), count in members.items()
+    ]
+
+
+def _scale_to_mean(entries: Iterable[_TreeCompletion]) -> None:
     """Divide the rewards by their mean, so that a learning rate means the same whatever the scale of the rewards."""
     sampled = list(entries)
     total = sum(entry.advantage * entry.count for entry in sampled)
@@ -201,75 +177,82 @@ def _scale_to_mean(entries: Iterable[_Entry]) -> None:
         entry.advantage *= scale
 
 
-def _counted_members(
-    group: AnswerGroup, settings: Grpo, stop_tokens: tuple[int, ...], method: Method
-) -> Counter[tuple[tuple[int, ...], float]]:
-    """Distinct (tokens, advantage) of a group with their multiplicity: equal completions are scored once.
+@dataclass(frozen=True)
+class _Totals:
+    """What the weights of a batch are shares of."""
 
-    With factored credit the group is its questions, whatever decision the others took.
-    """
-    members = [
-        member
-        for member in group.members
-        if member.sampled.tokens
-        and not (settings.credit == "factored" and member.sampled.tokens[: len(stop_tokens)] == stop_tokens)
-    ]
-    rewards = [member.reward for member in members]
-    advantages = group_advantages(rewards) if method == "grpo" else rewards
-    return Counter(
-        (member.sampled.tokens, advantage)
-        for member, advantage in zip(members, advantages, strict=True)
-        if advantage is not None
+    completions: int
+    points: int
+    at_stake: float
+    paired_contexts: float
+
+
+def _micro_batches(
+    forest: _Forest, policy: Policy, *, settings: Grpo, row_tokens: int, paired: bool
+) -> tuple[GrpoMicroBatch, ...]:
+    forest = sorted(forest, key=lambda pair: -pair[0].size)
+    preferred = [_preferences(entries) if paired else [] for _, entries in forest]
+    totals = _Totals(
+        completions=sum(entry.count for _, entries in forest for entry in entries),
+        points=sum(entry.stop for _, entries in forest for entry in entries),
+        at_stake=sum(_stake(entry, settings) for _, entries in forest for entry in entries),
+        paired_contexts=sum(
+            pair.share for pairs in preferred for pair in pairs
+        ),  # 1 for each context with pairs
+    )
+    micro_batches = []
+    for indices in fill_micro_batches([tree.size for tree, _ in forest], budget=row_tokens):
+        entries: list[_TreeCompletion] = []
+        stop_of: list[int] = []
+        pairs: list[Preference] = []
+        for index in indices:
+            offset = len(entries)
+            stop_of += [offset + entry.stop_of for entry in forest[index][1]]
+            pairs += [pair.shifted(offset) for pair in preferred[index]]
+            entries += forest[index][1]
+        packed = pack_micro_batch([forest[index][0] for index in indices])
+        facts = _facts(packed, entries, stop_of, totals, policy, settings)
+        if paired:
+            facts = replace(facts, pairs=_pairs(pairs, totals, device=policy.model.device))
+        micro_batches.append(GrpoMicroBatch(packed, facts))
+    return tuple(micro_batches)
+
+
+def _facts(
+    packed: MicroBatch,
+    entries: Sequence[_TreeCompletion],
+    stop_of: Sequence[int],
+    totals: _Totals,
+    policy: Policy,
+    settings: Grpo,
+) -> CompletionFacts:
+    device, may_stop = policy.model.device, policy.limits.may_stop
+
+    def column(values: list[float]) -> torch.Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=device)
+
+    stakes = [_stake(entry, settings) * may_stop for entry in entries]
+    return CompletionFacts(
+        lengths=torch.from_numpy(packed.lengths).to(device),
+        weight=column([entry.count / max(totals.completions, 1) for entry in entries]),
+        advantage=column([entry.advantage for entry in entries]),
+        stop=torch.tensor([entry.stop for entry in entries], device=device),
+        truth=torch.tensor([entry.truth for entry in entries], device=device),
+        decision_weight=column([stake / max(totals.at_stake, 1.0) for stake in stakes]),
+        hold_weight=column([(entry.stop and may_stop) / max(totals.points, 1) for entry in entries]),
+        stop_of=torch.tensor(stop_of, device=device),
+        drawn=column([logprob for entry in entries for logprob in entry.drawn_logprobs]),
     )
 
 
-def _rows(
-    forest: list[tuple[SessionTree, list[_Entry]]],
-    *,
-    settings: Grpo,
-    completions: int,
-    row_tokens: int,
-    may_stop: bool,
-    device: torch.device,
-    paired: bool,
-) -> tuple[GrpoMicroBatch, ...]:
-    forest = sorted(forest, key=lambda pair: -pair[0].size)
-    points = sum(entry.stop for _, entries in forest for entry in entries)
-    at_stake = sum(_stake(entry, settings) for _, entries in forest for entry in entries)
-    preferred = [_preferred(entries) if paired else [] for _, entries in forest]
-    paired_contexts = sum(one.share for found in preferred for one in found)  # a context's shares add up to 1
-    rows = []
-    for indices in fill_micro_batches([tree.size for tree, _ in forest], budget=row_tokens):
-        chosen = [forest[index] for index in indices]
-        row = pack_micro_batch([tree for tree, _ in chosen])
-        entries, stop_of, pairs = [], [], []
-        for index in indices:
-            offset, tree_entries = len(entries), forest[index][1]
-            stop_of += [offset + entry.stop_of for entry in tree_entries]
-            pairs += [(offset + one.better, offset + one.worse, one.share) for one in preferred[index]]
-            entries += tree_entries
-
-        def column(values: list[float]) -> torch.Tensor:
-            return torch.tensor(values, dtype=torch.float32, device=device)
-
-        stakes = [_stake(entry, settings) * may_stop for entry in entries]
-        facts = CompletionFacts(
-            lengths=torch.from_numpy(row.lengths).to(device),
-            weight=column([entry.count / max(completions, 1) for entry in entries]),
-            advantage=column([entry.advantage for entry in entries]),
-            stop=torch.tensor([entry.stop for entry in entries], device=device),
-            truth=torch.tensor([entry.truth for entry in entries], device=device),
-            decision_weight=column([stake / max(at_stake, 1.0) for stake in stakes]),
-            hold_weight=column([(entry.stop and may_stop) / max(points, 1) for entry in entries]),
-            stop_of=torch.tensor(stop_of, device=device),
-            drawn=column([one for entry in entries for one in entry.drawn_logprobs]),
-            pairs=_pairs(pairs, contexts=paired_contexts, device=device) if paired else None,
-        )
-        rows.append(GrpoMicroBatch(row, facts))
-    return tuple(rows)
+def _stake(entry: _TreeCompletion, settings: Grpo) -> float:
+    """The weight of the decision at a forced stop branch; 0 where its label is not known."""
+    if not entry.stop or entry.truth == 0:
+        return 0.0
+    return settings.stop_weight if entry.truth > 0 else 1.0
 
 
-def _preferred(entries: Sequence[_Entry]) -> list[Preference]:
+def _preferences(entries: Sequence[_TreeCompletion]) -> list[Preference]:
     return preferences(
         contexts=[entry.stop_of for entry in entries],
         rewards=[entry.advantage for entry in entries],
@@ -277,50 +260,10 @@ def _preferred(entries: Sequence[_Entry]) -> list[Preference]:
     )
 
 
-def _pairs(pairs: Sequence[tuple[int, int, float]], *, contexts: float, device: torch.device) -> Pairs:
-    better, worse, shares = zip(*pairs, strict=True) if pairs else ((), (), ())
+def _pairs(pairs: Sequence[Preference], totals: _Totals, *, device: torch.device) -> Pairs:
+    shares = torch.tensor([pair.share for pair in pairs], dtype=torch.float32, device=device)
     return Pairs(
-        better=torch.tensor(better, dtype=torch.long, device=device),
-        worse=torch.tensor(worse, dtype=torch.long, device=device),
-        weight=torch.tensor(shares, dtype=torch.float32, device=device) / max(contexts, 1.0),
+        better=torch.tensor([pair.better for pair in pairs], dtype=torch.long, device=device),
+        worse=torch.tensor([pair.worse for pair in pairs], dtype=torch.long, device=device),
+        weight=shares / max(totals.paired_contexts, 1.0),
     )
-
-
-def _stake(entry: _Entry, settings: Grpo) -> float:
-    """What the decision at a forced stop branch counts."""
-    if not entry.stop or entry.truth == 0:
-        return 0.0
-    return settings.stop_weight if entry.truth > 0 else 1.0
-
-
-@dataclass(frozen=True)
-class BatchFigures:
-    """What one batch of samples looked like, for the journal and the guards."""
-
-    reward: float
-    hit: float
-    missing: float
-    unfinished: float
-    wrong_stops: float
-    commonest: float  # share of the most frequent answer among all
-
-
-def batch_figures(groups: Sequence[AnswerGroup]) -> BatchFigures:
-    members = [(group, member) for group in groups for member in group.members]
-    rewards = [member.reward for _, member in members if member.reward is not None]
-    grades = [member.grade for group, member in members if group.decision == "continue"]
-    texts = Counter(member.sampled.text for _, member in members)
-    return BatchFigures(
-        reward=fmean(rewards) if rewards else 0.0,
-        hit=_mean([grade.content_any for grade in grades if isinstance(grade, Grade)]),
-        missing=_mean([float(member.reward is None) for _, member in members]),
-        unfinished=_mean([float(not member.sampled.finished) for _, member in members]),
-        wrong_stops=_mean(
-            [float(STOP in member.sampled.text) for group, member in members if group.decision == "continue"]
-        ),
-        commonest=max(texts.values(), default=0) / max(1, len(members)),
-    )
-
-
-def _mean(values: list[float]) -> float:
-    return fmean(values) if values else 0.0

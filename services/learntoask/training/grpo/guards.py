@@ -1,21 +1,24 @@
-"""Signs that the policy has collapsed or left the SFT policy: the run stops and keeps its last good checkpoint."""
+"""Guards that stop a run when its policy has collapsed or drifted away from the SFT policy.
+
+The last good checkpoint stays.
+"""
 
 from __future__ import annotations
 
 from learntoask.core.errors import StageError
-from learntoask.training.grpo.batch import BatchFigures
 from learntoask.training.grpo.run import GrpoRun
+from learntoask.training.grpo.samples import BatchFigures
 
 COLLAPSED_SHARE = 0.8
-"""Of a batch's answers that never end, or that are one and the same sentence: the policy has collapsed."""
-MIN_ANSWERS = 24  # fewer may well be the same question
+"""Above this share of answers that never end, or that are the same sentence, a policy counts as collapsed."""
+MIN_ANSWERS = 24  # in a smaller batch all answers may rightly be the same question
 
 
-def check_output(seen: BatchFigures, *, answers: int, run: GrpoRun, update: int) -> None:
-    """Raise StageError when the output of the policy that is sampled has collapsed."""
+def check_output(figures: BatchFigures, *, answers: int, run: GrpoRun, update: int) -> None:
+    """Raise StageError (CollapsedOutput) when the sampled answers of a batch show a collapsed policy."""
     findings = {
-        f"{seen.unfinished:.0%} of the answers never end": seen.unfinished > COLLAPSED_SHARE,
-        f"{seen.commonest:.0%} of the answers are the same sentence": seen.commonest > COLLAPSED_SHARE
+        f"{figures.unfinished:.0%} of the answers never end": figures.unfinished > COLLAPSED_SHARE,
+        f"{figures.commonest:.0%} of the answers are the same sentence": figures.commonest > COLLAPSED_SHARE
         and answers >= MIN_ANSWERS,
     }
     for finding, present in findings.items():
@@ -25,7 +28,7 @@ def check_output(seen: BatchFigures, *, answers: int, run: GrpoRun, update: int)
                 + (
                     "the policy has collapsed. The last good checkpoint is kept; lower "
                     "spec.train.grpo.learningRate or raise klCoefficient"
-                    if update and run.method == "grpo"
+                    if update and run.train.method == "grpo"
                     else "the SFT policy itself cannot answer yet. Raise spec.train.sft.epochs or learningRate, or "
                     "spec.train.maxNewTokens"
                 ),
@@ -34,11 +37,12 @@ def check_output(seen: BatchFigures, *, answers: int, run: GrpoRun, update: int)
 
 
 def check_kl(kl: float, *, run: GrpoRun, update: int) -> None:
+    """Raise StageError (ExplodingKL) when `kl`, in nats a token, exceeds `spec.train.grpo.maxKl`."""
     limit = run.settings.max_kl
     if kl > limit:
         raise StageError(
             f"{run.title}, batch {update + 1}: the KL to the SFT policy is {kl:.2f} nats a token (allowed {limit}). "
             "The last good checkpoint is kept; lower spec.train.grpo.learningRate or raise "
-            f"{'spec.train.dpo.beta' if run.method == 'dpo' else 'klCoefficient'}",
+            f"{'spec.train.dpo.beta' if run.train.method == 'dpo' else 'klCoefficient'}",
             reason="ExplodingKL",
         )

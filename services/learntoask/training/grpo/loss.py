@@ -1,21 +1,23 @@
-"""The GRPO loss over the scored tokens of packed session trees, and the exact handling of the stop decision.
+"""The GRPO loss over the scored tokens of packed session trees, with an exact treatment of the stop decision.
 
-Plain GRPO forgets to stop: right stops earn the most there is, so their groups agree and send no gradient, while the
-`continue` groups, whose questions differ in reward, push the probability of stopping down everywhere. But a policy
-here is two choices, π(y) = π(decision) · π(question | ask), and in a tree the probability of the whole stop string is
-read off one short branch. `credit: factored` (the default) therefore
+Plain GRPO forgets to stop. Right stops earn the highest reward there is, so the answers of their groups agree and send
+no gradient, while the `continue` groups, whose questions differ in reward, lower the probability of stopping
+everywhere. A policy here makes two choices, π(y) = π(decision) · π(question | ask), and in a tree the probability of
+the whole stop string is read from one short branch. `credit: factored` (the default) therefore
 
-- learns the questions given that one is asked: log(1 − p_stop) is subtracted from a question's log-probability and
-  its advantage is taken among the questions of its group, so that learning content has no first-order effect on
+- learns the questions given that a question is asked: log(1 − p_stop) is subtracted from a question's log-probability
+  and its advantage is taken among the questions of its group, so that learning content has no first-order effect on
   stopping;
-- learns the decision exactly, without samples. In every reward mode the right decision earns no less than the wrong
-  one; the group-normalised policy gradient of a choice of two, in the limit of an infinite group, is
-  √(p (1 − p)) on the logit in favour of the better one: the gradient of 2·asin(√p_right). Stop and continue points
-  send it alike, whether or not their samples happened to agree;
-- holds p_stop to the SFT policy's by the exact Bernoulli KL(SFT ‖ policy) at every decision point, unlabelled ones
-  included.
+- learns the decision exactly, without samples. In every reward mode the right decision earns at least as much as the
+  wrong one. The group-normalised policy gradient of a binary choice, in the limit of an infinite group, is
+  √(p (1 − p)) on the logit in favour of the better choice, which is the gradient of 2·asin(√p_right). Stop and continue
+  points send it alike, whether or not their samples agree;
+- keeps p_stop near the SFT policy's by the exact Bernoulli KL(SFT ‖ policy) at every decision point, labelled or not.
 
-`credit: plain` is the formula of the papers (and TRL's): whole completions, group advantages over all of them.
+`credit: plain` is the formula of DeepSeekMath (Shao et al. 2024, eq. 3) as TRL computes it: whole completions, group
+advantages over all of them.
+
+Shapes: a micro-batch has c completions with m scored tokens and p preference pairs.
 """
 
 from __future__ import annotations
@@ -27,13 +29,17 @@ from torch import Tensor
 
 from learntoask.core.manifest import Grpo
 
-_EDGE = 1e-6  # keeps log(1 − p) and the asin's slope finite; beyond it float32 knows no difference
+_EDGE = (
+    1e-6  # keeps log(1 − p) and the slope of the asin finite; float32 cannot resolve smaller distances from 1
+)
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """`better` and `worse` [p] are completions of a row that answer the same context, `weight` [p] what a pair counts
-    among the batch's."""
+    """Preference pairs: `better` [p] and `worse` [p] are indices of completions that answer the same context.
+
+    `weight` [p] is the share of each pair in the batch.
+    """
 
     better: Tensor
     worse: Tensor
@@ -42,15 +48,15 @@ class Pairs:
 
 @dataclass(frozen=True)
 class CompletionFacts:
-    """What the objective knows about the c completions of a row, whose m scored tokens lie one after another.
+    """What the loss must know about the completions of a micro-batch, whose scored tokens lie one after another.
 
-    `lengths` [c]. Questions and sampled stops: `weight` [c] is their share of the batch's completions (0 for forced
-    stop branches), `advantage` [c]. Forced stop branches: `stop` [c] is true, `truth` [c] is +1 where the session
-    stops, −1 where it continues, 0 where nobody knows; `decision_weight` and `hold_weight` [c] are their (weighted)
-    share of the batch's labelled and of all its decision points. `stop_of` [c] is the row's index of the forced stop
-    branch at the same context. `drawn` [m] are the log-probabilities the tokens were drawn with, by whatever engine
-    drew them (anything for forced branches, which nobody drew); None where the policy itself did. `pairs` is for
-    DPO alone.
+    All completions: `lengths` [c] in tokens; `stop_of` [c], the index of the forced stop branch at the same context.
+    Sampled completions: `weight` [c], their share of the batch's samples (0 for forced branches); `advantage` [c].
+    Forced stop branches: `stop` [c] is true; `truth` [c] is +1 where the session stops, −1 where it continues and 0
+    without a label; `decision_weight` [c] is their weighted share of the batch's labelled decision points,
+    `hold_weight` [c] their share of all its decision points.
+    `drawn` [m] holds the log-probabilities with which the sampling engine drew the tokens (any value for forced
+    branches); None if the policy itself drew them. Only DPO has `pairs`.
     """
 
     lengths: Tensor
@@ -67,10 +73,11 @@ class CompletionFacts:
 
 @dataclass(frozen=True)
 class LossTerms:
-    """A row's part of the batch's loss, and its parts of the batch means worth watching.
+    """A micro-batch's part of the batch's loss and of the means that the journal shows.
 
-    `right_stops` and `right_asks` are (sum of the probabilities of the right decision, points) over the row's stop and
-    continue points.
+    `kl` and `stop_kl` are in nats; `clipped` is the share of clipped tokens, `off_policy` the mean distance of the
+    importance weights from 1. `right_stops` and `right_asks` are (sum of the probabilities of the right decision,
+    number of points) over the stop points and the continue points.
     """
 
     loss: Tensor
@@ -85,20 +92,21 @@ class LossTerms:
 def grpo_loss(
     logprobs: Tensor, *, old: Tensor | None, reference: Tensor, facts: CompletionFacts, settings: Grpo
 ) -> LossTerms:
-    """The loss of one row; rows of a batch add up.
+    """Return the loss of one micro-batch. The losses of a batch's micro-batches add up.
 
-    logprobs, old, reference: [m] under the policy, the policy that sampled (None: the same weights) and the SFT
-    policy. Token losses are averaged per completion, then over completions; clip ratio and k3 as in docs/method.md.
+    `logprobs`, `old` and `reference` are log-probabilities [m] under the policy, under the policy that sampled (None if
+    it has the same weights) and under the SFT policy. Token losses are averaged per completion, then over completions;
+    the ratio clip and the k3 estimator are those of docs/method.md.
     """
     owner = completion_of_tokens(facts)
     stop_logprob = per_completion(logprobs, owner, facts)[facts.stop_of]
     chosen, sampled_by = logprobs, old
     if settings.credit == "factored":
-        chosen = _given_asked(logprobs, stop_logprob, facts)
+        chosen = _condition_on_asking(logprobs, stop_logprob, facts)
         old = (
             None
             if old is None
-            else _given_asked(old, per_completion(old, owner, facts)[facts.stop_of], facts)
+            else _condition_on_asking(old, per_completion(old, owner, facts)[facts.stop_of], facts)
         )
     share = (facts.weight / facts.lengths)[owner]
     correction = _importance(logprobs if sampled_by is None else sampled_by, facts, owner, settings)
@@ -129,13 +137,13 @@ def grpo_loss(
 
 
 def completion_of_tokens(facts: CompletionFacts) -> Tensor:
-    """The completion that each of the m tokens belongs to."""
+    """Return the index of the completion of each token: [m]."""
     count = torch.arange(len(facts.lengths), device=facts.lengths.device)
     return torch.repeat_interleave(count, facts.lengths)
 
 
 def token_kl(logprobs: Tensor, reference: Tensor, share: Tensor) -> Tensor:
-    """The k3 estimator of the KL to the reference; `share` [m] is each token's weight in the batch."""
+    """Return the k3 estimate of KL(policy ‖ reference) (Schulman 2020); `share` [m] weights the tokens."""
     log_ratio = reference - logprobs
     return (share * (log_ratio.exp() - log_ratio - 1)).sum()
 
@@ -143,7 +151,10 @@ def token_kl(logprobs: Tensor, reference: Tensor, share: Tensor) -> Tensor:
 def right_decisions(
     stop_logprob: Tensor, facts: CompletionFacts
 ) -> tuple[tuple[float, int], tuple[float, int]]:
-    """`Objective.right_stops` and `right_asks`; `stop_logprob` [c] is that of the stop at each completion's context."""
+    """Return `LossTerms.right_stops` and `right_asks`.
+
+    `stop_logprob` [c] is the log-probability of stopping at the context of each completion.
+    """
     stopping = stop_logprob.detach().exp()
     return (
         _sum_and_count(stopping, facts.stop & (facts.truth > 0)),
@@ -152,8 +163,11 @@ def right_decisions(
 
 
 def _importance(logprobs: Tensor, facts: CompletionFacts, owner: Tensor, settings: Grpo) -> Tensor:
-    """Truncated importance weights [m] of the tokens: an engine with kernels of its own drew them from a policy that
-    is a little off this one (Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy RL")."""
+    """Truncated importance weights [m] of the tokens, 1 where the policy itself drew them.
+
+    Another engine's kernels compute slightly different probabilities, so its samples are off-policy (Yao et al. 2025,
+    "Your efficient RL framework secretly brings you off-policy RL").
+    """
     if facts.drawn is None:
         return torch.ones_like(logprobs)
     ratio = (logprobs.detach() - facts.drawn).exp().clamp(max=settings.importance_cap)
@@ -165,19 +179,22 @@ def _sum_and_count(values: Tensor, chosen: Tensor) -> tuple[float, int]:
 
 
 def per_completion(logprobs: Tensor, owner: Tensor, facts: CompletionFacts) -> Tensor:
-    """Log-probability of every completion: [m] → [c]."""
+    """Return the log-probability of each completion, the sum over its tokens: [m] → [c]."""
     return torch.zeros_like(facts.weight).index_add(0, owner, logprobs)
 
 
-def _given_asked(logprobs: Tensor, stop_logprob: Tensor, facts: CompletionFacts) -> Tensor:
-    """Token log-probabilities given that the answer is no stop: log(1 − p_stop) off every completion's first token."""
+def _condition_on_asking(logprobs: Tensor, stop_logprob: Tensor, facts: CompletionFacts) -> Tensor:
+    """Token log-probabilities [m] given that the answer is no stop.
+
+    log(1 − p_stop) is subtracted from the first token of every sampled completion.
+    """
     first = facts.lengths.cumsum(0) - facts.lengths
     asked = torch.log(-torch.expm1(stop_logprob.clamp(max=-_EDGE)))
     return logprobs.index_add(0, first, torch.where(facts.stop, 0.0, -asked))
 
 
 def _bernoulli_kl(reference: Tensor, policy: Tensor) -> Tensor:
-    """KL(reference ‖ policy) of the choice between stopping and asking, from the log-probabilities of stopping."""
+    """KL(reference ‖ policy) [c] of the choice between stopping and asking, from log-probabilities of stopping [c]."""
     reference, policy = reference.clamp(max=-_EDGE), policy.clamp(max=-_EDGE)
     ask = torch.log(-torch.expm1(policy))
     reference_ask = torch.log(-torch.expm1(reference))
@@ -185,7 +202,7 @@ def _bernoulli_kl(reference: Tensor, policy: Tensor) -> Tensor:
 
 
 def _decision_gain(stop_logprob: Tensor, truth: Tensor) -> Tensor:
-    """2·asin(√p_right): see the module's first words."""
+    """2·asin(√p_right) [c], whose gradient is that of an infinite group (see the module's docstring)."""
     stop = stop_logprob.exp().clamp(_EDGE, 1 - _EDGE)
     right = torch.where(truth > 0, stop, 1 - stop)
     return 2 * torch.asin(torch.sqrt(right))

@@ -1,46 +1,43 @@
-"""One GRPO run: what is fixed, how far it has come, what came out."""
+"""One GRPO run: its settings, its position, its result."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-
-from learntoask.core.manifest import Distributed, Grpo, Method, Reward
-from learntoask.training.distributed.process_group import ALONE, Workers
+from learntoask.core.manifest import Grpo, Method
 from learntoask.training.grpo.validation import Validation
+from learntoask.training.run import TrainingRun
 
 TITLES: dict[Method, str] = {"grpo": "GRPO", "dpo": "DPO", "rewardWeighted": "Reward-weighted SFT"}
 
 
-@dataclass(frozen=True)
-class GrpoRun:
-    """One run's fixed parts. `work` outlives a killed attempt, and all workers see the same one."""
+@dataclass(frozen=True, kw_only=True)
+class GrpoRun(TrainingRun):
+    """A run of GRPO or of one of its baselines. `max_missing_share` is that of `spec.grader`."""
 
-    settings: Grpo
-    reward: Reward
-    seed: int
-    precision: torch.dtype
-    row_tokens: int
-    max_new_tokens: int
     max_missing_share: float
-    checkpoint_every: int
-    work: Path
-    workers: Workers = ALONE
-    distributed: Distributed = field(default_factory=Distributed)
-    method: Method = "grpo"
-    dpo_beta: float = 0.1
 
     @property
     def title(self) -> str:
-        return TITLES[self.method]
+        """The name of the method in messages."""
+        return TITLES[self.train.method]
+
+    @property
+    def settings(self) -> Grpo:
+        """`spec.train.grpo`, with plain credit for the baselines, whose losses take a completion as a whole."""
+        grpo = self.train.grpo
+        return grpo if self.train.method == "grpo" else grpo.model_copy(update={"credit": "plain"})
 
 
 @dataclass(frozen=True)
 class GrpoResult:
-    """`best_update` 0 means that no update beat the SFT policy, which is then published as it was."""
+    """What GRPO did. `best_update` 0 means that no update beat the SFT policy, which is then published unchanged.
+
+    `start` and `best` are the validations of the SFT policy and of the published one, None without validation
+    sessions. `missing_share` is the share of missing grades, `fallbacks` the number of contexts that were no prefix of
+    their session.
+    """
 
     updates: int
     best_update: int
@@ -53,7 +50,7 @@ class GrpoResult:
 
 @dataclass
 class Position:
-    """What a checkpoint holds beside weights and optimiser."""
+    """How far a run has come; part of its checkpoint. `graded` and `missing` count grades."""
 
     update: int = 0
     best_update: int = 0
@@ -63,10 +60,12 @@ class Position:
     missing: int = 0
     fallbacks: int = 0
 
-    def saved(self) -> dict[str, Any]:
+    def to_state(self) -> dict[str, Any]:
+        """Return the position as plain values."""
         return asdict(self)
 
     @classmethod
-    def restored(cls, saved: dict[str, Any]) -> Position:
-        known = {name: Validation(**saved[name]) if saved[name] else None for name in ("start", "best")}
-        return cls(**{**saved, **known})
+    def from_state(cls, state: dict[str, Any]) -> Position:
+        """Return the position that `to_state` returned."""
+        validations = {name: Validation(**state[name]) if state[name] else None for name in ("start", "best")}
+        return cls(**{**state, **validations})

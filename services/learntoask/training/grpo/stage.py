@@ -1,4 +1,4 @@
-"""Stage `grpo`: the SFT policy, improved by reinforcement on graded samples of its own, or by a baseline's method."""
+"""Stage `grpo`: improve the SFT policy by reinforcement on its own graded samples, or by a baseline's method."""
 
 from __future__ import annotations
 
@@ -24,54 +24,47 @@ from learntoask.training.sft.targets import split_for_training
 
 
 def run(context: StageContext) -> StageSummary:
-    """Publish `model/`, `metrics.jsonl` and `tensorboard/`. Raises StageError as `Trainer.train` does."""
+    """Publish `model/`, `metrics.jsonl` and `tensorboard/`. Raises StageError as `GrpoTrainer.train` does."""
     return run_on_workers(context, _train, module=__name__)
 
 
 def _train(context: StageContext, workers: Workers) -> StageSummary:
     transformers_logging.disable_progress_bar()
     train = context.spec.train
-    parts = split_for_training(training_sessions(context), kept_share=train.sft.kept_share, seed=train.seed)
+    split = split_for_training(training_sessions(context), kept_share=train.sft.kept_share, seed=train.seed)
     policy, adapters, precision = open_trainable(context, "sft", workers)
     run = GrpoRun(
-        settings=train.grpo,
-        reward=train.reward,
-        seed=train.seed,
+        train=train,
         precision=precision,
         row_tokens=row_tokens(train.row_tokens, policy.model.device),
-        max_new_tokens=train.max_new_tokens,
         max_missing_share=context.spec.grader.max_missing_share,
-        checkpoint_every=train.checkpoint_every,
         work=context.work,
         workers=workers,
-        distributed=train.distributed,
-        method=train.method,
-        dpo_beta=train.dpo.beta,
     )
     with _grader(context, workers) as grader:
         trainer = GrpoTrainer(
             policy,
-            # Without its adapters the policy is its own reference.
+            # With its adapters disabled the policy is its own reference.
             policy if adapters else open_policy(context, "sft"),
-            (*parts.kept, *parts.sft),
-            parts.validation,
+            (*split.kept, *split.sft),
+            split.validation,
             grader=grader,
             run=run,
-            draw=_draw(context, policy),
+            sampler=_sampler(context, policy),
             adapters=adapters,
         )
         result, journal = trainer.train(context.progress)
     if workers.is_leader:
         publish_policy(policy, adapters, context.out)
         journal.publish(context.out)
-    validated = {
-        name: found.metrics() if found else None
-        for name, found in (("start", result.start), ("best", result.best))
+    validations = {
+        name: validation.metrics() if validation else None
+        for name, validation in (("start", result.start), ("best", result.best))
     }
-    return {**asdict(result), **validated, "kept_sessions": len(parts.kept)}
+    return {**asdict(result), **validations, "kept_sessions": len(split.kept)}
 
 
-def _draw(context: StageContext, policy: Policy) -> SessionSampler:
+def _sampler(context: StageContext, policy: Policy) -> SessionSampler:
     train = context.spec.train
     if train.grpo.rollouts == "transformers":
         return decode_sessions
@@ -80,7 +73,7 @@ def _draw(context: StageContext, policy: Policy) -> SessionSampler:
 
 
 def _grader(context: StageContext, workers: Workers) -> AbstractContextManager[Grader | None]:
-    """The grader, for the worker that asks it."""
+    """The grader on the leader, which grades for all workers; None on the others."""
     if not workers.is_leader:
         return nullcontext()
     return open_grader(

@@ -1,4 +1,4 @@
-"""The updates of the weights that one graded batch makes: rows, references, gradients."""
+"""The updates of the weights that one graded batch makes: micro-batches, reference log-probabilities, gradients."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from learntoask.policy.model import Policy
 from learntoask.policy.precision import autocast
 from learntoask.training.distributed.process_group import Workers
 from learntoask.training.grpo import baselines
-from learntoask.training.grpo.batch import AnswerGroup, Batch, build_batch
+from learntoask.training.grpo.batch import Batch, build_batch
 from learntoask.training.grpo.loss import CompletionFacts, LossTerms, grpo_loss
 from learntoask.training.grpo.run import GrpoRun
+from learntoask.training.grpo.samples import AnswerGroup
 from learntoask.training.optim.learner import Learner
 from learntoask.training.optim.lora import Adapters
 from learntoask.training.optim.optimizer import Schedule
@@ -26,9 +27,9 @@ from learntoask.training.tree.scoring import score
 
 
 @dataclass
-class _Rows:
-    """A batch with, for each row of this worker, the log-probabilities under the SFT policy and, once they are known,
-    under the policy that sampled."""
+class _Prepared:
+    """A batch with log-probabilities of this worker's micro-batches: `references` under the SFT policy, and `old` under
+    the policy that sampled. `old` is filled by the first pass."""
 
     batch: Batch
     references: list[Tensor]
@@ -36,20 +37,20 @@ class _Rows:
 
 
 class BatchUpdates:
-    """Makes `steps_per_batch` updates on every batch, against the log-probabilities of the SFT policy."""
+    """Makes `steps_per_batch` updates on every batch."""
 
     def __init__(
         self,
         policy: Policy,
         reference: Policy,
-        updating: Learner,
+        learner: Learner,
         *,
         run: GrpoRun,
         adapters: Adapters | None,
     ) -> None:
         self._policy = policy
         self._reference = reference
-        self._updating = updating
+        self._learner = learner
         self._run = run
         self._adapters = adapters
         self._budget = TokenBudget(run.row_tokens)
@@ -60,101 +61,105 @@ class BatchUpdates:
     def make(
         self, sessions: Sequence[LabelledSession], groups: Sequence[AnswerGroup], *, pack: Pack, update: int
     ) -> tuple[Batch, dict[str, float]]:
-        """Make the updates of batch `update` (from 0), which was sampled with the prompts of `pack`; returns its rows
-        and the figures of the last one."""
-        settings = self._run.settings
+        """Update the weights on batch `update` (from 0), whose prompts were rendered from `pack`.
+
+        Returns the batch and the figures of its last step.
+        """
         policy = replace(self._policy, pack=pack)
 
-        def rows(row_tokens: int) -> _Rows:
+        def first_pass(row_tokens: int) -> tuple[_Prepared, dict[str, float]]:
             batch = build_batch(
                 policy,
                 sessions,
                 groups,
-                settings=settings,
+                settings=self._run.settings,
                 row_tokens=row_tokens,
-                method=self._run.method,
+                method=self._run.train.method,
             )
-            return _Rows(
-                batch, [self._reference_logprobs(row.row) for row, *_ in self._updating.share(batch.rows)]
-            )
-
-        def first(row_tokens: int) -> tuple[_Rows, dict[str, float]]:
-            made = rows(row_tokens)
-            return made, self._gradients(made)
+            mine = self._learner.share(batch.micro_batches)
+            prepared = _Prepared(batch, [self._reference_logprobs(scored.packed) for scored, *_ in mine])
+            return prepared, self._accumulate(prepared)
 
         self._policy.model.train()
-        for step in range(settings.steps_per_batch):
+        for step in range(self._run.settings.steps_per_batch):
             if step == 0:
-                made, metrics = self._budget.attempt(first, self._updating)
+                prepared, metrics = self._budget.attempt(first_pass, self._learner)
             else:
-                metrics = self._gradients(made)
-            metrics["gradient_norm"] = self._updating.apply(
+                metrics = self._accumulate(prepared)
+            metrics["gradient_norm"] = self._learner.step(
                 rate=self._schedule.rate(update), loss=metrics["loss"], update=update
             )
         self._policy.model.eval()
-        return made.batch, metrics
+        return prepared.batch, metrics
 
-    def _gradients(self, made: _Rows) -> dict[str, float]:
-        """Gradients of all rows; remembers the log-probabilities of the first time."""
+    def _accumulate(self, prepared: _Prepared) -> dict[str, float]:
+        """Add the gradients of all micro-batches and return their figures.
+
+        The first pass keeps the log-probabilities of the policy that sampled.
+        """
         settings = self._run.settings
         parts: list[tuple[LossTerms, float]] = []
         entropy = scored_tokens = 0.0
-        first = not made.old
-        for index, (scored, counts, last) in enumerate(self._updating.share(made.batch.rows)):
-            scores = self._updating.scores(scored.row, temperature=settings.temperature)
-            part = self._objective(
+        is_first = not prepared.old
+        for index, (scored, weight, is_last) in enumerate(self._learner.share(prepared.batch.micro_batches)):
+            scores = self._learner.forward(scored.packed, temperature=settings.temperature)
+            terms = self._loss(
                 scores.logprobs,
-                old=None if first else made.old[index],
-                reference=made.references[index],
+                old=None if is_first else prepared.old[index],
+                reference=prepared.references[index],
                 facts=scored.facts,
             )
-            self._updating.backward(part.loss * counts, last=last)
-            if first:
-                made.old.append(scores.logprobs.detach())
-            parts.append((part, counts))
-            entropy += counts * float(scores.entropies.sum())
-            scored_tokens += counts * len(scores.entropies)
+            self._learner.backward(terms.loss * weight, is_last=is_last)
+            if is_first:
+                prepared.old.append(scores.logprobs.detach())
+            parts.append((terms, weight))
+            entropy += weight * float(scores.entropies.sum())
+            scored_tokens += weight * len(scores.entropies)
         return _figures(parts, entropy, scored_tokens, self._run.workers)
 
-    def _objective(
+    def _loss(
         self, logprobs: Tensor, *, old: Tensor | None, reference: Tensor, facts: CompletionFacts
     ) -> LossTerms:
-        if self._run.method == "dpo":
-            return baselines.dpo(logprobs, reference=reference, facts=facts, beta=self._run.dpo_beta)
-        if self._run.method == "rewardWeighted":
+        train = self._run.train
+        if train.method == "dpo":
+            return baselines.dpo(logprobs, reference=reference, facts=facts, beta=train.dpo.beta)
+        if train.method == "rewardWeighted":
             return baselines.reward_weighted(logprobs, reference=reference, facts=facts)
         return grpo_loss(logprobs, old=old, reference=reference, facts=facts, settings=self._run.settings)
 
     @torch.no_grad()
-    def _reference_logprobs(self, row: MicroBatch) -> Tensor:
+    def _reference_logprobs(self, packed: MicroBatch) -> Tensor:
         temperature = self._run.settings.temperature
         if self._adapters:
             with self._adapters.disabled():
-                return self._updating.scores(row, temperature=temperature).logprobs
+                return self._learner.forward(packed, temperature=temperature).logprobs
         with autocast(self._run.precision, self._reference.model.device):
-            return score(self._reference.model, row, temperature=temperature).logprobs
+            return score(self._reference.model, packed, temperature=temperature).logprobs
 
 
 def _figures(
     parts: Sequence[tuple[LossTerms, float]], entropy: float, scored_tokens: float, workers: Workers
 ) -> dict[str, float]:
-    """Figures of a batch from those of this worker's rows."""
+    """The figures of a batch, summed over the micro-batches of all workers.
 
-    def sums(values: Iterable[tuple[float, float]]) -> float:
-        return sum(value * counts for value, counts in values)
+    `parts` are this worker's (terms, weight); `entropy` is a sum over its `scored_tokens`.
+    """
+
+    def total(values: Iterable[tuple[float, float]]) -> float:
+        return sum(value * weight for value, weight in values)
 
     loss, kl, stop_kl, clipped, off_policy, entropy, tokens, stops, stop_points, asks, ask_points = (
         workers.all_reduce(
             [
-                sums((float(part.loss.detach()), counts) for part, counts in parts),
-                sums((part.kl, counts) for part, counts in parts),
-                sums((part.stop_kl, counts) for part, counts in parts),
-                sums((part.clipped, counts) for part, counts in parts),
-                sums((part.off_policy, counts) for part, counts in parts),
+                total((float(terms.loss.detach()), weight) for terms, weight in parts),
+                total((terms.kl, weight) for terms, weight in parts),
+                total((terms.stop_kl, weight) for terms, weight in parts),
+                total((terms.clipped, weight) for terms, weight in parts),
+                total((terms.off_policy, weight) for terms, weight in parts),
                 entropy,
                 scored_tokens,
-                *(sums((part.right_stops[at], counts) for part, counts in parts) for at in (0, 1)),
-                *(sums((part.right_asks[at], counts) for part, counts in parts) for at in (0, 1)),
+                *(total((terms.right_stops[at], weight) for terms, weight in parts) for at in (0, 1)),
+                *(total((terms.right_asks[at], weight) for terms, weight in parts) for at in (0, 1)),
             ]
         )
     )

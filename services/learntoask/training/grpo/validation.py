@@ -1,24 +1,35 @@
-"""Greedy decoding of the validation sessions: chooses the policy that GRPO publishes."""
+"""Validation of a policy by greedy decoding of the validation sessions; it chooses the policy that is published."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from statistics import NormalDist, fmean
 
 from learntoask.core.answer import decision_of
-from learntoask.core.records import LabelledSession
+from learntoask.core.records import Decision, LabelledSession, Sample
 from learntoask.decoding.sessions import SamplingParams, decode_sessions
-from learntoask.grading.grades import Grade, GradeCase, Grader, require_answers, stop_grade
+from learntoask.grading.grades import (
+    Grade,
+    GradeCase,
+    Grader,
+    MissingGrade,
+    require_answers,
+    stop_grade,
+)
 from learntoask.policy.model import Policy
 from learntoask.training.distributed.process_group import ALONE, Workers
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Metrics of docs/method.md, with the grader that rewards (the report has another). Each is 0 where the sessions
-    hold no such sample. `totals`: the Total of every sample, session by session; None where the grade is missing."""
+    """The metrics of docs/method.md, by the grader that also rewards (the report uses another grader).
+
+    Each metric is 0 where the sessions hold no sample it is about. `totals` holds the Total of every sample, session by
+    session; None where the grade is missing.
+    """
 
     total: float
     ws_continue: float
@@ -28,8 +39,19 @@ class Validation:
     totals: tuple[tuple[float | None, ...], ...] = ()
 
     def metrics(self) -> dict[str, float]:
-        """Without the single samples."""
+        """Return the metrics without the Totals of the samples."""
         return {name: value for name, value in asdict(self).items() if name != "totals"}
+
+
+@dataclass(frozen=True)
+class _Point:
+    """One validated decision point. `total` and `hit` are None where the grade is missing."""
+
+    session_id: str
+    decision: Decision
+    right: float
+    total: float | None = None
+    hit: float | None = None
 
 
 def validate(
@@ -41,16 +63,13 @@ def validate(
     max_missing_share: float,
     workers: Workers = ALONE,
 ) -> Validation:
-    """All workers decode their share, and have the result.
+    """Decode every worker's share of `sessions`; all workers return the same validation.
 
-    Raises TooManyMissing: what is left would choose between policies by who was graded, not by who is better."""
-    decoded = workers.all_gather(
-        decode_sessions(
-            policy,
-            workers.share(sessions),
-            SamplingParams(temperature=0.0, max_new_tokens=max_new_tokens),
-        )
-    )
+    Raises TooManyMissing when more than `max_missing_share` of the grades are missing, because the policies would then
+    be compared by which of their answers were graded.
+    """
+    greedy = SamplingParams(temperature=0.0, max_new_tokens=max_new_tokens)
+    decoded = workers.all_gather(decode_sessions(policy, workers.share(sessions), greedy))
     answers = [
         (labelled, sample, completions[0].text)
         for labelled, groups in zip(sessions, decoded, strict=True)
@@ -64,39 +83,51 @@ def validate(
         max_missing_share=max_missing_share,
         where="GRPO, validation sessions",
     )
-    asks, stops, hits = [], [], []
-    totals: dict[str, list[float | None]] = {labelled.session.session_id: [] for labelled, _, _ in answers}
-    for (labelled, sample, text), graded in zip(answers, grades, strict=True):
-        decided = decision_of(text)
-        grade = stop_grade(text, decision=sample.decision) if decided == "stop" else graded
-        if not isinstance(grade, Grade):
-            totals[labelled.session.session_id].append(None)
-            continue  # a missing grade leaves every metric
-        right = float(decided == sample.decision)
-        totals[labelled.session.session_id].append(right * (1 + 2 * grade.content_any + grade.format))
-        if sample.decision == "stop":
-            stops.append(right)
-        else:
-            asks.append(right)
-            hits.append(right * grade.content_any)
-    graded_totals = [one for of_session in totals.values() for one in of_session if one is not None]
+    return _summary(
+        [
+            _point(labelled, sample, text, grade)
+            for (labelled, sample, text), grade in zip(answers, grades, strict=True)
+        ]
+    )
+
+
+def _point(labelled: LabelledSession, sample: Sample, text: str, graded: Grade | MissingGrade) -> _Point:
+    decided = decision_of(text)
+    right = float(decided == sample.decision)
+    grade = stop_grade(text, decision=sample.decision) if decided == "stop" else graded
+    point = _Point(labelled.session.session_id, sample.decision, right)
+    if not isinstance(grade, Grade):
+        return point
+    total = right * (1 + 2 * grade.content_any + grade.format)
+    return replace(point, total=total, hit=right * grade.content_any)
+
+
+def _summary(points: Sequence[_Point]) -> Validation:
+    """A point with a missing grade is left out of every metric."""
+    graded = [point for point in points if point.total is not None]
+    asks = [point for point in graded if point.decision == "continue"]
+    stops = [point for point in graded if point.decision == "stop"]
     return Validation(
-        total=_mean(graded_totals),
-        ws_continue=_mean(asks),
-        ws_stop=_mean(stops),
-        wa_gh=_mean(hits),
-        samples=len(graded_totals),
-        totals=tuple(tuple(of_session) for of_session in totals.values()),
+        total=_mean([point.total for point in graded]),
+        ws_continue=_mean([point.right for point in asks]),
+        ws_stop=_mean([point.right for point in stops]),
+        wa_gh=_mean([point.hit for point in asks]),
+        samples=len(graded),
+        totals=tuple(
+            tuple(point.total for point in of_session)
+            for _, of_session in groupby(points, key=lambda point: point.session_id)
+        ),
     )
 
 
 def is_better(
     candidate: Validation, *, than: Validation, start: Validation, max_stop_loss: float, confidence: float
 ) -> bool:
-    """Whether `candidate` may replace `than`: a greater Total, surely a greater one than the SFT policy's (`start`),
-    and hardly a stop lost against it.
+    """Return whether `candidate` may replace `than` as the policy to publish.
 
-    Surely: the best of several checkpoints looks better than it is, so the lower bound of its gain must be above 0.
+    True if the Total of `candidate` is above that of `than`, the lower confidence bound of its gain over the SFT policy
+    (`start`) is above 0, and its stop score is at most `max_stop_loss` below the SFT policy's. The bound is needed
+    because the best of several checkpoints looks better than it is.
     """
     return (
         candidate.total > than.total
@@ -106,7 +137,10 @@ def is_better(
 
 
 def gain_lower_bound(candidate: Validation, *, over: Validation, confidence: float) -> float:
-    """One-sided lower bound of the mean paired difference in Total, its variance clustered by session."""
+    """Return the one-sided lower bound of the mean paired difference in Total, with variance clustered by session.
+
+    Samples that lack a grade in either validation are left out. Without any pair the bound is 0.
+    """
     gains = [
         [new - old for new, old in zip(news, olds, strict=True) if new is not None and old is not None]
         for news, olds in zip(candidate.totals, over.totals, strict=True)
@@ -119,5 +153,6 @@ def gain_lower_bound(candidate: Validation, *, over: Validation, confidence: flo
     return mean - NormalDist().inv_cdf(confidence) * math.sqrt(variance)
 
 
-def _mean(values: list[float]) -> float:
-    return fmean(values) if values else 0.0
+def _mean(values: Sequence[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else 0.0

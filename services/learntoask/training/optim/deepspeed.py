@@ -1,49 +1,53 @@
-"""Training with DeepSpeed's ZeRO: optimiser, gradients and weights divided among the workers."""
+"""A learner on DeepSpeed's ZeRO, which divides optimiser state, gradients and weights among the workers.
+
+Checkpoints hold what `Learner` writes, gathered from all workers, so that a run may change between the two.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from learntoask.core.deepspeed import deepspeed_config
-from learntoask.core.errors import InputError, StageError
+from learntoask.core.errors import InputError
 from learntoask.core.manifest import Distributed
 from learntoask.policy.precision import autocast
 from learntoask.training.distributed.process_group import Workers
 from learntoask.training.optim import checkpoint
-from learntoask.training.optim.learner import MAX_GRADIENT_NORM, Learner
-from learntoask.training.optim.optimizer import adamw
+from learntoask.training.optim.learner import MAX_GRADIENT_NORM, Learner, Share
+from learntoask.training.optim.optimizer import adamw, check_finite
 from learntoask.training.tree.layout import MicroBatch
 from learntoask.training.tree.scoring import Scores, score
 
-Row = TypeVar("Row")
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class _Scorer(nn.Module):
-    """The forward pass as a module, which is what DeepSpeed's hooks hang on."""
+    """The forward pass as a module, because DeepSpeed attaches its hooks to modules."""
 
     def __init__(self, model: PreTrainedModel, precision: torch.dtype) -> None:
         super().__init__()
         self.model = model
         self._precision = precision
 
-    def forward(self, row: MicroBatch, temperature: float) -> tuple[Tensor, Tensor]:
+    def forward(self, micro_batch: MicroBatch, temperature: float) -> tuple[Tensor, Tensor]:
         with autocast(self._precision, self.model.device):
-            scores = score(self.model, row, temperature=temperature)
+            scores = score(self.model, micro_batch, temperature=temperature)
         return scores.logprobs, scores.entropies
 
 
 class DeepSpeedLearner(Learner):
-    """`Learner` by DeepSpeed. All workers make the same number of forward and backward passes."""
+    """A `Learner` whose state DeepSpeed divides. All workers must make the same number of passes."""
 
-    repeats = False  # gradients are reduced on the way
+    can_retry = (
+        False  # DeepSpeed reduces gradients during the backward passes: a failed update leaves some behind
+    )
 
     def __init__(
         self,
@@ -64,7 +68,7 @@ class DeepSpeedLearner(Learner):
         self.model, self.workers, self._precision = model, workers, precision
         self._stage = settings.zero
         self._optimiser = adamw(model, weight_decay=weight_decay)
-        # What a plain AdamW's state says of its groups, before DeepSpeed puts its own flat tensors into them.
+        # The groups as a plain AdamW saves them, before DeepSpeed replaces their parameters by its flat tensors.
         self._groups = self._optimiser.state_dict()["param_groups"]
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         self._order = [
@@ -72,7 +76,7 @@ class DeepSpeedLearner(Learner):
         ]
         self._steps = 0
         self._stack = ExitStack()
-        # Its shared-memory kernels would be compiled now, and hang on a CPU without AVX-512; gloo does without.
+        # DeepSpeed would compile its shared-memory kernels here, which hang on a CPU without AVX-512; gloo needs none.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         config = deepspeed_config(
             zero=settings.zero,  # type: ignore[arg-type]
@@ -86,45 +90,41 @@ class DeepSpeedLearner(Learner):
             model=scorer, optimizer=self._optimiser, config=config, dist_init_required=False
         )
 
-    def share(self, rows: Sequence[Row]) -> Iterator[tuple[Row, float, bool]]:
-        """As many rows as any worker has: where one is short of rows it passes the first once more, and it counts
-        nothing."""
-        mine = self.workers.share(rows)
-        passes = math.ceil(len(rows) / self.workers.size)
+    def share(self, micro_batches: Sequence[Share]) -> Iterator[tuple[Share, float, bool]]:
+        """Yield the same number of micro-batches on every worker, because ZeRO exchanges within each pass.
+
+        A worker that has run out of micro-batches passes `micro_batches[0]` again with weight 0.
+        """
+        mine = self.workers.share(micro_batches)
+        passes = math.ceil(len(micro_batches) / self.workers.size)
         for index in range(passes):
-            counts = index < len(mine)
-            yield (mine[index] if counts else rows[0]), float(counts), index == passes - 1
+            is_mine = index < len(mine)
+            yield (mine[index] if is_mine else micro_batches[0]), float(is_mine), index == passes - 1
 
-    def scores(self, row: MicroBatch, *, temperature: float = 1.0) -> Scores:
-        return Scores(*self._engine(row, temperature))
+    def forward(self, micro_batch: MicroBatch, *, temperature: float = 1.0) -> Scores:
+        return Scores(*self._engine(micro_batch, temperature))
 
-    def backward(self, loss: Tensor, *, last: bool) -> None:
-        self._engine.set_gradient_accumulation_boundary(last)
-        self._engine.backward(
-            loss * self.workers.size
-        )  # DeepSpeed takes the mean over the workers, ours is a sum
+    def backward(self, loss: Tensor, *, is_last: bool) -> None:
+        self._engine.set_gradient_accumulation_boundary(is_last)
+        # DeepSpeed takes the mean over the workers; the loss is normalised for their sum.
+        self._engine.backward(loss * self.workers.size)
 
-    def apply(self, *, rate: float, loss: float, update: int) -> float:
+    def step(self, *, rate: float, loss: float, update: int) -> float:
         for group in self._engine.optimizer.param_groups:
             group["lr"] = rate
         if math.isfinite(loss):
             self._engine.step()
             self._steps += 1
         norm = float(self._engine.get_global_grad_norm() or 0.0) if math.isfinite(loss) else math.nan
-        if not math.isfinite(norm):
-            raise StageError(
-                f"update {update}: loss {loss}, gradient norm {norm}; the last good checkpoint is kept. "
-                "Lower the learning rate (spec.train.*.learningRate) or take precision float32",
-                reason="NonFiniteLoss",
-            )
+        check_finite(loss, norm, update=update)
         return norm
 
     @contextmanager
-    def whole(self) -> Iterator[None]:
+    def full_model(self) -> Iterator[None]:
         if self._stage < 3:
             yield
             return
-        # With its hooks in place, every layer would be fetched and given up again on its own.
+        # DeepSpeed's hooks would gather and release each layer separately.
         offload = self._engine.optimizer.parameter_offload
         with self._zero.zero.GatheredParameters(list(self.model.parameters())):
             for hook in (*offload.forward_hooks, *offload.backward_hooks):
@@ -138,7 +138,7 @@ class DeepSpeedLearner(Learner):
                 offload._register_deepspeed_module(offload.module)
 
     def finish(self) -> None:
-        self._stack.enter_context(self.whole())
+        self._stack.enter_context(self.full_model())
 
     def weights(self) -> checkpoint.State:
         return {
@@ -146,7 +146,7 @@ class DeepSpeedLearner(Learner):
             for name, parameter in self._trained()
         }
 
-    def restore(self, weights: checkpoint.State) -> None:
+    def load_weights(self, weights: checkpoint.State) -> None:
         for name, parameter in self._trained():
             value = weights[name].to(self.model.device, torch.float32)
             self._zero.utils.safe_set_full_fp32_param(parameter, value)
@@ -159,7 +159,7 @@ class DeepSpeedLearner(Learner):
                 for name, parameter in self._trained():
                     parameter.data.copy_(weights[name])
 
-    def state(self) -> checkpoint.State:
+    def optimiser_state(self) -> checkpoint.State:
         held: dict[int, Any] = {}
         self._link()
         parameters = dict(self._trained())
@@ -170,7 +170,7 @@ class DeepSpeedLearner(Learner):
             }
         return {"state": held, "param_groups": self._groups}
 
-    def restore_state(self, state: checkpoint.State) -> None:
+    def load_optimiser_state(self, state: checkpoint.State) -> None:
         if not state["state"]:
             return
         self._steps = int(state["state"][0]["step"])
@@ -193,8 +193,10 @@ class DeepSpeedLearner(Learner):
                 self._zero.utils.safe_set_full_optimizer_state(parameters[name], value, moment)
 
     def _link(self) -> None:
-        """Tell ZeRO 1 and 2 where each weight's moments lie. DeepSpeed does so after the step of the first group, when
-        the second has none yet."""
+        """Make ZeRO 1 and 2 map each weight to its moments again.
+
+        DeepSpeed maps them after the step of the first parameter group, when the second has no moments yet.
+        """
         if self._stage < 3:
             self._engine.optimizer._hp_optimizer_states_linked = False
             self._engine.optimizer._lazy_init_hp_params_optimizer_state()
@@ -213,7 +215,7 @@ def make_learner(
     workers: Workers,
     settings: Distributed,
 ) -> Learner:
-    """The way to train that `settings` ask for. Raises InputError where DeepSpeed is wanted and not installed."""
+    """Return the kind of learner that `settings` ask for. Raises InputError if DeepSpeed is needed but missing."""
     if settings.zero:
         return DeepSpeedLearner(
             model, weight_decay=weight_decay, precision=precision, workers=workers, settings=settings

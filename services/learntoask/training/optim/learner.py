@@ -1,8 +1,11 @@
-"""A model that is being trained: scores with gradients, the step, and a state that any number of workers continue from.
+"""The learner: a model with its optimiser, from the scores of a micro-batch to the step of the weights.
 
-`Learner` is plain PyTorch: every worker holds everything and the gradients are summed. `zero.ZeroUpdating` leaves the
-same to DeepSpeed. Both save the weights by name and the state of a plain AdamW, so that a run continues under either,
-with any number of workers.
+`Learner` is plain PyTorch: every worker holds all weights and the workers sum their gradients.
+`deepspeed.DeepSpeedLearner` has the same methods and divides the state among the workers instead. Both save the
+trained weights by name and the state of a plain AdamW, so that a run may continue under either of them and with any
+number of workers.
+
+One update is: `forward` and `backward` for every micro-batch of `share`, then `step`.
 """
 
 from __future__ import annotations
@@ -24,13 +27,13 @@ from learntoask.training.tree.scoring import Scores, score
 
 MAX_GRADIENT_NORM = 1.0
 
-Row = TypeVar("Row")
+Share = TypeVar("Share")
 
 
 class Learner:
-    """`model` with its optimiser, on this worker's device."""
+    """`model` and its AdamW, on this worker's device."""
 
-    repeats = True
+    can_retry = True
     """Whether an update that failed halfway can be discarded and computed again."""
 
     def __init__(
@@ -41,26 +44,30 @@ class Learner:
         self._precision = precision
         self._optimiser = adamw(model, weight_decay=weight_decay)
 
-    def share(self, rows: Sequence[Row]) -> Iterator[tuple[Row, float, bool]]:
-        """This worker's rows, each with what its loss counts (1) and whether it is the last."""
-        mine = self.workers.share(rows)
-        for index, row in enumerate(mine):
-            yield row, 1.0, index == len(mine) - 1
+    def share(self, micro_batches: Sequence[Share]) -> Iterator[tuple[Share, float, bool]]:
+        """Yield this worker's micro-batches as (micro-batch, weight of its loss, whether it is the last)."""
+        mine = self.workers.share(micro_batches)
+        for index, micro_batch in enumerate(mine):
+            yield micro_batch, 1.0, index == len(mine) - 1
 
-    def scores(self, row: MicroBatch, *, temperature: float = 1.0) -> Scores:
+    def forward(self, micro_batch: MicroBatch, *, temperature: float = 1.0) -> Scores:
+        """Score the targets of `micro_batch`, with gradients, in the precision of the run."""
         with autocast(self._precision, self.model.device):
-            return score(self.model, row, temperature=temperature)
+            return score(self.model, micro_batch, temperature=temperature)
 
-    def backward(self, loss: Tensor, *, last: bool) -> None:
-        """Add the gradient of `loss`; `last`: no other of this update follows on this worker."""
+    def backward(self, loss: Tensor, *, is_last: bool) -> None:
+        """Add the gradients of `loss`. `is_last`: this worker has no further loss in this update."""
         loss.backward()
 
-    def discard(self) -> None:
-        """Forget the gradients of an update that did not come to its end."""
+    def discard_gradients(self) -> None:
+        """Forget the gradients of an update that was not completed."""
         self._optimiser.zero_grad(set_to_none=True)
 
-    def apply(self, *, rate: float, loss: float, update: int) -> float:
-        """Clip, step, forget the gradients; returns their norm. Raises StageError as `apply_update` does."""
+    def step(self, *, rate: float, loss: float, update: int) -> float:
+        """Sum the workers' gradients, clip them, update the weights and return the norm before clipping.
+
+        Raises StageError (NonFiniteLoss) as `apply_update` does.
+        """
         self.workers.all_reduce_gradients(self.model)
         return apply_update(
             self.model,
@@ -71,27 +78,30 @@ class Learner:
             update=update,
         )
 
-    def whole(self) -> AbstractContextManager[None]:
-        """In which the model can be used by itself, as by sampling."""
+    def full_model(self) -> AbstractContextManager[None]:
+        """Return a context in which `model` holds all its weights and can be used directly, e.g. to sample."""
         return nullcontext()
 
     def finish(self) -> None:
-        """Leave the whole model on every worker; nothing is trained any more."""
+        """Leave the full model on every worker. No update may follow."""
 
     def weights(self) -> checkpoint.State:
-        """Weights that are trained, by name; they may change with the next step."""
+        """Return the trained weights by name. The tensors change with the next step."""
         return checkpoint.weights(self.model)
 
-    def restore(self, weights: checkpoint.State) -> None:
+    def load_weights(self, weights: checkpoint.State) -> None:
+        """Set the trained weights to `weights`, which has the names of `weights()`."""
         checkpoint.restore_weights(self.model, weights)
 
-    def state(self) -> checkpoint.State:
-        """Of the optimiser, as a plain AdamW has it."""
+    def optimiser_state(self) -> checkpoint.State:
+        """Return the state of the optimiser in the format of a plain AdamW's `state_dict`."""
         return self._optimiser.state_dict()
 
-    def restore_state(self, state: checkpoint.State) -> None:
+    def load_optimiser_state(self, state: checkpoint.State) -> None:
+        """Continue from `state`, which `optimiser_state` of this or another kind of learner returned."""
         self._optimiser.load_state_dict(state)
 
 
 def copy_weights(weights: checkpoint.State) -> checkpoint.State:
+    """Return copies that later steps do not change."""
     return {name: weight.clone() for name, weight in weights.items()}

@@ -1,4 +1,8 @@
-"""Low-rank adapters (LoRA): attached in place, left out for the reference, merged at the end."""
+"""Low-rank adapters (LoRA, Hu et al. 2021) by peft.
+
+They are attached to the model in place, disabled while it computes reference log-probabilities, and merged into the
+weights that are published.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +21,16 @@ FOLDER = "adapter"
 
 
 class Adapters:
-    """The adapters of one model. They change nothing until they are trained."""
+    """The adapters of one model. Until the first update the model computes what it computed without them."""
 
     def __init__(self, peft_model: Any) -> None:
         self._peft = peft_model
 
     @classmethod
     def attach(cls, model: PreTrainedModel, lora: Lora, *, seed: int, frozen: torch.dtype) -> Adapters:
-        """Put adapters into `model` and freeze the rest, held as `frozen`.
+        """Put adapters into `model` and freeze all other weights, which are converted to `frozen`.
 
-        Raises InputError when a target is no module of the model, or peft is not installed.
+        `seed` determines the initial adapters. Raises InputError when a target names no module or peft is missing.
         """
         try:
             from peft import LoraConfig, get_peft_model  # noqa: PLC0415 - of the extra `scale`
@@ -38,7 +42,7 @@ class Adapters:
             r=lora.rank,
             lora_alpha=lora.alpha,
             target_modules=targets,
-            lora_dropout=0.0,  # would drop differently in each branch of a session tree
+            lora_dropout=0.0,  # dropout would differ between the branches of a session tree
             task_type="CAUSAL_LM",
         )
         with torch.random.fork_rng(devices=[]):
@@ -49,18 +53,18 @@ class Adapters:
                 raise InputError(f"spec.train.lora.targets: {error}") from error
 
     def disabled(self) -> AbstractContextManager[None]:
-        """In which the model computes as if it had no adapters."""
+        """Return a context in which the model computes as if it had no adapters."""
         disabled: AbstractContextManager[None] = self._peft.disable_adapter()
         return disabled
 
     @staticmethod
     def untrained(weights: State) -> State:
-        """`weights` of adapters that change nothing."""
+        """Return `weights` with the B matrices set to zero, so that the adapters change nothing."""
         return {
             name: torch.zeros_like(value) if "lora_B" in name else value for name, value in weights.items()
         }
 
     def publish(self, out: Path) -> None:
-        """Write `adapter/`, as peft reads it, and merge the adapters into the model."""
+        """Write `adapter/` in peft's format and merge the adapters into the model."""
         self._peft.save_pretrained(out / FOLDER)
         self._peft.float().merge_and_unload()

@@ -1,4 +1,4 @@
-"""AdamW with warm-up and decay, and the one place that applies an update."""
+"""AdamW with warm-up and decay of the learning rate, and the one function that applies an update."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Decay = Literal["linear", "cosine", "constant"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """Learning rate as a function of the update, counted from 0."""
+    """The learning rate of each of `total` updates: linear warm-up to `peak` over `warmup` updates, then `decay`."""
 
     peak: float
     warmup: int
@@ -24,6 +24,7 @@ class Schedule:
     decay: Decay
 
     def rate(self, update: int) -> float:
+        """Return the learning rate of `update`, counted from 0."""
         if update < self.warmup:
             return self.peak * (update + 1) / self.warmup
         if self.decay == "constant":
@@ -35,7 +36,10 @@ class Schedule:
 def adamw(
     model: nn.Module, *, weight_decay: float, betas: tuple[float, float] = (0.9, 0.95)
 ) -> torch.optim.AdamW:
-    """Decays matrices only; the learning rate is set by every update."""
+    """Return an AdamW over the trainable weights of `model` that decays matrices only.
+
+    Its learning rate is 0 until `apply_update` sets that of the update.
+    """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     matrices = [parameter for parameter in trained if parameter.dim() > 1]
     vectors = [parameter for parameter in trained if parameter.dim() <= 1]
@@ -57,17 +61,12 @@ def apply_update(
     loss: float,
     update: int,
 ) -> float:
-    """Clip, step, forget the gradients; returns the gradient's norm.
+    """Clip the gradients to `max_norm`, step, clear the gradients and return their norm before clipping.
 
-    Raises StageError before a non-finite loss or gradient can reach the weights.
+    Raises StageError before a loss or gradient that is not finite can reach the weights.
     """
     norm = float(nn.utils.clip_grad_norm_(model.parameters(), max_norm))
-    if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise StageError(
-            f"update {update}: loss {loss}, gradient norm {norm}; the last good checkpoint is kept. "
-            "Lower the learning rate (spec.train.*.learningRate) or take precision float32",
-            reason="NonFiniteLoss",
-        )
+    check_finite(loss, norm, update=update)
     for group in optimiser.param_groups:
         group["lr"] = rate
     optimiser.step()
@@ -75,7 +74,17 @@ def apply_update(
     return norm
 
 
+def check_finite(loss: float, norm: float, *, update: int) -> None:
+    """Raise StageError (NonFiniteLoss) unless the loss and the norm of its gradient are finite."""
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise StageError(
+            f"update {update}: loss {loss}, gradient norm {norm}; the last good checkpoint is kept. "
+            "Lower the learning rate (spec.train.*.learningRate) or set spec.train.precision to float32",
+            reason="NonFiniteLoss",
+        )
+
+
 def epoch_order(count: int, *, seed: int, epoch: int) -> list[int]:
-    """A permutation that is a function of (seed, epoch), so that a resumed run needs no stored position."""
+    """Return a permutation of `range(count)` that follows from (seed, epoch), so a resumed run needs no position."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     return torch.randperm(count, generator=generator).tolist()

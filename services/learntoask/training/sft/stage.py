@@ -1,4 +1,4 @@
-"""Stage `sft`: the base model, fine-tuned on the experts' own turns."""
+"""Stage `sft`: fine-tune the base model on the experts' own turns."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from learntoask.training.distributed.launch import run_on_workers
 from learntoask.training.distributed.process_group import Workers
 from learntoask.training.optim.token_budget import row_tokens
 from learntoask.training.policy_folder import open_trainable, publish_policy
-from learntoask.training.sft import trainer as sft
+from learntoask.training.run import TrainingRun
 from learntoask.training.sft.targets import split_for_training
+from learntoask.training.sft.trainer import SftTrainer
 
 
 def run(context: StageContext) -> StageSummary:
-    """Publish `model/`, `metrics.jsonl` and `tensorboard/`. Raises StageError as `sft.train` does."""
+    """Publish `model/`, `metrics.jsonl` and `tensorboard/`. Raises StageError as `SftTrainer` does."""
     return run_on_workers(context, _train, module=__name__)
 
 
@@ -27,40 +28,32 @@ def _train(context: StageContext, workers: Workers) -> StageSummary:
     transformers_logging.disable_progress_bar()
     train = context.spec.train
     policy, adapters, precision = open_trainable(context, "fetch", workers)
-    parts = split_for_training(
+    split = split_for_training(
         training_sessions(context),
         kept_share=train.sft.kept_share if train.grpo.updates else 0.0,
         seed=train.seed,
     )
-    result, journal = sft.train(
-        policy,
-        parts.sft,
-        parts.validation,
-        run=sft.SftRun(
-            settings=train.sft,
-            seed=train.seed,
-            precision=precision,
-            row_tokens=row_tokens(train.row_tokens, policy.model.device),
-            checkpoint_every=train.checkpoint_every,
-            work=context.work,
-            workers=workers,
-            distributed=train.distributed,
-        ),
-        progress=context.progress,
+    run = TrainingRun(
+        train=train,
+        precision=precision,
+        row_tokens=row_tokens(train.row_tokens, policy.model.device),
+        work=context.work,
+        workers=workers,
     )
+    result, journal = SftTrainer(policy, split.sft, split.validation, run=run).train(context.progress)
     if workers.is_leader:
         publish_policy(policy, adapters, context.out)
         journal.publish(context.out)
     return {
         "precision": str(precision).removeprefix("torch."),
-        "validation_sessions": len(parts.validation),
-        "kept_for_grpo": len(parts.kept),
+        "validation_sessions": len(split.validation),
+        "kept_for_grpo": len(split.kept),
         **{name: value for name, value in asdict(result).items() if value != float("inf")},
     }
 
 
 def training_sessions(context: StageContext) -> list[LabelledSession]:
-    """The labelled sessions, with the faults in them that the manifest asks for."""
+    """Return the labelled sessions, with the faults that `spec.dataset.corrupt` asks for put into them."""
     labelled = list(read_records(context.inputs["label"] / "labelled.jsonl", LabelledSession))
     settings = context.spec.dataset.corrupt
     return list(corrupt(labelled, settings=settings, pack=context.pack)) if settings.active else labelled

@@ -1,4 +1,4 @@
-"""Which expert turns SFT trains, and the session trees that hold them as targets."""
+"""The targets of SFT: which sessions it trains on, which of their expert turns, and the trees that hold them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from learntoask.training.tree.rendering import render_session
 
 @dataclass(frozen=True)
 class SupervisedTrees:
-    """The trees of one session; `fallbacks` counts contexts that are no prefix, `cut` those that were too long."""
+    """The trees of one session, with the expert's answers as completions.
+
+    `fallbacks` and `cut` count its contexts as `tree.rendering.Rendering` does.
+    """
 
     trees: tuple[SessionTree, ...]
     fallbacks: int
@@ -24,13 +27,18 @@ class SupervisedTrees:
 
     @property
     def size(self) -> int:
+        """Packed tokens of all trees."""
         return sum(tree.size for tree in self.trees)
 
 
 def trained_turns(
     labelled: LabelledSession, *, turns: Literal["labelled", "all"], may_stop: bool
 ) -> list[int]:
-    """Turns whose expert answer is a target: the labelled ones, or every turn up to the stop with a word in it."""
+    """Return the turns whose expert answer is a target.
+
+    Those are the labelled turns, or (`turns="all"`) every turn up to the stop in which the expert writes something.
+    Without `may_stop` the stop itself is no target.
+    """
     session = labelled.session
     if turns == "labelled":
         chosen = [
@@ -50,7 +58,7 @@ def supervised_trees(
     *,
     turns: Literal["labelled", "all"],
 ) -> SupervisedTrees:
-    """The session's trees with the expert's answers as completions (empty when nothing of it is trained)."""
+    """Return the trees of `labelled`; there are none when it has no target."""
     session = labelled.session
     trained = trained_turns(labelled, turns=turns, may_stop=policy.limits.may_stop)
     rendering = render_session(policy, session, turns=trained)
@@ -69,7 +77,7 @@ def supervised_trees(
 
 @dataclass(frozen=True)
 class TrainingSplit:
-    """The training sessions that SFT learns from, those it leaves to GRPO, and the validation sessions."""
+    """The training sessions that SFT trains on, those it leaves to GRPO (`kept`), and the validation sessions."""
 
     sft: tuple[LabelledSession, ...]
     kept: tuple[LabelledSession, ...]
@@ -77,7 +85,10 @@ class TrainingSplit:
 
 
 def split_for_training(labelled: Iterable[LabelledSession], *, kept_share: float, seed: int) -> TrainingSplit:
-    """Divide by session, by a hash of its id, so that SFT and GRPO agree whatever the order of the file."""
+    """Assign each session by a hash of (seed, its id), so that SFT and GRPO agree whatever the order of the file.
+
+    Sessions without labels and those of the test split are left out.
+    """
     parts: dict[str, list[LabelledSession]] = {"sft": [], "kept": [], "validation": []}
     for session in labelled:
         record = session.session
