@@ -1,4 +1,4 @@
-"""The key of an endpoint, from an environment variable or a file; never from a manifest, never into a log."""
+"""The API key of an endpoint, from an environment variable or a file. No message or log ever contains it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from learntoask.core.manifest import Endpoint
 
 
 class ApiKey:
-    """Read anew where it is a file: a mounted Secret may rotate during a run that lasts for days."""
+    """The API key of an endpoint. A file is read for every request, because a mounted Secret may be rotated."""
 
     def __init__(self, endpoint: Endpoint, *, where: str) -> None:
-        """Raises InputError naming the field (`where` is that of the endpoint) when there is no key to be had."""
+        """Raises InputError that names the field if the key cannot be read. `where` is the field of the endpoint."""
         self._file = Path(endpoint.api_key_file) if endpoint.api_key_file else None
         self._variable = endpoint.api_key_env
         self._where = f"{where}.{'apiKeyFile' if self._file else 'apiKeyEnv'}"
@@ -23,7 +23,8 @@ class ApiKey:
             raise InputError(str(error)) from None
 
     def read(self) -> str | None:
-        """None for an endpoint without a key. Raises StageError saying what is missing, and never what was found."""
+        """Return the key, or None for an endpoint without one. Raises StageError, whose message never contains the
+        key."""
         if self._file is not None:
             try:
                 key = self._file.read_text(encoding="utf-8").strip()

@@ -1,4 +1,4 @@
-"""Asking a model: one call, one answer of the form asked for or the reason why there is none."""
+"""The client of a language model: `LlmClient.complete` returns an answer in a given form, or the reason for none."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ from learntoask.llm.structured_output import (
 )
 from learntoask.llm.wire import Denial, Fault, Reply, request_body
 
-GIVEN_UP = (
-    8  # requests in a row that met only faults, without a reply between them: then it is not the requests
-)
-DENIED = 32  # requests denied before the first reply: then it is what they have in common
+# A stage ends after this many requests in a row that only met faults, because the cause is then the server.
+GIVEN_UP = 8
+# A stage ends after this many denied requests without any reply, because the cause is then common to all requests.
+DENIED = 32
 
 
 class LlmClient:
-    """A client of one endpoint, used by many tasks of one event loop.
+    """A client of one endpoint, for many concurrent tasks of one event loop.
 
-    `where` is the endpoint's field in the manifest, for messages. With a journal, a request that an earlier process
-    got a reply to is answered from it.
+    `where` is the manifest field of the endpoint, for messages. With a journal, requests that an earlier attempt got a
+    reply to are answered from it.
     """
 
     def __init__(
         self, endpoint: Endpoint, *, spending: Spending, where: str, journal: ReplyJournal | None = None
     ) -> None:
-        """Raises InputError when the endpoint's API key is not there."""
+        """Raises InputError if the endpoint's address is invalid or its API key is missing."""
         self.endpoint = endpoint
         self._where = where
         self._spending = spending
         self._journal = journal
         self._connections = EndpointConnections(endpoint, where=where)
-        self._gate = RequestSlots(ConcurrencyLimit(ceiling=endpoint.concurrency))
+        self._slots = RequestSlots(ConcurrencyLimit(ceiling=endpoint.concurrency))
         self._given_up = self._denied = self._replies = 0
         for reply in journal or ():
             spending.count_reply(reply.usage, endpoint.prices, resumed=True)
@@ -54,11 +54,11 @@ class LlmClient:
     async def complete(
         self, messages: Sequence[ChatMessage], *, form: type[Filled], max_tokens: int | None = None
     ) -> ModelReply[Filled] | NoAnswer:
-        """Ask for an answer of the form (its name goes to the server too).
+        """Request an answer in the given form. The name of its class is sent to the server.
 
-        Ends within the endpoint's `retryFor` and `timeout` once it is sent; how long it waits for its turn depends on
-        what else is asked. Raises StageError where asking on is no use: the budget is spent, key, address or model are
-        refused, the endpoint does not answer anybody any more, the journal cannot be written.
+        After a wait for a free slot, the call ends within the endpoint's `retryFor` plus `timeout`. Raises StageError
+        if further requests are pointless: the budget is spent, the server refuses the key, address or model, it does
+        not answer any request, or the journal cannot be written.
         """
         body = request_body(
             self.endpoint,
@@ -89,11 +89,11 @@ class LlmClient:
             self._journal.close()
 
     async def _ask(self, body: bytes) -> Reply | NoAnswer:
-        """Send the request until there is a reply, a denial, or `retryFor` is over."""
+        """Send the request until the server replies or denies it, or until `retryFor` is over."""
         attempt, give_up = 0, 0.0
         while True:
             attempt += 1
-            async with self._gate:
+            async with self._slots:
                 self._spending.count_request()
                 give_up = give_up or time.monotonic() + seconds(self.endpoint.retry_for)
                 outcome = await self._connections.post(body)
@@ -117,7 +117,7 @@ class LlmClient:
         if isinstance(outcome, Fault):
             self._spending.faults[outcome.kind] += 1
         wait = outcome.retry_after if isinstance(outcome, Fault) else None
-        self._gate.pace.note(failed=failed, now=asyncio.get_running_loop().time(), retry_after=wait)
+        self._slots.limit.note(failed=failed, now=asyncio.get_running_loop().time(), retry_after=wait)
 
     def _denial(self, denial: Denial) -> NoAnswer:
         self._denied += 1
@@ -133,8 +133,8 @@ class LlmClient:
         self._given_up += 1
         if self._given_up >= GIVEN_UP:
             raise StageError(
-                f"{self._where}: {self.endpoint.uri} answered none of the last {GIVEN_UP} requests ({message}); see to "
-                "the server and run again, what was answered is kept",
+                f"{self._where}: {self.endpoint.uri} answered none of the last {GIVEN_UP} requests ({message}); check "
+                "the server and run again. The answers so far are kept",
                 reason="EndpointUnavailable",
             )
         return NoAnswer(NoAnswerReason.UNAVAILABLE, message)

@@ -1,9 +1,9 @@
-"""How many requests are under way at once, and when a failed one is tried again.
+"""The number of concurrent requests, and the delay before a retry.
 
-The limit follows the share of requests that fail, as DCTCP's window follows the share of marked packets (RFC 8257):
-after every round of as many results as the limit, it shrinks by half that share where the share is above TOLERATED,
-and grows by an eighth otherwise. Halving at every single failure, as TCP does, would bring 64 requests down to 4 on a
-server that merely drops a tenth of them.
+The limit follows the share of failed requests, as the window of DCTCP follows the share of marked packets (RFC 8257).
+After each round of as many results as the limit, it shrinks by half the share of failures if that share is above
+TOLERATED, and grows by an eighth otherwise. Halving it at every failure, as TCP does, would reduce 64 concurrent
+requests to 4 on a server that fails a tenth of them.
 """
 
 from __future__ import annotations
@@ -15,68 +15,71 @@ from dataclasses import dataclass
 
 from learntoask.core.backoff import Backoff
 
-TOLERATED = 0.2  # share of failures below which trying again costs less than asking more slowly
+TOLERATED = 0.2  # share of failures up to which retries cost less than fewer concurrent requests
 _RETRIES = Backoff(first=0.25, longest=30.0)
 
 
 def retry_delay(attempt: int, *, retry_after: float | None = None) -> float:
-    """Seconds to wait after failed attempt number `attempt` (from 1): doubling, with jitter, at least what the server
-    asks for."""
+    """Return the seconds to wait after failed `attempt` (from 1): exponential back-off with jitter, but at least
+    `retry_after`, the seconds that the server asked for."""
     return max(_RETRIES.delay(attempt, draw=random.random()), retry_after or 0.0)
 
 
 @dataclass
 class ConcurrencyLimit:
-    """The limit, as a function of the results so far; knows no clock but the one it is told."""
+    """The limit of concurrent requests, as a function of the results so far. The caller passes the time."""
 
     ceiling: int
-    limit: float = 0.0
-    share: float = 0.0  # of failures, over about the last round
-    resume: float = 0.0  # time before which nothing is sent
+    value: float = 0.0  # requests at once; `ceiling` at first
+    share: float = 0.0  # exponential average of the share of failures, over about the last round
+    resume: float = 0.0  # time before which no request is sent
     _failed: int = 0
     _seen: int = 0
 
     def __post_init__(self) -> None:
-        self.limit = self.limit or float(self.ceiling)
+        self.value = self.value or float(self.ceiling)
 
     def note(self, *, failed: bool, now: float, retry_after: float | None = None) -> None:
-        """Count a result. A wait that the server asks for holds everybody up once many are refused."""
+        """Count a result. If many requests fail, the `retry_after` of one (in seconds) delays all requests."""
         self._seen += 1
         self._failed += failed
-        self.share += (failed - self.share) / max(8.0, self.limit)
+        self.share += (failed - self.share) / max(8.0, self.value)
         if failed and retry_after and self.share > TOLERATED:
             self.resume = max(self.resume, now + retry_after)
-        if self._seen >= int(self.limit):
+        if self._seen >= int(self.value):
             found = self._failed / self._seen
             if found > TOLERATED:
-                self.limit = max(1.0, self.limit * (1 - found / 2))
+                self.value = max(1.0, self.value * (1 - found / 2))
             else:
-                self.limit = min(float(self.ceiling), self.limit + max(1.0, self.limit / 8))
+                self.value = min(float(self.ceiling), self.value + max(1.0, self.value / 8))
             self._seen = self._failed = 0
 
 
 class RequestSlots:
-    """Lets as many in as the pace allows, first come, first served: requests that share a prefix stay together."""
+    """An async context manager that admits as many tasks as the limit allows, in the order of their arrival.
 
-    def __init__(self, pace: ConcurrencyLimit) -> None:
-        self.pace = pace
+    In this order, requests that share a prefix reach the server together, and its prefix cache is used.
+    """
+
+    def __init__(self, limit: ConcurrencyLimit) -> None:
+        self.limit = limit
         self._inside = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def __aenter__(self) -> None:
-        if self._inside < int(self.pace.limit) and not self._waiting:
+        if self._inside < int(self.limit.value) and not self._waiting:
             self._inside += 1
         else:
             place = asyncio.get_running_loop().create_future()
             self._waiting.append(place)
             try:
-                await place  # whoever resolves it has counted us as inside
+                await place  # the task that resolves it has counted this one as inside
             except asyncio.CancelledError:
                 if place.done() and not place.cancelled():
                     self._leave()
                 raise
         try:
-            while (wait := self.pace.resume - asyncio.get_running_loop().time()) > 0:
+            while (wait := self.limit.resume - asyncio.get_running_loop().time()) > 0:
                 await asyncio.sleep(wait)
         except asyncio.CancelledError:
             self._leave()
@@ -87,7 +90,7 @@ class RequestSlots:
 
     def _leave(self) -> None:
         self._inside -= 1
-        while self._waiting and self._inside < int(self.pace.limit):
+        while self._waiting and self._inside < int(self.limit.value):
             place = self._waiting.popleft()
             if not place.done():
                 self._inside += 1

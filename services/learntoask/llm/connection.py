@@ -1,4 +1,4 @@
-"""One request to an endpoint, with a deadline; every way in which it can fail becomes a value."""
+"""One HTTP request to an endpoint, with a deadline. All failures of network and server are returned as values."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import ssl
 from dataclasses import replace
 from urllib.request import getproxies, proxy_bypass
 
-# httpx2 and not the openai package, which sits on top of it: what is needed here is one kind of request, the raw body
-# (errors that come with status 200) and retries of our own, so openai would add its weight and nothing else.
+# The openai package, which builds on httpx2, has no use here: the client sends one kind of request, needs the raw body
+# (some errors come with status 200) and has its own retries.
 import httpx2
 
 from learntoask.core.errors import InputError
@@ -20,16 +20,16 @@ _LONGEST_CONNECT = 30.0  # seconds
 
 
 class EndpointConnections:
-    """As many connections as there were requests at once, each a transport of its own.
+    """The connections to an endpoint: one transport for each concurrent request.
 
-    A client with a pool of 64 looks through all of it at every request, and follows redirects and keeps cookies that
-    nobody wants here: twice the processor time of a bare transport (1.3 against 0.7 ms a request), which at 640
-    requests a second is the difference between half a core and a whole one. The one deadline around a request replaces
-    the transport's own for every single read.
+    A client with a connection pool of 64 searches the whole pool for every request, and handles redirects and cookies.
+    That takes twice the CPU time of a plain transport (1.3 instead of 0.7 ms per request), which at 640 requests per
+    second is one core instead of half a core. A single deadline for the whole request replaces the transport's timeout
+    for each read.
     """
 
     def __init__(self, endpoint: Endpoint, *, where: str) -> None:
-        """Raises InputError naming the field when the address is none or there is no key."""
+        """Raises InputError that names the field if the address is invalid or the API key is missing."""
         try:
             self._url = httpx2.URL(endpoint.uri.rstrip("/") + "/chat/completions")
         except httpx2.InvalidURL as error:
@@ -42,7 +42,7 @@ class EndpointConnections:
         self._idle: list[httpx2.AsyncHTTPTransport] = []
 
     async def post(self, body: bytes) -> Reply | Fault | Denial:
-        """Send one request. Whatever network and server do is a value; raises StageError when the key is gone."""
+        """Send one request and return its outcome. Raises StageError only if the API key cannot be read any more."""
         key = self._key.read()
         headers = {"content-type": "application/json", "accept": "application/json"}
         if key is not None:
@@ -78,7 +78,7 @@ class EndpointConnections:
 
 
 def _proxy_for(url: httpx2.URL) -> str | None:
-    """The proxy that the environment names (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY), as every client reads it."""
+    """Return the proxy for `url` from the environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY)."""
     proxies = getproxies()
     if proxy_bypass(url.host):
         return None
@@ -86,7 +86,7 @@ def _proxy_for(url: httpx2.URL) -> str | None:
 
 
 def _hide_key(key: str | None, outcome: Reply | Fault | Denial) -> Reply | Fault | Denial:
-    """Servers repeat keys in their errors, and errors end in logs."""
+    """Remove the API key from an error message, because some servers repeat it there and messages are logged."""
     if key is None or isinstance(outcome, Reply):
         return outcome
     return replace(outcome, message=outcome.message.replace(key, "[API key]"))

@@ -1,7 +1,8 @@
-"""Replies on disk as they come, so that a killed stage loses at most the requests under way.
+"""A journal of replies on disk, so that a killed stage loses only the requests that were in progress.
 
-One JSON line a reply, appended unbuffered, under the digest of what was asked: another prompt, model or schema is
-another request. What cannot be read (the torn last line of a killed process) is asked again.
+Each reply is one JSON line, written unbuffered, with the digest of its request. A request with another prompt, model or
+schema has another digest. Lines that cannot be parsed, such as the incomplete last line of a killed process, are
+ignored, so that their requests are sent again.
 """
 
 from __future__ import annotations
@@ -25,10 +26,13 @@ class _Entry(BaseModel):
 
 
 class ReplyJournal:
-    """The replies of one endpoint; in memory only where each begins. Holds user texts (quotes), never a key."""
+    """The replies of one endpoint. Only their offsets in the file are kept in memory.
+
+    The file contains quotes of users, so that only its owner may read it. It never contains an API key.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Raises StageError when the file cannot be read or written."""
+        """Raises StageError if the file cannot be read or written."""
         self.path = path
         self._begins: dict[str, int] = {}
         try:
@@ -38,17 +42,17 @@ class ReplyJournal:
             self._fail(error)
 
     def __iter__(self) -> Iterator[Reply]:
-        """What earlier attempts were answered."""
+        """Iterate over the replies in the file."""
         for begin in self._begins.values():
             yield self._at(begin).reply
 
     def find(self, asked: str) -> Reply | None:
-        """The reply to the request with digest `asked`, if an earlier attempt got one."""
+        """Return the reply to the request with digest `asked`, or None."""
         begin = self._begins.get(asked)
         return None if begin is None else self._at(begin).reply
 
     def add(self, asked: str, reply: Reply) -> None:
-        """Raises StageError when the disk is full."""
+        """Append the reply to the request with digest `asked`. Raises StageError if it cannot be written."""
         line = _Entry(asked=asked, reply=reply).model_dump_json().encode() + b"\n"
         try:
             while line:
@@ -64,7 +68,9 @@ class ReplyJournal:
         with self.path.open("rb") as file:
             for line in file:
                 if not line.endswith(b"\n"):
-                    os.ftruncate(self._file, end)  # else the next line would be written behind its torn rest
+                    os.ftruncate(
+                        self._file, end
+                    )  # otherwise the next line would be appended to this incomplete one
                     break
                 with suppress(ValidationError):
                     self._begins[_Entry.model_validate_json(line).asked] = end
@@ -79,6 +85,6 @@ class ReplyJournal:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         problem = "no space left for" if full else f"{error.strerror or error}:"
         raise StageError(
-            f"{problem} {self.path}; run again when it can be written, what was answered is kept",
+            f"{problem} {self.path}; run again when it can be written. The answers so far are kept",
             reason="DiskFull" if full else "CannotWrite",
         ) from error

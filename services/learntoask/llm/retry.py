@@ -1,4 +1,4 @@
-"""Asking once more, with the reason why an answer was not accepted."""
+"""The prompt that asks for a corrected answer."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from learntoask.core.prompt import ChatMessage
 
-_SHOWN = 2000  # characters of a refused answer that the model reads again
-_PROBLEMS = 8  # of them that it is told
+_SHOWN = 2000  # characters of the rejected answer that the prompt repeats
+_PROBLEMS = 8  # problems that the prompt lists
 
 
 def retry_messages(
     messages: Sequence[ChatMessage], *, answer: str, problems: Sequence[str]
 ) -> list[ChatMessage]:
-    """The same question with the answer that was not accepted, and why."""
+    """Return `messages` with the rejected answer and the problems that it had, and a request for a new answer."""
     listed = "\n".join(f"- {problem}" for problem in problems[:_PROBLEMS])
     return [
         *messages,

@@ -1,4 +1,4 @@
-"""What the requests of a stage have cost, and the budget that ends it."""
+"""The requests, tokens and cost of a stage, and the budget that ends it."""
 
 from __future__ import annotations
 
@@ -14,27 +14,30 @@ from learntoask.llm.wire import TokenCounts
 
 @dataclass
 class Spending:
-    """Totals over all endpoints of a stage, what a killed attempt had answered included. `where` is the manifest
-    field that holds the budget, for messages."""
+    """Totals over all endpoints of a stage, including the replies of earlier attempts.
+
+    `where` is the manifest field of the budget, for messages.
+    """
 
     budget: Budget
     where: str
-    requests: int = 0  # sent, repeated ones included
-    answered: int = 0
-    resumed: int = 0  # of these, by an attempt before this one
+    requests: int = 0  # requests sent, including retries
+    answered: int = 0  # requests with a reply
+    resumed: int = 0  # those of them that an earlier attempt sent
     usage: TokenCounts = field(default_factory=TokenCounts)
-    cost: float | None = None  # None: no prices given
+    cost: float | None = None  # in the currency of the prices; None without prices
     faults: Counter[str] = field(default_factory=Counter)  # by kind: `429`, `timeout`, `connection`, …
     ended: StageError | None = None
 
     def stop(self, error: StageError) -> None:
-        """Send nothing more, because of `error`."""
+        """Refuse all further requests because of `error`."""
         self.ended = self.ended or error
 
     def count_request(self) -> None:
-        """Count a request that is about to be sent. Raises StageError where the budget is spent or all has ended."""
+        """Count a request that is about to be sent. Raises StageError if the budget is spent or requests are
+        refused."""
         if self.ended is not None:
-            # A new one for each: an error raised in thousands of tasks would gather all their tracebacks.
+            # A new error for each task, because one error would collect the tracebacks of thousands of tasks.
             raise StageError(str(self.ended), reason=self.ended.reason)
         limits = (
             ("requests", self.requests, self.budget.requests),
@@ -45,13 +48,16 @@ class Spending:
             if limit is not None and spent >= limit:
                 raise StageError(
                     f"{self.where}.{name} = {limit:g} is spent ({self.requests} requests, {self.answered} answers); "
-                    "raise it and run again: what was answered is kept",
+                    "raise it and run again. The answers so far are kept",
                     reason="BudgetSpent",
                 )
         self.requests += 1
 
     def count_reply(self, usage: TokenCounts | None, prices: Prices | None, *, resumed: bool = False) -> None:
-        """Count an answered request. Raises StageError where the budget needs a usage that the server does not tell."""
+        """Count a reply, with `resumed` one of an earlier attempt.
+
+        Raises StageError if the budget limits tokens or cost and the server does not report its token usage.
+        """
         self.answered += 1
         if resumed:
             self.resumed += 1
@@ -59,8 +65,8 @@ class Spending:
         if usage is None:
             if self.budget.tokens is not None or self.budget.cost is not None:
                 raise StageError(
-                    f"the server reports no token usage, so {self.where}.tokens and .cost cannot be kept; leave them "
-                    "out, or let it report `usage`",
+                    f"the server reports no token usage, so {self.where}.tokens and .cost cannot be checked; leave "
+                    "them out, or configure the server to report `usage`",
                     reason="UsageUnknown",
                 )
             return
@@ -75,6 +81,7 @@ class Spending:
             self.cost = (self.cost or 0.0) + (price + usage.completion * prices.completion) / 1e6
 
     def counts(self) -> dict[str, JsonValue]:
+        """Return the totals for the summary of the stage."""
         return {
             "requests": self.requests,
             "answers": self.answered,

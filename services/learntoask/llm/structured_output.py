@@ -1,4 +1,4 @@
-"""From what a model wrote to an answer of the form asked for, or why there is none."""
+"""Structured output: from a model's reply to an object of a given form, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from learntoask.llm.wire import Reply, TokenCounts
 
 
 class Form(BaseModel):
-    """What an answer looks like. Every field is required and none may be added, as strict JSON schemas have it; the
-    server constrains the model to the schema, and the answer is checked again here, since not every server does."""
+    """The form of an answer, as strict JSON schemas define it: all fields are required, and no other fields are
+    allowed.
+
+    Servers with constrained decoding enforce the schema. The answer is also checked here, for servers without it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,7 +27,7 @@ Filled = TypeVar("Filled", bound=Form)
 
 
 class NoAnswerReason(StrEnum):
-    """Why there is no answer; the words occur in quarantine files and counts."""
+    """Why there is no answer. The values appear in quarantine files and in the summary of a stage."""
 
     REFUSED = "refused"
     CUT = "cut"
@@ -36,19 +39,23 @@ class NoAnswerReason(StrEnum):
 
     @property
     def by_model(self) -> bool:
-        """Whether the model answered, only not as it should; then asking again with the reason may help."""
+        """Whether the model sent an invalid answer, so that a second request with the reason may help."""
         return self not in (NoAnswerReason.DENIED, NoAnswerReason.UNAVAILABLE)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelReply(Generic[Filled]):
+    """A valid answer: the filled form, the text that it was parsed from, and the tokens of the request."""
+
     parsed: Filled
-    text: str  # as the model wrote it
+    text: str
     usage: TokenCounts
 
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
+    """The reason for a missing answer, with a message for people and the text of the model, if there is any."""
+
     reason: NoAnswerReason
     message: str
     text: str = ""
@@ -59,7 +66,7 @@ _SHOWN = 200
 
 
 def read_answer(reply: Reply, form: type[Filled]) -> ModelReply[Filled] | NoAnswer:
-    """Check a reply in order: refused, cut, empty, no JSON, not of the form."""
+    """Parse a reply. The checks run in this order: refused, cut, empty, not JSON, wrong form."""
     text = reply.content
     if reply.refusal is not None or reply.finish == "content_filter":
         return NoAnswer(
@@ -69,7 +76,7 @@ def read_answer(reply: Reply, form: type[Filled]) -> ModelReply[Filled] | NoAnsw
         return NoAnswer(NoAnswerReason.CUT, "the answer was cut at its greatest length (maxTokens)", text)
     if not text.strip():
         return NoAnswer(NoAnswerReason.EMPTY, "the answer was empty", text)
-    fenced = _FENCE.match(text)  # as servers without constrained decoding let models write
+    fenced = _FENCE.match(text)  # models without constrained decoding often write a Markdown code block
     try:
         parsed = form.model_validate_json(fenced.group(1) if fenced else text)
     except ValidationError as error:
@@ -85,17 +92,17 @@ def read_answer(reply: Reply, form: type[Filled]) -> ModelReply[Filled] | NoAnsw
 
 @lru_cache(maxsize=1024)
 def schema_of(form: type[Form]) -> dict[str, JsonValue]:
-    """The JSON schema of a form, without the titles, which would only be read as words of the prompt."""
+    """Return the JSON schema of a form without titles, which some servers would insert into the prompt."""
     return _without_titles(form.model_json_schema())
 
 
 def _without_titles(node: Any) -> Any:
     if isinstance(node, list):
-        return [_without_titles(one) for one in node]
+        return [_without_titles(element) for element in node]
     if not isinstance(node, dict):
         return node
     return {
-        key: {name: _without_titles(one) for name, one in value.items()}
+        key: {name: _without_titles(schema) for name, schema in value.items()}
         if key in ("properties", "$defs")
         else _without_titles(value)
         for key, value in node.items()

@@ -1,8 +1,8 @@
-"""What goes over the wire: the body of a request, and what the response to it means.
+"""The wire format of chat completions: the body of a request, and the meaning of a response.
 
-A response is a reply (the model wrote something), a fault (the same request may go well a moment later) or a denial
-(it never will). Some servers report errors with status 200, in the body or in its first choice: OpenRouter, for one,
-has sent the status before the model runs.
+A response is a reply (the model wrote a text), a fault (the same request may succeed later) or a denial (it never
+will). Some servers report errors with status 200, in the body or in its first choice; OpenRouter, for example, sends
+the status before the model runs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SHOWN = 300  # characters of a server's message that are passed on
 
 
 class TokenCounts(BaseModel):
-    """Tokens of one request; `cached` are those of `prompt` that the server's prefix cache held."""
+    """The tokens of a request. `cached` is the part of `prompt` that was in the server's prefix cache."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,19 +35,20 @@ class TokenCounts(BaseModel):
 
 
 class Reply(BaseModel):
-    """What the model wrote, and why it ended (`stop`, `length`, `content_filter`, …)."""
+    """The text that the model wrote, and the reason for its end (`stop`, `length`, `content_filter`, …)."""
 
     model_config = ConfigDict(frozen=True)
 
     content: str
     finish: str
     refusal: str | None = None
-    usage: TokenCounts | None = None  # None: the server does not say
+    usage: TokenCounts | None = None  # None if the server does not report it
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Worth another try. `kind` is what it is counted as; `retry_after` (seconds) what the server asks for."""
+    """A failure that a retry may overcome. `kind` is the name under which it is counted; `retry_after` are the seconds
+    that the server asks to wait."""
 
     kind: str
     message: str
@@ -56,7 +57,8 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """No use in trying again; `fatal` where every other request would be denied too (key, quota, address, model)."""
+    """A failure that no retry overcomes. With `fatal` all other requests would be denied too, because of the key, the
+    quota, the address or the model."""
 
     message: str
     fatal: bool
@@ -70,7 +72,7 @@ def request_body(
     schema: Mapping[str, JsonValue],
     max_tokens: int,
 ) -> bytes:
-    """The JSON of a chat completion whose answer `schema` constrains."""
+    """Return the JSON body of a request for a chat completion whose answer is constrained by `schema`."""
     body: dict[str, Any] = {
         "model": endpoint.model,
         "messages": messages,
@@ -88,7 +90,7 @@ def request_body(
 
 
 def read_response(status: int, headers: Mapping[str, str], body: bytes) -> Reply | Fault | Denial:
-    """`headers` answers to lower-case names."""
+    """Interpret a response. `headers` is looked up with lower-case names."""
     parsed = _json(body)
     error = _error_in(parsed)
     if status >= 300:
@@ -116,7 +118,7 @@ def _failure(
 ) -> Fault | Denial:
     said = f"{status}{' in the body' if in_body else ''}: {_message(error)}"
     if status in _TRANSIENT or status >= 500:
-        # A spent quota comes as 429 too, and no waiting mends it.
+        # A spent quota also has status 429, but a retry does not help.
         if error.get("code") == "insufficient_quota" or error.get("type") == "insufficient_quota":
             return Denial(said, fatal=True)
         return Fault("error-in-body" if in_body else str(status), said, retry_after(headers))
@@ -124,7 +126,7 @@ def _failure(
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks to wait (RFC 9110, 10.2.3), also as Azure's `retry-after-ms`."""
+    """Return the seconds that the server asks to wait (RFC 9110, 10.2.3, or Azure's `retry-after-ms`), or None."""
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
@@ -134,7 +136,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return seconds
     try:
         then = parsedate_to_datetime(value)
-        # Against the server's own clock, which need not agree with ours.
+        # Relative to the server's clock, which may differ from the local one.
         now = parsedate_to_datetime(headers.get("date") or "")
         return max(0.0, (then - now).total_seconds())
     except (TypeError, ValueError):
@@ -157,7 +159,8 @@ def _first(listed: object) -> object:
 
 
 def _error_in(parsed: object) -> dict[str, Any] | None:
-    """The error that a body carries: OpenAI's shape, its first choice's, or FastAPI's `detail`."""
+    """Return the error in a body: in OpenAI's format, in its first choice, or in FastAPI's `detail`. None without
+    one."""
     if not isinstance(parsed, dict):
         return None
     choice = _first(parsed.get("choices"))

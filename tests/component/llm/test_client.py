@@ -225,7 +225,7 @@ async def test_as_many_at_once_as_allowed_and_fewer_where_the_server_refuses() -
         client = client_of(server.uri, concurrency=32)
         answers = await ask(client, *(f"1+{n}" for n in range(100)))
     assert totals(answers) == [1 + n for n in range(100)]
-    assert client._gate.pace.limit < 12
+    assert client._slots.limit.value < 12
 
 
 async def test_a_budget_ends_it_and_what_was_answered_is_kept(tmp_path: Path) -> None:
