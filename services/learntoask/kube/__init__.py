@@ -1,8 +1,16 @@
-"""Kubernetes, behind one small asynchronous client: plain dicts in and out, typed errors, a deadline on every call.
+"""A small asynchronous client of the Kubernetes API: objects are plain dicts, errors have types, calls have deadlines.
 
-Everything that talks to an API server goes through `Kube`; nothing else imports `kubernetes`. Of that package only
-`kubernetes.aio` is used, and of that only what reads a kubeconfig or a pod's service account, refreshes tokens and
-opens TLS connections: the generated models would cost memory and hide fields they do not know.
+All requests to an API server go through `Kube`, and no other package imports `kubernetes`. The client only uses the
+parts of `kubernetes.aio` that read a kubeconfig or a service account, refresh tokens and open TLS connections. Its
+generated models would need much memory and would drop unknown fields.
+
+    client        Kube: begin here
+    kinds         the kinds of objects, and their paths
+    watch         all objects of a kind, and then their changes
+    merge_patch   the difference of two objects as a JSON merge patch
+    errors        the refusals of an API server
+    access        address and credentials of the API server
+    transport     one HTTP call, with its deadline and retries
 """
 
 from learntoask.kube.client import Kube

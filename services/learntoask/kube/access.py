@@ -1,4 +1,4 @@
-"""Where the API server is and who asks: a kubeconfig, or the service account of the pod this runs in."""
+"""Address and credentials of the API server, from a kubeconfig or from the service account of this pod."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterAccess:
-    """`namespace` is the one that commands mean when none is named."""
+    """Access to a cluster. `namespace` is the default of commands that name none."""
 
     configuration: Any  # kubernetes.aio.client.Configuration: address, certificates, and tokens that refresh
     namespace: str
@@ -26,16 +26,16 @@ class ClusterAccess:
         return str(self.configuration.host).rstrip("/")
 
     async def headers(self) -> dict[str, str]:
-        """Authorization of one call. A service account's token is read anew every minute."""
+        """Return the authorization header of one call. The token of a service account is read again every minute."""
         settings = await self.configuration.auth_settings()
         token = settings.get("BearerToken")
         return {token["key"]: token["value"]} if token and token["value"] else {}
 
 
 async def find_access(*, kubeconfig: Path | None = None, context: str | None = None) -> ClusterAccess:
-    """Access by `kubeconfig`, else KUBECONFIG, else the pod's service account, else ~/.kube/config.
+    """Find access by `kubeconfig`, else KUBECONFIG, else the service account of this pod, else ~/.kube/config.
 
-    Raises InputError naming what was tried.
+    Raises InputError that says which of them cannot be used.
     """
     configuration = client.Configuration()
     given = kubeconfig or (Path(os.environ["KUBECONFIG"]) if os.environ.get("KUBECONFIG") else None)

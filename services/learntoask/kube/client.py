@@ -1,4 +1,4 @@
-"""`Kube`: what this project asks of an API server, in terms of plain dicts."""
+"""`Kube`: the calls of the Kubernetes API that this project uses. Objects are plain dicts."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from learntoask.kube.errors import Expired, NotFound, kube_error
 from learntoask.kube.kinds import POD, Kind
 from learntoask.kube.transport import DEADLINE, CallObserver, Transport
 
-_PAGE = 250  # objects a page: bounds the memory of listing thousands
-_WATCH_TIME = 290  # seconds after which the server ends a watch, which then goes on from where it was
+_PAGE = 250  # objects per page; bounds the memory for lists of thousands
+_WATCH_TIME = 290  # seconds after which the server ends a watch; the next one continues from there
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """`resource_version` is where a watch goes on."""
+    """A list of objects. A watch of their later changes starts at `resource_version`."""
 
     items: list[Json]
     resource_version: str
 
 
 class Kube:
-    """Writes are strict: a field that the server does not know is an error, never silently dropped.
+    """A client of one API server.
 
-    Every call raises KubeError (see kube.errors) and ends within its deadline.
+    Every call ends within its deadline (seconds) and raises KubeError (see kube.errors). Writes are strict: a field
+    that the server does not know is an error and is not dropped silently.
     """
 
     def __init__(self, access: ClusterAccess, transport: Transport, *, field_manager: str) -> None:
@@ -47,7 +48,10 @@ class Kube:
         field_manager: str = "lta",
         called: CallObserver | None = None,
     ) -> AsyncIterator[Kube]:
-        """Connect by `kubeconfig`, KUBECONFIG, the pod's service account or ~/.kube/config, in this order."""
+        """Connect with `kubeconfig`, KUBECONFIG, the service account of this pod or ~/.kube/config, in this order.
+
+        `field_manager` is the owner of the fields that this client writes; `called` observes all HTTP calls.
+        """
         access = await find_access(kubeconfig=kubeconfig, context=context)
         transport = Transport(access, called=called)
         try:
@@ -57,7 +61,7 @@ class Kube:
 
     @property
     def namespace(self) -> str:
-        """The namespace of the kubeconfig's context, or of this pod."""
+        """The namespace of the context in the kubeconfig, or of this pod."""
         return self.access.namespace
 
     async def get(
@@ -66,7 +70,7 @@ class Kube:
         return await self._transport.call("GET", kind.path(namespace=namespace, name=name), deadline=deadline)
 
     async def find(self, kind: Kind, name: str, *, namespace: str | None = None) -> Json | None:
-        """As `get`; None where there is no such object."""
+        """Return the object, or None if it does not exist."""
         with suppress(NotFound):
             return await self.get(kind, name, namespace=namespace)
         return None
@@ -79,7 +83,7 @@ class Kube:
         labels: str | None = None,
         fields: str | None = None,
     ) -> list[Json]:
-        """All objects of a namespace, or of all; `labels` and `fields` are selectors (`a=b,c!=d`)."""
+        """Return the objects of a namespace, or of all namespaces; `labels` and `fields` are selectors (`a=b,c!=d`)."""
         return (await self.listing(kind, namespace=namespace, labels=labels, fields=fields)).items
 
     async def listing(
@@ -94,7 +98,7 @@ class Kube:
         query = {"limit": str(_PAGE), **_selectors(labels, fields)}
         while True:
             page = await self._transport.call("GET", kind.path(namespace=namespace), query=query)
-            for item in page["items"]:  # a list names the kind of its items once
+            for item in page["items"]:  # items of a list have no apiVersion and kind
                 items.append({"apiVersion": kind.api_version, "kind": kind.kind, **item})
             following = page["metadata"].get("continue")
             if not following:
@@ -108,8 +112,11 @@ class Kube:
         )
 
     async def apply(self, kind: Kind, body: Json, *, force: bool = True) -> Json:
-        """Server-side apply: the fields in `body` become ours and as given, all others stay; fields that we set before
-        and leave out now go. Without `force` another manager's field is a Conflict."""
+        """Apply `body` (server-side apply) and return the object.
+
+        The fields in `body` are set and owned by this client. Fields that this client set before and that `body` lacks
+        are removed, and all other fields stay. Without `force`, a field of another owner is a Conflict.
+        """
         metadata = body["metadata"]
         path = kind.path(namespace=metadata.get("namespace"), name=metadata["name"])
         query = {**self._write_query(), "force": "true" if force else "false"}
@@ -121,7 +128,7 @@ class Kube:
     async def patch(
         self, kind: Kind, name: str, patch: Json, *, namespace: str | None = None, subresource: str = ""
     ) -> Json:
-        """Merge patch (RFC 7386): null removes a field, lists are replaced."""
+        """Apply a merge patch (RFC 7386), in which null removes a field and lists are replaced."""
         path = kind.path(namespace=namespace, name=name, subresource=subresource)
         return await self._transport.call(
             "PATCH", path, query=self._write_query(), body=patch, content_type="application/merge-patch+json"
@@ -136,15 +143,15 @@ class Kube:
         namespace: str | None = None,
         resource_version: str | None = None,
     ) -> Json:
-        """Merge `status` into the object's; with `resource_version` only while that is its current one (else
-        Conflict)."""
+        """Merge `status` into the status of the object. With `resource_version`, another current version is a
+        Conflict."""
         body: Json = {"status": status}
         if resource_version is not None:
             body["metadata"] = {"resourceVersion": resource_version}
         return await self.patch(kind, name, body, namespace=namespace, subresource="status")
 
     async def replace(self, kind: Kind, body: Json, *, deadline: float = DEADLINE) -> Json:
-        """Put `body` in the place of the object; Conflict unless its resourceVersion is current."""
+        """Replace the object by `body`. Raises Conflict if the resourceVersion in `body` is not the current one."""
         metadata = body["metadata"]
         path = kind.path(namespace=metadata.get("namespace"), name=metadata["name"])
         return await self._transport.call(
@@ -160,8 +167,10 @@ class Kube:
         propagation: Literal["Background", "Foreground", "Orphan"] = "Background",
         uid: str | None = None,
     ) -> None:
-        """Ask for the object's end (that of its children by `propagation`). With `uid` only that very object: another
-        one of the same name is a Conflict. NotFound where it is gone already."""
+        """Delete the object, and its children according to `propagation`.
+
+        With `uid`, an object of the same name with another uid is a Conflict. Raises NotFound if it does not exist.
+        """
         body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         if uid is not None:
             body["preconditions"] = {"uid": uid}
@@ -176,8 +185,11 @@ class Kube:
         labels: str | None = None,
         fields: str | None = None,
     ) -> AsyncIterator[tuple[str, Json]]:
-        """Changes after `resource_version` as (ADDED, MODIFIED, DELETED or BOOKMARK, object), until the server ends
-        the watch. Raises Expired when the server no longer knows `resource_version`."""
+        """Iterate over the changes after `resource_version` until the server ends the watch.
+
+        A change is a pair of its type (ADDED, MODIFIED, DELETED or BOOKMARK) and the object. Raises Expired if the
+        server does not know `resource_version` any more.
+        """
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -206,7 +218,11 @@ class Kube:
         follow: bool = False,
         previous: bool = False,
     ) -> AsyncIterator[str]:
-        """Lines that the container printed; with `follow` until it ends."""
+        """Iterate over the lines that the container printed; with `follow` until it ends.
+
+        `tail` is the number of last lines to return. With `previous` the log is that of the container before its
+        restart.
+        """
         query = {"follow": "true"} if follow else {}
         if container is not None:
             query["container"] = container
@@ -215,12 +231,12 @@ class Kube:
         if previous:
             query["previous"] = "true"
         path = POD.path(namespace=namespace, name=pod, subresource="log")
-        # A stage may say nothing for long; without an end of silence a lost connection would be waited for for ever.
+        # A stage may print nothing for a long time, but without any limit a lost connection would never be noticed.
         async for line in self._transport.lines(path, query=query, silence=3600 if follow else DEADLINE):
             yield line.decode(errors="replace")
 
     async def server_keys(self) -> Json:
-        """The keys (JWKS) that the server signs service account tokens with."""
+        """Return the keys (JWKS) that the server signs service account tokens with."""
         return await self._transport.call("GET", "/openid/v1/jwks")
 
     def _write_query(self) -> dict[str, str]:

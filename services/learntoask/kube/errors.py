@@ -1,14 +1,14 @@
-"""What an API server may answer instead of an object.
+"""The refusals of an API server, as exceptions.
 
 ClusterError (core.errors)   the cluster refused, or cannot be reached       exit code 6
-└── KubeError                any refusal; `status` and the server's reason
+└── KubeError                any refusal, with the HTTP status and the server's reason
     ├── NotFound             404
-    ├── AlreadyExists        409 on create: somebody, perhaps a call whose answer was lost, made it
+    ├── AlreadyExists        409 on create: the object exists, perhaps from a call whose response was lost
     ├── Conflict             409: the object changed since it was read
-    ├── Expired              410: a watch must begin anew from a list
+    ├── Expired              410: a watch has to start again from a list
     ├── Invalid              400, 422: the object is refused; `fields` maps its fields to messages
     ├── Forbidden            401, 403
-    └── Unavailable          no answer, 429 or 5xx until the deadline passed
+    └── Unavailable          no response, 429 or 5xx until the deadline
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ _BY_STATUS = {
 
 
 def kube_error(status: int, answer: Mapping[str, Any], *, what: str) -> KubeError:
-    """The error for an answer of the API server (a `Status` object); `what` says what was asked."""
+    """Return the error for a response of the API server (a `Status` object). `what` names the request in the
+    message."""
     message, reason = str(answer.get("message") or f"HTTP {status}"), answer.get("reason")
     kind = AlreadyExists if reason == "AlreadyExists" else _BY_STATUS.get(status, KubeError)
     if status == 429 or status >= 500:

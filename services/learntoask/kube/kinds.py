@@ -1,4 +1,4 @@
-"""The kinds of objects that are read or written, and their addresses."""
+"""The kinds of objects that are read or written, and their URL paths."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
+    """A kind of object."""
+
     group: str  # "" for the core group
     version: str
     plural: str
@@ -18,7 +20,7 @@ class Kind:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, *, namespace: str | None = None, name: str | None = None, subresource: str = "") -> str:
-        """Path of the collection (of all namespaces without `namespace`), of one object, or of its subresource."""
+        """Return the URL path of all objects, of those in `namespace`, of one object, or of its subresource."""
         root = f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
         scope = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
         parts = [root + scope, self.plural, *(part for part in (name, subresource) if part)]

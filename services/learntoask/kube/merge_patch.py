@@ -1,4 +1,4 @@
-"""Differences of objects as JSON merge patches (RFC 7386)."""
+"""The difference of two objects as a JSON merge patch (RFC 7386)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """The patch that makes `after` of `before`: empty when they are equal. Lists are replaced as a whole."""
+    """Return the patch from `before` to `after`, which is empty if they are equal. It replaces lists as a whole."""
     patch: dict[str, Any] = {name: None for name in before if name not in after}
     for name, value in after.items():
         old = before.get(name)

@@ -1,7 +1,8 @@
-"""One HTTP call to the API server: its deadline, its repetition, and its refusals as errors.
+"""HTTP calls to the API server, with deadlines, retries and errors for refusals.
 
-Only here is anything tried again. A repeated POST is safe, since every object we create has a name of its own choosing:
-where the first answer was lost, the second says AlreadyExists, which callers take for done.
+Only this module retries calls. A repeated POST is safe, because the client chooses the names of all objects that it
+creates. If the response to the first POST is lost, the second one fails with AlreadyExists, which callers treat as
+success.
 """
 
 from __future__ import annotations
@@ -21,22 +22,24 @@ from learntoask.core.backoff import Backoff
 from learntoask.kube.access import ClusterAccess
 from learntoask.kube.errors import Unavailable, kube_error
 
-DEADLINE = 30.0  # seconds of one call, its repetitions included
+DEADLINE = 30.0  # seconds of one call, including its retries
 _BACKOFF = Backoff(first=0.2, longest=5.0)
 _LOST = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError, ConnectionError)
 
 CallObserver = Callable[[str, str, int], None]
-"""Told of every HTTP call: method, path, status (0: no answer)."""
+"""Called after every HTTP call with its method, path and status (0 without a response)."""
 
 
 class Transport:
+    """The connections to one API server."""
+
     def __init__(
         self, access: ClusterAccess, *, called: CallObserver | None = None, connections: int = 32
     ) -> None:
         access.configuration.connection_pool_maxsize = connections
         self._access, self._called = access, called or (lambda method, path, status: None)
         self._rest = RESTClientObject(access.configuration)
-        # Watches stay open: they must not use up the connections that calls wait for.
+        # Watches stay open for minutes, so they do not count against the limit of connections.
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, ssl=self._rest.ssl_context),
             read_bufsize=2**18,
@@ -63,16 +66,25 @@ class Transport:
         content_type: str = "application/json",
         deadline: float = DEADLINE,
     ) -> Any:
-        """The parsed answer. Raises KubeError; `Unavailable` when nothing came until the deadline."""
+        """Send a request and return the parsed response.
+
+        `deadline` is in seconds and includes retries. Raises KubeError; `Unavailable` if all attempts until the
+        deadline failed.
+        """
         until = time.monotonic() + deadline
         failures = 0
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         while True:
             try:
                 async with self._request(
-                    self._session, method, path, query=query, data=data, content_type=content_type,
+                    self._session,
+                    method,
+                    path,
+                    query=query,
+                    data=data,
+                    content_type=content_type,
                     timeout=max(0.1, until - time.monotonic()),
-                ) as response:  # fmt: skip
+                ) as response:
                     answer = await response.read()
                 error = None if response.status < 400 else _error_for(method, path, response.status, answer)
                 wait = _retry_after(response.headers)
@@ -89,13 +101,21 @@ class Transport:
     async def lines(
         self, path: str, *, query: Mapping[str, str] | None = None, silence: float
     ) -> AsyncIterator[bytes]:
-        """The lines of an answer that goes on. Raises KubeError; Unavailable when it breaks off or is silent for
-        `silence` seconds."""
+        """Iterate over the lines of a streamed response.
+
+        Raises KubeError; `Unavailable` if the connection breaks or no data arrives for `silence` seconds.
+        """
         try:
             async with self._request(
-                self._streams, "GET", path, query=query, data=None, content_type="application/json",
-                timeout=None, silence=silence,
-            ) as response:  # fmt: skip
+                self._streams,
+                "GET",
+                path,
+                query=query,
+                data=None,
+                content_type="application/json",
+                timeout=None,
+                silence=silence,
+            ) as response:
                 if response.status >= 400:
                     raise _error_for("GET", path, response.status, await response.read())
                 rest = b""
@@ -152,7 +172,7 @@ def _error_for(method: str, path: str, status: int, answer: bytes) -> Exception:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds the server asks to wait (429, and 503 at its start)."""
+    """Return the seconds that the server asks to wait (with 429, and with 503 while it starts)."""
     try:
         return min(float(headers.get("Retry-After", 0)), _BACKOFF.longest)
     except ValueError:

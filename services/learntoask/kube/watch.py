@@ -1,4 +1,4 @@
-"""Objects as they are and as they change, for as long as somebody listens: list, watch, and list again when needed."""
+"""The objects of a kind and their changes: list them, watch them, and list them again when a watch cannot continue."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """`listed`: `items` are all there are, whatever was known before. `set`: they are new or changed. `gone`: they are
-    deleted."""
+    """A change. `listed`: `items` are all existing objects and replace all former knowledge. `set`: they are new or
+    changed. `gone`: they are deleted."""
 
     how: Literal["listed", "set", "gone"]
     items: tuple[dict[str, Any], ...]
@@ -30,10 +30,10 @@ class Change:
 async def follow(
     kube: Kube, kind: Kind, *, namespace: str | None = None, labels: str | None = None
 ) -> AsyncIterator[Change]:
-    """All objects first, then every change; ends only by cancellation.
+    """Iterate over all objects and then over their changes. The iteration only ends by cancellation.
 
-    A watch that ends goes on where it was; where the server forgot that place (410), or refuses, everything is listed
-    anew, after a growing pause.
+    A watch that ends is continued from its last change. If the server does not know that change any more (410), or
+    refuses the watch, all objects are listed again, after a growing delay for a refusal.
     """
     version: str | None = None
     failures = 0
@@ -43,19 +43,19 @@ async def follow(
                 listing = await kube.listing(kind, namespace=namespace, labels=labels)
                 yield Change(how="listed", items=tuple(listing.items))
                 version = listing.resource_version
-                del listing  # thousands of objects must not stay with an idle watch
+                del listing  # it may hold thousands of objects, which an idle watch would keep in memory
             changes = kube.watch(kind, resource_version=version, namespace=namespace, labels=labels)
             async for what, item in changes:
                 version = item["metadata"]["resourceVersion"]
                 failures = 0
                 if what != "BOOKMARK":
                     yield Change(how="gone" if what == "DELETED" else "set", items=(item,))
-            await asyncio.sleep(0.1)  # a server that ends every watch at once is not to be hammered
+            await asyncio.sleep(0.1)  # protects a server that ends every watch at once
         except Expired:
             version = None
         except KubeError as error:
             _log.warning("watching %s: %s", kind.plural, error)
-            if error.status:  # a refusal, not a lost connection: what is known may be out of date
+            if error.status:  # a refusal, and not a lost connection, so the known version may be out of date
                 version = None
             failures += 1
             await asyncio.sleep(_BACKOFF.delay(failures, draw=random.random()))
