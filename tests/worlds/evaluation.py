@@ -20,8 +20,8 @@ from learntoask.core.records import (
     Turn,
     UserAnswer,
 )
-from learntoask.evaluation.decisions import Answered, targets
-from learntoask.evaluation.policy import Dialogue, Told
+from learntoask.evaluation.decisions import UngradedDecision, targets
+from learntoask.evaluation.policy import Dialogue, ProgressCallback
 from learntoask.grading.grades import REFUSED, Grade, GradeCase, MissingGrade, question_grade
 
 PACK: Pack = parse_pack(
@@ -120,8 +120,14 @@ class SkilledPolicy:
     calls: list[str] = field(default_factory=list)
 
     def decide(
-        self, sessions: Sequence[LabelledSession], *, samples: int, temperature: float, seed: int, told: Told
-    ) -> list[Answered]:
+        self,
+        sessions: Sequence[LabelledSession],
+        *,
+        samples: int,
+        temperature: float,
+        seed: int,
+        progress: ProgressCallback,
+    ) -> list[UngradedDecision]:
         self.calls.append(f"decide {len(sessions)}")
         answers = []
         for one in sessions:
@@ -130,7 +136,7 @@ class SkilledPolicy:
                     greedy = index == 0
                     key = f"{self.seed}/{seed}/{one.session.session_id}/{sample.turn}/{index}"
                     answers.append(
-                        Answered(
+                        UngradedDecision(
                             session=one.session.session_id,
                             task=one.session.task,
                             turn=sample.turn,
@@ -144,7 +150,7 @@ class SkilledPolicy:
                             stop_logprob=(-0.2 if sample.decision == "stop" else -2.5) if greedy else None,
                         )
                     )
-        told(len(sessions), len(sessions))
+        progress(len(sessions), len(sessions))
         return answers
 
     def reply(self, dialogues: Sequence[Dialogue], *, seed: int) -> list[str]:

@@ -14,9 +14,10 @@ from rich.console import Console
 from learntoask.cli.metrics_table import metrics_table
 from learntoask.core.digest import digest_of
 from learntoask.core.errors import InputError
+from learntoask.core.stages.contract import StageContext
 from learntoask.local.display import StepDisplay
 from learntoask.local.view import view
-from learntoask.runner.run_folder import home_folder
+from learntoask.runner.home import home_folder
 
 _RunArgument = Annotated[str, typer.Argument(help="Name of a run or its manifest.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -37,9 +38,9 @@ def evaluate(
     if not (model / "config.json").is_file():
         raise InputError(f"--model: {model} is no model folder (it has no config.json)")
 
-    from learntoask.evaluation.decoding import decoder_of  # noqa: PLC0415 - torch, only where a model is run
     from learntoask.evaluation.report.assemble import headline  # noqa: PLC0415
     from learntoask.evaluation.stage import evaluate_models, open_graders  # noqa: PLC0415
+    from learntoask.evaluation.torch_policy import policy_loader  # noqa: PLC0415 - torch, only where a model is run
 
     shown = view(run, home=home_folder())
     spec, pack = shown.sources.spec, shown.sources.pack
@@ -50,18 +51,22 @@ def evaluate(
         StepDisplay(console) as progress,
         open_graders(shown.output("grader"), settings=spec.grader, pack=pack, work=Path(work)) as graders,
     ):
-        found = evaluate_models(
-            models={model.resolve().name: model},
-            labelled=shown.output("label") / "labelled.jsonl",
-            graders=graders,
+        context = StageContext(
+            stage="evaluate",
+            key=digest_of({"model": str(model.resolve()), "run": run}),
             spec=spec,
             pack=pack,
-            key=digest_of({"model": str(model.resolve()), "run": run}),
-            inputs={},
+            inputs={"label": shown.output("label")},
+            files={},
             out=out,
             work=Path(work),
             progress=progress,
-            opener=decoder_of(spec, pack),
+        )
+        found = evaluate_models(
+            context,
+            models={model.resolve().name: model},
+            graders=graders,
+            load_policy=policy_loader(spec, pack),
         )
     if as_json:
         typer.echo(json.dumps(headline(found), indent=2))

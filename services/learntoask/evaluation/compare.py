@@ -1,4 +1,4 @@
-"""Two runs side by side, with the significance of every difference, from their decisions alone."""
+"""Compare two runs from their decisions, with the significance of every difference."""
 
 from __future__ import annotations
 
@@ -14,18 +14,27 @@ from learntoask.core.errors import InputError
 from learntoask.core.json_lines import read_records
 from learntoask.core.manifest.metric import METRICS
 from learntoask.core.records import Record
-from learntoask.evaluation.decisions import DecisionRow, Decoding
-from learntoask.evaluation.report_schema import Report, read_report
+from learntoask.evaluation.decisions import DecisionRecord, Decoding
+from learntoask.evaluation.report_schema import EvaluationReport, read_report
 from learntoask.evaluation.stats.bootstrap import Difference, contrasts
-from learntoask.evaluation.stats.metrics import values
-from learntoask.evaluation.summary import row_sums
+from learntoask.evaluation.stats.metrics import metric_values
+from learntoask.evaluation.summary import decision_sums
 
 _RESAMPLES = 2000
 _SEED = 0
-_HEADLINE = ("WA-GH", "WA-GH-given-asked", "ask-rate", "WS-continue", "WS-stop", "TA", "Format", "Total")
+_SHOWN_METRICS = (
+    "WA-GH",
+    "WA-GH-given-asked",
+    "ask-rate",
+    "WS-continue",
+    "WS-stop",
+    "TA",
+    "Format",
+    "Total",
+)
 
 
-class Row(Record):
+class MetricComparison(Record):
     """One metric of one policy in both runs; `difference` is b − a."""
 
     policy: str
@@ -37,10 +46,11 @@ class Row(Record):
 
 
 class Comparison(Record):
-    """`shared` sessions with the same decision points are paired, the others are drawn independently.
+    """The comparison of runs a and b.
 
-    `changed` are sessions of the same id whose decision points or labels differ: they are not paired. `settings` lists
-    what differs between the two runs, as path → (a, b).
+    The `shared` sessions have the same decision points and labels in both runs and are paired. Those of `only_a` and
+    `only_b` are resampled independently, and so are the `changed` ones, which have the same id but other decision
+    points or labels. `settings` maps the path of every setting that differs to its two values (a, b).
     """
 
     a: str
@@ -51,38 +61,44 @@ class Comparison(Record):
     changed: int
     settings: dict[str, tuple[JsonValue, JsonValue]]
     same_grader: bool
-    rows: tuple[Row, ...]
+    rows: tuple[MetricComparison, ...]
 
 
 def compare(a: Path, b: Path) -> Comparison:
-    """Compare the evaluations in two folders (report.json and decisions.jsonl, as the evaluate stage publishes).
+    """Compare the evaluations in two folders with report.json and decisions.jsonl.
 
-    Policies of the same name are compared; where no name is shared, the two policies under test are. Raises InputError.
+    Policies of the same name are compared. If the runs have no policy name in common, the two policies under test are
+    compared. Raises InputError.
     """
     first, second = read_report(a), read_report(b)
     names = {policy.name for policy in second.policies}
     same = [(policy.name, policy.name) for policy in first.policies if policy.name in names]
-    return _compared(a, b, first, second, matched=same or [(first.under_test, second.under_test)])
+    return _compare(a, b, first, second, policies=same or [(first.under_test, second.under_test)])
 
 
-def compare_tested(a: Path, b: Path) -> Comparison:
-    """The same for nothing but the two policies under test, whatever their names."""
+def compare_policies_under_test(a: Path, b: Path) -> Comparison:
+    """Compare only the policy under test of each evaluation, even if their names differ. Raises InputError."""
     first, second = read_report(a), read_report(b)
-    return _compared(a, b, first, second, matched=[(first.under_test, second.under_test)])
+    return _compare(a, b, first, second, policies=[(first.under_test, second.under_test)])
 
 
-def _compared(
-    a: Path, b: Path, first: Report, second: Report, *, matched: Sequence[tuple[str, str]]
+def _compare(
+    a: Path,
+    b: Path,
+    first: EvaluationReport,
+    second: EvaluationReport,
+    *,
+    policies: Sequence[tuple[str, str]],
 ) -> Comparison:
-    rows_a, rows_b = _decisions(a), _decisions(b)
-    pairing = _Pairing(rows_a, rows_b)
+    decisions_a, decisions_b = _read_decisions(a), _read_decisions(b)
+    pairing = _Pairing(decisions_a, decisions_b)
     rows = [
         row
-        for name_a, name_b in matched
+        for name_a, name_b in policies
         for decoding in ("greedy", "sampled")
-        for row in _rows(
-            [one for one in rows_a if (one.policy, one.decoding) == (name_a, decoding)],
-            [one for one in rows_b if (one.policy, one.decoding) == (name_b, decoding)],
+        for row in _metric_comparisons(
+            _of_policy(decisions_a, name_a, decoding),
+            _of_policy(decisions_b, name_b, decoding),
             pairing,
             policy=name_a if name_a == name_b else f"{name_a} / {name_b}",
         )
@@ -101,7 +117,7 @@ def _compared(
 
 
 def comparison_table(comparison: Comparison, *, decoding: Decoding = "greedy") -> Table:
-    """The headline metrics of a comparison for a terminal; significant differences carry a star."""
+    """Return a terminal table of the most important metrics; a star marks significant differences."""
     table = Table(title=f"A  {comparison.a}\nB  {comparison.b}", title_justify="left", title_style="dim")
     table.add_column("policy")
     table.add_column("metric")
@@ -109,29 +125,35 @@ def comparison_table(comparison: Comparison, *, decoding: Decoding = "greedy") -
         table.add_column(name, justify="right")
     policy = ""
     for row in comparison.rows:
-        if row.decoding != decoding or row.metric not in _HEADLINE:
+        if row.decoding != decoding or row.metric not in _SHOWN_METRICS:
             continue
         if policy and row.policy != policy:
             table.add_section()
-        found = row.difference
-        star = "[bold]" if found.significant else ""
+        difference = row.difference
+        style = "[bold]" if difference.significant else ""
+        star = " *" if difference.significant else ""
         table.add_row(
             row.policy if row.policy != policy else "",
             row.metric,
-            _shown(row.a),
-            _shown(row.b),
-            f"{star}{_shown(found.value, sign=True)}{' *' if found.significant else ''}",
-            "–" if found.low is None else f"{_shown(found.low, sign=True)} … {_shown(found.high, sign=True)}",
-            "–" if found.p_value is None else f"{found.p_value:.3f}",
+            _format(row.a),
+            _format(row.b),
+            f"{style}{_format(difference.value, sign=True)}{star}",
+            "–"
+            if difference.low is None
+            else f"{_format(difference.low, sign=True)} … {_format(difference.high, sign=True)}",
+            "–" if difference.p_value is None else f"{difference.p_value:.3f}",
         )
         policy = row.policy
     return table
 
 
 class _Pairing:
-    """Which sessions are the same in both runs: same id, same decision points, same truth."""
+    """Session ids by whether both runs have the session with the same decision points and labels (`shared`).
 
-    def __init__(self, a: Sequence[DecisionRow], b: Sequence[DecisionRow]) -> None:
+    `changed` sessions are also in `only_a` and `only_b`.
+    """
+
+    def __init__(self, a: Sequence[DecisionRecord], b: Sequence[DecisionRecord]) -> None:
         truths_a, truths_b = _truths(a), _truths(b)
         both = set(truths_a) & set(truths_b)
         self.shared = {session for session in both if truths_a[session] == truths_b[session]}
@@ -140,48 +162,54 @@ class _Pairing:
         self.only_b = set(truths_b) - self.shared
 
 
-def _truths(rows: Sequence[DecisionRow]) -> Mapping[str, set[tuple[int, str, tuple[str, ...]]]]:
-    found: dict[str, set[tuple[int, str, tuple[str, ...]]]] = {}
-    for row in rows:
-        found.setdefault(row.session, set()).add((row.turn, row.truth, row.target))
-    return found
+def _truths(decisions: Sequence[DecisionRecord]) -> Mapping[str, set[tuple[int, str, tuple[str, ...]]]]:
+    truths: dict[str, set[tuple[int, str, tuple[str, ...]]]] = {}
+    for decision in decisions:
+        truths.setdefault(decision.session, set()).add((decision.turn, decision.truth, decision.target))
+    return truths
 
 
-def _rows(a: Sequence[DecisionRow], b: Sequence[DecisionRow], pairing: _Pairing, *, policy: str) -> list[Row]:
+def _metric_comparisons(
+    a: Sequence[DecisionRecord], b: Sequence[DecisionRecord], pairing: _Pairing, *, policy: str
+) -> list[MetricComparison]:
     if not a or not b:
         return []
-    nothing = row_sums([])
-    shared_a, shared_b = _of(a, pairing.shared), _of(b, pairing.shared)
+    nothing = decision_sums([])
+    shared_a, shared_b = _in_sessions(a, pairing.shared), _in_sessions(b, pairing.shared)
     strata = [
-        (row_sums(shared_a), row_sums(shared_b)),
-        (row_sums(_of(a, pairing.only_a)), nothing),
-        (nothing, row_sums(_of(b, pairing.only_b))),
+        (decision_sums(shared_a), decision_sums(shared_b)),
+        (decision_sums(_in_sessions(a, pairing.only_a)), nothing),
+        (nothing, decision_sums(_in_sessions(b, pairing.only_b))),
     ]
-    found = contrasts(strata, (-1, 1), resamples=_RESAMPLES, seed=_SEED)
-    old, new = values(row_sums(a).sum(axis=0)), values(row_sums(b).sum(axis=0))
+    differences = contrasts(strata, (-1, 1), resamples=_RESAMPLES, seed=_SEED)
+    values_a, values_b = (metric_values(decision_sums(run).sum(axis=0)) for run in (a, b))
     return [
-        Row(
+        MetricComparison(
             policy=policy,
             decoding=a[0].decoding,
             metric=name,
-            a=_known(float(old[name])),
-            b=_known(float(new[name])),
-            difference=found[name],
+            a=_none_if_nan(float(values_a[name])),
+            b=_none_if_nan(float(values_b[name])),
+            difference=differences[name],
         )
         for name in METRICS
     ]
 
 
-def _of(rows: Sequence[DecisionRow], sessions: set[str]) -> list[DecisionRow]:
-    return [row for row in rows if row.session in sessions]
+def _of_policy(decisions: Sequence[DecisionRecord], policy: str, decoding: str) -> list[DecisionRecord]:
+    return [decision for decision in decisions if (decision.policy, decision.decoding) == (policy, decoding)]
 
 
-def _decisions(folder: Path) -> list[DecisionRow]:
+def _in_sessions(decisions: Sequence[DecisionRecord], sessions: set[str]) -> list[DecisionRecord]:
+    return [decision for decision in decisions if decision.session in sessions]
+
+
+def _read_decisions(folder: Path) -> list[DecisionRecord]:
     path = (folder if folder.is_dir() else folder.parent) / "decisions.jsonl"
-    rows = list(read_records(path, DecisionRow))
-    if not rows:
+    decisions = list(read_records(path, DecisionRecord))
+    if not decisions:
         raise InputError(f"{path} holds no decisions")
-    return rows
+    return decisions
 
 
 def _changes(a: JsonValue, b: JsonValue, path: str = "") -> dict[str, tuple[JsonValue, JsonValue]]:
@@ -193,11 +221,11 @@ def _changes(a: JsonValue, b: JsonValue, path: str = "") -> dict[str, tuple[Json
     return {} if json.dumps(a) == json.dumps(b) else {path: (a, b)}
 
 
-def _known(value: float) -> float | None:
+def _none_if_nan(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _shown(value: float | None, *, sign: bool = False) -> str:
+def _format(value: float | None, *, sign: bool = False) -> str:
     if value is None:
         return "–"
     return f"{value:+.3f}" if sign else f"{value:.3f}"

@@ -1,6 +1,6 @@
-"""decisions.jsonl: every decision of every policy with its truth and grades, one JSON object a line.
+"""decisions.jsonl: every decision of every policy with its truth and both grades, one JSON object per line.
 
-Comparing runs and computing the metrics anew need these lines only, never a model or a grader.
+`lta compare` and the metrics need only this file, not a model or a grader.
 """
 
 from __future__ import annotations
@@ -16,27 +16,31 @@ from learntoask.grading.grades import Grade, GradeCase, Grader, MissingGrade, st
 Decoding = Literal["greedy", "sampled"]
 GraderName = Literal["reporting", "rewarding"]
 Contexts = Mapping[tuple[str, int], tuple[Message, ...]]
-"""What was said before each decision point, by session and turn."""
+"""Maps (session id, turn) of a decision point to the messages before it."""
 _CASES_AT_ONCE = 512
 
 
-class Graded(Record):
-    """A grade as the grader gave it, not yet zeroed for a wrong decision; `missing` is the reason there is none."""
+class RecordedGrade(Record):
+    """A grade as the grader gave it, or `missing` with the reason why there is none.
+
+    A wrong decision has not set it to 0 yet; the metrics do that.
+    """
 
     content: float = 0.0
     content_any: float = 0.0
     format: float = 0.0
     asked: tuple[str, ...] = ()
     is_question: bool = False
-    reason: str | None = None  # a judge's own words
+    reason: str | None = None  # explanation by an LLM judge
     missing: str | None = None
 
 
-class DecisionRow(Record):
-    """One completion of one policy at one decision point.
+class DecisionRecord(Record):
+    """One answer of one policy at one decision point, with its grades.
 
-    `turn` is an index into the session's turns, `target` the fields of the micro-goal, `seen` whether training had
-    sessions of the task's group, `stop_logprob` the log-probability of the whole stop string where it was measured.
+    `turn` is an index into the session's turns and `target` holds the fields of the micro-goal. `seen` tells whether
+    training had sessions of the task's group. `stop_logprob` is the log-probability of the whole stop string, or None
+    if it was not measured.
     """
 
     session: str
@@ -52,19 +56,19 @@ class DecisionRow(Record):
     tokens: int
     truth: Decision
     target: tuple[str, ...]
-    reporting: Graded
-    rewarding: Graded
+    reporting: RecordedGrade
+    rewarding: RecordedGrade
     stop_logprob: float | None = None
 
     @property
     def decision(self) -> Decision:
         return decision_of(self.response)
 
-    def grade(self, grader: GraderName) -> Graded:
+    def grade(self, grader: GraderName) -> RecordedGrade:
         return self.reporting if grader == "reporting" else self.rewarding
 
     def missing(self, grader: GraderName) -> str | None:
-        """Why there is no grade where one is needed, which is for a question in the right place only."""
+        """Return why a needed grade is missing, or None. Only a question where one was right needs a grade."""
         right_question = self.truth == self.decision == "continue"
         return self.grade(grader).missing if right_question else None
 
@@ -73,8 +77,8 @@ class DecisionRow(Record):
         return self.session, self.turn
 
 
-class Answered(Record):
-    """A completion before it is graded: where it belongs, and what the policy said."""
+class UngradedDecision(Record):
+    """One answer of a policy at one decision point, before it is graded."""
 
     session: str
     task: str
@@ -89,48 +93,50 @@ class Answered(Record):
     stop_logprob: float | None = None
 
 
-def outcome(row: DecisionRow, grader: GraderName) -> Outcome:
-    """What the metrics need of a row, by one of its two graders."""
-    grade = row.grade(grader)
+def outcome(decision: DecisionRecord, grader: GraderName) -> Outcome:
+    """Return the part of a decision that the metrics need, with the grade of `grader`."""
+    grade = decision.grade(grader)
     return Outcome(
-        session=row.session,
-        truth=row.truth,
-        decision=row.decision,
+        session=decision.session,
+        truth=decision.truth,
+        decision=decision.decision,
         content=grade.content_any,
         content_share=grade.content,
         format=grade.format,
         is_question=grade.is_question,
-        missing=row.missing(grader) is not None,
+        missing=decision.missing(grader) is not None,
     )
 
 
 def targets(session: LabelledSession) -> list[tuple[str, ...]]:
-    """The fields of the micro-goal of each sample, sorted."""
+    """Return the fields of each sample's micro-goal, sorted by name."""
     return [tuple(sorted({item.field for item in sample.remaining})) for sample in session.samples]
 
 
 def contexts(sessions: Iterable[LabelledSession]) -> Contexts:
     return {
-        (one.session.session_id, sample.turn): one.context(sample)
-        for one in sessions
-        for sample in one.samples
+        (labelled.session.session_id, sample.turn): labelled.context(sample)
+        for labelled in sessions
+        for sample in labelled.samples
     }
 
 
-def graded(answers: Sequence[Answered], grader: Grader, before: Contexts) -> list[Graded]:
-    """One grade per answer, in order. Stops are graded by rule and the grader is asked for each question once."""
-    found: list[Graded | None] = [None] * len(answers)
+def grade_decisions(
+    decisions: Sequence[UngradedDecision], grader: Grader, contexts: Contexts
+) -> list[RecordedGrade]:
+    """Return one grade per decision, in order. A rule grades stops; the grader is asked once per distinct question."""
+    grades: list[RecordedGrade | None] = [None] * len(decisions)
     places: dict[GradeCase, list[int]] = {}
-    for index, answer in enumerate(answers):
-        if decision_of(answer.response) == "stop":
-            found[index] = _graded(stop_grade(answer.response, decision=answer.truth))
+    for index, decision in enumerate(decisions):
+        if decision_of(decision.response) == "stop":
+            grades[index] = _recorded_grade(stop_grade(decision.response, decision=decision.truth))
             continue
         case = GradeCase(
-            session_id=answer.session,
-            task=answer.task,
-            response=answer.response,
-            target=frozenset(answer.target),
-            context=before[answer.session, answer.turn],
+            session_id=decision.session,
+            task=decision.task,
+            response=decision.response,
+            target=frozenset(decision.target),
+            context=contexts[decision.session, decision.turn],
         )
         places.setdefault(case, []).append(index)
     cases = list(places)
@@ -138,14 +144,14 @@ def graded(answers: Sequence[Answered], grader: Grader, before: Contexts) -> lis
         batch = cases[start : start + _CASES_AT_ONCE]
         for case, grade in zip(batch, grader.grade(batch), strict=True):
             for index in places[case]:
-                found[index] = _graded(grade)
-    return [grade for grade in found if grade is not None]
+                grades[index] = _recorded_grade(grade)
+    return [grade for grade in grades if grade is not None]
 
 
-def _graded(grade: Grade | MissingGrade) -> Graded:
+def _recorded_grade(grade: Grade | MissingGrade) -> RecordedGrade:
     if isinstance(grade, MissingGrade):
-        return Graded(missing=grade.reason)
-    return Graded(
+        return RecordedGrade(missing=grade.reason)
+    return RecordedGrade(
         content=grade.content,
         content_any=grade.content_any,
         format=grade.format,

@@ -1,7 +1,7 @@
-"""Evaluate policies on held-out sessions: decode, grade with both graders, replay, and sum up.
+"""Evaluate policies on held-out sessions: decode, grade with both graders, replay, and summarise.
 
-The stage and `lta evaluate` both come through here. Every policy is journalled part by part in the work folder, so a
-killed evaluation starts again where it was.
+The stage and `lta evaluate` both use this module. Each policy's decisions are written to a journal in the work folder
+part by part, so an evaluation that is killed continues after its last complete part.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from learntoask.core.model_digest import folder_digest
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession
 from learntoask.core.stages.contract import Progress
-from learntoask.evaluation.decisions import DecisionRow, Decoding, contexts, graded
+from learntoask.evaluation.decisions import DecisionRecord, Decoding, contexts, grade_decisions
 from learntoask.evaluation.heldout import HeldOut, choose
-from learntoask.evaluation.policy import Opener, PolicyUnderTest, Told
-from learntoask.evaluation.replay import Replayed, replay, replay_report
+from learntoask.evaluation.policy import PolicyLoader, PolicyUnderTest, ProgressCallback
+from learntoask.evaluation.replay import ReplayedSession, replay, replay_report
 from learntoask.evaluation.report_schema import Pair, PolicyReport
 from learntoask.evaluation.stats.bootstrap import Difference
-from learntoask.evaluation.summary import decoding_report, gap_growth, pair, stop_probability
+from learntoask.evaluation.summary import decoding_report, gap_growth, paired_differences, stop_probability
 from learntoask.grading.grades import Grader
 
-_PART = 64  # sessions decoded and journalled at a time: what a killed evaluation may have to do again
+_PART = 64  # sessions per journal file: at most so many are decoded again after a kill
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
-    """What all policies are evaluated on and with; `work` keeps the journal."""
+class EvaluationSetup:
+    """What every policy of an evaluation shares: sessions, graders, settings, and the folder `work` of the journal."""
 
     held_out: HeldOut
     pack: Pack
@@ -41,144 +41,166 @@ class Bench:
     rewarding: Grader
     settings: Evaluate
     seed: int
-    opener: Opener
+    load_policy: PolicyLoader
     work: Path
     progress: Progress
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluated:
-    """Everything found out about one policy; `replays` is empty where they were left out."""
+class EvaluatedPolicy:
+    """All results of one policy; `replays` is empty if the settings turn session replay off."""
 
     name: str
-    decisions: Mapping[Decoding, Sequence[DecisionRow]]
-    replays: Sequence[Replayed]
+    decisions: Mapping[Decoding, Sequence[DecisionRecord]]
+    replays: Sequence[ReplayedSession]
     report: PolicyReport
 
 
-def evaluate_policy(name: str, model: Path, bench: Bench) -> Evaluated:
-    """Evaluate the policy in folder `model`, called `name` in the report.
+def evaluate_policy(name: str, model: Path, setup: EvaluationSetup) -> EvaluatedPolicy:
+    """Evaluate the policy in folder `model` under the name `name`.
 
-    The model is loaded only if the journal leaves something to do.
+    The model is loaded only if the journal is incomplete.
     """
-    with _opened_when_needed(model, bench.opener) as policy:
-        rows = _decisions(name, policy, bench)
-        replays = _replays(name, policy, bench) if bench.settings.replay else []
-    decodings: tuple[Decoding, ...] = ("greedy", "sampled") if bench.settings.samples else ("greedy",)
-    decisions = {decoding: [row for row in rows if row.decoding == decoding] for decoding in decodings}
-    resamples, seed = bench.settings.bootstrap, bench.seed
+    with _lazily_loaded(model, setup.load_policy) as policy:
+        records = _decisions(name, policy, setup)
+        replays = _replays(name, policy, setup) if setup.settings.replay else []
+    decodings: tuple[Decoding, ...] = ("greedy", "sampled") if setup.settings.samples else ("greedy",)
+    decisions = {
+        decoding: [record for record in records if record.decoding == decoding] for decoding in decodings
+    }
+    resamples, seed = setup.settings.bootstrap, setup.seed
     report = PolicyReport(
         name=name,
         model=folder_digest(model),
         decodings={
-            decoding: decoding_report(rows, resamples=resamples, seed=seed)
-            for decoding, rows in decisions.items()
+            decoding: decoding_report(of_decoding, resamples=resamples, seed=seed)
+            for decoding, of_decoding in decisions.items()
         },
         stop_probability=stop_probability(decisions["greedy"], resamples=resamples, seed=seed),
         replay=replay_report(replays, resamples=resamples, seed=seed) if replays else None,
     )
-    return Evaluated(name=name, decisions=decisions, replays=replays, report=report)
+    return EvaluatedPolicy(name=name, decisions=decisions, replays=replays, report=report)
 
 
-def differences(evaluated: Sequence[Evaluated], bench: Bench) -> list[Pair]:
-    """Each policy against the one before it, under every decoding."""
+def differences(evaluated: Sequence[EvaluatedPolicy], setup: EvaluationSetup) -> list[Pair]:
+    """Compare each policy with the previous one, under every decoding."""
     return [
-        pair(
+        paired_differences(
             before.decisions[decoding],
             after.decisions[decoding],
-            resamples=bench.settings.bootstrap,
-            seed=bench.seed,
+            resamples=setup.settings.bootstrap,
+            seed=setup.seed,
         )
         for before, after in itertools.pairwise(evaluated)
         for decoding in after.decisions
     ]
 
 
-def reward_hacking(evaluated: Sequence[Evaluated], bench: Bench) -> dict[str, Difference]:
-    """How the gap between the graders grew from the SFT policy to the last; empty where those are not two."""
-    before = next((one for one in evaluated[:-1] if one.name == "sft"), None)
+def gap_growth_since_sft(
+    evaluated: Sequence[EvaluatedPolicy], setup: EvaluationSetup
+) -> dict[str, Difference]:
+    """Return how much the gap between the graders grew from the SFT policy to the last policy.
+
+    The result is empty if no SFT policy was evaluated before the last policy.
+    """
+    before = next((policy for policy in evaluated[:-1] if policy.name == "sft"), None)
     if before is None:
         return {}
     return gap_growth(
         before.decisions["greedy"],
         evaluated[-1].decisions["greedy"],
-        resamples=bench.settings.bootstrap,
-        seed=bench.seed,
+        resamples=setup.settings.bootstrap,
+        seed=setup.seed,
     )
 
 
-def _decisions(name: str, policy: Callable[[], PolicyUnderTest], bench: Bench) -> list[DecisionRow]:
-    sessions = bench.held_out.sessions
-    rows: list[DecisionRow] = []
+def _decisions(
+    name: str, policy: Callable[[], PolicyUnderTest], setup: EvaluationSetup
+) -> list[DecisionRecord]:
+    sessions = setup.held_out.sessions
+    records: list[DecisionRecord] = []
     for start in range(0, len(sessions), _PART):
         part = sessions[start : start + _PART]
-        journal = bench.work / f"decisions-{name}-{start:06}.jsonl"
+        journal = setup.work / f"decisions-{name}-{start:06}.jsonl"
         if not journal.exists():
-            told = _told_part(bench, f"{name}: decisions", before=start, part=len(part), of=len(sessions))
-            write_records(journal, _decide(name, policy(), bench, part, told))
-        rows += read_records(journal, DecisionRow)
-    return rows
+            progress = _progress_of_part(
+                setup, f"{name}: decisions", before=start, part=len(part), total=len(sessions)
+            )
+            write_records(journal, _decide(name, policy(), setup, part, progress))
+        records += read_records(journal, DecisionRecord)
+    return records
 
 
 def _decide(
-    name: str, policy: PolicyUnderTest, bench: Bench, sessions: Sequence[LabelledSession], told: Told
-) -> list[DecisionRow]:
-    answers = policy.decide(
+    name: str,
+    policy: PolicyUnderTest,
+    setup: EvaluationSetup,
+    sessions: Sequence[LabelledSession],
+    progress: ProgressCallback,
+) -> list[DecisionRecord]:
+    decisions = policy.decide(
         sessions,
-        samples=bench.settings.samples,
-        temperature=bench.settings.temperature,
-        seed=bench.seed,
-        told=told,
+        samples=setup.settings.samples,
+        temperature=setup.settings.temperature,
+        seed=setup.seed,
+        progress=progress,
     )
     before = contexts(sessions)
-    grades = zip(*(graded(answers, one, before) for one in (bench.reporting, bench.rewarding)), strict=True)
-    groups = [bench.pack.task(answer.task).group_name for answer in answers]
+    grades = zip(
+        *(grade_decisions(decisions, grader, before) for grader in (setup.reporting, setup.rewarding)),
+        strict=True,
+    )
+    groups = [setup.pack.task(decision.task).group_name for decision in decisions]
     return [
-        DecisionRow(
-            **dict(answer),
+        DecisionRecord(
+            **dict(decision),
             policy=name,
             group=group,
-            seen=group in bench.held_out.seen_groups,
+            seen=group in setup.held_out.seen_groups,
             reporting=reporting,
             rewarding=rewarding,
         )
-        for answer, group, (reporting, rewarding) in zip(answers, groups, grades, strict=True)
+        for decision, group, (reporting, rewarding) in zip(decisions, groups, grades, strict=True)
     ]
 
 
-def _replays(name: str, policy: Callable[[], PolicyUnderTest], bench: Bench) -> list[Replayed]:
-    journal = bench.work / f"replay-{name}.jsonl"
+def _replays(
+    name: str, policy: Callable[[], PolicyUnderTest], setup: EvaluationSetup
+) -> list[ReplayedSession]:
+    journal = setup.work / f"replay-{name}.jsonl"
     if not journal.exists():
         replayed = replay(
-            choose(bench.held_out.sessions, bench.settings.replay_sessions),
+            choose(setup.held_out.sessions, setup.settings.replay_sessions),
             name=name,
             policy=policy(),
-            grader=bench.reporting,
-            pack=bench.pack,
-            seed=bench.seed,
-            told=lambda done, total: bench.progress.update(done, total, f"{name}: session replay"),
+            grader=setup.reporting,
+            pack=setup.pack,
+            seed=setup.seed,
+            progress=lambda done, total: setup.progress.update(done, total, f"{name}: session replay"),
         )
         write_records(journal, replayed)
-    return list(read_records(journal, Replayed))
+    return list(read_records(journal, ReplayedSession))
 
 
-def _told_part(bench: Bench, message: str, *, before: int, part: int, of: int) -> Told:
-    """Progress of a part, told as progress of all sessions."""
-    return lambda done, total: bench.progress.update(before + part * done / max(total, 1), of, message)
+def _progress_of_part(
+    setup: EvaluationSetup, message: str, *, before: int, part: int, total: int
+) -> ProgressCallback:
+    """Return a callback that reports the progress of `part` sessions as progress of all `total` sessions."""
+    return lambda done, units: setup.progress.update(before + part * done / max(units, 1), total, message)
 
 
 @contextmanager
-def _opened_when_needed(model: Path, opener: Opener) -> Iterator[Callable[[], PolicyUnderTest]]:
-    """A function that loads the policy the first time; its memory is given back at the end."""
-    opened: list[PolicyUnderTest] = []
+def _lazily_loaded(model: Path, load_policy: PolicyLoader) -> Iterator[Callable[[], PolicyUnderTest]]:
+    """Yield a function that loads the policy at its first call; free the policy's memory at the end."""
+    loaded: list[PolicyUnderTest] = []
 
     def policy() -> PolicyUnderTest:
-        if not opened:
-            opened.append(opener(model))
-        return opened[0]
+        if not loaded:
+            loaded.append(load_policy(model))
+        return loaded[0]
 
     try:
         yield policy
     finally:
-        opened.clear()
+        loaded.clear()
         gc.collect()

@@ -1,4 +1,4 @@
-"""Every figure of a report by its name: what a gate's thresholds are held against (names: core.manifest.metric)."""
+"""Name every figure of a report, so that a gate can compare it with a threshold. core.manifest.metric has the names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from learntoask.core.manifest.metric import GRADER_PREFIX
-from learntoask.evaluation.report_schema import PolicyReport, Report
+from learntoask.evaluation.report_schema import EvaluationReport, PolicyReport
 from learntoask.evaluation.stats.bootstrap import Difference, Estimate
 
 _DECODING_PREFIXES = {"greedy": "", "sampled": "sampled."}
@@ -16,7 +16,7 @@ _DECODING_PREFIXES = {"greedy": "", "sampled": "sampled."}
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A value with the bounds that are known of it."""
+    """A value with its known bounds."""
 
     value: float | None
     lower: float | None = None
@@ -25,8 +25,8 @@ class Figure:
     upper_one_sided: float | None = None
 
 
-def figures(report: Report) -> dict[str, Figure]:
-    """Name → figure. Names without a policy are those of the policy under test."""
+def figures(report: EvaluationReport) -> dict[str, Figure]:
+    """Map names to figures. A name without a policy belongs to the policy under test."""
     named: dict[str, Figure] = {}
     for policy in report.policies:
         own = dict(_of_policy(policy))
@@ -56,7 +56,7 @@ def _of_policy(policy: PolicyReport) -> Iterator[tuple[str, Figure]]:
 
 
 def _numbers(node: JsonValue, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Figure]]:
-    """Numbers of nested JSON by dotted path; `{value, low, high}` is one figure, with or without bounds."""
+    """Yield the numbers of nested JSON by dotted path; `{value, low, high}` is one figure, with or without bounds."""
     if not isinstance(node, dict):
         value = _number(node)
         if value is not None:

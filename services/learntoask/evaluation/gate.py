@@ -1,6 +1,6 @@
-"""The gate: does the policy under test hold every threshold of the manifest?
+"""The gate stage: check the policy under test against every threshold of the manifest.
 
-A figure that was not measured, or has no such bound, fails its threshold: what is not known is not good enough.
+A figure that was not measured, or does not have the bound that the threshold names, fails.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from learntoask.core.manifest.metric import GRADER_PREFIX, suggestion
 from learntoask.core.records import Record
 from learntoask.core.stages.contract import StageContext, StageSummary
 from learntoask.evaluation.figures import Figure, figures
-from learntoask.evaluation.report_schema import Report, read_report
+from learntoask.evaluation.report_schema import EvaluationReport, read_report
 
 _BOUNDS = {
     "point": ("value", ""),
@@ -26,8 +26,8 @@ _BOUNDS = {
 }
 
 
-class Check(Record):
-    """One threshold held against the report; `reason` is a sentence for a person."""
+class ThresholdCheck(Record):
+    """The result of one threshold; `reason` is a sentence for a person."""
 
     metric: str
     bound: str
@@ -38,19 +38,19 @@ class Check(Record):
     reason: str
 
 
-class Verdict(Record):
-    """verdict.json."""
+class GateVerdict(Record):
+    """The content of verdict.json."""
 
     passed: bool
     policy: str
-    checks: tuple[Check, ...]
+    checks: tuple[ThresholdCheck, ...]
     message: str
 
 
 def run(context: StageContext) -> StageSummary:
-    """Write verdict.json. Raises GateFailed with every reason when a threshold does not hold."""
+    """Write verdict.json. Raises GateFailed with all reasons if a threshold does not hold."""
     report = read_report(context.inputs["evaluate"])
-    verdict = judge(report, context.spec.gate.thresholds)
+    verdict = check_thresholds(report, context.spec.gate.thresholds)
     with (context.out / "verdict.json").open("w", encoding="utf-8") as file:
         file.write(verdict.model_dump_json(indent=2) + "\n")
         file.flush()
@@ -65,24 +65,22 @@ def run(context: StageContext) -> StageSummary:
     }
 
 
-def judge(report: Report, thresholds: Sequence[Threshold]) -> Verdict:
-    """Hold every threshold against the report. Raises InputError for a grader figure that it does not have."""
+def check_thresholds(report: EvaluationReport, thresholds: Sequence[Threshold]) -> GateVerdict:
+    """Check every threshold against the report. Raises InputError for a grader figure that the report lacks."""
     known = figures(report)
     checks = tuple(_check(threshold, known) for threshold in thresholds)
     failed = [check for check in checks if not check.passed]
     if not checks:
-        message = (
-            f"no thresholds are set (spec.gate.thresholds), so policy {report.under_test} passes unjudged"
-        )
+        message = f"no thresholds are set (spec.gate.thresholds), so policy {report.under_test} passes without a check"
     elif not failed:
         message = f"policy {report.under_test} holds all {len(checks)} thresholds"
     else:
         reasons = "; ".join(check.reason for check in failed)
         message = f"policy {report.under_test} fails {len(failed)} of {len(checks)} thresholds: {reasons}"
-    return Verdict(passed=not failed, policy=report.under_test, checks=checks, message=message)
+    return GateVerdict(passed=not failed, policy=report.under_test, checks=checks, message=message)
 
 
-def _check(threshold: Threshold, known: Mapping[str, Figure]) -> Check:
+def _check(threshold: Threshold, known: Mapping[str, Figure]) -> ThresholdCheck:
     name = threshold.metric
     if name.startswith(GRADER_PREFIX) and name not in known:
         agreement = frozenset(figure for figure in known if figure.startswith(GRADER_PREFIX))
@@ -90,23 +88,23 @@ def _check(threshold: Threshold, known: Mapping[str, Figure]) -> Check:
             suggestion(name, agreement, examples=sorted(agreement)) if agreement else "it reports no figures"
         )
         raise InputError(f"spec.gate.thresholds: the grader reports no {name!r}; {listed}")
-    attribute, words = _BOUNDS[threshold.bound]
+    attribute, bound = _BOUNDS[threshold.bound]
     value = getattr(known[name], attribute) if name in known else None
     passed, finding = _holds(threshold, value)
     if name not in known:
         finding = "is not in this report"
     elif known[name].value is None:
-        finding = "could not be measured: the held-out sessions have nothing to measure it on"
+        finding = "could not be measured because no held-out decision counts towards it"
     elif value is None:
         finding = "is not known"
-    return Check(
+    return ThresholdCheck(
         metric=name,
         bound=threshold.bound,
         min=threshold.min,
         max=threshold.max,
         value=value,
         passed=passed,
-        reason=f"{words}{name} {finding}",
+        reason=f"{bound}{name} {finding}",
     )
 
 

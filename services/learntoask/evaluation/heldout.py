@@ -1,4 +1,4 @@
-"""What is evaluated on: the held-out sessions of labelled.jsonl, and what training knew of their tasks."""
+"""Read the held-out sessions of labelled.jsonl, and which task groups training has sessions of."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from learntoask.evaluation.report_schema import DataReport
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """`sessions` are the chosen ones of `available`; `seen_groups` the groups of tasks training has sessions of."""
+    """The sessions to evaluate on, chosen from `available`, and the task groups that training has sessions of."""
 
     sessions: tuple[LabelledSession, ...]
     available: int
@@ -29,10 +29,10 @@ class HeldOut:
 
 
 def read_held_out(labelled: Path, pack: Pack, *, max_sessions: int | None = None) -> HeldOut:
-    """Stream labelled.jsonl and keep the test sessions that have a decision point.
+    """Read labelled.jsonl and keep the test sessions that have a decision point, at most `max_sessions`.
 
-    The choice depends on session ids alone, so every run on the same test split is evaluated on the same sessions
-    and two runs can be compared in pairs. Raises StageError when there is nothing to evaluate on.
+    The choice depends only on session ids, so all runs on the same test split are evaluated on the same sessions and
+    can be compared in pairs. Raises StageError if no session is left.
     """
     kept: list[LabelledSession] = []
     seen: set[str] = set()
@@ -59,7 +59,7 @@ def read_held_out(labelled: Path, pack: Pack, *, max_sessions: int | None = None
 
 
 def choose(sessions: tuple[LabelledSession, ...], at_most: int | None) -> tuple[LabelledSession, ...]:
-    """`at_most` of the sessions, by the digest of their ids, in order of their ids."""
+    """Choose up to `at_most` sessions by the digest of their ids; return them in the order of their ids."""
 
     def draw(labelled: LabelledSession) -> str:
         return hashlib.sha256(labelled.session.session_id.encode("utf-8", "surrogatepass")).hexdigest()
@@ -69,7 +69,7 @@ def choose(sessions: tuple[LabelledSession, ...], at_most: int | None) -> tuple[
 
 
 def data_report(held_out: HeldOut, pack: Pack, *, inputs: Mapping[str, Path]) -> DataReport:
-    """Counts of what the figures rest on, with everything that was set aside on the way."""
+    """Return counts of the data that the figures are computed from, with everything that was quarantined."""
     samples = [sample for labelled in held_out.sessions for sample in labelled.samples]
     stops = sum(sample.decision == "stop" for sample in samples)
     seen = sum(
@@ -84,18 +84,18 @@ def data_report(held_out: HeldOut, pack: Pack, *, inputs: Mapping[str, Path]) ->
         stops=stops,
         seen_sessions=seen,
         unseen_sessions=len(held_out.sessions) - seen,
-        ends=_counted(labelled.session.end.value for labelled in held_out.sessions),
-        labellers=_counted(sample.provenance.labeller for sample in samples),
+        ends=_count(labelled.session.end.value for labelled in held_out.sessions),
+        labellers=_count(sample.provenance.labeller for sample in samples),
         quarantined={
-            stage: _counted(_reasons(folder / "quarantine.jsonl"))
+            stage: _count(_reasons(folder / "quarantine.jsonl"))
             for stage, folder in inputs.items()
             if (folder / "quarantine.jsonl").exists()
         },
-        labelling=_labelling(inputs["label"] / "llm.json"),
+        labelling=_llm_counts(inputs["label"] / "llm.json"),
     )
 
 
-def _labelling(path: Path) -> dict[str, JsonValue] | None:
+def _llm_counts(path: Path) -> dict[str, JsonValue] | None:
     found: dict[str, JsonValue] | None = json.loads(path.read_bytes()) if path.exists() else None
     return found
 
@@ -106,5 +106,5 @@ def _reasons(quarantine: Path) -> Iterator[str]:
             yield str(json.loads(line).get("reason", "unknown"))
 
 
-def _counted(words: Iterator[str]) -> dict[str, int]:
-    return dict(sorted(Counter(words).items()))
+def _count(names: Iterator[str]) -> dict[str, int]:
+    return dict(sorted(Counter(names).items()))

@@ -1,4 +1,4 @@
-"""The seam between evaluation and whatever decodes a policy: two calls, so that tests need no model."""
+"""The interface between evaluation and a policy. It has two methods, so tests can evaluate without a model."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Protocol
 
 from learntoask.core.records import LabelledSession, Message
-from learntoask.evaluation.decisions import Answered
+from learntoask.evaluation.decisions import UngradedDecision
 
-Told = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
+"""Called with the number of completed units and the number of all units."""
 
 
 @dataclass(frozen=True)
 class Dialogue:
-    """A conversation the policy is to go on with: its id, its task, and every message so far."""
+    """A conversation that the policy continues: session id, task, goal, and all messages so far."""
 
     session: str
     task: str
@@ -25,13 +26,19 @@ class Dialogue:
 
 class PolicyUnderTest(Protocol):
     def decide(
-        self, sessions: Sequence[LabelledSession], *, samples: int, temperature: float, seed: int, told: Told
-    ) -> list[Answered]:
-        """One greedy and `samples` sampled answers at every labelled decision point."""
+        self,
+        sessions: Sequence[LabelledSession],
+        *,
+        samples: int,
+        temperature: float,
+        seed: int,
+        progress: ProgressCallback,
+    ) -> list[UngradedDecision]:
+        """Return one greedy and `samples` sampled answers for every labelled decision point."""
 
     def reply(self, dialogues: Sequence[Dialogue], *, seed: int) -> list[str]:
-        """One greedy answer per dialogue, in order."""
+        """Return one greedy answer per dialogue, in order."""
 
 
-Opener = Callable[[Path], PolicyUnderTest]
-"""Loads the policy in a folder."""
+PolicyLoader = Callable[[Path], PolicyUnderTest]
+"""Loads the policy from a model folder."""

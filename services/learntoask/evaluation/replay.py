@@ -1,18 +1,18 @@
-"""Session replay: the policy leads a held-out session itself, and the log answers.
+"""Session replay: the policy conducts a held-out session, and a user simulated from the log answers.
 
-The user opens as in the log. To a question the user says what the log's user said when giving the fields it asks for:
-the message in full the first time, and the bare value where that message was said before. Where the log holds no
-answer, or the grader cannot tell what is asked, the user says the pack's `unknownReply`. It ends with the policy's
-stop or at a limit. This shows how a policy's single decisions add up; it never trains one, and it knows no more of
-the user than the log.
+The user opens as in the log. To a question, the user says what the log's user said when giving the fields that the
+question asks for: the whole message the first time, only the value if that message was said before. If the log holds
+no answer, or the grader cannot tell what is asked, the user says the pack's `unknownReply`. The replay ends with the
+policy's stop or at a limit. It shows how a policy's single decisions add up. It never trains a policy, and the
+simulated user knows no more than the log.
 
-An item is *wanted* if the log's expert went on to get it, and *covered* once the user has given it. The expert's own
-turns after the last wanted item (a confirmation, say) are granted to the policy too. A session is
-    on-time    stopped with everything covered and no question beyond that grant
+An item is *wanted* if the log's expert went on to get it, and *covered* once the user has given it. The policy may
+take as many turns after the last wanted item as the expert took (for instance for a confirmation). A session is
+    on-time    stopped with everything covered and within those turns
     too-early  stopped with a wanted item open
-    too-late   questions beyond the grant after everything was covered
-    endless    never stopped, and a wanted item is still open
-Sessions that the log does not bring to a stop have no such verdict; they count for coverage and questions only.
+    too-late   more questions than allowed after everything was covered
+    endless    never stopped, with a wanted item open
+A session that the log does not bring to a stop has no verdict; it counts only for coverage and questions.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ import numpy as np
 from learntoask.core.answer import decision_of
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession, Message, Record
-from learntoask.evaluation.policy import Dialogue, PolicyUnderTest, Told
+from learntoask.evaluation.policy import Dialogue, PolicyUnderTest, ProgressCallback
 from learntoask.evaluation.report_schema import ReplayReport
 from learntoask.evaluation.stats.bootstrap import mean_estimates
 from learntoask.grading.grades import GradeCase, Grader, MissingGrade
 
-Verdict = Literal["on-time", "too-early", "too-late", "endless"]
-SPARE_QUESTIONS = 3  # beyond what the expert needed, or one for each wanted item, before a replay is cut off
+ReplayVerdict = Literal["on-time", "too-early", "too-late", "endless"]
+SPARE_QUESTIONS = 3  # how many more than the expert's questions (or the wanted items) a replay may have
 
 
-class Replayed(Record):
-    """One session replayed with one policy."""
+class ReplayedSession(Record):
+    """The result of replaying one session with one policy."""
 
     session: str
     policy: str
-    verdict: Verdict | None
+    verdict: ReplayVerdict | None
     wanted: tuple[str, ...]
     covered: tuple[str, ...]
     questions: int
@@ -51,7 +51,7 @@ class Replayed(Record):
 
 
 class LoggedUser:
-    """A user who knows what the user of one log said, and says it when asked for it."""
+    """A simulated user who answers with what the user of one log said."""
 
     def __init__(self, labelled: LabelledSession, *, unknown_reply: str) -> None:
         self._messages = labelled.session.messages
@@ -61,7 +61,7 @@ class LoggedUser:
         self.given = {answer.field for answer in self._answers if answer.message in self._said}
 
     def reply(self, asked: frozenset[str]) -> tuple[str, bool]:
-        """What the user says to a question for the fields `asked`, and whether the log knew anything of them."""
+        """Return the reply to a question for the fields `asked`, and whether the log holds any of them."""
         now: set[int] = set()
         values: list[str] = []
         for name in sorted(asked):
@@ -78,7 +78,9 @@ class LoggedUser:
 
 
 @dataclass
-class _Replay:
+class _ReplayState:
+    """A replay in progress. `allowance` is the number of questions allowed after everything was covered."""
+
     labelled: LabelledSession
     user: LoggedUser
     wanted: frozenset[str]
@@ -86,10 +88,10 @@ class _Replay:
     expert_questions: int
     messages: list[Message]
     questions: int = 0
-    beyond: int = 0  # questions after everything wanted was covered
+    beyond: int = 0  # questions after everything was covered
     unanswered: int = 0
     missing: int = 0
-    stop: str | None = None  # the answer that stopped, as the policy wrote it
+    stop: str | None = None  # the policy's stopping answer, verbatim
 
     @property
     def covered(self) -> frozenset[str]:
@@ -107,7 +109,7 @@ class _Replay:
     def add(self, role: Literal["user", "assistant"], text: str) -> None:
         self.messages.append(Message(role=role, content=text, author="user" if role == "user" else "policy"))
 
-    def verdict(self) -> Verdict | None:
+    def verdict(self) -> ReplayVerdict | None:
         if self.labelled.session.stop_turn is None:
             return None
         stopped = self.stop is not None
@@ -124,39 +126,39 @@ def replay(
     grader: Grader,
     pack: Pack,
     seed: int,
-    told: Told,
-) -> list[Replayed]:
-    """Replay every session with a decision point, all of them one turn further in each round."""
-    replays = [_start(labelled, pack) for labelled in sessions if labelled.session.turns]
-    while active := [one for one in replays if not one.over]:
-        told(len(replays) - len(active), len(replays))
-        answers = policy.reply([one.dialogue() for one in active], seed=seed)
+    progress: ProgressCallback,
+) -> list[ReplayedSession]:
+    """Replay every session that has a decision point; each round advances all open sessions by one turn."""
+    states = [_start(labelled, pack) for labelled in sessions if labelled.session.turns]
+    while active := [state for state in states if not state.over]:
+        progress(len(states) - len(active), len(states))
+        answers = policy.reply([state.dialogue() for state in active], seed=seed)
         asking = []
-        for one, answer in zip(active, answers, strict=True):
+        for state, answer in zip(active, answers, strict=True):
             if decision_of(answer) == "stop":
-                one.stop = answer
+                state.stop = answer
             else:
-                one.add("assistant", answer)
-                asking.append((one, answer))
+                state.add("assistant", answer)
+                asking.append((state, answer))
         _answer(asking, grader)
-    told(len(replays), len(replays))
-    return [_finished(one, name) for one in replays]
+    progress(len(states), len(states))
+    return [_result(state, name) for state in states]
 
 
 def opening_length(labelled: LabelledSession) -> int:
-    """How many messages of the log stand before its first decision point."""
+    """Return how many messages of the log come before its first decision point."""
     return labelled.session.turns[0].start if labelled.session.turns else 0
 
 
-def _start(labelled: LabelledSession, pack: Pack) -> _Replay:
+def _start(labelled: LabelledSession, pack: Pack) -> _ReplayState:
     session = labelled.session
     end = len(session.turns) if session.stop_turn is None else session.stop_turn
     asking = [sample for sample in labelled.samples if sample.remaining]
-    # The item must be in the log's answers, else no replay could ever cover it.
+    # An item that is not among the log's answers can never be covered.
     answered = {answer.field for answer in labelled.answers}
     wanted = frozenset(item.field for sample in asking for item in sample.remaining) & answered
     last_needed = max((sample.turn for sample in asking), default=-1)
-    return _Replay(
+    return _ReplayState(
         labelled=labelled,
         user=LoggedUser(labelled, unknown_reply=pack.unknown_reply),
         wanted=wanted,
@@ -166,65 +168,65 @@ def _start(labelled: LabelledSession, pack: Pack) -> _Replay:
     )
 
 
-def _answer(asking: Sequence[tuple[_Replay, str]], grader: Grader) -> None:
+def _answer(asking: Sequence[tuple[_ReplayState, str]], grader: Grader) -> None:
     cases = [
         GradeCase(
-            session_id=one.labelled.session.session_id,
-            task=one.labelled.session.task,
+            session_id=state.labelled.session.session_id,
+            task=state.labelled.session.task,
             response=answer,
-            target=one.wanted - one.covered,
-            context=tuple(one.messages[:-1]),
+            target=state.wanted - state.covered,
+            context=tuple(state.messages[:-1]),
         )
-        for one, answer in asking
+        for state, answer in asking
     ]
-    for (one, _), grade in zip(asking, grader.grade(cases) if cases else [], strict=True):
-        one.questions += 1
-        one.beyond += one.covered == one.wanted
-        one.missing += isinstance(grade, MissingGrade)
-        reply, known = one.user.reply(frozenset() if isinstance(grade, MissingGrade) else grade.asked)
-        one.unanswered += not known
-        one.add("user", reply)
+    for (state, _), grade in zip(asking, grader.grade(cases) if cases else [], strict=True):
+        state.questions += 1
+        state.beyond += state.covered == state.wanted
+        state.missing += isinstance(grade, MissingGrade)
+        reply, known = state.user.reply(frozenset() if isinstance(grade, MissingGrade) else grade.asked)
+        state.unanswered += not known
+        state.add("user", reply)
 
 
-def _finished(one: _Replay, policy: str) -> Replayed:
-    return Replayed(
-        session=one.labelled.session.session_id,
+def _result(state: _ReplayState, policy: str) -> ReplayedSession:
+    return ReplayedSession(
+        session=state.labelled.session.session_id,
         policy=policy,
-        verdict=one.verdict(),
-        wanted=tuple(sorted(one.wanted)),
-        covered=tuple(sorted(one.covered)),
-        questions=one.questions,
-        expert_questions=one.expert_questions,
-        unanswered=one.unanswered,
-        missing=one.missing,
+        verdict=state.verdict(),
+        wanted=tuple(sorted(state.wanted)),
+        covered=tuple(sorted(state.covered)),
+        questions=state.questions,
+        expert_questions=state.expert_questions,
+        unanswered=state.unanswered,
+        missing=state.missing,
         transcript=tuple(
-            [(message.role, message.content) for message in one.messages]
-            + ([("assistant", one.stop)] if one.stop is not None else [])
+            [(message.role, message.content) for message in state.messages]
+            + ([("assistant", state.stop)] if state.stop is not None else [])
         ),
     )
 
 
-def replay_report(replays: Sequence[Replayed], *, resamples: int, seed: int) -> ReplayReport:
-    """The figures of one policy's replays, with intervals over sessions."""
+def replay_report(replays: Sequence[ReplayedSession], *, resamples: int, seed: int) -> ReplayReport:
+    """Compute the figures of one policy's replays, with intervals that resample sessions."""
     ones = np.ones(len(replays))
-    judged = np.array([float(one.verdict is not None) for one in replays])
-    covered = np.array([float(len(one.covered)) for one in replays])
-    wanted = np.array([float(len(one.wanted)) for one in replays])
-    questions = np.array([float(one.questions) for one in replays])
-    expert = np.array([float(one.expert_questions) for one in replays])
+    with_verdict = np.array([float(replay.verdict is not None) for replay in replays])
+    covered = np.array([float(len(replay.covered)) for replay in replays])
+    wanted = np.array([float(len(replay.wanted)) for replay in replays])
+    questions = np.array([float(replay.questions) for replay in replays])
+    expert = np.array([float(replay.expert_questions) for replay in replays])
     columns = {
         "coverage": (covered, wanted),
         "questions": (questions, ones),
         "questions-per-expert-question": (questions, expert),
         **{
-            verdict: (np.array([float(one.verdict == verdict) for one in replays]), judged)
-            for verdict in get_args(Verdict)
+            verdict: (np.array([float(replay.verdict == verdict) for replay in replays]), with_verdict)
+            for verdict in get_args(ReplayVerdict)
         },
     }
     return ReplayReport(
         sessions=len(replays),
         metrics=mean_estimates(columns, resamples=resamples, seed=seed),
         expert_questions=float(expert.mean()) if replays else 0.0,
-        unanswered=sum(one.unanswered for one in replays),
-        missing=sum(one.missing for one in replays),
+        unanswered=sum(replay.unanswered for replay in replays),
+        missing=sum(replay.missing for replay in replays),
     )

@@ -1,6 +1,6 @@
-"""report.json: what an evaluation found, as one document that pages, gates and comparisons are made from.
+"""The models of report.json, from which pages, gates and comparisons are computed.
 
-Fields are only ever added under one `schema_version`; readers ignore those they do not know.
+Within one `schema_version`, fields are only added. Readers ignore fields that they do not know.
 """
 
 from __future__ import annotations
@@ -22,29 +22,31 @@ class ReportModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
 
-class Missing(ReportModel):
-    """Completions that no grade could be had for, by the reporting grader."""
+class MissingGrades(ReportModel):
+    """Completions that the reporting grader could not grade."""
 
     count: int
     share: float
     reasons: dict[str, int]
 
 
-class Identity(ReportModel):
-    """Total = TA + 2·(p·WA + (1−p)·WS-stop) + Format; `holds` is None where nothing was measured."""
+class IdentityCheck(ReportModel):
+    """The check that Total = TA + 2·(p·WA + (1−p)·WS-stop) + Format; `holds` is None if nothing was measured."""
 
     continue_share: float | None
     error: float | None
     holds: bool | None
 
 
-class Group(ReportModel):
+class TaskGroup(ReportModel):
+    """The metrics of the sessions of seen or of unseen tasks."""
+
     sessions: int
     metrics: Metrics
 
 
 class StopBin(ReportModel):
-    """Decision points whose stop probability lies in [low, high): how often the truth is to stop."""
+    """Decision points whose stop probability lies in [low, high); `stop_share` is the share of stops among them."""
 
     low: float
     high: float
@@ -54,7 +56,7 @@ class StopBin(ReportModel):
 
 
 class StopProbability(ReportModel):
-    """The probability of the whole stop string under the policy, at the held-out decision points."""
+    """The policy's probability of the whole stop string at the held-out decision points."""
 
     mean_at_continue: Estimate
     mean_at_stop: Estimate
@@ -66,35 +68,35 @@ class DecodingReport(ReportModel):
 
     completions: int
     metrics: Metrics
-    """By the reporting grader, all tasks."""
-    groups: dict[str, Group]
-    """`seen` and `unseen` tasks, where the held-out sessions have both."""
-    identity: Identity
-    missing: Missing
+    """Metrics of all tasks by the reporting grader."""
+    groups: dict[str, TaskGroup]
+    """Metrics of `seen` and of `unseen` tasks; empty unless the held-out sessions have both."""
+    identity: IdentityCheck
+    missing: MissingGrades
     truncated: int
-    """Completions cut off at the longest answer."""
+    """Completions that were cut off at the maximum length."""
     rewarding: Metrics
-    """The same metrics by the grader that rewarded."""
+    """Metrics of all tasks by the rewarding grader."""
     gap: dict[str, Difference]
-    """Rewarding minus reporting grader, over the completions both could grade."""
+    """Metrics by the rewarding grader minus those by the reporting grader, over completions that both could grade."""
 
 
 class ReplayReport(ReportModel):
-    """Sessions replayed with the answers of their logs; see replay.py for what the names mean."""
+    """Figures of session replay; replay.py defines them."""
 
     sessions: int
     metrics: Metrics
     expert_questions: float
     unanswered: int
-    """Questions that the log holds no answer to."""
+    """Questions to which the log holds no answer."""
     missing: int
-    """Questions that the grader could not tell the fields of; the user did not know what to say."""
+    """Questions that the grader could not grade; the simulated user then said `unknownReply`."""
 
 
 class PolicyReport(ReportModel):
     name: str
     model: str
-    """SHA-256 over the files of the model's folder."""
+    """Digest of the model's folder (SHA-256)."""
     decodings: dict[Decoding, DecodingReport]
     stop_probability: StopProbability | None = None
     replay: ReplayReport | None = None
@@ -110,7 +112,7 @@ class Pair(ReportModel):
 
 
 class Miss(ReportModel):
-    """One of the worst decisions of the policy under test (greedy)."""
+    """One of the worst decisions of the policy under test under greedy decoding."""
 
     kind: str
     session: str
@@ -121,12 +123,12 @@ class Miss(ReportModel):
     response: str
     truth: Decision
     target: list[str]
-    """`field: value` of what the expert still went on to get."""
+    """`field: value` of each item that the expert still went on to get."""
     asked: list[str]
 
 
-class Curve(ReportModel):
-    """One figure of a training log against its updates, thinned out for plotting."""
+class TrainingCurve(ReportModel):
+    """One figure of a training log by update, reduced to a number of points that a plot can show."""
 
     stage: str
     name: str
@@ -135,18 +137,19 @@ class Curve(ReportModel):
 
 
 class GraderReport(ReportModel):
+    """The digests of the two graders and their agreement with held-out labels."""
+
     reporting: str
     rewarding: str
-    """Digests of the two fitted graders."""
     agreement: dict[str, JsonValue]
-    """agreement.json of the grader stage: agreement with held-out annotations."""
+    """Content of the grader stage's agreement.json."""
 
 
 class DataReport(ReportModel):
-    """What the figures are computed from."""
+    """Counts of the data that the figures are computed from."""
 
     sessions: int
-    """Held-out sessions that were evaluated, of `available`."""
+    """Held-out sessions that were evaluated, at most `available`."""
     available: int
     training_sessions: int
     decision_points: int
@@ -157,28 +160,28 @@ class DataReport(ReportModel):
     ends: dict[str, int]
     labellers: dict[str, int]
     quarantined: dict[str, dict[str, int]]
-    """Upstream stage → reason → lines set aside."""
+    """Number of quarantined records by upstream stage and reason."""
     labelling: dict[str, JsonValue] | None = None
-    """What labelling by a language model took: requests, retries, tokens, cost (llm.json of the label stage)."""
+    """Requests, retries, tokens and cost of labelling by a language model (llm.json of the label stage)."""
 
 
-class Report(ReportModel):
+class EvaluationReport(ReportModel):
     schema_version: int = SCHEMA_VERSION
     name: str
     key: str
     under_test: str
-    """The policy that headline figures, the gate and the misses are about: the last one trained."""
+    """The last policy trained. The headline figures, the gate and the misses are about it."""
     settings: dict[str, JsonValue]
     policies: list[PolicyReport]
     pairs: list[Pair]
     gap_growth: dict[str, Difference]
-    """The gap of the policy under test minus that of the SFT policy (greedy): what reward hacking looks like."""
+    """The gap of the policy under test minus that of the SFT policy (greedy); reward hacking makes it grow."""
     grader: GraderReport
     data: DataReport
-    curves: list[Curve]
+    curves: list[TrainingCurve]
     misses: list[Miss]
     notes: list[str]
-    """What a reader must know to read the figures rightly."""
+    """Facts that a reader needs to interpret the figures correctly."""
 
     def policy(self, name: str) -> PolicyReport | None:
         return next((policy for policy in self.policies if policy.name == name), None)
@@ -188,11 +191,11 @@ class Report(ReportModel):
         return next((pair for pair in self.pairs if (pair.after, pair.before, pair.decoding) == wanted), None)
 
 
-def read_report(path: Path) -> Report:
-    """Read report.json, or the one in folder `path`. Raises InputError saying what is wrong with it."""
+def read_report(path: Path) -> EvaluationReport:
+    """Read a report.json, or the one in folder `path`. Raises InputError that says what is wrong with it."""
     file = path / "report.json" if path.is_dir() else path
     try:
-        report = Report.model_validate_json(file.read_bytes())
+        report = EvaluationReport.model_validate_json(file.read_bytes())
     except OSError as error:
         raise InputError(f"report {file} cannot be read: {error.strerror}") from error
     except ValidationError as error:

@@ -1,6 +1,6 @@
-"""The evaluate stage: base, SFT and GRPO policy side by side on the held-out sessions.
+"""The evaluate stage: compare base, SFT and GRPO policy on the held-out sessions.
 
-Publishes report.json, report.html, decisions.jsonl and, where sessions were replayed, replay.jsonl.
+Publishes report.json, report.html, decisions.jsonl and, if sessions were replayed, replay.jsonl.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from pydantic import JsonValue
 
 from learntoask.core.errors import InputError, TooManyMissing
 from learntoask.core.json_lines import write_records
-from learntoask.core.manifest import GraderSettings, RunSpec
+from learntoask.core.manifest import GraderSettings
 from learntoask.core.pack import Pack
-from learntoask.core.stages.contract import Progress, StageContext, StageSummary
-from learntoask.evaluation.evaluate import Bench, Evaluated, evaluate_policy
+from learntoask.core.stages.contract import StageContext, StageSummary
+from learntoask.evaluation.evaluate import EvaluatedPolicy, EvaluationSetup, evaluate_policy
 from learntoask.evaluation.heldout import read_held_out
-from learntoask.evaluation.policy import Opener
+from learntoask.evaluation.policy import PolicyLoader
 from learntoask.evaluation.report.assemble import assemble, headline
 from learntoask.evaluation.report.html import render
-from learntoask.evaluation.report_schema import Report
+from learntoask.evaluation.report_schema import EvaluationReport
 from learntoask.grading.grades import REMEDY, Grader, describe_missing
 
 
 @dataclass(frozen=True, kw_only=True)
 class Graders:
-    """What the grader stage published; `agreement` is its agreement.json."""
+    """The two graders that the grader stage published, and the content of its agreement.json."""
 
     reporting: Grader
     rewarding: Grader
@@ -37,84 +37,81 @@ class Graders:
 
 
 def run(context: StageContext) -> StageSummary:
-    """Evaluate every policy of the run. Raises StageError where there is nothing to evaluate on."""
-    from learntoask.evaluation.decoding import decoder_of  # noqa: PLC0415 - torch, only where a model is run
+    """Evaluate every policy of the run. Raises StageError if there is nothing to evaluate on."""
+    from learntoask.evaluation.torch_policy import policy_loader  # noqa: PLC0415 - torch, only where a model is run
 
     inputs, spec = context.inputs, context.spec
     models = {"base": inputs["fetch"] / "model"}
-    if spec.train.sft.epochs:  # else its model is the base model once more
+    if spec.train.sft.epochs:  # without epochs the SFT stage publishes the base model
         models["sft"] = inputs["sft"] / "model"
-    if spec.train.grpo.updates:  # else its model is the SFT policy once more
+    if spec.train.grpo.updates:  # without updates the GRPO stage publishes the SFT model
         models["grpo"] = inputs["grpo"] / "model"
     with open_graders(
         inputs["grader"], settings=spec.grader, pack=context.pack, work=context.work
     ) as graders:
         report = evaluate_models(
-            models=models,
-            labelled=inputs["label"] / "labelled.jsonl",
-            graders=graders,
-            spec=spec,
-            pack=context.pack,
-            key=context.key,
-            inputs=inputs,
-            out=context.out,
-            work=context.work,
-            progress=context.progress,
-            opener=decoder_of(spec, context.pack),
+            context, models=models, graders=graders, load_policy=policy_loader(spec, context.pack)
         )
     return {"headline": headline(report), "underTest": report.under_test, "sessions": report.data.sessions}
 
 
 def evaluate_models(
-    *,
-    models: Mapping[str, Path],
-    labelled: Path,
-    graders: Graders,
-    spec: RunSpec,
-    pack: Pack,
-    key: str,
-    inputs: Mapping[str, Path],
-    out: Path,
-    work: Path,
-    progress: Progress,
-    opener: Opener,
-) -> Report:
-    """Evaluate the model folders of `models`, in the order they were trained in, and write everything to `out`.
+    context: StageContext, *, models: Mapping[str, Path], graders: Graders, load_policy: PolicyLoader
+) -> EvaluationReport:
+    """Evaluate the model folders of `models`, in the order in which they were trained, and write all files.
 
-    `work` keeps the journal of an attempt with the same arguments. `inputs` are folders of upstream stages whose
-    training logs and quarantine files the report shows (may be empty). Raises StageError and InputError.
+    `context.inputs["label"]` must hold labelled.jsonl; the report also shows training curves and quarantined records of
+    every other input. `context.work` keeps the journal of a killed attempt with the same arguments. Raises StageError
+    and InputError.
     """
-    bench = Bench(
-        held_out=read_held_out(labelled, pack, max_sessions=spec.evaluate.max_sessions),
-        pack=pack,
+    spec = context.spec
+    setup = EvaluationSetup(
+        held_out=read_held_out(
+            context.inputs["label"] / "labelled.jsonl", context.pack, max_sessions=spec.evaluate.max_sessions
+        ),
+        pack=context.pack,
         reporting=graders.reporting,
         rewarding=graders.rewarding,
         settings=spec.evaluate,
         seed=spec.train.seed,
-        opener=opener,
-        work=work,
-        progress=progress,
+        load_policy=load_policy,
+        work=context.work,
+        progress=context.progress,
     )
     evaluated = []
     for name, model in models.items():
-        evaluated.append(evaluate_policy(name, model, bench))
-        if name != "base":  # what an untrained model says may well be beyond any grader
+        evaluated.append(evaluate_policy(name, model, setup))
+        if name != "base":  # a grader may be unable to grade what an untrained model says
             _require_grades(evaluated[-1], spec.grader.max_missing_share)
-    report = assemble(evaluated, bench=bench, spec=spec, key=key, agreement=graders.agreement, inputs=inputs)
+    report = assemble(
+        evaluated,
+        setup=setup,
+        spec=spec,
+        key=context.key,
+        agreement=graders.agreement,
+        inputs=context.inputs,
+    )
     write_records(
-        out / "decisions.jsonl", (row for one in evaluated for rows in one.decisions.values() for row in rows)
+        context.out / "decisions.jsonl",
+        (decision for policy in evaluated for part in policy.decisions.values() for decision in part),
     )
     if spec.evaluate.replay:
-        write_records(out / "replay.jsonl", (row for one in evaluated for row in one.replays))
-    (out / "report.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    render(out / "report.json", out / "report.html")
+        write_records(
+            context.out / "replay.jsonl", (replay for policy in evaluated for replay in policy.replays)
+        )
+    report_json = context.out / "report.json"
+    report_json.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    render(report_json, context.out / "report.html")
     return report
 
 
 @contextmanager
 def open_graders(folder: Path, *, settings: GraderSettings, pack: Pack, work: Path) -> Iterator[Graders]:
-    """What the grader stage published in `folder`, in this process or behind the addresses of the manifest. `work` is
-    where a judge's answers are kept."""
+    """Open the graders that the grader stage published in `folder`.
+
+    They run in this process, or behind the addresses of `settings`. A judge keeps its answers in `work`.
+    Raises InputError if agreement.json cannot be read.
+    """
     agreement = folder / "agreement.json"
     try:
         figures = json.loads(agreement.read_bytes())
@@ -129,11 +126,14 @@ def open_graders(folder: Path, *, settings: GraderSettings, pack: Pack, work: Pa
         yield Graders(reporting=reporting, rewarding=rewarding, agreement=figures)
 
 
-def _require_grades(evaluated: Evaluated, bound: float) -> None:
+def _require_grades(evaluated: EvaluatedPolicy, max_share: float) -> None:
     missing = evaluated.report.decodings["greedy"].missing
-    if missing.share > bound:
-        rows = [(row.missing("reporting"), row.response) for row in evaluated.decisions["greedy"]]
+    if missing.share > max_share:
+        answers = [
+            (decision.missing("reporting"), decision.response) for decision in evaluated.decisions["greedy"]
+        ]
         raise TooManyMissing(
-            f"policy {evaluated.name}: {missing.count} grades are missing ({missing.share:.0%}, allowed {bound:.0%}); "
-            f"{describe_missing([(reason, text) for reason, text in rows if reason is not None])}. {REMEDY}"
+            f"policy {evaluated.name}: {missing.count} grades are missing "
+            f"({missing.share:.0%}, allowed {max_share:.0%}); "
+            f"{describe_missing([(reason, text) for reason, text in answers if reason is not None])}. {REMEDY}"
         )

@@ -1,4 +1,4 @@
-"""From graded decisions to the figures of a report. Pure: rows in, numbers with intervals out."""
+"""Compute the figures of a report, with intervals, from graded decisions. Every function is pure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 
 from learntoask.core.errors import StageError
 from learntoask.core.manifest.metric import GAP_METRICS
-from learntoask.evaluation.decisions import DecisionRow, GraderName, outcome
+from learntoask.evaluation.decisions import DecisionRecord, GraderName, outcome
 from learntoask.evaluation.report_schema import (
     DecodingReport,
-    Group,
-    Identity,
-    Missing,
+    IdentityCheck,
+    MissingGrades,
     Pair,
     StopBin,
     StopProbability,
+    TaskGroup,
 )
 from learntoask.evaluation.stats.bootstrap import Difference, contrasts, estimates, mean_estimates
 from learntoask.evaluation.stats.metrics import (
@@ -31,107 +31,129 @@ from learntoask.evaluation.stats.metrics import (
 _STOP_BINS = 10
 
 
-def session_order(rows: Sequence[DecisionRow]) -> list[str]:
-    """The sessions of the rows, sorted: the order of every array of sums, so that policies are paired."""
-    return sorted({row.session for row in rows})
+def session_order(decisions: Sequence[DecisionRecord]) -> list[str]:
+    """Return the session ids of the decisions, sorted. All arrays of sums use this order, so policies are paired."""
+    return sorted({decision.session for decision in decisions})
 
 
-def row_sums(rows: Sequence[DecisionRow], grader: GraderName = "reporting") -> Floats:
-    """Sums (sessions, columns), sessions in `session_order`."""
-    return sums_by_session([outcome(row, grader) for row in rows], session_order(rows))
+def decision_sums(decisions: Sequence[DecisionRecord], grader: GraderName = "reporting") -> Floats:
+    """Return sums of shape (sessions, columns), with sessions in `session_order`."""
+    return sums_by_session([outcome(decision, grader) for decision in decisions], session_order(decisions))
 
 
-def decoding_report(rows: Sequence[DecisionRow], *, resamples: int, seed: int) -> DecodingReport:
-    """The figures of one policy under one decoding."""
-    sums = row_sums(rows)
+def decoding_report(decisions: Sequence[DecisionRecord], *, resamples: int, seed: int) -> DecodingReport:
+    """Compute the figures of one policy under one decoding."""
+    sums = decision_sums(decisions)
     return DecodingReport(
-        completions=len(rows),
+        completions=len(decisions),
         metrics=estimates(sums, resamples=resamples, seed=seed),
-        groups=_groups(rows, resamples=resamples, seed=seed),
+        groups=_groups(decisions, resamples=resamples, seed=seed),
         identity=_identity(sums),
-        missing=_missing(rows, sums),
-        truncated=sum(not row.finished for row in rows),
-        rewarding=estimates(row_sums(rows, "rewarding"), resamples=resamples, seed=seed),
-        gap=_gap_metrics(contrasts([_both_graders(rows)], (-1, 1), resamples=resamples, seed=seed)),
+        missing=_missing(decisions, sums),
+        truncated=sum(not decision.finished for decision in decisions),
+        rewarding=estimates(decision_sums(decisions, "rewarding"), resamples=resamples, seed=seed),
+        gap=_gap_metrics(contrasts([_both_graders(decisions)], (-1, 1), resamples=resamples, seed=seed)),
     )
 
 
-def pair(before: Sequence[DecisionRow], after: Sequence[DecisionRow], *, resamples: int, seed: int) -> Pair:
-    """Paired differences of two policies that decided at the same points, each over what it could be graded on."""
-    if {row.point for row in before} != {row.point for row in after}:
+def paired_differences(
+    before: Sequence[DecisionRecord], after: Sequence[DecisionRecord], *, resamples: int, seed: int
+) -> Pair:
+    """Compute paired differences of two policies that decided at the same points.
+
+    Each policy's figures are means over those of its decisions that have a grade. Raises ValueError for other points.
+    """
+    if {decision.point for decision in before} != {decision.point for decision in after}:
         raise ValueError("paired policies must have decided at the same points")
-    found = contrasts([(row_sums(before), row_sums(after))], (-1, 1), resamples=resamples, seed=seed)
+    found = contrasts(
+        [(decision_sums(before), decision_sums(after))], (-1, 1), resamples=resamples, seed=seed
+    )
     return Pair(before=before[0].policy, after=after[0].policy, decoding=before[0].decoding, metrics=found)
 
 
 def gap_growth(
-    before: Sequence[DecisionRow], after: Sequence[DecisionRow], *, resamples: int, seed: int
+    before: Sequence[DecisionRecord], after: Sequence[DecisionRecord], *, resamples: int, seed: int
 ) -> dict[str, Difference]:
-    """How much further the rewarding grader is above the reporting one after training than before it."""
+    """Compute how much the rewarding grader's lead over the reporting grader grew through training."""
     blocks = [*_both_graders(before), *_both_graders(after)]
     return _gap_metrics(contrasts([blocks], (1, -1, -1, 1), resamples=resamples, seed=seed))
 
 
-def stop_probability(rows: Sequence[DecisionRow], *, resamples: int, seed: int) -> StopProbability | None:
-    """Mean stop probability per class and its calibration; None where it was not measured."""
-    known = [(row, float(np.exp(row.stop_logprob))) for row in rows if row.stop_logprob is not None]
+def stop_probability(
+    decisions: Sequence[DecisionRecord], *, resamples: int, seed: int
+) -> StopProbability | None:
+    """Compute mean stop probability per class and its calibration; None if it was not measured."""
+    known = [
+        (decision, float(np.exp(decision.stop_logprob)))
+        for decision in decisions
+        if decision.stop_logprob is not None
+    ]
     if not known:
         return None
-    place = {session: index for index, session in enumerate(session_order(rows))}
+    place = {session: index for index, session in enumerate(session_order(decisions))}
     by_class = {truth: (np.zeros(len(place)), np.zeros(len(place))) for truth in ("continue", "stop")}
-    for row, probability in known:
-        above, below = by_class[row.truth]
-        above[place[row.session]] += probability
-        below[place[row.session]] += 1
+    for decision, probability in known:
+        above, below = by_class[decision.truth]
+        above[place[decision.session]] += probability
+        below[place[decision.session]] += 1
     means = mean_estimates(dict(by_class), resamples=resamples, seed=seed)
     return StopProbability(
         mean_at_continue=means["continue"],
         mean_at_stop=means["stop"],
-        bins=_bins([(probability, row.truth == "stop") for row, probability in known]),
+        bins=_bins([(probability, decision.truth == "stop") for decision, probability in known]),
     )
 
 
-def _groups(rows: Sequence[DecisionRow], *, resamples: int, seed: int) -> dict[str, Group]:
-    parts = {"seen": [row for row in rows if row.seen], "unseen": [row for row in rows if not row.seen]}
+def _groups(decisions: Sequence[DecisionRecord], *, resamples: int, seed: int) -> dict[str, TaskGroup]:
+    parts = {
+        "seen": [decision for decision in decisions if decision.seen],
+        "unseen": [decision for decision in decisions if not decision.seen],
+    }
     if not all(parts.values()):
         return {}
     return {
-        name: Group(
+        name: TaskGroup(
             sessions=len(session_order(part)),
-            metrics=estimates(row_sums(part), resamples=resamples, seed=seed),
+            metrics=estimates(decision_sums(part), resamples=resamples, seed=seed),
         )
         for name, part in parts.items()
     }
 
 
-def _identity(sums: Floats) -> Identity:
+def _identity(sums: Floats) -> IdentityCheck:
     total = sums.sum(axis=0)
     error = identity_error(total)
     continues, stops = (float(total[COLUMNS.index(name)]) for name in ("continues", "stops"))
     share = continues / (continues + stops) if continues + stops else None
     if error is not None and error > IDENTITY_TOLERANCE:
         raise StageError(
-            f"the identity of Total and its parts is off by {error:g}: the metrics contradict each other, "
+            f"Total differs from the sum of its parts by {error:g}, so the metrics contradict each other; "
             "please report this as a fault of learntoask",
             reason="IdentityViolated",
         )
-    return Identity(continue_share=share, error=error, holds=None if error is None else True)
+    return IdentityCheck(continue_share=share, error=error, holds=None if error is None else True)
 
 
-def _missing(rows: Sequence[DecisionRow], sums: Floats) -> Missing:
-    reasons = Counter(reason for row in rows if (reason := row.missing("reporting")) is not None)
+def _missing(decisions: Sequence[DecisionRecord], sums: Floats) -> MissingGrades:
+    reasons = Counter(
+        reason for decision in decisions if (reason := decision.missing("reporting")) is not None
+    )
     count = round(float(sums[:, COLUMNS.index("missing")].sum()))
-    return Missing(
-        count=count, share=count / len(rows) if rows else 0.0, reasons=dict(sorted(reasons.items()))
+    return MissingGrades(
+        count=count, share=count / len(decisions) if decisions else 0.0, reasons=dict(sorted(reasons.items()))
     )
 
 
-def _both_graders(rows: Sequence[DecisionRow]) -> tuple[Floats, Floats]:
-    """(reporting, rewarding) sums over the completions that both graders graded, on all sessions of the rows."""
-    order = session_order(rows)
-    shared = [row for row in rows if row.missing("reporting") is None and row.missing("rewarding") is None]
+def _both_graders(decisions: Sequence[DecisionRecord]) -> tuple[Floats, Floats]:
+    """Return (reporting, rewarding) sums over the decisions that both graders graded, for all sessions."""
+    order = session_order(decisions)
+    shared = [
+        decision
+        for decision in decisions
+        if decision.missing("reporting") is None and decision.missing("rewarding") is None
+    ]
     reporting, rewarding = (
-        sums_by_session([outcome(row, grader) for row in shared], order)
+        sums_by_session([outcome(decision, grader) for decision in shared], order)
         for grader in ("reporting", "rewarding")
     )
     return reporting, rewarding

@@ -12,14 +12,15 @@ from learntoask.core.errors import InputError, StageError, TooManyMissing
 from learntoask.core.json_lines import read_records
 from learntoask.core.manifest import GraderSettings, RunSpec, Threshold
 from learntoask.core.manifest.metric import metric_names
+from learntoask.core.stages.contract import StageContext
 from learntoask.evaluation.compare import compare, comparison_table
-from learntoask.evaluation.decisions import DecisionRow
+from learntoask.evaluation.decisions import DecisionRecord
 from learntoask.evaluation.evaluate import _PART
 from learntoask.evaluation.figures import figures
-from learntoask.evaluation.gate import judge
+from learntoask.evaluation.gate import check_thresholds
 from learntoask.evaluation.heldout import read_held_out
-from learntoask.evaluation.report.html import page, render
-from learntoask.evaluation.report_schema import Report, read_report
+from learntoask.evaluation.report.html import render, report_page
+from learntoask.evaluation.report_schema import EvaluationReport, read_report
 from learntoask.evaluation.stage import Graders, evaluate_models, open_graders
 from learntoask.grading.grades import Grade, GradeCase, MissingGrade
 from worlds import evaluation as world
@@ -45,7 +46,7 @@ SKILLS = {
 
 def evaluate(
     folder: Path, *, policies: dict[str, world.SkilledPolicy] = SKILLS, test: int = 90, **settings: object
-) -> Report:
+) -> EvaluationReport:
     """Evaluate in `folder`, twice into the same one if called twice: `work` stays, `out` is emptied."""
     out, work, label = folder / "out", folder / "work", folder / "label"
     for path in (out, work, label):
@@ -62,22 +63,29 @@ def evaluate(
     (label / "llm.json").write_text(json.dumps(LABELLING))
     rows = [{"update": 0, "kind": "train", "loss": 2.0}, {"update": 1, "kind": "train", "loss": float("nan")}]
     (folder / "sft" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    inputs = {"label": label, "sft": folder / "sft"}
+    context = stage_context({"bootstrap": 200, **settings}, inputs=inputs, out=out, work=work)
+    graders = Graders(
+        reporting=world.NameGrader(), rewarding=world.NameGrader(lenient=True), agreement=world.AGREEMENT
+    )
     return evaluate_models(
-        models=models,
-        labelled=label / "labelled.jsonl",
-        graders=Graders(
-            reporting=world.NameGrader(), rewarding=world.NameGrader(lenient=True), agreement=world.AGREEMENT
-        ),
-        spec=RunSpec.model_validate(
-            {"dataset": {"uri": "d"}, "pack": {"uri": "p"}, "evaluate": {"bootstrap": 200, **settings}}
-        ),
-        pack=world.PACK,
+        context, models=models, graders=graders, load_policy=lambda model: policies[model.parent.name]
+    )
+
+
+def stage_context(
+    settings: dict[str, object], *, inputs: dict[str, Path], out: Path, work: Path
+) -> StageContext:
+    return StageContext(
+        stage="evaluate",
         key="0123456789abcdef" * 4,
-        inputs={"label": label, "sft": folder / "sft"},
+        spec=RunSpec.model_validate({"dataset": {"uri": "d"}, "pack": {"uri": "p"}, "evaluate": settings}),
+        pack=world.PACK,
+        inputs=inputs,
+        files={},
         out=out,
         work=work,
         progress=world.Quiet(),
-        opener=lambda model: policies[model.parent.name],
     )
 
 
@@ -89,17 +97,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def report(folder: Path) -> Report:
+def report(folder: Path) -> EvaluationReport:
     return read_report(folder / "out")
 
 
-def greedy(report: Report, policy: str, metric: str) -> float:
+def greedy(report: EvaluationReport, policy: str, metric: str) -> float:
     found = report.policy(policy).decodings["greedy"].metrics[metric]
     assert found.low <= found.value <= found.high
     return found.value
 
 
-def test_policies_come_out_as_skilled_as_they_are(report: Report) -> None:
+def test_policies_come_out_as_skilled_as_they_are(report: EvaluationReport) -> None:
     assert greedy(report, "base", "WS-stop") == 0.0
     assert greedy(report, "sft", "WS-stop") == pytest.approx(0.95, abs=0.07)
     assert greedy(report, "base", "WA-GH") < greedy(report, "sft", "WA-GH") < greedy(report, "grpo", "WA-GH")
@@ -109,7 +117,7 @@ def test_policies_come_out_as_skilled_as_they_are(report: Report) -> None:
     assert gain.value == pytest.approx(greedy(report, "grpo", "WA-GH") - greedy(report, "sft", "WA-GH"))
 
 
-def test_the_identity_is_checked_for_every_policy_and_decoding(report: Report) -> None:
+def test_the_identity_is_checked_for_every_policy_and_decoding(report: EvaluationReport) -> None:
     for policy in report.policies:
         for part in policy.decodings.values():
             assert part.identity.holds
@@ -119,11 +127,11 @@ def test_the_identity_is_checked_for_every_policy_and_decoding(report: Report) -
             assert metric["Total"] == pytest.approx(parts)
 
 
-def test_every_name_that_a_threshold_may_have_is_in_a_full_report(report: Report) -> None:
+def test_every_name_that_a_threshold_may_have_is_in_a_full_report(report: EvaluationReport) -> None:
     assert {name for name in figures(report) if not name.startswith("grader.")} == metric_names()
 
 
-def test_seen_and_unseen_tasks_are_told_apart_by_the_groups_training_has(report: Report) -> None:
+def test_seen_and_unseen_tasks_are_told_apart_by_the_groups_training_has(report: EvaluationReport) -> None:
     groups = report.policy("grpo").decodings["greedy"].groups
     assert groups["seen"].sessions == groups["unseen"].sessions == 45
     assert (
@@ -132,7 +140,7 @@ def test_seen_and_unseen_tasks_are_told_apart_by_the_groups_training_has(report:
     )
 
 
-def test_the_lenient_rewarding_grader_shows_as_a_gap(report: Report) -> None:
+def test_the_lenient_rewarding_grader_shows_as_a_gap(report: EvaluationReport) -> None:
     gap = report.policy("sft").decodings["greedy"].gap["WA-GH"]
     assert gap.low > 0
     growth = report.gap_growth["WA-GH"]
@@ -140,10 +148,10 @@ def test_the_lenient_rewarding_grader_shows_as_a_gap(report: Report) -> None:
     assert growth.value == pytest.approx(after - before)
 
 
-def test_missing_grades_are_counted_with_their_reason(report: Report, folder: Path) -> None:
+def test_missing_grades_are_counted_with_their_reason(report: EvaluationReport, folder: Path) -> None:
     missing = report.policy("sft").decodings["sampled"].missing
     rows = [
-        row for row in read_records(folder / "out" / "decisions.jsonl", DecisionRow) if row.policy == "sft"
+        row for row in read_records(folder / "out" / "decisions.jsonl", DecisionRecord) if row.policy == "sft"
     ]
     sampled = [row for row in rows if row.decoding == "sampled"]
     expected = sum("hmm" in row.response and row.truth == "continue" for row in sampled)
@@ -152,8 +160,8 @@ def test_missing_grades_are_counted_with_their_reason(report: Report, folder: Pa
     assert missing.share == pytest.approx(expected / len(sampled))
 
 
-def test_one_line_a_decision(report: Report, folder: Path) -> None:
-    rows = list(read_records(folder / "out" / "decisions.jsonl", DecisionRow))
+def test_one_line_a_decision(report: EvaluationReport, folder: Path) -> None:
+    rows = list(read_records(folder / "out" / "decisions.jsonl", DecisionRecord))
     assert len(rows) == 3 * report.data.decision_points * (1 + 3)
     assert len({(row.policy, row.decoding, row.session, row.turn, row.completion) for row in rows}) == len(
         rows
@@ -167,9 +175,9 @@ def test_the_same_arguments_give_the_same_bytes(folder: Path, tmp_path: Path) ->
         assert (tmp_path / "out" / name).read_bytes() == (folder / "out" / name).read_bytes(), name
 
 
-def test_counts_and_quarantine_are_in_the_report(report: Report) -> None:
+def test_counts_and_quarantine_are_in_the_report(report: EvaluationReport) -> None:
     assert report.data.labelling == LABELLING
-    assert "judge-7b: 90 answers to 100 requests" in " ".join(page(report).split())
+    assert "judge-7b: 90 answers to 100 requests" in " ".join(report_page(report).split())
     assert report.data.quarantined == {"label": {"wrong-annotation": 3}}
     assert report.data.training_sessions == 20
     assert report.data.continues + report.data.stops == report.data.decision_points
@@ -178,7 +186,7 @@ def test_counts_and_quarantine_are_in_the_report(report: Report) -> None:
     ]
 
 
-def test_misses_are_of_every_kind_and_show_what_the_policy_saw(report: Report) -> None:
+def test_misses_are_of_every_kind_and_show_what_the_policy_saw(report: EvaluationReport) -> None:
     kinds = {miss.kind for miss in report.misses}
     assert {"stopped too early", "did not stop", "asked for nothing that was needed"} <= kinds
     assert len(report.misses) == 12
@@ -222,7 +230,7 @@ def test_fewer_settings_make_a_smaller_report(tmp_path: Path) -> None:
     assert (found.data.sessions, found.data.available) == (12, 90)
     assert any("12 of 90" in note for note in found.notes)
     assert not (tmp_path / "out" / "replay.jsonl").exists()
-    assert "GRPO" not in page(found)
+    assert "GRPO" not in report_page(found)
 
 
 def test_the_choice_of_sessions_does_not_depend_on_the_file(tmp_path: Path) -> None:
@@ -268,27 +276,24 @@ def test_a_right_stop_by_an_unsure_grader_is_still_graded_by_rule(tmp_path: Path
 
     (tmp_path / "work").mkdir()
     (tmp_path / "out").mkdir()
+    world.write_labelled(tmp_path / "labelled.jsonl")
     found = evaluate_models(
-        models={"base": world.model_folder(tmp_path / "base", "b")},
-        labelled=world.write_labelled(tmp_path / "labelled.jsonl"),
-        graders=Graders(reporting=Unsure(), rewarding=Unsure(), agreement={}),
-        spec=RunSpec.model_validate(
-            {"dataset": {"uri": "d"}, "pack": {"uri": "p"}, "evaluate": {"bootstrap": 100, "replay": False}}
+        stage_context(
+            {"bootstrap": 100, "replay": False},
+            inputs={"label": tmp_path},
+            out=tmp_path / "out",
+            work=tmp_path / "work",
         ),
-        pack=world.PACK,
-        key="k",
-        inputs={"label": tmp_path},
-        out=tmp_path / "out",
-        work=tmp_path / "work",
-        progress=world.Quiet(),
-        opener=lambda _: world.SkilledPolicy(hit=1.0, stop=1.0),
+        models={"base": world.model_folder(tmp_path / "base", "b")},
+        graders=Graders(reporting=Unsure(), rewarding=Unsure(), agreement={}),
+        load_policy=lambda _: world.SkilledPolicy(hit=1.0, stop=1.0),
     )
     metrics = found.policy("base").decodings["greedy"].metrics
     assert metrics["WS-stop"].value == 1.0
     assert metrics["Format"].value == 1.0
     assert metrics["WA"].value is None  # every right question is missing and no wrong stop remains
     assert any("grades are missing" in note for note in found.notes)
-    assert page(found)
+    assert report_page(found)
 
 
 class Reader(HTMLParser):
@@ -320,7 +325,7 @@ class Reader(HTMLParser):
         self.text += data
 
 
-def test_the_page_is_whole_and_needs_nothing_from_outside(report: Report, folder: Path) -> None:
+def test_the_page_is_whole_and_needs_nothing_from_outside(report: EvaluationReport, folder: Path) -> None:
     reader = Reader()
     reader.feed((folder / "out" / "report.html").read_text(encoding="utf-8"))
     assert reader.open == []
@@ -340,13 +345,13 @@ def test_rendering_again_from_the_json_gives_the_same_page(folder: Path, tmp_pat
     assert (tmp_path / "again.html").read_bytes() == (folder / "out" / "report.html").read_bytes()
 
 
-def test_a_gate_on_the_real_report(report: Report) -> None:
+def test_a_gate_on_the_real_report(report: EvaluationReport) -> None:
     thresholds = [
         Threshold(metric="grpo-sft.WA-GH", bound="lower", min=0.0),
         Threshold(metric="grader.reporting.kappa", bound="lower", min=0.8),
         Threshold(metric="gap-growth.WA-GH", max=0.1),
     ]
-    assert judge(report, thresholds).passed
+    assert check_thresholds(report, thresholds).passed
 
 
 def test_a_run_compared_with_itself_differs_in_nothing(folder: Path) -> None:
@@ -395,7 +400,7 @@ def test_runs_without_a_policy_in_common_compare_the_ones_under_test(folder: Pat
     [
         ("report.json", "{", "is not an evaluation report"),
         ("report.json", None, "cannot be read"),
-        ("decisions.jsonl", '{"session": 1}\n', "line 1 is not a DecisionRow"),
+        ("decisions.jsonl", '{"session": 1}\n', "line 1 is not a DecisionRecord"),
         ("decisions.jsonl", "", "holds no decisions"),
     ],
 )

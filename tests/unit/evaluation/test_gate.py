@@ -11,18 +11,18 @@ from learntoask.core.manifest import RunSpec, Threshold
 from learntoask.core.manifest.metric import METRICS, check_metric
 from learntoask.core.pack import parse_pack
 from learntoask.core.stages.contract import StageContext
-from learntoask.evaluation.gate import judge, run
+from learntoask.evaluation.gate import check_thresholds, run
 from learntoask.evaluation.report_schema import (
     DataReport,
     DecodingReport,
+    EvaluationReport,
     GraderReport,
-    Group,
-    Identity,
-    Missing,
+    IdentityCheck,
+    MissingGrades,
     Pair,
     PolicyReport,
     ReplayReport,
-    Report,
+    TaskGroup,
 )
 from learntoask.evaluation.stats.bootstrap import Difference, Estimate
 from pydantic import ValidationError
@@ -40,12 +40,12 @@ def policy(name: str, **metrics: Estimate) -> PolicyReport:
                 completions=10,
                 metrics=found,
                 groups={
-                    "unseen": Group(
+                    "unseen": TaskGroup(
                         sessions=4, metrics=found | {"WA-GH": Estimate(value=0.5, low=0.3, high=0.7)}
                     )
                 },
-                identity=Identity(continue_share=0.5, error=0.0, holds=True),
-                missing=Missing(count=0, share=0.0, reasons={}),
+                identity=IdentityCheck(continue_share=0.5, error=0.0, holds=True),
+                missing=MissingGrades(count=0, share=0.0, reasons={}),
                 truncated=0,
                 rewarding=found,
                 gap={"WA-GH": Difference(value=0.04, low=0.01, high=0.07)},
@@ -61,7 +61,7 @@ def policy(name: str, **metrics: Estimate) -> PolicyReport:
     )
 
 
-REPORT = Report(
+REPORT = EvaluationReport(
     name="p",
     key="k",
     under_test="grpo",
@@ -135,7 +135,7 @@ REPORT = Report(
 def test_a_threshold_compares_the_figure_and_the_bound_it_names(
     threshold: dict[str, object], value: float, passed: bool
 ) -> None:
-    verdict = judge(REPORT, [Threshold.model_validate(threshold)])
+    verdict = check_thresholds(REPORT, [Threshold.model_validate(threshold)])
     assert (verdict.checks[0].value, verdict.passed) == (value, passed)
 
 
@@ -150,7 +150,7 @@ def test_a_threshold_compares_the_figure_and_the_bound_it_names(
     ],
 )
 def test_what_is_not_known_is_not_good_enough(threshold: dict[str, object], reason: str) -> None:
-    verdict = judge(REPORT, [Threshold.model_validate(threshold)])
+    verdict = check_thresholds(REPORT, [Threshold.model_validate(threshold)])
     assert not verdict.passed
     assert reason in verdict.message
 
@@ -161,7 +161,7 @@ def test_every_failed_threshold_is_named_and_the_held_ones_are_not() -> None:
         Threshold(metric="WS-stop", min=0.9),
         Threshold(metric="WS-stop", bound="lower", min=0.9),
     ]
-    verdict = judge(REPORT, thresholds)
+    verdict = check_thresholds(REPORT, thresholds)
     assert [check.passed for check in verdict.checks] == [False, True, False]
     assert "fails 2 of 3 thresholds" in verdict.message
     assert "WA-GH is 0.7, below the minimum 0.9" in verdict.message
@@ -170,7 +170,7 @@ def test_every_failed_threshold_is_named_and_the_held_ones_are_not() -> None:
 
 
 def test_no_thresholds_pass_and_the_verdict_says_so() -> None:
-    verdict = judge(REPORT, [])
+    verdict = check_thresholds(REPORT, [])
     assert verdict.passed
     assert "no thresholds are set" in verdict.message
 
@@ -192,7 +192,7 @@ def test_a_typo_is_found_when_the_manifest_is_read(name: str, near: str) -> None
 
 def test_a_figure_that_the_grader_does_not_report_names_the_near_one() -> None:
     with pytest.raises(InputError, match=r"no 'grader\.kapa'; did you mean 'grader\.kappa'"):
-        judge(REPORT, [Threshold(metric="grader.kapa", min=0.8)])
+        check_thresholds(REPORT, [Threshold(metric="grader.kapa", min=0.8)])
 
 
 @pytest.mark.parametrize("bad", [{}, {"min": float("nan")}, {"max": float("inf")}])

@@ -19,7 +19,7 @@ from learntoask.core.records import (
     UserAnswer,
 )
 from learntoask.evaluation.policy import Dialogue
-from learntoask.evaluation.replay import LoggedUser, Replayed, replay, replay_report
+from learntoask.evaluation.replay import LoggedUser, ReplayedSession, replay, replay_report
 from learntoask.grading.grades import Grade, GradeCase, MissingGrade, question_grade
 
 PACK = parse_pack(
@@ -98,7 +98,7 @@ class Words:
         ]
 
 
-def run(policy: Script, *sessions: LabelledSession) -> list[Replayed]:
+def run(policy: Script, *sessions: LabelledSession) -> list[ReplayedSession]:
     return replay(
         sessions or [log()],
         name="p",
@@ -106,7 +106,7 @@ def run(policy: Script, *sessions: LabelledSession) -> list[Replayed]:
         grader=Words(),
         pack=PACK,
         seed=0,
-        told=lambda done, total: None,
+        progress=lambda done, total: None,
     )
 
 

@@ -11,8 +11,9 @@ from learntoask.core.errors import InputError
 from learntoask.core.manifest import load_manifest
 from learntoask.core.manifest.sweep import merge_changes
 from learntoask.evaluation.stats.bootstrap import Difference, Estimate
+from learntoask.evaluation.stats.metrics import HEADLINE
 from learntoask.evaluation.sweep.html import sweep_page
-from learntoask.evaluation.sweep.report import HEADLINE, SweepReport, VariantReport, curve_report
+from learntoask.evaluation.sweep.report import SweepReport, VariantReport, curve_report
 from learntoask.local.sweeps import load_sweep, members
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"

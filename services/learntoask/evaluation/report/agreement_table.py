@@ -1,4 +1,4 @@
-"""The graders' agreement.json as a table: figures with intervals by grader and group of tasks, the rest as facts."""
+"""Arrange the graders' agreement.json as a table of figures by grader and task group, with a list of other facts."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _ROLES = ("reporting", "rewarding")
 _GROUPS = ("seen", "unseen")
 _ROWS = {
     "kappa": "κ over (question, field) pairs",
-    "pair_agreement": "same verdict on a pair",
-    "any_hit": "finds an item the label has",
-    "any_hit_of_all": "… a missing grade counting as a miss",
-    "exact": "finds exactly the label's items",
-    "missing": "no grade given",
-    "refused": "refused as no question",
+    "pair_agreement": "share of pairs judged as the label says",
+    "any_hit": "finds at least one item of the label",
+    "any_hit_of_all": "… if a missing grade counts as a miss",
+    "exact": "finds exactly the items of the label",
+    "missing": "grade is missing",
+    "refused": "rejected as not a question",
 }
 
 
 @dataclass(frozen=True)
 class AgreementTable:
-    """`rows` are (name, one figure or None per column); `facts` are (name, text)."""
+    """A table for the report: `rows` are (name, one figure or None per column), `facts` are (name, text)."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Estimate | None, ...]], ...]
@@ -45,7 +45,7 @@ def agreement_table(agreement: Mapping[str, JsonValue]) -> AgreementTable:
     return AgreementTable(
         columns=tuple(columns),
         rows=tuple(
-            (_ROWS.get(name, _words(name)), tuple(figures.get(name) for figures in columns.values()))
+            (_ROWS.get(name, _readable(name)), tuple(figures.get(name) for figures in columns.values()))
             for name in names
         ),
         facts=tuple(_facts(rest)),
@@ -79,15 +79,18 @@ def _is_figure(node: JsonValue) -> bool:
 
 
 def _facts(node: dict[str, JsonValue], path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
-    """Figures and leaves; the plain leaves of one object share a line. Digests stand elsewhere in the report."""
+    """Yield figures and plain values as text; the plain values of one object share a line.
+
+    Digests are left out because another part of the report shows them.
+    """
     plain = []
     for name, child in node.items():
         if isinstance(child, dict) and "value" in child:
-            yield ", ".join((*path, _words(name))), _figure(child)
+            yield ", ".join((*path, _readable(name))), _figure(child)
         elif isinstance(child, dict):
-            yield from _facts(child, (*path, _words(name)))
+            yield from _facts(child, (*path, _readable(name)))
         elif name != "digest":
-            plain.append((_words(name), _text(child)))
+            plain.append((_readable(name), _text(child)))
     if plain and path:
         yield ", ".join(path), "; ".join(f"{name} {text}" for name, text in plain)
     else:
@@ -100,7 +103,7 @@ def _figure(node: dict[str, JsonValue]) -> str:
     return _text(node["value"]) + (f" ({', '.join(about)})" if about else "")
 
 
-def _words(name: str) -> str:
+def _readable(name: str) -> str:
     return name.replace("_", " ")
 
 

@@ -1,4 +1,4 @@
-"""Put the report together from what was found out about each policy."""
+"""Assemble the report from the results of the evaluated policies."""
 
 from __future__ import annotations
 
@@ -8,44 +8,43 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from learntoask.core.manifest import RunSpec
-from learntoask.evaluation.evaluate import Bench, Evaluated, differences, reward_hacking
+from learntoask.evaluation.evaluate import EvaluatedPolicy, EvaluationSetup, differences, gap_growth_since_sft
 from learntoask.evaluation.heldout import data_report
 from learntoask.evaluation.report.curves import read_curves
-from learntoask.evaluation.report.misses import worst
-from learntoask.evaluation.report_schema import DataReport, GraderReport, Report
-
-HEADLINE = ("WA-GH", "WS-continue", "WS-stop", "Total")
+from learntoask.evaluation.report.misses import worst_misses
+from learntoask.evaluation.report_schema import DataReport, EvaluationReport, GraderReport
+from learntoask.evaluation.stats.metrics import HEADLINE
 
 
 def assemble(
-    evaluated: Sequence[Evaluated],
+    evaluated: Sequence[EvaluatedPolicy],
     *,
-    bench: Bench,
+    setup: EvaluationSetup,
     spec: RunSpec,
     key: str,
     agreement: Mapping[str, JsonValue],
     inputs: Mapping[str, Path],
-) -> Report:
-    """The report on `evaluated`, in the order they were trained in; the last is the policy under test.
+) -> EvaluationReport:
+    """Return the report on `evaluated`, which is in training order; the last one is the policy under test.
 
-    `inputs` maps upstream stages to their folders, for training curves and counts of what was set aside.
+    `inputs` maps upstream stages to their folders, for training curves and counts of quarantined records.
     """
     last = evaluated[-1]
-    by_id = {labelled.session.session_id: labelled for labelled in bench.held_out.sessions}
-    data = data_report(bench.held_out, bench.pack, inputs=inputs)
-    return Report(
-        name=bench.pack.name,
+    by_id = {labelled.session.session_id: labelled for labelled in setup.held_out.sessions}
+    data = data_report(setup.held_out, setup.pack, inputs=inputs)
+    return EvaluationReport(
+        name=setup.pack.name,
         key=key,
         under_test=last.name,
         settings={
-            "evaluate": bench.settings.model_dump(mode="json", by_alias=True),
+            "evaluate": setup.settings.model_dump(mode="json", by_alias=True),
             "train": spec.train.model_dump(mode="json", by_alias=True),
         },
-        policies=[one.report for one in evaluated],
-        pairs=differences(evaluated, bench),
-        gap_growth=reward_hacking(evaluated, bench),
+        policies=[policy.report for policy in evaluated],
+        pairs=differences(evaluated, setup),
+        gap_growth=gap_growth_since_sft(evaluated, setup),
         grader=GraderReport(
-            reporting=bench.reporting.digest, rewarding=bench.rewarding.digest, agreement=dict(agreement)
+            reporting=setup.reporting.digest, rewarding=setup.rewarding.digest, agreement=dict(agreement)
         ),
         data=data,
         curves=[
@@ -53,24 +52,22 @@ def assemble(
             for stage, folder in inputs.items()
             for curve in read_curves(stage, folder / "metrics.jsonl")
         ],
-        misses=worst(last.decisions["greedy"], by_id),
+        misses=worst_misses(last.decisions["greedy"], by_id),
         notes=notes(data, evaluated, spec),
     )
 
 
-def notes(data: DataReport, evaluated: Sequence[Evaluated], spec: RunSpec) -> list[str]:
-    """What a reader must know to read the figures rightly, as sentences."""
+def notes(data: DataReport, evaluated: Sequence[EvaluatedPolicy], spec: RunSpec) -> list[str]:
+    """Return the facts that a reader needs to interpret the figures correctly, as sentences."""
     found = []
     if data.sessions < data.available:
         found.append(
             f"{data.sessions} of {data.available} held-out sessions were evaluated (a fixed choice)."
         )
     if not data.stops:
-        found.append(
-            "No held-out session is brought to a stop by its expert, so WS-stop could not be measured."
-        )
+        found.append("No held-out session ends with a stop of its expert, so WS-stop could not be measured.")
     if not data.continues:
-        found.append("Every held-out decision is a stop, so no metric of questions could be measured.")
+        found.append("Every held-out decision is a stop, so the metrics of questions could not be measured.")
     if not data.unseen_sessions:
         found.append("Every held-out session belongs to a task that training has sessions of.")
     elif not data.seen_sessions:
@@ -87,19 +84,21 @@ def notes(data: DataReport, evaluated: Sequence[Evaluated], spec: RunSpec) -> li
     if not spec.train.sft.epochs:
         found.append("There was no supervised training (train.sft.epochs is 0).")
     if spec.train.reward.mode == "ask_only":
-        found.append("Reward mode ask_only: prompts offer no stop, so stopping cannot be expected.")
-    for one in evaluated:
-        for decoding, part in one.report.decodings.items():
+        found.append(
+            "The reward mode is ask_only: prompts have no stop line, so the policy cannot be expected to stop."
+        )
+    for policy in evaluated:
+        for decoding, part in policy.report.decodings.items():
             if part.missing.share > spec.grader.max_missing_share:
                 found.append(
-                    f"{one.name}, {decoding}: {part.missing.count} of {part.completions} grades are missing "
-                    f"({part.missing.share:.0%}); its figures rest on the rest."
+                    f"{policy.name}, {decoding}: {part.missing.count} of {part.completions} grades are missing "
+                    f"({part.missing.share:.0%}); its figures are computed from the others."
                 )
     return found
 
 
-def headline(report: Report) -> dict[str, JsonValue]:
-    """The few figures that a run's final table shows, per policy (greedy, reporting grader)."""
+def headline(report: EvaluationReport) -> dict[str, JsonValue]:
+    """Return the figures that a run's final table shows, per policy (greedy decoding, reporting grader)."""
     return {
         policy.name: {
             name: None

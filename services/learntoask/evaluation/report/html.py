@@ -1,92 +1,103 @@
-"""report.html from report.json: one file without scripts or outside references, so that it works offline and for ever.
+"""Render report.html from report.json: one file without scripts or external references, so that it works offline.
 
-All text is escaped by the template engine; a content security policy forbids whatever might slip through.
+The template engine escapes all text. A content security policy also forbids scripts and external references.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from learntoask.core.manifest.metric import METRICS
 from learntoask.evaluation.report import plots, published
 from learntoask.evaluation.report.agreement_table import agreement_table
-from learntoask.evaluation.report_schema import Curve, Metrics, Pair, PolicyReport, Report, read_report
+from learntoask.evaluation.report_schema import (
+    EvaluationReport,
+    Metrics,
+    Pair,
+    PolicyReport,
+    TrainingCurve,
+    read_report,
+)
 from learntoask.evaluation.stats.bootstrap import Difference, Estimate
+from learntoask.evaluation.stats.metrics import HEADLINE
 
 TITLES = {"base": "Base", "sft": "SFT", "grpo": "GRPO"}
 MEANING = {
-    "WA": "quality of the questions where the expert went on asking: 1 if any item asked is one the expert still "
-    "went on to get, 0 for a wrong stop",
-    "WA-share": "the same with the share of the asked items that are right, so that asking for much does not pay",
-    "WA-GH": "good hits: share of the turns where the expert went on asking in which the policy asks for something "
-    "still needed. The grader at work grades 0 or 1, so WA is the same figure",
-    "ask-rate": "share of the turns where the expert went on asking that were answered with a question at all",
-    "WA-given-asked": "WA over the turns where the policy asked a question",
-    "WA-GH-given-asked": "good hits over the turns where the policy asked: WA-GH = ask-rate × this",
-    "WS-continue": "goes on where the expert went on asking",
-    "WS-stop": "stops where the expert stopped",
-    "TA": "right decisions, to go on or to stop, over all turns",
-    "Format": "one thing at a time: 1 for one item asked, 0.5 for two, else 0; 1 for an exact stop; 0 for a wrong "
-    "decision",
-    "Total": "the whole in one figure, 0 to 4: TA + 2·(p·WA + (1−p)·WS-stop) + Format, p = share of continue turns",
-    "Total-share": "Total with WA-share for WA: the reward that training sees with its default weights",
-    "missing-share": "share of the answers that the grader could not judge; they leave every other metric",
+    "WA": "mean content grade of the turns where the expert continued to ask: 1 if the policy asks for any item that "
+    "is still needed, 0 if it does not or if it stops",
+    "WA-share": "WA with the share of the asked items that are still needed as grade, so that asking for many items at "
+    "once does not pay",
+    "WA-GH": "good hits: share of the turns where the expert continued to ask in which the policy asks for something "
+    "that is still needed. Equal to WA with a grader that grades 0 or 1",
+    "ask-rate": "share of the turns where the expert continued to ask in which the policy asks a question",
+    "WA-given-asked": "WA over the turns in which the policy asked a question",
+    "WA-GH-given-asked": "good hits over the turns in which the policy asked: WA-GH = ask-rate × this",
+    "WS-continue": "share of the turns where the expert continued to ask in which the policy continues",
+    "WS-stop": "share of the turns where the expert stopped in which the policy stops",
+    "TA": "share of right decisions, to continue or to stop, over all turns",
+    "Format": "1 for one item asked, 0.5 for two, else 0; 1 for an exact stop; 0 for a wrong decision",
+    "Total": "all parts in one figure, 0 to 4: TA + 2·(p·WA + (1−p)·WS-stop) + Format, p = share of continue turns",
+    "Total-share": "Total with WA-share instead of WA: the reward that training sees with its default weights",
+    "missing-share": "share of the answers that the grader could not grade; every other metric leaves them out",
 }
 _PANELS = ("WA-GH", "WA-GH-given-asked", "WS-continue", "WS-stop", "Format", "Total")
-_TILES = ("WA-GH", "WS-continue", "WS-stop", "Total")
 _FOREST = ("WA-GH", "WA-GH-given-asked", "ask-rate", "WS-continue", "WS-stop", "TA", "Format")
-_GROUPED = ("WA-GH", "WS-continue", "WS-stop", "Total")
 _VERDICTS = ("on-time", "too-early", "too-late", "endless")
-_Chart = tuple[str, Markup, list[tuple[str, int]]]  # name, drawing, (label, series) of its lines
-LARGEST = {"Total": 4.0, "Total-share": 4.0}
+_Chart = tuple[str, Markup, list[tuple[str, int]]]  # name, SVG, (label, series) of its lines
+AXIS_MAX = {"Total": 4.0, "Total-share": 4.0}
 
 
 def render(report_json: Path, out: Path) -> None:
-    """Write the page for the report in `report_json` to `out`. Raises InputError when it is not a report."""
-    text = page(read_report(report_json))
+    """Write the page for the report in `report_json` to `out`. Raises InputError if it is not a report."""
+    html = report_page(read_report(report_json))
     with out.open("w", encoding="utf-8") as file:
-        file.write(text)
+        file.write(html)
         file.flush()
         os.fsync(file.fileno())
 
 
 def stylesheet() -> Markup:
-    """The style sheet of report and sweep pages, which they contain so that each page is one file."""
+    """Return the style sheet that report and sweep pages embed."""
     return Markup(resources.files(__package__).joinpath("report.css").read_text(encoding="utf-8"))
 
 
-def page(report: Report) -> str:
-    """The whole HTML document."""
+def load_template(package: str, name: str, **filters: Callable[..., str]) -> Template:
+    """Return a template of a package; it has the filters of every page and the given ones, and escapes all text."""
     environment = Environment(
-        loader=PackageLoader("learntoask.evaluation.report", "."),
+        loader=PackageLoader(package, "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "signed": signed, "percent": _percent, "title": title}
+    environment.filters |= {"number": _number, "signed": _signed, "title": policy_title, **filters}
+    return environment.get_template(name)
+
+
+def report_page(report: EvaluationReport) -> str:
+    """Return the HTML document."""
     tested = report.policy(report.under_test)
-    assert tested is not None, "a report names a policy under test that it does not hold"
-    return environment.get_template("report.html.j2").render(
+    assert tested is not None, "the report lacks its policy under test"
+    return load_template(__package__, "report.html.j2", percent=_percent).render(
         report=report,
         tested=tested,
         style=stylesheet(),
         metrics=METRICS,
         meaning=MEANING,
-        tiles=[_tile(report, tested, name) for name in _TILES],
+        tiles=[_tile(report, tested, name) for name in HEADLINE],
         panels=[(name, MEANING[name], _panel(report.policies, name)) for name in _PANELS],
         forests=[(pair, _forest(pair)) for pair in report.pairs if pair.decoding == "greedy"],
         decodings=[
-            (decoding, words)
-            for decoding, words in (
-                ("greedy", "Greedy, as the server decodes"),
-                ("sampled", _sampled_words(report)),
+            (decoding, description)
+            for decoding, description in (
+                ("greedy", "Greedy decoding, as on the server"),
+                ("sampled", _describe_sampling(report)),
             )
             if decoding in tested.decodings
         ],
@@ -99,7 +110,7 @@ def page(report: Report) -> str:
     )
 
 
-def _tile(report: Report, tested: PolicyReport, name: str) -> dict[str, object]:
+def _tile(report: EvaluationReport, tested: PolicyReport, name: str) -> dict[str, object]:
     change: Difference | None = None
     before = ""
     for pair in report.pairs:
@@ -120,99 +131,105 @@ def _tile(report: Report, tested: PolicyReport, name: str) -> dict[str, object]:
 
 def _panel(policies: Sequence[PolicyReport], name: str) -> Markup:
     rows = [
-        _bar(title(policy.name), index, policy.decodings["greedy"].metrics[name])
+        _bar(policy_title(policy.name), index, policy.decodings["greedy"].metrics[name])
         for index, policy in enumerate(policies)
     ]
-    return plots.bars(rows, top=LARGEST.get(name, 1.0), title=f"{name} of each policy, with 95 % intervals")
+    return plots.bar_chart(
+        rows, top=AXIS_MAX.get(name, 1.0), title=f"{name} of each policy, with 95 % intervals"
+    )
 
 
 def _forest(pair: Pair) -> Markup:
     rows = [
-        plots.Bar(name, 0, found.value, found.low, found.high)
+        plots.Bar(name, 0, difference.value, difference.low, difference.high)
         for name in _FOREST
-        for found in (pair.metrics[name],)
+        for difference in (pair.metrics[name],)
     ]
-    return plots.forest(rows, title=f"{title(pair.after)} minus {title(pair.before)}, 95 % intervals")
+    return plots.forest_plot(
+        rows, title=f"{policy_title(pair.after)} minus {policy_title(pair.before)}, 95 % intervals"
+    )
 
 
 def _grouped(policies: Sequence[PolicyReport]) -> list[tuple[str, Markup]]:
-    """Per headline metric, seen beside unseen tasks for every policy; empty where sessions are of one kind."""
+    """Return one chart per headline metric that compares seen and unseen tasks; empty if one has no sessions."""
     if not all(policy.decodings["greedy"].groups for policy in policies):
         return []
-    found = []
-    for name in _GROUPED:
+    charts = []
+    for name in HEADLINE:
         rows = [
             _bar(
-                f"{title(policy.name)} {group}",
+                f"{policy_title(policy.name)} {group}",
                 index,
                 policy.decodings["greedy"].groups[group].metrics[name],
             )
             for index, policy in enumerate(policies)
             for group in ("seen", "unseen")
         ]
-        chart = plots.bars(rows, top=LARGEST.get(name, 1.0), title=f"{name} on seen and unseen tasks")
-        found.append((name, chart))
-    return found
+        chart = plots.bar_chart(rows, top=AXIS_MAX.get(name, 1.0), title=f"{name} on seen and unseen tasks")
+        charts.append((name, chart))
+    return charts
 
 
 def _calibration(policies: Sequence[PolicyReport]) -> Markup | None:
     series = [
         plots.Line(
-            title(policy.name), index, [(bin.mean, bin.stop_share) for bin in policy.stop_probability.bins]
+            policy_title(policy.name),
+            index,
+            [(bin.mean, bin.stop_share) for bin in policy.stop_probability.bins],
         )
         for index, policy in enumerate(policies)
         if policy.stop_probability
     ]
-    return plots.calibration(series, title="Calibration of the stop probability") if series else None
+    return plots.calibration_plot(series, title="Calibration of the stop probability") if series else None
 
 
 def _verdicts(policy: PolicyReport) -> Markup:
     metrics: Metrics = policy.replay.metrics if policy.replay else {}
     shares = [(name, metrics[name].value or 0.0) for name in _VERDICTS]
-    return plots.stacked(shares, title=f"How replayed sessions of {title(policy.name)} ended")
+    return plots.stacked_bar(shares, title=f"How replayed sessions of {policy_title(policy.name)} ended")
 
 
-def _curves(curves: Sequence[Curve]) -> list[tuple[str, list[_Chart]]]:
-    """Charts per stage, one for each figure of its log; training and validation share a chart."""
-    stages: dict[str, dict[str, list[Curve]]] = {}
+def _curves(curves: Sequence[TrainingCurve]) -> list[tuple[str, list[_Chart]]]:
+    """Return the charts of each stage, one per figure of its log; training and validation share a chart."""
+    stages: dict[str, dict[str, list[TrainingCurve]]] = {}
     for curve in curves:
         figure = curve.name.partition("/")[2] or curve.name
         stages.setdefault(curve.stage, {}).setdefault(figure, []).append(curve)
     return [
-        (stage, [_chart(stage, figure, found) for figure, found in figures.items()])
+        (stage, [_chart(stage, figure, of_figure) for figure, of_figure in figures.items()])
         for stage, figures in stages.items()
     ]
 
 
-def _chart(stage: str, figure: str, curves: Sequence[Curve]) -> _Chart:
+def _chart(stage: str, figure: str, curves: Sequence[TrainingCurve]) -> _Chart:
     series = [
         plots.Line(curve.name.partition("/")[0], index, list(zip(curve.steps, curve.values, strict=True)))
         for index, curve in enumerate(curves, 1)
     ]
-    drawn = plots.lines(series, title=f"{stage}: {figure} against updates")
-    return figure, drawn, [(line.label, line.series) for line in series]
+    chart = plots.line_chart(series, title=f"{stage}: {figure} against updates")
+    return figure, chart, [(line.label, line.series) for line in series]
 
 
 def _bar(label: str, series: int, estimate: Estimate) -> plots.Bar:
     return plots.Bar(label, series, estimate.value, estimate.low, estimate.high)
 
 
-def _sampled_words(report: Report) -> str:
+def _describe_sampling(report: EvaluationReport) -> str:
     settings = report.settings.get("evaluate")
     if isinstance(settings, dict):
         return f"{settings.get('samples')} samples at temperature {settings.get('temperature')}"
     return "Sampled"
 
 
-def title(policy: str) -> str:
+def policy_title(policy: str) -> str:
     return TITLES.get(policy, policy)
 
 
-def number(value: float | None) -> str:
+def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def signed(value: float | None) -> str:
+def _signed(value: float | None) -> str:
     return "–" if value is None else f"{value:+.3f}".replace("-", "−")
 
 

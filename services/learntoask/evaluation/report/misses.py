@@ -1,4 +1,4 @@
-"""The worst decisions of a policy, picked so that a reader sees every kind of mistake and not one kind ten times."""
+"""Select the worst decisions of a policy so that a reader sees every kind of mistake."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 from learntoask.core.prompt import conversation
 from learntoask.core.records import LabelledSession
-from learntoask.evaluation.decisions import DecisionRow
+from learntoask.evaluation.decisions import DecisionRecord
 from learntoask.evaluation.report_schema import Miss
 
 STOPPED_EARLY = "stopped too early"
@@ -17,32 +17,35 @@ NO_QUESTION = "neither a question nor a stop"
 OFF_TARGET = "asked for nothing that was needed"
 SEVERAL = "asked for several things at once"
 _CONTEXT_TURNS = 4
-_LONGEST_TEXT = 600  # characters of one message that a reader is shown
+_LONGEST_TEXT = 600  # characters shown of one message
 
 
-def worst(
-    rows: Sequence[DecisionRow], sessions: Mapping[str, LabelledSession], *, at_most: int = 12
+def worst_misses(
+    decisions: Sequence[DecisionRecord], sessions: Mapping[str, LabelledSession], *, at_most: int = 12
 ) -> list[Miss]:
-    """Up to `at_most` misses, taken in turn from every kind; within a kind the ones that cost most come first."""
-    kinds: dict[str, list[DecisionRow]] = {}
-    for row in rows:
-        kind = kind_of(row)
+    """Return up to `at_most` misses, taken in turn from every kind, those with the most items left to ask first."""
+    kinds: dict[str, list[DecisionRecord]] = {}
+    for decision in decisions:
+        kind = kind_of(decision)
         if kind:
-            kinds.setdefault(kind, []).append(row)
+            kinds.setdefault(kind, []).append(decision)
     order = (STOPPED_EARLY, WENT_ON, NO_QUESTION, OFF_TARGET, SEVERAL)
     ranked = [sorted(kinds.get(kind, []), key=_rank) for kind in order]
-    picked = [row for layer in zip_longest(*ranked) for row in layer if row is not None][:at_most]
+    picked = [decision for layer in zip_longest(*ranked) for decision in layer if decision is not None][
+        :at_most
+    ]
     return [
-        _miss(row, sessions[row.session]) for row in sorted(picked, key=lambda row: order.index(kind_of(row)))
+        _miss(decision, sessions[decision.session])
+        for decision in sorted(picked, key=lambda decision: order.index(kind_of(decision)))
     ]
 
 
-def kind_of(row: DecisionRow) -> str:
-    """What is wrong with a decision; empty where nothing is, or where the grade is missing."""
-    grade = row.reporting
-    if row.decision == "stop":
-        return STOPPED_EARLY if row.truth == "continue" else ""
-    if row.truth == "stop":
+def kind_of(decision: DecisionRecord) -> str:
+    """Return the kind of mistake of a decision; empty for a good decision and for a missing grade."""
+    grade = decision.reporting
+    if decision.decision == "stop":
+        return STOPPED_EARLY if decision.truth == "continue" else ""
+    if decision.truth == "stop":
         return WENT_ON
     if grade.missing is not None:
         return ""
@@ -53,25 +56,25 @@ def kind_of(row: DecisionRow) -> str:
     return SEVERAL if grade.format == 0 else ""
 
 
-def _rank(row: DecisionRow) -> tuple[int, str]:
-    """Most left to ask first; ties in an order that has nothing to do with the logs'."""
-    return -len(row.target), hashlib.sha256(f"{row.session}/{row.turn}".encode()).hexdigest()
+def _rank(decision: DecisionRecord) -> tuple[int, str]:
+    """Rank decisions with the most items left to ask first; a digest breaks ties independently of the logs' order."""
+    return -len(decision.target), hashlib.sha256(f"{decision.session}/{decision.turn}".encode()).hexdigest()
 
 
-def _miss(row: DecisionRow, labelled: LabelledSession) -> Miss:
+def _miss(decision: DecisionRecord, labelled: LabelledSession) -> Miss:
     session = labelled.session
-    sample = next(sample for sample in labelled.samples if sample.turn == row.turn)
-    context = conversation(session.messages[: session.turns[row.turn].start])
+    sample = next(sample for sample in labelled.samples if sample.turn == decision.turn)
+    context = conversation(session.messages[: session.turns[decision.turn].start])
     return Miss(
-        kind=kind_of(row),
-        session=row.session,
-        task=row.task,
-        turn=row.turn,
+        kind=kind_of(decision),
+        session=decision.session,
+        task=decision.task,
+        turn=decision.turn,
         context=[(turn["role"], _short(turn["content"])) for turn in context[-_CONTEXT_TURNS:]],
-        response=_short(row.response),
-        truth=row.truth,
+        response=_short(decision.response),
+        truth=decision.truth,
         target=[f"{item.field}: {_short(item.value)}" for item in sample.remaining],
-        asked=list(row.reporting.asked),
+        asked=list(decision.reporting.asked),
     )
 
 

@@ -1,7 +1,7 @@
-"""Plots as inline SVG: small pure functions from numbers to markup.
+"""Plots as inline SVG. Each function turns numbers into markup and has no side effects.
 
-Colours come from the page's style sheet by class (`series-0`, `series-1`, …), so light and dark need no second plot.
-All text is escaped; sizes are in view-box units and scale with the page.
+Colours come from classes of the page's style sheet (`series-0`, `series-1`, …), so one plot serves light and dark mode.
+All text is escaped. Sizes are in view-box units and scale with the page.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 _ROW = 22
-_REACHES = (0.05, 0.1, 0.2, 0.5, 1.0)  # half-widths of a forest's axis
+_HALF_WIDTHS = (0.05, 0.1, 0.2, 0.5, 1.0)  # of the axis of a forest plot
 _LETTER = 6.2  # width of an average letter of a label
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A value with its interval, drawn as series `series`; None is drawn as a dash."""
+    """A value with its interval in the colour of series `series`; a value of None is drawn as a dash."""
 
     label: str
     series: int
@@ -29,6 +29,8 @@ class Bar:
 
 @dataclass(frozen=True)
 class Line:
+    """A curve in the colour of series `series`."""
+
     label: str
     series: int
     points: Sequence[tuple[float, float]]
@@ -36,6 +38,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Point:
+    """A measured value `y` at `x` with its interval."""
+
     x: float
     y: float
     low: float | None = None
@@ -43,16 +47,16 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A quantity measured at a few places, with its intervals."""
+class MeasuredSeries:
+    """A quantity measured at a few points, in the colour of series `series`."""
 
     label: str
     series: int
     points: Sequence[Point]
 
 
-def bars(rows: Sequence[Bar], *, top: float, title: str) -> Markup:
-    """Horizontal bars from 0 to `top` with interval whiskers."""
+def bar_chart(rows: Sequence[Bar], *, top: float, title: str) -> Markup:
+    """Draw horizontal bars on an axis from 0 to `top`, with interval whiskers."""
     left, width, right = 12 + _LETTER * max(len(row.label) for row in rows), 200, 46
     height = _ROW * len(rows) + 4
     parts = [_line(left, 0, left, height, "axis")]
@@ -78,11 +82,11 @@ def bars(rows: Sequence[Bar], *, top: float, title: str) -> Markup:
     return _svg(left + width + right, height, title, parts)
 
 
-def forest(rows: Sequence[Bar], *, title: str) -> Markup:
-    """Differences with their intervals around a line at 0; a filled dot where the interval leaves out 0."""
+def forest_plot(rows: Sequence[Bar], *, title: str) -> Markup:
+    """Draw differences and their intervals around a line at 0. A filled dot marks an interval that excludes 0."""
     left, width, right = 12 + _LETTER * max(len(row.label) for row in rows), 190, 150
     bounds = [abs(bound) for row in rows for bound in (row.low, row.high, row.value) if bound is not None]
-    reach = next(step for step in (*_REACHES, max([1.0, *bounds])) if step >= max([0.0, *bounds]))
+    reach = next(step for step in (*_HALF_WIDTHS, max([1.0, *bounds])) if step >= max([0.0, *bounds]))
     height = _ROW * len(rows) + 18
 
     def at(value: float) -> float:
@@ -107,8 +111,8 @@ def forest(rows: Sequence[Bar], *, title: str) -> Markup:
     return _svg(left + width + right, height, title, parts)
 
 
-def lines(series: Sequence[Line], *, title: str) -> Markup:
-    """Curves over a shared x axis, with the smallest and largest value written at the side."""
+def line_chart(series: Sequence[Line], *, title: str) -> Markup:
+    """Draw curves over a shared x axis; the y axis shows the smallest and the largest value."""
     left, width, height, bottom = 44, 236, 92, 16
     points = [point for line in series for point in line.points]
     (x0, x1), (y0, y1) = _span(x for x, _ in points), _span(y for _, y in points)
@@ -123,14 +127,14 @@ def lines(series: Sequence[Line], *, title: str) -> Markup:
     for value, place, anchor in ((x0, left, "start"), (x1, left + width, "end")):
         parts.append(_text(place, height + 9, _number(value), anchor=anchor, css="tick"))
     for line in series:
-        # A curve of one point is a line of no length: its round caps make it a dot.
+        # A curve of one point becomes a line of length 0, which its round caps draw as a dot.
         path = " ".join(at(point) for point in [*line.points, *line.points[:1]][: max(2, len(line.points))])
         parts.append(f'<polyline class="curve series-{line.series}" points="{path}"/>')
     return _svg(left + width + 6, height + bottom, title, parts)
 
 
-def measured(series: Sequence[Measured], *, top: float, title: str) -> Markup:
-    """Measurements from 0 to `top` over the places they were made at, joined by lines, with interval whiskers."""
+def measurement_chart(series: Sequence[MeasuredSeries], *, top: float, title: str) -> Markup:
+    """Draw measured points, joined by lines, on a y axis from 0 to `top`, with interval whiskers."""
     left, width, height, bottom = 34, 240, 150, 18
     places = sorted({point.x for line in series for point in line.points})
     x0, x1 = _span(places)
@@ -150,16 +154,16 @@ def measured(series: Sequence[Measured], *, top: float, title: str) -> Markup:
             x, y = at(point.x, point.y)
             if point.low is not None and point.high is not None:
                 parts.append(_line(x, at(x0, point.low)[1], x, at(x0, point.high)[1], "whisker"))
-            words = f"{line.label} at {_number(point.x)}: {point.y:.3f}"
+            tooltip = f"{line.label} at {_number(point.x)}: {point.y:.3f}"
             parts.append(
                 f'<circle class="series-{line.series}" cx="{x:.1f}" cy="{y:.1f}" r="3.4">'
-                f"<title>{escape(words)}</title></circle>"
+                f"<title>{escape(tooltip)}</title></circle>"
             )
     return _svg(left + width + 6, height + bottom, title, parts)
 
 
-def calibration(series: Sequence[Line], *, title: str) -> Markup:
-    """Predicted against observed share in the unit square, with the diagonal of perfect calibration."""
+def calibration_plot(series: Sequence[Line], *, title: str) -> Markup:
+    """Draw predicted against observed shares in the unit square, with the diagonal of perfect calibration."""
     left, size, bottom = 40, 220, 34
 
     def at(point: tuple[float, float]) -> tuple[float, float]:
@@ -186,8 +190,8 @@ def calibration(series: Sequence[Line], *, title: str) -> Markup:
     return _svg(left + size + 10, size + bottom + 4, title, parts)
 
 
-def stacked(parts_of: Sequence[tuple[str, float]], *, title: str) -> Markup:
-    """One horizontal bar of shares that add up to at most 1; each part has the class of its name."""
+def stacked_bar(parts_of: Sequence[tuple[str, float]], *, title: str) -> Markup:
+    """Draw one horizontal bar of shares that add up to at most 1; the class of each part is its name."""
     width, height, x = 300.0, 18, 0.0
     parts = [f'<rect class="empty" x="0" y="0" width="{width:g}" height="{height}" rx="3"/>']
     for name, share in parts_of:

@@ -1,4 +1,4 @@
-"""Published figures, for orientation: another data set, a larger model and an LLM judge, so not comparable in size.
+"""Published figures, for orientation. They come from other data, a larger model and an LLM judge.
 
 RealMedConv with Qwen2.5-7B-Instruct, from "Grounded in Reality: Learning and Deploying Proactive LLM from Offline
 Logs" (Wei et al., arXiv 2510.25441): untrained, trained with Trinity-RFT, trained with AgentScope-Tuner.

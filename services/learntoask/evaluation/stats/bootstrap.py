@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from learntoask.core.intervals import LEVEL, wilson
 from learntoask.core.records import Record
-from learntoask.evaluation.stats.metrics import COLUMNS, IN_UNIT_RANGE, Floats, denominators, values
+from learntoask.evaluation.stats.metrics import COLUMNS, IN_UNIT_RANGE, Floats, denominators, metric_values
 
-LEVEL = 0.95
 _CELLS_AT_ONCE = 4_000_000  # resamples × sessions held at a time: 32 MB
 _MOST_UNDEFINED = 0.05  # an interval from fewer resamples than the rest of these would be a guess
 
@@ -68,8 +68,8 @@ def resampled_sums(sums: Floats, *, resamples: int, seed: int) -> Floats:
 def estimates(sums: Floats, *, resamples: int, seed: int) -> dict[str, Estimate]:
     """Every metric of the sums (sessions, columns) of one policy."""
     total = sums.sum(axis=0)
-    point, counts = values(total), denominators(total)
-    drawn = values(resampled_sums(sums, resamples=resamples, seed=seed))
+    point, counts = metric_values(total), denominators(total)
+    drawn = metric_values(resampled_sums(sums, resamples=resamples, seed=seed))
     sessions = {name: int((below > 0).sum()) for name, below in denominators(sums).items()}
     return {
         name: _estimate(
@@ -131,7 +131,7 @@ def contrasts(
 
 
 def _combined(sums: Sequence[Floats], coefficients: Sequence[float]) -> dict[str, Floats]:
-    found = [values(of_run) for of_run in sums]
+    found = [metric_values(of_run) for of_run in sums]
     return {
         name: np.sum([weight * run[name] for weight, run in zip(coefficients, found, strict=True)], axis=0)
         for name in found[0]
@@ -176,13 +176,3 @@ def _quantiles(drawn: Floats, at: tuple[float, ...]) -> tuple[float | None, ...]
     if not drawn.size or undefined.mean() > _MOST_UNDEFINED:
         return (None,) * len(at)
     return tuple(float(bound) for bound in np.quantile(drawn[~undefined], at))
-
-
-def wilson(hits: float, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share (Wilson 1927)."""
-    z = 1.959963984540054
-    share, spread = hits / n, z * z / n
-    middle = (share + spread / 2) / (1 + spread)
-    half = z / (1 + spread) * float(np.sqrt(share * (1 - share) / n + spread / (4 * n)))
-    # At the ends one bound is the share itself, which rounding would miss by a hair.
-    return 0.0 if hits == 0 else middle - half, 1.0 if hits == n else middle + half

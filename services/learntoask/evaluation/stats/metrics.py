@@ -1,16 +1,16 @@
-"""The metrics of docs/method.md: every one a ratio of sums over completions, the sums kept per session.
+"""The metrics of docs/method.md. Each is a ratio of sums over completions.
 
-Sums per session are all that is needed, for the values and for resampling sessions. With A = 1 where the decision is
-right, C the content and F the format grade, and C = F = 0 where A = 0:
+The sums are kept per session, which suffices for the values and for resampling sessions. A is 1 if the decision is
+right; C is the content grade and F the format grade, both 0 if A = 0:
 
     WA                 mean C over `continue` samples            WA-GH   share of them with C = 1
     ask-rate           share of them answered with a question    …-given-asked   the same over those only
     WS-continue/-stop  mean A per class                          TA      mean A over all
     Format             mean F over all                           Total   mean A(1 + 2C) + F over all
-    …-share            C is the share of the asked items that is in the target, instead of 1 for any hit
+    …-share            C is the share of the asked items that are in the target, instead of 1 for any hit
 
-A completion whose grade is missing leaves every term. Only a question in the right place needs a grade: a wrong
-decision has C = F = 0 and a stop is graded by rule, so neither can be missing.
+A completion whose grade is missing is left out of every sum. Only a question where one was right needs a grade: a
+wrong decision has C = F = 0 and a rule grades stops, so their grades cannot be missing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ COLUMNS = (
     "total_share",
     "missing",
 )
-"""What is summed per session: the last axis of every array of sums."""
+"""Names of the sums of a session: the last axis of every array of sums."""
 
 _RATIOS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "WA": (("content",), ("continues",)),
@@ -59,13 +59,15 @@ _RATIOS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "missing-share": (("missing",), ("continues", "stops", "missing")),
 }
 assert tuple(_RATIOS) == METRICS
+HEADLINE = ("WA-GH", "WS-continue", "WS-stop", "Total")
+"""The metrics that summaries of a report show: the final table of a run, the top of its page, and sweeps."""
 IN_UNIT_RANGE = frozenset(METRICS) - {"Total", "Total-share"}
 IDENTITY_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """One completion at one decision point. Grades as the grader gave them; A is applied here."""
+    """One completion at one decision point, with the grades as the grader gave them (not yet multiplied by A)."""
 
     session: str
     truth: Decision
@@ -78,7 +80,10 @@ class Outcome:
 
 
 def sums_by_session(outcomes: Sequence[Outcome], sessions: Sequence[str]) -> Floats:
-    """Sums of shape (sessions, columns), rows in the order of `sessions`. Raises KeyError on another session."""
+    """Return sums of shape (sessions, columns), with rows in the order of `sessions`.
+
+    Raises KeyError for an outcome of any other session.
+    """
     row_of = {session: row for row, session in enumerate(sessions)}
     sums = np.zeros((len(sessions), len(COLUMNS)))
     for outcome in outcomes:
@@ -86,21 +91,21 @@ def sums_by_session(outcomes: Sequence[Outcome], sessions: Sequence[str]) -> Flo
     return sums
 
 
-def values(sums: Floats) -> dict[str, Floats]:
-    """Every metric of `sums` (…, columns) as an array (…); NaN where nothing was there to be measured."""
+def metric_values(sums: Floats) -> dict[str, Floats]:
+    """Return every metric of `sums` (shape (…, columns)) as an array of shape (…). A metric of 0 completions is NaN."""
     column = {name: sums[..., index] for index, name in enumerate(COLUMNS)}
     return {name: _ratio(column, *parts) for name, parts in _RATIOS.items()}
 
 
 def denominators(sums: Floats) -> dict[str, Floats]:
-    """How many completions each metric is a mean over, as arrays (…)."""
+    """Return the number of completions that each metric is a mean over, as arrays of shape (…)."""
     column = {name: sums[..., index] for index, name in enumerate(COLUMNS)}
     return {name: _add(column, below) for name, (_, below) in _RATIOS.items()}
 
 
 def identity_error(sums: Floats) -> float | None:
-    """|Total − (TA + 2·(p·WA + (1−p)·WS-stop) + Format)| of one row of sums; None where nothing was measured."""
-    found = {name: float(value) for name, value in values(sums).items()}
+    """Return |Total − (TA + 2·(p·WA + (1−p)·WS-stop) + Format)| of one row of sums, or None for 0 completions."""
+    found = {name: float(value) for name, value in metric_values(sums).items()}
     if np.isnan(found["Total"]):
         return None
     continues = float(sums[COLUMNS.index("continues")])

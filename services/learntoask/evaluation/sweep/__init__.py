@@ -1,0 +1,5 @@
+"""The report of a sweep, which compares the evaluations of several runs.
+
+report  the models of the sweep's report.json, made from the reports of its runs, and its terminal table
+html    renders the sweep's page from sweep.html.j2
+"""

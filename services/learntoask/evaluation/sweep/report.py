@@ -1,4 +1,4 @@
-"""The runs of a sweep side by side: report.json of a sweep, made from the evaluations of its runs."""
+"""The report.json of a sweep, which compares the evaluations of its runs."""
 
 from __future__ import annotations
 
@@ -10,29 +10,28 @@ from pydantic import Field, JsonValue
 from rich.table import Table
 
 from learntoask.core.errors import InputError
-from learntoask.evaluation.compare import compare_tested
+from learntoask.evaluation.compare import compare_policies_under_test
 from learntoask.evaluation.report_schema import SCHEMA_VERSION, Metrics, ReportModel, read_report
 from learntoask.evaluation.stats.bootstrap import Difference
-
-HEADLINE = ("WA-GH", "WS-continue", "WS-stop", "Total")
+from learntoask.evaluation.stats.metrics import HEADLINE
 
 
 class VariantReport(ReportModel):
-    """A variant, its figures by the reporting grader (greedy decoding), and how it differs from the first variant."""
+    """A variant with its figures (reporting grader, greedy decoding) and their differences from the first variant."""
 
     name: str
     run: str
     changes: dict[str, JsonValue]
     """Path in the manifest → value."""
     state: Literal["done", "refused", "failed"]
-    """`refused`: evaluated, and not let through by its gate."""
+    """`refused` means that the variant was evaluated and its gate refused the policy."""
     message: str = ""
     under_test: str = ""
     policies: dict[str, Metrics] = Field(default_factory=dict)
     against_first: dict[str, Difference] = Field(default_factory=dict)
-    """Policy under test minus that of the first variant, on the same held-out sessions."""
+    """Figures of the policy under test minus those of the first variant, paired by held-out session."""
     same_grader: bool = True
-    """Whether the grader that reports is the first variant's."""
+    """Whether the first variant was graded by the same reporting grader."""
     notes: list[str] = Field(default_factory=list)
 
     @property
@@ -41,10 +40,12 @@ class VariantReport(ReportModel):
 
 
 class CurveReport(ReportModel):
+    """A manifest field and the variants that give it different values."""
+
     title: str
     field: str
     points: list[tuple[float, str]]
-    """(value of the field, variant that has it), ascending."""
+    """(value of the field, name of the variant), ascending."""
 
 
 class SweepReport(ReportModel):
@@ -58,7 +59,7 @@ class SweepReport(ReportModel):
 
     @property
     def first(self) -> VariantReport | None:
-        """What the others are compared with: the first variant that was evaluated."""
+        """The first variant that was evaluated; the others are compared with it."""
         return next((variant for variant in self.variants if variant.policies), None)
 
 
@@ -72,31 +73,36 @@ def variant_report(
     evaluation: Path | None,
     first: Path | None,
 ) -> VariantReport:
-    """`evaluation` and `first` are folders that the evaluate stage published. What cannot be read is a failure."""
-    given = VariantReport(name=name, run=run, changes=_flat(changes), state=state, message=message)
+    """Return the report of a variant, compared with the first variant.
+
+    `evaluation` and `first` are outputs of the evaluate stage. If one cannot be read, the state is `failed`.
+    """
+    variant = VariantReport(name=name, run=run, changes=_flatten(changes), state=state, message=message)
     if evaluation is None:
-        return given
+        return variant
     try:
         report = read_report(evaluation)
-        found = None if first is None else compare_tested(first, evaluation)
+        comparison = None if first is None else compare_policies_under_test(first, evaluation)
     except InputError as error:
-        return given.model_copy(update={"state": "failed", "message": str(error)})
+        return variant.model_copy(update={"state": "failed", "message": str(error)})
     policies = {policy.name: policy.decodings["greedy"].metrics for policy in report.policies}
     update: dict[str, object] = {
         "under_test": report.under_test,
         "policies": policies,
         "notes": report.notes,
     }
-    if found is not None:
+    if comparison is not None:
         update |= {
-            "against_first": {row.metric: row.difference for row in found.rows if row.decoding == "greedy"},
-            "same_grader": found.same_grader,
+            "against_first": {
+                row.metric: row.difference for row in comparison.rows if row.decoding == "greedy"
+            },
+            "same_grader": comparison.same_grader,
         }
-    return given.model_copy(update=update)
+    return variant.model_copy(update=update)
 
 
 def sweep_table(report: SweepReport) -> Table:
-    """For a terminal: the policy under test of each variant; a star marks what differs from the first one's."""
+    """Return a terminal table of the policies under test; a star marks a significant difference from the first."""
     table = Table(title=f"sweep {report.name}: held-out sessions, greedy decoding", title_justify="left")
     for heading in ("variant", "policy"):
         table.add_column(heading)
@@ -106,8 +112,8 @@ def sweep_table(report: SweepReport) -> Table:
     for variant in report.variants:
         cells = [_cell(variant, metric) for metric in HEADLINE]
         colour = {"done": "green", "refused": "yellow", "failed": "red"}[variant.state]
-        word = {"done": "", "refused": "refused by the gate", "failed": "failed"}[variant.state]
-        table.add_row(variant.name, variant.under_test, *cells, f"[{colour}]{word}[/]")
+        note = {"done": "", "refused": "refused by the gate", "failed": "failed"}[variant.state]
+        table.add_row(variant.name, variant.under_test, *cells, f"[{colour}]{note}[/]")
     return table
 
 
@@ -115,15 +121,15 @@ def _cell(variant: VariantReport, metric: str) -> str:
     estimate = variant.tested.get(metric)
     if estimate is None or estimate.value is None:
         return "–"
-    found = variant.against_first.get(metric)
-    return f"{estimate.value:.3f}{' *' if found and found.significant else '  '}"
+    difference = variant.against_first.get(metric)
+    return f"{estimate.value:.3f}{' *' if difference and difference.significant else '  '}"
 
 
-def _flat(changes: Mapping[str, JsonValue], path: str = "") -> dict[str, JsonValue]:
+def _flatten(changes: Mapping[str, JsonValue], path: str = "") -> dict[str, JsonValue]:
     flat: dict[str, JsonValue] = {}
     for name, value in changes.items():
         here = f"{path}.{name}".lstrip(".")
-        flat |= _flat(value, here) if isinstance(value, dict) and value else {here: value}
+        flat |= _flatten(value, here) if isinstance(value, dict) and value else {here: value}
     return flat
 
 

@@ -6,22 +6,23 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from learntoask.core.intervals import wilson
 from learntoask.core.manifest.metric import METRICS
-from learntoask.evaluation.stats.bootstrap import contrasts, estimates, mean_estimates, resampled_sums, wilson
+from learntoask.evaluation.stats.bootstrap import contrasts, estimates, mean_estimates, resampled_sums
 from learntoask.evaluation.stats.metrics import (
     COLUMNS,
     IDENTITY_TOLERANCE,
     Outcome,
     denominators,
     identity_error,
+    metric_values,
     sums_by_session,
-    values,
 )
 
 
 def measured(outcomes: list[Outcome]) -> dict[str, float]:
     sums = sums_by_session(outcomes, sorted({one.session for one in outcomes}))
-    return {name: float(value) for name, value in values(sums.sum(axis=0)).items()}
+    return {name: float(value) for name, value in metric_values(sums.sum(axis=0)).items()}
 
 
 def question(
@@ -101,7 +102,7 @@ def test_a_wrong_decision_needs_no_grade_and_cannot_hide_as_missing(wrong: Outco
 
 def test_no_stop_samples_leave_stop_accuracy_unmeasured_and_the_identity_whole() -> None:
     sums = sums_by_session([HIT_WITH_TWO_ITEMS, APOLOGY], ["a", "b"]).sum(axis=0)
-    found = values(sums)
+    found = metric_values(sums)
     assert np.isnan(found["WS-stop"])
     assert found["Total"] == pytest.approx((3.5 + 1) / 2)
     assert identity_error(sums) < IDENTITY_TOLERANCE
@@ -109,8 +110,8 @@ def test_no_stop_samples_leave_stop_accuracy_unmeasured_and_the_identity_whole()
 
 def test_only_stop_samples() -> None:
     sums = sums_by_session([EXACT_STOP, WENT_ON], ["a", "b"]).sum(axis=0)
-    assert np.isnan(values(sums)["WA"])
-    assert values(sums)["Total"] == pytest.approx(2.0)
+    assert np.isnan(metric_values(sums)["WA"])
+    assert metric_values(sums)["Total"] == pytest.approx(2.0)
     assert identity_error(sums) < IDENTITY_TOLERANCE
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from learntoask.core.manifest import RunSpec
-from learntoask.evaluation.decoding import decoder_of
 from learntoask.evaluation.policy import Dialogue, PolicyUnderTest
+from learntoask.evaluation.torch_policy import policy_loader
 from worlds import tiny_training as tiny
 
 
@@ -29,12 +29,12 @@ def opened(folder: Path) -> PolicyUnderTest:
 def opened_in(precision: str, folder: Path) -> PolicyUnderTest:
     train = {"maxPromptTokens": 512, "maxNewTokens": 5, "precision": precision}
     spec = RunSpec.model_validate({"dataset": {"uri": "d"}, "pack": {"uri": "p"}, "train": train})
-    return decoder_of(spec, tiny.pack())(folder)
+    return policy_loader(spec, tiny.pack())(folder)
 
 
 def test_answers_belong_to_their_decision_points(opened: PolicyUnderTest) -> None:
     sessions = tiny.sessions(3)
-    answers = opened.decide(sessions, samples=2, temperature=1.0, seed=0, told=lambda done, total: None)
+    answers = opened.decide(sessions, samples=2, temperature=1.0, seed=0, progress=lambda done, total: None)
     points = [(one.session.session_id, sample.turn) for one in sessions for sample in one.samples]
     assert [(one.session, one.turn) for one in answers] == [point for point in points for _ in range(3)]
     assert [(one.decoding, one.completion) for one in answers[:3]] == [
@@ -52,7 +52,7 @@ def test_answers_belong_to_their_decision_points(opened: PolicyUnderTest) -> Non
 
 def test_a_replay_begins_with_the_greedy_answer_of_the_first_decision(opened: PolicyUnderTest) -> None:
     sessions = tiny.sessions(4)
-    answers = opened.decide(sessions, samples=0, temperature=1.0, seed=0, told=lambda done, total: None)
+    answers = opened.decide(sessions, samples=0, temperature=1.0, seed=0, progress=lambda done, total: None)
     first = [one.response for one in answers if one.turn == 0]
     dialogues = [
         Dialogue(one.session.session_id, one.session.task, one.session.goal, one.session.messages[:1])
@@ -64,7 +64,7 @@ def test_a_replay_begins_with_the_greedy_answer_of_the_first_decision(opened: Po
 def test_in_the_runs_bfloat16_the_decisions_are_about_as_sure(opened: PolicyUnderTest, folder: Path) -> None:
     def stops(policy: PolicyUnderTest) -> list[float]:
         answers = policy.decide(
-            tiny.sessions(3), samples=0, temperature=1.0, seed=0, told=lambda done, total: None
+            tiny.sessions(3), samples=0, temperature=1.0, seed=0, progress=lambda done, total: None
         )
         return [one.stop_logprob for one in answers if one.stop_logprob is not None]
 
