@@ -1,7 +1,9 @@
-"""Attention for sampling on trees: many branches read one trunk's keys and values, which are never copied per branch.
+"""Attention for decoding on trees: many branches read one trunk's keys and values, which are never copied per branch.
 
-Each attention over [trunk; own branch] is computed as two and merged by their log-sum-exp. That is exact, but the
-log-sum-exp carries no gradient here: for sampling only (updates have `parted_attention.py` and its own backward).
+Each attention over [trunk; own branch] is computed as two attentions, merged by their log-sum-exp. That is exact, but
+the log-sum-exp carries no gradient here, so this is for sampling only (training.tree.attention_cpu has a backward).
+
+Shapes: heads are query heads, `fold` of them share one of the kv heads; d is the width of a head.
 """
 
 from __future__ import annotations
@@ -17,19 +19,21 @@ from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 NAME = "branching"
-_ALIGNED = 16  # elements
+_ALIGNED = 16  # elements; GPU kernels want rows of a mask to begin at multiples
 
 
 class AttentionPlan(Protocol):
+    """How the packed tokens of one forward pass see each other and the caches."""
+
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """Query [heads, n, d], key and value [kv heads, n, d] of the n packed tokens → [n, heads, d]."""
+        """Return the outputs [n, heads, d] of n tokens with query [heads, n, d], key and value [kv heads, n, d]."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrunkSegment:
-    """Tokens `start:stop` of a packed row go on from the first `shared` tokens of `source`.
+    """Packed tokens `start:stop`, which continue the first `shared` tokens of the trunk with cache `source`.
 
-    `cache` receives one [2, kv heads, shared + new, d] per layer: keys and values of the whole trunk.
+    `cache` receives keys and values of the whole trunk, one [2, kv heads, shared + new, d] per layer.
     """
 
     start: int
@@ -41,7 +45,7 @@ class TrunkSegment:
 
 @dataclass(frozen=True, eq=False)
 class PrefillAttention:
-    """Several trunks, one after another in one row without padding; each sees itself (and its source) causally."""
+    """Plan of a prefill: several trunks without padding, each of which sees itself and its source causally."""
 
     segments: Sequence[TrunkSegment]
 
@@ -70,9 +74,9 @@ class PrefillAttention:
 
 @dataclass(frozen=True, eq=False)
 class TrunkGroup:
-    """Rows `start:stop` of a step hang on one trunk and see `length` tokens of it, less what `mask` hides.
+    """Rows `start:stop` of a step, which see the first `length` tokens of one trunk, except what `mask` hides.
 
-    `mask` is additive, [1, 1, fold · rows, length], or None when all attach at `length`.
+    `mask` is additive, [1, 1, fold · rows, length]; None if all rows attach at `length`.
     """
 
     start: int
@@ -84,14 +88,18 @@ class TrunkGroup:
 
 @dataclass(frozen=True, eq=False)
 class StepAttention:
-    """One new token for each of b branches. `own` [layers, 2, b, kv heads, capacity, d] holds the branches' keys and
-    values, `slots` [b] says where the new token's go; rows of one trunk lie together (`groups`)."""
+    """Plan of a step: one new token for each of b rows.
+
+    `own` [layers, 2, b, kv heads, capacity, d] holds the keys and values of the branches, and `slots` [b] says where
+    those of the new token go. Rows of one trunk lie next to each other (`groups`). `longest` is the greatest slot.
+    `mask` is additive, [b, 1, 1, longest + 1]; None if all slots are equal.
+    """
 
     groups: Sequence[TrunkGroup]
     own: Tensor
     slots: Tensor
-    longest: int  # the greatest slot
-    mask: Tensor | None  # additive, [b, 1, 1, longest + 1]; None when all slots are equal
+    longest: int
+    mask: Tensor | None
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         heads, rows, width = query.shape
@@ -137,11 +145,13 @@ def attention(
     causal: bool = False,
     mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Softmax attention and the log-sum-exp of its scores: query [b, h, q, d], key and value [b, h, k, d], additive
-    mask (`additive_mask`, in the dtype of the values) broadcast to [b, h, q, k] → [b, h, q, d] and [b, h, q]."""
+    """Return softmax attention [b, h, q, d] and the log-sum-exp [b, h, q] of its scores.
+
+    query [b, h, q, d], key and value [b, h, k, d]; `mask` (from `additive_mask`) broadcasts to [b, h, q, k].
+    """
     dtype = value.dtype  # under autocast the rotary embedding leaves queries and keys in float32
     query, key = query.to(dtype), key.to(dtype)
-    # The kernels behind scaled_dot_product_attention; only here do they hand out their log-sum-exp.
+    # The kernels behind scaled_dot_product_attention, which itself does not return the log-sum-exp.
     if query.device.type == "cpu":
         out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             query, key, value, 0.0, causal, attn_mask=mask, scale=scale
@@ -152,20 +162,20 @@ def attention(
     out, lse, *_ = torch.ops.aten._scaled_dot_product_efficient_attention(
         query, key, value, mask, True, 0.0, causal, scale=scale
     )
-    return out, lse[..., : query.shape[2]]  # of a length that the kernel rounds up
+    return out, lse[..., : query.shape[2]]  # the kernel rounds the length up
 
 
 def additive_mask(hidden: Tensor, *, dtype: torch.dtype) -> Tensor:
-    """−∞ where `hidden` [rows, keys] is true, else 0. In memory each row begins where a GPU's kernel wants it."""
+    """Return −∞ where `hidden` [rows, keys] is true, else 0, with rows aligned as the GPU kernel requires."""
     rows, keys = hidden.shape
     mask = torch.zeros(rows, -(-keys // _ALIGNED) * _ALIGNED, dtype=dtype, device=hidden.device)[:, :keys]
     return mask.masked_fill_(hidden, float("-inf"))
 
 
-def merge_attention(one: Tensor, one_lse: Tensor, other: Tensor, other_lse: Tensor) -> Tensor:
-    """Two attentions over disjoint keys as one over all of them: outputs [..., d], log-sum-exps [...]."""
-    share = torch.sigmoid(other_lse - one_lse)[..., None].to(one.dtype)
-    return torch.lerp(one, other, share)
+def merge_attention(first: Tensor, first_lse: Tensor, second: Tensor, second_lse: Tensor) -> Tensor:
+    """Merge two attentions over disjoint keys into one over all keys: outputs [..., d], log-sum-exps [...]."""
+    share = torch.sigmoid(second_lse - first_lse)[..., None].to(first.dtype)
+    return torch.lerp(first, second, share)
 
 
 def _forward(
@@ -179,19 +189,19 @@ def _forward(
     attention_plan: AttentionPlan,
     **_ignored: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' attention interface; a row [1, heads, n, d] of packed tokens, laid out by `attention_plan`."""
+    """Implement transformers' attention interface for n packed tokens: query [1, heads, n, d] → [1, n, heads, d]."""
     return attention_plan.attend(module.layer_idx, query[0], key[0], value[0], scaling)[None], None
 
 
 @contextmanager
 def branching_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Inside, `model` computes attention by the `branching=` plan of each call, in evaluation mode, ungraded.
+    """Let `model` compute attention by the `attention_plan=` of each call, in evaluation mode, without gradients.
 
-    Not inference mode: its tensors would be unusable for a model in training that shares buffers with this one.
+    This is not inference mode, whose tensors a model in training that shares buffers with this one could not use.
     """
     implementation, training = model.config._attn_implementation, model.training
     model.config._attn_implementation = NAME
-    if training:  # switching walks through all modules, too much for every step of a server
+    if training:  # switching visits all modules, which is too slow for every step of a server
         model.eval()
     try:
         with torch.no_grad():

@@ -1,4 +1,8 @@
-"""Answers under way: the branches that hang on a trunk, and how each picks its next token."""
+"""Branches, the answers being decoded on a trunk, and how each chooses its next token.
+
+A sampled token is drawn with random numbers that belong to its branch, not to the batch: every answer has a stream of
+uniforms keyed by what it is (seed, session, turn, index), so the order and company of decoding do not change it.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +18,19 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 Uniforms = NDArray[np.float64]
-BLOCK = 256
+BLOCK = 256  # tokens of the vocabulary that are summed up first
 
 
 @dataclass(eq=False)
 class Branch:
-    """An answer being decoded after `attach` tokens of its trunk: forced, sampled (it has `numbers`) or greedy.
+    """An answer being decoded after the first `attach` tokens of its trunk.
 
-    `logprobs` are those of the distribution the token was drawn from: at `temperature` for a sampled branch, at 1 for
-    greedy and forced ones. `ended` tells an answer that ended itself from one cut at `max_new_tokens`.
+    It is forced to `forced`, sampled with `numbers` at `temperature`, or greedy if it has neither. `logprobs` has one
+    value a token, of the distribution it was drawn from: at `temperature` if sampled, at 1 otherwise. `ended` tells an
+    answer that ended itself from one that was cut at `max_new_tokens`.
 
-    A branch with `stop_branch`, the forced stop string, is the question beside it: it does not begin as the stop does, and
-    is moot once the stop's log-probability turns out to be `cancel_above` or more.
+    With `stop_branch` the branch is speculative: the question is decoded in parallel with the forced stop string. Its
+    first token may not be that of the stop, and it is cancelled when log p(stop) reaches `cancel_above`.
     """
 
     attach: int
@@ -41,28 +46,32 @@ class Branch:
 
     @property
     def greedy(self) -> bool:
+        """Whether each token is the likeliest one."""
         return not self.forced and self.numbers is None
 
     @property
     def cancelled(self) -> bool:
+        """Whether the stop has turned out probable enough, so that this question is not asked."""
         stop = self.stop_branch
         return stop is not None and stop.done and sum(stop.logprobs) >= self.cancel_above
 
     @property
     def done(self) -> bool:
+        """Whether no further token is to be decoded."""
         return self.ended or self.cancelled or len(self.tokens) == (len(self.forced) or self.max_new_tokens)
 
     @property
     def outcome(self) -> Branch:
-        """What the answer is: this branch, or the stop that made it moot."""
+        """The branch that holds the answer: this one, or the stop that cancelled it."""
         return self.stop_branch if self.stop_branch is not None and self.cancelled else self
 
 
 @dataclass(eq=False)
 class Trunk:
-    """Context tokens with the branches that hang on them; `cache` is filled when the decoder admits it.
+    """Context tokens [n] and the branches that continue them.
 
-    `shared` of its tokens were not computed then but taken over from another trunk.
+    When the decoder admits the trunk it fills `cache`, one [2, kv heads, n, d] per layer, and sets `shared`, the number
+    of tokens whose keys and values were copied from another trunk.
     """
 
     tokens: NDArray[np.int64]
@@ -74,10 +83,10 @@ class Trunk:
 def decision_branches(
     attach: int, max_new_tokens: int, *, stop: tuple[int, ...], threshold: float | None
 ) -> tuple[Branch, Branch]:
-    """The greedy answer and, beside it, the stop string for its probability.
+    """Return the branches of one decision: the greedy answer, and the forced stop string for its probability.
 
-    The answer is the stop where that has probability `threshold` or more, else the question that is likeliest given
-    that one is asked. None lets greedy decoding decide, token by token.
+    The answer (`Branch.outcome`) is the stop if its probability is at least `threshold`, else the greedy question. With
+    None greedy decoding decides, token by token.
     """
     forced = Branch(attach, len(stop), forced=stop)
     if threshold is None:
@@ -86,8 +95,10 @@ def decision_branches(
 
 
 def choose(logits: Tensor, places: Sequence[tuple[int, Branch]]) -> tuple[list[int], list[float]]:
-    """The next token of each branch and its log-probability. `logits` [rows, vocabulary]; `places` are (row, branch),
-    rows ascending."""
+    """Return the next token of each branch and its log-probability.
+
+    `logits` is [rows, vocabulary]; `places` are (row of the logits, branch), rows ascending.
+    """
     device = logits.device
     rows = torch.tensor([row for row, _ in places], device=device)
     tokens = torch.empty(len(places), dtype=torch.long, device=device)
@@ -120,16 +131,18 @@ def choose(logits: Tensor, places: Sequence[tuple[int, Branch]]) -> tuple[list[i
 
 
 def uniforms(*key: object, count: int) -> Uniforms:
-    """`count` numbers in [0, 1) that follow from `key` alone (a counter-based generator, keyed by its digest)."""
+    """Return `count` numbers in [0, 1) that follow from `key` alone (Philox, keyed by the digest of `key`)."""
     digest = blake2b("\x1f".join(map(str, key)).encode(), digest_size=16).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little"))).random(count)
 
 
 def draw(logprobs: Tensor, rows: Tensor, numbers: Tensor) -> Tensor:
-    """Invert the distribution function: logprobs [b, vocabulary], rows [m] into them, numbers [m] in [0, 1) → [m].
+    """Draw a token for each of m numbers by inverting the cumulative distribution of its row.
 
-    First the block of words, then the word in it: six times faster than summing up 50,000 words in float64, which
-    float32 sums, blind to rare words, would have to be.
+    `logprobs` is [b, vocabulary]; `rows` [m] are indices into it; `numbers` [m] are in [0, 1). Returns tokens [m].
+
+    First the block of BLOCK tokens is found, then the token in it. That is six times as fast as a cumulative sum over
+    50,000 tokens, which would have to be in float64, because float32 loses rare tokens.
     """
     rest = -logprobs.shape[-1] % BLOCK
     blocks = pad(logprobs.exp(), (0, rest)).view(len(logprobs), -1, BLOCK)
@@ -139,5 +152,5 @@ def draw(logprobs: Tensor, rows: Tensor, numbers: Tensor) -> Tensor:
     end = ends.gather(1, block)
     begin = torch.where(block > 0, ends.gather(1, (block - 1).clamp(min=0)), 0.0)
     inside = blocks[rows, block[:, 0]].double().cumsum(dim=-1)  # [m, BLOCK]
-    word = torch.searchsorted(inside, (target - begin) / (end - begin) * inside[:, -1:], right=True)
-    return (block * BLOCK + word)[:, 0].clamp_(max=logprobs.shape[-1] - 1)
+    inner = torch.searchsorted(inside, (target - begin) / (end - begin) * inside[:, -1:], right=True)
+    return (block * BLOCK + inner)[:, 0].clamp_(max=logprobs.shape[-1] - 1)

@@ -1,8 +1,8 @@
-"""Decode many answers at once on trees: each trunk is read once, its branches share its keys and values.
+"""Decode many answers at once on trees: each trunk is computed once, and its branches share its keys and values.
 
-Two more savings, both exact. Branches of one context that have drawn the same tokens so far are one row of the batch
-until they part (a policy that is sure of its stop says it once, not G times). And a trunk that begins like another
-one still at hand (same system prompt, earlier turns of the same conversation) is read from where they part.
+Two further savings are exact as well. Branches of one context that have the same tokens so far are one row of the batch
+until they differ (a policy that is sure of its stop decodes it once, not G times). A trunk that begins like another one
+in the cache (same system prompt, earlier turns of the same conversation) is computed from where they differ.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from learntoask.decoding.branch import Branch, Trunk, choose
 from learntoask.decoding.prefill import PrefillPlan, begins_with, plan_prefill
 
 CAPACITY_STEP = 16
-"""Tokens by which the branches' own caches grow."""
+"""Tokens by which the caches of the branches grow."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """Branches that have the same trunk, attach point and tokens so far; `token` is the last of those `drawn`."""
+    """One row of the batch: branches with the same trunk, attach point and tokens; `token` is the last of `drawn`."""
 
     trunk: Trunk
     attach: int
@@ -43,11 +43,11 @@ class _Row:
 
 
 class Decoder:
-    """Branches of any number of trunks, decoded as one batch; trunks may be admitted between steps.
+    """Decodes branches of any number of trunks as one batch. Trunks may be admitted between steps.
 
-    `kept_tokens`: trunk tokens whose keys and values stay at hand after their last branch is done, with the greedy
-    answer if there is one, so that a continued conversation is read from where it was left. `model` must not change
-    while any are kept.
+    The decoder keeps keys and values of at most `kept_tokens` trunk tokens after their last branch is done, including
+    the greedy answer, so that the next turn of a conversation continues from them. The weights of `model` must not
+    change while any are kept.
     """
 
     def __init__(self, model: PreTrainedModel, *, ends: frozenset[int], kept_tokens: int = 0) -> None:
@@ -60,7 +60,7 @@ class Decoder:
 
     @property
     def rows(self) -> int:
-        """Tokens the next step computes."""
+        """Rows of the batch, each of which the next step extends by a token."""
         return len(self._rows)
 
     @property
@@ -70,11 +70,11 @@ class Decoder:
 
     @property
     def idle_tokens(self) -> int:
-        """Tokens of the trunks that are only kept for what may go on from them."""
+        """Tokens of the trunks without branches that are kept for continuations."""
         return sum(len(trunk.tokens) for trunk in self._kept)
 
     def admit(self, trunks: Sequence[Trunk]) -> list[Branch]:
-        """Read `trunks` and draw the first token of each of their branches. Returns the branches already done."""
+        """Prefill `trunks` and choose the first token of their branches. Returns the branches that are done with it."""
         done: list[Branch] = []
         with branching_attention(self._model):
             for batch in plan_prefill(trunks, [*self._live(), *self._kept]):
@@ -83,11 +83,11 @@ class Decoder:
         return done
 
     def step(self) -> list[Branch]:
-        """Draw one more token for every live branch. Returns the branches done by it."""
+        """Choose one more token for every live branch. Returns the branches that are done with it."""
         if not self._rows or self._own is None:
             return []
         slots = [row.drawn - 1 for row in self._rows]
-        self._own = _roomy(self._own, max(slots) + 1)
+        self._own = _grow_capacity(self._own, max(slots) + 1)
         device = self._own.device
         plan = StepAttention(
             groups=list(self._groups()),
@@ -107,13 +107,13 @@ class Decoder:
             )
             before = self._live()
             rows, parents, done = self._advance(logits, self._rows)
-        answered = self._answered()
+        answered = self._answered_trunks()
         self._replace(rows, parents)
         self._retire([*before, *answered])
         return done
 
     def cancel(self, branch: Branch) -> None:
-        """Stop decoding `branch`; its place in the batch is free from the next step on."""
+        """Stop decoding `branch`, whose place in the batch is free from the next step on."""
         before = self._live()
         rows = [
             replace(row, branches=[other for other in row.branches if other is not branch])
@@ -127,8 +127,8 @@ class Decoder:
         segments, rows, keep = [], [], []
         tokens: list[int] = []
         positions: list[int] = []
-        for reading in batch:
-            trunk, shared = reading.trunk, reading.shared
+        for planned in batch:
+            trunk, shared = planned.trunk, planned.shared
             start = len(tokens)
             trunk.shared = shared
             tokens.extend(trunk.tokens[shared:].tolist())
@@ -137,7 +137,7 @@ class Decoder:
                 TrunkSegment(
                     start,
                     len(tokens),
-                    reading.source.cache if reading.source else (),
+                    planned.source.cache if planned.source else (),
                     shared=shared,
                     cache=trunk.cache,
                 )
@@ -154,7 +154,7 @@ class Decoder:
     def _logits(
         self, tokens: Sequence[int], positions: Sequence[int], plan: AttentionPlan, *, keep: Sequence[int]
     ) -> Tensor:
-        """Logits [len(keep), vocabulary] of a packed row, float32."""
+        """Float32 logits [len(keep), vocabulary] at the positions `keep` of one packed sequence."""
         device = self._model.device
         output = self._model(
             input_ids=torch.tensor([tokens], device=device),
@@ -167,8 +167,10 @@ class Decoder:
         return logits
 
     def _advance(self, logits: Tensor, rows: Sequence[_Row]) -> tuple[list[_Row], list[int], list[Branch]]:
-        """Give each branch of `rows` its next token; returns the rows to go on with, the index of the row each came
-        from, and the branches now done."""
+        """Give each branch of `rows` its next token.
+
+        Returns the rows of the next step, the index in `rows` that each of them came from, and the branches now done.
+        """
         places = [(index, branch) for index, row in enumerate(rows) for branch in row.branches]
         tokens, logprobs = choose(logits, places)
         parts: dict[tuple[int, int], list[Branch]] = {}
@@ -177,7 +179,9 @@ class Decoder:
             branch.tokens.append(token)
             branch.logprobs.append(logprob)
             branch.ended = not branch.forced and token in self._ends
-        for (index, branch), token in zip(places, tokens, strict=True):  # one may end another
+        for (index, branch), token in zip(
+            places, tokens, strict=True
+        ):  # a stop that is complete may cancel another branch
             if branch.done:
                 done.append(branch)
             else:
@@ -221,12 +225,12 @@ class Decoder:
             yield TrunkGroup(start, stop, trunk.cache, max(lengths), mask)
             start = stop
 
-    def _answered(self) -> list[Trunk]:
-        """The trunks whose greedy answer is just done, grown by it: what a conversation's next turn goes on from."""
+    def _answered_trunks(self) -> list[Trunk]:
+        """The trunks whose greedy answer is just done, extended by it, from which the next turn can continue."""
         if self._own is None or not self._kept_tokens:
             return []
         return [
-            _grown(row, self._own[:, :, index])
+            _extend(row, self._own[:, :, index])
             for index, row in enumerate(self._rows)
             if row.attach == len(row.trunk.tokens)
             and any(branch.greedy and branch.done for branch in row.branches)
@@ -236,8 +240,10 @@ class Decoder:
         return list(dict.fromkeys(row.trunk for row in self._rows))
 
     def _retire(self, trunks: Sequence[Trunk]) -> None:
-        """Keep those of `trunks` without live branches, in place of kept ones they begin with, as far as there is
-        room for the most recent; forget the caches of the others."""
+        """Keep the caches of those `trunks` that have no live branches; drop the oldest where there is no room.
+
+        A kept trunk that is a prefix of a new one is replaced by it.
+        """
         live = set(self._live())
         retired = [trunk for trunk in trunks if trunk not in live]
         held = [*self._kept, *retired]
@@ -249,8 +255,8 @@ class Decoder:
             trunk.cache = []
 
 
-def _grown(row: _Row, own: Tensor) -> Trunk:
-    """The trunk of `row` with what its branches have drawn; `own` [layers, 2, kv heads, capacity, d] is the row's."""
+def _extend(row: _Row, own: Tensor) -> Trunk:
+    """The trunk of `row` extended by its tokens; `own` [layers, 2, kv heads, capacity, d] is the row's cache."""
     drawn = np.asarray(row.branches[0].tokens[: row.drawn], dtype=np.int64)
     cache = [
         torch.cat((trunk, new[:, :, : row.drawn]), dim=2)
@@ -260,13 +266,14 @@ def _grown(row: _Row, own: Tensor) -> Trunk:
 
 
 def _length_mask(lengths: Sequence[int], cache: Tensor) -> Tensor:
-    """Additive mask [rows, longest] that hides what lies beyond each row's length in `cache`."""
+    """Additive mask [rows, longest] that hides what lies beyond the length of each row, in the dtype of `cache`."""
     ends = torch.tensor(lengths, device=cache.device)
     beyond = torch.arange(max(lengths), device=cache.device) >= ends[:, None]
     return additive_mask(beyond, dtype=cache.dtype)
 
 
-def _roomy(own: Tensor, needed: int) -> Tensor:
+def _grow_capacity(own: Tensor, needed: int) -> Tensor:
+    """Pad the branches' cache by CAPACITY_STEP slots where it has fewer than `needed`."""
     capacity = own.shape[4]
     if needed <= capacity:
         return own

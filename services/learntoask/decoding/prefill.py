@@ -1,4 +1,4 @@
-"""What of new trunks must be read, and in which order: a trunk that begins like another goes on from that one."""
+"""Plan the prefill of new trunks: a trunk that begins like another one continues from that one's keys and values."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from learntoask.decoding.branch import Trunk
 
 PREFILL_TOKENS = 4096
-"""Trunk tokens computed in one forward pass; bounds the memory of activations."""
+"""Trunk tokens computed in one forward pass, which bounds the memory of activations."""
 MIN_SHARED = 32
-"""Common beginnings shorter than this are computed again: cheaper than another attention call a layer."""
+"""Shorter common beginnings are computed again, which costs less than another attention call in every layer."""
 
 
 @dataclass(frozen=True, eq=False)
 class PrefillPlan:
-    """The first `shared` tokens of `trunk` are taken over from `source`, the others computed."""
+    """How to prefill one trunk: its first `shared` tokens are copied from `source`, the others are computed."""
 
     trunk: Trunk
     source: Trunk | None
@@ -26,8 +26,10 @@ class PrefillPlan:
 
 
 def plan_prefill(trunks: Sequence[Trunk], at_hand: Sequence[Trunk]) -> Iterator[list[PrefillPlan]]:
-    """Batches in which to read `trunks`: first those that need nothing still unread, then those that begin like one
-    of the first."""
+    """Yield batches of at most PREFILL_TOKENS new tokens that prefill `trunks`.
+
+    `at_hand` are trunks already in the cache. Trunks that gain by continuing from another new trunk come after it.
+    """
     leaders: list[PrefillPlan] = []
     followers: list[PrefillPlan] = []
     for trunk in trunks:
@@ -42,12 +44,15 @@ def plan_prefill(trunks: Sequence[Trunk], at_hand: Sequence[Trunk]) -> Iterator[
 
 
 def begins_with(trunk: Trunk, tokens: NDArray[np.int64]) -> bool:
+    """Return whether `tokens` are the first ones of `trunk`."""
     return np.array_equal(trunk.tokens[: len(tokens)], tokens)
 
 
 def _longest_shared(trunk: Trunk, sources: Sequence[Trunk]) -> PrefillPlan:
-    """The source that begins most like `trunk`. The token at each attach point is computed even where it is shared,
-    for the logits there are needed."""
+    """The plan with the source that shares most tokens with `trunk`.
+
+    The last token before each attach point is computed even if it is shared, because its logits are needed.
+    """
     limit = min(branch.attach for branch in trunk.branches) - 1
     best = PrefillPlan(trunk, None, 0)
     for source in sources:
@@ -60,15 +65,15 @@ def _longest_shared(trunk: Trunk, sources: Sequence[Trunk]) -> PrefillPlan:
 
 
 def _batches(wave: Sequence[PrefillPlan]) -> Iterator[list[PrefillPlan]]:
-    """Cut `wave` where its new tokens pass PREFILL_TOKENS (a longer trunk goes alone)."""
+    """Cut `wave` into batches of at most PREFILL_TOKENS new tokens (a longer trunk is a batch by itself)."""
     batch: list[PrefillPlan] = []
     used = 0
-    for reading in wave:
-        new = len(reading.trunk.tokens) - reading.shared
+    for plan in wave:
+        new = len(plan.trunk.tokens) - plan.shared
         if batch and used + new > PREFILL_TOKENS:
             yield batch
             batch, used = [], 0
-        batch.append(reading)
+        batch.append(plan)
         used += new
     if batch:
         yield batch

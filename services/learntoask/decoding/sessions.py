@@ -1,7 +1,7 @@
-"""Answers of a policy at every decision point of many sessions, on trees (docs/method.md).
+"""Decode the answers of a policy at every decision point of many sessions, on trees (docs/method.md).
 
 A session's trunk is prefilled once, the key/value cache branches where each context ends, and all branches of several
-sessions are decoded as one batch. The results are those of decoding each context by itself, within float tolerance.
+sessions are decoded as one batch. Within float tolerance, the results equal those of decoding each context alone.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from learntoask.decoding.attention import branching_attention
 from learntoask.decoding.branch import Branch, Trunk, decision_branches, uniforms
 from learntoask.decoding.decoder import Decoder
 from learntoask.policy.model import Policy
-from learntoask.policy.prompt import session_contexts
+from learntoask.policy.prompt import group_by_prefix, session_contexts
 
 MAX_ROWS = {"cpu": 160, "cuda": 512}
-"""Branches decoded together. On a CPU a decode step costs little less for 32 rows than reading the weights; past about
-128 the arithmetic dominates and larger batches gain nothing. A GPU waits for its launches, so a batch of GRPO goes at
-once."""
+"""Branches decoded together, by device. On a CPU a step of up to 32 rows costs about as much as reading the weights;
+beyond 128 rows arithmetic dominates and larger batches gain nothing. A GPU is bound by kernel launches, so there a
+whole batch of GRPO is decoded at once."""
 MAX_TRUNK_TOKENS = {"cpu": 8192, "cuda": 16384}
-"""Trunk tokens whose keys and values are held at a time (375 MB in float32 for 8,192 of a model of 135M parameters)."""
+"""Trunk tokens whose keys and values are held at a time, by device (8,192 tokens of a model of 135M parameters take
+375 MB in float32)."""
 
 ProgressCallback = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class SampledAnswer:
-    """One answer.
+    """One decoded answer.
 
-    `tokens` include the end-of-turn token when `finished` (else the answer was cut at the token limit). `logprobs`
-    are, per token, of the distribution it was drawn from: log-softmax of logits / temperature when sampled, of the
-    logits themselves when greedy. `text` is without the end of turn.
+    `tokens` include the end-of-turn token if `finished`; otherwise the answer was cut at the token limit. `logprobs`
+    has one value a token, of the distribution from which it was drawn: log-softmax of logits / temperature if sampled,
+    of the logits themselves if greedy. `text` has no end of turn.
     """
 
     tokens: tuple[int, ...]
@@ -50,7 +51,7 @@ class SampledAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingParams:
-    """How to sample at a decision point: `samples` answers of at most `max_new_tokens`; `temperature` 0 is greedy."""
+    """How to decode at a decision point: `samples` answers of at most `max_new_tokens`; `temperature` 0 is greedy."""
 
     samples: int = 1
     temperature: float
@@ -59,7 +60,7 @@ class SamplingParams:
 
 
 class SessionSampler(Protocol):
-    """Samples answers at the decision points of many sessions, as `decode_sessions` does."""
+    """A function that samples answers at the decision points of many sessions: `decode_sessions`, or another engine."""
 
     def __call__(
         self, policy: Policy, sessions: Sequence[LabelledSession], params: SamplingParams
@@ -69,7 +70,7 @@ class SessionSampler(Protocol):
 
 @dataclass(frozen=True)
 class PointAnswers:
-    """All that was asked of the policy at one decision point, from one reading of the session.
+    """The answers of the policy at one decision point.
 
     `stop_logprob` is the log-probability, at temperature 1, of answering with exactly the stop string.
     """
@@ -86,10 +87,10 @@ def decode_sessions(
     *,
     progress: ProgressCallback | None = None,
 ) -> list[list[list[SampledAnswer]]]:
-    """`samples` completions for every decision point: [session][index in `LabelledSession.samples`][g].
+    """Return answers for every decision point as [session][index in `LabelledSession.samples`][sample].
 
-    Temperature 0 decodes greedily. A sampled completion follows from (seed, session id, turn, g), whatever else is
-    decoded beside it, as far as float arithmetic allows. `progress` is told (completions done, of all).
+    A sampled answer follows from (seed, session id, turn, index of the sample) and not from what else is decoded in the
+    batch, within float tolerance. `progress` is called with (branches done, all branches).
     """
 
     def branches(session: LabelledSession, turn: int, attach: int) -> list[Branch]:
@@ -100,10 +101,9 @@ def decode_sessions(
     decoded = _decode_sessions(policy, sessions, branches, progress)
     if params.temperature == 0:
         return [
-            [[_completion(policy, turn[0].outcome)] * params.samples for turn in session]
-            for session in decoded
+            [[_answer(policy, turn[0].outcome)] * params.samples for turn in session] for session in decoded
         ]
-    return [[[_completion(policy, b) for b in turn] for turn in session] for session in decoded]
+    return [[[_answer(policy, b) for b in turn] for turn in session] for session in decoded]
 
 
 def decide_sessions(
@@ -113,9 +113,9 @@ def decide_sessions(
     *,
     progress: ProgressCallback | None = None,
 ) -> list[list[PointAnswers]]:
-    """Greedy answer, `samples` sampled ones and the stop's probability at every decision point: [session][sample].
+    """Return the greedy answer, samples and the stop's probability at every decision point.
 
-    For evaluation: every session is read once instead of once per decoding.
+    The result is [session][index in `LabelledSession.samples`]. Evaluation uses it to prefill every session only once.
     """
 
     def branches(session: LabelledSession, turn: int, attach: int) -> list[Branch]:
@@ -127,8 +127,8 @@ def decide_sessions(
     return [
         [
             PointAnswers(
-                _completion(policy, greedy.outcome),
-                tuple(_completion(policy, b) for b in rest),
+                _answer(policy, greedy.outcome),
+                tuple(_answer(policy, b) for b in rest),
                 sum(stop.logprobs),
             )
             for greedy, stop, *rest in session
@@ -146,9 +146,9 @@ def decode_contexts(
     seed: int,
     progress: ProgressCallback | None = None,
 ) -> list[SampledAnswer]:
-    """One completion for each context, for conversations that are no logged session (replay).
+    """Return one answer for each context, for conversations that are not logged sessions (replay).
 
-    A sampled completion follows from seed and context; the same context given twice has two different ones.
+    A sampled answer follows from the seed and its context. Equal contexts get different samples.
     """
     prompts = [policy.context_tokens(context) for context in contexts]
     seen: Counter[str] = Counter()
@@ -162,7 +162,7 @@ def decode_contexts(
         branches.append([Branch(len(prompt), max_new_tokens, temperature, numbers)])
         seen[name] += 1
     _decode(policy, _trunks(prompts, branches), progress)
-    return [_completion(policy, answer.outcome) for answer, *_ in branches]
+    return [_answer(policy, answer.outcome) for answer, *_ in branches]
 
 
 def _decode_sessions(
@@ -186,25 +186,20 @@ def _decode_sessions(
 
 
 def _trunks(prompts: Sequence[tuple[int, ...]], branches: Sequence[list[Branch]]) -> list[Trunk]:
-    """The fewest trunks such that every prompt is the beginning of one; of a session nearly always its longest
-    context (not where a template rewrites earlier turns, or a prompt was cut to fit)."""
-    trunks: list[Trunk] = []
-    longest_first = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
-    for index in longest_first:
-        if not branches[index]:
-            continue
-        tokens = np.asarray(prompts[index], dtype=np.int64)
-        for trunk in trunks:
-            if np.array_equal(trunk.tokens[: len(tokens)], tokens):
-                trunk.branches += branches[index]
-                break
-        else:
-            trunks.append(Trunk(tokens, list(branches[index])))
-    return trunks
+    """The fewest trunks that hold every prompt as a prefix, each with the branches of its prompts."""
+    points = [point for point in zip(prompts, branches, strict=True) if point[1]]
+    points.sort(key=lambda point: -len(point[0]))
+    return [
+        Trunk(
+            np.asarray(points[group[0]][0], dtype=np.int64),
+            [branch for index in group for branch in points[index][1]],
+        )
+        for group in group_by_prefix([prompt for prompt, _ in points])
+    ]
 
 
 def _decode(policy: Policy, trunks: Sequence[Trunk], progress: ProgressCallback | None) -> None:
-    """Decode every branch of `trunks`; a trunk is admitted as soon as there is room for it in the batch."""
+    """Decode every branch of `trunks`. A trunk is admitted as soon as the batch has room for it."""
     decoder = Decoder(policy.model, ends=policy.ends)
     waiting = deque(trunks)
     done, total = 0, sum(len(trunk.branches) for trunk in trunks)
@@ -219,7 +214,7 @@ def _decode(policy: Policy, trunks: Sequence[Trunk], progress: ProgressCallback 
 
 
 def _next_trunks(waiting: deque[Trunk], decoder: Decoder, device: str) -> list[Trunk]:
-    """Take from `waiting` what the batch has room for; at least one when it is empty."""
+    """Remove from `waiting` the trunks that the batch has room for, at least one if the batch is empty."""
     rows, tokens = decoder.rows, decoder.trunk_tokens
     taken: list[Trunk] = []
     while waiting:
@@ -244,15 +239,15 @@ def _decision(policy: Policy, attach: int, max_new_tokens: int) -> tuple[Branch,
 
 
 def _greedy(policy: Policy, attach: int, max_new_tokens: int) -> list[Branch]:
-    """The greedy answer, and the stop beside it where its probability decides."""
+    """The greedy answer, and the forced stop string if its probability decides."""
     answer, stop = _decision(policy, attach, max_new_tokens)
     return [answer] if answer.stop_branch is None else [answer, stop]
 
 
-def _completion(policy: Policy, branch: Branch) -> SampledAnswer:
+def _answer(policy: Policy, branch: Branch) -> SampledAnswer:
     if not all(np.isfinite(branch.logprobs)):
         raise StageError(
-            "the policy's probabilities are not finite; its weights are broken (a diverged training run?)",
+            "the policy's probabilities are not finite, so its weights are broken (a diverged training run?)",
             reason="NonFinitePolicy",
         )
     return SampledAnswer(

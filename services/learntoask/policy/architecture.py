@@ -1,4 +1,4 @@
-"""Which models session trees can compute exactly; any other is refused, for it would be silently wrong."""
+"""Check that session trees compute a model exactly. Other models are refused, because they would be silently wrong."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_architecture(model: PreTrainedModel) -> None:
         and "layer_types" not in vars(config)
         and bool(sliding),
         "soft-capped attention scores": bool(getattr(config, "attn_logit_softcapping", None)),
-        # The angles of these depend on the longest position in the batch, so on who happens to share it.
+        # The angles of these depend on the longest position in the batch, so on the other sequences in it.
         f"{rope} position scaling": rope in ("dynamic", "longrope"),
         "an encoder": bool(getattr(config, "is_encoder_decoder", False)),
         "attention that cannot be replaced": not getattr(model, "_supports_attention_backend", False),
@@ -27,6 +27,6 @@ def check_architecture(model: PreTrainedModel) -> None:
     for finding, present in findings.items():
         if present:
             raise InputError(
-                f"base model of type {config.model_type} has {finding}, which session trees cannot compute; take one "
+                f"base model of type {config.model_type} has {finding}, which session trees cannot compute; use one "
                 "with full causal attention in every layer (Llama, SmolLM2, Qwen2.5, Qwen3 …)"
             )

@@ -1,6 +1,7 @@
-"""What the policy reads and writes as tokens: the pack's prompt, the base's chat template, the bound on its length.
+"""Prompts and answers of the policy as tokens: the pack's prompt, the base's chat template, the limits of a prompt.
 
-Apart from the model, so that an engine which holds the weights itself renders exactly what training rendered.
+This is separate from the model, so that an engine that holds the weights itself (vLLM) renders exactly the tokens that
+training rendered.
 """
 
 from __future__ import annotations
@@ -48,10 +49,9 @@ class PromptLimits:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PromptRenderer:
-    """`may_stop=False` leaves the stop line out of the prompt (reward mode `ask_only`).
+    """Renders contexts to tokens and tokens to the text of an answer.
 
-    `stop_threshold`: the probability of the whole stop string from which the answer is to stop; None lets greedy
-    decoding decide.
+    `other_ends` are tokens that end an answer in addition to the tokenizer's end of turn.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -61,12 +61,12 @@ class PromptRenderer:
 
     @classmethod
     def read(cls, folder: Path, pack: Pack, *, limits: PromptLimits = PromptLimits()) -> PromptRenderer:
-        """That of a published `model/` folder, without its weights."""
+        """Return the renderer for the policy in `folder`, a published `model/`. Its weights are not read."""
         return PromptRenderer(
             tokenizer=AutoTokenizer.from_pretrained(folder),
             pack=pack,
             limits=limits,
-            other_ends=_made_to_end_with(folder),
+            other_ends=_generation_ends(folder),
         )
 
     @property
@@ -76,29 +76,29 @@ class PromptRenderer:
 
     @property
     def ends(self) -> frozenset[int]:
-        """Tokens that end an answer: the end of turn, and what else the base was made to end with."""
+        """All tokens that end an answer: the end of turn, and those of the base's generation config."""
         return self.other_ends | {self.end_of_turn}
-
-    def text(self, tokens: Sequence[int]) -> str:
-        """The answer `tokens` say, without the token that ends it; stray special tokens stay visible."""
-        said = tokens[:-1] if tokens and tokens[-1] in self.ends else tokens
-        return str(self.tokenizer.decode(list(said), skip_special_tokens=False))
 
     @property
     def end_of_turn(self) -> int:
-        """The token that ends an answer; the fetch stage sees to it that it is the tokenizer's `eos_token`."""
+        """The tokenizer's `eos_token`, which stage `fetch` sets to the token that ends an answer in the template."""
         return int(self.tokenizer.eos_token_id)
 
     @cached_property
     def stop_tokens(self) -> tuple[int, ...]:
-        """The whole stop string as the model is trained to write it, end of turn included."""
+        """The whole stop string as the model is trained to write it, including the end of turn."""
         return completion_tokens(self.tokenizer, STOP)
 
-    def context_tokens(self, context: Context) -> tuple[int, ...]:
-        """The rendered context, at most `max_prompt_tokens` long.
+    def text(self, tokens: Sequence[int]) -> str:
+        """Return the text of an answer without the token that ends it. Other special tokens stay visible."""
+        body = tokens[:-1] if tokens and tokens[-1] in self.ends else tokens
+        return str(self.tokenizer.decode(list(body), skip_special_tokens=False))
 
-        A longer one keeps the system prompt and the most recent turns: the oldest turns are dropped whole, so that
-        the conversation still begins with the user; a last turn that is too long by itself keeps its end.
+    def context_tokens(self, context: Context) -> tuple[int, ...]:
+        """Return the rendered context, at most `limits.max_prompt_tokens` tokens long.
+
+        A longer context keeps the system prompt and the most recent turns. The oldest turns are dropped whole, so that
+        the conversation still begins with the user; if the last turn alone is too long, only its end is kept.
         Raises InputError when the system prompt alone does not fit.
         """
         messages = policy_messages(
@@ -116,22 +116,23 @@ class PromptRenderer:
         )
         if kept < len(starts):
             return self._prompt([system, *turns[starts[kept] :]])
-        return self._ending_of(system, turns[starts[-1]]["content"] if starts else "", task=context.task)
+        return self._end_of(system, turns[starts[-1]]["content"] if starts else "", task=context.task)
 
-    def _ending_of(self, system: ChatMessage, said: str, *, task: str) -> tuple[int, ...]:
-        words = self.tokenizer(said, add_special_tokens=False).input_ids
+    def _end_of(self, system: ChatMessage, content: str, *, task: str) -> tuple[int, ...]:
+        """The prompt with as much of the end of a single user message as fits."""
+        tokens = self.tokenizer(content, add_special_tokens=False).input_ids
         room = self.limits.max_prompt_tokens - len(self._prompt([system, {"role": "user", "content": ""}]))
         while room > 0:
-            ending = str(self.tokenizer.decode(words[-room:])).strip()
-            tokens = self._prompt([system, {"role": "user", "content": ending}])
-            if len(tokens) <= self.limits.max_prompt_tokens:
-                return tokens
+            ending = str(self.tokenizer.decode(tokens[-room:])).strip()
+            prompt = self._prompt([system, {"role": "user", "content": ending}])
+            if len(prompt) <= self.limits.max_prompt_tokens:
+                return prompt
             room -= (
-                len(tokens) - self.limits.max_prompt_tokens
-            )  # the cut text may tokenise longer than it was
+                len(prompt) - self.limits.max_prompt_tokens
+            )  # the cut text may have more tokens than before
         raise InputError(
-            f"the system prompt of task {task!r} alone fills train.maxPromptTokens ({self.limits.max_prompt_tokens}); "
-            "raise it, or shorten the pack's prompt, goal or field descriptions"
+            f"the system prompt of task {task!r} alone fills spec.train.maxPromptTokens "
+            f"({self.limits.max_prompt_tokens}); raise it, or shorten the pack's prompt, goal or field descriptions"
         )
 
     def _prompt(self, messages: list[ChatMessage]) -> tuple[int, ...]:
@@ -142,7 +143,7 @@ class PromptRenderer:
 
 
 def session_contexts(session: LabelledSession) -> list[Context]:
-    """The contexts of the labelled decision points, in the order of `session.samples`."""
+    """Return the contexts of the labelled decision points, in the order of `session.samples`."""
     record = session.session
     return [
         Context(record.task, record.goal, record.messages[: record.turns[sample.turn].start])
@@ -151,7 +152,11 @@ def session_contexts(session: LabelledSession) -> list[Context]:
 
 
 def prompt_tokens(tokenizer: PreTrainedTokenizerBase, messages: list[ChatMessage]) -> tuple[int, ...]:
-    """The context as the model reads it, up to where its answer begins."""
+    """Return the rendered conversation up to where the model's answer begins.
+
+    The tokenizer's control tokens are removed from every message, in training and in serving, because a user who types
+    one must not be able to open a turn of another role.
+    """
     control = _control_tokens(tokenizer)
     plain = [{**message, "content": control.sub(" ", message["content"])} for message in messages]
     text = tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
@@ -159,25 +164,35 @@ def prompt_tokens(tokenizer: PreTrainedTokenizerBase, messages: list[ChatMessage
 
 
 def completion_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
-    """An answer as the model writes it, its end-of-turn token included."""
+    """Return an answer as the model writes it, without control tokens and with its end of turn."""
     plain = _control_tokens(tokenizer).sub(" ", text)
     return (*tokenizer(plain, add_special_tokens=False).input_ids, tokenizer.eos_token_id)
 
 
 def expert_answer(session: Session, turn: int) -> str:
-    """What the policy should have said: the stop string at the session's stop, else the expert's own words."""
+    """Return the answer to learn at `turn`: the stop string at the session's stop, else the expert's text."""
     if turn == session.stop_turn:
         return STOP
     span = session.turns[turn]
-    said = conversation(session.messages[span.start : span.end])
-    return said[0]["content"] if said else ""
+    messages = conversation(session.messages[span.start : span.end])
+    return messages[0]["content"] if messages else ""
 
 
-def _made_to_end_with(folder: Path) -> frozenset[int]:
-    if not (folder / GENERATION_CONFIG_NAME).exists():
-        return frozenset()
-    ends = GenerationConfig.from_pretrained(folder).eos_token_id
-    return frozenset([ends] if isinstance(ends, int) else ends or ())
+def group_by_prefix(prompts: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    """Return groups of indices such that every prompt of a group is a prefix of the group's first prompt.
+
+    Given longest first, the groups are the fewest possible. The contexts of one session nearly always form one group;
+    not where a template rewrites earlier turns, an expert turn is empty (two user turns merge), or a prompt is cut.
+    """
+    groups: list[list[int]] = []
+    for index, prompt in enumerate(prompts):
+        for group in groups:
+            if prompts[group[0]][: len(prompt)] == prompt:
+                group.append(index)
+                break
+        else:
+            groups.append([index])
+    return groups
 
 
 @lru_cache(maxsize=8)
@@ -185,3 +200,11 @@ def _control_tokens(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
     added = tokenizer.added_tokens_decoder.values()
     control = {token.content for token in added if token.special} | set(tokenizer.all_special_tokens)
     return re.compile("|".join(map(re.escape, sorted(control, key=len, reverse=True))) or r"(?!)")
+
+
+def _generation_ends(folder: Path) -> frozenset[int]:
+    """The ids in `eos_token_id` of the folder's generation config."""
+    if not (folder / GENERATION_CONFIG_NAME).exists():
+        return frozenset()
+    ends = GenerationConfig.from_pretrained(folder).eos_token_id
+    return frozenset([ends] if isinstance(ends, int) else ends or ())

@@ -1,4 +1,4 @@
-"""The policy as a training stage needs it, and its publication."""
+"""Open the policy that an upstream stage published, and publish the trained one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from learntoask.training.tree.attention import enable_tree_attention
 
 
 def open_policy(context: StageContext, upstream: str, *, device: torch.device | None = None) -> Policy:
-    """The policy that stage `upstream` published, able to compute session trees."""
+    """Return the policy that stage `upstream` published, able to compute session trees."""
     policy = Policy.load(
         context.inputs[upstream] / "model",
         context.pack,
@@ -30,25 +30,29 @@ def open_policy(context: StageContext, upstream: str, *, device: torch.device | 
 def open_trainable(
     context: StageContext, upstream: str, workers: Workers
 ) -> tuple[Policy, Adapters | None, torch.dtype]:
-    """The policy of `upstream` ready to be trained as the manifest says; the adapters, where it wants them; the
-    precision, one for all workers (`auto` measures, and they might measure differently)."""
+    """Return the policy of `upstream` prepared for training as `spec.train` says, its adapters if any, the precision.
+
+    The leader determines the precision for all workers, because `auto` measures and results might differ.
+    """
     train = context.spec.train
     precision = workers.broadcast(lambda: resolve_precision(train.precision, best_device()))
-    # On the CPU at first: as a whole, in float32, a large base may fit onto no GPU.
+    # Loaded on the CPU, because a large base in float32 may not fit onto one GPU undivided.
     policy = open_policy(context, upstream, device=torch.device("cpu"))
     if train.activation_checkpointing:
         policy.model.gradient_checkpointing_enable({"use_reentrant": False})
     adapters = None
     if train.lora is not None:
         adapters = Adapters.attach(policy.model, train.lora, seed=train.seed, frozen=precision)
-    if train.distributed.zero < 3:  # else DeepSpeed puts its share there
+    if train.distributed.zero < 3:  # with ZeRO 3 DeepSpeed moves this worker's share
         policy.model.to(best_device())
     return policy, adapters, precision
 
 
 def publish_policy(policy: Policy, adapters: Adapters | None, out: Path) -> None:
-    """Write `model/`, an ordinary Hugging Face folder, and `adapter/` where adapters were trained (merged in `model/`
-    too)."""
+    """Write `model/`, an ordinary Hugging Face folder, and `adapter/` if adapters were trained.
+
+    The adapters are also merged into the weights in `model/`.
+    """
     if adapters:
         adapters.publish(out)
     policy.model.save_pretrained(out / "model")

@@ -1,8 +1,8 @@
 """The trunks of a session: its rendered tokens, and where each context ends in them.
 
-A rendered context is normally a token prefix of the rendered session, since turns only ever append. Where it is not
-(a chat template that rewrites earlier turns, an expert turn without a word, which merges two user turns, a context cut
-to fit), that context gets a trunk of its own, which its completions still share; such contexts are counted.
+A rendered context is normally a token prefix of the rendered session, since turns are only appended. A context that is
+no prefix (see `policy.prompt.group_by_prefix`) gets another trunk, which its completions still share; such fallbacks
+are counted.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from learntoask.core.prompt import ChatMessage, Context, conversation, system_prompt
 from learntoask.core.records import Session
-from learntoask.policy.prompt import PromptRenderer, prompt_tokens
+from learntoask.policy.prompt import PromptRenderer, group_by_prefix, prompt_tokens
 
 
 @dataclass(frozen=True)
 class ContextEnd:
-    """Context of `Session.turns[turn]` is the first `attach` tokens of its trunk."""
+    """The context of `Session.turns[turn]` is the first `attach` tokens of its trunk."""
 
     turn: int
     attach: int
@@ -25,51 +25,48 @@ class ContextEnd:
 
 @dataclass(frozen=True)
 class RenderedTrunk:
+    """The tokens of the longest context, and the ends of all contexts in them, ordered by turn."""
+
     tokens: tuple[int, ...]
     contexts: tuple[ContextEnd, ...]
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """`trunks` is one trunk for nearly every session; `cut` contexts were too long and lost their oldest turns."""
+    """A rendered session, nearly always with one trunk. `cut` contexts were too long and lost their oldest turns."""
 
     trunks: tuple[RenderedTrunk, ...]
     cut: int
 
     @property
     def fallbacks(self) -> int:
-        """Trunks beyond the first: contexts that are no prefix of the session's longest."""
+        """Trunks beyond the first, which hold contexts that are no prefix of the session's longest."""
         return max(0, len(self.trunks) - 1)
 
 
-def render_session(
-    policy: PromptRenderer,
-    session: Session,
-    *,
-    turns: Sequence[int],
-) -> Rendering:
-    """Trunks that hold the contexts of `turns`."""
+def render_session(policy: PromptRenderer, session: Session, *, turns: Sequence[int]) -> Rendering:
+    """Return trunks that hold the contexts of `turns`."""
     system: ChatMessage = {
         "role": "system",
         "content": system_prompt(
             policy.pack, session.task, goal=session.goal, may_stop=policy.limits.may_stop
         ),
     }
-    grown: list[tuple[tuple[int, ...], list[ContextEnd]]] = []
+    latest_first = sorted(turns, reverse=True)
+    contexts: list[tuple[int, ...]] = []
     cut = 0
-    for turn in sorted(turns, reverse=True):
-        said = session.messages[: session.turns[turn].start]
-        tokens = prompt_tokens(policy.tokenizer, [system, *conversation(said)])
+    for turn in latest_first:
+        messages = session.messages[: session.turns[turn].start]
+        tokens = prompt_tokens(policy.tokenizer, [system, *conversation(messages)])
         if len(tokens) > policy.limits.max_prompt_tokens:
-            tokens = policy.context_tokens(Context(session.task, session.goal, said))
+            tokens = policy.context_tokens(Context(session.task, session.goal, messages))
             cut += 1
-        end = ContextEnd(turn=turn, attach=len(tokens))
-        for trunk, contexts in grown:
-            if trunk[: len(tokens)] == tokens:
-                contexts.append(end)
-                break
-        else:
-            grown.append((tokens, [end]))
-    return Rendering(
-        trunks=tuple(RenderedTrunk(tokens, tuple(reversed(contexts))) for tokens, contexts in grown), cut=cut
+        contexts.append(tokens)
+    trunks = (
+        RenderedTrunk(
+            contexts[group[0]],
+            tuple(ContextEnd(latest_first[index], len(contexts[index])) for index in reversed(group)),
+        )
+        for group in group_by_prefix(contexts)
     )
+    return Rendering(tuple(trunks), cut)
