@@ -5,8 +5,14 @@
         with client.converse(task="default") as conversation:
             print(conversation.say("It hurts since Monday.").question)
 
-`AsyncClient` is the same with `await`. Give several addresses: a call that one server cannot take goes to the next,
-and a conversation is replayed there.
+`AsyncClient` is the same with `await`. With several addresses, a call that one server cannot take goes to the next, and
+a conversation is replayed there. Begin with `asynchronous`, which does the work.
+
+    types         arguments and results
+    asynchronous  AsyncClient: deadlines, retries, conversations
+    blocking      Client: the same on an event loop in a thread
+    channel_pool  one channel for each address
+    wire          plain records to protobuf and back
 """
 
 from learntoask.client.asynchronous import AsyncClient, AsyncConversation

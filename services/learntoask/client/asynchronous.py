@@ -1,4 +1,4 @@
-"""The asynchronous client: one deadline over all attempts, and another server after one that is gone."""
+"""The asynchronous client: one deadline over all attempts, and the next address after a server that is gone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _BACKOFF = Backoff(first=0.1, longest=3.0)
 
 
 class AsyncClient:
-    """`timeout` is in seconds and bounds one answer, all attempts together; `attempts` bounds those."""
+    """Client of one or more policy servers; use it with `async with`.
+
+    `timeout` in seconds bounds all attempts at one answer together, `attempts` their number.
+    """
 
     def __init__(
         self,
@@ -34,9 +37,9 @@ class AsyncClient:
         timeout: float = 30.0,
         attempts: int = 4,
     ) -> None:
-        self._connections = ChannelPool(addresses, token=token, tls=tls)
+        self._pool = ChannelPool(addresses, token=token, tls=tls)
         self._timeout = timeout
-        self._attempts = max(attempts, len(self._connections.addresses))
+        self._attempts = max(attempts, len(self._pool.addresses))
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -45,7 +48,8 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        await self._connections.close()
+        """Close all channels."""
+        await self._pool.close()
 
     async def decide(
         self,
@@ -56,28 +60,26 @@ class AsyncClient:
         conversation_id: str = "",
         timeout: float | None = None,
     ) -> Decision:
-        """What to do next in the conversation `messages`, the user's last. Raises CallFailed."""
+        """Decide what to do next in a conversation whose last message is the user's. Raises CallFailed."""
         request = wire.DecideRequest(
             messages=to_wire(messages), task=task, goal=goal, conversation_id=conversation_id
         )
 
         async def attempt(seconds: float) -> Decision:
-            response = await self._connections.stub().Decide(
-                request, timeout=seconds, metadata=self._connections.metadata
-            )
+            response = await self._pool.stub().Decide(request, timeout=seconds, metadata=self._pool.metadata)
             return decision_from(response.decision)
 
-        return await self.answered(attempt, timeout=timeout)
+        return await self.retry(attempt, timeout=timeout)
 
     async def server_info(self, *, timeout: float | None = None) -> ServerInfo:
+        """Ask which policy and pack the server serves. Raises CallFailed."""
+
         async def attempt(seconds: float) -> ServerInfo:
             request = wire.GetServerInfoRequest()
-            stub = self._connections.stub()
-            return info_from(
-                await stub.GetServerInfo(request, timeout=seconds, metadata=self._connections.metadata)
-            )
+            stub = self._pool.stub()
+            return info_from(await stub.GetServerInfo(request, timeout=seconds, metadata=self._pool.metadata))
 
-        return await self.answered(attempt, timeout=timeout)
+        return await self.retry(attempt, timeout=timeout)
 
     def converse(
         self,
@@ -87,17 +89,21 @@ class AsyncClient:
         conversation_id: str = "",
         history: Sequence[Message] = (),
     ) -> AsyncConversation:
-        """A conversation held by one stream; `async with` it. `history` ends with an assistant's message, if any."""
+        """Return a conversation held by one stream; use it with `async with`.
+
+        `history` is empty or ends with a message of the assistant.
+        """
         opening = wire.ConverseRequest.Open(task=task, goal=goal, conversation_id=conversation_id)
         return AsyncConversation(self, opening, history)
 
     def open_stream(self) -> Any:
-        return self._connections.stub().Converse(metadata=self._connections.metadata)
+        """Open a Converse stream at the current address."""
+        return self._pool.stub().Converse(metadata=self._pool.metadata)
 
-    async def answered(
+    async def retry(
         self, attempt: Callable[[float], Awaitable[Result]], *, timeout: float | None = None
     ) -> Result:
-        """`attempt(seconds left)` at one address after the other until one is available. Raises CallFailed."""
+        """Call `attempt(seconds left)` at one address after the other until one is available. Raises CallFailed."""
         loop = asyncio.get_running_loop()
         bound = self._timeout if timeout is None else timeout
         end = loop.time() + bound
@@ -114,18 +120,18 @@ class AsyncClient:
                     raise failure(error) from error
                 if loop.time() + pause >= end:
                     raise failure(error) from error
-                self._connections.move_on()
+                self._pool.move_on()
             await asyncio.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
     def _pause(self, number: int) -> float:
-        """Seconds before the next attempt: none until every address was tried, then growing, with jitter."""
-        rounds = number // len(self._connections.addresses)
+        """Return the seconds before the next attempt: 0 until each address was tried, then growing, with jitter."""
+        rounds = number // len(self._pool.addresses)
         return _BACKOFF.delay(rounds, draw=random.random()) if rounds else 0.0
 
 
 class AsyncConversation:
-    """`messages` is the whole conversation so far, as it would be replayed."""
+    """A conversation with a policy. `messages` is all of it so far, as it would be replayed at another server."""
 
     def __init__(
         self, client: AsyncClient, opening: wire.ConverseRequest.Open, history: Sequence[Message]
@@ -151,55 +157,58 @@ class AsyncConversation:
             await stream.done_writing()
             await stream.read()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            return  # the server closed it first; every answer has arrived
+            return  # the server closed the stream first; every answer has arrived
 
     async def say(self, content: str, *, timeout: float | None = None) -> Decision:
-        """The answer to the user's next message. Raises CallFailed; the message is then not part of `messages`."""
-        said = user(content)
+        """Return the answer to the user's next message.
+
+        Raises CallFailed; the message is then not added to `messages`.
+        """
+        message = user(content)
 
         async def attempt(_seconds: float) -> Decision:
             try:
-                return decision_from((await self._exchange(said)).decision)
+                return decision_from((await self._exchange(message)).decision)
             except BaseException:
                 if self._stream is not None:
                     self._stream.cancel()
                     self._stream = None
                 raise
 
-        decision = await self._client.answered(attempt, timeout=timeout)
-        self.messages += [said, decision.message]
+        decision = await self._client.retry(attempt, timeout=timeout)
+        self.messages += [message, decision.message]
         return decision
 
-    async def _exchange(self, said: Message) -> wire.ConverseResponse:
+    async def _exchange(self, message: Message) -> wire.ConverseResponse:
         if self._stream is None:
             self._stream = self._client.open_stream()
             opening = wire.ConverseRequest.Open()
             opening.CopyFrom(self._opening)
-            opening.history.extend(to_wire([*self.messages, said]))
+            opening.history.extend(to_wire([*self.messages, message]))
             request = wire.ConverseRequest(open=opening)
         else:
-            request = wire.ConverseRequest(user_message=said.content)
+            request = wire.ConverseRequest(user_message=message.content)
         await self._write(request)
         response: wire.ConverseResponse = await self._stream.read()
         if response is grpc.aio.EOF:
-            raise _closed("the server closed the stream without an answer")
+            raise _stream_closed("the server closed the stream without an answer")
         return response
 
     async def _write(self, request: wire.ConverseRequest) -> None:
         try:
             await self._stream.write(request)
         except asyncio.InvalidStateError:
-            return  # closed by the server meanwhile: reading tells why
+            return  # the server closed the stream; reading tells why
         except grpc.aio.AioRpcError as error:
             if error.details() != _CLOSED_IN_WRITING:
                 raise
-            raise _closed("the server closed the stream while it was written to") from error
+            raise _stream_closed("the server closed the stream while it was written to") from error
 
 
-_CLOSED_IN_WRITING = "Internal error from Core"  # gRPC puts it in the place of the server's own status
+_CLOSED_IN_WRITING = "Internal error from Core"  # gRPC replaces the server's status by this
 
 
-def _closed(details: str) -> grpc.aio.AioRpcError:
+def _stream_closed(details: str) -> grpc.aio.AioRpcError:
     return grpc.aio.AioRpcError(
         grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), details=details
     )

@@ -1,4 +1,4 @@
-"""The client for code without an event loop: the asynchronous one, on a loop in a thread of its own."""
+"""The client for code without an event loop: the asynchronous client on an event loop in a thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 class Client:
-    """Thread-safe. `with` it, or `close` it."""
+    """Client of one or more policy servers, as AsyncClient. It is thread-safe; use it with `with`, or `close` it."""
 
     def __init__(
         self,
@@ -39,6 +39,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        """Close all channels and end the thread."""
         if self._loop.is_closed():
             return
         self.run(self._client.close())
@@ -55,7 +56,7 @@ class Client:
         conversation_id: str = "",
         timeout: float | None = None,
     ) -> Decision:
-        """What to do next in the conversation `messages`, the user's last. Raises CallFailed."""
+        """Decide what to do next in a conversation whose last message is the user's. Raises CallFailed."""
         return self.run(
             self._client.decide(
                 messages, task=task, goal=goal, conversation_id=conversation_id, timeout=timeout
@@ -63,6 +64,7 @@ class Client:
         )
 
     def server_info(self, *, timeout: float | None = None) -> ServerInfo:
+        """Ask which policy and pack the server serves. Raises CallFailed."""
         return self.run(self._client.server_info(timeout=timeout))
 
     def converse(
@@ -73,13 +75,17 @@ class Client:
         conversation_id: str = "",
         history: Sequence[Message] = (),
     ) -> Conversation:
-        """A conversation held by one stream; `with` it."""
+        """Return a conversation held by one stream; use it with `with`.
+
+        `history` is empty or ends with a message of the assistant.
+        """
         return Conversation(
             self,
             self._client.converse(task=task, goal=goal, conversation_id=conversation_id, history=history),
         )
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run a coroutine on the client's event loop and return its result."""
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
@@ -89,6 +95,8 @@ class Client:
 
 
 class Conversation:
+    """A conversation with a policy, as AsyncConversation."""
+
     def __init__(self, client: Client, conversation: AsyncConversation) -> None:
         self._client = client
         self._conversation = conversation
@@ -105,5 +113,5 @@ class Conversation:
         return list(self._conversation.messages)
 
     def say(self, content: str, *, timeout: float | None = None) -> Decision:
-        """The answer to the user's next message. Raises CallFailed."""
+        """Return the answer to the user's next message. Raises CallFailed."""
         return self._client.run(self._conversation.say(content, timeout=timeout))

@@ -1,4 +1,4 @@
-"""Channels to one or more servers, and which one is next."""
+"""Channels to one or more servers, one of which is current."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from learntoask.wire.ask_pb2_grpc import AskServiceStub
 
 
 class ChannelPool:
-    """One channel an address, made when it is first needed."""
+    """Opens the channel to an address when it is first needed."""
 
     def __init__(self, addresses: str | Sequence[str], *, token: str | None, tls: Tls | None) -> None:
         self.addresses = (addresses,) if isinstance(addresses, str) else tuple(addresses)
@@ -21,19 +21,21 @@ class ChannelPool:
         self.metadata = authorization(token)
         self._tls = tls
         self._channels: dict[str, grpc.aio.Channel] = {}
-        self._at = 0
+        self._current = 0
 
     def stub(self) -> AskServiceStub:
-        address = self.addresses[self._at]
+        """Return a stub of the current address."""
+        address = self.addresses[self._current]
         if address not in self._channels:
             self._channels[address] = open_channel(address, tls=self._tls)
         return AskServiceStub(self._channels[address])  # type: ignore[no-untyped-call]  # generated
 
     def move_on(self) -> None:
-        """Use the next address from now on."""
-        self._at = (self._at + 1) % len(self.addresses)
+        """Make the next address the current one."""
+        self._current = (self._current + 1) % len(self.addresses)
 
     async def close(self) -> None:
+        """Close all channels."""
         for channel in self._channels.values():
             await channel.close()
         self._channels.clear()

@@ -1,4 +1,4 @@
-"""What a pod tells of its stage, and how it stands on the wire."""
+"""A pod's report about its stage, its conversion to protobuf and its checks."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ _MOST_TEXT = 200  # characters of a message or of a metric's name that are kept
 
 @dataclass(frozen=True, kw_only=True)
 class ProgressReport:
-    """`done` of `total` units of the step called `message`; a total of 0: nobody can tell. `index` is the pod's, from
-    0; `remaining_seconds` are estimated."""
+    """Progress of a stage: `done` of `total` units of the step `message`; a total of 0 means unknown.
+
+    `index` is the pod's index in its Job, from 0. `remaining_seconds` is an estimate.
+    """
 
     namespace: str
     run: str
@@ -32,6 +34,7 @@ class ProgressReport:
 
 
 def to_wire(report: ProgressReport) -> progress_pb2.ReportRequest:
+    """Convert a report to protobuf."""
     return progress_pb2.ReportRequest(
         namespace=report.namespace,
         run=report.run,
@@ -47,17 +50,19 @@ def to_wire(report: ProgressReport) -> progress_pb2.ReportRequest:
 
 
 def from_wire(request: progress_pb2.ReportRequest) -> ProgressReport:
-    """Raises InvalidRequest naming the field that cannot be so. Metrics that are no numbers are left out: a loss that
-    is not finite is for the stage to deal with."""
+    """Convert and check a report. Raises InvalidRequest naming the field at fault.
+
+    Metrics that are not finite are left out, because the stage itself fails on a loss that is not finite.
+    """
     for name in ("namespace", "run", "stage"):
         if not getattr(request, name):
-            raise InvalidRequest(name, "is empty; tell which run and stage this is about")
+            raise InvalidRequest(name, "is empty; say which run and stage the report is about")
     if request.attempt < 1:
-        raise InvalidRequest("attempt", f"{request.attempt} is no attempt; they are counted from 1")
+        raise InvalidRequest("attempt", f"{request.attempt} is not an attempt; attempts are counted from 1")
     for name in ("done", "total", "remaining_seconds"):
         value = getattr(request, name)
         if not math.isfinite(value) or value < 0:
-            raise InvalidRequest(name, f"{value} is no amount")
+            raise InvalidRequest(name, f"{value} is not a finite amount of at least 0")
     finite = {name[:_MOST_TEXT]: value for name, value in request.metrics.items() if math.isfinite(value)}
     return ProgressReport(
         namespace=request.namespace,
@@ -74,7 +79,10 @@ def from_wire(request: progress_pb2.ReportRequest) -> ProgressReport:
 
 
 def pod_of(report: ProgressReport) -> re.Pattern[str]:
-    """What the pods of the report's attempt are called: `<run>-<stage>-<8 of the key>-<attempt>`, their index where
-    there are several, and five characters that Kubernetes draws."""
+    """Return a pattern for the names of the attempt's pods.
+
+    A name is `<run>-<stage>-<8 characters of the key>-<attempt>`, the pod's index if there are several, and five random
+    characters from Kubernetes.
+    """
     run, stage = re.escape(report.run), re.escape(report.stage)
     return re.compile(rf"^{run}-{stage}-[0-9a-z]{{8}}-{report.attempt}(-{report.index})?-[0-9a-z]{{5}}$")

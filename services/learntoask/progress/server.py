@@ -1,4 +1,4 @@
-"""The operator's ear: `ProgressService` over gRPC, for pods that show whose they are."""
+"""Receives progress reports in the operator: `ProgressService` over gRPC, for pods that prove their identity."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SERVICE = progress_pb2.DESCRIPTOR.services_by_name["ProgressService"].full_name
 Code = grpc.StatusCode
 
 Verify = Callable[[str], Awaitable[PodIdentity]]
-"""The pod that a token belongs to. Raises TokenRefused; anything else says that nobody can tell now."""
+"""Returns the pod that a token belongs to. Raises TokenRefused; any other exception means that checking failed."""
 
 
 class ProgressServer(GrpcServer):
@@ -52,13 +52,13 @@ class ProgressServer(GrpcServer):
 
 
 class _ProgressService:
-    busy = False  # a report is taken at once
+    busy = False  # a report is handled at once
 
     def __init__(self, verify: Verify, on_report: Callable[[ProgressReport, PodIdentity], None]) -> None:
         self._verify, self._on_report = verify, on_report
 
     def drain(self) -> None:
-        """Nothing waits."""
+        """There is nothing to finish."""
 
     async def report(
         self, request: progress_pb2.ReportRequest, context: grpc.aio.ServicerContext
@@ -71,7 +71,7 @@ class _ProgressService:
         if report.namespace != identity.namespace or not pod_of(report).match(identity.pod):
             await context.abort(
                 Code.PERMISSION_DENIED,
-                f"pod {identity.namespace}/{identity.pod} is none of attempt {report.attempt} of stage {report.stage} "
+                f"pod {identity.namespace}/{identity.pod} is not of attempt {report.attempt} of stage {report.stage} "
                 f"of run {report.namespace}/{report.run}",
             )
         self._on_report(report, identity)
@@ -88,9 +88,10 @@ class _ProgressService:
         except TokenRefused as error:
             await context.abort(Code.UNAUTHENTICATED, f"authorization: {error}")
         except Exception as error:
-            LOGGER.warning("the keys of the API server cannot be had: %s", error)
+            LOGGER.warning("the keys of the API server cannot be fetched: %s", error)
             await context.abort(
-                Code.UNAVAILABLE, "the keys of the API server cannot be had now; tell again later"
+                Code.UNAVAILABLE,
+                "the keys of the API server cannot be fetched now; send the report again later",
             )
         raise AssertionError("abort raises")
 

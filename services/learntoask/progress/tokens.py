@@ -1,7 +1,7 @@
-"""Whose token it is: projected service-account tokens, checked against the API server's published keys.
+"""Checks projected service-account tokens against the API server's published keys.
 
-Asking the API server about every token (TokenReview) would need a cluster-wide right, which an operator that is
-installed in one namespace does not have. Its keys may be read by everybody who has a service account.
+TokenReview would need a cluster-wide permission, which an operator installed in one namespace does not have. Every
+service account may read the published keys.
 """
 
 from __future__ import annotations
@@ -16,21 +16,28 @@ from jwt import PyJWK, PyJWKSet
 
 from learntoask.core.pod_contract import PROGRESS_AUDIENCE
 
-_ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")  # none that a public key could sign with
-_LEEWAY_SECONDS = 10.0  # by which clocks may differ
-_LOOK_AGAIN_SECONDS = 30.0  # between looks for a key that is not known, which anybody can make up
+_ALGORITHMS = (
+    "RS256",
+    "RS384",
+    "RS512",
+    "ES256",
+    "ES384",
+    "ES512",
+)  # no HS256: its key would be the published one
+_LEEWAY_SECONDS = 10.0  # allowed difference of clocks
+_FETCH_AGAIN_SECONDS = 30.0  # between fetches for an unknown key, because anyone can send an invented key id
 
 Keys = Callable[[], Awaitable[Mapping[str, Any]]]
-"""The API server's JSON Web Key Set (`/openid/v1/jwks`)."""
+"""Fetches the API server's JSON Web Key Set (`/openid/v1/jwks`)."""
 
 
 class TokenRefused(Exception):
-    """The message says why, without any part of the token."""
+    """A token is not accepted. The message says why and contains no part of the token."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PodIdentity:
-    """The pod that a token was made for."""
+    """The pod that a token was issued for."""
 
     namespace: str
     pod: str
@@ -39,8 +46,10 @@ class PodIdentity:
 
 
 def identity_of(claims: Mapping[str, Any]) -> PodIdentity:
-    """The pod that `claims` are about. Raises TokenRefused where they are about none: a token that somebody made with
-    `kubectl create token` is bound to nothing."""
+    """Return the pod that a token's claims name.
+
+    Raises TokenRefused if they name none, as those of a token from `kubectl create token`.
+    """
     bound: Any = claims.get("kubernetes.io")
     try:
         return PodIdentity(
@@ -54,7 +63,7 @@ def identity_of(claims: Mapping[str, Any]) -> PodIdentity:
 
 
 class TokenVerifier:
-    """Call it with a token. Keys are fetched when one is needed that is not known: the API server rotates them."""
+    """Verifies tokens. It fetches the keys when a token names an unknown one, because the API server rotates them."""
 
     def __init__(
         self, keys: Keys, *, audience: str = PROGRESS_AUDIENCE, now: Callable[[], float] = time.monotonic
@@ -63,10 +72,10 @@ class TokenVerifier:
         self._audience = audience
         self._now = now
         self._known: dict[str, PyJWK] = {}
-        self._looked: float | None = None
+        self._fetched: float | None = None
 
     async def __call__(self, token: str) -> PodIdentity:
-        """The pod that the token was made for. Raises TokenRefused, and what fetching the keys raises."""
+        """Return the pod that `token` was issued for. Raises TokenRefused, and what fetching the keys raises."""
         try:
             key = await self._key(jwt.get_unverified_header(token).get("kid"))
             claims = jwt.decode(
@@ -79,7 +88,7 @@ class TokenVerifier:
             )
         except jwt.ExpiredSignatureError:
             raise TokenRefused(
-                "the token has expired; read it anew from its file, where it is renewed"
+                "the token has expired; read it again from its file, where it is renewed"
             ) from None
         except jwt.InvalidAudienceError:
             raise TokenRefused(f"the token is not for {self._audience}") from None
@@ -90,11 +99,11 @@ class TokenVerifier:
     async def _key(self, name: str | None) -> PyJWK:
         if not name:
             raise TokenRefused("the token does not name the key it is signed with")
-        due = self._looked is None or self._now() - self._looked >= _LOOK_AGAIN_SECONDS
+        due = self._fetched is None or self._now() - self._fetched >= _FETCH_AGAIN_SECONDS
         if name not in self._known and due:
             published = PyJWKSet.from_dict(dict(await self._keys()))
             self._known = {str(key.key_id): key for key in published.keys}
-            self._looked = self._now()
+            self._fetched = self._now()
         if name not in self._known:
             raise TokenRefused("the token is signed with a key that the API server does not publish")
         return self._known[name]
