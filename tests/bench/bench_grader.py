@@ -25,7 +25,7 @@ from learntoask.core.manifest import Dataset, Label
 from learntoask.core.pack import Pack, load_pack
 from learntoask.core.stages.contract import StageContext
 from learntoask.grading.agreement import GradedQuestion, agreement
-from learntoask.grading.encoders.hashing import CachingEncoder, load_encoder
+from learntoask.grading.encoders.caching import CachingEncoder, load_encoder
 from learntoask.grading.examples import Example
 from learntoask.grading.fields.classifiers import Kind
 from learntoask.grading.fields.fitting import fit_grader

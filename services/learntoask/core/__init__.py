@@ -2,7 +2,7 @@
 
 Begin with `records`, `manifest.run` and `stages.planner`.
 
-    records         sessions, decision points and labels: what stages read and write
+    records         sessions, decision points and labels: what stages read and write;  json_lines: files of them
     manifest/       the manifests as pydantic models
     pack            the domain pack;  templates: its Jinja prompts
     prompt, answer  from a conversation to the policy's prompt; from its answer to a decision
@@ -15,5 +15,6 @@ Begin with `records`, `manifest.run` and `stages.planner`.
     errors, input_checks          errors that a user can act on; pydantic errors as sentences
     digest, model_digest          digests of values and of model folders
     backoff, json_object          delays between retries; the type of undescribed JSON objects
+    intervals                     confidence intervals of shares
     process_exit, parent_death    how a process ended; a process that ends with its parent
 """

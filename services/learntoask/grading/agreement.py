@@ -1,4 +1,4 @@
-"""How far a grader agrees with annotations of sessions that did not teach it, with intervals clustered by session."""
+"""Measure how far a grader agrees with the labels of held-out sessions, with intervals clustered by session."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from learntoask.core.intervals import LEVEL, wilson
 from learntoask.grading.grades import Grade, MissingGrade
 
 _RESAMPLES = 1000
-_LEVEL = 0.95
-_Z = 1.959964  # normal quantile of that level
 _COUNTS = (
     "questions",
     "missing",
@@ -31,39 +30,43 @@ _Counts = NDArray[np.float64]  # [..., len(_COUNTS)]
 
 @dataclass(frozen=True, kw_only=True)
 class GradedQuestion:
-    """An expert question with the fields it asks for by the annotation, and what the grader made of it."""
+    """An expert question with the fields that it asks for by its label, and its grade."""
 
     session_id: str
-    seen: bool  # whether training knows its group of tasks
+    seen: bool  # whether a training session has a task of its group
     fields: frozenset[str]  # all fields of its task
-    gold: frozenset[str]
+    gold: frozenset[str]  # the fields that it asks for by its label
     grade: Grade | MissingGrade
 
 
-def agreement(judged: Sequence[GradedQuestion], *, seed: int = 0) -> dict[str, JsonValue]:
-    """Figures over all questions, and over those of seen and of unseen tasks where there are both."""
-    found = _figures(judged, seed)
-    groups = {"seen": [one for one in judged if one.seen], "unseen": [one for one in judged if not one.seen]}
+def agreement(graded: Sequence[GradedQuestion], *, seed: int = 0) -> dict[str, JsonValue]:
+    """Return the figures over all questions and, if there are both, over those of seen and of unseen tasks."""
+    found = _figures(graded, seed)
+    groups = {
+        "seen": [question for question in graded if question.seen],
+        "unseen": [question for question in graded if not question.seen],
+    }
     if all(groups.values()):
         found |= {name: _figures(group, seed) for name, group in groups.items()}
     return found
 
 
 def share(outcomes: Sequence[bool]) -> JsonValue:
-    """Share of true ones with its count and Wilson's interval."""
+    """Return the share of true outcomes with its count and Wilson's 95 % interval."""
     count = len(outcomes)
     if not count:
         return {"value": None, "low": None, "high": None, "n": 0}
-    value = sum(outcomes) / count
-    spread = _Z * np.sqrt(value * (1 - value) / count + (_Z / (2 * count)) ** 2)
-    middle, scale = value + _Z**2 / (2 * count), 1 + _Z**2 / count
-    low, high = max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
-    return {"value": round(value, 4), "low": round(float(low), 4), "high": round(float(high), 4), "n": count}
+    hits = sum(outcomes)
+    low, high = wilson(hits, count)
+    return {"value": round(hits / count, 4), "low": round(low, 4), "high": round(high, 4), "n": count}
 
 
 def kappa(counts: _Counts) -> NDArray[np.float64]:
-    """Cohen's κ, [...], of counts whose last four columns are: both say so, only the grader, only the gold, neither.
-    1 where grader and gold never differ, however skewed they are."""
+    """Return Cohen's κ, [...], of counts [..., columns].
+
+    The last four columns count (question, field) pairs by who calls the field asked: both, only the grader, only the
+    gold, neither. κ is 1 if they never differ, even if all pairs are of one kind.
+    """
     both, grader, gold, neither = np.moveaxis(counts[..., -4:], -1, 0)
     total = np.maximum(both + grader + gold + neither, 1)
     observed = (both + neither) / total
@@ -72,21 +75,26 @@ def kappa(counts: _Counts) -> NDArray[np.float64]:
     return np.where(chance < 1, (observed - chance) / np.where(chance < 1, 1 - chance, 1), 1.0)
 
 
-def _figures(judged: Sequence[GradedQuestion], seed: int) -> dict[str, JsonValue]:
+def _figures(graded: Sequence[GradedQuestion], seed: int) -> dict[str, JsonValue]:
     per_session: dict[str, _Counts] = {}
-    for one in judged:
-        per_session.setdefault(one.session_id, np.zeros(len(_COUNTS)))
-        per_session[one.session_id] += _counts(one)
+    for question in graded:
+        per_session.setdefault(question.session_id, np.zeros(len(_COUNTS)))
+        per_session[question.session_id] += _counts(question)
     table = np.array(list(per_session.values())).reshape(-1, len(_COUNTS))
-    found: dict[str, JsonValue] = {"questions": len(judged), "sessions": len(table)}
-    found["pairs"] = int(sum(len(one.fields) for one in judged if isinstance(one.grade, Grade)))
+    found: dict[str, JsonValue] = {"questions": len(graded), "sessions": len(table)}
+    found["pairs"] = int(
+        sum(len(question.fields) for question in graded if isinstance(question.grade, Grade))
+    )
     return found | cluster_bootstrap(table, _metrics, seed=seed)
 
 
 def cluster_bootstrap(
     table: _Counts, metrics: Callable[[_Counts], Mapping[str, NDArray[np.float64]]], *, seed: int
 ) -> dict[str, JsonValue]:
-    """Metrics of counts [sessions, counts] with intervals from drawing whole sessions."""
+    """Return the metrics of a table of counts, [sessions, counts], with 95 % bootstrap intervals.
+
+    Whole sessions are drawn with replacement. `metrics` maps counts [..., counts] to one array [...] per metric.
+    """
     sessions = len(table)
     draws = np.zeros((1, 0))
     if sessions:
@@ -101,21 +109,21 @@ def cluster_bootstrap(
     return found
 
 
-def _counts(one: GradedQuestion) -> _Counts:
+def _counts(question: GradedQuestion) -> _Counts:
     counts = dict.fromkeys(_COUNTS, 0.0)
     counts["questions"] = 1
-    if isinstance(one.grade, MissingGrade):
+    if isinstance(question.grade, MissingGrade):
         counts["missing"] = 1
     else:
-        asked = one.grade.asked
-        counts["refused"] = not one.grade.is_question
+        asked = question.grade.asked
+        counts["refused"] = not question.grade.is_question
         counts["graded"] = 1
-        counts["hit"] = bool(asked & one.gold)
-        counts["exact"] = asked == one.gold
-        counts["both"] = len(asked & one.gold)
-        counts["only_grader"] = len(asked - one.gold)
-        counts["only_gold"] = len(one.gold - asked)
-        counts["neither"] = len(one.fields - asked - one.gold)
+        counts["hit"] = bool(asked & question.gold)
+        counts["exact"] = asked == question.gold
+        counts["both"] = len(asked & question.gold)
+        counts["only_grader"] = len(asked - question.gold)
+        counts["only_gold"] = len(question.gold - asked)
+        counts["neither"] = len(question.fields - asked - question.gold)
     return np.array([float(counts[name]) for name in _COUNTS])
 
 
@@ -126,7 +134,7 @@ def _metrics(counts: _Counts) -> dict[str, NDArray[np.float64]]:
     both, neither = counts[..., _COUNTS.index("both")], counts[..., _COUNTS.index("neither")]
     pairs = counts[..., -4:].sum(axis=-1)
     return {
-        "any_hit": _ratio(hit, graded),  # asks for at least one of the gold fields; a missing grade leaves
+        "any_hit": _ratio(hit, graded),  # finds at least one gold field; missing grades are left out
         "any_hit_of_all": _ratio(hit, questions),  # a missing grade counts as a miss
         "exact": _ratio(exact, graded),
         "pair_agreement": _ratio(both + neither, pairs),
@@ -137,11 +145,11 @@ def _metrics(counts: _Counts) -> dict[str, NDArray[np.float64]]:
 
 
 def _interval(resampled: NDArray[np.float64]) -> tuple[float, float]:
-    """Percentiles over the resamples that have a value at all."""
+    """Return the percentile interval over the resamples that have a value."""
     known = resampled[~np.isnan(resampled)]
     if not known.size:
         return np.nan, np.nan
-    low, high = np.quantile(known, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
@@ -154,9 +162,9 @@ def _number(value: float | NDArray[np.float64]) -> float | None:
 
 
 def same_fields(first: Iterable[Grade | MissingGrade], second: Iterable[Grade | MissingGrade]) -> list[bool]:
-    """Whether two graders find the same fields, question by question, where both answer."""
+    """Return for each question that both graders answer whether they find the same fields."""
     return [
-        one.asked == other.asked
-        for one, other in zip(first, second, strict=True)
-        if isinstance(one, Grade) and isinstance(other, Grade)
+        grade.asked == other.asked
+        for grade, other in zip(first, second, strict=True)
+        if isinstance(grade, Grade) and isinstance(other, Grade)
     ]

@@ -1,4 +1,4 @@
-"""A grader as its stage published it: model-free or a judge."""
+"""Open a grader that the stage grader published: a model-free grader or a judge."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ LoadedGrader = FieldGrader | Judge
 def load_grader(
     folder: Path, pack: Pack, *, judge: LlmJudge | None = None, journal: Path | None = None
 ) -> LoadedGrader:
-    """`judge` are the present settings of a judge (limits and keys may differ from those it was published with);
-    `journal` is where its answers are kept.
+    """Load the grader in `folder`.
 
-    Raises InputError where `folder` holds no grader of this pack, StageError without its encoder.
+    `judge` are the current settings of a judge, whose limits and keys may differ from the published ones. `journal` is
+    the file for its replies. Raises InputError when `folder` holds no grader of this pack, StageError when the
+    encoder's package is missing.
     """
     if not (folder / JUDGE_FILE).exists():
         return FieldGrader.load(folder, pack)
@@ -40,7 +41,7 @@ def load_grader(
 def open_published_grader(
     folder: Path, pack: Pack, *, judge: LlmJudge | None = None, journal: Path | None = None
 ) -> Iterator[LoadedGrader]:
-    """See `load_grader`; connections are closed with the block."""
+    """Load a grader as `load_grader` does, and close its connections at the end of the block."""
     grader = load_grader(folder, pack, judge=judge, journal=journal)
     try:
         yield grader
@@ -50,7 +51,7 @@ def open_published_grader(
 
 
 def published_digest(folder: Path) -> str:
-    """What identifies the grader in `folder`, without loading it. Raises InputError where there is none."""
+    """Return the digest of the grader in `folder` without loading it. Raises InputError when there is none."""
     if (folder / JUDGE_FILE).exists():
         return read_judge(folder)[1]
     try:

@@ -1,7 +1,8 @@
-"""What an untrained model says instead of asking: apologies, refusals, confirmations, lists, promises.
+"""What an untrained model says instead of asking: apologies, refusals, confirmations, lists and promises.
 
-Made from templates and the pack's own words, because they mention the very fields a question would ask for. They
-measure whether a grader refuses them; nothing is fitted on them. English only.
+The texts are templates with names of the pack's fields, because they are hard to refuse if they mention what a question
+would ask for. The stage grader measures with them whether a grader refuses non-questions; no grader is fitted on them.
+English only.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _TEMPLATES = (
 
 
 def non_questions(pack: Pack) -> Iterator[tuple[str, str]]:
-    """(task, text) pairs: every template once per task, with two of its fields; none where they would be foreign."""
+    """Yield (task, text) pairs: every template once per task, with two of its fields. Nothing if not in English."""
     if not pack.language.lower().startswith("en"):
         return
     for task in pack.tasks:

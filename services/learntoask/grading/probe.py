@@ -1,4 +1,4 @@
-"""Probing a grader offline, without a run: while a judge's prompt is revised, or before its model is paid for."""
+"""Measure a grader without a run (`lta grader probe`): to revise a judge's prompt, or before paying for its model."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ def probe_grader(
     at_most: int,
     work: Path,
 ) -> dict[str, JsonValue]:
-    """Figures of the grader published in `folder`, or without one of `judge` with the pack's present prompt.
+    """Return the figures of the grader in `folder` or, without a folder, of a judge with the pack's current prompt.
 
-    Raises InputError where there is neither, StageError where asking a judge is no use.
+    At most `at_most` questions of `labelled` are graded; `work` keeps the judge's replies. Raises InputError when there
+    is neither a folder nor a judge, StageError when no further request to the judge can succeed.
     """
     grader = _grader(folder, judge, pack, work)
     reverse: Judge | None = None
@@ -36,13 +37,13 @@ def probe_grader(
     split = read_questions(labelled, pack).evaluation_split
     probes = read_probes(labelled, pack, split=split, at_most=at_most)
     try:
-        _, figures = run_probes(grader, probes, pack=pack, other_way_round=reverse)
+        _, figures = run_probes(grader, probes, pack=pack, reversed_grader=reverse)
         if isinstance(grader, Judge):
             figures["asked"] = grader.spending.counts()
     finally:
-        for one in (grader, reverse):
-            if isinstance(one, Judge):
-                one.close()
+        for opened in (grader, reverse):
+            if isinstance(opened, Judge):
+                opened.close()
     return {"questions": len(probes), "digest": grader.digest, **figures}
 
 

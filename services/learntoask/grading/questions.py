@@ -1,4 +1,4 @@
-"""What the labelled sessions hold for fitting graders and for measuring them."""
+"""Read the questions of the labelled sessions, on which graders are fitted and measured."""
 
 from __future__ import annotations
 
@@ -14,57 +14,56 @@ from learntoask.core.records import LabelledSession, Split
 from learntoask.grading.examples import Example, expert_questions, idle_questions, one_line
 from learntoask.grading.fluency import fluency_guard
 
-_MOST_QUESTIONS = 16_000  # of all logs; more cost time and add hardly any accuracy
+_MOST_QUESTIONS = 16_000  # of all logs; more questions cost time and hardly improve the graders
 _MOST_STATEMENTS = 400
 _QUESTION_MARKS = ("?", "？", "؟")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionQuestions:
-    """`asked` by the expert, at least one; `idle` are known to ask for no field; `statements` of the user do not ask.
-
-    `draw`, 0…1, is made of the id: an order that has nothing to do with time or content.
-    """
+    """The questions of one session, with at least one that asks for a field."""
 
     session_id: str
     split: Split
     task: str
-    asked: tuple[Example, ...]
-    idle: tuple[Example, ...]
-    statements: tuple[str, ...]
-    draw: float
+    asked: tuple[Example, ...]  # the expert's questions whose fields are known
+    idle: tuple[Example, ...]  # questions that are known to ask for no field
+    statements: tuple[str, ...]  # messages of the user that ask nothing
+    draw: float  # see draw_of
 
 
 @dataclass
 class Questions:
-    """`seen_groups` are the groups of tasks that training knows."""
+    """The questions of all sessions, ordered by `draw`."""
 
     sessions: list[SessionQuestions] = field(default_factory=list)
-    seen_groups: set[str] = field(default_factory=set)
-    labellers: set[str] = field(default_factory=set)
+    seen_groups: set[str] = field(default_factory=set)  # task groups of the training sessions
+    labellers: set[str] = field(default_factory=set)  # that labelled the questions
 
     @property
     def evaluation_split(self) -> Split:
-        """Where graders are measured: on the test sessions, or the nearest to it that the logs have."""
+        """The split on which graders are measured: test, or else validation, or else train."""
         splits = {session.split for session in self.sessions}
         return next(split for split in ("test", "validation", "train") if split in splits)
 
     def evaluation_sessions(self) -> list[SessionQuestions]:
+        """Return the sessions of the evaluation split."""
         return [session for session in self.sessions if session.split == self.evaluation_split]
 
     def statements(self) -> list[tuple[SessionQuestions, str]]:
+        """Return messages of users that ask nothing, each with its session."""
         return [(session, text) for session in self.sessions for text in session.statements][
             :_MOST_STATEMENTS
         ]
 
     def halves(self) -> tuple[list[SessionQuestions], list[SessionQuestions]]:
-        """Two parts without a common session, with near as many questions of each task and split."""
+        """Divide the sessions into two parts with about the same number of questions of each task and split."""
         strata: dict[tuple[str, str], list[SessionQuestions]] = defaultdict(list)
         for session in self.sessions:
             strata[session.task, session.split].append(session)
         first: list[SessionQuestions] = []
         second: list[SessionQuestions] = []
-        ahead = 0  # questions that the first part has more
+        ahead = 0  # how many more questions the first part has
         for _, sessions in sorted(strata.items()):
             for session in sessions:
                 part, sign = (second, -1) if ahead > 0 else (first, 1)
@@ -74,7 +73,7 @@ class Questions:
 
 
 def read_questions(labelled: Path, pack: Pack) -> Questions:
-    """Stream labelled.jsonl; of large logs a share of the sessions is kept, chosen by their ids."""
+    """Read labelled.jsonl as a stream. Of large logs, keep a share of the sessions that depends on their ids alone."""
     found = Questions()
     ceiling, count = 1.0, 0
     is_question = fluency_guard(pack)
@@ -101,9 +100,9 @@ def read_questions(labelled: Path, pack: Pack) -> Questions:
         count += len(asked)
         while count > _MOST_QUESTIONS:
             ceiling /= 2
-            found.sessions = [one for one in found.sessions if one.draw < ceiling]
-            count = sum(len(one.asked) for one in found.sessions)
-    found.sessions.sort(key=lambda one: (one.draw, one.session_id))
+            found.sessions = [kept for kept in found.sessions if kept.draw < ceiling]
+            count = sum(len(kept.asked) for kept in found.sessions)
+    found.sessions.sort(key=lambda questions: (questions.draw, questions.session_id))
     return found
 
 
@@ -115,6 +114,6 @@ def _statements(labelled: LabelledSession) -> Iterator[str]:
 
 
 def draw_of(session_id: str) -> float:
-    """0…1, made of the id."""
+    """Return a number in 0…1 that depends on the session id alone: an order unrelated to time and content."""
     digest = hashlib.sha256(session_id.encode("utf-8", errors="surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

@@ -1,4 +1,4 @@
-"""From a grade to a reward: the four modes of docs/method.md, as one pure function."""
+"""From a grade to a reward: one pure function with the four modes of docs/method.md."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from learntoask.grading.grades import REFUSED, Grade, MissingGrade, stop_grade
 
 
 def reward(grade: Grade | MissingGrade, *, decision: Decision, response: str, spec: Reward) -> float | None:
-    """The reward of `response` at a decision point whose truth is `decision`; None masks it out.
+    """Return the reward of `response` at a decision point whose truth is `decision`; None masks the sample out.
 
-    None where the grade is missing, whatever the mode, and for stop samples in mode `ask_only`, which trains
-    none. A response that stops is graded by rule: `grade` is not looked at, so it may be missing. With
-    `ask_only` the policy was never offered a stop, so there one counts as no question.
+    The reward is None if the grade is missing, and for stop samples in mode `ask_only`, which does not train them. A
+    response that stops is graded by rule, so its `grade` may be missing. In mode `ask_only` the policy is not offered a
+    stop, so a response that stops counts as no question.
     """
     stops = decision_of(response) == "stop"
     if spec.mode == "ask_only" and decision == "stop":

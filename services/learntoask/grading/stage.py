@@ -1,8 +1,8 @@
-"""The grader stage: one grader that rewards and one that reports, fitted on different sessions.
+"""Stage `grader`: publish a rewarding and a reporting grader, fitted on different sessions, and measure both.
 
-Publishes `rewarding/`, `reporting/` and `agreement.json`: how far each agrees with the labels of held-out sessions.
-The one that rewards is linear and the one that reports is made of trees, so that what a policy learns to exploit in
-one shows in the other. With method `llm` a language model takes the place of one of them.
+The stage publishes `rewarding/`, `reporting/` and `agreement.json`, which says how far each agrees with the labels of
+held-out sessions. The rewarding grader is linear and the reporting grader is made of trees, so that the second shows
+what a policy learns to exploit in the first. With method `llm`, a language model replaces one of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from learntoask.core.manifest import LlmJudge
 from learntoask.core.pack import Pack
 from learntoask.core.stages.contract import StageContext, StageSummary
 from learntoask.grading.agreement import GradedQuestion, agreement, same_fields, share
-from learntoask.grading.encoders.hashing import CachingEncoder, load_encoder
+from learntoask.grading.encoders.caching import CachingEncoder, load_encoder
 from learntoask.grading.examples import Example, pack_questions
 from learntoask.grading.fields.classifiers import Kind
 from learntoask.grading.fields.features import units_of
@@ -37,15 +37,17 @@ _HEADLINE = ("any_hit", "any_hit_of_all", "pair_agreement", "kappa", "missing")
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedGrader:
+    """A fitted grader with its entry under `fits` in agreement.json."""
+
     grader: FieldGrader
     about: dict[str, JsonValue]
 
 
 def run(context: StageContext) -> StageSummary:
-    """Fit the graders and measure them.
+    """Fit or publish the graders, and measure them.
 
-    Raises StageError where the labels hold too little to fit on or a judge does not judge, TooManyMissing where a
-    grader has no answer to too many of the experts' own questions.
+    Raises StageError when the labels hold too little to fit on or a judge grades too badly, TooManyMissing when a
+    grader gives no grade for too many of the experts' questions.
     """
     pack, settings = context.pack, context.spec.grader
     questions = read_questions(context.inputs["label"] / "labelled.jsonl", pack)
@@ -63,8 +65,8 @@ def run(context: StageContext) -> StageSummary:
         role: _fit_and_publish(role, kind, part, context, encoder)
         for role, (kind, part) in _fit_plan(questions, judge).items()
     }
-    graders = {role: one.grader for role, one in made.items()}
-    fits: dict[str, JsonValue] = {role: one.about for role, one in made.items()}
+    graders = {role: published.grader for role, published in made.items()}
+    fits: dict[str, JsonValue] = {role: published.about for role, published in made.items()}
     figures, grades = measure(graders, questions, pack=pack, max_missing_share=settings.max_missing_share)
     if judge is None:
         same = share(same_fields(grades["rewarding"], grades["reporting"]))
@@ -95,7 +97,7 @@ def run(context: StageContext) -> StageSummary:
 def _fit_plan(
     questions: Questions, judge: LlmJudge | None
 ) -> dict[str, tuple[Kind, Sequence[SessionQuestions]]]:
-    """Kind and sessions of each grader to be fitted. Beside a judge, which is fitted on none, the other has all."""
+    """Return kind and sessions of each grader to fit. A judge is not fitted, so the other grader gets all sessions."""
     parts = questions.halves() if judge is None else (questions.sessions, questions.sessions)
     return {
         role: (kind, part)
@@ -107,7 +109,7 @@ def _fit_plan(
 def measure(
     graders: Mapping[str, Grader], questions: Questions, *, pack: Pack, max_missing_share: float
 ) -> tuple[dict[str, JsonValue], dict[str, list[Grade | MissingGrade]]]:
-    """Agreement of each grader with the labels of held-out questions, and its grades of them."""
+    """Return the agreement of each grader with the labels of held-out questions, and its grades of them."""
     asked = [(session, example) for session in questions.evaluation_sessions() for example in session.asked]
     grades = {
         role: grader.grade([example.case() for _, example in asked]) for role, grader in graders.items()
@@ -121,7 +123,10 @@ def measure(
             where=f"{role} grader, expert questions",
         )
         figures[role] = agreement(
-            [_graded_question(*one, grade, questions, pack) for one, grade in zip(asked, found, strict=True)]
+            [
+                _graded_question(session, example, grade, questions, pack)
+                for (session, example), grade in zip(asked, found, strict=True)
+            ]
         )
     return figures, grades
 
@@ -159,7 +164,7 @@ def _fit_and_publish(
 
 
 def _encode_questions(questions: Questions, context: StageContext, encoder: CachingEncoder) -> None:
-    """All that fitting needs, at once and journalled, because it is the longest step."""
+    """Encode all texts for the fits at once and with a journal, because this is the longest step."""
     examples: list[Example] = list(pack_questions(context.pack))
     for session in questions.sessions:
         examples += [*session.asked, *session.idle]
@@ -168,19 +173,22 @@ def _encode_questions(questions: Questions, context: StageContext, encoder: Cach
 
 
 def _refused_shares(grader: Grader, questions: Questions, pack: Pack) -> dict[str, JsonValue]:
-    """Share that is refused of made apologies and the like, and of users' messages without a question mark (a few of
-    which ask all the same). Refusing is the fluency guard's, the same in both graders."""
+    """Return the shares of made-up non-questions and of users' statements that a grader refuses.
+
+    A few users' messages ask something without a question mark. The fluency guard refuses them, and it is the same in
+    both graders.
+    """
     made = [
         GradeCase(session_id="", task=task, response=text, target=frozenset())
         for task, text in non_questions(pack)
     ]
-    said = [
+    statements = [
         GradeCase(session_id=session.session_id, task=session.task, response=text, target=frozenset())
         for session, text in questions.statements()
     ]
     return {
         name: share([isinstance(grade, Grade) and not grade.is_question for grade in grader.grade(cases)])
-        for name, cases in (("made", made), ("user_messages", said))
+        for name, cases in (("made", made), ("user_messages", statements))
     }
 
 

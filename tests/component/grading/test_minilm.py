@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from learntoask.core.errors import StageError
 from learntoask.grading.encoders import minilm
-from learntoask.grading.encoders.hashing import CachingEncoder, load_encoder
+from learntoask.grading.encoders.caching import CachingEncoder, load_encoder
 
 TEXTS = [
     "Where are you leaving from?",

@@ -1,7 +1,7 @@
-"""Confidence intervals by resampling whole sessions, because the turns of one session stand or fall together.
+"""Compute confidence intervals by resampling whole sessions, because the turns of one session are not independent.
 
-Resampling acts on sums per session, so one matrix product serves all metrics and all policies at once, and the
-difference of policies on the same sessions is paired by construction.
+Resampling acts on sums per session, so one matrix product serves all metrics and all policies, and differences of
+policies on the same sessions are paired.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from learntoask.core.intervals import LEVEL, wilson
 from learntoask.core.records import Record
 from learntoask.evaluation.stats.metrics import COLUMNS, IN_UNIT_RANGE, Floats, denominators, metric_values
 
-_CELLS_AT_ONCE = 4_000_000  # resamples × sessions held at a time: 32 MB
-_MOST_UNDEFINED = 0.05  # an interval from fewer resamples than the rest of these would be a guess
+_CELLS_AT_ONCE = 4_000_000  # limit of resamples × sessions in memory (32 MB)
+_MAX_UNDEFINED = 0.05  # share of resamples in which a metric may be undefined if it is to have an interval
 
 
 class Estimate(Record):
-    """A metric with its 95 % interval; `value` is None where `n`, the completions it is a mean over, is 0.
+    """A metric with its 95 % interval. `n` is the number of completions; `value` is None if `n` is 0.
 
-    The interval is None where it cannot be had: one session, or a metric that most resamples leave undefined.
+    `low` and `high` are None if there are fewer than two sessions, or if the metric is undefined in more than 5 % of
+    the resamples.
     """
 
     value: float | None
@@ -31,7 +32,7 @@ class Estimate(Record):
 
 
 class Difference(Record):
-    """`value` = after − before, with the two-sided 95 % interval, both one-sided 95 % bounds and a p-value."""
+    """A difference after − before with its two-sided 95 % interval, both one-sided 95 % bounds and a p-value."""
 
     value: float | None
     low: float | None = None
@@ -42,14 +43,14 @@ class Difference(Record):
 
     @property
     def significant(self) -> bool:
-        """Whether the two-sided 95 % interval leaves out 0."""
+        """Whether the two-sided 95 % interval excludes 0."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 def resampled_sums(sums: Floats, *, resamples: int, seed: int) -> Floats:
-    """Column totals of `resamples` draws of sessions with replacement: (sessions, k) → (resamples, k).
+    """Return the column totals of `resamples` draws of sessions with replacement: (sessions, k) → (resamples, k).
 
-    The draws depend on the number of sessions, `resamples` and `seed` alone, never on the columns.
+    The draws depend only on the number of sessions, `resamples` and `seed`.
     """
     sessions = len(sums)
     if sessions == 0:
@@ -66,7 +67,7 @@ def resampled_sums(sums: Floats, *, resamples: int, seed: int) -> Floats:
 
 
 def estimates(sums: Floats, *, resamples: int, seed: int) -> dict[str, Estimate]:
-    """Every metric of the sums (sessions, columns) of one policy."""
+    """Return every metric with its interval, from the sums (sessions, columns) of one policy."""
     total = sums.sum(axis=0)
     point, counts = metric_values(total), denominators(total)
     drawn = metric_values(resampled_sums(sums, resamples=resamples, seed=seed))
@@ -86,7 +87,7 @@ def estimates(sums: Floats, *, resamples: int, seed: int) -> dict[str, Estimate]
 def mean_estimates(
     columns: dict[str, tuple[Floats, Floats]], *, resamples: int, seed: int
 ) -> dict[str, Estimate]:
-    """Ratios of sums with intervals; each column is (numerators, denominators) per session, both (sessions,)."""
+    """Return ratios of sums with intervals. A column holds numerators and denominators, both of shape (sessions,)."""
     if not columns:
         return {}
     stacked = np.stack([part for pair in columns.values() for part in pair], axis=1)
@@ -107,22 +108,22 @@ def mean_estimates(
 def contrasts(
     strata: Sequence[Sequence[Floats]], coefficients: Sequence[float], *, resamples: int, seed: int
 ) -> dict[str, Difference]:
-    """For every metric Σ coefficient · value over the runs, e.g. (−1, +1) for after − before.
+    """Return Σ coefficient · value over the runs for every metric, e.g. with (−1, +1) for after − before.
 
-    A stratum holds, per run, the sums (sessions, columns) of the same sessions in the same order: they are drawn
-    together, so the runs are paired. A run that did not see the stratum's sessions has no rows there, (0, columns).
+    A stratum holds one array of sums (sessions, columns) per run, for the same sessions in the same order. They are
+    drawn together, so the runs are paired. A run without the stratum's sessions has an array of shape (0, columns).
     """
     width = len(COLUMNS)
     points = [np.zeros(width) for _ in coefficients]
     drawn = [np.zeros((resamples, width)) for _ in coefficients]
     for index, stratum in enumerate(strata):
-        there = [run for run, sums in enumerate(stratum) if len(sums)]
-        if not there:
+        present = [run for run, sums in enumerate(stratum) if len(sums)]
+        if not present:
             continue
         together = resampled_sums(
-            np.hstack([stratum[run] for run in there]), resamples=resamples, seed=seed + index
+            np.hstack([stratum[run] for run in present]), resamples=resamples, seed=seed + index
         )
-        for place, run in enumerate(there):
+        for place, run in enumerate(present):
             points[run] += stratum[run].sum(axis=0)
             drawn[run] += together[:, place * width : (place + 1) * width]
     sessions = sum(max(map(len, stratum)) for stratum in strata)
@@ -145,8 +146,8 @@ def _estimate(value: float, drawn: Floats, *, n: int, sessions: int, is_share: b
     if low is None or high is None or sessions < 2:
         return Estimate(value=value, n=n)
     if is_share and low == high and value in (0.0, 1.0):
-        # All right (or all wrong) in every resample: the bootstrap would claim certainty, and a gate on the
-        # lower bound would let three right stops pass as proof. Wilson's interval over sessions does not.
+        # If every resample is all right (or all wrong), the bootstrap interval has no width, and a gate on the lower
+        # bound would accept three right stops as proof. Wilson's interval over sessions has a width.
         low, high = wilson(value * sessions, sessions)
     return Estimate(value=value, low=low, high=high, n=n)
 
@@ -166,13 +167,13 @@ def _difference(value: float, drawn: Floats, *, sessions: int) -> Difference:
         high=high,
         one_sided_low=one_sided_low,
         one_sided_high=one_sided_high,
-        # One is added so that no finite number of draws claims p = 0.
+        # Adding 1 prevents p = 0, which a finite number of draws cannot show.
         p_value=min(1.0, 2 * (beyond + 1) / (len(defined) + 1)),
     )
 
 
 def _quantiles(drawn: Floats, at: tuple[float, ...]) -> tuple[float | None, ...]:
     undefined = np.isnan(drawn)
-    if not drawn.size or undefined.mean() > _MOST_UNDEFINED:
+    if not drawn.size or undefined.mean() > _MAX_UNDEFINED:
         return (None,) * len(at)
     return tuple(float(bound) for bound in np.quantile(drawn[~undefined], at))

@@ -11,18 +11,25 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 EncoderName = Literal["minilm", "hashing"]
 ProgressCallback = Callable[[int, int], None]
+"""Called with (texts done, texts in all)."""
 
 
 class Encoder(Protocol):
+    """Encodes texts as vectors."""
+
     name: EncoderName
-    version: str  # part of a grader's digest: other weights, other grades
+    version: str  # of the weights; part of a grader's digest, because other weights give other grades
     dimension: int
 
     def encode(self, texts: Sequence[str], report: ProgressCallback | None = None) -> Vectors:
-        """Unit vectors, [len(texts), dimension], each a function of its text alone; zeros where it has no token."""
+        """Return unit vectors, [len(texts), dimension]; zeros for a text without a token.
+
+        A vector depends on its text alone, not on the other texts.
+        """
 
 
 def unit_vectors(vectors: Vectors) -> Vectors:
+    """Scale each row [n, dimension] to length 1; rows of zeros stay."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     scaled: Vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
     return scaled

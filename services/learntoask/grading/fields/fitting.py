@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learntoask.core.pack import Pack
-from learntoask.grading.encoders.hashing import CachingEncoder
+from learntoask.grading.encoders.caching import CachingEncoder
 from learntoask.grading.examples import Example, fold_of
 from learntoask.grading.fields.candidates import ANYTHING, PackFields
 from learntoask.grading.fields.classifiers import Classifier, Kind

@@ -22,7 +22,7 @@ import numpy as np
 from learntoask.core.digest import digest_of
 from learntoask.core.errors import InputError
 from learntoask.core.pack import Pack
-from learntoask.grading.encoders.hashing import CachingEncoder, load_encoder
+from learntoask.grading.encoders.caching import CachingEncoder, load_encoder
 from learntoask.grading.examples import Example
 from learntoask.grading.fields.classifiers import Arrays, LinearClassifier, classifier_of
 from learntoask.grading.fields.fitted import FittedModels, GradeBounds, IdleClassifier

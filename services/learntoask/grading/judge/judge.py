@@ -1,6 +1,6 @@
 """Judge: a language model that grades questions, with reasons (docs/grading.md).
 
-What needs no judgement is graded by rule, as by the model-free grader: stops, and what the fluency guard refuses.
+Stops, and responses that the fluency guard refuses, are graded by rule as in the model-free grader.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from learntoask.llm.structured_output import ModelReply, NoAnswerReason
 WHERE = "spec.grader.llm"
 JUDGE_FILE = "judge.json"
 _VERSION = 2
-_REMEMBERED = 20_000  # grades kept, since a policy that converges repeats itself
+_REMEMBERED = 20_000  # cached grades; a policy that converges repeats its questions
 _LOGGER = logging.getLogger(__name__)
 
 
 class Judge:
-    """See Grader. Use `grade` without an event loop, or `grade_one` inside one, not both.
+    """See Grader. Use either `grade`, outside an event loop, or `grade_one`, inside one; not both.
 
-    With a journal, a question that an earlier process had judged keeps its grade.
+    With a journal, a question that an earlier process has graded keeps its grade.
     """
 
     def __init__(
@@ -52,13 +52,13 @@ class Judge:
     ) -> None:
         """Raises InputError when the API key is missing, StageError when the journal cannot be opened.
 
-        `reverse` lists fields the other way round (see probes); `spending` counts several judges together.
+        `reverse` lists the fields in reverse order (see probes). Judges with the same `spending` share a budget.
         """
         self.digest = judge_digest(settings, pack)
         self.settings = settings
         self.spending = spending or Spending(settings.budget, where=f"{WHERE}.budget")
         self._pack = pack
-        self._briefing = JudgePrompt(pack, settings.context_messages, reverse)
+        self._prompt = JudgePrompt(pack, settings.context_messages, reverse)
         self._guard = FluencyGuard(pack)
         self._client = LlmClient(
             settings.endpoint,
@@ -70,12 +70,12 @@ class Judge:
         self._known: OrderedDict[GradeCase, Grade] = OrderedDict()
 
     def grade(self, cases: Sequence[GradeCase]) -> list[Grade | MissingGrade]:
-        """See Grader. Raises StageError where asking on is no use (see LlmClient.complete)."""
+        """See Grader. Raises StageError when no further request can succeed (see LlmClient.complete)."""
         self._runner = self._runner or asyncio.Runner()
-        return self._runner.run(self._all(cases))
+        return self._runner.run(self._grade_all(cases))
 
     async def grade_one(self, case: GradeCase) -> Grade | MissingGrade:
-        """Raises StageError where asking on is no use."""
+        """Return the grade of one case. Raises StageError as `grade` does."""
         by_rule = grade_by_rule(case)
         if by_rule is not None:
             return by_rule
@@ -92,18 +92,18 @@ class Judge:
         return found
 
     def close(self) -> None:
-        """After `grade`."""
+        """Close the connections, after `grade`."""
         runner = self._runner or asyncio.Runner()
         runner.run(self.aclose())
         runner.close()
 
     async def aclose(self) -> None:
-        """After `grade_one`."""
+        """Close the connections, after `grade_one`."""
         await self._client.close()
         if self.spending.requests:
             _LOGGER.info("judge %s: %s", self.settings.endpoint.model, self.spending.counts())
 
-    async def _all(self, cases: Sequence[GradeCase]) -> list[Grade | MissingGrade]:
+    async def _grade_all(self, cases: Sequence[GradeCase]) -> list[Grade | MissingGrade]:
         tasks = {case: asyncio.create_task(self.grade_one(case)) for case in dict.fromkeys(cases)}
         try:
             await asyncio.gather(*tasks.values())
@@ -114,9 +114,9 @@ class Judge:
         return [tasks[case].result() for case in cases]
 
     async def _ask(self, case: GradeCase) -> Grade | MissingGrade:
-        """One question, asked once more with the reason where the answer cannot be accepted."""
+        """Send one request, and once more with the reason if the reply cannot be accepted."""
         form = form_for(tuple(field.name for field in self._pack.task(case.task).fields))
-        question, max_tokens = self._briefing.messages(case), self.settings.endpoint.max_tokens
+        question, max_tokens = self._prompt.messages(case), self.settings.endpoint.max_tokens
         problems: tuple[str, ...] = ()
         for _ in range(2):
             outcome = await self._client.complete(question, form=form, max_tokens=max_tokens)
@@ -137,7 +137,7 @@ class Judge:
 
 
 def judge_digest(settings: LlmJudge, pack: Pack) -> str:
-    """Identifies a judge: the model, what it is told, and how its answer is read."""
+    """Return the digest of a judge: of the model, its prompt, and the reading of its reply."""
     return digest_of(
         {
             "version": _VERSION,
@@ -148,7 +148,7 @@ def judge_digest(settings: LlmJudge, pack: Pack) -> str:
 
 
 def write_judge(folder: Path, settings: LlmJudge, pack: Pack) -> str:
-    """Write judge.json into `folder`. Returns the digest."""
+    """Write judge.json into `folder`, and return the judge's digest."""
     folder.mkdir(parents=True, exist_ok=True)
     about: dict[str, JsonValue] = {
         "digest": judge_digest(settings, pack),
@@ -160,7 +160,7 @@ def write_judge(folder: Path, settings: LlmJudge, pack: Pack) -> str:
 
 
 def read_judge(folder: Path) -> tuple[LlmJudge, str]:
-    """Settings and digest of the judge in `folder`. Raises InputError where it cannot be read."""
+    """Return the settings and the digest of the judge in `folder`. Raises InputError when it cannot be read."""
     try:
         about = json.loads((folder / JUDGE_FILE).read_text(encoding="utf-8"))
         return LlmJudge.model_validate(about["settings"]), str(about["digest"])

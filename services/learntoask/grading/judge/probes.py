@@ -1,13 +1,13 @@
-"""What a judge is worth: questions with known answers, and the same questions put in another way.
+"""Measure a judge on questions with known answers, and on the same questions in another form.
 
-| probe | the question is put with | a good judge |
+| probe | the target of the question | a good judge |
 |---|---|---|
-| right | what it asks for, and what else was still needed | finds that it asks for something needed |
+| right | the fields that it asks for, and what else was still needed | finds that it asks for something needed |
 | wrong | fields that it does not ask for | finds that it does not |
-| position | `right` and `wrong` in turn, fields listed the other way round | finds the same, gives the same marks |
-| length | `right` and `wrong` in turn, behind a polite sentence that asks nothing | the same |
+| position | `right` and `wrong` in turn, with the fields listed in reverse order | gives the same fields and marks |
+| length | `right` and `wrong` in turn, after a polite sentence that asks nothing | gives the same fields and marks |
 
-A judge that always says the same agrees with half of `right` and `wrong` together: its κ is 0.
+A judge that always gives the same grade agrees with half of all `right` and `wrong` probes, so its κ is 0.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from learntoask.grading.grades import Grade, GradeCase, Grader, MissingGrade
 from learntoask.grading.questions import draw_of
 
 _FILLER = "Thank you so much for your patience, I really appreciate it and I am glad to be of service to you today. "
-_CONSTANT = 0.98  # share of one mark from which a judge does not judge
+_CONSTANT = 0.98  # share of one mark from which a judge counts as always giving it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """An expert's question put twice: with a target it meets, and with one it misses."""
+    """An expert's question with two targets: one that it asks for, and one that it does not."""
 
     right: GradeCase
     wrong: GradeCase
@@ -44,7 +44,7 @@ class Probe:
 
 
 def read_probes(labelled: Path, pack: Pack, *, split: Split, at_most: int) -> list[Probe]:
-    """Questions of the sessions of `split`, whole sessions in an order made of their ids."""
+    """Return at most `at_most` probes from the sessions of `split`, in an order that depends on session ids alone."""
     found: list[tuple[float, Probe]] = []
     for session in read_records(labelled, LabelledSession):
         if session.session.split != split:
@@ -53,7 +53,7 @@ def read_probes(labelled: Path, pack: Pack, *, split: Split, at_most: int) -> li
         for sample, example in asking_turns(session, pack):
             needed = every & {item.field for item in sample.remaining}
             others = needed - example.asked or every - example.asked
-            if others:  # else nothing could be wrong
+            if others:  # otherwise no target is wrong
                 right = replace(
                     GradeCase.of_sample(session, sample, example.text), target=needed | example.asked
                 )
@@ -64,13 +64,14 @@ def read_probes(labelled: Path, pack: Pack, *, split: Split, at_most: int) -> li
 
 
 def lengthen(case: GradeCase) -> GradeCase:
+    """Put a polite sentence that asks nothing before the response."""
     return replace(case, response=_FILLER + case.response)
 
 
 def hit_figures(
     probes: Sequence[Probe], grades: Sequence[Grade | MissingGrade], *, seed: int = 0
 ) -> dict[str, JsonValue]:
-    """How far `grades` (of all `right`, then of all `wrong`) tell one from the other."""
+    """Return how well `grades` (of all `right` probes, then of all `wrong` ones) tell the two apart."""
     rights, wrongs = grades[: len(probes)], grades[len(probes) :]
     counts: dict[str, NDArray[np.float64]] = {}
     for probe, right, wrong in zip(probes, rights, wrongs, strict=True):
@@ -80,14 +81,14 @@ def hit_figures(
         if isinstance(wrong, Grade):
             row[1 if wrong.content > 0 else 3] += 1
     table = np.array(list(counts.values())).reshape(-1, 4)
-    marks = Counter(f"{one.content:g}" for one in grades if isinstance(one, Grade))
+    marks = Counter(f"{grade.content:g}" for grade in grades if isinstance(grade, Grade))
     given = sum(marks.values())
     commonest, times = marks.most_common(1)[0] if marks else ("", 0)
     return {
         **cluster_bootstrap(table, lambda summed: {"kappa": kappa(summed)}, seed=seed),
-        "right_found": share([one.content > 0 for one in rights if isinstance(one, Grade)]),
-        "wrong_found": share([one.content > 0 for one in wrongs if isinstance(one, Grade)]),
-        "missing": share([isinstance(one, MissingGrade) for one in grades]),
+        "right_found": share([grade.content > 0 for grade in rights if isinstance(grade, Grade)]),
+        "wrong_found": share([grade.content > 0 for grade in wrongs if isinstance(grade, Grade)]),
+        "missing": share([isinstance(grade, MissingGrade) for grade in grades]),
         "contents": dict(sorted(marks.items())),
         "always": commonest if given and times >= _CONSTANT * given else None,
     }
@@ -96,43 +97,45 @@ def hit_figures(
 def bias_figures(
     before: Sequence[Grade | MissingGrade], after: Sequence[Grade | MissingGrade]
 ) -> dict[str, JsonValue]:
-    """What another way to put the same questions changes: shares of equal findings and marks, and the mean change of
-    the content."""
+    """Return what another form of the same questions changes.
+
+    The figures are the shares of questions with equal fields and equal marks, and the mean change of the content.
+    """
     pairs = [
-        (one, other)
-        for one, other in zip(before, after, strict=True)
-        if isinstance(one, Grade) and isinstance(other, Grade)
+        (old, new)
+        for old, new in zip(before, after, strict=True)
+        if isinstance(old, Grade) and isinstance(new, Grade)
     ]
     return {
         "same_asked": share(same_fields(before, after)),
-        "same_content": share([one.content == other.content for one, other in pairs]),
-        "same_format": share([one.format == other.format for one, other in pairs]),
-        "content_change": round(fmean(other.content - one.content for one, other in pairs), 4)
-        if pairs
-        else None,
+        "same_content": share([old.content == new.content for old, new in pairs]),
+        "same_format": share([old.format == new.format for old, new in pairs]),
+        "content_change": round(fmean(new.content - old.content for old, new in pairs), 4) if pairs else None,
     }
 
 
 def run_probes(
-    grader: Grader, probes: Sequence[Probe], *, pack: Pack, other_way_round: Grader | None = None
+    grader: Grader, probes: Sequence[Probe], *, pack: Pack, reversed_grader: Grader | None = None
 ) -> tuple[list[Grade | MissingGrade], dict[str, JsonValue]]:
-    """The grades of `right`, and what all probes together say. `other_way_round` is the same grader with fields
-    listed in reverse, where it reads a list at all."""
-    cases = [*(one.right for one in probes), *(one.wrong for one in probes)]
+    """Grade all probes, and return the grades of `right` and the figures of all.
+
+    `reversed_grader` is the same grader with the fields in reverse order, if it reads a list of fields.
+    """
+    cases = [*(probe.right for probe in probes), *(probe.wrong for probe in probes)]
     grades = grader.grade(cases)
     figures = hit_figures(probes, grades)
-    # In turns, since a bias may raise marks or lower them.
+    # Right and wrong probes in turn, because a bias may raise marks or lower them.
     chosen = [number + number % 2 * len(probes) for number in range(len(probes))]
     before, again = [grades[place] for place in chosen], [cases[place] for place in chosen]
-    if other_way_round is not None:
-        figures["position"] = bias_figures(before, other_way_round.grade(again))
+    if reversed_grader is not None:
+        figures["position"] = bias_figures(before, reversed_grader.grade(again))
     if pack.language.lower().startswith("en"):
         figures["length"] = bias_figures(before, grader.grade([lengthen(case) for case in again]))
     return grades[: len(probes)], figures
 
 
 def explain(figures: dict[str, JsonValue]) -> Iterable[str]:
-    """What is wrong with a judge, in words, from the worst on."""
+    """Yield what is wrong with a judge, the worst first."""
     if figures["always"] is not None:
         yield f"it always gives content {figures['always']}, whatever is needed"
     right, wrong = figures["right_found"], figures["wrong_found"]

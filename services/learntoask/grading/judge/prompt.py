@@ -1,12 +1,13 @@
-"""What a judge reads: the pack's rubric, the end of the conversation, the question, and what was still needed.
+"""The messages that a judge reads: the pack's rubric, the end of the conversation, the question, and what is needed.
 
-The rubric is the same for all questions of a task, so that a server with a prefix cache reads it once.
+The rubric comes first and is the same for all questions of a task, so that a server with a prefix cache computes it
+once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from learntoask.core.digest import digest_of
@@ -25,24 +26,22 @@ Answer with one JSON object and nothing else:
 
 @dataclass(frozen=True)
 class JudgePrompt:
-    """`reverse` lists fields the other way round: a good judge does not mind."""
+    """The prompt of one pack, with the last `context_messages` messages. `reverse` lists the fields backwards."""
 
     pack: Pack
     context_messages: int
     reverse: bool = False
 
-    def reversed(self) -> JudgePrompt:
-        return replace(self, reverse=True)
-
     @cached_property
     def digest(self) -> str:
-        """Of everything that is not the case's own."""
+        """The digest of everything that does not depend on the case."""
         pack = self.pack.model_dump(
             mode="json", by_alias=True, include={"tasks", "roles", "language", "fluency"}
         )
         return digest_of([pack, self.pack.prompts.judge, _WRITING, self.context_messages])
 
     def messages(self, case: GradeCase) -> list[ChatMessage]:
+        """Return the messages about one case. Raises InputError when the pack's template is faulty."""
         task = self.pack.task(case.task)
         rubric = render(
             self.pack.prompts.judge,

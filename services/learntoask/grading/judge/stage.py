@@ -1,4 +1,4 @@
-"""The judge's part of the grader stage: publish it, measure it, and refuse one that does not judge."""
+"""The judge's part of the stage grader: publish and measure a judge, and refuse one that grades too badly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Figures = dict[str, JsonValue]
 
 
 def publish_judge(settings: LlmJudge, context: StageContext) -> Figures:
-    """Write the judge into the folder of its role; returns what the record says of it."""
+    """Write the judge into the folder of its role, and return its entry in agreement.json."""
     digest = write_judge(context.out / settings.role, settings, context.pack)
     return {"kind": "llm", "digest": digest, "model": settings.endpoint.model}
 
@@ -25,10 +25,10 @@ def publish_judge(settings: LlmJudge, context: StageContext) -> Figures:
 def measure_judge(
     settings: LlmJudge, questions: Questions, other: Grader, context: StageContext
 ) -> tuple[Figures, JsonValue]:
-    """The judge's figures on held-out questions, and how often it finds the same fields as the `other` grader.
+    """Return the judge's figures on held-out questions, and how often it finds the same fields as the `other` grader.
 
-    Raises StageError where it agrees too little with the labels (`minKappa`), or asking it is no use; TooManyMissing
-    where it has no answer to too many questions.
+    Raises StageError when it agrees too little with the labels (`minKappa`) or no further request can succeed,
+    TooManyMissing when it gives no grade for too many questions.
     """
     pack = context.pack
     probes = read_probes(
@@ -38,9 +38,10 @@ def measure_judge(
         at_most=settings.measured,
     )
     context.progress.update(0, 1, f"asking judge {settings.endpoint.model}")
-    # The journal keeps what a killed attempt was answered. In reverse the requests differ, so one journal each.
+    # The journals keep the replies that a killed attempt received. The reversed judge sends other requests, so it has
+    # another journal.
     judge = Judge(settings, pack, journal=context.work / "judge.jsonl")
-    other_way_round = Judge(
+    reversed_judge = Judge(
         settings,
         pack,
         journal=context.work / "judge-reversed.jsonl",
@@ -48,10 +49,10 @@ def measure_judge(
         spending=judge.spending,
     )
     try:
-        grades, figures = run_probes(judge, probes, pack=pack, other_way_round=other_way_round)
+        grades, figures = run_probes(judge, probes, pack=pack, reversed_grader=reversed_judge)
     finally:
         judge.close()
-        other_way_round.close()
+        reversed_judge.close()
     where = f"judge {settings.endpoint.model}, expert questions"
     require_answers(
         grades,
@@ -59,16 +60,16 @@ def measure_judge(
         max_missing_share=context.spec.grader.max_missing_share,
         where=where,
     )
-    _require_judgement(figures, settings, count=len(probes))
-    judged = [
+    _require_kappa(figures, settings, count=len(probes))
+    graded = [
         _graded_question(probe, grade, questions, context)
         for probe, grade in zip(probes, grades, strict=True)
     ]
     same = share(same_fields(grades, other.grade([probe.right for probe in probes])))
-    return {**agreement(judged), "probes": figures, "asked": judge.spending.counts()}, same
+    return {**agreement(graded), "probes": figures, "asked": judge.spending.counts()}, same
 
 
-def _require_judgement(figures: Figures, settings: LlmJudge, *, count: int) -> None:
+def _require_kappa(figures: Figures, settings: LlmJudge, *, count: int) -> None:
     kappa = figures["kappa"]
     assert isinstance(kappa, dict)
     value = kappa["value"]
@@ -77,7 +78,7 @@ def _require_judgement(figures: Figures, settings: LlmJudge, *, count: int) -> N
     raise StageError(
         f"judge {settings.endpoint.model} cannot be trusted: κ {'unknown' if value is None else value} "
         f"[{kappa['low']}, {kappa['high']}] with the labels of {count} held-out questions is below "
-        f"spec.grader.llm.minKappa ({settings.min_kappa:g}): {'; '.join(explain(figures))}. Take another model, revise "
+        f"spec.grader.llm.minKappa ({settings.min_kappa:g}): {'; '.join(explain(figures))}. Use another model, revise "
         "prompts.judge of the pack, or use method: fields",
         reason="JudgeRefused",
     )

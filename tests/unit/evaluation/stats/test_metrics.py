@@ -1,4 +1,4 @@
-"""Metrics against a table computed by hand, the identity as a property, and intervals that mean what they say."""
+"""Metrics against a table computed by hand, the identity as a property, and the coverage of intervals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from learntoask.evaluation.stats.metrics import (
 
 
 def measured(outcomes: list[Outcome]) -> dict[str, float]:
-    sums = sums_by_session(outcomes, sorted({one.session for one in outcomes}))
+    sums = sums_by_session(outcomes, sorted({outcome.session for outcome in outcomes}))
     return {name: float(value) for name, value in metric_values(sums.sum(axis=0)).items()}
 
 
@@ -88,7 +88,7 @@ def test_partial_credit_is_no_good_hit() -> None:
 
 
 def test_a_missing_grade_leaves_every_term() -> None:
-    without = [one for one in TABLE if one is not UNGRADED]
+    without = [outcome for outcome in TABLE if outcome is not UNGRADED]
     with_missing, alone = measured(TABLE), measured(without)
     assert {name: with_missing[name] for name in METRICS[:-1]} == {name: alone[name] for name in METRICS[:-1]}
 

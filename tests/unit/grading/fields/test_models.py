@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from learntoask.core.pack import Pack
-from learntoask.grading.encoders.hashing import CachingEncoder, HashingEncoder
+from learntoask.grading.encoders.caching import CachingEncoder
+from learntoask.grading.encoders.hashing import HashingEncoder
 from learntoask.grading.examples import FOLDS, Example, fold_of
 from learntoask.grading.fields.candidates import PackFields
 from learntoask.grading.fields.classifiers import classifier_of
