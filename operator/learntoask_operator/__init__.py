@@ -1,9 +1,22 @@
-"""The operator: one process that makes LearnToAskRuns and AskEndpoints so.
+"""Reconciles LearnToAskRun and AskEndpoint objects: one process, one asyncio task per object.
 
-process      Lease, kopf, watches, health and metrics: everything with a life of its own
-loop         one task an object: woken by events, one pass at a time, later passes when due
-children     what the watches know of Jobs, pods and Deployments
-run/         LearnToAskRun: observe (pure) → plan (pure, shared with the laptop) → act → status
-endpoint/    AskEndpoint, likewise
-render/      manifests of children: pure
+    kopf's watch ─► loop ─► reconciler:  observe ─► decide ─► apply objects, write status, post Events
+    child watch  ─► cache ───────┘       (pure)     (pure)    (kube)
+
+Begin with `loop` (when an object is reconciled) and `run/reconciler` (what one reconcile does).
+
+process      assembles the process: Lease, watches, loop, health, metrics, progress server
+settings     flags and LTA_OPERATOR_… variables
+leader/      which replica acts: the Lease, renewed in a thread of its own
+watch        kopf: watches runs and endpoints and wakes the loop
+loop         one task per object: reconcile when woken or when due, never twice at once
+cache/       the children (Jobs, pods, Deployments) as their watches last reported them
+ownership    labels and owner references that tie children to their run or endpoint
+run/         LearnToAskRun: observe, decide, status, render
+endpoint/    AskEndpoint: observe, decide, status, render
+render/      parts of pod templates that runs and endpoints share
+events       Kubernetes Events, posted in the background
+health, metrics, logs    what Kubernetes and Prometheus read
+rbac         the rights that the operator needs, one reason for each
+compression  JSON objects compressed in memory
 """

@@ -1,4 +1,4 @@
-"""`python -m learntoask_operator`: settings from flags and LTA_OPERATOR_… variables."""
+"""`python -m learntoask_operator`: parse flags and LTA_OPERATOR_… variables, then run the operator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects kept as compressed JSON: thousands of manifests and pods as dicts would fill the memory."""
+"""JSON objects compressed in memory: thousands of manifests and pods as dicts would need gigabytes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import zlib
 from learntoask.core.json_object import Json
 
 
-def packed(body: Json) -> bytes:
+def compress(body: Json) -> bytes:
     return zlib.compress(json.dumps(body, separators=(",", ":")).encode(), 1)
 
 
-def unpacked(body: bytes) -> Json:
-    return json.loads(zlib.decompress(body))
+def decompress(content: bytes) -> Json:
+    return json.loads(zlib.decompress(content))

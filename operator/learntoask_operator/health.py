@@ -1,7 +1,7 @@
-"""/healthz and /readyz: that the event loop turns, that no pass hangs, and that the watches have listed.
+"""/healthz: the event loop turns and no reconcile hangs. /readyz: the watches have listed all objects.
 
-Kubernetes restarts a process that fails /healthz. A replica that waits for the Lease is healthy and ready: it is ready
-to take over.
+Kubernetes restarts a process that fails /healthz. A replica that waits for the Lease is healthy and ready, since it is
+ready to take over.
 """
 
 from __future__ import annotations
@@ -12,25 +12,27 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-_BEAT = 1.0  # seconds
-_STILL = (
-    60.0  # seconds without a beat: something blocks the event loop, and it is not a thousand events at once
-)
-_LONGEST_PASS = 600.0  # seconds; every call of a pass has a deadline well below
+_BEAT = 1.0  # seconds between two heartbeats of the event loop
+# Seconds without a heartbeat that mean a blocked event loop. A thousand events at once delay one for less.
+_MOST_SILENCE = 60.0
+_LONGEST_RECONCILE = 600.0  # seconds; every call of a reconcile has a deadline well below
 
 
 class Health:
-    """`longest_pass` tells how long the slowest pass has been under way; `acting`, whether this replica holds the
-    Lease, and `synced`, whether its watches have listed what there is."""
+    """Serves both probes.
+
+    `longest_reconcile` returns the seconds that the slowest reconcile has taken so far, `acting` whether this replica
+    holds the Lease, and `synced` whether its watches have listed all objects.
+    """
 
     def __init__(
         self,
         *,
-        longest_pass: Callable[[], float],
+        longest_reconcile: Callable[[], float],
         acting: Callable[[], bool],
         synced: Callable[[], bool],
     ) -> None:
-        self._longest_pass, self._acting, self._synced = longest_pass, acting, synced
+        self._longest_reconcile, self._acting, self._synced = longest_reconcile, acting, synced
         self._beat = time.monotonic()
         self._runner: web.AppRunner | None = None
         self.port = 0
@@ -57,16 +59,16 @@ class Health:
 
     async def _healthz(self, request: web.Request) -> web.Response:
         faults = []
-        if time.monotonic() - self._beat > _STILL:
-            faults.append("the event loop stood still")
-        if self._longest_pass() > _LONGEST_PASS:
-            faults.append("a pass over an object hangs")
-        return _answer(faults)
+        if time.monotonic() - self._beat > _MOST_SILENCE:
+            faults.append("the event loop is blocked")
+        if self._longest_reconcile() > _LONGEST_RECONCILE:
+            faults.append("the reconcile of an object hangs")
+        return _response(faults)
 
     async def _readyz(self, request: web.Request) -> web.Response:
         waiting = self._acting() and not self._synced()
-        return _answer(["the watches have not listed yet"] if waiting else [])
+        return _response(["the watches have not listed all objects yet"] if waiting else [])
 
 
-def _answer(faults: list[str]) -> web.Response:
+def _response(faults: list[str]) -> web.Response:
     return web.Response(status=503 if faults else 200, text="; ".join(faults) or "ok")

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on standard error, with the key of the object it is about."""
+"""Structured logs: one JSON object per line on standard error, with the key of the object that the line is about."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import sys
 from datetime import UTC, datetime
 
 
-class JsonLines(logging.Formatter):
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one line of JSON."""
+
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
@@ -27,8 +29,8 @@ class JsonLines(logging.Formatter):
 
 def log_to_stderr(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # What kopf says of every event it sees would be most of the log.
+    # kopf logs every event that it sees, which would be most of the log.
     logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.getLevelName(level)))
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

@@ -1,7 +1,8 @@
-"""One task an object. Events only wake it; what to do, a pass finds out by looking at how things are.
+"""One asyncio task per object, which reconciles it when it is woken or due.
 
-A pass of an object never overlaps another pass of it. Whatever is woken during a pass is looked at by the next one, so
-nothing depends on having seen a particular event.
+An event only wakes the task; what there is to do, a reconcile finds out by looking at the objects as they are. Two
+reconciles of one object never overlap. Whatever wakes an object during a reconcile leads to another one, so nothing
+depends on a particular event.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from learntoask.core.backoff import Backoff
 from learntoask.core.json_object import Json
 from learntoask.kube import Kind
 
-from learntoask_operator.compression import packed, unpacked
+from learntoask_operator.compression import compress, decompress
 
 _BACKOFF = Backoff(first=1.0, longest=120.0)  # after a reconcile that failed
 _log = logging.getLogger(__name__)
@@ -41,42 +42,42 @@ def ref_of(kind: Kind, body: Json) -> Ref:
 
 
 class Reconciler(Protocol):
-    """What is done about objects of one kind."""
+    """Reconciles the objects of one kind."""
 
     kind: Kind
 
-    async def reconcile(self, seen: Json) -> float | None:
-        """One pass over the object as last seen: observe, plan, act, patch its status if it changed.
+    async def reconcile(self, body: Json) -> float | None:
+        """Observe, decide, act, and write the status of the object `body`, as it was last observed.
 
-        Returns when to look again although nothing was heard (seconds since the epoch), or None. May raise anything:
-        the pass is then repeated after a growing pause.
+        Return when to reconcile again although nothing has changed (seconds since the epoch), or None. Whatever it
+        raises, the loop repeats it after a growing delay.
         """
 
     def forget(self, ref: Ref) -> None:
-        """The object is gone."""
+        """Drop what is remembered of an object that is gone."""
 
 
 class Observer(Protocol):
-    """Told how the passes go, for metrics."""
+    """Counts reconciles, for metrics."""
 
-    def passed(self, ref: Ref, *, waited: float, took: float, failed: bool) -> None: ...
+    def reconciled(self, ref: Ref, *, waited: float, took: float, failed: bool) -> None: ...
 
 
 @dataclass(slots=True)
-class _Flight:
-    """`body` is compressed: thousands of manifests with all their defaults would fill the memory as dicts."""
+class _Task:
+    """The task of one object; `body` is the object, compressed."""
 
     body: bytes
     version: int
     uid: str
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     woken_at: float = 0.0
-    passing_since: float | None = None
+    reconciling_since: float | None = None
     task: asyncio.Task[None] | None = None
 
 
 class Loop:
-    """`concurrency` bounds the passes of different objects that are under way at once."""
+    """`concurrency` bounds how many objects are reconciled at once."""
 
     def __init__(
         self,
@@ -86,10 +87,10 @@ class Loop:
         concurrency: int = 16,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._reconcilers = {one.kind: one for one in reconcilers}
+        self._reconcilers = {reconciler.kind: reconciler for reconciler in reconcilers}
         self._observer, self._clock = observer, clock
         self._slots = asyncio.Semaphore(concurrency)
-        self._flights: dict[Ref, _Flight] = {}
+        self._tasks: dict[Ref, _Task] = {}
         self._open = asyncio.Event()
 
     def add(self, reconciler: Reconciler) -> None:
@@ -97,106 +98,108 @@ class Loop:
         self._reconcilers[reconciler.kind] = reconciler
 
     def open(self) -> None:
-        """Let passes begin: before, the watches of the children have not listed what there is."""
+        """Let reconciles begin. Before that, the watches of the children have not listed all objects."""
         self._open.set()
 
-    def saw(self, kind: Kind, body: Json) -> None:
-        """`body` is how the object is, by an event or by the answer to a write; an older version is passed over."""
+    def observed(self, kind: Kind, body: Json) -> None:
+        """Take the object `body` from an event or from the answer to a write; ignore one older than the known one."""
         ref, metadata = ref_of(kind, body), body["metadata"]
-        version, flight = int(metadata["resourceVersion"]), self._flights.get(ref)
-        if flight is None or (flight.uid != metadata["uid"] and version > flight.version):
+        version, known = int(metadata["resourceVersion"]), self._tasks.get(ref)
+        if known is None or (known.uid != metadata["uid"] and version > known.version):
             self._end(ref)
-            flight = self._flights[ref] = _Flight(body=_kept(body), version=version, uid=metadata["uid"])
-            flight.task = asyncio.create_task(self._fly(ref, flight), name=str(ref))
-        elif flight.uid == metadata["uid"] and version > flight.version:
-            flight.body, flight.version = _kept(body), version
+            self._start(ref, _Task(body=_compress(body), version=version, uid=metadata["uid"]))
+        elif known.uid == metadata["uid"] and version > known.version:
+            known.body, known.version = _compress(body), version
         else:
             return
         self.wake(ref)
 
     def gone(self, kind: Kind, body: Json) -> None:
-        """The object with `body` was deleted."""
+        """The object `body` was deleted."""
         ref = ref_of(kind, body)
-        flight = self._flights.get(ref)
-        if flight is not None and flight.uid == body["metadata"]["uid"]:
+        known = self._tasks.get(ref)
+        if known is not None and known.uid == body["metadata"]["uid"]:
             self._end(ref)
             self._reconcilers[kind].forget(ref)
 
     def wake(self, ref: Ref) -> None:
-        """Something that concerns the object happened; unknown objects are passed over."""
-        flight = self._flights.get(ref)
-        if flight is not None and not flight.woken.is_set():
-            flight.woken_at = self._clock()
-            flight.woken.set()
-
-    def wake_all(self, kind: Kind) -> None:
-        for ref in self._flights:
-            if ref.kind == kind:
-                self.wake(ref)
+        """Reconcile the object soon, because something that concerns it happened; ignore an unknown object."""
+        known = self._tasks.get(ref)
+        if known is not None and not known.woken.is_set():
+            known.woken_at = self._clock()
+            known.woken.set()
 
     @property
     def objects(self) -> int:
-        return len(self._flights)
+        return len(self._tasks)
 
-    def longest_pass(self) -> float:
-        """Seconds that the pass which has been under way longest has taken so far."""
+    def longest_reconcile(self) -> float:
+        """Seconds that the slowest of the present reconciles has taken so far."""
         now = self._clock()
-        return max(
-            (now - f.passing_since for f in self._flights.values() if f.passing_since is not None),
-            default=0.0,
-        )
+        began = [
+            task.reconciling_since for task in self._tasks.values() if task.reconciling_since is not None
+        ]
+        return max((now - since for since in began), default=0.0)
 
     async def close(self, *, grace: float) -> None:
-        """Let passes under way end for `grace` seconds, then cancel them; every pass can be cut anywhere."""
+        """Give reconciles `grace` seconds to end, then cancel them; a reconcile may be cut anywhere."""
         until = self._clock() + grace
-        tasks = [flight.task for flight in self._flights.values() if flight.task]
-        for flight in self._flights.values():
-            if flight.passing_since is None and flight.task:
-                flight.task.cancel()
-        while self.longest_pass() and self._clock() < until:
+        tasks = [known.task for known in self._tasks.values() if known.task]
+        for known in self._tasks.values():
+            if known.reconciling_since is None and known.task:
+                known.task.cancel()
+        while self.longest_reconcile() and self._clock() < until:
             await asyncio.sleep(0.02)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._flights.clear()
+        self._tasks.clear()
+
+    def _start(self, ref: Ref, task: _Task) -> None:
+        self._tasks[ref] = task
+        task.task = asyncio.create_task(self._reconcile_forever(ref, task), name=str(ref))
 
     def _end(self, ref: Ref) -> None:
-        flight = self._flights.pop(ref, None)
-        if flight is not None and flight.task is not None:
-            flight.task.cancel()
+        known = self._tasks.pop(ref, None)
+        if known is not None and known.task is not None:
+            known.task.cancel()
 
-    async def _fly(self, ref: Ref, flight: _Flight) -> None:
-        reconciler, due, failures = self._reconcilers[ref.kind], None, 0
+    async def _reconcile_forever(self, ref: Ref, task: _Task) -> None:
+        due, failures = None, 0
         await self._open.wait()
         while True:
-            await _woken(flight.woken, None if due is None else max(0.0, due - self._clock()))
+            await _wait(task.woken, None if due is None else max(0.0, due - self._clock()))
             async with self._slots:
-                began, woken_at = self._clock(), flight.woken_at if flight.woken.is_set() else None
-                flight.woken.clear()
-                flight.passing_since = began
-                try:
-                    due, failed = await reconciler.reconcile(unpacked(flight.body)), False
-                except Exception as error:
-                    failed = True
-                    _log.log(
-                        logging.WARNING if failures < 3 else logging.ERROR,
-                        "pass failed: %s", error, extra={"object": str(ref)}, exc_info=not hasattr(error, "status"),
-                    )  # fmt: skip
-                finally:
-                    flight.passing_since = None
-            if self._observer:
-                waited = began - (woken_at if woken_at is not None else began)
-                self._observer.passed(ref, waited=waited, took=self._clock() - began, failed=failed)
+                due, failed = await self._reconcile(ref, task, failures)
             failures = failures + 1 if failed else 0
             if failed:
                 await asyncio.sleep(_BACKOFF.delay(failures))
                 due = self._clock()
 
+    async def _reconcile(self, ref: Ref, task: _Task, failures: int) -> tuple[float | None, bool]:
+        """Reconcile once. Return when it is due again, and whether it failed."""
+        began = self._clock()
+        woken_at = task.woken_at if task.woken.is_set() else began
+        task.woken.clear()
+        task.reconciling_since = began
+        due, failed = None, False
+        try:
+            due = await self._reconcilers[ref.kind].reconcile(decompress(task.body))
+        except Exception as error:
+            failed = True
+            level = logging.WARNING if failures < 3 else logging.ERROR
+            trace = not hasattr(error, "status")  # an answer of the API server explains itself
+            _log.log(level, "reconcile failed: %s", error, extra={"object": str(ref)}, exc_info=trace)
+        finally:
+            task.reconciling_since = None
+        if self._observer:
+            took = self._clock() - began
+            self._observer.reconciled(ref, waited=began - woken_at, took=took, failed=failed)
+        return due, failed
 
-async def _woken(event: asyncio.Event, timeout: float | None) -> None:
-    if timeout is None:
-        await event.wait()
-        return
+
+async def _wait(event: asyncio.Event, timeout: float | None) -> None:
+    """Wait until `event` is set, at most `timeout` seconds."""
     try:
         async with asyncio.timeout(timeout):
             await event.wait()
@@ -204,6 +207,6 @@ async def _woken(event: asyncio.Event, timeout: float | None) -> None:
         pass
 
 
-def _kept(body: Json) -> bytes:
+def _compress(body: Json) -> bytes:
     metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
-    return packed({**body, "metadata": metadata})
+    return compress({**body, "metadata": metadata})

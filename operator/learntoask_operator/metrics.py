@@ -1,4 +1,4 @@
-"""What Prometheus reads of the operator."""
+"""Prometheus metrics of the operator."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from prometheus_client.metrics_core import Metric
 from learntoask_operator.loop import Ref
 
 _STAGE_SECONDS = (5, 15, 60, 300, 900, 1800, 3600, 2 * 3600, 6 * 3600, 12 * 3600, 24 * 3600)
-_PASS_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30)
+_RECONCILE_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30)
 _PLURAL = re.compile(r"^/(?:api|apis/[^/]+)/[^/]+(?:/namespaces/[^/]+)?/([a-z]+)(?:/[^/]+(?:/([a-z]+))?)?$")
 
 
 class Metrics:
-    """One registry a process."""
+    """All metrics of one process, in one registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -32,21 +32,21 @@ class Metrics:
             ["verb", "resource", "code"],
             registry=self.registry,
         )
-        self.passes = Counter(
-            "lta_operator_passes", "Passes over objects", ["kind", "result"], registry=self.registry
+        self.reconciles = Counter(
+            "lta_operator_passes", "Reconciles of objects", ["kind", "result"], registry=self.registry
         )
-        self.pass_seconds = Histogram(
+        self.reconcile_seconds = Histogram(
             "lta_operator_pass_seconds",
-            "Time of a pass",
+            "Time of a reconcile",
             ["kind"],
-            buckets=_PASS_SECONDS,
+            buckets=_RECONCILE_SECONDS,
             registry=self.registry,
         )
         self.queue_seconds = Histogram(
             "lta_operator_queue_seconds",
-            "Time from what woke an object to its pass",
+            "Time from what woke an object to its reconcile",
             ["kind"],
-            buckets=_PASS_SECONDS,
+            buckets=_RECONCILE_SECONDS,
             registry=self.registry,
         )
         self.stage_seconds = Histogram(
@@ -68,16 +68,16 @@ class Metrics:
         resource = "/".join(part for part in match.groups() if part) if match else "other"
         self.calls.labels(method, resource, str(status)).inc()
 
-    def passed(self, ref: Ref, *, waited: float, took: float, failed: bool) -> None:
-        """See loop.Observer."""
+    def reconciled(self, ref: Ref, *, waited: float, took: float, failed: bool) -> None:
+        """Count a reconcile; see loop.Observer."""
         kind = ref.kind.kind
-        self.passes.labels(kind, "failed" if failed else "done").inc()
-        self.pass_seconds.labels(kind).observe(took)
+        self.reconciles.labels(kind, "failed" if failed else "done").inc()
+        self.reconcile_seconds.labels(kind).observe(took)
         self.queue_seconds.labels(kind).observe(max(0.0, waited))
 
-    def told(self, ref: Ref, before: RunStatus, after: RunStatus) -> None:
-        """A run's status was written."""
-        self.runs.told(ref, after)
+    def run_written(self, ref: Ref, before: RunStatus, after: RunStatus) -> None:
+        """Take the written status of a run, and the time of each attempt that ended since `before`."""
+        self.runs.status_written(ref, after)
         for record in after.stages:
             old = before.record(record.name)
             settled_before = (old.settled, old.key) if old else (0, None)
@@ -92,13 +92,15 @@ class Metrics:
 
 
 class RunGauges:
-    """Phases and stages of the runs as last written: computed when somebody reads them, so that a run that is gone
-    leaves nothing behind."""
+    """Phases and stages of all runs, from their last written status.
+
+    They are computed at each scrape, so that a run that is gone leaves no series behind.
+    """
 
     def __init__(self) -> None:
         self._runs: dict[Ref, tuple[str, str, float]] = {}
 
-    def told(self, ref: Ref, status: RunStatus) -> None:
+    def status_written(self, ref: Ref, status: RunStatus) -> None:
         self._runs[ref] = (status.phase, status.stage, status.gpu_hours)
 
     def forget(self, ref: Ref) -> None:
@@ -121,12 +123,12 @@ class RunGauges:
 
 
 class EndpointGauges:
-    """Endpoints as last written, with why their rollout is as it is."""
+    """Phase of all endpoints and reason of their rollout, from their last written status."""
 
     def __init__(self) -> None:
         self._endpoints: dict[Ref, tuple[str, str]] = {}
 
-    def told(self, ref: Ref, status: EndpointStatus) -> None:
+    def status_written(self, ref: Ref, status: EndpointStatus) -> None:
         rolled_out = find_condition(status.conditions, ROLLED_OUT)
         self._endpoints[ref] = (status.phase, rolled_out.reason if rolled_out else "")
 

@@ -1,7 +1,6 @@
-"""The operator's process: waits for the Lease, then watches, loops and listens until it is told to end.
+"""The operator's process: take the Lease, then watch, reconcile, and receive progress until told to end.
 
-Losing the Lease ends the process: whoever held it longer than allowed must not act any more, and a fresh start is the
-simplest state to be in.
+A lost Lease ends the process. A replica that no longer holds it must not act, and a fresh start is the simplest state.
 """
 
 from __future__ import annotations
@@ -17,28 +16,28 @@ from collections.abc import AsyncIterator
 
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import seconds
+from learntoask.core.pod_contract import LEADER_LABEL
 from learntoask.kube import POD, Kube, KubeError
 from learntoask.progress.server import ProgressServer
 from learntoask.progress.tokens import TokenVerifier
 from learntoask.rpc.config import ListenConfig
 from prometheus_client import start_http_server
 
-from learntoask_operator.cache.children import MANAGER, Children
-from learntoask_operator.cache.projections import TRIMMED
+from learntoask_operator.cache.children import ChildCache
+from learntoask_operator.cache.projections import PROJECTIONS
 from learntoask_operator.endpoint.reconciler import EndpointReconciler
-from learntoask_operator.events import Events
+from learntoask_operator.events import EventQueue
 from learntoask_operator.health import Health
 from learntoask_operator.leader.lease import Lease, LeaseLost
-from learntoask_operator.leader.thread import LeaseKeeper
+from learntoask_operator.leader.thread import LeaseThread
 from learntoask_operator.loop import Loop
 from learntoask_operator.metrics import Metrics
+from learntoask_operator.ownership import MANAGER
 from learntoask_operator.run.progress import ProgressBoard
 from learntoask_operator.run.reconciler import RunReconciler
 from learntoask_operator.settings import Settings
 from learntoask_operator.watch import watch
 
-LEADER = "learntoask.io/leader"
-"""Label of the pod that acts; the Service of progress selects it."""
 _log = logging.getLogger(__name__)
 
 
@@ -58,9 +57,9 @@ async def run_operator(settings: Settings) -> int:
 class _Process:
     def __init__(self, kube: Kube, settings: Settings, metrics: Metrics) -> None:
         self._kube, self._settings, self._metrics = kube, settings, metrics
-        self._events = Events(kube, clock=time.time)
+        self._events = EventQueue(kube, clock=time.time)
         self._loop = Loop(observer=metrics, concurrency=settings.concurrency)
-        self._children = Children(TRIMMED, changed=self._loop.wake)
+        self._children = ChildCache(PROJECTIONS, changed=self._loop.wake)
         self._progress = ProgressBoard(wake=self._loop.wake, clock=time.time)
         runs = RunReconciler(
             kube=kube,
@@ -69,29 +68,35 @@ class _Process:
             progress=self._progress,
             settings=settings,
             metrics=metrics,
-            saw=self._loop.saw,
+            observed=self._loop.observed,
             clock=time.time,
         )
         endpoints = EndpointReconciler(
-            kube, self._children, self._events, settings=settings, metrics=metrics, seen=self._loop.saw
+            kube=kube,
+            children=self._children,
+            events=self._events,
+            settings=settings,
+            metrics=metrics,
+            observed=self._loop.observed,
+            clock=time.time,
         )
         self._reconcilers = (runs, endpoints)
-        for one in self._reconcilers:
-            self._loop.add(one)
+        for reconciler in self._reconcilers:
+            self._loop.add(reconciler)
         self._acting = False
         self._home = settings.lease_namespace or kube.namespace
         self._health = Health(
-            longest_pass=self._loop.longest_pass,
+            longest_reconcile=self._loop.longest_reconcile,
             acting=lambda: self._acting,
             synced=lambda: self._children.synced(settings.watched),
         )
         identity = f"{settings.pod_name or socket.gethostname()}_{os.getpid()}"
-        self._lease = LeaseKeeper(
+        self._lease = LeaseThread(
             lambda: Kube.connect(
                 kubeconfig=settings.kubeconfig_path, field_manager=MANAGER, called=metrics.called
             ),
-            lambda own: Lease(
-                own,
+            lambda connection: Lease(
+                connection,
                 name=settings.lease_name,
                 namespace=self._home,
                 identity=identity,
@@ -121,7 +126,7 @@ class _Process:
                 return 1
             return 0 if stopped in done else 1
         finally:
-            await _ended(work, stopped, beating)
+            await _cancel(work, stopped, beating)
             exposed.shutdown()
             await self._health.stop()
             _log.info("ended")
@@ -132,10 +137,8 @@ class _Process:
             await self._lease.acquire()
             self._acting = True
             self._metrics.leader.set(1)
-            async with (
-                self._listening(),
-                asyncio.TaskGroup() as group,
-            ):  # the tasks are awaited while it listens
+            # The progress server drains only after all tasks of the group have ended.
+            async with self._progress_server(), asyncio.TaskGroup() as group:
                 group.create_task(self._lease.hold(), name="lease")
                 group.create_task(self._mark_leader(), name="leader label")
                 group.create_task(self._events.run(), name="events")
@@ -151,18 +154,19 @@ class _Process:
             self._acting = False
 
     async def _watch(self, stop: asyncio.Event) -> None:
-        await watch(self._kube, self._loop, [one.kind for one in self._reconcilers], self._settings)
-        stop.set()  # kopf takes the signals for itself, and ends at one
+        kinds = [reconciler.kind for reconciler in self._reconcilers]
+        await watch(self._kube, self._loop, kinds, self._settings)
+        stop.set()  # kopf replaces our signal handlers and returns at a signal
 
     async def _open_when_synced(self) -> None:
         while not self._children.synced(self._settings.watched):
             await asyncio.sleep(0.05)
         self._loop.open()
-        _log.info("acting: the watches have listed what there is")
+        _log.info("acting: the watches have listed all objects")
 
     @contextlib.asynccontextmanager
-    async def _listening(self) -> AsyncIterator[None]:
-        """Receive progress where pods are told to push it."""
+    async def _progress_server(self) -> AsyncIterator[None]:
+        """Receive progress while the context is open, if pods are given an address to push it to."""
         if not self._settings.progress_address:
             yield
             return
@@ -179,13 +183,13 @@ class _Process:
             await server.drain()
 
     async def _mark_leader(self) -> None:
-        """Label this pod, and no other of the operator's, as the one that acts."""
+        """Set the leader label on this pod, and remove it from the other pods of the operator."""
         name, namespace = self._settings.pod_name, self._home
         if not name:
             return
         while True:
             try:
-                for pod in await self._kube.list(POD, namespace=namespace, labels=f"{LEADER}=true"):
+                for pod in await self._kube.list(POD, namespace=namespace, labels=f"{LEADER_LABEL}=true"):
                     if pod["metadata"]["name"] != name:
                         await self._label(pod["metadata"]["name"], namespace, None)
                 await self._label(name, namespace, "true")
@@ -195,10 +199,11 @@ class _Process:
                 await asyncio.sleep(5)
 
     async def _label(self, pod: str, namespace: str, value: str | None) -> None:
-        await self._kube.patch(POD, pod, {"metadata": {"labels": {LEADER: value}}}, namespace=namespace)
+        patch = {"metadata": {"labels": {LEADER_LABEL: value}}}
+        await self._kube.patch(POD, pod, patch, namespace=namespace)
 
 
-async def _ended(*tasks: asyncio.Task[object]) -> None:
+async def _cancel(*tasks: asyncio.Task[object]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

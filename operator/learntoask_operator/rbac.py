@@ -1,6 +1,6 @@
-"""The rights that the operator needs, each with its use: the one source of the Roles that are installed.
+"""The rights that the operator needs, with the use of each one. The installed Roles are generated from this list.
 
-A test on a real API server runs the operator under exactly these, and fails where one of them is not used.
+A test on a real API server runs the operator with exactly these rights, and fails if one of them is not used.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ NAME = "learntoask-operator"
 
 @dataclass(frozen=True, kw_only=True)
 class Right:
+    """Verbs on one resource, and what the operator uses them for."""
+
     group: str
     resource: str
     verbs: tuple[str, ...]
@@ -26,22 +28,25 @@ WATCHED = (
         group="learntoask.io",
         resource="learntoaskruns",
         verbs=("get", "list", "watch"),
-        use="what is to be run",
+        use="the runs to reconcile",
     ),
     Right(group="learntoask.io", resource="learntoaskruns", verbs=("delete",), use="spec.ttl"),
-    Right(group="learntoask.io", resource="learntoaskruns/status", verbs=("patch",), use="how a run goes"),
+    Right(group="learntoask.io", resource="learntoaskruns/status", verbs=("patch",), use="status of runs"),
     Right(
-        group="learntoask.io", resource="askendpoints", verbs=("list", "watch"), use="what is to be served"
+        group="learntoask.io",
+        resource="askendpoints",
+        verbs=("list", "watch"),
+        use="the endpoints to reconcile",
     ),
     Right(
         group="learntoask.io", resource="askendpoints", verbs=("create", "patch"), use="a run's serve stage"
     ),
-    Right(group="learntoask.io", resource="askendpoints/status", verbs=("patch",), use="how serving goes"),
+    Right(group="learntoask.io", resource="askendpoints/status", verbs=("patch",), use="status of endpoints"),
     Right(group="batch", resource="jobs", verbs=("create", "delete", "get", "list", "watch"), use="stages"),
     Right(
-        group="", resource="pods", verbs=("list", "watch"), use="how stages and servers end, in their words"
+        group="", resource="pods", verbs=("list", "watch"), use="termination messages of stages and servers"
     ),
-    Right(group="", resource="configmaps", verbs=("create", "get"), use="the manifest as pods see it"),
+    Right(group="", resource="configmaps", verbs=("create", "get"), use="the manifest that pods read"),
     Right(group="", resource="configmaps", verbs=("patch",), use="spec.artefacts"),
     Right(
         group="apps",
@@ -50,13 +55,16 @@ WATCHED = (
         use="policy servers, gateways, graders and judges",
     ),
     Right(
-        group="", resource="services", verbs=("create", "delete", "get", "patch"), use="how they are found"
+        group="",
+        resource="services",
+        verbs=("create", "delete", "get", "patch"),
+        use="names for these servers",
     ),
     Right(
         group="policy",
         resource="poddisruptionbudgets",
         verbs=("create", "get", "patch"),
-        use="servers that stay",
+        use="at most one server is evicted at once",
     ),
     Right(
         group="autoscaling",
@@ -66,22 +74,22 @@ WATCHED = (
     ),
     Right(group="", resource="events", verbs=("create",), use="what kubectl describe shows"),
 )
-"""In every namespace that is watched."""
+"""Rights in every namespace that the operator watches."""
 
 OWN = (
     Right(
         group="coordination.k8s.io",
         resource="leases",
         verbs=("create", "get", "update"),
-        use="which replica acts",
+        use="leader election",
     ),
-    Right(group="", resource="pods", verbs=("list", "patch"), use="the label of the pod that acts"),
+    Right(group="", resource="pods", verbs=("list", "patch"), use="the leader label"),
 )
-"""In the operator's own namespace."""
+"""Rights in the namespace of the operator itself."""
 
 
 def rules(rights: tuple[Right, ...]) -> list[Json]:
-    """As in a Role: the verbs of a resource together."""
+    """The rules of a Role: one for each resource, with all its verbs."""
     verbs: dict[tuple[str, str], list[str]] = {}
     for right in rights:
         verbs.setdefault((right.group, right.resource), []).extend(right.verbs)
@@ -92,14 +100,14 @@ def rules(rights: tuple[Right, ...]) -> list[Json]:
 
 
 def role(name: str, rights: tuple[Right, ...], *, namespace: str | None) -> Json:
-    """A Role of `namespace`, or a ClusterRole without one."""
+    """A Role in `namespace`, or a ClusterRole if it is None."""
     metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
     kind = "Role" if namespace else "ClusterRole"
     return {"apiVersion": f"{RBAC}/v1", "kind": kind, "metadata": metadata, "rules": rules(rights)}
 
 
 def binding(name: str, *, account: tuple[str, str], namespace: str | None) -> Json:
-    """Binds the role `name` of the same scope to the service account (namespace, name)."""
+    """A binding of the role `name`, of the same scope, to the service account `account` (namespace, name)."""
     kind = "Role" if namespace else "ClusterRole"
     metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
     return {
@@ -111,8 +119,8 @@ def binding(name: str, *, account: tuple[str, str], namespace: str | None) -> Js
     }
 
 
-def installed(*, account: tuple[str, str], watched: tuple[str, ...]) -> list[Json]:
-    """All roles and bindings of an operator that watches the namespaces `watched`, or the cluster when there are
+def rbac_objects(*, account: tuple[str, str], watched: tuple[str, ...]) -> list[Json]:
+    """All roles and bindings of an operator that watches the namespaces `watched`, or the whole cluster if there are
     none."""
     own = f"{NAME}-own"
     objects = [role(own, OWN, namespace=account[0]), binding(own, account=account, namespace=account[0])]

@@ -1,4 +1,4 @@
-"""Settings of the operator, from flags and LTA_OPERATOR_… variables, parsed once at its start."""
+"""Settings of the operator, parsed once at its start from flags and LTA_OPERATOR_… variables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _setting(default: str | int | float | bool, text: str):  # type: ignore[no-u
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A field `lease_time` is the flag --lease-time and the variable LTA_OPERATOR_LEASE_TIME; durations are written
+    """The field `lease_time` is the flag --lease-time and the variable LTA_OPERATOR_LEASE_TIME. Durations are written
     as in manifests (`15s`)."""
 
     image: str = _setting(
@@ -30,31 +30,33 @@ class Settings:
     server_image: str = _setting("learntoask/policy-server:latest", "image of policy servers")
     judge_image: str = _setting("vllm/vllm-openai:latest", "image of a judge's model server")
     image_pull_policy: str = _setting("IfNotPresent", "when images are fetched")
-    store_uri: str = _setting("", "store of runs that name none: s3://bucket/prefix")
-    store_endpoint: str = _setting("", "S3 service of that store")
-    store_region: str = _setting("", "its region")
+    store_uri: str = _setting("", "store of runs whose manifest names none: s3://bucket/prefix")
+    store_endpoint: str = _setting("", "S3 service of that store, such as https://minio:9000")
+    store_region: str = _setting("", "region of that store")
     store_credentials: str = _setting("", "Secret with accessKey and secretKey, in the namespace of each run")
     store_ca: str = _setting("", "ConfigMap with the key ca.crt, in the namespace of each run")
-    namespaces: str = _setting("", "namespaces that are watched, separated by commas; empty: all")
-    service_account: str = _setting("", "account of the pods that are made; empty: the namespace's default")
-    pod_user: int = _setting(
-        65532, "user and group of the pods that are made, which images run as any; 0: the cluster chooses"
+    namespaces: str = _setting("", "namespaces to watch, separated by commas; empty: all")
+    service_account: str = _setting(
+        "", "service account of the pods of runs and endpoints; empty: the namespace's default"
     )
-    progress_address: str = _setting("", "host:port where pods push their progress; empty: they push none")
-    progress_port: int = _setting(50055, "port that progress is received on; 0 takes a free one")
+    pod_user: int = _setting(
+        65532, "user and group of these pods; the images run as any user; 0: the cluster chooses"
+    )
+    progress_address: str = _setting("", "host:port that pods push their progress to; empty: they push none")
+    progress_port: int = _setting(50055, "port for progress of pods; 0 takes a free one")
     health_port: int = _setting(8080, "port of /healthz and /readyz; 0 takes a free one")
     metrics_port: int = _setting(9090, "port of /metrics; 0 takes a free one")
-    listen: str = _setting("0.0.0.0", "address that health, metrics and progress listen on")
-    lease_name: str = _setting("learntoask-operator", "Lease that the acting replica holds")
-    lease_namespace: str = _setting("", "its namespace; empty: the operator's own")
-    lease_time: str = _setting(
-        "15s", "how long a Lease counts that is not renewed: a standby takes over after it"
+    listen: str = _setting("0.0.0.0", "address that the ports of health, metrics and progress listen on")
+    lease_name: str = _setting("learntoask-operator", "name of the Lease for leader election")
+    lease_namespace: str = _setting("", "namespace of the Lease; empty: the operator's own")
+    lease_time: str = _setting("15s", "time after the last renewal until a standby takes over")
+    lease_renewal: str = _setting("5s", "time between two renewals of the Lease")
+    grace: str = _setting("20s", "time for a clean end; keep it below the pod's grace period")
+    concurrency: int = _setting(16, "objects reconciled at once")
+    kubeconfig: str = _setting(
+        "", "path of a kubeconfig; empty: KUBECONFIG, or the service account of this pod"
     )
-    lease_renewal: str = _setting("5s", "how often it is renewed")
-    grace: str = _setting("20s", "time to end cleanly, below the pod's grace period")
-    concurrency: int = _setting(16, "objects worked on at once")
-    kubeconfig: str = _setting("", "kubeconfig; empty: KUBECONFIG, or this pod's account")
-    pod_name: str = _setting("", "this pod, which is labelled as leader; empty: none is")
+    pod_name: str = _setting("", "name of this pod, which gets the leader label; empty: no pod gets it")
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")
 
     @property
@@ -71,17 +73,17 @@ _DURATIONS = ("lease_time", "lease_renewal", "grace")
 
 
 def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
-    """Flags win over variables. Raises InputError naming what is wrong."""
+    """Parse flags and variables; a flag wins over its variable. Raises InputError naming the one that is wrong."""
     parser = argparse.ArgumentParser(prog="learntoask_operator", description="Operator of Learn-to-Ask runs.")
-    for one in fields(Settings):
-        flag, variable = "--" + one.name.replace("_", "-"), PREFIX + one.name.upper()
-        kind = type(one.default)
+    for setting in fields(Settings):
+        flag, variable = "--" + setting.name.replace("_", "-"), PREFIX + setting.name.upper()
+        kind = type(setting.default)
         given = environment.get(variable)
         try:
-            default = one.default if given is None else kind(given)
+            default = setting.default if given is None else kind(given)
         except ValueError as error:
             raise InputError(f"{variable}: {given!r} is not a number") from error
-        text = f"{one.metadata['help']} [{variable}]".replace("%", "%%")
+        text = f"{setting.metadata['help']} [{variable}]".replace("%", "%%")
         parser.add_argument(flag, type=kind, default=default, help=text)
     settings = Settings(**vars(parser.parse_args(arguments)))
     for name in _DURATIONS:

@@ -1,10 +1,10 @@
-"""kopf's part: watch runs and endpoints, and tell the loop. Nothing else, for reasons measured with kopf 1.45:
+"""kopf watches runs and endpoints and tells the loop. It does nothing else, for reasons measured with kopf 1.45:
 
-- only event handlers: daemons and timers put finalizers on objects, which an uninstalled operator leaves stuck, and
-  change handlers write an annotation as large as the object;
-- `queueing.worker_limit` stays unset: idle workers count, and a few objects keep all others waiting;
-- Events are posted by our own code: kopf posts even where posting is off;
-- no peering: it is no leader election, which the Lease is.
+- Only event handlers are used. Daemons and timers put finalizers on objects, which stay stuck once the operator is
+  uninstalled, and change handlers write an annotation as large as the object.
+- `queueing.worker_limit` stays unset. Idle workers count against it, so a few objects keep all others waiting.
+- Our own code posts Events, because kopf posts some even where posting is off.
+- There is no peering, because it is no leader election; the Lease is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from learntoask_operator.settings import Settings
 
 
 async def watch(kube: Kube, loop: Loop, kinds: Iterable[Kind], settings: Settings) -> None:
-    """Tell `loop` of every object of `kinds`, until cancelled."""
+    """Tell `loop` about every object of `kinds`, until cancelled."""
     registry = kopf.OperatorRegistry()
     for kind in kinds:
         _register(registry, loop, kind)
@@ -29,7 +29,7 @@ async def watch(kube: Kube, loop: Loop, kinds: Iterable[Kind], settings: Setting
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.ConnectionInfo:
-        """As the rest of the operator; called again when the server refuses the token."""
+        """Log in as the rest of the operator does. kopf calls this again when the server refuses the token."""
         headers = await access.headers()
         scheme, _, token = headers.get("authorization", "").partition(" ")
         configuration = access.configuration
@@ -68,12 +68,12 @@ async def watch(kube: Kube, loop: Loop, kinds: Iterable[Kind], settings: Setting
 
 def _register(registry: kopf.OperatorRegistry, loop: Loop, kind: Kind) -> None:
     @kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)
-    async def seen(event: Any, **_: Any) -> None:
+    async def observed(event: Any, **_: Any) -> None:
         body = event["object"]
         if event["type"] == "DELETED":
             loop.gone(kind, body)
         else:
-            loop.saw(kind, {"apiVersion": kind.api_version, "kind": kind.kind, **body})
+            loop.observed(kind, {"apiVersion": kind.api_version, "kind": kind.kind, **body})
 
 
 def _kopf_settings() -> kopf.OperatorSettings:
@@ -81,15 +81,14 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.posting.loggers = False
     settings.peering.standalone = True
-    settings.scanning.disabled = True  # no right to list CRDs and namespaces is asked for
+    settings.scanning.disabled = True  # it would take a right to list CRDs and namespaces
     settings.watching.server_timeout = 290
     settings.watching.connect_timeout = 10
     settings.watching.inactivity_timeout = 300
     settings.watching.reconnect_backoff = 0.5
     settings.queueing.idle_timeout = 1
     settings.queueing.exit_timeout = 1
-    settings.process.ultimate_exiting_timeout = (
-        None  # a BaseException in kopf must not end the process behind us
-    )
+    # A BaseException in kopf must not end the process while our own tasks still run.
+    settings.process.ultimate_exiting_timeout = None
     settings.networking.request_timeout = 60
     return settings

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from learntoask.core.json_object import Json
-from learntoask_operator.rbac import OWN, WATCHED, Right, installed
+from learntoask_operator.rbac import OWN, WATCHED, Right, rbac_objects
 from learntoask_operator.run.decide import decide
-from learntoask_operator.run.workload import Children
+from learntoask_operator.run.workload import RunChildren
 from learntoask_operator.settings import Settings
 from worlds.cluster.applied_manifests import collection, manifest, stored
 from worlds.cluster.cluster import Cluster
@@ -41,7 +41,7 @@ def restricted(plane: ControlPlane, runs: Runs, tmp_path: Path) -> Iterator[Oper
     """Its home is another namespace than the one it watches. A pod there stands for its own."""
     cluster = runs.cluster
     cluster.kubectl("create", "namespace", HOME)
-    objects = [*installed(account=(HOME, ACCOUNT), watched=(runs.namespace,)), *_pods()]
+    objects = [*rbac_objects(account=(HOME, ACCOUNT), watched=(runs.namespace,)), *_pods()]
     for body in objects:
         plane.kubectl("apply", "-f", "-", stdin=json.dumps(body))
     flags = (
@@ -117,7 +117,7 @@ def _foreign_children_are_left_alone(runs: Runs, cluster: Cluster) -> None:
     body = runs.get("blocked")
     body["spec"]["suspend"] = False
     wanted = decide(
-        body, Children(), told={}, settings=Settings(store_uri="s3://artefacts/lta"), now=0.0
+        body, RunChildren(), progress={}, settings=Settings(store_uri="s3://artefacts/lta"), now=0.0
     ).creates
     for kind, child in wanted:
         child["metadata"].pop("ownerReferences")

@@ -7,13 +7,20 @@ import json
 from typing import Any
 
 from learntoask.core.json_object import Json
+from learntoask.core.pod_contract import (
+    ATTEMPT_LABEL,
+    COMPLETION_INDEX_LABEL,
+    LABEL_PREFIX,
+    STAGE_KEY_ANNOTATION,
+    STAGE_LABEL,
+)
 from learntoask.core.status.run import RunStatus, StageRecord
 from learntoask.kube import JOB, POD, RUN, Kind
-from learntoask_operator.cache.children import Children
-from learntoask_operator.cache.projections import TRIMMED
+from learntoask_operator.cache.children import ChildCache
+from learntoask_operator.cache.projections import PROJECTIONS
+from learntoask_operator.events import Event
 from learntoask_operator.loop import Ref, ref_of
 from learntoask_operator.metrics import Metrics
-from learntoask_operator.run.labels import ATTEMPT, KEY, STAGE
 from learntoask_operator.run.progress import ProgressBoard
 from learntoask_operator.run.reconciler import RunReconciler
 from learntoask_operator.settings import Settings
@@ -32,8 +39,8 @@ class PostedEvents:
     def __init__(self) -> None:
         self.posted: list[tuple[str, str]] = []
 
-    def post(self, about: Json, *, reason: str, message: str, type: str = "Normal") -> None:
-        self.posted.append((reason, message))
+    def post(self, about: Json, event: Event) -> None:
+        self.posted.append((event.reason, event.message))
 
     @property
     def reasons(self) -> list[str]:
@@ -59,13 +66,13 @@ class World:
     # --- the operator ---
     def restart(self) -> None:
         """A new process: it remembers nothing, and lists what there is."""
-        self.children = Children(TRIMMED, changed=lambda ref: None)
+        self.children = ChildCache(PROJECTIONS, changed=lambda ref: None)
         self.kube.events.clear()
         self._seen: Json | None = None
-        for kind in TRIMMED:
+        for kind in PROJECTIONS:
             self.children.listed(kind, None, self.kube.all(kind))
         for body in self.kube.all(RUN):
-            self._saw(RUN, body)
+            self._observed(RUN, body)
         self.progress = ProgressBoard(wake=lambda ref: None, clock=lambda: self.now)
         self.reconciler = RunReconciler(
             kube=self.kube,  # type: ignore[arg-type]
@@ -74,11 +81,11 @@ class World:
             progress=self.progress,
             settings=self.settings,
             metrics=Metrics(),
-            saw=self._saw,
+            observed=self._observed,
             clock=lambda: self.now,
         )
 
-    def _saw(self, kind: Kind, body: Json) -> None:
+    def _observed(self, kind: Kind, body: Json) -> None:
         if kind != RUN or ref_of(RUN, body) != self.ref:
             return
         before = self._seen
@@ -91,12 +98,12 @@ class World:
         """Deliver the next `count` events, or all."""
         for _ in range(len(self.kube.events) if count is None else min(count, len(self.kube.events))):
             what, kind, body = self.kube.events.pop(0)
-            if kind in TRIMMED:
-                (self.children.gone if what == "DELETED" else self.children.saw)(kind, body)
+            if kind in PROJECTIONS:
+                (self.children.gone if what == "DELETED" else self.children.observed)(kind, body)
             elif kind == RUN and what == "DELETED":
                 self._seen = None
             elif kind == RUN:
-                self._saw(kind, body)
+                self._observed(kind, body)
 
     def operate(self, *, crash_after: int | None = None) -> bool:
         """One pass; False when the operator was killed in it, and started anew."""
@@ -141,17 +148,17 @@ class World:
 
     def annotate(self, **annotations: str) -> None:
         metadata = self.run["metadata"]
-        given = {f"learntoask.io/{name}": value for name, value in annotations.items()}
+        given = {f"{LABEL_PREFIX}{name}": value for name, value in annotations.items()}
         found = {**metadata.get("annotations", {}), **given}
         self.kube.put(RUN, {**self.run, "metadata": {**metadata, "annotations": found}})
 
     # --- the Job controller and the kubelet ---
     def jobs(self, stage: str | None = None, *, active: bool = False) -> list[Json]:
-        found = [job for job in self.kube.all(JOB) if stage in (None, job["metadata"]["labels"][STAGE])]
+        found = [job for job in self.kube.all(JOB) if stage in (None, job["metadata"]["labels"][STAGE_LABEL])]
         return [job for job in found if not active or not _conditions(job)]
 
     def pods(self, stage: str | None = None, *, alive: bool = False) -> list[Json]:
-        found = [pod for pod in self.kube.all(POD) if stage in (None, pod["metadata"]["labels"][STAGE])]
+        found = [pod for pod in self.kube.all(POD) if stage in (None, pod["metadata"]["labels"][STAGE_LABEL])]
         return [pod for pod in found if not alive or pod["status"]["phase"] in ("Pending", "Running")]
 
     def make_pods(self) -> None:
@@ -161,7 +168,7 @@ class World:
             uid = job["metadata"]["uid"]
             pods = [one for one in self.kube.all(POD) if one["metadata"]["ownerReferences"][0]["uid"] == uid]
             have = {
-                int(one["metadata"]["labels"].get("batch.kubernetes.io/job-completion-index", 0))
+                int(one["metadata"]["labels"].get(COMPLETION_INDEX_LABEL, 0))
                 for one in pods
                 if one["status"]["phase"] != "Failed"
             }
@@ -171,7 +178,7 @@ class World:
     def _make_pod(self, job: Json, index: int, made: int) -> None:
         template = job["spec"]["template"]
         name = f"{job['metadata']['name']}-{index}-{made}"
-        labels = {**template["metadata"]["labels"], "batch.kubernetes.io/job-completion-index": str(index)}
+        labels = {**template["metadata"]["labels"], COMPLETION_INDEX_LABEL: str(index)}
         owner = {
             "kind": "Job",
             "name": job["metadata"]["name"],
@@ -187,7 +194,7 @@ class World:
 
     def succeed(self, pod: Json, **words: Any) -> None:
         """The pod ends well; its Job is complete when all its pods did."""
-        stage, key = pod["metadata"]["labels"][STAGE], self._key(pod)
+        stage, key = pod["metadata"]["labels"][STAGE_LABEL], self._key(pod)
         said = (
             {"inputs": INPUTS}
             if stage == "resolve"
@@ -237,7 +244,10 @@ class World:
             if self.status.finished:
                 return
             for job in self.jobs(active=True):
-                self.go(job["metadata"]["labels"][STAGE], **words.get(job["metadata"]["labels"][STAGE], {}))
+                self.go(
+                    job["metadata"]["labels"][STAGE_LABEL],
+                    **words.get(job["metadata"]["labels"][STAGE_LABEL], {}),
+                )
         raise AssertionError(f"the run does not end: {self.status.phase} {self.status.message}")
 
     def _pods_of(self, job: Json) -> list[Json]:
@@ -246,7 +256,7 @@ class World:
 
     def _key(self, pod: Json) -> str:
         job = self.kube.job_of(pod)
-        return job["metadata"]["annotations"][KEY] if job else "gone"
+        return job["metadata"]["annotations"][STAGE_KEY_ANNOTATION] if job else "gone"
 
     def _pod(self, pod: Json, phase: str, state: Json, **more: Any) -> None:
         container = {"name": "stage", "state": state, "restartCount": 0, "ready": phase == "Running"}
@@ -280,7 +290,7 @@ class World:
 
 
 def attempt_of(job: Json) -> int:
-    return int(job["metadata"]["labels"][ATTEMPT])
+    return int(job["metadata"]["labels"][ATTEMPT_LABEL])
 
 
 def _conditions(job: Json) -> list[Json]:

@@ -1,0 +1,5 @@
+"""The children of runs and endpoints, as their watches last reported them.
+
+children      ChildCache: Jobs, pods and Deployments by owner, selected by label at the API server
+projections   the fields of each kind that the operator reads; nothing else is kept
+"""

@@ -1,89 +1,95 @@
-"""What is read of each kind of child, and so all that is kept of it."""
+"""The fields of each kind of child that the operator reads, which are all that the cache keeps."""
 
 from __future__ import annotations
 
 from learntoask.core.json_object import Json
+from learntoask.core.pod_contract import LABEL_PREFIX
 from learntoask.kube import DEPLOYMENT, JOB, POD
 
-_METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "generation",
-             "labels", "ownerReferences")  # fmt: skip
-_LABELS = (
-    "learntoask.io/",
-    "app.kubernetes.io/component",
-    "app.kubernetes.io/managed-by",
-    "batch.kubernetes.io/",
+from learntoask_operator.ownership import COMPONENT, MANAGED_BY
+
+_METADATA = (
+    "name",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "generation",
+    "labels",
+    "ownerReferences",
 )
-_CONDITIONS = ("PodScheduled", "DisruptionTarget", "Ready")
+_LABELS = (LABEL_PREFIX, COMPONENT, MANAGED_BY, "batch.kubernetes.io/")
+_POD_CONDITIONS = ("PodScheduled", "DisruptionTarget", "Ready")
+_CONDITION = ("type", "status", "reason", "message")
+_DEPLOYMENT_STATUS = (
+    "observedGeneration",
+    "replicas",
+    "updatedReplicas",
+    "readyReplicas",
+    "availableReplicas",
+)
 
 
-def trimmed_job(body: Json) -> Json:
+def project_job(body: Json) -> Json:
     spec, status = body.get("spec", {}), body.get("status", {})
     return {
         "metadata": _metadata(body),
-        "spec": _kept(spec, "suspend", "completions", "parallelism"),
+        "spec": _pick(spec, "suspend", "completions", "parallelism"),
         "status": {
-            **_kept(status, "startTime", "completionTime", "active", "succeeded", "failed"),
+            **_pick(status, "startTime", "completionTime", "active", "succeeded", "failed"),
             "conditions": [
-                _kept(one, "type", "status", "reason", "message", "lastTransitionTime")
-                for one in status.get("conditions") or ()
+                _pick(condition, *_CONDITION, "lastTransitionTime")
+                for condition in status.get("conditions") or ()
             ],
         },
     }
 
 
-def trimmed_pod(body: Json) -> Json:
+def project_pod(body: Json) -> Json:
     status = body.get("status", {})
-    conditions = status.get("conditions") or ()
     return {
         "metadata": _metadata(body),
         "status": {
-            **_kept(status, "phase", "startTime", "reason", "message", "podIP"),
+            **_pick(status, "phase", "startTime", "reason", "message", "podIP"),
             "conditions": [
-                _kept(one, "type", "status", "reason", "message")
-                for one in conditions
-                if one["type"] in _CONDITIONS
+                _pick(condition, *_CONDITION)
+                for condition in status.get("conditions") or ()
+                if condition["type"] in _POD_CONDITIONS
             ],
             "containerStatuses": [
-                _kept(one, "name", "ready", "restartCount", "state", "lastState")
-                for one in status.get("containerStatuses") or ()
+                _pick(container, "name", "ready", "restartCount", "state", "lastState")
+                for container in status.get("containerStatuses") or ()
             ],
         },
     }
 
 
-def trimmed_deployment(body: Json) -> Json:
+def project_deployment(body: Json) -> Json:
     status = body.get("status", {})
     return {
         "metadata": _metadata(body),
-        "spec": _kept(body.get("spec", {}), "replicas"),
+        "spec": _pick(body.get("spec", {}), "replicas"),
         "status": {
-            **_kept(
-                status,
-                "observedGeneration",
-                "replicas",
-                "updatedReplicas",
-                "readyReplicas",
-                "availableReplicas",
-            ),
-            "conditions": [
-                _kept(one, "type", "status", "reason", "message") for one in status.get("conditions") or ()
-            ],
+            **_pick(status, *_DEPLOYMENT_STATUS),
+            "conditions": [_pick(condition, *_CONDITION) for condition in status.get("conditions") or ()],
         },
     }
 
 
-TRIMMED = {JOB: trimmed_job, POD: trimmed_pod, DEPLOYMENT: trimmed_deployment}
+PROJECTIONS = {JOB: project_job, POD: project_pod, DEPLOYMENT: project_deployment}
 
 
 def _metadata(body: Json) -> Json:
     metadata = body["metadata"]
-    found = _kept(metadata, *_METADATA)
+    found = _pick(metadata, *_METADATA)
     labels = found.get("labels", {})
     found["labels"] = {name: value for name, value in labels.items() if name.startswith(_LABELS)}
     annotations = metadata.get("annotations") or {}
-    ours = {name: value for name, value in annotations.items() if name.startswith("learntoask.io/")}
+    ours = {name: value for name, value in annotations.items() if name.startswith(LABEL_PREFIX)}
     return {**found, "annotations": ours}
 
 
-def _kept(source: Json, *names: str) -> Json:
+def _pick(source: Json, *names: str) -> Json:
+    """The fields `names` of `source` that are set."""
     return {name: source[name] for name in names if source.get(name) is not None}

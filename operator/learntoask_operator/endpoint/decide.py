@@ -1,8 +1,8 @@
-"""From one policy to the next without a failed ask: one pure decision.
+"""From one policy to the next without a failed call: one pure decision.
 
-`decide` looks at the revisions that the status remembers and at the servers there are, never at how things came to be
-so. A new revision gets traffic once its servers are warm; the old one goes when nothing is asked of it any more; one
-that does not warm up never gets traffic, and the old one stays.
+`decide` looks at the revisions that the status remembers and at the servers that exist, never at how this came about. A
+new revision gets traffic once its servers are warm. The old one is deleted once no call can still be waiting for it. A
+revision that does not warm up never gets traffic, and the old one stays.
 """
 
 from __future__ import annotations
@@ -15,19 +15,9 @@ from learntoask.core.manifest.ask_endpoint import Rollout
 from learntoask.core.status.conditions import WARM_UP_FAILED, seconds_of, timestamp
 from learntoask.core.status.endpoint import Revision
 
+from learntoask_operator.endpoint.observe import ObservedServers
+
 _LIVE = ("Pending", "WarmingUp", "Serving", "Draining")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Servers:
-    """Servers of one revision as they are. `wanted` is what its Deployment asks for; `restarts` the most that a
-    container of theirs has had; `last_words` why one ended or cannot start."""
-
-    wanted: int = 0
-    pods: int = 0
-    ready: int = 0
-    restarts: int = 0
-    last_words: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +29,13 @@ class Target:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decision:
-    """`scale`: servers that each revision is to have; the Deployments of others go. `traffic`: the revisions that are
-    asked, one or several. `lead`: the one whose domain pack the gateways take. `look_again`: when time alone changes
-    the decision."""
+class EndpointDecision:
+    """What to serve, and with how many servers.
+
+    `revisions` are to be remembered, the target first. `scale` is the number of servers of each revision; Deployments
+    of other revisions are deleted. `traffic` has the one or more revisions that get calls, and `lead` is the one whose
+    domain pack the gateways use. `look_again` is when time alone changes the decision.
+    """
 
     revisions: tuple[Revision, ...]
     scale: Mapping[str, int] = field(default_factory=dict)
@@ -56,70 +49,72 @@ def decide(
     target: Target,
     previous: str,
     revisions: Sequence[Revision],
-    servers: Mapping[str, Servers],
+    servers: Mapping[str, ObservedServers],
     replicas: int,
     rollout: Rollout,
     now: float,
-) -> Decision:
-    """`previous` is the target of the last decision, `revisions` what it remembered (newest first), `servers` those
-    there are by revision."""
-    known = {one.name: one for one in revisions}
-    new = _wanted(known.get(target.name), target, previous, revisions, now)
-    olds = [_counted(one, servers) for one in revisions if one.name != new.name and one.state in _LIVE]
-    serving = [one for one in olds if one.state == "Serving"]
-    seen = servers.get(new.name, Servers())
-    new = _counted(new, servers)
+) -> EndpointDecision:
+    """Decide from the last decision (`previous` was its target, `revisions` are its records, newest first) and from the
+    existing `servers` of each revision."""
+    new = _target_revision(target, previous, revisions, now)
+    olds = [
+        _with_counts(revision, servers)
+        for revision in revisions
+        if revision.name != new.name and revision.state in _LIVE
+    ]
+    serving = [revision for revision in olds if revision.state == "Serving"]
+    seen = servers.get(new.name, ObservedServers())
+    new = _with_counts(new, servers)
     if replicas:
-        new = _advanced(new, seen, rollout=rollout, replaceable=bool(serving), now=now)
+        new = _advance(new, seen, rollout=rollout, replaceable=bool(serving), now=now)
 
     enough = max(1, replicas - rollout.max_unavailable)
-    partly = rollout.max_surge < replicas  # too few to bring up all new servers beside the old ones
+    partly = rollout.max_surge < replicas  # there is no room for all new servers next to the old ones
     if new.state == "Failed":
         traffic = serving
     elif not serving or replicas == 0 or (new.warm is not None and seen.ready >= enough):
-        new, traffic = _serving(new), [new]
-        olds = [_draining(one, now) if one.state == "Serving" else one for one in olds]
+        new, traffic = _serve(new), [new]
+        olds = [_drain(revision, now) if revision.state == "Serving" else revision for revision in olds]
     elif new.warm is not None and seen.ready and partly:
-        new = _serving(new)
+        new = _serve(new)
         traffic = [*serving, new]
     else:
         traffic = serving
 
-    exchanged = partly and new.state != "Failed" and (seen.ready > 0 or rollout.max_surge == 0)
-    kept, scale = _settled(
-        olds,
-        needed=max(0, replicas - rollout.max_unavailable - seen.ready) if exchanged else replicas,
-        replicas=replicas,
-        drain=0 if len(traffic) > 1 else seconds(rollout.drain),  # then health alone selects who is asked
-        now=now,
-    )
-    wakes = [_drained_at(one, seconds(rollout.drain), now) for one in kept if one.state == "Draining"]
+    exchanging = partly and new.state != "Failed" and (seen.ready > 0 or rollout.max_surge == 0)
+    needed = max(0, replicas - rollout.max_unavailable - seen.ready) if exchanging else replicas
+    # While two revisions get calls, only a pod's readiness selects it, so a draining pod would get calls too.
+    drain = 0 if len(traffic) > 1 else seconds(rollout.drain)
+    kept, scale = _scale_old(olds, needed=needed, replicas=replicas, drain=drain, now=now)
+    wakes = [
+        _drained_at(revision, seconds(rollout.drain), now)
+        for revision in kept
+        if revision.state == "Draining"
+    ]
     if new.state != "Failed":
-        others = sum(one.pods for name, one in servers.items() if name != new.name)
-        most = replicas + rollout.max_surge
-        promised = sum(scale[one.name] for one in kept if one.state == "Serving")
-        scale[new.name] = max(0, min(replicas, max(most - others, seen.wanted), most - promised))
+        promised = sum(scale[revision.name] for revision in kept if revision.state == "Serving")
+        scale[new.name] = _scale_new(
+            new, servers, replicas=replicas, surge=rollout.max_surge, promised=promised
+        )
         if new.warm is None:
             wakes.append(seconds_of(new.created) + seconds(rollout.warm_up.deadline))
-    gone = [one for one in revisions if one.state not in _LIVE and one.name != new.name]
-    history = sorted([*kept, *gone], key=lambda one: -one.number)
-    return Decision(
-        revisions=(new, *_remembered(history, rollout.history)),
+    past = [revision for revision in revisions if revision.state not in _LIVE and revision.name != new.name]
+    return EndpointDecision(
+        revisions=(new, *_history([*kept, *past], rollout.history)),
         scale=scale,
-        traffic=tuple(one.name for one in traffic),
+        traffic=tuple(revision.name for revision in traffic),
         lead=traffic[0].name if traffic else new.name,
         look_again=min((wake for wake in wakes if wake > now), default=None),
     )
 
 
-def _wanted(
-    known: Revision | None, target: Target, previous: str, revisions: Sequence[Revision], now: float
-) -> Revision:
-    """The record of the target: as it was while it stays the target, anew when it becomes one."""
+def _target_revision(target: Target, previous: str, revisions: Sequence[Revision], now: float) -> Revision:
+    """The record of the target: the known one while it stays the target, a new number when it becomes the target."""
+    known = next((revision for revision in revisions if revision.name == target.name), None)
     if known is not None and target.name == previous:
         return known
-    number = max((one.number for one in revisions), default=0) + 1
-    if known is not None and known.state == "Serving":  # a rollback before the new one had taken over
+    number = max((revision.number for revision in revisions), default=0) + 1
+    if known is not None and known.state == "Serving":  # rolled back before the new one had taken over
         return known.model_copy(update={"number": number, "policy": target.policy})
     if known is not None and known.state == "Draining":  # still warm
         return known.model_copy(
@@ -130,13 +125,16 @@ def _wanted(
     )
 
 
-def _counted(one: Revision, servers: Mapping[str, Servers]) -> Revision:
-    seen = servers.get(one.name, Servers())
-    return one.model_copy(update={"replicas": seen.pods, "ready": seen.ready})
+def _with_counts(revision: Revision, servers: Mapping[str, ObservedServers]) -> Revision:
+    seen = servers.get(revision.name, ObservedServers())
+    return revision.model_copy(update={"replicas": seen.pods, "ready": seen.ready})
 
 
-def _advanced(new: Revision, seen: Servers, *, rollout: Rollout, replaceable: bool, now: float) -> Revision:
-    """How far the new servers are. `replaceable`: another revision serves, so this one need not be waited for."""
+def _advance(
+    new: Revision, seen: ObservedServers, *, rollout: Rollout, replaceable: bool, now: float
+) -> Revision:
+    """The target's record with the progress of its warm-up. It can only fail if it is `replaceable`, which means that
+    another revision serves."""
     if new.state in ("Serving", "Failed"):
         return new
     if new.warm is None and seen.ready:
@@ -151,32 +149,37 @@ def _advanced(new: Revision, seen: Servers, *, rollout: Rollout, replaceable: bo
     if not late and seen.restarts <= warm_up.restarts:
         return new
     what = f"not warm within {warm_up.deadline}" if late else f"its container ended {seen.restarts} times"
-    words = f"{what}: {seen.last_words}" if seen.last_words else what
-    update = {"reason": WARM_UP_FAILED, "message": words[:2000]}
+    message = f"{what}: {seen.last_message}" if seen.last_message else what
+    update = {"reason": WARM_UP_FAILED, "message": message[:2000]}
     return new.model_copy(update={**update, "state": "Failed"} if replaceable else update)
 
 
-def _serving(one: Revision) -> Revision:
-    """It takes traffic from now on; one that is still cold, and alone, is only waited for."""
-    return one if one.warm is None else one.model_copy(update={"state": "Serving", "replaced": None})
+def _serve(revision: Revision) -> Revision:
+    """The revision with traffic. Without a warm server its state stays, because calls can only wait for it."""
+    if revision.warm is None:
+        return revision
+    return revision.model_copy(update={"state": "Serving", "replaced": None})
 
 
-def _draining(one: Revision, now: float) -> Revision:
-    return one.model_copy(update={"state": "Draining", "replaced": timestamp(now)})
+def _drain(revision: Revision, now: float) -> Revision:
+    return revision.model_copy(update={"state": "Draining", "replaced": timestamp(now)})
 
 
-def _retired(one: Revision) -> Revision:
-    """Its servers go; the record stays, for a rollback."""
-    return one.model_copy(update={"state": "Retired", "replicas": 0, "ready": 0})
+def _retire(revision: Revision) -> Revision:
+    """The revision without servers; its record stays for a rollback."""
+    return revision.model_copy(update={"state": "Retired", "replicas": 0, "ready": 0})
 
 
-def _settled(
+def _scale_old(
     olds: Sequence[Revision], *, needed: int, replicas: int, drain: int, now: float
 ) -> tuple[list[Revision], dict[str, int]]:
-    """Old revisions and the servers they are to have: together `needed` where they serve, those there are while they
-    drain, none afterwards."""
+    """Old revisions and the number of their servers.
+
+    Those that serve get `needed` servers together. One that drains keeps its servers for `drain` seconds, then it gets
+    none.
+    """
     kept, scale = [], {}
-    for old in sorted(olds, key=lambda one: -one.ready):
+    for old in sorted(olds, key=lambda revision: -revision.ready):
         if old.state == "Serving":
             scale[old.name] = min(needed, replicas)
             needed -= scale[old.name]
@@ -185,15 +188,27 @@ def _settled(
             scale[old.name] = min(old.replicas, replicas)
             kept.append(old)
         else:
-            kept.append(_retired(old))
+            kept.append(_retire(old))
     return kept, scale
 
 
-def _drained_at(one: Revision, drain: int, now: float) -> float:
-    return (seconds_of(one.replaced) if one.replaced else now) + drain
+def _scale_new(
+    new: Revision, servers: Mapping[str, ObservedServers], *, replicas: int, surge: int, promised: int
+) -> int:
+    """How many servers the target gets while other revisions have servers, of which `promised` stay."""
+    others = sum(seen.pods for name, seen in servers.items() if name != new.name)
+    wanted = servers.get(new.name, ObservedServers()).wanted
+    most = replicas + surge
+    return max(0, min(replicas, max(most - others, wanted), most - promised))
 
 
-def _remembered(history: Sequence[Revision], bound: int) -> list[Revision]:
-    live = [one for one in history if one.state in _LIVE]
-    past = [one for one in history if one.state not in _LIVE]
-    return sorted([*live, *past[:bound]], key=lambda one: -one.number)
+def _drained_at(revision: Revision, drain: int, now: float) -> float:
+    return (seconds_of(revision.replaced) if revision.replaced else now) + drain
+
+
+def _history(revisions: Sequence[Revision], bound: int) -> list[Revision]:
+    """The revisions to remember besides the target, newest first: all live ones, and `bound` past ones."""
+    ordered = sorted(revisions, key=lambda revision: -revision.number)
+    live = [revision for revision in ordered if revision.state in _LIVE]
+    past = [revision for revision in ordered if revision.state not in _LIVE]
+    return sorted([*live, *past[:bound]], key=lambda revision: -revision.number)

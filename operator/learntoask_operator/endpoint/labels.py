@@ -1,28 +1,26 @@
-"""Names and labels of what an endpoint owns."""
+"""Labels and names of the objects that an endpoint owns."""
 
 from __future__ import annotations
 
-from learntoask_operator.cache.children import ENDPOINT_LABEL, MANAGED_BY, MANAGER
+from learntoask.core.pod_contract import ENDPOINT_LABEL, REVISION_LABEL
 
-COMPONENT = "app.kubernetes.io/component"
-REVISION = "learntoask.io/revision"
+from learntoask_operator.ownership import COMPONENT, common_labels
+
 GATEWAY, SERVER = "gateway", "policy-server"
 
 
 def labels(endpoint: str, component: str, revision: str = "") -> dict[str, str]:
     return {
-        MANAGED_BY: MANAGER,
-        "app.kubernetes.io/part-of": "learntoask",
-        COMPONENT: component,
+        **common_labels(component),
         ENDPOINT_LABEL: endpoint,
-        **({REVISION: revision} if revision else {}),
+        **({REVISION_LABEL: revision} if revision else {}),
     }
 
 
 def selector(endpoint: str, component: str, revision: str = "") -> dict[str, str]:
-    """The labels that pods are found by; the others may change."""
+    """The labels that select pods. They never change, unlike the others."""
     chosen = {ENDPOINT_LABEL: endpoint, COMPONENT: component}
-    return {**chosen, REVISION: revision} if revision else chosen
+    return {**chosen, REVISION_LABEL: revision} if revision else chosen
 
 
 def gateway_name(endpoint: str) -> str:
@@ -30,7 +28,7 @@ def gateway_name(endpoint: str) -> str:
 
 
 def servers_name(endpoint: str) -> str:
-    """Headless Service of the policy servers, and their PodDisruptionBudget."""
+    """Name of the headless Service of the policy servers, and of their PodDisruptionBudget."""
     return f"{endpoint}-policy"
 
 

@@ -1,80 +1,97 @@
-"""From Deployments and pods to what the rollout is told of each revision's servers: pure."""
+"""From Deployments and pods to the policy servers of each revision and the gateways. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from learntoask.core.json_object import Json
+from learntoask.core.pod_contract import REVISION_LABEL
 
-from learntoask_operator.cache.children import owned_by
-from learntoask_operator.endpoint.decide import Servers
-from learntoask_operator.endpoint.labels import COMPONENT, GATEWAY, REVISION, SERVER
+from learntoask_operator.endpoint.labels import GATEWAY, SERVER
+from learntoask_operator.ownership import COMPONENT, is_deleting, is_owned_by
 
 
-def servers_of(deployments: Iterable[Json], pods: Sequence[Json], *, uid: str) -> dict[str, Servers]:
-    """Servers by revision, of the Deployments that the endpoint with `uid` owns."""
-    found: dict[str, Servers] = {}
+@dataclass(frozen=True, kw_only=True)
+class ObservedServers:
+    """The pods of one Deployment.
+
+    `wanted` is what the Deployment asks for. `restarts` is the highest count of one container. `last_message` says why
+    a container ended or a pod cannot start.
+    """
+
+    wanted: int = 0
+    pods: int = 0
+    ready: int = 0
+    restarts: int = 0
+    last_message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObservedEndpoint:
+    """The policy servers by revision, and the gateways."""
+
+    servers: Mapping[str, ObservedServers] = field(default_factory=dict)
+    gateway: ObservedServers = ObservedServers()
+
+
+def observe(deployments: Iterable[Json], pods: Sequence[Json], *, uid: str) -> ObservedEndpoint:
+    """Observe the Deployments that the endpoint with `uid` owns, and `pods` with the endpoint's labels."""
+    servers: dict[str, ObservedServers] = {}
+    gateway = ObservedServers()
     for deployment in deployments:
-        labels, status = deployment["metadata"].get("labels", {}), deployment.get("status", {})
-        if labels.get(COMPONENT) != SERVER or REVISION not in labels or not owned_by(deployment, uid):
+        labels = deployment["metadata"].get("labels", {})
+        if not is_owned_by(deployment, uid):
             continue
-        revision = labels[REVISION]
-        own = _of(pods, SERVER, revision)
-        found[revision] = Servers(
-            wanted=deployment.get("spec", {}).get("replicas", 0),
-            pods=status.get("replicas", 0),
-            ready=status.get("readyReplicas", 0),
-            restarts=max((_restarts(pod) for pod in own), default=0),
-            last_words=_last_words(own),
-        )
-    return found
+        component, revision = labels.get(COMPONENT), labels.get(REVISION_LABEL)
+        if component == GATEWAY:
+            gateway = _observe_deployment(deployment, _select(pods, GATEWAY))
+        elif component == SERVER and revision is not None:
+            servers[revision] = _observe_deployment(deployment, _select(pods, SERVER, revision))
+    return ObservedEndpoint(servers=servers, gateway=gateway)
 
 
-def gateway_of(deployments: Iterable[Json], pods: Sequence[Json], *, uid: str) -> Servers:
-    """The gateways."""
-    own = _of(pods, GATEWAY, None)
-    for deployment in deployments:
-        labels, status = deployment["metadata"].get("labels", {}), deployment.get("status", {})
-        if labels.get(COMPONENT) == GATEWAY and owned_by(deployment, uid):
-            return Servers(
-                wanted=deployment.get("spec", {}).get("replicas", 0),
-                pods=status.get("replicas", 0),
-                ready=status.get("readyReplicas", 0),
-                restarts=max((_restarts(pod) for pod in own), default=0),
-                last_words=_last_words(own),
-            )
-    return Servers()
+def _observe_deployment(deployment: Json, pods: Sequence[Json]) -> ObservedServers:
+    status = deployment.get("status", {})
+    return ObservedServers(
+        wanted=deployment.get("spec", {}).get("replicas", 0),
+        pods=status.get("replicas", 0),
+        ready=status.get("readyReplicas", 0),
+        restarts=max((_restarts(pod) for pod in pods), default=0),
+        last_message=_last_message(pods),
+    )
 
 
-def _of(pods: Iterable[Json], component: str, revision: str | None) -> list[Json]:
-    def belongs(pod: Json) -> bool:
+def _select(pods: Iterable[Json], component: str, revision: str | None = None) -> list[Json]:
+    """The pods of a component (and revision) that are not being deleted."""
+
+    def matches(pod: Json) -> bool:
         labels = pod["metadata"].get("labels", {})
-        return labels.get(COMPONENT) == component and (revision is None or labels.get(REVISION) == revision)
+        return labels.get(COMPONENT) == component and revision in (None, labels.get(REVISION_LABEL))
 
-    return [pod for pod in pods if belongs(pod) and not pod["metadata"].get("deletionTimestamp")]
+    return [pod for pod in pods if matches(pod) and not is_deleting(pod)]
 
 
 def _restarts(pod: Json) -> int:
     containers = pod.get("status", {}).get("containerStatuses") or ()
-    return max((one.get("restartCount", 0) for one in containers), default=0)
+    return max((container.get("restartCount", 0) for container in containers), default=0)
 
 
-def _last_words(pods: Iterable[Json]) -> str:
-    """Why a pod does not get on: how its container ended, why it cannot start, or what the scheduler waits for."""
+def _last_message(pods: Iterable[Json]) -> str:
+    """Why a pod makes no progress: how its container ended, why it cannot start, or what the scheduler waits for."""
     waiting = ""
     for pod in pods:
-        status = pod.get("status", {})
+        name, status = pod["metadata"]["name"], pod.get("status", {})
         for container in status.get("containerStatuses") or ():
-            ended = (container.get("lastState") or {}).get("terminated") or (
-                container.get("state") or {}
-            ).get("terminated")
+            state, last = container.get("state") or {}, container.get("lastState") or {}
+            ended = last.get("terminated") or state.get("terminated")
             if ended:
-                said = (ended.get("message") or ended.get("reason") or "").strip()
-                return f"{pod['metadata']['name']} ended with {ended.get('exitCode')}: {said}"
-            held = (container.get("state") or {}).get("waiting")
+                message = (ended.get("message") or ended.get("reason") or "").strip()
+                return f"{name} ended with {ended.get('exitCode')}: {message}"
+            held = state.get("waiting")
             if held and held.get("reason") not in ("ContainerCreating", "PodInitializing"):
-                waiting = f"{pod['metadata']['name']}: {held.get('reason')}: {held.get('message') or ''}"
+                waiting = f"{name}: {held.get('reason')}: {held.get('message') or ''}"
         for condition in status.get("conditions") or ():
             if condition["type"] == "PodScheduled" and condition["status"] == "False" and not waiting:
-                waiting = f"{pod['metadata']['name']} is not scheduled: {condition.get('message') or ''}"
+                waiting = f"{name} is not scheduled: {condition.get('message') or ''}"
     return waiting

@@ -1,4 +1,4 @@
-"""Which policy the spec means: keys as given, or what the run it names has published: pure."""
+"""Which policy the spec means: given keys, or what the named run has published. Pure."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ from learntoask.core.status.endpoint import Revision
 _SERVED, _TRAINED = "serve", "grpo"
 
 
-def follows(policy: PolicyReference) -> bool:
-    """Whether it is the run that says what is served."""
+def follows_run(policy: PolicyReference) -> bool:
+    """Whether the named run decides what is served."""
     return policy.uri is None and policy.publication is None
 
 
-def resolved(
+def resolve_policy(
     policy: PolicyReference, run: Json | None, revisions: Sequence[Revision]
 ) -> PolicyReference | None:
-    """`policy` with the keys of what `run` has published; while it publishes anew, or is gone, what it had published
-    before stays. None where there is nothing to serve yet."""
-    if not follows(policy):
+    """`policy` with the keys of what `run` has published; None while there is nothing to serve.
+
+    While the run publishes again, or once it is gone, what it had published before stays.
+    """
+    if not follows_run(policy):
         return policy
-    keys = _published(run) if run else None
+    keys = _published_keys(run) if run else None
     if keys is not None:
         return PolicyReference(run=policy.run, publication=keys[0], policy=keys[1])
-    return next((one.policy for one in revisions if one.policy.run == policy.run), None)
+    return next((revision.policy for revision in revisions if revision.policy.run == policy.run), None)
 
 
-def _published(run: Json) -> tuple[str, str] | None:
-    """Keys of the serve stage and of the model it serves, where the run has published both."""
-    stages = {one["name"]: one for one in run.get("status", {}).get("stages") or ()}
-    keys = [stages.get(name, {}) for name in (_SERVED, _TRAINED)]
-    if any(one.get("state") != "Published" or not one.get("key") for one in keys):
+def _published_keys(run: Json) -> tuple[str, str] | None:
+    """Keys of the serve stage and of the model that it serves, if the run has published both."""
+    stages = {stage["name"]: stage for stage in run.get("status", {}).get("stages") or ()}
+    found = [stages.get(name, {}) for name in (_SERVED, _TRAINED)]
+    if any(stage.get("state") != "Published" or not stage.get("key") for stage in found):
         return None
-    return keys[0]["key"], keys[1]["key"]
+    return found[0]["key"], found[1]["key"]

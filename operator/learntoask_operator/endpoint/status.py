@@ -1,4 +1,4 @@
-"""From the decision to the status that people read, and to the events that tell of transitions: pure."""
+"""The status of an endpoint, from the decision and the observation, and the Events about its transitions. Pure."""
 
 from __future__ import annotations
 
@@ -6,27 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import EndpointSpec
-from learntoask.core.status import conditions as words
+from learntoask.core.status import conditions as c
 from learntoask.core.status.conditions import Condition, ConditionStatus, find_condition, set_condition
 from learntoask.core.status.endpoint import EndpointStatus, Revision
 
-from learntoask_operator.endpoint.decide import Decision, Servers
+from learntoask_operator.endpoint.decide import EndpointDecision
 from learntoask_operator.endpoint.labels import SERVER, selector
+from learntoask_operator.endpoint.observe import ObservedEndpoint, ObservedServers
+from learntoask_operator.events import Event
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
-    """An event to post."""
-
-    reason: str
-    message: str
-    type: Literal["Normal", "Warning"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """A condition before it has a time."""
+class _Finding:
+    """A condition before it has a type and a time."""
 
     status: ConditionStatus
     reason: str
@@ -35,126 +29,123 @@ class Verdict:
 
 def status_of(
     before: EndpointStatus,
-    *,
-    name: str,
-    namespace: str,
-    generation: int,
+    body: Json,
     spec: EndpointSpec,
-    decision: Decision | None,
-    target: str,
-    servers: Mapping[str, Servers],
-    gateway: Servers,
+    decision: EndpointDecision | None,
+    observed: ObservedEndpoint,
+    *,
     now: float,
 ) -> EndpointStatus:
-    """`decision` None: no policy is published yet; `target` is then empty."""
-    asked = [servers.get(revision, Servers()) for revision in (decision.traffic if decision else ())]
-    answering = sum(one.ready for one in asked)
-    verdicts = {
-        words.ROLLED_OUT: _rolled_out(decision, servers, spec),
-        words.GATEWAY_READY: _gateway(gateway),
-        words.READY: _ready(answering, gateway, spec, decision),
+    """The new status of the endpoint `body`; `decision` is None while no policy is published."""
+    metadata = body["metadata"]
+    name, generation = metadata["name"], metadata["generation"]
+    traffic = decision.traffic if decision else ()
+    ready = sum(observed.servers.get(revision, ObservedServers()).ready for revision in traffic)
+    findings = {
+        c.ROLLED_OUT: _rolled_out(decision, observed.servers, spec),
+        c.GATEWAY_READY: _gateway_ready(observed.gateway),
+        c.READY: _ready(ready, observed.gateway, spec, decision),
     }
     conditions: tuple[Condition, ...] = before.conditions
-    for type, verdict in verdicts.items():
+    for type, finding in findings.items():
         conditions = set_condition(
             conditions,
             type,
-            verdict.status,
-            reason=verdict.reason,
-            message=verdict.message,
+            finding.status,
+            reason=finding.reason,
+            message=finding.message,
             generation=generation,
             now=now,
         )
-    chosen = ",".join(f"{label}={value}" for label, value in selector(name, SERVER).items())
     return EndpointStatus(
         observed_generation=generation,
-        phase=_phase(verdicts),
+        phase=_phase(findings),
         conditions=conditions,
-        address=f"{name}.{namespace}.svc:{spec.gateway.service.port}",
+        address=f"{name}.{metadata['namespace']}.svc:{spec.gateway.service.port}",
         revision=decision.lead if decision else before.revision,
-        target=target,
+        target=decision.revisions[0].name if decision else "",
         revisions=decision.revisions if decision else before.revisions,
-        replicas=sum(one.pods for one in servers.values()),
-        ready_replicas=answering,
-        selector=chosen,
+        replicas=sum(servers.pods for servers in observed.servers.values()),
+        ready_replicas=ready,
+        selector=",".join(f"{label}={value}" for label, value in selector(name, SERVER).items()),
     )
 
 
-def events_of(before: EndpointStatus, after: EndpointStatus) -> list[Told]:
-    """One for every condition whose status or reason changed."""
-    told = []
+def events_of(before: EndpointStatus, after: EndpointStatus) -> list[Event]:
+    """An Event for every condition whose status or reason has changed."""
+    events = []
     for condition in after.conditions:
         old = find_condition(before.conditions, condition.type)
         if old is not None and (old.status, old.reason) == (condition.status, condition.reason):
             continue
-        bad = condition.reason in (words.WARM_UP_FAILED, words.NO_SERVERS)
+        bad = condition.reason in (c.WARM_UP_FAILED, c.NO_SERVERS)
         message = f"{condition.type} is {condition.status}"
         if condition.message:
             message += f": {condition.message}"
-        told.append(Told(reason=condition.reason, message=message, type="Warning" if bad else "Normal"))
-    return told
+        events.append(Event(reason=condition.reason, message=message, type="Warning" if bad else "Normal"))
+    return events
 
 
-def _rolled_out(decision: Decision | None, servers: Mapping[str, Servers], spec: EndpointSpec) -> Verdict:
+def _rolled_out(
+    decision: EndpointDecision | None, servers: Mapping[str, ObservedServers], spec: EndpointSpec
+) -> _Finding:
     if decision is None:
-        return Verdict(
-            status="False",
-            reason=words.WAITING_FOR_POLICY,
-            message=f"run {spec.policy.run} has published no policy yet",
-        )
+        message = f"run {spec.policy.run} has published no policy yet"
+        return _Finding(status="False", reason=c.WAITING_FOR_POLICY, message=message)
     new = decision.revisions[0]
     if new.reason:
-        return Verdict(status="False", reason=new.reason, message=f"{_named(new)}: {new.message}")
+        return _Finding(status="False", reason=new.reason, message=f"{_label(new)}: {new.message}")
     if not spec.replicas:
-        return Verdict(status="True", reason=words.SCALED_TO_ZERO)
+        return _Finding(status="True", reason=c.SCALED_TO_ZERO)
     if new.name not in decision.traffic or new.warm is None:
-        seen = servers.get(new.name, Servers())
-        message = f"{_named(new)}: {seen.ready} of {decision.scale.get(new.name, 0)} servers are warm"
-        if seen.last_words:
-            message += f"; {seen.last_words}"
-        return Verdict(status="False", reason=words.SERVERS_STARTING, message=message)
+        seen = servers.get(new.name, ObservedServers())
+        message = f"{_label(new)}: {seen.ready} of {decision.scale.get(new.name, 0)} servers are warm"
+        if seen.last_message:
+            message += f"; {seen.last_message}"
+        return _Finding(status="False", reason=c.SERVERS_STARTING, message=message)
     if len(decision.traffic) > 1:
-        return Verdict(
-            status="False", reason=words.SHIFTING_TRAFFIC, message=f"{_named(new)} answers beside the old one"
-        )
-    if any(one.state == "Draining" for one in decision.revisions):
-        return Verdict(status="False", reason=words.DRAINING_OLD, message=f"{_named(new)} answers every ask")
-    return Verdict(status="True", reason=words.ROLLOUT_COMPLETE, message=f"{_named(new)} answers every ask")
+        message = f"{_label(new)} and the old revision share the calls"
+        return _Finding(status="False", reason=c.SHIFTING_TRAFFIC, message=message)
+    message = f"{_label(new)} answers all calls"
+    if any(revision.state == "Draining" for revision in decision.revisions):
+        return _Finding(status="False", reason=c.DRAINING_OLD, message=message)
+    return _Finding(status="True", reason=c.ROLLOUT_COMPLETE, message=message)
 
 
-def _gateway(gateway: Servers) -> Verdict:
+def _gateway_ready(gateway: ObservedServers) -> _Finding:
     if gateway.ready:
-        return Verdict(status="True", reason=words.GATEWAY_AVAILABLE)
-    return Verdict(status="False", reason=words.GATEWAY_STARTING, message=gateway.last_words)
+        return _Finding(status="True", reason=c.GATEWAY_AVAILABLE)
+    return _Finding(status="False", reason=c.GATEWAY_STARTING, message=gateway.last_message)
 
 
-def _ready(answering: int, gateway: Servers, spec: EndpointSpec, decision: Decision | None) -> Verdict:
+def _ready(
+    servers: int, gateway: ObservedServers, spec: EndpointSpec, decision: EndpointDecision | None
+) -> _Finding:
+    """`servers` is the number of ready servers that get traffic."""
     if decision is None:
-        return Verdict(status="False", reason=words.WAITING_FOR_POLICY)
+        return _Finding(status="False", reason=c.WAITING_FOR_POLICY)
     if not spec.replicas:
-        return Verdict(status="False", reason=words.SCALED_TO_ZERO)
-    if not answering:
-        return Verdict(
-            status="False",
-            reason=words.NO_SERVERS,
-            message="" if spec.gateway.fallback.mode == "refuse" else "the gateways answer with the fallback",
-        )
+        return _Finding(status="False", reason=c.SCALED_TO_ZERO)
+    if not servers:
+        refuses = spec.gateway.fallback.mode == "refuse"
+        message = "" if refuses else "the gateways answer with the fallback"
+        return _Finding(status="False", reason=c.NO_SERVERS, message=message)
     if not gateway.ready:
-        return Verdict(status="False", reason=words.GATEWAY_STARTING)
-    return Verdict(status="True", reason=words.SERVING)
+        return _Finding(status="False", reason=c.GATEWAY_STARTING)
+    return _Finding(status="True", reason=c.SERVING)
 
 
-def _phase(verdicts: Mapping[str, Verdict]) -> Literal["Pending", "RollingOut", "Ready", "Degraded"]:
-    ready = verdicts[words.READY].status == "True"
-    rolled = verdicts[words.ROLLED_OUT]
-    if rolled.reason == words.WAITING_FOR_POLICY:
+def _phase(findings: Mapping[str, _Finding]) -> Literal["Pending", "RollingOut", "Ready", "Degraded"]:
+    ready = findings[c.READY].status == "True"
+    rolled_out = findings[c.ROLLED_OUT]
+    if rolled_out.reason == c.WAITING_FOR_POLICY:
         return "Pending"
-    if rolled.reason == words.WARM_UP_FAILED:
+    if rolled_out.reason == c.WARM_UP_FAILED:
         return "Degraded"
-    if rolled.status == "True":
+    if rolled_out.status == "True":
         return "Ready" if ready else "Degraded"
     return "RollingOut"
 
 
-def _named(revision: Revision) -> str:
+def _label(revision: Revision) -> str:
     return f"revision {revision.number} ({revision.name})"

@@ -1,7 +1,8 @@
-"""Which replica acts: the one that holds the Lease.
+"""Takes, renews and gives back the Lease: only the replica that holds it acts.
 
-A Lease counts for its duration after its last renewal, by the clock of whoever looks: it is measured from when a change
-was seen, so that clocks need not agree. A holder that cannot renew it in time stops before anybody else may begin.
+A Lease is valid for its duration after its last renewal. Each replica measures that by its own clock, from when it saw
+the renewal, so that the clocks of the replicas need not agree. A holder that cannot renew in time stops before another
+replica may begin.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from typing import Any
 from learntoask.core.json_object import Json
 from learntoask.kube import LEASE, AlreadyExists, Conflict, Kube, KubeError, NotFound
 
-_MARGIN = 0.2  # share of the duration that passes between giving up and the end of the Lease
+_MARGIN = 0.2  # share of the duration between the moment its holder gives up and the end of the Lease
 _log = logging.getLogger(__name__)
 
 
 class LeaseLost(Exception):
-    """Somebody else holds the Lease, or it could not be renewed in time."""
+    """Another replica holds the Lease, or it could not be renewed in time."""
 
 
 class Lease:
-    """`duration` and `renewal` in seconds; `identity` names this replica."""
+    """`duration` and `renewal` are in seconds; `identity` names this replica."""
 
     def __init__(
         self,
@@ -41,9 +42,8 @@ class Lease:
         self._kube, self._name, self._namespace = kube, name, namespace
         self._identity, self._duration, self._renewal = identity, duration, renewal
         self._clock = clock
-        self._seen: tuple[Any, float] | None = (
-            None  # the last renewal of another holder, and when it was first seen
-        )
+        # The last renewal of another holder, and when this replica first saw it.
+        self._other: tuple[Any, float] | None = None
 
     async def acquire(self) -> None:
         """Return once this replica holds the Lease."""
@@ -53,7 +53,7 @@ class Lease:
                     _log.info("holding the Lease", extra={"object": self._name})
                     return
             except (Conflict, AlreadyExists):
-                pass  # somebody was faster
+                pass  # another replica was faster
             except KubeError as error:
                 _log.warning("the Lease cannot be asked for: %s", error, extra={"object": self._name})
             await asyncio.sleep(min(self._renewal, max(0.1, self._duration / 10)))
@@ -66,7 +66,7 @@ class Lease:
             asked = self._clock()
             left = renewed + self._duration * (1 - _MARGIN) - asked
             try:
-                # A slow server is waited for as long as the Lease lasts, no longer.
+                # Wait for a slow server as long as the Lease is valid, and no longer.
                 async with asyncio.timeout(max(0.1, left)):
                     if not await self._try(deadline=max(0.1, left)):
                         raise LeaseLost("another replica holds the Lease")
@@ -79,7 +79,7 @@ class Lease:
                     raise LeaseLost("the Lease could not be renewed in time") from error
 
     async def release(self) -> None:
-        """Let a standby take over at once."""
+        """Give the Lease back, so that a standby can take over at once."""
         try:
             lease = await self._kube.get(LEASE, self._name, namespace=self._namespace, deadline=3)
             if lease["spec"].get("holderIdentity") == self._identity:
@@ -108,10 +108,10 @@ class Lease:
         return True
 
     def _expired(self, spec: Json) -> bool:
-        mark, now = (spec.get("holderIdentity"), spec.get("renewTime")), self._clock()
-        if self._seen is None or self._seen[0] != mark:
-            self._seen = (mark, now)
-        return now - self._seen[1] > float(spec.get("leaseDurationSeconds") or self._duration)
+        renewal, now = (spec.get("holderIdentity"), spec.get("renewTime")), self._clock()
+        if self._other is None or self._other[0] != renewal:
+            self._other = (renewal, now)
+        return now - self._other[1] > float(spec.get("leaseDurationSeconds") or self._duration)
 
     def _spec(self, before: Json) -> Json:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

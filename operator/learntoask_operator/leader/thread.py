@@ -1,14 +1,14 @@
-"""The Lease in a thread of its own, with a connection of its own.
+"""The Lease in a thread and with a connection that nothing else uses.
 
-A thousand objects that change at once keep the event loop busy for seconds between two turns of a task; on a processor
-that others use too, for longer than a Lease lasts. Its renewal must not wait for them.
+A thousand objects that change at once keep the event loop busy for seconds between two turns of a task, and on a shared
+processor for longer than a Lease is valid. Its renewal must not wait for them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 
 from learntoask.kube import Kube
@@ -16,10 +16,14 @@ from learntoask.kube import Kube
 from learntoask_operator.leader.lease import Lease, LeaseLost
 
 Connect = Callable[[], AbstractAsyncContextManager[Kube]]
+"""Opens a connection to the API server."""
 
 
-class LeaseKeeper:
-    """`acquire`, then `hold` while acting, then `release`, all from one event loop. `connect` opens a connection."""
+class LeaseThread:
+    """`acquire`, then `hold` while acting, then `release`, all from one event loop.
+
+    `connect` opens the thread's connection, and `lease_on` makes a Lease that uses it.
+    """
 
     def __init__(self, connect: Connect, lease_on: Callable[[Kube], Lease]) -> None:
         self._connect, self._lease_on = connect, lease_on
@@ -28,7 +32,7 @@ class LeaseKeeper:
         self._lost: asyncio.Future[None] = self._main.create_future()
         self._inner: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self._started = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._keep()), name="lease", daemon=True)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="lease", daemon=True)
 
     async def acquire(self) -> None:
         """Return once this replica holds the Lease."""
@@ -40,7 +44,7 @@ class LeaseKeeper:
         await asyncio.shield(self._lost)
 
     async def release(self) -> None:
-        """Give it back and end the thread."""
+        """Give the Lease back and end the thread."""
         if self._thread.is_alive():
             await asyncio.to_thread(self._started.wait)
             if self._inner is not None:
@@ -48,36 +52,38 @@ class LeaseKeeper:
                 inner.call_soon_threadsafe(stop.set)
             await asyncio.to_thread(self._thread.join, 10)
 
-    async def _keep(self) -> None:
-        """In the thread."""
+    async def _run(self) -> None:
+        """The thread's work."""
         stop = asyncio.Event()
         self._inner = (asyncio.get_running_loop(), stop)
         self._started.set()
         try:
             async with self._connect() as kube:
                 lease = self._lease_on(kube)
-                if not await _unless(stop, lease.acquire()):
+                if not await _run_until(stop, lease.acquire()):
                     return
-                self._tell(self._acquired, None)
-                if not await _unless(stop, lease.hold()):
+                self._settle(self._acquired, None)
+                if not await _run_until(stop, lease.hold()):
                     await lease.release()
         except Exception as error:
-            self._tell(self._acquired, error)
-            self._tell(self._lost, error if isinstance(error, LeaseLost) else LeaseLost(str(error)))
+            self._settle(self._acquired, error)
+            self._settle(self._lost, error if isinstance(error, LeaseLost) else LeaseLost(str(error)))
         finally:
             self._inner = None
 
-    def _tell(self, future: asyncio.Future[None], error: Exception | None) -> None:
-        def tell() -> None:
+    def _settle(self, future: asyncio.Future[None], error: Exception | None) -> None:
+        """Settle a future of the main event loop from this thread, unless it is settled."""
+
+        def settle() -> None:
             if not future.done():
                 future.set_result(None) if error is None else future.set_exception(error)
 
-        self._main.call_soon_threadsafe(tell)
+        self._main.call_soon_threadsafe(settle)
 
 
-async def _unless(stop: asyncio.Event, work: object) -> bool:
-    """Whether `work` was done; False when it was stopped first."""
-    doing = asyncio.ensure_future(work)  # type: ignore[arg-type]
+async def _run_until(stop: asyncio.Event, work: Coroutine[object, object, None]) -> bool:
+    """Run `work` until `stop` is set; True if it ended before."""
+    doing = asyncio.ensure_future(work)
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({doing, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,1 +1,8 @@
-"""Manifests of children as plain dicts: pure functions of the resource, the settings and what was decided."""
+"""Parts of pod templates that runs and endpoints share, as plain dicts. Pure.
+
+pod_template   a pod template within the restricted level of Pod Security
+volumes        what pods mount, and where
+store          variables and mounts by which a pod reaches the store
+security       security contexts of pods and containers
+override       what people set about pods (`PodTemplate`), merged into a template
+"""

@@ -1,4 +1,4 @@
-"""What people say about pods (`PodTemplate`), merged into the pods that the operator makes."""
+"""What people set about pods (`PodTemplate`), merged into the pod templates of the operator. Pure."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from typing import Any
 
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import PodTemplate
+from learntoask.core.pod_contract import LABEL_PREFIX
 
-_OURS = ("learntoask.io/", "app.kubernetes.io/", "batch.kubernetes.io/")
+_RESERVED = (LABEL_PREFIX, "app.kubernetes.io/", "batch.kubernetes.io/")
 
 
-def overridden(template: Json, override: PodTemplate) -> Json:
-    """`template` (a pod template: metadata and spec) with `override` merged into it and its first container.
+def override_template(template: Json, override: PodTemplate) -> Json:
+    """A copy of the pod template `template` with `override` merged into its metadata, spec and first container.
 
-    Named things (variables, volumes, mounts, amounts, labels) replace those of their name and leave the others;
-    tolerations and pull secrets are added. Labels and annotations that the operator works with stay as they are.
+    Variables, volumes, mounts, resource amounts and labels replace those of the same name. Tolerations and pull secrets
+    are added. Labels and annotations that the operator relies on are never replaced.
     """
     result = copy.deepcopy(template)
     metadata, spec = result.setdefault("metadata", {}), result["spec"]
     container = spec["containers"][0]
     dumped = override.model_dump(mode="json", by_alias=True, exclude_none=True)
     for field in ("labels", "annotations"):
-        given = {name: value for name, value in dumped[field].items() if not name.startswith(_OURS)}
+        given = {name: value for name, value in dumped[field].items() if not name.startswith(_RESERVED)}
         if given:
             metadata[field] = {**metadata.get(field, {}), **given}
     for field in ("image", "imagePullPolicy"):
@@ -32,9 +33,11 @@ def overridden(template: Json, override: PodTemplate) -> Json:
     for field in ("priorityClassName", "runtimeClassName", "serviceAccountName"):
         if field in dumped:
             spec[field] = dumped[field]
-    container["env"] = _by(container.get("env", ()), dumped["env"], "name")
-    container["volumeMounts"] = _by(container.get("volumeMounts", ()), dumped["volumeMounts"], "mountPath")
-    spec["volumes"] = _by(spec.get("volumes", ()), dumped["volumes"], "name")
+    container["env"] = _merge_by(container.get("env", ()), dumped["env"], "name")
+    container["volumeMounts"] = _merge_by(
+        container.get("volumeMounts", ()), dumped["volumeMounts"], "mountPath"
+    )
+    spec["volumes"] = _merge_by(spec.get("volumes", ()), dumped["volumes"], "name")
     secrets = [{"name": name} for name in dumped["imagePullSecrets"]]
     for field, added in (("tolerations", dumped["tolerations"]), ("imagePullSecrets", secrets)):
         if added:
@@ -51,13 +54,15 @@ def overridden(template: Json, override: PodTemplate) -> Json:
     return result
 
 
-def _by(items: Iterable[Json], given: Iterable[Json], key: str) -> list[Json]:
+def _merge_by(items: Iterable[Json], given: Iterable[Json], key: str) -> list[Json]:
+    """`items` with those of `given`, which replace items with the same `key`."""
     named = {item[key]: item for item in items}
     return list({**named, **{item[key]: item for item in given}}.values())
 
 
 def _amounts(resources: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
-    """A limit below what would be requested by default brings the request down with it: a pod with both is refused."""
+    """`resources` with the `given` amounts. A given limit removes the default request, because the API server refuses a
+    pod whose request is above its limit."""
     limits = {**resources.get("limits", {}), **given["limits"]}
     defaults = {
         name: value for name, value in resources.get("requests", {}).items() if name not in given["limits"]

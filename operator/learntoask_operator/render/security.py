@@ -1,4 +1,4 @@
-"""Pods within the `restricted` level of Pod Security, for the operator's children alike."""
+"""Security contexts of the operator's pods, within the `restricted` level of Pod Security."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from learntoask.core.json_object import Json
 
 
 def pod_security(user: int) -> Json:
-    """`securityContext` of a pod that runs as `user`, whose group owns its volumes; 0: the cluster chooses both."""
+    """`securityContext` of a pod that runs as `user`, whose group owns its volumes; with 0 the cluster chooses both."""
     chosen = {"runAsUser": user, "runAsGroup": user, "fsGroup": user} if user else {}
     return {
         "runAsNonRoot": True,

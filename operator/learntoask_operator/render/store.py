@@ -1,7 +1,8 @@
-"""How the pods of a run or an endpoint reach the store: variables and mounted keys. The operator never does."""
+"""How the pods of a run or an endpoint reach the store: variables and mounted keys. The operator itself never does."""
 
 from __future__ import annotations
 
+from learntoask.core import pod_contract as contract
 from learntoask.core.manifest import EndpointSpec, RunSpec
 
 from learntoask_operator.render import volumes
@@ -9,19 +10,19 @@ from learntoask_operator.settings import Settings
 
 
 def store_environment(spec: RunSpec | EndpointSpec, settings: Settings) -> dict[str, str]:
-    """The store of the manifest, or the operator's where it names none."""
+    """Variables for the store of the manifest, or for the operator's default store if the manifest names none."""
     own = spec.store.uri is not None
     uri = spec.store.uri or settings.store_uri
     endpoint = spec.store.endpoint or ("" if own else settings.store_endpoint)
     region = spec.store.region or ("" if own else settings.store_region)
     if uri.startswith("pvc:"):
-        uri = f"{volumes.CLAIMS}/{uri[4:].lstrip('/')}"
+        uri = f"{contract.CLAIMS_FOLDER}/{uri[4:].lstrip('/')}"
     given = {
-        "LTA_STORE": uri,
-        "LTA_STORE_ENDPOINT": endpoint,
-        "LTA_STORE_REGION": region,
-        "LTA_STORE_CREDENTIALS": volumes.STORE if credentials_secret(spec, settings) else "",
-        "LTA_STORE_CA": f"{volumes.AUTHORITY}/ca.crt" if authority(spec, settings) else "",
+        contract.LTA_STORE: uri,
+        contract.LTA_STORE_ENDPOINT: endpoint,
+        contract.LTA_STORE_REGION: region,
+        contract.LTA_STORE_CREDENTIALS: volumes.STORE if credentials_secret(spec, settings) else "",
+        contract.LTA_STORE_CA: f"{volumes.AUTHORITY}/ca.crt" if authority(spec, settings) else "",
     }
     return {name: value for name, value in given.items() if value}
 
@@ -40,11 +41,9 @@ def credentials_secret(spec: RunSpec | EndpointSpec, settings: Settings) -> str:
 
 
 def authority(spec: RunSpec | EndpointSpec, settings: Settings) -> str:
-    """The ConfigMap with the authority of the store's certificate, under `ca.crt`; a path of the manifest is of no use
-    in a pod."""
+    """The ConfigMap whose key `ca.crt` has the authority of the store's certificate. A path in the manifest is
+    ignored, because no pod could read it."""
     named = spec.store.ca or ""
-    return (
-        named.removeprefix("configMap:").partition("/")[0]
-        if named.startswith("configMap:")
-        else settings.store_ca
-    )
+    if named.startswith("configMap:"):
+        return named.removeprefix("configMap:").partition("/")[0]
+    return settings.store_ca

@@ -1,4 +1,4 @@
-"""What pods mount: configuration, the store's keys, claims and ConfigMaps that addresses name, and scratch space."""
+"""What pods mount: configuration, keys of the store, claims and ConfigMaps that addresses name, and scratch space."""
 
 from __future__ import annotations
 
@@ -6,50 +6,71 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from learntoask.core.json_object import Json
+from learntoask.core.pod_contract import (
+    CLAIMS_FOLDER,
+    CONFIGURATION_FOLDER,
+    PROGRESS_AUDIENCE,
+    TOKEN_FOLDER,
+    TOKEN_NAME,
+    WORK_FOLDER,
+)
 
-CONFIGURATION, STORE, AUTHORITY = "/etc/learntoask", "/etc/learntoask-store", "/etc/learntoask-authority"
-CLAIMS, CONFIG_MAPS = "/claims", "/etc/learntoask-config-maps"
-TOKEN_FOLDER, TOKEN_FILE, AUDIENCE = "/var/run/secrets/learntoask/progress", "token", "learntoask-progress"
+STORE, AUTHORITY = "/etc/learntoask-store", "/etc/learntoask-authority"
+CONFIG_MAPS_FOLDER = "/etc/learntoask-config-maps"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mounted:
-    """A volume and where the container sees it."""
+    """A volume, and its mount in the container."""
 
     volume: Json
     mount: Json
 
 
+def mounted(volume: Json, path: str, *, read_only: bool) -> Mounted:
+    mount = {"name": volume["name"], "mountPath": path, **({"readOnly": True} if read_only else {})}
+    return Mounted(volume=volume, mount=mount)
+
+
 def config_map(name: str, path: str, *, volume: str) -> Mounted:
-    return _mounted({"name": volume, "configMap": {"name": name}}, path, read_only=True)
+    return mounted({"name": volume, "configMap": {"name": name}}, path, read_only=True)
+
+
+def configuration(name: str) -> Mounted:
+    """The ConfigMap with the run's manifest."""
+    return config_map(name, CONFIGURATION_FOLDER, volume="configuration")
 
 
 def secret(name: str, path: str, *, volume: str) -> Mounted:
-    return _mounted(
-        {"name": volume, "secret": {"secretName": name, "defaultMode": 0o440}}, path, read_only=True
-    )
+    source = {"secretName": name, "defaultMode": 0o440}
+    return mounted({"name": volume, "secret": source}, path, read_only=True)
 
 
 def claim(name: str) -> Mounted:
-    """A persistent volume claim below LTA_CLAIMS. Writable: a store may lie there."""
+    """A persistent volume claim below LTA_CLAIMS. It is writable, because a store may lie on it."""
     volume = {"name": f"claim-{name}"[:63], "persistentVolumeClaim": {"claimName": name}}
-    return _mounted(volume, f"{CLAIMS}/{name}", read_only=False)
+    return mounted(volume, f"{CLAIMS_FOLDER}/{name}", read_only=False)
 
 
 def progress_token() -> Mounted:
-    """A token that says which pod this is, to the operator alone; it is no good at the API server."""
-    source = {"serviceAccountToken": {"audience": AUDIENCE, "expirationSeconds": 3600, "path": TOKEN_FILE}}
+    """A token by which the operator knows which pod calls it. The API server does not accept it."""
+    source = {
+        "serviceAccountToken": {
+            "audience": PROGRESS_AUDIENCE,
+            "expirationSeconds": 3600,
+            "path": TOKEN_NAME,
+        }
+    }
     volume = {"name": "progress-token", "projected": {"sources": [source], "defaultMode": 0o440}}
-    return _mounted(volume, TOKEN_FOLDER, read_only=True)
+    return mounted(volume, TOKEN_FOLDER, read_only=True)
 
 
-def scratch(*, memory: str | None = None) -> list[Mounted]:
-    """Where a pod with a read-only root may write: /work, /tmp, and shared memory, which data loaders and NCCL use."""
-    shared: Json = {"medium": "Memory", **({"sizeLimit": memory} if memory else {})}
+def scratch() -> list[Mounted]:
+    """Where a pod with a read-only root may write: /work, /tmp, and shared memory for data loaders and NCCL."""
     return [
-        _mounted({"name": "work", "emptyDir": {}}, "/work", read_only=False),
-        _mounted({"name": "tmp", "emptyDir": {}}, "/tmp", read_only=False),
-        _mounted({"name": "shared-memory", "emptyDir": shared}, "/dev/shm", read_only=False),
+        mounted({"name": "work", "emptyDir": {}}, WORK_FOLDER, read_only=False),
+        mounted({"name": "tmp", "emptyDir": {}}, "/tmp", read_only=False),
+        mounted({"name": "shared-memory", "emptyDir": {"medium": "Memory"}}, "/dev/shm", read_only=False),
     ]
 
 
@@ -70,9 +91,6 @@ def config_maps_of(addresses: Iterable[str | None]) -> list[Mounted]:
         for address in addresses
         if address and address.startswith("configMap:")
     }
-    return [config_map(name, f"{CONFIG_MAPS}/{name}", volume=f"map-{name}"[:63]) for name in sorted(names)]
-
-
-def _mounted(volume: Json, path: str, *, read_only: bool) -> Mounted:
-    mount = {"name": volume["name"], "mountPath": path, **({"readOnly": True} if read_only else {})}
-    return Mounted(volume=volume, mount=mount)
+    return [
+        config_map(name, f"{CONFIG_MAPS_FOLDER}/{name}", volume=f"map-{name}"[:63]) for name in sorted(names)
+    ]

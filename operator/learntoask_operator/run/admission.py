@@ -1,4 +1,4 @@
-"""What a run must have to be run in a cluster, beyond what its schema can say: checks in order, with reasons."""
+"""Whether a cluster can run a manifest: checks that the schema cannot express, in order, each with a reason."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _PUBLISHED_BASES = ("pypi:", "tiny:", "hf:")
 
 
 def refusal(spec: RunSpec, settings: Settings) -> str | None:
-    """Why the run cannot be run as it is, naming the field and what to do; None when it can."""
+    """Why the run cannot run as it is, naming the field and what to do; None if it can."""
     return next((why for check in _CHECKS if (why := check(spec, settings))), None)
 
 
 def _store(spec: RunSpec, settings: Settings) -> str | None:
     if spec.store.uri is None and not settings.store_uri:
-        return "spec.store.uri: the operator has no store of its own; give s3://bucket/prefix"
+        return "spec.store.uri: the operator has no default store; give s3://bucket/prefix"
     return _reachable("spec.store.uri", spec.store.uri, _FETCHED) if spec.store.uri else None
 
 
@@ -55,6 +55,6 @@ def _reachable(field: str, uri: str, allowed: tuple[str, ...]) -> str | None:
     if uri.startswith(allowed):
         return None
     return (
-        f"{field}: {uri} cannot be read from a pod; `lta apply` uploads files beside the manifest, or give an address "
-        f"that begins with {', '.join(allowed)}"
+        f"{field}: {uri} cannot be read from a pod; `lta apply` uploads local files, or give an address that begins "
+        f"with {', '.join(allowed)}"
     )

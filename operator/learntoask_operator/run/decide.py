@@ -1,8 +1,8 @@
-"""One pass over a run, decided: from the run, its children and the clock to what is to be done. Pure.
+"""One reconcile of a run, decided: from the run, its children and the clock to what is to be done. Pure.
 
-The order in which it is done makes a crash anywhere harmless: first children are created (by names that a second
-creation would collide with), then the status is written, then what is superfluous is deleted. An end that is decided
-here, such as a missed deadline, is in the status before its Job goes.
+The reconciler acts in an order that makes a crash anywhere harmless. First it creates children, under names that a
+second creation would collide with, then it writes the status, then it deletes what is superfluous. An end that is
+decided here, such as a missed deadline, is therefore in the status before its Job is deleted.
 """
 
 from __future__ import annotations
@@ -18,132 +18,142 @@ from learntoask.core.stages.graph import RESOLVE, STAGES, RunInputs
 from learntoask.core.stages.planner import Allowance, Observed, Plan, plan, plan_resolution
 from learntoask.core.status import conditions as c
 from learntoask.core.status.conditions import seconds_of
-from learntoask.core.status.run import RunInputsRecord, RunStatus, StageRecord
+from learntoask.core.status.run import FINISHED_PHASES, RunInputsRecord, RunStatus, StageRecord
 from learntoask.kube import CONFIG_MAP, JOB, Kind
 from pydantic import ValidationError
 
-from learntoask_operator.run import admission
-from learntoask_operator.run import stage_records as records
-from learntoask_operator.run import status as story
-from learntoask_operator.run.observe import Seen, observe, of_record
-from learntoask_operator.run.render.artefacts import collectable
-from learntoask_operator.run.requests import Requests, requests
-from learntoask_operator.run.stage_records import Told
+from learntoask_operator.events import Event
+from learntoask_operator.ownership import is_deleting
+from learntoask_operator.run import stage_records
+from learntoask_operator.run.admission import refusal
+from learntoask_operator.run.observe import ObservedStage, observe, observe_record
+from learntoask_operator.run.render.artefacts import artefact_list
+from learntoask_operator.run.requests import Requests, read_requests
+from learntoask_operator.run.stage_records import LatestProgress
+from learntoask_operator.run.status import events_of, refused_status, status_of
 from learntoask_operator.run.workload import (
-    Children,
     Removal,
+    RunChildren,
     Workload,
-    active,
-    going_away,
+    is_active,
     removal,
-    services_gone,
+    service_removals,
 )
 from learntoask_operator.settings import Settings
 
 _NAMES = (RESOLVE, *(stage.name for stage in STAGES))
-_LOOK_AGAIN = 5.0  # seconds, while something is waited for that no watch tells of
-_PATIENCE = 300.0  # seconds that a run which is to be removed waits for its children to go
+_LOOK_AGAIN = 5.0  # seconds until another reconcile, while it waits for something that no watch reports
+_PATIENCE = 300.0  # seconds that a run to be deleted waits until its children are gone
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decision:
-    """`creates` once and in order, `applies` in order, then the status, then `deletes` as (kind, name, uid)."""
+class RunDecision:
+    """What to do, in this order: `creates` once each, `applies`, write `status`, then `deletes`.
+
+    `serve` has the keys of the publications (of serve, of the policy) to give to the AskEndpoint. With `remove` the run
+    itself is deleted.
+    """
 
     status: RunStatus
     creates: tuple[tuple[Kind, Json], ...] = ()
     applies: tuple[tuple[Kind, Json], ...] = ()
     deletes: tuple[Removal, ...] = ()
-    events: tuple[story.Happened, ...] = ()
+    events: tuple[Event, ...] = ()
     serve: tuple[str, str] | None = None
-    """Keys of the publications (of serve, of the policy) that the AskEndpoint is to serve."""
     remove: bool = False
     wake_at: float | None = None
 
 
 def decide(
     body: Json,
-    children: Children,
+    children: RunChildren,
     *,
-    told: Mapping[str, Told],
+    progress: Mapping[str, LatestProgress],
     settings: Settings,
     now: float,
-) -> Decision:
-    """What to do about the run `body` (as the API server gives it); `told` is the progress its pods pushed."""
+) -> RunDecision:
+    """Decide about the run `body` (as the API server returns it); `progress` is what its pods pushed, by stage."""
     generation = int(body["metadata"].get("generation", 0))
     before = RunStatus.model_validate(body.get("status") or {})
     try:
         spec = RunSpec.model_validate(body["spec"])
-        why = admission.refusal(spec, settings)
+        why = refusal(spec, settings)
     except ValidationError as error:
         spec, why = None, f"spec: {explain(error, RunSpec)}"
-    asked = requests(body["metadata"].get("annotations") or {}, handled=before.handled, reruns=before.reruns)
+    annotations = body["metadata"].get("annotations") or {}
+    asked = read_requests(annotations, handled=before.handled, reruns=before.reruns)
     if spec is None or why is not None:
-        status = story.refused(before, why or "", generation=generation, now=now)
-        return Decision(status=status, events=tuple(story.happened(before, status)))
-    if before.phase in story.OVER and before.observed_generation == generation and not asked.anew:
-        return _over(body, spec, before, children, now=now)
-    return _going(body, spec, before, children, asked, told=told, settings=settings, now=now)
+        status = refused_status(before, why or "", generation=generation, now=now)
+        return RunDecision(status=status, events=tuple(events_of(before, status)))
+    if before.phase in FINISHED_PHASES and before.observed_generation == generation and not asked.resume:
+        return _decide_finished(spec, before, children, now=now)
+    return _decide_unfinished(
+        body, spec, before, children, asked=asked, progress=progress, settings=settings, now=now
+    )
 
 
-def _over(body: Json, spec: RunSpec, before: RunStatus, children: Children, *, now: float) -> Decision:
-    """A run that is over stays so, whatever becomes of its children. What still runs goes; so does the run itself when
-    its time has come, after its children."""
+def _decide_finished(spec: RunSpec, before: RunStatus, children: RunChildren, *, now: float) -> RunDecision:
+    """A finished run stays finished, whatever becomes of its children. What still runs is deleted, and so is the run
+    itself once its ttl has passed and its children are gone."""
     finished = seconds_of(before.finished) if before.finished else now
     expires = finished + seconds(spec.ttl) if spec.ttl else None
-    services_too = services_gone(children.deployments)
+    services = service_removals(children.deployments)
     if expires is None or now < expires:
-        running = [removal(JOB, one) for one in children.jobs if active(one)]
-        return Decision(status=before, deletes=(*running, *services_too), wake_at=expires)
+        running = [removal(JOB, job) for job in children.jobs if is_active(job)]
+        return RunDecision(status=before, deletes=(*running, *services), wake_at=expires)
     left = len(children.jobs) + len(children.deployments)
     message = f"finished more than {spec.ttl} ago"
     if left and now < expires + _PATIENCE:
-        jobs = [removal(JOB, one) for one in children.jobs if not going_away(one)]
-        return Decision(status=before, deletes=(*jobs, *services_too), wake_at=now + _LOOK_AGAIN)
-    event = story.Happened(reason=c.EXPIRED, message=message)
+        jobs = [removal(JOB, job) for job in children.jobs if not is_deleting(job)]
+        return RunDecision(status=before, deletes=(*jobs, *services), wake_at=now + _LOOK_AGAIN)
+    event = Event(reason=c.EXPIRED, message=message)
     if left:
-        message += f"; {left} children did not go in time and are left to the garbage collector"
-        event = story.Happened(reason=c.EXPIRED, message=message, type="Warning")
-    return Decision(status=before, events=(event,), remove=True)
+        message += f"; {left} children were not gone in time and are left to the garbage collector"
+        event = Event(reason=c.EXPIRED, message=message, type="Warning")
+    return RunDecision(status=before, events=(event,), remove=True)
 
 
-def _going(
+def _decide_unfinished(
     body: Json,
     spec: RunSpec,
     before: RunStatus,
-    children: Children,
-    asked: Requests,
+    children: RunChildren,
     *,
-    told: Mapping[str, Told],
+    asked: Requests,
+    progress: Mapping[str, LatestProgress],
     settings: Settings,
     now: float,
-) -> Decision:
-    """A run that is not over."""
+) -> RunDecision:
     old = {name: before.record(name) or StageRecord(name=name) for name in _NAMES}
-    seen = {
-        name: observe(
-            old[name],
-            jobs=children.jobs_of(name),
-            pods=children.pods_of(name),
-            together=records.pods_together(spec, name),
-            now=now,
-        )
-        for name in _NAMES
-    }
-    gpus = {name: records.gpus_of(spec, name) for name in _NAMES}
-    known = {name: records.settled(old[name], seen[name], gpus=gpus[name], now=now) for name in _NAMES}
+    seen = _observe_stages(spec, old, children, now)
+    gpus = {name: stage_records.gpus_of(spec, name) for name in _NAMES}
+    records = {name: stage_records.settle(old[name], seen[name], gpus=gpus[name], now=now) for name in _NAMES}
     if asked.retry:
-        known = {name: records.forgiven(record) for name, record in known.items()}
+        records = {name: stage_records.forgive(record) for name, record in records.items()}
     inputs_key = _inputs_key(spec, asked.reruns)
-    inputs = _inputs(before, known[RESOLVE], seen[RESOLVE], inputs_key)
-    used = records.allowance(known, seen, spec, now)
-    observed = {name: one for name in _NAMES if (one := _for_plan(seen[name], known[name], now)) is not None}
-    current = _planned(spec, inputs, inputs_key, known, observed, used, asked, now)
+    inputs = _inputs(before, records[RESOLVE], seen[RESOLVE], key=inputs_key)
+    used = stage_records.allowance(records, seen, spec, now)
+    current = _plan(
+        spec, records, seen, inputs=inputs, inputs_key=inputs_key, used=used, asked=asked, now=now
+    )
     work = Workload(
-        body, spec, settings, children, records.starts(current), records.stops(current),
-        {status.name: status for status in current.stages}, inputs, records.published(known), known, now,
-    )  # fmt: skip
-    after = [_record(name, known[name], seen[name], work, told.get(name), gpus[name]) for name in _NAMES]
-    status = before.model_copy(
+        body=body,
+        spec=spec,
+        settings=settings,
+        children=children,
+        starts=stage_records.starts(current),
+        stops=stage_records.stops(current),
+        statuses={status.name: status for status in current.stages},
+        inputs=inputs,
+        published=stage_records.publications(records),
+        records=records,
+        now=now,
+    )
+    after = [
+        _planned_record(records[name], seen[name], work, progress=progress.get(name), gpus=gpus[name])
+        for name in _NAMES
+    ]
+    base = before.model_copy(
         update={
             "inputs": inputs,
             "inputs_key": inputs_key if inputs else None,
@@ -153,86 +163,127 @@ def _going(
         }
     )
     generation = int(body["metadata"].get("generation", 0))
-    status = story.told(status, before, after, current, spec=spec, used=used, generation=generation, now=now)
-    marked = collectable(body, spec, before, status, settings)
-    looks = [one.look_again for one in seen.values()] + [now + _LOOK_AGAIN if work.held else None]
-    return Decision(
+    status = status_of(base, before, after, current, spec=spec, used=used, generation=generation, now=now)
+    artefacts = artefact_list(body, spec, before, status, settings)
+    wakes = [current.wake_at, *(stage.look_again for stage in seen.values())]
+    if work.held:
+        wakes.append(now + _LOOK_AGAIN)
+    return RunDecision(
         status=status,
         creates=work.creates(configured=before.configuration),
-        applies=(*work.applies(), *(((CONFIG_MAP, marked),) if marked else ())),
+        applies=(*work.applies(), *(((CONFIG_MAP, artefacts),) if artefacts else ())),
         deletes=work.deletes(seen),
-        events=(*story.happened(before, status), *_answers(asked, before)),
-        serve=_served(current, status, known),
-        wake_at=min((at for at in (current.wake_at, *looks) if at is not None), default=None),
+        events=(*events_of(before, status), *_request_events(asked, before)),
+        serve=_keys_to_serve(current, status, records),
+        wake_at=min((at for at in wakes if at is not None), default=None),
     )
 
 
-def _record(
-    name: str, record: StageRecord, seen: Seen, work: Workload, told: Told | None, gpus: float
-) -> StageRecord:
-    """The record of stage `name` after the plan."""
-    if name not in work.statuses:  # resolve, once the inputs are known
-        return record
-    if name in work.stops:
-        stopped = records.stopped(record, seen, work.stops[name], gpus=gpus, now=work.now)
-        return stopped.model_copy(update={"state": "Stopping"})
-    if name in work.held:
-        waits = {"state": "Waiting", "reason": "ServiceNotReady", "message": work.held[name]}
-        return record.model_copy(update=waits)
-    return records.recorded(record, work.statuses[name], seen, start=work.starts.get(name), told=told)
+def _observe_stages(
+    spec: RunSpec, records: Mapping[str, StageRecord], children: RunChildren, now: float
+) -> dict[str, ObservedStage]:
+    return {
+        name: observe(
+            record,
+            jobs=children.jobs_of(name),
+            pods=children.pods_of(name),
+            together=stage_records.pods_together(spec, name),
+            now=now,
+        )
+        for name, record in records.items()
+    }
 
 
-def _answers(asked: Requests, before: RunStatus) -> list[story.Happened]:
-    """Events about what was asked by annotation."""
-    if asked.rewound_to:
-        return [story.Happened(reason=c.REWOUND, message=f"stages run anew from {asked.rewound_to} on")]
-    if asked.refused and dict(asked.handled) != before.handled:
-        return [story.Happened(reason=c.INVALID_SPEC, message=asked.refused, type="Warning")]
-    return []
-
-
-def _planned(
-    spec: RunSpec, inputs: RunInputsRecord | None, inputs_key: str, known: Mapping[str, StageRecord],
-    observed: Mapping[str, Observed], used: Allowance, asked: Requests, now: float,
-) -> Plan:  # fmt: skip
+def _plan(
+    spec: RunSpec,
+    records: Mapping[str, StageRecord],
+    seen: Mapping[str, ObservedStage],
+    *,
+    inputs: RunInputsRecord | None,
+    inputs_key: str,
+    used: Allowance,
+    asked: Requests,
+    now: float,
+) -> Plan:
+    """The plan for the stages, or for `resolve` alone until the digests of the inputs are known."""
+    observed = {
+        name: attempt
+        for name in _NAMES
+        if (attempt := _latest_attempt(seen[name], records[name], now)) is not None
+    }
     if inputs is None:
         return plan_resolution(
             spec=spec, key=inputs_key, observed=observed, now=now, cancelled=asked.cancelled
         )
-    given = RunInputs(pack=inputs.pack, files=inputs.files, reruns=asked.reruns)  # type: ignore[arg-type]
     return plan(
-        spec=spec, inputs=given, published=records.published(known), observed=observed, now=now, allowance=used,
+        spec=spec,
+        inputs=RunInputs(pack=inputs.pack, files=inputs.files, reruns=asked.reruns),  # type: ignore[arg-type]
+        published=stage_records.publications(records),
+        observed=observed,
+        now=now,
+        allowance=used,
         cancelled=asked.cancelled,
-    )  # fmt: skip
+    )
+
+
+def _latest_attempt(seen: ObservedStage, record: StageRecord, now: float) -> Observed | None:
+    """The latest attempt for the planner: as observed while it goes on, as recorded once it has ended."""
+    goes_on = seen.observed is not None and seen.observed.state in ("queued", "waiting", "running", "ending")
+    return seen.observed if goes_on and seen.result is None else observe_record(record, now).observed
+
+
+def _planned_record(
+    record: StageRecord, seen: ObservedStage, work: Workload, *, progress: LatestProgress | None, gpus: float
+) -> StageRecord:
+    """The stage's record after the plan."""
+    name = record.name
+    if name not in work.statuses:  # `resolve`, once the inputs are known
+        return record
+    if name in work.stops:
+        stopped = stage_records.stop(record, seen, work.stops[name], gpus=gpus, now=work.now)
+        return stopped.model_copy(update={"state": "Stopping"})
+    if name in work.held:
+        waits = {"state": "Waiting", "reason": "ServiceNotReady", "message": work.held[name]}
+        return record.model_copy(update=waits)
+    status, start = work.statuses[name], work.starts.get(name)
+    return stage_records.apply_plan(record, status, seen, start=start, progress=progress)
+
+
+def _request_events(asked: Requests, before: RunStatus) -> list[Event]:
+    """Events that answer an annotation."""
+    if asked.rewound_to:
+        message = f"{asked.rewound_to} and all stages that depend on it run again"
+        return [Event(reason=c.REWOUND, message=message)]
+    if asked.refused and dict(asked.handled) != before.handled:
+        return [Event(reason=c.INVALID_SPEC, message=asked.refused, type="Warning")]
+    return []
 
 
 def _inputs_key(spec: RunSpec, reruns: Mapping[str, int]) -> str:
-    """Digest of where the inputs lie: as long as it is the same, their digests stay pinned."""
+    """Digest of the addresses of the inputs. While it stays the same, their digests stay pinned."""
     addresses = [spec.dataset.uri, spec.dataset.test_uri, spec.pack.uri, spec.train.base.uri]
     return digest_of({"stage": RESOLVE, "addresses": addresses, "rerun": reruns.get(RESOLVE, 0)})  # type: ignore[dict-item]
 
 
-def _inputs(before: RunStatus, record: StageRecord, seen: Seen, key: str) -> RunInputsRecord | None:
-    """The digests found at the addresses of `key`, now or before."""
+def _inputs(
+    before: RunStatus, record: StageRecord, seen: ObservedStage, *, key: str
+) -> RunInputsRecord | None:
+    """The digests of the inputs at the addresses of `key`: just resolved, or known from before."""
     if (
-        seen.report is not None
-        and seen.report.inputs is not None
+        seen.result is not None
+        and seen.result.inputs is not None
         and record.key == key
         and record.ended == "Published"
     ):
-        return seen.report.inputs
+        return seen.result.inputs
     return before.inputs if before.inputs_key == key else None
 
 
-def _for_plan(seen: Seen, record: StageRecord, now: float) -> Observed | None:
-    """What the planner is told: of an attempt that goes on what is seen, of one that is over what is recorded."""
-    going = seen.observed is not None and seen.observed.state in ("queued", "waiting", "running", "ending")
-    return seen.observed if going and seen.report is None else of_record(record, now).observed
-
-
-def _served(current: Plan, status: RunStatus, known: Mapping[str, StageRecord]) -> tuple[str, str] | None:
-    """The keys to serve, when the AskEndpoint does not have them yet."""
-    publication, policy = known["serve"].key, known["grpo"].key
+def _keys_to_serve(
+    current: Plan, status: RunStatus, records: Mapping[str, StageRecord]
+) -> tuple[str, str] | None:
+    """The keys for the AskEndpoint, if the run has succeeded and the endpoint does not have them yet."""
+    publication, policy = records["serve"].key, records["grpo"].key
     if current.outcome != "Succeeded" or not publication or not policy:
         return None
     served = status.lineage.served if status.lineage else None

@@ -1,43 +1,47 @@
-"""From Jobs and pods to what the planner is told of each stage: pure.
+"""From the Jobs and pods of a stage to what the planner is told about it. Pure.
 
-The record in the run's status is the memory: an attempt that is settled there stays as it was settled, whatever becomes
-of its Job. A Job counts only while it is the run's own and newer than what is settled.
+The record in the run's status is the memory. An attempt whose end is recorded there keeps that end, whatever becomes of
+its Job. A Job counts only if it belongs to the run and is newer than the recorded end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from learntoask.core.json_object import Json
+from learntoask.core.pod_contract import ATTEMPT_LABEL, STAGE_KEY_ANNOTATION, TerminationMessage
 from learntoask.core.stages.planner import Observed
-from learntoask.core.status.conditions import seconds_of, shorten
+from learntoask.core.status.conditions import seconds_of, shorten, timestamp
 from learntoask.core.status.run import Failure, StageRecord
 
-from learntoask_operator.run.labels import ATTEMPT, KEY
+from learntoask_operator.ownership import is_deleting
 from learntoask_operator.run.pod_messages import (
-    Report,
-    disrupted,
+    disruption_of,
     failure_of,
-    over,
-    report_of,
+    has_ended,
+    result_of,
     running_since,
-    waits_for,
-    without_words,
+    waiting_reason,
 )
 
-_LAG = 15.0  # seconds that the watch of pods may be behind that of Jobs
+_LAG = 15.0  # seconds that the watch of pods may be behind the watch of Jobs
 State = Literal["queued", "waiting", "running", "ending", "stopped", "disrupted", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """One stage as it is. `report`: its latest attempt succeeded. `failure`: it ended badly. `superfluous`: Jobs, as
-    (name, uid), that must go. Times are seconds since the epoch; `ran` is when the attempt began to run."""
+class ObservedStage:
+    """One stage as it is now; times are in seconds since the epoch.
+
+    `observed` is its latest attempt as the planner sees it. `result` is the message of an attempt that succeeded,
+    `failure` explains one that failed. `ran` is when the attempt began to run. The Jobs `superfluous`, as (name, uid),
+    must be deleted. `look_again` is when time alone changes the observation.
+    """
 
     observed: Observed | None
-    report: Report | None = None
+    result: TerminationMessage | None = None
     failure: Failure | None = None
     ran: float | None = None
     finished: float | None = None
@@ -47,159 +51,233 @@ class Seen:
 
 def observe(
     record: StageRecord, *, jobs: Sequence[Json], pods: Sequence[Json], together: int, now: float
-) -> Seen:
-    """`jobs` and `pods` of the stage, `together` the pods of an attempt that must run at once."""
-    active = [job for job in jobs if not _going(job) and not _finished(job)]
-    current = [job for job in active if not _settled(job, record)]
-    current.sort(key=lambda job: (_key(job) == record.key, _attempt(job)))
-    job = current[-1] if current else None
-    unwanted = tuple((one["metadata"]["name"], one["metadata"]["uid"]) for one in active if one is not job)
-    known = {one["metadata"]["uid"] for one in active} - {uid for _, uid in unwanted}
-    leftover = [pod for pod in pods if not over(pod) and _job_uid(pod) not in known]
-    if job is None and not unwanted and not leftover:
+) -> ObservedStage:
+    """Observe a stage from its `jobs` and `pods`; `together` is how many pods of an attempt must run at once."""
+    active = [job for job in jobs if not is_deleting(job) and not _is_finished(job)]
+    unsettled = [job for job in active if not _is_settled(job, record)]
+    unsettled.sort(key=lambda job: (_key(job) == record.key, _attempt(job)))
+    job = unsettled[-1] if unsettled else None
+    unwanted = tuple(
+        (other["metadata"]["name"], other["metadata"]["uid"]) for other in active if other is not job
+    )
+    if unwanted or _leftover_pods(pods, job):
+        # Until all that is left of other attempts is gone, no attempt of this stage may start.
+        key, attempt = (record.key or "", record.attempt) if job is None else (_key(job), _attempt(job))
+        observed = Observed(key=key, state="ending", attempt=attempt, started=now, exempt=record.exempt)
+        return ObservedStage(observed=observed, superfluous=unwanted)
+    if job is None:
         ended = [
-            one for one in jobs if not _going(one) and _key(one) == record.key and not _settled(one, record)
+            other
+            for other in jobs
+            if not is_deleting(other) and _key(other) == record.key and not _is_settled(other, record)
         ]
         job = max(ended, key=_attempt, default=None)
-    if job is not None and not unwanted and not leftover:
-        return _of_job(
-            job, record, [pod for pod in pods if _job_uid(pod) == job["metadata"]["uid"]], together, now
+    if job is None:
+        return observe_record(record, now)
+    own = [pod for pod in pods if _job_uid(pod) == job["metadata"]["uid"]]
+    return _Attempt(job=job, record=record, pods=own, together=together, now=now).observe()
+
+
+def observe_record(record: StageRecord, now: float) -> ObservedStage:
+    """Observe a stage from its record alone: its attempt has a recorded end, or its Job is gone."""
+    if not record.key or not record.attempt:
+        return ObservedStage(observed=None)
+    finished = seconds_of(record.finished) if record.finished else None
+
+    def observed(state: State, **changes: Any) -> Observed:
+        fields = {
+            "exempt": record.exempt,
+            "disruptions": record.disruptions,
+            "finished": finished,
+            **changes,
+        }
+        return Observed(key=record.key or "", state=state, attempt=record.attempt, started=now, **fields)
+
+    if record.settled < record.attempt:
+        lost = observed(
+            "disrupted",
+            exempt=record.exempt + 1,
+            disruptions=record.disruptions + 1,
+            finished=now,
+            reason="JobDeleted",
+            message="its Job was deleted, and not by the operator",
         )
-    if unwanted or leftover:
-        # Until all that is left of other attempts is gone, nothing of this stage may be started.
-        key, attempt = (record.key or "", record.attempt) if job is None else (_key(job), _attempt(job))
-        state: State = "ending"
-        observed = Observed(key=key, state=state, attempt=attempt, started=now, exempt=record.exempt)
-        return Seen(observed=observed, superfluous=unwanted)
-    return of_record(record, now)
+        ran = seconds_of(record.started) if record.started else None
+        return ObservedStage(observed=lost, finished=now, ran=ran)
+    failure = record.last_failure
+    match record.ended:
+        case "Failed" if failure is not None:
+            message = shorten(failure.message)
+            return ObservedStage(
+                observed=observed(
+                    "failed", reason=failure.reason, message=message, retryable=failure.retryable
+                )
+            )
+        case "Disrupted":
+            return ObservedStage(observed=observed("disrupted", reason=record.reason, message=record.message))
+        case _:
+            return ObservedStage(observed=observed("stopped"))
 
 
-def _of_job(job: Json, record: StageRecord, pods: list[Json], together: int, now: float) -> Seen:
-    key, attempt = _key(job), _attempt(job)
-    exempt, disruptions = (record.exempt, record.disruptions) if record.key == key else (0, 0)
-    began = [since for since in map(running_since, pods) if since is not None]
-    ran = min(began, default=None)
+@dataclass(frozen=True, kw_only=True)
+class _Attempt:
+    """The Job of one attempt with its pods."""
 
-    def seen(state: State, *, started: float, **more: Any) -> Seen:
-        reason, message = more.pop("why", ("", ""))
-        look_again = more.pop("look_again", None)
+    job: Json
+    record: StageRecord
+    pods: Sequence[Json]
+    together: int
+    now: float
+
+    def observe(self) -> ObservedStage:
+        complete, failed = _condition(self.job, "Complete"), _condition(self.job, "Failed")
+        if complete:
+            return self._succeeded(complete)
+        if failed:
+            return self._failed(failed)
+        return self._unfinished()
+
+    def _succeeded(self, complete: Json) -> ObservedStage:
+        finished = self._finished_at(complete)
+        result = result_of(self.pods)
+        if result is not None:
+            return self._stage("running", started=self._started, result=result, finished=finished)
+        if self.now < finished + _LAG:
+            return self._stage("ending", started=self._created, look_again=finished + _LAG)
+        why = ("OutputUnknown", "the Job succeeded, but no pod is left that reports its output")
+        return self._stage("disrupted", started=self._started, finished=finished, why=why)
+
+    def _failed(self, failed: Json) -> ObservedStage:
+        finished = self._finished_at(failed)
+        if self.now < finished + _LAG and not any(has_ended(pod) for pod in self.pods):
+            return self._stage("ending", started=self._created, look_again=finished + _LAG)
+        if disruption := disruption_of(self.pods):
+            why = ("Disrupted", disruption)
+            return self._stage("disrupted", started=self._started, finished=finished, why=why)
+        stage, attempt = self.record.name, _attempt(self.job)
+        fallback = Failure(
+            stage=stage,
+            attempt=attempt,
+            reason=str(failed.get("reason", "JobFailed")),
+            message=str(failed.get("message", "")),
+            time=timestamp(finished),
+        )
+        failure = failure_of(self.pods, stage=stage, attempt=attempt, fallback=fallback)
+        return self._stage("failed", started=self._started, finished=finished, failure=failure)
+
+    def _unfinished(self) -> ObservedStage:
+        if self.job["spec"].get("suspend"):
+            return self._stage(
+                "queued", started=self._created, why=("Queued", "the Job waits to be admitted")
+            )
+        if self._is_running():
+            # A pod that replaces another one does not restart the attempt's deadline.
+            known = self.record.started if self._is_recorded() else None
+            first = seconds_of(known) if known else self.now
+            return self._stage("running", started=min(first, self._started))
+        newest = max((_created(pod) for pod in self.pods), default=self._created)
+        start = self.job["status"].get("startTime")
+        admitted = seconds_of(start) if start else self._created
+        return self._stage("waiting", started=max(admitted, newest), why=waiting_reason(self.pods))
+
+    def _stage(
+        self,
+        state: State,
+        *,
+        started: float,
+        finished: float | None = None,
+        why: tuple[str, str] = ("", ""),
+        result: TerminationMessage | None = None,
+        failure: Failure | None = None,
+        look_again: float | None = None,
+    ) -> ObservedStage:
+        key, record = _key(self.job), self.record
+        exempt, disruptions = (record.exempt, record.disruptions) if record.key == key else (0, 0)
+        reason, message = (failure.reason, failure.message) if failure else why
         observed = Observed(
             key=key,
             state=state,
-            attempt=attempt,
+            attempt=_attempt(self.job),
             started=started,
+            finished=finished,
             reason=reason,
             message=message,
             exempt=exempt + (state == "disrupted"),
             disruptions=disruptions + (state == "disrupted"),
-            finished=more.get("finished"),
-            retryable=more["failure"].retryable if more.get("failure") else True,
+            retryable=failure.retryable if failure else True,
         )
-        return Seen(observed=observed, ran=ran, look_again=look_again, **more)
-
-    created = seconds_of(job["metadata"]["creationTimestamp"])
-    complete, failed = _condition(job, "Complete"), _condition(job, "Failed")
-    if complete or failed:
-        over_since = (complete or failed or {}).get("lastTransitionTime")
-        at = seconds_of(over_since) if over_since else created
-        report = report_of(pods) if complete else None
-        if report:
-            return seen("running", started=ran or created, report=report, finished=at)
-        told = any(over(pod) for pod in pods)
-        if now < at + _LAG and not (failed and told):
-            return seen("ending", started=created, look_again=at + _LAG)
-        why = disrupted(pods) if failed else "the Job succeeded, and no pod is left to say with what output"
-        if complete or why:
-            reason = "OutputUnknown" if complete else "Disrupted"
-            return seen("disrupted", started=ran or created, finished=at, why=(reason, why or ""))
-        fallback = without_words(
-            stage=record.name, attempt=attempt, reason=str((failed or {}).get("reason", "JobFailed")),
-            message=str((failed or {}).get("message", "")), now=at,
-        )  # fmt: skip
-        failure = failure_of(pods, stage=record.name, attempt=attempt, fallback=fallback)
-        return seen(
-            "failed",
-            started=ran or created,
-            finished=at,
+        return ObservedStage(
+            observed=observed,
+            result=result,
             failure=failure,
-            why=(failure.reason, failure.message),
+            ran=self._ran,
+            finished=finished,
+            look_again=look_again,
         )
-    if job["spec"].get("suspend"):
-        return seen("queued", started=created, why=("Queued", "the Job waits to be admitted"))
-    alive = [pod for pod in pods if not over(pod) and running_since(pod) is not None]
-    if (
-        len(alive) + sum(over(pod) for pod in pods if not _condition(pod, "DisruptionTarget")) >= together
-        and alive
-    ):
-        # A pod that the Job replaces does not begin the attempt's deadline anew.
-        first = (
-            seconds_of(record.started)
-            if record.started and (record.key, record.attempt) == (key, attempt)
-            else now
-        )
-        return seen("running", started=min(first, ran or created))
-    newest = max((seconds_of(pod["metadata"]["creationTimestamp"]) for pod in pods), default=created)
-    admitted = seconds_of(job["status"]["startTime"]) if job["status"].get("startTime") else created
-    return seen("waiting", started=max(admitted, newest), why=waits_for(pods))
+
+    @property
+    def _created(self) -> float:
+        return _created(self.job)
+
+    @cached_property
+    def _ran(self) -> float | None:
+        began = [since for since in map(running_since, self.pods) if since is not None]
+        return min(began, default=None)
+
+    @property
+    def _started(self) -> float:
+        return self._ran or self._created
+
+    def _finished_at(self, condition: Json) -> float:
+        transition = condition.get("lastTransitionTime")
+        return seconds_of(transition) if transition else self._created
+
+    def _is_running(self) -> bool:
+        alive = [pod for pod in self.pods if not has_ended(pod) and running_since(pod) is not None]
+        done = [pod for pod in self.pods if has_ended(pod) and not _condition(pod, "DisruptionTarget")]
+        return bool(alive) and len(alive) + len(done) >= self.together
+
+    def _is_recorded(self) -> bool:
+        return (self.record.key, self.record.attempt) == (_key(self.job), _attempt(self.job))
 
 
-def of_record(record: StageRecord, now: float) -> Seen:
-    """What the record alone says: of an attempt that is settled, or whose Job is gone."""
-    if not record.key or not record.attempt:
-        return Seen(observed=None)
-    finished = seconds_of(record.finished) if record.finished else None
-
-    def observed(state: State, **more: Any) -> Observed:
-        given = {"exempt": record.exempt, "disruptions": record.disruptions, "finished": finished, **more}
-        return Observed(key=record.key or "", state=state, attempt=record.attempt, started=now, **given)
-
-    if record.settled < record.attempt:
-        why = "somebody deleted its Job"
-        lost = observed(
-            "disrupted", exempt=record.exempt + 1, disruptions=record.disruptions + 1, finished=now,
-            reason="JobDeleted", message=why,
-        )  # fmt: skip
-        return Seen(observed=lost, finished=now, ran=seconds_of(record.started) if record.started else None)
-    failure = record.last_failure
-    match record.ended:
-        case "Failed" if failure is not None:
-            return Seen(
-                observed=observed(
-                    "failed",
-                    reason=failure.reason,
-                    message=shorten(failure.message),
-                    retryable=failure.retryable,
-                )
-            )
-        case "Disrupted":
-            return Seen(observed=observed("disrupted", reason=record.reason, message=record.message))
-        case _:
-            return Seen(observed=observed("stopped"))
+def _leftover_pods(pods: Sequence[Json], job: Json | None) -> bool:
+    """Whether a pod of another Job than `job` has not ended."""
+    uid = job["metadata"]["uid"] if job else None
+    return any(not has_ended(pod) and (uid is None or _job_uid(pod) != uid) for pod in pods)
 
 
-def _settled(job: Json, record: StageRecord) -> bool:
+def _is_settled(job: Json, record: StageRecord) -> bool:
     return _key(job) == record.key and _attempt(job) <= record.settled
 
 
-def _going(child: Json) -> bool:
-    return "deletionTimestamp" in child["metadata"]
-
-
-def _finished(job: Json) -> bool:
+def _is_finished(job: Json) -> bool:
     return bool(_condition(job, "Complete") or _condition(job, "Failed"))
 
 
 def _condition(child: Json, type: str) -> Json | None:
+    """The condition `type`, if it is true."""
     conditions = child["status"].get("conditions", ())
-    return next((one for one in conditions if one["type"] == type and one["status"] == "True"), None)
+    return next(
+        (
+            condition
+            for condition in conditions
+            if condition["type"] == type and condition["status"] == "True"
+        ),
+        None,
+    )
+
+
+def _created(child: Json) -> float:
+    return seconds_of(child["metadata"]["creationTimestamp"])
 
 
 def _key(job: Json) -> str:
-    return str(job["metadata"].get("annotations", {}).get(KEY, ""))
+    return str(job["metadata"].get("annotations", {}).get(STAGE_KEY_ANNOTATION, ""))
 
 
 def _attempt(job: Json) -> int:
-    return int(job["metadata"].get("labels", {}).get(ATTEMPT, 0))
+    return int(job["metadata"].get("labels", {}).get(ATTEMPT_LABEL, 0))
 
 
 def _job_uid(pod: Json) -> str | None:

@@ -1,99 +1,80 @@
-"""What the pods of an attempt say: how they wait, how they run, and their last words."""
+"""What the pods of an attempt tell: why they wait, when they run, and how they ended. Pure."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any
 
 from learntoask.core.json_object import Json
-from learntoask.core.status.conditions import seconds_of, shorten, timestamp
-from learntoask.core.status.run import Failure, RunInputsRecord
-from pydantic import JsonValue, ValidationError
+from learntoask.core.pod_contract import COMPLETION_INDEX_LABEL, DISRUPTED, TerminationMessage
+from learntoask.core.process_exit import describe_exit
+from learntoask.core.status.conditions import seconds_of, shorten
+from learntoask.core.status.run import Failure
 
 CONTAINER = "stage"
-_LONGEST_WORDS = 2000  # characters of a container's last words that are kept
+_LONGEST_MESSAGE = 2000  # characters that are kept of a container's message
 
 
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """The last words of an attempt that succeeded: `inputs` of resolve, `output` of all other stages."""
-
-    output: str = ""
-    inputs: RunInputsRecord | None = None
-    summary: Mapping[str, JsonValue] = field(default_factory=dict)
-    reused: bool = False
-
-
-def report_of(pods: Iterable[Json]) -> Report | None:
-    """What the first pod (by index) that ended well reported; None when none did, or nothing readable."""
+def result_of(pods: Iterable[Json]) -> TerminationMessage | None:
+    """The message of the first pod (by index) that succeeded and reports an output or the inputs; None if none does."""
     for pod in sorted(pods, key=_index):
-        ended = terminated(pod)
-        if ended is None or ended.get("exitCode") != 0:
+        termination = termination_of(pod)
+        if termination is None or termination.get("exitCode") != 0:
             continue
-        said = _parsed(ended.get("message"))
-        summary = said.get("summary")
-        with suppress(ValidationError):
-            inputs = RunInputsRecord.model_validate(said["inputs"]) if "inputs" in said else None
-            if inputs or isinstance(said.get("output"), str):
-                return Report(
-                    output=str(said.get("output", "")),
-                    inputs=inputs,
-                    summary=summary if isinstance(summary, dict) else {},
-                    reused=bool(said.get("skipped")),
-                )
+        message = TerminationMessage.parse(termination.get("message"))
+        if message is not None and (message.inputs is not None or message.output is not None):
+            return message
     return None
 
 
 def failure_of(pods: Iterable[Json], *, stage: str, attempt: int, fallback: Failure) -> Failure:
-    """The failure that explains an attempt's: one in a stage's own words before a crash, a crash before a kill, and
-    `fallback` where no pod is left to tell."""
-    failed = [pod for pod in pods if pod["status"].get("phase") == "Failed" or _crashed(pod)]
+    """The failure that explains an attempt's failure, or `fallback` if no pod is left.
+
+    A pod with a termination message is preferred to one that crashed, and that to one that was killed: when a worker
+    is lost, its peers fail too, later and by a signal.
+    """
+    failed = [pod for pod in pods if pod["status"].get("phase") == "Failed" or _has_crashed(pod)]
     if not failed:
         return fallback
-    pod = min(failed, key=_silence)
-    ended = terminated(pod) or {}
-    said = _parsed(ended.get("message"))
-    status = pod["status"]
-    reason = said.get("reason") or _named(ended.get("reason")) or status.get("reason") or "Crashed"
-    message = said.get("message") or ended.get("message") or status.get("message") or _how(ended)
+    pod = min(failed, key=_explanation_rank)
+    termination, status = termination_of(pod) or {}, pod["status"]
+    message = _message(termination)
+    reason = message.reason or _given_reason(termination.get("reason")) or status.get("reason") or "Crashed"
+    text = message.message or termination.get("message") or status.get("message") or _exit_text(termination)
     return Failure(
         stage=stage,
         attempt=attempt,
         pod=pod["metadata"]["name"],
-        container=CONTAINER if ended else "",
-        exit_code=ended.get("exitCode"),
+        container=CONTAINER if termination else "",
+        exit_code=termination.get("exitCode"),
         reason=str(reason)[:128],
-        message=shorten(str(message), _LONGEST_WORDS),
-        time=str(ended.get("finishedAt") or fallback.time),
-        retryable=bool(said.get("retryable", True)),
+        message=shorten(str(text), _LONGEST_MESSAGE),
+        time=str(termination.get("finishedAt") or fallback.time),
+        retryable=message.retryable,
     )
 
 
-def disrupted(pods: Iterable[Json]) -> str | None:
-    """Why the cluster, or somebody, ended one of the pods; None when nobody did."""
+def disruption_of(pods: Iterable[Json]) -> str | None:
+    """Why one of the pods was ended from outside (evicted, preempted, deleted); None if none was."""
     for pod in pods:
-        ended = terminated(pod)
-        said = _parsed(ended.get("message")) if ended else {}
-        if said.get("reason") == "Disrupted":  # it was told to end, and said so
-            return f"pod {pod['metadata']['name']}: {said.get('message', '')}"
-        for one in pod["status"].get("conditions", ()):
-            if one["type"] == "DisruptionTarget" and one["status"] == "True":
-                return (
-                    f"pod {pod['metadata']['name']}: {one.get('message') or one.get('reason', 'disrupted')}"
-                )
+        name = pod["metadata"]["name"]
+        message = _message(termination_of(pod) or {})
+        if message.reason == DISRUPTED:  # it got SIGTERM and reported that
+            return f"pod {name}: {message.message}"
+        for condition in pod["status"].get("conditions", ()):
+            if condition["type"] == "DisruptionTarget" and condition["status"] == "True":
+                return f"pod {name}: {condition.get('message') or condition.get('reason', 'disrupted')}"
     return None
 
 
-def waits_for(pods: Iterable[Json]) -> tuple[str, str]:
-    """Reason and message why pods do not run yet: the scheduler's words, or those about an image."""
+def waiting_reason(pods: Iterable[Json]) -> tuple[str, str]:
+    """Reason and message why pods do not run yet, from the scheduler or about an image; ("", "") if unknown."""
     for pod in pods:
         name = pod["metadata"]["name"]
-        for one in pod["status"].get("conditions", ()):
-            if one["type"] == "PodScheduled" and one["status"] == "False":
-                return str(one.get("reason", "Unschedulable")), f"pod {name}: {one.get('message', '')}"
+        for condition in pod["status"].get("conditions", ()):
+            if condition["type"] == "PodScheduled" and condition["status"] == "False":
+                reason = str(condition.get("reason", "Unschedulable"))
+                return reason, f"pod {name}: {condition.get('message', '')}"
         for container in pod["status"].get("containerStatuses", ()):
             waiting = container.get("state", {}).get("waiting")
             if waiting and waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
@@ -102,66 +83,59 @@ def waits_for(pods: Iterable[Json]) -> tuple[str, str]:
 
 
 def running_since(pod: Json) -> float | None:
-    """When the stage's container began; None while it has not."""
-    for container in pod["status"].get("containerStatuses", ()):
+    """When the stage's container began, in seconds since the epoch; None before that."""
+    status = pod["status"]
+    for container in status.get("containerStatuses", ()):
         state = container.get("state", {})
         began = (state.get("running") or state.get("terminated") or {}).get("startedAt")
         if container["name"] == CONTAINER and began:
             return seconds_of(began)
-    if pod["status"].get("phase") in ("Running", "Succeeded", "Failed") and pod["status"].get("startTime"):
-        return seconds_of(pod["status"]["startTime"])
+    if status.get("phase") in ("Running", "Succeeded", "Failed") and status.get("startTime"):
+        return seconds_of(status["startTime"])
     return None
 
 
-def over(pod: Json) -> bool:
+def has_ended(pod: Json) -> bool:
     return pod["status"].get("phase") in ("Succeeded", "Failed")
 
 
-def terminated(pod: Json) -> Json | None:
-    """How the stage's container ended."""
+def termination_of(pod: Json) -> Json | None:
+    """How the stage's container ended (`state.terminated`); None while it runs or waits."""
     for container in pod["status"].get("containerStatuses", ()):
         if container["name"] == CONTAINER:
-            ended = container.get("state", {}).get("terminated")
-            return dict(ended) if ended else None
+            terminated = container.get("state", {}).get("terminated")
+            return dict(terminated) if terminated else None
     return None
 
 
-def without_words(*, stage: str, attempt: int, reason: str, message: str, now: float) -> Failure:
-    return Failure(stage=stage, attempt=attempt, reason=reason, message=message, time=timestamp(now))
-
-
-def _parsed(message: Any) -> Json:
-    try:
-        said = json.loads(message or "")
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
+def _message(termination: Json) -> TerminationMessage:
+    return TerminationMessage.parse(termination.get("message")) or TerminationMessage()
 
 
 def _index(pod: Json) -> int:
-    return int(pod["metadata"].get("labels", {}).get("batch.kubernetes.io/job-completion-index", 0))
+    return int(pod["metadata"].get("labels", {}).get(COMPLETION_INDEX_LABEL, 0))
 
 
-def _crashed(pod: Json) -> bool:
-    ended = terminated(pod)
-    return ended is not None and ended.get("exitCode") != 0
+def _has_crashed(pod: Json) -> bool:
+    termination = termination_of(pod)
+    return termination is not None and termination.get("exitCode") != 0
 
 
-def _silence(pod: Json) -> tuple[int, str]:
-    """Peers of a lost worker fail too, later and by a signal: the first that speaks for itself explains it."""
-    ended = terminated(pod) or {}
-    spoke = bool(_parsed(ended.get("message")).get("reason"))
-    signalled = int(ended.get("exitCode") or 0) > 128
-    return (0 if spoke else 2 if signalled else 1, str(ended.get("finishedAt", "~")))
+def _explanation_rank(pod: Json) -> tuple[int, str]:
+    """The lower, the better the pod explains the failure; see `failure_of`. Earlier ends come first."""
+    termination = termination_of(pod) or {}
+    explains = bool(_message(termination).reason)
+    signalled = int(termination.get("exitCode") or 0) > 128
+    return (0 if explains else 2 if signalled else 1, str(termination.get("finishedAt", "~")))
 
 
-def _named(reason: Any) -> str | None:
+def _given_reason(reason: Any) -> str | None:
+    """Kubernetes' reason for the end of a container, such as OOMKilled, unless it says nothing."""
     return None if reason in (None, "Error", "Completed") else str(reason)
 
 
-def _how(ended: Json) -> str:
-    code = ended.get("exitCode")
+def _exit_text(termination: Json) -> str:
+    code = termination.get("exitCode")
     if code is None:
-        return "the pod failed without a word"
-    hint = " (SIGKILL, often for lack of memory)" if code == 137 else ""
-    return f"the container ended with exit code {code}{hint}"
+        return "the pod failed and left no message"
+    return f"the container {describe_exit(code)}"

@@ -1,5 +1,7 @@
-"""The latest that pods told of their progress: in memory only, and in the status when it is written anyway or seldom
-otherwise."""
+"""The latest progress that pods pushed.
+
+It is kept in memory only. It gets into the status whenever that is written, and at least every ten seconds.
+"""
 
 from __future__ import annotations
 
@@ -11,53 +13,57 @@ from learntoask.kube import RUN
 from learntoask.progress.report import ProgressReport
 
 from learntoask_operator.loop import Ref
-from learntoask_operator.run.stage_records import Told
+from learntoask_operator.run.stage_records import LatestProgress
 
-_EVERY = 10.0  # seconds between writes of a run's status that only progress asks for
+_EVERY = 10.0  # seconds between two status writes of a run for no other reason than progress
 
 
 @dataclass(slots=True)
-class _Stage:
+class _Attempt:
+    """The newest attempt of a stage: the latest report of each of its pods, by index."""
+
     attempt: int
     reports: dict[int, ProgressReport] = field(default_factory=dict)
 
 
 class ProgressBoard:
-    """`wake` is called for a run whose status should tell of new progress."""
+    """`wake` is called with a run whose status should be written because of new progress."""
 
     def __init__(self, *, wake: Callable[[Ref], None], clock: Callable[[], float]) -> None:
         self._wake, self._clock = wake, clock
-        self._stages: dict[Ref, dict[str, _Stage]] = {}
+        self._stages: dict[Ref, dict[str, _Attempt]] = {}
         self._woken: dict[Ref, float] = {}
 
     def report(self, report: ProgressReport) -> None:
-        """Take in what a pod tells; of an attempt that is over nothing is taken."""
+        """Take the report of a pod, unless it is about an older attempt."""
         run = Ref(kind=RUN, namespace=report.namespace, name=report.run)
         stages = self._stages.setdefault(run, {})
-        stage = stages.get(report.stage)
-        if stage is None or stage.attempt < report.attempt:
-            stage = stages[report.stage] = _Stage(attempt=report.attempt)
-        if report.attempt == stage.attempt:
-            stage.reports[report.index] = report
+        newest = stages.get(report.stage)
+        if newest is None or newest.attempt < report.attempt:
+            newest = stages[report.stage] = _Attempt(attempt=report.attempt)
+        if report.attempt == newest.attempt:
+            newest.reports[report.index] = report
         now = self._clock()
         if now - self._woken.get(run, 0.0) >= _EVERY:
             self._woken[run] = now
             self._wake(run)
 
-    def told(self, run: Ref) -> Mapping[str, Told]:
-        return {name: _told(stage) for name, stage in self._stages.get(run, {}).items() if stage.reports}
+    def latest(self, run: Ref) -> Mapping[str, LatestProgress]:
+        """The latest progress of each stage of the run."""
+        stages = self._stages.get(run, {})
+        return {name: _combine(attempt) for name, attempt in stages.items() if attempt.reports}
 
     def forget(self, run: Ref) -> None:
         self._stages.pop(run, None)
         self._woken.pop(run, None)
 
 
-def _told(stage: _Stage) -> Told:
-    """Several pods of a stage as one: shares of the work add up, and the first speaks for all."""
-    reports = [stage.reports[index] for index in sorted(stage.reports)]
-    done, total = sum(one.done for one in reports), sum(one.total for one in reports)
-    left = [one.remaining_seconds for one in reports if one.remaining_seconds is not None]
+def _combine(attempt: _Attempt) -> LatestProgress:
+    """The progress of all pods of an attempt: the amounts add up, message and metrics are those of the first pod."""
+    reports = [attempt.reports[index] for index in sorted(attempt.reports)]
+    done, total = sum(report.done for report in reports), sum(report.total for report in reports)
+    left = [report.remaining_seconds for report in reports if report.remaining_seconds is not None]
     percent = round(min(100.0, 100 * done / total), 1) if total > 0 else 0.0
     remaining = round(max(left)) if left else None
     progress = StageProgress(percent=percent, remaining_seconds=remaining, message=reports[0].message)
-    return Told(attempt=stage.attempt, progress=progress, metrics=dict(reports[0].metrics))
+    return LatestProgress(attempt=attempt.attempt, progress=progress, metrics=dict(reports[0].metrics))

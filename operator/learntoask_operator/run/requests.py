@@ -1,4 +1,4 @@
-"""What people ask of a run by annotation: each value is acted on once, and remembered in the status."""
+"""What people ask of a run by annotation. Each value is acted on once; the status remembers it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from learntoask.core.errors import InputError
+from learntoask.core.pod_contract import CANCEL_ANNOTATION, RERUN_ANNOTATION, RETRY_ANNOTATION
 from learntoask.core.stages.graph import RESOLVE, rewind_counters
 
-from learntoask_operator.run.labels import CANCEL, RERUN, RETRY
+_LONGEST_VALUE = 1024  # characters that the status remembers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Requests:
-    """`refused` says why a value of the annotation makes no sense; `handled` replaces what the status remembers."""
+    """`handled` is what the status has to remember from now on; `refused` says why a value makes no sense."""
 
     reruns: Mapping[str, int]
     handled: Mapping[str, str]
@@ -23,35 +24,39 @@ class Requests:
     refused: str | None = None
 
     @property
-    def anew(self) -> bool:
-        """Whether a run that is over goes on."""
+    def resume(self) -> bool:
+        """Whether they make a finished run go on."""
         return self.rewound_to is not None or self.retry
 
 
-def requests(
+def read_requests(
     annotations: Mapping[str, str], *, handled: Mapping[str, str], reruns: Mapping[str, int]
 ) -> Requests:
-    """What `annotations` ask for beyond what is `handled` already."""
-    asked = {name: annotations[name] for name in (RERUN, RETRY) if name in annotations}
-    new = {name: value for name, value in asked.items() if handled.get(name) != value[:1024]}
+    """What `annotations` ask for that is not `handled` yet."""
+    asked = {name: annotations[name] for name in (RERUN_ANNOTATION, RETRY_ANNOTATION) if name in annotations}
+    new = {name: value for name, value in asked.items() if handled.get(name) != value[:_LONGEST_VALUE]}
     rewound_to, refused = None, None
-    if RERUN in new:
-        stage = new[RERUN].partition("=")[0].strip()
+    if RERUN_ANNOTATION in new:
+        stage = new[RERUN_ANNOTATION].partition("=")[0].strip()
         try:
-            reruns = (
-                {**reruns, RESOLVE: reruns.get(RESOLVE, 0) + 1}
-                if stage == RESOLVE
-                else rewind_counters(reruns, stage)
-            )
+            reruns = _rewind(reruns, stage)
             rewound_to = stage
         except InputError as error:
-            refused = f"annotation {RERUN}: {error}"
-    cancelled = annotations.get(CANCEL)
+            refused = f"annotation {RERUN_ANNOTATION}: {error}"
+    cancelled = annotations.get(CANCEL_ANNOTATION)
     return Requests(
         reruns=reruns,
-        handled={name: value[:1024] for name, value in asked.items()},
+        handled={name: value[:_LONGEST_VALUE] for name, value in asked.items()},
         rewound_to=rewound_to,
-        retry=RETRY in new,
-        cancelled=None if cancelled is None else cancelled or f"the run has the annotation {CANCEL}",
+        retry=RETRY_ANNOTATION in new,
+        cancelled=None
+        if cancelled is None
+        else cancelled or f"the run has the annotation {CANCEL_ANNOTATION}",
         refused=refused,
     )
+
+
+def _rewind(reruns: Mapping[str, int], stage: str) -> Mapping[str, int]:
+    if stage == RESOLVE:
+        return {**reruns, RESOLVE: reruns.get(RESOLVE, 0) + 1}
+    return rewind_counters(reruns, stage)

@@ -1,7 +1,7 @@
-"""The records of the stages, before and after a plan: pure.
+"""The records of the stages in the status, before and after the plan. Pure.
 
-`settled` takes in how attempts ended, so that the plan can rest on it; `recorded` takes in what the plan decided. Both
-give the same again when nothing happened in between.
+`settle` records how an attempt ended, so that the plan can rest on it, and `apply_plan` records what the plan decided.
+Both return the same record again if nothing has happened in between.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from learntoask.core.status.conditions import timestamp
 from learntoask.core.status.run import Failure, StageProgress, StageRecord
 from pydantic import JsonValue
 
-from learntoask_operator.run.observe import Seen
+from learntoask_operator.run.observe import ObservedStage
+
+_NO_OUTPUT: dict[str, Any] = {"output": None, "summary": {}, "reused": False}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
-    """A publication as the status remembers it."""
+class RecordedPublication:
+    """A publication as the status remembers it (planner.Result)."""
 
     key: str
     output: str
@@ -30,53 +32,122 @@ class Known:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
-    """The latest progress that a stage's pods pushed, for its `attempt`."""
+class LatestProgress:
+    """The latest progress that the pods of attempt `attempt` pushed."""
 
     attempt: int
     progress: StageProgress
     metrics: Mapping[str, float]
 
 
-def settled(record: StageRecord, seen: Seen, *, gpus: float, now: float) -> StageRecord:
-    """`record` with the end of the attempt that `seen` shows, when it has ended and is not settled yet."""
+def settle(record: StageRecord, seen: ObservedStage, *, gpus: float, now: float) -> StageRecord:
+    """`record` with the end of the attempt that `seen` shows, unless it goes on or its end is recorded already."""
     observed = seen.observed
     if observed is None:
         return record
     if (observed.key, observed.attempt) == (record.key, record.settled):
         return record
-    if seen.report is not None and record.name == RESOLVE and seen.report.inputs is None:
+    result = seen.result
+    if result is not None and record.name == RESOLVE and result.inputs is None:
         why = {
             "reason": "InputsUnknown",
-            "message": "the pod ended well and told no digests; is its image too old?",
+            "message": "the pod succeeded but reported no digests; its image may be too old",
         }
         failure = Failure(
             stage=record.name, attempt=observed.attempt, time=timestamp(now), retryable=False, **why
         )
-        return _ended(record, seen, gpus=gpus, now=now, ended="Failed", last_failure=failure, **why)
-    if seen.report is not None:
-        return _ended(
-            record, seen, gpus=gpus, now=now, ended="Published", state="Published", output=seen.report.output,
-            summary=dict(seen.report.summary), reused=seen.report.reused, reason="", message="",
-        )  # fmt: skip
+        return _with_end(record, seen, gpus=gpus, now=now, ended="Failed", last_failure=failure, **why)
+    if result is not None:
+        return _with_end(
+            record,
+            seen,
+            gpus=gpus,
+            now=now,
+            ended="Published",
+            state="Published",
+            output=result.output or "",
+            summary=dict(result.summary),
+            reused=result.skipped,
+            reason="",
+            message="",
+        )
     why = {"reason": observed.reason[:128], "message": observed.message}
     if observed.state == "failed":
-        return _ended(record, seen, gpus=gpus, now=now, ended="Failed", last_failure=seen.failure, **why)
+        return _with_end(record, seen, gpus=gpus, now=now, ended="Failed", last_failure=seen.failure, **why)
     if observed.state == "disrupted":
-        return _ended(record, seen, gpus=gpus, now=now, ended="Disrupted", **why)
+        return _with_end(record, seen, gpus=gpus, now=now, ended="Disrupted", **why)
     return record
 
 
-def _ended(record: StageRecord, seen: Seen, *, gpus: float, now: float, **changes: Any) -> StageRecord:
+def stop(record: StageRecord, seen: ObservedStage, action: Stop, *, gpus: float, now: float) -> StageRecord:
+    """The record of a stage that is about to be stopped.
+
+    It is written before the stage's Job is deleted, so that a crash between the two loses nothing.
+    """
+    observed = seen.observed
+    if observed is None or (observed.key, observed.attempt) == (record.key, record.settled):
+        return record
+    why = {"reason": action.reason, "message": action.message}
+    if not action.failed:
+        stopped = _with_end(record, seen, gpus=gpus, now=now, ended="Stopped", **why)
+        return stopped.model_copy(update={"exempt": observed.exempt + 1})
+    failure = Failure(stage=record.name, attempt=observed.attempt, time=timestamp(now), **why)
+    return _with_end(record, seen, gpus=gpus, now=now, ended="Failed", last_failure=failure, **why)
+
+
+def forgive(record: StageRecord) -> StageRecord:
+    """`record` without its failures: the next attempt counts as the first one."""
+    if record.ended not in ("Failed", "Disrupted"):
+        return record
+    return record.model_copy(update={"exempt": record.attempt, "ended": "Stopped"})
+
+
+def apply_plan(
+    record: StageRecord,
+    status: StageStatus,
+    seen: ObservedStage,
+    *,
+    start: Start | None,
+    progress: LatestProgress | None,
+) -> StageRecord:
+    """`record` with what the plan decided for the stage: `status`, and the attempt `start` if one is started.
+
+    A stage that waits for its inputs keeps key and output, because it may turn out that none of its inputs changed.
+    """
+    if start is not None:
+        return _with_start(record, start)
+    changes: dict[str, Any] = {"state": status.state}
+    observed = seen.observed
+    if status.state in ("Queued", "Waiting", "Running") and observed is not None:
+        changes |= {"reason": observed.reason[:128], "message": observed.message}
+        if observed.attempt > record.settled or observed.key != record.key:
+            changes |= {"key": observed.key, "attempt": observed.attempt, "ended": ""}
+            if observed.key != record.key:
+                changes |= {"settled": 0, **_NO_OUTPUT}
+        if status.state == "Running":
+            changes["started"] = timestamp(observed.started)
+            changes["finished"] = None
+        if progress is not None and progress.attempt == observed.attempt:
+            changes |= {"progress": progress.progress, "metrics": dict(progress.metrics)}
+    elif status.state == "Failed":
+        changes |= {"reason": status.reason[:128], "message": status.message, "progress": None}
+    elif status.state in ("Published", "Pending"):
+        changes |= {"reason": "", "message": "", "progress": None}
+    return record.model_copy(update=changes)
+
+
+def _with_end(
+    record: StageRecord, seen: ObservedStage, *, gpus: float, now: float, **changes: Any
+) -> StageRecord:
+    """`record` once the attempt of `seen` has ended; `changes` say how."""
     observed = seen.observed
     assert observed is not None
     finished = seen.finished if seen.finished is not None else now
     started = observed.started if seen.ran is None else min(seen.ran, observed.started)
     hours = gpus * max(0.0, finished - started) / 3600 if seen.ran is not None else 0.0
-    new = {"output": None, "summary": {}, "reused": False} if record.key != observed.key else {}
     return record.model_copy(
         update={
-            **new,
+            **(_NO_OUTPUT if record.key != observed.key else {}),
             "key": observed.key,
             "attempt": observed.attempt,
             "settled": observed.attempt,
@@ -91,116 +162,58 @@ def _ended(record: StageRecord, seen: Seen, *, gpus: float, now: float, **change
     )
 
 
-def stopped(record: StageRecord, seen: Seen, stop: Stop, *, gpus: float, now: float) -> StageRecord:
-    """`record` once `stop` is decided: written before the Job is deleted: a crash in between forgets nothing."""
-    observed = seen.observed
-    if observed is None or (observed.key, observed.attempt) == (record.key, record.settled):
-        return record
-    if not stop.failed:
-        changed = _ended(
-            record, seen, gpus=gpus, now=now, ended="Stopped", reason=stop.reason, message=stop.message
-        )
-        return changed.model_copy(update={"exempt": observed.exempt + 1})
-    failure = Failure(
-        stage=record.name,
-        attempt=observed.attempt,
-        reason=stop.reason,
-        message=stop.message,
-        time=timestamp(now),
-    )
-    return _ended(
-        record,
-        seen,
-        gpus=gpus,
-        now=now,
-        ended="Failed",
-        last_failure=failure,
-        reason=stop.reason,
-        message=stop.message,
+def _with_start(record: StageRecord, start: Start) -> StageRecord:
+    fresh = {"exempt": 0, "disruptions": 0, "settled": 0, **_NO_OUTPUT}
+    return record.model_copy(
+        update={
+            **(fresh if start.key != record.key else {}),
+            "state": "Waiting",
+            "key": start.key,
+            "attempt": start.attempt,
+            "ended": "",
+            "started": None,
+            "finished": None,
+            "progress": None,
+            "metrics": {},
+            "reason": "",
+            "message": "",
+        }
     )
 
 
-def forgiven(record: StageRecord) -> StageRecord:
-    """`record` with all its failures forgiven: its next attempt is as the first."""
-    if record.ended not in ("Failed", "Disrupted"):
-        return record
-    return record.model_copy(update={"exempt": record.attempt, "ended": "Stopped"})
-
-
-def recorded(
-    record: StageRecord, status: StageStatus, seen: Seen, *, start: Start | None, told: Told | None
-) -> StageRecord:
-    """`record` with what the plan says of the stage. Of a stage that waits for its inputs, key and output are kept: it
-    may turn out that nothing it depends on has changed."""
-    if start is not None:
-        fresh = {"exempt": 0, "disruptions": 0, "settled": 0, "output": None, "summary": {}, "reused": False}
-        return record.model_copy(
-            update={
-                **(fresh if start.key != record.key else {}),
-                "state": "Waiting",
-                "key": start.key,
-                "attempt": start.attempt,
-                "ended": "",
-                "started": None,
-                "finished": None,
-                "progress": None,
-                "metrics": {},
-                "reason": "",
-                "message": "",
-            }
-        )
-    changes: dict[str, Any] = {"state": status.state}
-    observed = seen.observed
-    if status.state in ("Queued", "Waiting", "Running") and observed is not None:
-        changes |= {"reason": observed.reason[:128], "message": observed.message}
-        if observed.attempt > record.settled or observed.key != record.key:
-            changes |= {"key": observed.key, "attempt": observed.attempt, "ended": ""}
-            if observed.key != record.key:
-                changes |= {"settled": 0, "output": None, "summary": {}, "reused": False}
-        if status.state == "Running":
-            changes["started"] = timestamp(observed.started)
-            changes["finished"] = None
-        if told is not None and told.attempt == observed.attempt:
-            changes |= {"progress": told.progress, "metrics": dict(told.metrics)}
-    elif status.state == "Failed":
-        changes |= {"reason": status.reason[:128], "message": status.message, "progress": None}
-    elif status.state in ("Published", "Pending"):
-        changes |= {"reason": "", "message": "", "progress": None}
-    return record.model_copy(update=changes)
-
-
-def published(records: Mapping[str, StageRecord]) -> dict[str, Known]:
-    """What the run's stages published, by key."""
+def publications(records: Mapping[str, StageRecord]) -> dict[str, RecordedPublication]:
+    """What the stages of the run have published, by key."""
     return {
-        record.key: Known(key=record.key, output=record.output, summary=record.summary)
+        record.key: RecordedPublication(key=record.key, output=record.output, summary=record.summary)
         for record in records.values()
         if record.key and record.output and record.ended == "Published"
     }
 
 
 def pods_together(spec: RunSpec, stage: str) -> int:
-    """Pods of an attempt that work as one: without any of them the others wait."""
+    """How many pods of an attempt must run at once: each of them waits for the others."""
     return spec.train.distributed.workers if stage in ("sft", "grpo") else 1
 
 
 def pods_of(spec: RunSpec, stage: str) -> int:
+    """How many pods an attempt has."""
     return spec.label.parallelism if stage == "label" else pods_together(spec, stage)
 
 
 def gpus_of(spec: RunSpec, stage: str) -> float:
-    """GPUs that an attempt holds."""
+    """How many GPUs an attempt holds."""
     return spec.pods.gpus(stage) * pods_of(spec, stage)
 
 
 def allowance(
-    records: Mapping[str, StageRecord], seen: Mapping[str, Seen], spec: RunSpec, now: float
+    records: Mapping[str, StageRecord], seen: Mapping[str, ObservedStage], spec: RunSpec, now: float
 ) -> Allowance:
-    """GPU-hours of all attempts that ended, and of those that run, until `now`."""
+    """GPU-hours of all attempts that ended and, until `now`, of those that run."""
     used = sum(record.gpu_hours for record in records.values())
     rate = 0.0
-    for name, one in seen.items():
-        observed = one.observed
-        if observed is None or observed.state != "running" or one.report is not None:
+    for name, stage in seen.items():
+        observed = stage.observed
+        if observed is None or observed.state != "running" or stage.result is not None:
             continue
         gpus = gpus_of(spec, name)
         rate += gpus
@@ -209,8 +222,10 @@ def allowance(
 
 
 def starts(plan: Plan) -> dict[str, Start]:
+    """The attempts that the plan starts, by stage."""
     return {action.stage: action for action in plan.actions if isinstance(action, Start)}
 
 
 def stops(plan: Plan) -> dict[str, Stop]:
+    """The attempts that the plan stops, by stage."""
     return {action.stage: action for action in plan.actions if isinstance(action, Stop)}

@@ -75,9 +75,9 @@ class Processes:
         made.operator.leader.set(1)
         for name, phase in (("busy", "Running"), ("sad", "Failed")):
             status = RunStatus(phase=phase, stage="sft", gpu_hours=1.5)
-            made.operator.runs.told(Ref(kind=RUN, namespace="team", name=name), status)
+            made.operator.runs.status_written(Ref(kind=RUN, namespace="team", name=name), status)
         conditions = set_condition((), ROLLED_OUT, "False", reason=WARM_UP_FAILED, generation=1, now=0.0)
-        made.operator.endpoints.told(
+        made.operator.endpoints.status_written(
             Ref(kind=ENDPOINT, namespace="team", name="desk"),
             EndpointStatus(phase="Degraded", conditions=conditions),
         )
@@ -86,11 +86,11 @@ class Processes:
     def work(self) -> None:
         ref = Ref(kind=RUN, namespace="team", name="busy")
         for failed in (True, False):
-            self.operator.passed(ref, waited=20.0, took=0.1, failed=failed)
+            self.operator.reconciled(ref, waited=20.0, took=0.1, failed=failed)
         self.operator.called("GET", "/apis/batch/v1/namespaces/team/jobs", 200)
         times = {"started": "2026-01-01T00:00:00Z", "finished": "2026-01-01T00:01:00Z"}
         ended = StageRecord(name="sft", state="Published", settled=1, ended="Published", **times)
-        self.operator.told(
+        self.operator.run_written(
             Ref(kind=RUN, namespace="team", name="over"), RunStatus(), RunStatus(stages=(ended,))
         )
         for metrics in (self.gateway, self.server):

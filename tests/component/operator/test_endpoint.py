@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 from learntoask.core.json_object import Json
+from learntoask.core.pod_contract import REVISION_LABEL
 from learntoask.core.status.endpoint import EndpointStatus
 from learntoask.kube import DEPLOYMENT, ENDPOINT, HPA, POD, RUN, SERVICE, Kind, NotFound, Unavailable
-from learntoask_operator.cache.children import Children
-from learntoask_operator.cache.projections import TRIMMED
+from learntoask_operator.cache.children import ChildCache
+from learntoask_operator.cache.projections import PROJECTIONS
 from learntoask_operator.endpoint.reconciler import ChildForeign, EndpointReconciler
+from learntoask_operator.events import Event
 from learntoask_operator.loop import Ref
 from learntoask_operator.metrics import Metrics
 from learntoask_operator.settings import Settings
 from worlds.fake_kube import Crashed, FakeKube, merged
-
-REVISION = "learntoask.io/revision"
 
 
 def published(letter: str) -> Json:
@@ -42,8 +42,8 @@ class Posted:
     def __init__(self) -> None:
         self.reasons: list[str] = []
 
-    def post(self, about: Json, *, reason: str, message: str, type: str = "Normal") -> None:
-        self.reasons.append(reason)
+    def post(self, about: Json, event: Event) -> None:
+        self.reasons.append(event.reason)
 
 
 class World:
@@ -61,25 +61,25 @@ class World:
     def restart(self) -> None:
         """A new process: it remembers nothing, and lists what there is."""
         self.kube.events.clear()
-        self.children = Children(TRIMMED, changed=lambda ref: None)
-        for kind in TRIMMED:
+        self.children = ChildCache(PROJECTIONS, changed=lambda ref: None)
+        for kind in PROJECTIONS:
             self.children.listed(kind, None, self.kube.all(kind))
         self.metrics = Metrics()
         self.reconciler = EndpointReconciler(
-            self.kube,
-            self.children,
-            self.events,
+            kube=self.kube,
+            children=self.children,
+            events=self.events,
             settings=Settings(store_uri="s3://artefacts/lta", store_credentials="keys"),
             metrics=self.metrics,
-            seen=lambda kind, body: None,
+            observed=lambda kind, body: None,
             clock=lambda: self.now,
         )
 
-    async def pass_(self, *, crash_after: int | None = None) -> None:
+    async def reconcile(self, *, crash_after: int | None = None) -> None:
         """What changed is seen, the operator acts, Deployments live."""
         for what, kind, body in self.kube.events:
-            if kind in TRIMMED:
-                (self.children.gone if what == "DELETED" else self.children.saw)(kind, body)
+            if kind in PROJECTIONS:
+                (self.children.gone if what == "DELETED" else self.children.observed)(kind, body)
         self.kube.events.clear()
         self.kube.crash_after = crash_after
         try:
@@ -95,7 +95,7 @@ class World:
         """Pass until nothing is written any more."""
         for _ in range(60):
             before = len(self.kube.writes)
-            await self.pass_()
+            await self.reconcile()
             if len(self.kube.writes) == before and not self.kube.events:
                 return
         raise AssertionError(f"the operator does not come to rest: {self.kube.writes[-20:]}")
@@ -126,7 +126,7 @@ class World:
                 )
         service = self.kube.objects.get((SERVICE, "default", "desk-policy"))
         if service:
-            asked = service["spec"]["selector"].get(REVISION, "")
+            asked = service["spec"]["selector"].get(REVISION_LABEL, "")
             if not self.traffic or self.traffic[-1] != asked:
                 self.traffic.append(asked)
 
@@ -150,7 +150,7 @@ class World:
         return {
             self.policy_of(body): body["spec"]["replicas"]
             for body in self.kube.all(DEPLOYMENT)
-            if REVISION in body["metadata"]["labels"]
+            if REVISION_LABEL in body["metadata"]["labels"]
         }
 
     def conditions(self) -> dict[str, str]:
@@ -167,7 +167,7 @@ async def test_a_settled_endpoint_costs_nothing_until_something_changes():
     }
     before = list(world.kube.writes)
     for _ in range(5):
-        await world.pass_()
+        await world.reconcile()
     assert world.kube.writes == before
     assert world.wake_at == world.now - 1 + 600
 
@@ -188,10 +188,10 @@ async def test_killed_after_any_write_a_rollout_ends_as_ever(surge: int):
         await world.settle()
         old = world.status.revision
         world.edit(policy=published("b"))
-        await world.pass_(crash_after=crash_after)
-        await world.pass_(crash_after=max(1, crash_after // 2))
+        await world.reconcile(crash_after=crash_after)
+        await world.reconcile(crash_after=max(1, crash_after // 2))
         for _ in range(12):
-            await world.pass_()
+            await world.reconcile()
         await world.settle()
         assert world.servers() == {"b": 2}
         assert [(one.state, one.number) for one in world.status.revisions] == [("Serving", 2), ("Retired", 1)]
@@ -227,7 +227,7 @@ async def test_a_refused_write_is_made_good_by_the_next_pass():
         Unavailable("429", status=429) if kind == SERVICE and verb == "apply" else None
     )
     with pytest.raises(Unavailable):
-        await world.pass_()
+        await world.reconcile()
     world.kube.refuse = lambda verb, kind: None
     await world.settle()
     assert world.conditions()["Ready"] == "Serving"
@@ -235,7 +235,7 @@ async def test_a_refused_write_is_made_good_by_the_next_pass():
 
 async def test_a_followed_run_is_looked_at_until_it_publishes():
     world = World(policy={"run": "clinic"})
-    await world.pass_()
+    await world.reconcile()
     assert world.conditions()["Ready"] == "WaitingForPolicy"
     assert world.wake_at == world.now - 1 + 30
     assert not world.kube.all(DEPLOYMENT)

@@ -9,8 +9,8 @@ import pytest
 from learntoask.core.errors import InputError
 from learntoask.core.json_object import Json
 from learntoask.kube import JOB, LEASE, RUN, Conflict, Unavailable
-from learntoask_operator.cache.children import Children
-from learntoask_operator.cache.projections import TRIMMED
+from learntoask_operator.cache.children import ChildCache
+from learntoask_operator.cache.projections import PROJECTIONS
 from learntoask_operator.leader.lease import Lease, LeaseLost
 from learntoask_operator.loop import Loop, Ref
 from learntoask_operator.settings import parse_settings
@@ -25,14 +25,14 @@ def run(name: str = "a", version: int = 1, uid: str = "u") -> Json:
     }
 
 
-class Passes:
-    """A reconciler that notes its passes, and how many of one object were under way at once."""
+class Reconciles:
+    """A reconciler that notes its reconciles, and how many of one object ran at once."""
 
     kind = RUN
 
     def __init__(self, *, takes: float = 0.0, due: float | None = None, fails: int = 0) -> None:
         self.seen: list[tuple[str, int]] = []
-        self.ended = 0  # passes that were not cut
+        self.ended = 0  # reconciles that were not cut
         self.most_at_once: dict[str, int] = {}
         self.forgotten: list[str] = []
         self._takes, self._due, self._fails = takes, due, fails
@@ -59,75 +59,75 @@ class Passes:
 
 
 async def test_passes_of_an_object_never_overlap_and_the_last_event_is_seen() -> None:
-    passes = Passes(takes=0.03)
-    loop = Loop([passes])
+    reconciles = Reconciles(takes=0.03)
+    loop = Loop([reconciles])
     loop.open()
     for first in (1, 4):
         for version in range(first, first + 3):
-            loop.saw(RUN, run("a", version))
-            loop.saw(RUN, run("b", version))
-        await until(lambda last=version: ("a", last) in passes.seen and ("b", last) in passes.seen)
-    assert passes.most_at_once == {"a": 1, "b": 1}
-    assert len(passes.seen) == 4, "events during a pass are looked at together"
+            loop.observed(RUN, run("a", version))
+            loop.observed(RUN, run("b", version))
+        await until(lambda last=version: ("a", last) in reconciles.seen and ("b", last) in reconciles.seen)
+    assert reconciles.most_at_once == {"a": 1, "b": 1}
+    assert len(reconciles.seen) == 4, "events during a pass are looked at together"
     await loop.close(grace=1)
 
 
 async def test_nothing_passes_before_the_watches_have_listed() -> None:
-    passes = Passes()
-    loop = Loop([passes])
-    loop.saw(RUN, run())
+    reconciles = Reconciles()
+    loop = Loop([reconciles])
+    loop.observed(RUN, run())
     await asyncio.sleep(0.05)
-    assert passes.seen == []
+    assert reconciles.seen == []
     loop.open()
-    await until(lambda: passes.seen)
+    await until(lambda: reconciles.seen)
     await loop.close(grace=1)
 
 
 async def test_an_older_version_is_passed_over_and_another_object_of_the_name_is_not() -> None:
-    passes = Passes()
-    loop = Loop([passes])
+    reconciles = Reconciles()
+    loop = Loop([reconciles])
     loop.open()
-    loop.saw(RUN, run(version=5))
-    await until(lambda: len(passes.seen) == 1)
-    loop.saw(RUN, run(version=4))
+    loop.observed(RUN, run(version=5))
+    await until(lambda: len(reconciles.seen) == 1)
+    loop.observed(RUN, run(version=4))
     loop.gone(RUN, run(version=6, uid="another"))
     await asyncio.sleep(0.05)
-    assert (len(passes.seen), loop.objects) == (1, 1)
-    loop.saw(RUN, run(version=9, uid="new"))
-    await until(lambda: ("a", 9) in passes.seen)
+    assert (len(reconciles.seen), loop.objects) == (1, 1)
+    loop.observed(RUN, run(version=9, uid="new"))
+    await until(lambda: ("a", 9) in reconciles.seen)
     loop.gone(RUN, run(version=10, uid="new"))
-    assert (loop.objects, passes.forgotten) == (0, ["a"])
+    assert (loop.objects, reconciles.forgotten) == (0, ["a"])
     await loop.close(grace=1)
 
 
 async def test_a_pass_that_is_due_comes_without_an_event_and_a_failed_one_again() -> None:
     now = asyncio.get_running_loop().time
-    passes = Passes(due=now() + 0.05)
-    loop = Loop([passes], clock=now)
+    reconciles = Reconciles(due=now() + 0.05)
+    loop = Loop([reconciles], clock=now)
     loop.open()
-    loop.saw(RUN, run())
-    await until(lambda: len(passes.seen) == 2)
-    failing = Passes(fails=1)
+    loop.observed(RUN, run())
+    await until(lambda: len(reconciles.seen) == 2)
+    failing = Reconciles(fails=1)
     again = Loop([failing])
     again.open()
-    again.saw(RUN, run())
+    again.observed(RUN, run())
     await until(lambda: len(failing.seen) == 2)
     await loop.close(grace=1)
     await again.close(grace=1)
 
 
 async def test_closing_lets_a_pass_end_and_cuts_one_that_does_not() -> None:
-    passes = Passes(takes=0.1)
-    loop = Loop([passes])
+    reconciles = Reconciles(takes=0.1)
+    loop = Loop([reconciles])
     loop.open()
-    loop.saw(RUN, run())
-    await until(lambda: passes.seen)
+    loop.observed(RUN, run())
+    await until(lambda: reconciles.seen)
     await loop.close(grace=60)
-    assert passes.ended == 1
-    hanging = Passes(takes=60)
+    assert reconciles.ended == 1
+    hanging = Reconciles(takes=60)
     loop = Loop([hanging])
     loop.open()
-    loop.saw(RUN, run())
+    loop.observed(RUN, run())
     await until(lambda: hanging.seen)
     await loop.close(grace=0.1)
     assert loop.objects == 0
@@ -141,15 +141,15 @@ def job(name: str, version: int, *, uid: str = "u", **labels: str) -> Json:
 
 def test_children_are_kept_trimmed_and_told_of_once() -> None:
     told: list[Ref] = []
-    children = Children(TRIMMED, changed=told.append)
+    children = ChildCache(PROJECTIONS, changed=told.append)
     clinic = Ref(kind=RUN, namespace="n", name="clinic")
-    children.saw(JOB, job("a", 2))
-    children.saw(JOB, job("a", 1))
+    children.observed(JOB, job("a", 2))
+    children.observed(JOB, job("a", 1))
     assert told == [clinic]
     (kept,) = children.of(clinic, JOB)
     assert "template" not in kept["spec"]
     children.deleting(JOB, clinic, "a", at="now")
-    children.saw(JOB, job("a", 3))
+    children.observed(JOB, job("a", 3))
     assert children.of(clinic, JOB)[0]["metadata"]["deletionTimestamp"] == "now"
     children.gone(JOB, job("a", 4, uid="another"))
     assert children.of(clinic, JOB)

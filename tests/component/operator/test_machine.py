@@ -8,12 +8,10 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from learntoask.core.status.run import RunStatus
+from learntoask.core.pod_contract import STAGE_KEY_ANNOTATION, STAGE_LABEL
+from learntoask.core.status.run import FINISHED_PHASES, RunStatus
 from learntoask.kube import JOB, POD, RUN
-from learntoask_operator.run.labels import KEY, STAGE
 from worlds.operator import World, attempt_of
-
-OVER = ("Succeeded", "Failed", "Cancelled")
 
 
 class Life(RuleBasedStateMachine):
@@ -39,7 +37,8 @@ class Life(RuleBasedStateMachine):
         self.world.operate(crash_after=crash_after)
         for job in self.world.jobs():
             if job["metadata"]["name"] not in known:
-                stage, key = job["metadata"]["labels"][STAGE], job["metadata"]["annotations"][KEY]
+                stage = job["metadata"]["labels"][STAGE_LABEL]
+                key = job["metadata"]["annotations"][STAGE_KEY_ANNOTATION]
                 assert (stage, key) not in published, f"{stage} is run again under a key it has published"
 
     @rule()
@@ -112,11 +111,11 @@ class Life(RuleBasedStateMachine):
         alive: dict[str, set[str]] = {}
         for pod in self.world.kube.all(POD):
             if pod["status"]["phase"] == "Running":
-                stage = pod["metadata"]["labels"][STAGE]
+                stage = pod["metadata"]["labels"][STAGE_LABEL]
                 alive.setdefault(stage, set()).add(pod["metadata"]["ownerReferences"][0]["uid"])
         assert all(len(jobs) == 1 for jobs in alive.values()), f"two attempts at once: {alive}"
         active = [
-            (job["metadata"]["labels"][STAGE], job["metadata"]["name"])
+            (job["metadata"]["labels"][STAGE_LABEL], job["metadata"]["name"])
             for job in self.world.jobs(active=True)
         ]
         stages = [stage for stage, _ in active]
@@ -138,7 +137,7 @@ class Life(RuleBasedStateMachine):
                     f"{record.name} was unpublished"
                 )
             assert record.gpu_hours >= old.gpu_hours
-        if self.before.phase in OVER and after.phase != self.before.phase:
+        if self.before.phase in FINISHED_PHASES and after.phase != self.before.phase:
             assert _something_was_asked(self.before, after), f"{self.before.phase} became {after.phase}"
         self.before = after
 
@@ -164,7 +163,7 @@ class Life(RuleBasedStateMachine):
             for pod in self.world.pods(alive=True):
                 self.world.succeed(pod)
             self.world.now += 700
-        assert self.world.status.phase in OVER, (
+        assert self.world.status.phase in FINISHED_PHASES, (
             f"stuck: {self.world.status.reason}: {self.world.status.message}"
         )
         self.world.settle()

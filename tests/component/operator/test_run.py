@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from learntoask.core.pod_contract import STAGE_LABEL
 from learntoask.core.status.conditions import find_condition
 from learntoask.kube import CONFIG_MAP, DEPLOYMENT, ENDPOINT, JOB, POD, RUN, SERVICE
-from learntoask_operator.run.labels import STAGE
 from worlds.operator import World, attempt_of
 
 STAGES = ["resolve", "fetch", "prepare", "label", "grader", "sft", "grpo", "evaluate", "gate", "serve"]
@@ -16,7 +16,7 @@ def test_a_run_goes_from_its_inputs_to_an_endpoint() -> None:
     world.run_to_end()
     status = world.status
     assert (status.phase, status.reason) == ("Succeeded", "RunSucceeded")
-    assert sorted(job["metadata"]["labels"][STAGE] for job in world.jobs()) == sorted(STAGES)
+    assert sorted(job["metadata"]["labels"][STAGE_LABEL] for job in world.jobs()) == sorted(STAGES)
     endpoint = world.kube.objects[ENDPOINT, "default", "clinic"]
     assert "ownerReferences" not in endpoint["metadata"]
     assert endpoint["spec"]["policy"] == {
@@ -84,7 +84,7 @@ def test_what_the_cluster_ends_does_not_count() -> None:
     world.settle()
     while not world.jobs("sft"):
         for job in world.jobs(active=True):
-            world.go(job["metadata"]["labels"][STAGE])
+            world.go(job["metadata"]["labels"][STAGE_LABEL])
         world.settle()
     assert (
         world.kube.objects[SERVICE, "default", world.jobs("sft")[0]["metadata"]["name"]]["spec"]["clusterIP"]
@@ -157,7 +157,7 @@ def test_a_setting_edited_while_suspended_repeats_what_depends_on_it() -> None:
     world.settle()
     while not world.jobs("grpo"):
         for job in world.jobs(active=True):
-            world.go(job["metadata"]["labels"][STAGE])
+            world.go(job["metadata"]["labels"][STAGE_LABEL])
         world.settle()
     sft = world.stage("sft").key
     world.edit(suspend=True)
@@ -346,7 +346,7 @@ def test_a_judge_and_graders_are_served_while_stages_ask_them() -> None:
     world.settle()
     while not world.kube.all(DEPLOYMENT):
         for job in world.jobs(active=True):
-            world.go(job["metadata"]["labels"][STAGE])
+            world.go(job["metadata"]["labels"][STAGE_LABEL])
         world.settle()
     judge = world.kube.objects[DEPLOYMENT, "default", "clinic-judge-service"]
     assert not world.jobs("grader"), "it waits for its judge"
@@ -361,7 +361,7 @@ def test_a_judge_and_graders_are_served_while_stages_ask_them() -> None:
             if not made.get("status"):
                 world.kube.put(DEPLOYMENT, {**made, "status": {"availableReplicas": 1}})
         for job in world.jobs(active=True):
-            world.go(job["metadata"]["labels"][STAGE])
+            world.go(job["metadata"]["labels"][STAGE_LABEL])
         world.settle()
         if world.status.finished:
             break
@@ -381,7 +381,7 @@ def test_killed_after_any_write_the_children_are_the_same(crash_after: int) -> N
         if world.status.finished:
             break
         for job in world.jobs(active=True):
-            world.go(job["metadata"]["labels"][STAGE])
+            world.go(job["metadata"]["labels"][STAGE_LABEL])
     world.settle()
     assert world.status.phase == "Succeeded"
     names = lambda one: sorted((kind.plural, name) for kind, _, name in one.kube.objects if kind != POD)  # noqa: E731

@@ -119,8 +119,8 @@ def _exported() -> dict[str, set[str]]:
         GraderMetrics(),
     )
     ref = Ref(kind=RUN, namespace="n", name="r")
-    operator.runs.told(ref, RunStatus(phase="Running", stage="sft"))
-    operator.endpoints.told(ref, EndpointStatus())
+    operator.runs.status_written(ref, RunStatus(phase="Running", stage="sft"))
+    operator.endpoints.status_written(ref, EndpointStatus())
     gateway.watch(in_flight=lambda: 0, serving=lambda: ())
     serving.watch(in_flight=lambda: 0, cache_bytes=lambda: 0)
     grader.watch(lambda: 0)

@@ -13,7 +13,7 @@ from learntoask.core.stages.planner import Start, plan
 from learntoask.core.status.run import RunInputsRecord
 from learntoask.local.sweeps import load_sweep, members
 from learntoask_operator.run.render import jobs
-from learntoask_operator.run.stage_records import Known
+from learntoask_operator.run.stage_records import RecordedPublication
 from learntoask_operator.settings import Settings
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
@@ -56,7 +56,7 @@ def rendered(spec: RunSpec) -> dict[str, dict[str, Any]]:
                 configuration="example-config",
                 settings=Settings(store_uri="s3://artefacts/lta"),
             )
-            known[start.key] = Known(key=start.key, output=start.stage, summary={})
+            known[start.key] = RecordedPublication(key=start.key, output=start.stage, summary={})
     return made
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from learntoask_operator.rbac import OWN, WATCHED, installed, rules
+from learntoask_operator.rbac import OWN, WATCHED, rbac_objects, rules
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -25,8 +25,8 @@ def test_no_secret_and_no_finalizer_is_touched_and_nothing_is_a_wildcard() -> No
 
 
 def test_a_namespaced_install_asks_for_nothing_of_the_cluster() -> None:
-    objects = installed(account=("home", "operator"), watched=("a", "b"))
+    objects = rbac_objects(account=("home", "operator"), watched=("a", "b"))
     assert {one["kind"] for one in objects} == {"Role", "RoleBinding"}
     assert {one["metadata"]["namespace"] for one in objects} == {"home", "a", "b"}
-    wide = installed(account=("home", "operator"), watched=())
+    wide = rbac_objects(account=("home", "operator"), watched=())
     assert {one["kind"] for one in wide} == {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}

@@ -1,7 +1,7 @@
-"""The manifest as the pods see it: all defaults resolved, addresses of the operator's own services filled in. Pure.
+"""The manifest that a run's pods read: defaults filled in, and the addresses of the operator's own services. Pure.
 
-It is kept in a ConfigMap of its own for every content, so that an operator or a manifest that changes never changes
-what a pod under way reads.
+Each content has its own ConfigMap, named by the digest of the content. A new operator or an edited manifest therefore
+never changes what a running pod reads.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ import json
 from learntoask.core.digest import digest_of
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec
+from learntoask.core.pod_contract import RUN_FILE
+from learntoask.kube import RUN
 
-from learntoask_operator.run.labels import child_labels, owner_reference
+from learntoask_operator.ownership import owner_reference
+from learntoask_operator.run.labels import child_labels
 from learntoask_operator.run.render.services import grader_address, judge_address
 from learntoask_operator.settings import Settings
 
@@ -20,10 +23,9 @@ from learntoask_operator.settings import Settings
 def snapshot(body: Json, spec: RunSpec, settings: Settings) -> Json:
     """The whole manifest of the run `body`; `spec` is its parsed spec."""
     name, namespace = body["metadata"]["name"], body["metadata"]["namespace"]
-    # What decides when pods are made changes nothing in them.
-    whole = spec.model_copy(update={"suspend": False, "ttl": None, "attempts": 3}).model_dump(
-        mode="json", by_alias=True
-    )
+    # These fields only decide when pods are created, so they must not change the content.
+    neutral = spec.model_copy(update={"suspend": False, "ttl": None, "attempts": 3})
+    whole = neutral.model_dump(mode="json", by_alias=True)
     given = {
         "uri": settings.store_uri,
         "endpoint": settings.store_endpoint,
@@ -44,9 +46,10 @@ def snapshot(body: Json, spec: RunSpec, settings: Settings) -> Json:
 
 
 def config_map(body: Json, spec: RunSpec, settings: Settings) -> Json:
-    """The ConfigMap with `snapshot`; its name has the digest of the content."""
+    """The ConfigMap with `snapshot`, named by the digest of the content."""
     content = snapshot(body, spec, settings)
     name, namespace = body["metadata"]["name"], body["metadata"]["namespace"]
+    file = RUN_FILE.rpartition("/")[2]
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -54,8 +57,8 @@ def config_map(body: Json, spec: RunSpec, settings: Settings) -> Json:
             "name": f"{name}-config-{digest_of(content)[:8]}",
             "namespace": namespace,
             "labels": child_labels(name, component="configuration"),
-            "ownerReferences": [owner_reference(body)],
+            "ownerReferences": [owner_reference(RUN, body)],
         },
         "immutable": True,
-        "data": {"run.json": json.dumps(content, separators=(",", ":"), sort_keys=True)},
+        "data": {file: json.dumps(content, separators=(",", ":"), sort_keys=True)},
     }

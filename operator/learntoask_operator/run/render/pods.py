@@ -1,120 +1,105 @@
-"""Pod templates of a run's stages and services: restricted, with nothing but what they need. Pure."""
+"""Pod templates of a run's stages and services. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from learntoask.core import pod_contract as contract
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec
+from learntoask.core.stages.graph import RESOLVE
 
 from learntoask_operator.render import volumes
-from learntoask_operator.render.override import overridden
-from learntoask_operator.render.security import container_security, pod_security
+from learntoask_operator.render.override import override_template
+from learntoask_operator.render.pod_template import pod_template
 from learntoask_operator.render.store import store_environment, store_volumes
 from learntoask_operator.run.pod_messages import CONTAINER
 from learntoask_operator.settings import Settings
 
-_LIGHT = ("resolve", "prepare", "label", "gate")  # stages without PyTorch
+_LIGHT = (RESOLVE, "prepare", "label", "gate")  # stages without PyTorch
 _REQUESTS: dict[str, Json] = {
-    "resolve": {"cpu": "100m", "memory": "256Mi"},
+    RESOLVE: {"cpu": "100m", "memory": "256Mi"},
     "gate": {"cpu": "100m", "memory": "256Mi"},
     "prepare": {"cpu": "500m", "memory": "1Gi"},
     "label": {"cpu": "500m", "memory": "1Gi"},
 }
 _TRAINING: Json = {"cpu": "1", "memory": "4Gi"}
-# A trainer writes a checkpoint when it is told to end, and copies it to the store.
+# Seconds from SIGTERM to SIGKILL. A trainer then writes a checkpoint and uploads it.
 _GRACE = {"sft": 300, "grpo": 300, "grader": 60, "evaluate": 60, "label": 60}
 _SHORT_GRACE = 30
+RUN_ENVIRONMENT = {
+    contract.LTA_HOME: contract.WORK_FOLDER,
+    "HOME": contract.WORK_FOLDER,
+    contract.LTA_RUN_FILE: contract.RUN_FILE,
+    contract.LTA_CLAIMS: contract.CLAIMS_FOLDER,
+    contract.LTA_CONFIG_MAPS: volumes.CONFIG_MAPS_FOLDER,
+}
+"""Variables of all pods that run our own code."""
 
 
 def stage_template(
-    spec: RunSpec, stage: str, *, configuration: str, variables: Mapping[str, str], labels: Mapping[str, str],
-    annotations: Mapping[str, str], settings: Settings,
-) -> Json:  # fmt: skip
-    """The pod template of a stage: `lta stage`, told by `variables` what to do."""
-    addresses = (spec.dataset.uri, spec.dataset.test_uri, spec.pack.uri, spec.train.base.uri, spec.store.uri)
-    mounted = [
-        volumes.config_map(configuration, volumes.CONFIGURATION, volume="configuration"),
-        *store_volumes(spec, settings),
-        *volumes.claims_of((*addresses, settings.store_uri if spec.store.uri is None else None)),
-        *volumes.config_maps_of(addresses),
-        *volumes.scratch(),
-    ]
-    environment = {
-        "LTA_HOME": "/work",
-        "HOME": "/work",
-        "LTA_RUN_FILE": f"{volumes.CONFIGURATION}/run.json",
-        "LTA_CLAIMS": volumes.CLAIMS,
-        "LTA_CONFIG_MAPS": volumes.CONFIG_MAPS,
-        **store_environment(spec, settings),
-        **variables,
-    }
+    spec: RunSpec,
+    stage: str,
+    *,
+    configuration: str,
+    variables: Mapping[str, str],
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+    settings: Settings,
+) -> Json:
+    """The pod template of a stage: `lta stage`, which reads from `variables` what to do."""
+    addresses = (spec.dataset.uri, spec.dataset.test_uri, spec.pack.uri, spec.train.base.uri)
+    mounted = run_volumes(spec, settings, configuration, claims=addresses, config_maps=addresses)
+    environment = {**RUN_ENVIRONMENT, **store_environment(spec, settings), **variables}
     if settings.progress_address:
         mounted.append(volumes.progress_token())
-        environment["LTA_PROGRESS_ADDRESS"] = settings.progress_address
+        environment[contract.LTA_PROGRESS_ADDRESS] = settings.progress_address
     container = {
         "name": CONTAINER,
         "image": _image(spec, stage, settings),
         "command": ["lta", "stage"],
         "resources": {"requests": _REQUESTS.get(stage, _TRAINING)},
     }
-    grace = _GRACE.get(stage, _SHORT_GRACE)
     template = pod_template(
         container,
         mounted,
         environment,
-        labels=labels,
-        annotations=annotations,
-        grace=grace,
+        grace=_GRACE.get(stage, _SHORT_GRACE),
         settings=settings,
+        metadata={"labels": dict(labels), "annotations": dict(annotations)},
     )
     template["spec"]["restartPolicy"] = "Never"
-    return merged(template, spec, stage)
+    return override_pods(template, spec, stage)
+
+
+def run_volumes(
+    spec: RunSpec,
+    settings: Settings,
+    configuration: str,
+    *,
+    claims: Iterable[str | None],
+    config_maps: Iterable[str | None],
+) -> list[volumes.Mounted]:
+    """Mounts of all pods that run our own code. `claims` and `config_maps` are the addresses of their inputs."""
+    default_store = settings.store_uri if spec.store.uri is None else None
+    return [
+        volumes.configuration(configuration),
+        *store_volumes(spec, settings),
+        *volumes.claims_of((*claims, spec.store.uri, default_store)),
+        *volumes.config_maps_of(config_maps),
+        *volumes.scratch(),
+    ]
+
+
+def override_pods(template: Json, spec: RunSpec, name: str) -> Json:
+    """`template` with what the manifest sets for all pods, and then for the pods of `name`."""
+    every, own = spec.pods.of(name)
+    return override_template(override_template(template, every), own)
 
 
 def _image(spec: RunSpec, stage: str, settings: Settings) -> str:
-    """The policy server's is the one with vLLM."""
+    """A stage that decodes with vLLM needs the image of the policy server."""
     if stage in _LIGHT:
         return settings.image
     decodes = {"serve": spec.serve.engine, "grpo": spec.train.grpo.rollouts}
     return settings.server_image if decodes.get(stage) == "vllm" else settings.trainer_image
-
-
-def pod_template(
-    container: Json,
-    mounted: Iterable[volumes.Mounted],
-    environment: Mapping[str, str],
-    *,
-    labels: Mapping[str, str],
-    annotations: Mapping[str, str],
-    grace: int,
-    settings: Settings,
-) -> Json:
-    mounted = list(mounted)
-    return {
-        "metadata": {"labels": dict(labels), "annotations": dict(annotations)},
-        "spec": {
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            **({"serviceAccountName": settings.service_account} if settings.service_account else {}),
-            "securityContext": pod_security(settings.pod_user),
-            "terminationGracePeriodSeconds": grace,
-            "containers": [
-                {
-                    **container,
-                    "imagePullPolicy": settings.image_pull_policy,
-                    "env": [{"name": name, "value": value} for name, value in environment.items()],
-                    "volumeMounts": [one.mount for one in mounted],
-                    "securityContext": container_security(),
-                    "terminationMessagePolicy": "FallbackToLogsOnError",
-                }
-            ],
-            "volumes": [one.volume for one in mounted],
-        },
-    }
-
-
-def merged(template: Json, spec: RunSpec, name: str) -> Json:
-    """`template` with what the manifest says about pods of `name`."""
-    every, own = spec.pods.of(name)
-    return overridden(overridden(template, every), own)

@@ -1,33 +1,37 @@
-"""What stages ask while they work, and only that long: the grader service, and the model server of a judge. Pure."""
+"""The services that stages call, which exist only while a stage calls them: graders, and the model of a judge. Pure."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec
+from learntoask.core.pod_contract import CLAIMS_FOLDER, LTA_STAGE, WORK_FOLDER, StageOrder
+from learntoask.core.stages.publication import PinnedPublication
 from learntoask.core.status.run import RunInputsRecord
+from learntoask.kube import RUN
 
+from learntoask_operator.ownership import is_deleting, owner_reference
 from learntoask_operator.render import volumes
-from learntoask_operator.render.store import store_environment, store_volumes
-from learntoask_operator.run.labels import child_labels, owner_reference
-from learntoask_operator.run.render.pods import merged, pod_template
-from learntoask_operator.run.stage_records import Known
+from learntoask_operator.render.pod_template import pod_template
+from learntoask_operator.render.store import store_environment
+from learntoask_operator.run.labels import child_labels
+from learntoask_operator.run.render.pods import RUN_ENVIRONMENT, override_pods, run_volumes
+from learntoask_operator.run.stage_records import RecordedPublication
 from learntoask_operator.settings import Settings
 
 GRADER, JUDGE = "grader", "judge"
 _GRADER_PORT, _GRADER_METRICS, _JUDGE_PORT = 50052, 9090, 8000
-_ASKING_GRADERS = ("grpo", "evaluate")
-_ASKING_JUDGES = ("grader", "grpo", "evaluate")
+_CALL_GRADERS = ("grpo", "evaluate")
+_CALL_JUDGE = ("grader", "grpo", "evaluate")
 
 
 def needed(spec: RunSpec, stage: str) -> tuple[str, ...]:
-    """The services that `stage` asks."""
+    """The services that `stage` calls."""
     found = []
-    if _serves_judge(spec) and stage in _ASKING_JUDGES:
+    if _serves_judge(spec) and stage in _CALL_JUDGE:
         found.append(JUDGE)
-    if _serves_graders(spec) and stage in _ASKING_GRADERS:
+    if _serves_graders(spec) and stage in _CALL_GRADERS:
         found.append(GRADER)
     return tuple(found)
 
@@ -37,37 +41,41 @@ def service_name(run: str, service: str) -> str:
 
 
 def grader_address(spec: RunSpec, *, run: str, namespace: str) -> str | None:
-    """`host:port` of the run's own grader service; None when it has none."""
+    """`host:port` of the run's own grader service; None if it has none."""
     return f"{service_name(run, GRADER)}.{namespace}.svc:{_GRADER_PORT}" if _serves_graders(spec) else None
 
 
 def judge_address(spec: RunSpec, *, run: str, namespace: str) -> str | None:
-    """Address of the judge's API when the operator serves its model."""
+    """Address of the judge's API if the operator serves its model; None otherwise."""
     if not _serves_judge(spec):
         return None
     return f"http://{service_name(run, JUDGE)}.{namespace}.svc:{_JUDGE_PORT}/v1"
 
 
 def deployment(
-    body: Json, spec: RunSpec, service: str, *, inputs: RunInputsRecord, published: Mapping[str, Known],
-    graders: str | None, configuration: str, settings: Settings,
-) -> Json:  # fmt: skip
+    body: Json,
+    spec: RunSpec,
+    service: str,
+    *,
+    inputs: RunInputsRecord,
+    published: Mapping[str, RecordedPublication],
+    graders: str | None,
+    configuration: str,
+    settings: Settings,
+) -> Json:
     """The Deployment of `service`; `graders` is the key of the published grader stage."""
     run = body["metadata"]["name"]
-    name = service_name(run, service)
     labels = child_labels(run, component=service)
     if service == JUDGE:
         template, replicas = _judge_template(spec, labels, settings), 1
     else:
-        order = _grader_order(graders, inputs, published)
-        template, replicas = (
-            _grader_template(spec, labels, order, configuration, settings),
-            spec.grader.replicas,
-        )
+        order = _grader_order(published[graders or ""], inputs)
+        template = _grader_template(spec, labels, order, configuration, settings)
+        replicas = spec.grader.replicas
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": _metadata(body, name, labels),
+        "metadata": _metadata(body, service_name(run, service), labels),
         "spec": {
             "replicas": replicas,
             "revisionHistoryLimit": 1,
@@ -92,45 +100,26 @@ def service(body: Json, service: str) -> Json:
 
 
 def available(deployments: list[Json], name: str) -> bool:
-    """Whether a pod of the Deployment answers."""
-    for one in deployments:
-        if one["metadata"]["name"] == name and "deletionTimestamp" not in one["metadata"]:
-            return int(one["status"].get("availableReplicas", 0)) > 0
+    """Whether the Deployment `name` has an available pod."""
+    for deployment in deployments:
+        if deployment["metadata"]["name"] == name and not is_deleting(deployment):
+            return int(deployment["status"].get("availableReplicas", 0)) > 0
     return False
 
 
-def _grader_order(graders: str | None, inputs: RunInputsRecord, published: Mapping[str, Known]) -> Json:
-    known = published[graders or ""]
-    return {
-        "stage": "grader",
-        "key": known.key,
-        "attempt": 1,
-        "inputs": {"grader": {"key": known.key, "output": known.output}},
-        "pack": inputs.pack.get("whole"),
-        "files": {},
-    }
+def _grader_order(graders: RecordedPublication, inputs: RunInputsRecord) -> StageOrder:
+    """An order that names the graders to serve; no stage is computed."""
+    return StageOrder(
+        stage="grader",
+        key=graders.key,
+        inputs={"grader": PinnedPublication(key=graders.key, output=graders.output)},
+        pack=inputs.pack.get("whole"),
+    )
 
 
 def _grader_template(
-    spec: RunSpec, labels: Mapping[str, str], order: Json, configuration: str, settings: Settings
+    spec: RunSpec, labels: Mapping[str, str], order: StageOrder, configuration: str, settings: Settings
 ) -> Json:
-    addresses = (spec.pack.uri, spec.store.uri, settings.store_uri if spec.store.uri is None else None)
-    mounted = [
-        volumes.config_map(configuration, volumes.CONFIGURATION, volume="configuration"),
-        *store_volumes(spec, settings),
-        *volumes.claims_of(addresses),
-        *volumes.config_maps_of((spec.pack.uri,)),
-        *volumes.scratch(),
-    ]
-    environment = {
-        "LTA_HOME": "/work",
-        "HOME": "/work",
-        "LTA_RUN_FILE": f"{volumes.CONFIGURATION}/run.json",
-        "LTA_CLAIMS": volumes.CLAIMS,
-        "LTA_CONFIG_MAPS": volumes.CONFIG_MAPS,
-        "LTA_STAGE": json.dumps(order, separators=(",", ":")),
-        **store_environment(spec, settings),
-    }
     probe = {"grpc": {"port": _GRADER_PORT}, "timeoutSeconds": 5}
     container = {
         "name": GRADER,
@@ -152,22 +141,31 @@ def _grader_template(
         "readinessProbe": {**probe, "periodSeconds": 5, "failureThreshold": 2},
         "livenessProbe": {**probe, "periodSeconds": 20, "failureThreshold": 3},
     }
+    pack = (spec.pack.uri,)
     template = pod_template(
-        container, mounted, environment, labels=labels, annotations={}, grace=30, settings=settings
+        container,
+        run_volumes(spec, settings, configuration, claims=pack, config_maps=pack),
+        {**RUN_ENVIRONMENT, LTA_STAGE: order.variable(), **store_environment(spec, settings)},
+        grace=30,
+        settings=settings,
+        metadata={"labels": dict(labels), "annotations": {}},
     )
-    return merged(template, spec, "grader_service")
+    return override_pods(template, spec, "grader_service")
 
 
 def _judge_template(spec: RunSpec, labels: Mapping[str, str], settings: Settings) -> Json:
-    """vLLM: a long start while the model is loaded, then two missed probes before it gets no more questions, and time
-    to be forgotten by those who ask before it ends."""
+    """vLLM with the judge's model.
+
+    It may take long to start while the model loads. It gets no more calls after two missed probes, and ends 15 seconds
+    after its callers were told that it goes.
+    """
     llm = spec.grader.llm
     assert llm is not None
     assert llm.server is not None
     model = llm.server.model
-    path = (
-        f"{volumes.CLAIMS}/{model[4:].lstrip('/')}" if model.startswith("pvc:") else model.removeprefix("hf:")
-    )
+    path = model.removeprefix("hf:")
+    if model.startswith("pvc:"):
+        path = f"{CLAIMS_FOLDER}/{model[4:].lstrip('/')}"
     health = {"httpGet": {"path": "/health", "port": _JUDGE_PORT}, "timeoutSeconds": 5}
     container = {
         "name": JUDGE,
@@ -186,12 +184,20 @@ def _judge_template(spec: RunSpec, labels: Mapping[str, str], settings: Settings
         "livenessProbe": {**health, "periodSeconds": 20, "failureThreshold": 3},
         "lifecycle": {"preStop": {"sleep": {"seconds": 15}}},
     }
-    mounted = [*volumes.claims_of((model,)), *volumes.scratch()]
-    environment = {"HOME": "/work", "HF_HOME": "/work/hub", "VLLM_CACHE_ROOT": "/work/vllm"}
+    environment = {
+        "HOME": WORK_FOLDER,
+        "HF_HOME": f"{WORK_FOLDER}/hub",
+        "VLLM_CACHE_ROOT": f"{WORK_FOLDER}/vllm",
+    }
     template = pod_template(
-        container, mounted, environment, labels=labels, annotations={}, grace=60, settings=settings
+        container,
+        [*volumes.claims_of((model,)), *volumes.scratch()],
+        environment,
+        grace=60,
+        settings=settings,
+        metadata={"labels": dict(labels), "annotations": {}},
     )
-    return merged(template, spec, "judge")
+    return override_pods(template, spec, "judge")
 
 
 def _serves_graders(spec: RunSpec) -> bool:
@@ -207,5 +213,5 @@ def _metadata(body: Json, name: str, labels: Mapping[str, str]) -> Json:
         "name": name,
         "namespace": body["metadata"]["namespace"],
         "labels": dict(labels),
-        "ownerReferences": [owner_reference(body)],
+        "ownerReferences": [owner_reference(RUN, body)],
     }

@@ -12,7 +12,8 @@ from learntoask.core.manifest import PolicyReference
 from learntoask.core.manifest.ask_endpoint import Rollout
 from learntoask.core.status.conditions import timestamp
 from learntoask.core.status.endpoint import Revision
-from learntoask_operator.endpoint.decide import Decision, Servers, Target, decide
+from learntoask_operator.endpoint.decide import EndpointDecision, Target, decide
+from learntoask_operator.endpoint.observe import ObservedServers
 
 NOW = 1_800_000_000.0
 
@@ -39,13 +40,13 @@ def revision(number: int, letter: str, state: str, **fields: object) -> Revision
 def step(
     target: str,
     revisions: list[Revision],
-    servers: dict[str, Servers],
+    servers: dict[str, ObservedServers],
     *,
     replicas: int = 2,
     previous: str | None = None,
     now: float = NOW,
     **rollout: object,
-) -> Decision:
+) -> EndpointDecision:
     return decide(
         target=Target(name=target, policy=policy(target)),
         previous=previous if previous is not None else (revisions[0].name if revisions else ""),
@@ -57,12 +58,12 @@ def step(
     )
 
 
-def states(decision: Decision) -> dict[str, str]:
+def states(decision: EndpointDecision) -> dict[str, str]:
     return {one.name: one.state for one in decision.revisions}
 
 
-def up(count: int, ready: int | None = None, **fields: object) -> Servers:
-    return Servers(wanted=count, pods=count, ready=count if ready is None else ready, **fields)
+def up(count: int, ready: int | None = None, **fields: object) -> ObservedServers:
+    return ObservedServers(wanted=count, pods=count, ready=count if ready is None else ready, **fields)
 
 
 def test_the_first_policy_starts_and_serves_when_it_is_warm():
@@ -77,7 +78,7 @@ def test_the_first_policy_starts_and_serves_when_it_is_warm():
 
 def test_a_policy_that_cannot_start_and_has_nothing_to_go_back_to_is_tried_on():
     cold = [revision(1, "a", "WarmingUp")]
-    decision = step("a", cold, {"a": up(2, 0, restarts=9, last_words="no such model")})
+    decision = step("a", cold, {"a": up(2, 0, restarts=9, last_message="no such model")})
     assert states(decision) == {"a": "WarmingUp"}
     assert decision.scale == {"a": 2}
     assert (decision.revisions[0].reason, "no such model" in decision.revisions[0].message) == (
@@ -130,7 +131,7 @@ def test_without_spare_room_an_old_server_goes_first():
     assert (begun.scale, begun.traffic) == ({"a": 2, "b": 0}, ("a",))
     room = step("b", list(begun.revisions), {"a": up(2)}, replicas=3, **rollout)
     assert room.scale == {"a": 2, "b": 1}
-    failing = {"a": up(2), "b": up(1, 0, restarts=3, last_words="out of memory")}
+    failing = {"a": up(2), "b": up(1, 0, restarts=3, last_message="out of memory")}
     failed = step("b", list(room.revisions), failing, replicas=3, **rollout)
     assert (states(failed), failed.scale, failed.traffic) == (
         {"b": "Failed", "a": "Serving"},
@@ -142,12 +143,12 @@ def test_without_spare_room_an_old_server_goes_first():
 @pytest.mark.parametrize(
     ("servers", "now", "message"),
     [
-        (up(1, 0, restarts=3, last_words="pod ended with 3: NaN"), NOW, "its container ended 3 times: pod"),
-        (up(1, 0, last_words="image not found"), NOW + 1200, "not warm within 20m: image not found"),
+        (up(1, 0, restarts=3, last_message="pod ended with 3: NaN"), NOW, "its container ended 3 times: pod"),
+        (up(1, 0, last_message="image not found"), NOW + 1200, "not warm within 20m: image not found"),
     ],
 )
 def test_a_policy_that_does_not_warm_up_never_gets_traffic_and_says_why(
-    servers: Servers, now: float, message: str
+    servers: ObservedServers, now: float, message: str
 ):
     begun = [revision(2, "b", "WarmingUp"), revision(1, "a", "Serving")]
     failed = step("b", begun, {"a": up(2), "b": servers}, now=now)
@@ -199,7 +200,7 @@ def test_the_history_is_bounded_and_live_revisions_always_stay():
 
 
 class AnyRollout(RuleBasedStateMachine):
-    """Servers start, warm up, crash and end in any order, while policies and replicas change at any time."""
+    """ObservedServers start, warm up, crash and end in any order, while policies and replicas change at any time."""
 
     @initialize(
         replicas=st.integers(1, 4),
@@ -211,13 +212,13 @@ class AnyRollout(RuleBasedStateMachine):
         self.replicas, self.now, self.target = replicas, NOW, "a"
         self.revisions: list[Revision] = []
         self.previous = ""
-        self.servers: dict[str, Servers] = {}
-        self.decision: Decision | None = None
+        self.servers: dict[str, ObservedServers] = {}
+        self.decision: EndpointDecision | None = None
         self.warmed: set[str] = set()
-        self.pass_()
+        self.reconcile()
 
     @rule()
-    def pass_(self) -> None:
+    def reconcile(self) -> None:
         self.decision = step(
             self.target,
             self.revisions,
@@ -240,7 +241,7 @@ class AnyRollout(RuleBasedStateMachine):
         for name in [name for name in self.servers if name not in self.decision.scale]:
             del self.servers[name]
         for name, count in self.decision.scale.items():
-            before = self.servers.get(name, Servers())
+            before = self.servers.get(name, ObservedServers())
             self.servers[name] = replace(
                 before,
                 wanted=count,
@@ -304,7 +305,7 @@ class AnyRollout(RuleBasedStateMachine):
         if self.decision is None:
             return
         for _ in range(40):
-            self.pass_()
+            self.reconcile()
             for name, servers in self.servers.items():
                 self.servers[name] = replace(servers, ready=servers.pods, restarts=0)
             self.now += 31

@@ -8,11 +8,11 @@ import pytest
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import EndpointSpec, PolicyReference
 from learntoask.core.status.endpoint import EndpointStatus
-from learntoask_operator.endpoint.decide import Decision, Servers, Target, decide
-from learntoask_operator.endpoint.observe import servers_of
-from learntoask_operator.endpoint.policy import resolved
+from learntoask_operator.endpoint.decide import EndpointDecision, Target, decide
+from learntoask_operator.endpoint.observe import ObservedEndpoint, ObservedServers, observe
+from learntoask_operator.endpoint.policy import resolve_policy
 from learntoask_operator.endpoint.render.objects import render, revision_of
-from learntoask_operator.endpoint.render.pods import server_template
+from learntoask_operator.endpoint.render.servers import server_template
 from learntoask_operator.endpoint.status import events_of, status_of
 from learntoask_operator.settings import Settings
 
@@ -210,14 +210,14 @@ def test_a_revision_changes_with_what_its_servers_are_and_with_nothing_else():
 
 def test_the_run_alone_is_followed_to_what_it_published_last():
     policy = PolicyReference(run="clinic")
-    assert resolved(policy, None, ()) is None
+    assert resolve_policy(policy, None, ()) is None
     run = {"status": {"stages": [{"name": "serve", "state": "Running", "key": "c" * 64}]}}
-    assert resolved(policy, run, ()) is None
+    assert resolve_policy(policy, run, ()) is None
     run["status"]["stages"] = [
         {"name": name, "state": "Published", "key": letter * 64}
         for name, letter in (("serve", "a"), ("grpo", "b"))
     ]
-    found = resolved(policy, run, ())
+    found = resolve_policy(policy, run, ())
     assert found == PolicyReference(run="clinic", **PUBLISHED)
     record = {
         "number": 1,
@@ -230,8 +230,8 @@ def test_the_run_alone_is_followed_to_what_it_published_last():
     run["status"]["stages"][0]["state"] = (
         "Running"  # rewound: what it had published is served until it publishes anew
     )
-    assert resolved(policy, run, revisions) == found
-    assert resolved(policy, None, revisions) == found
+    assert resolve_policy(policy, run, revisions) == found
+    assert resolve_policy(policy, None, revisions) == found
 
 
 def deployment(revision: str, *, uid: str = "u-1", **status: int) -> Json:
@@ -251,13 +251,13 @@ def server_pod(revision: str, **status: object) -> Json:
     return {"metadata": {"name": f"desk-{revision}-x", "labels": labels}, "status": status}
 
 
-def test_servers_are_counted_by_revision_with_their_last_words():
+def test_servers_are_counted_by_revision_with_their_last_message():
     ended = {"exitCode": 3, "message": "error (WarmUpFailed): nan"}
     pods = [
         server_pod("r1", containerStatuses=[{"restartCount": 2, "lastState": {"terminated": ended}}]),
         server_pod("r2", conditions=[{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}]),
     ]
-    found = servers_of(
+    found = observe(
         [
             deployment("r1", replicas=2, readyReplicas=1),
             deployment("r2", replicas=1),
@@ -265,41 +265,34 @@ def test_servers_are_counted_by_revision_with_their_last_words():
         ],
         pods,
         uid="u-1",
-    )
+    ).servers
     assert found == {
-        "r1": Servers(
+        "r1": ObservedServers(
             wanted=2,
             pods=2,
             ready=1,
             restarts=2,
-            last_words="desk-r1-x ended with 3: error (WarmUpFailed): nan",
+            last_message="desk-r1-x ended with 3: error (WarmUpFailed): nan",
         ),
-        "r2": Servers(wanted=2, pods=1, last_words="desk-r2-x is not scheduled: 0/3 nodes"),
+        "r2": ObservedServers(wanted=2, pods=1, last_message="desk-r2-x is not scheduled: 0/3 nodes"),
     }
     stuck = server_pod(
         "r1", containerStatuses=[{"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no"}}}]
     )
     assert (
-        servers_of([deployment("r1")], [stuck], uid="u-1")["r1"].last_words
+        observe([deployment("r1")], [stuck], uid="u-1").servers["r1"].last_message
         == "desk-r1-x: ImagePullBackOff: no"
     )
 
 
-def told(
-    decision: Decision | None, servers: dict[str, Servers], gateway: Servers, **fields: object
+def status_for(
+    decision: EndpointDecision | None,
+    servers: dict[str, ObservedServers],
+    gateway: ObservedServers,
+    **fields: object,
 ) -> EndpointStatus:
-    return status_of(
-        EndpointStatus(),
-        name="desk",
-        namespace="clinic",
-        generation=3,
-        spec=spec_of(**fields),
-        decision=decision,
-        target="",
-        servers=servers,
-        gateway=gateway,
-        now=NOW,
-    )
+    observed = ObservedEndpoint(servers=servers, gateway=gateway)
+    return status_of(EndpointStatus(), BODY, spec_of(**fields), decision, observed, now=NOW)
 
 
 def conditions_of(status: EndpointStatus) -> dict[str, tuple[str, str]]:
@@ -307,7 +300,7 @@ def conditions_of(status: EndpointStatus) -> dict[str, tuple[str, str]]:
 
 
 def test_the_status_says_what_answers_and_what_is_waited_for():
-    waiting = told(None, {}, Servers(), policy={"run": "clinic"})
+    waiting = status_for(None, {}, ObservedServers(), policy={"run": "clinic"})
     assert waiting.phase == "Pending"
     assert conditions_of(waiting)["RolledOut"] == ("False", "WaitingForPolicy")
     spec = spec_of()
@@ -315,13 +308,13 @@ def test_the_status_says_what_answers_and_what_is_waited_for():
         target=Target(name="r1", policy=spec.policy),
         previous="",
         revisions=(),
-        servers={"r1": Servers(wanted=2, pods=2, ready=2)},
+        servers={"r1": ObservedServers(wanted=2, pods=2, ready=2)},
         replicas=2,
         rollout=spec.rollout,
         now=NOW,
     )
-    up = Servers(wanted=2, pods=2, ready=2)
-    served = told(decision, {"r1": up}, up)
+    up = ObservedServers(wanted=2, pods=2, ready=2)
+    served = status_for(decision, {"r1": up}, up)
     assert conditions_of(served) == {
         "RolledOut": ("True", "RolloutComplete"),
         "GatewayReady": ("True", "GatewayAvailable"),
@@ -336,12 +329,12 @@ def test_the_status_says_what_answers_and_what_is_waited_for():
         "Serving",
     ]
     assert events_of(served, served) == []
-    lost = told(decision, {"r1": Servers(wanted=2, pods=2)}, up)
+    lost = status_for(decision, {"r1": ObservedServers(wanted=2, pods=2)}, up)
     assert (lost.phase, conditions_of(lost)["Ready"]) == ("Degraded", ("False", "NoServers"))
     (event,) = events_of(served, lost)
     assert (event.type, event.message) == ("Warning", "Ready is False: the gateways answer with the fallback")
 
 
 def test_a_status_is_plain_json():
-    status = told(None, {}, Servers(), policy={"run": "clinic"})
+    status = status_for(None, {}, ObservedServers(), policy={"run": "clinic"})
     assert json.loads(json.dumps(status.model_dump(mode="json", by_alias=True)))["observedGeneration"] == 3

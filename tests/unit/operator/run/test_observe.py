@@ -8,8 +8,8 @@ from typing import Any
 from learntoask.core.json_object import Json
 from learntoask.core.status.conditions import timestamp
 from learntoask.core.status.run import Failure, StageRecord
-from learntoask_operator.run.observe import Seen, observe
-from learntoask_operator.run.stage_records import settled
+from learntoask_operator.run.observe import ObservedStage, observe
+from learntoask_operator.run.stage_records import settle
 
 NOW = 1_700_000_000.0
 
@@ -59,7 +59,9 @@ def pod(
     }
 
 
-def look(record: StageRecord | None = None, *, jobs: list[Json], pods: list[Json], together: int = 1) -> Seen:
+def look(
+    record: StageRecord | None = None, *, jobs: list[Json], pods: list[Json], together: int = 1
+) -> ObservedStage:
     return observe(
         record or StageRecord(name="sft", key="k", attempt=1),
         jobs=jobs,
@@ -69,7 +71,7 @@ def look(record: StageRecord | None = None, *, jobs: list[Json], pods: list[Json
     )
 
 
-def state(seen: Seen) -> str:
+def state(seen: ObservedStage) -> str:
     return seen.observed.state if seen.observed else ""
 
 
@@ -93,8 +95,8 @@ def test_a_job_waits_queues_runs_and_succeeds() -> None:
     done = look(
         jobs=[job(ended="Complete")], pods=[pod("Succeeded", says={"output": "o", "summary": {"n": 1}})]
     )
-    assert done.report is not None
-    assert (done.report.output, done.report.summary) == ("o", {"n": 1})
+    assert done.result is not None
+    assert (done.result.output, done.result.summary) == ("o", {"n": 1})
 
 
 def test_workers_that_need_one_another_run_when_all_run() -> None:
@@ -205,6 +207,6 @@ def test_of_two_jobs_the_recorded_key_counts_and_the_other_goes() -> None:
 def test_settling_counts_gpu_hours_once() -> None:
     record = StageRecord(name="sft", key="k", attempt=1)
     seen = look(record, jobs=[job(ended="Complete")], pods=[pod("Succeeded", says={"output": "o"})])
-    once = settled(record, seen, gpus=45.0, now=NOW)
+    once = settle(record, seen, gpus=45.0, now=NOW)
     assert (once.ended, once.output, once.gpu_hours) == ("Published", "o", 1.0)
-    assert settled(once, seen, gpus=45.0, now=NOW + 99) == once
+    assert settle(once, seen, gpus=45.0, now=NOW + 99) == once

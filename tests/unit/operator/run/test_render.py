@@ -10,13 +10,13 @@ from learntoask.core.json_object import Json
 from learntoask.core.manifest import Grpo, PodTemplate, RunSpec
 from learntoask.core.stages.planner import Start
 from learntoask.core.status.run import RunInputsRecord
-from learntoask_operator.render.override import overridden
+from learntoask_operator.render.override import override_template
 from learntoask_operator.render.security import pod_security
 from learntoask_operator.run.admission import refusal
-from learntoask_operator.run.render import config_map as configuration
-from learntoask_operator.run.render import endpoint as serving
 from learntoask_operator.run.render import jobs, services
-from learntoask_operator.run.stage_records import Known
+from learntoask_operator.run.render.config_map import config_map
+from learntoask_operator.run.render.endpoint import endpoint
+from learntoask_operator.run.stage_records import RecordedPublication
 from learntoask_operator.settings import Settings
 
 SETTINGS = Settings(
@@ -38,7 +38,7 @@ RUN: Json = {
 }
 INPUTS = RunInputsRecord(pack={"whole": "w"}, files={"dataset": "d", "base": "b"})
 KEY = "0123456789abcdef" * 4
-KNOWN = {KEY: Known(key=KEY, output="out", summary={})}
+KNOWN = {KEY: RecordedPublication(key=KEY, output="out", summary={})}
 
 
 def spec(**changes: Any) -> RunSpec:
@@ -138,12 +138,12 @@ def test_the_queue_is_passed_on_and_the_longest_name_fits() -> None:
 
 
 def test_the_configuration_has_what_the_pods_need_and_its_name_follows_from_it() -> None:
-    one, other = (configuration.config_map(RUN, spec(**more), SETTINGS) for more in ({}, {"attempts": 9}))
+    one, other = (config_map(RUN, spec(**more), SETTINGS) for more in ({}, {"attempts": 9}))
     assert one == other, "what decides when pods are made changes nothing in them"
     told = json.loads(one["data"]["run.json"])["spec"]
     assert told["store"]["uri"] == "s3://artefacts/lta"
     assert told["train"]["grpo"]["groupSize"] == Grpo().group_size
-    edited = configuration.config_map(RUN, spec(train={"seed": 1}), SETTINGS)
+    edited = config_map(RUN, spec(train={"seed": 1}), SETTINGS)
     assert edited["metadata"]["name"] != one["metadata"]["name"]
 
 
@@ -193,11 +193,11 @@ def test_services_are_needed_by_the_stages_that_ask_them() -> None:
 
 def test_the_endpoint_gets_the_policy_and_no_owner() -> None:
     stored = spec(store={"uri": "s3://b/p", "credentials": {"secret": "mine"}}, serve={"endpoint": "desk"})
-    whole = serving.endpoint(RUN, stored, publication="p" * 64, policy="q" * 64, whole=True)
+    whole = endpoint(RUN, stored, publication="p" * 64, policy="q" * 64, whole=True)
     assert "ownerReferences" not in whole["metadata"]
     assert whole["metadata"]["name"] == "desk"
     assert whole["spec"]["store"] == {"uri": "s3://b/p", "credentials": {"secret": "mine"}}
-    bare = serving.endpoint(RUN, stored, publication="p" * 64, policy="q" * 64, whole=False)
+    bare = endpoint(RUN, stored, publication="p" * 64, policy="q" * 64, whole=False)
     assert set(bare["spec"]) == {"policy"}
 
 
@@ -237,7 +237,7 @@ def test_what_people_say_is_merged_and_leaves_the_rest() -> None:
             "writableRoot": True,
         }
     )
-    merged = overridden(TEMPLATE, override)
+    merged = override_template(TEMPLATE, override)
     container = merged["spec"]["containers"][0]
     assert container["image"] == "theirs"
     assert [one["name"] for one in container["env"]] == ["A", "B", "HF_TOKEN"]

@@ -1,0 +1,94 @@
+"""The pod template of a gateway. Pure."""
+
+from __future__ import annotations
+
+from learntoask.core.json_object import Json
+from learntoask.core.manifest import EndpointSpec, PolicyReference, seconds
+from learntoask.core.pod_contract import CONFIGURATION_FOLDER, LTA_PUBLICATION, WORK_FOLDER
+
+from learntoask_operator.endpoint.labels import servers_name
+from learntoask_operator.endpoint.render.pods import (
+    DRAIN,
+    METRICS_PORT,
+    PORT,
+    TOKEN_FOLDER,
+    Shutdown,
+    endpoint_template,
+    pack_source,
+    secret_mount,
+    store_mounts,
+    token_mounts,
+    variables,
+)
+from learntoask_operator.render.override import override_template
+from learntoask_operator.render.store import store_environment
+from learntoask_operator.settings import Settings
+
+_TLS, _CLIENTS = f"{CONFIGURATION_FOLDER}/tls", f"{CONFIGURATION_FOLDER}/clients"
+# Callers keep connections for hours, and no Service moves a connection. Asked to reconnect this often, they have all
+# left a pod that was told to end before it stops taking calls, and they find pods that were added.
+_RECONNECT = 30  # seconds
+_RESOURCES = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
+
+
+def gateway_template(body: Json, policy: PolicyReference, spec: EndpointSpec, settings: Settings) -> Json:
+    """The pod template of the gateways of the endpoint `body`, without labels; `policy` has the domain pack."""
+    access = spec.gateway.access
+    # The kubelet's gRPC probes speak no TLS.
+    probe: Json = {"tcpSocket": {"port": PORT}} if access.tls_secret else {"grpc": {"port": PORT}}
+    arguments, mounts = pack_source(policy)
+    if access.tls_secret:
+        mounts.append(secret_mount(access.tls_secret, _TLS, volume="tls"))
+    if access.client_authority_secret:
+        mounts.append(secret_mount(access.client_authority_secret, _CLIENTS, volume="clients"))
+    drain = max(seconds(spec.gateway.deadline), DRAIN)
+    template = endpoint_template(
+        {
+            "name": "gateway",
+            "image": settings.image,
+            "command": ["lta", "gateway", *arguments],
+            "startupProbe": {**probe, "periodSeconds": 2, "failureThreshold": 60},
+            "readinessProbe": {**probe, "periodSeconds": 5, "failureThreshold": 2},
+            "livenessProbe": {**probe, "periodSeconds": 10, "failureThreshold": 3},
+            "resources": _RESOURCES,
+        },
+        [*mounts, *store_mounts(spec, settings), *token_mounts(access.token_secret)],
+        {
+            **_environment(body, spec, settings, drain=drain),
+            **variables("", **{LTA_PUBLICATION: policy.publication}),
+            **store_environment(spec, settings),
+        },
+        shutdown=Shutdown(pre_stop=_RECONNECT + 10, drain=drain),  # gRPC adds up to a tenth to _RECONNECT
+        work="10Gi",
+        settings=settings,
+    )
+    return override_template(template, spec.pods.gateway)
+
+
+def _environment(body: Json, spec: EndpointSpec, settings: Settings, *, drain: int) -> dict[str, str]:
+    name, namespace = body["metadata"]["name"], body["metadata"]["namespace"]
+    gateway, access, records = spec.gateway, spec.gateway.access, spec.gateway.records
+    default_records = f"{(spec.store.uri or settings.store_uri).rstrip('/')}/records/{namespace}/{name}"
+    token = f"{TOKEN_FOLDER}/token" if access.token_secret else None
+    return variables(
+        "LTA_GATEWAY_",
+        HOST="0.0.0.0",
+        PORT=PORT,
+        METRICS_PORT=METRICS_PORT,
+        SERVERS=f"{servers_name(name)}.{namespace}.svc:{PORT}",
+        DEADLINE_SECONDS=seconds(gateway.deadline),
+        DRAIN_SECONDS=drain,
+        MAX_CONNECTION_SECONDS=_RECONNECT,
+        ATTEMPT_SECONDS=seconds(gateway.attempt),
+        MAX_IN_FLIGHT=gateway.max_in_flight,
+        FALLBACK=gateway.fallback.mode,
+        TOKEN_FILE=token,
+        SERVER_TOKEN_FILE=token,
+        TLS_CERTIFICATE=f"{_TLS}/tls.crt" if access.tls_secret else None,
+        TLS_KEY=f"{_TLS}/tls.key" if access.tls_secret else None,
+        TLS_CLIENT_CA=f"{_CLIENTS}/ca.crt" if access.client_authority_secret else None,
+        RECORDS=f"{WORK_FOLDER}/records" if records.enabled else None,
+        RECORDS_URI=(records.uri or default_records) if records.enabled else None,
+        RECORDS_SECONDS=seconds(records.interval) if records.enabled else None,
+        REDACT=records.redact if records.enabled and records.redact else None,
+    )

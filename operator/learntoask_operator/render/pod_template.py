@@ -1,0 +1,46 @@
+"""The pod template that stages, run services, policy servers and gateways have in common. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from learntoask.core.json_object import Json
+
+from learntoask_operator.render.security import container_security, pod_security
+from learntoask_operator.render.volumes import Mounted
+from learntoask_operator.settings import Settings
+
+
+def pod_template(
+    container: Json,
+    mounted: Iterable[Mounted],
+    environment: Mapping[str, str],
+    *,
+    grace: int,
+    settings: Settings,
+    metadata: Json | None = None,
+) -> Json:
+    """A pod with one `container` (name, image, command, probes, resources), within the restricted level.
+
+    It has no token of the API server. `grace` is the seconds from SIGTERM to SIGKILL.
+    """
+    mounted = list(mounted)
+    spec: Json = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        **({"serviceAccountName": settings.service_account} if settings.service_account else {}),
+        "securityContext": pod_security(settings.pod_user),
+        "terminationGracePeriodSeconds": grace,
+        "containers": [
+            {
+                **container,
+                "imagePullPolicy": settings.image_pull_policy,
+                "env": [{"name": name, "value": value} for name, value in environment.items()],
+                "volumeMounts": [item.mount for item in mounted],
+                "securityContext": container_security(),
+                "terminationMessagePolicy": "FallbackToLogsOnError",
+            }
+        ],
+        "volumes": [item.volume for item in mounted],
+    }
+    return {"metadata": metadata or {}, "spec": spec}
