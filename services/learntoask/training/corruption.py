@@ -1,7 +1,7 @@
-"""Faults put into training sessions on purpose, as careless experts and wrong labels would leave them behind.
+"""Put faults into training sessions, such as careless experts and wrong labels cause, to measure their effect.
 
-What becomes of a session follows from seed and session id alone, whatever its neighbours: a greater share has the
-same faults and more of them, so that curves over shares compare like with like.
+The faults of a session follow from the seed and its id alone. A greater share therefore has the same faults and
+additional ones, so that curves over shares are comparable.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MOST_REPEATED = 2  # questions of an expert who stops late
 def corrupt(
     sessions: Iterable[LabelledSession], *, settings: Corruption, pack: Pack
 ) -> Iterator[LabelledSession]:
-    """The sessions with the faults that `settings` asks for in those of the training split; all others as they are."""
+    """Yield the sessions, those of the training split with the faults that `settings` asks for."""
     for labelled in sessions:
         session = labelled.session
         if session.split != "train":
@@ -33,9 +33,11 @@ def corrupt(
 
 
 def sloppy(labelled: LabelledSession, draw: random.Random) -> LabelledSession:
-    """The session as a careless expert would have held it: who stops early, asks again in between what was answered,
-    or does so where it should have stopped. The labels are those of the new conversation. Unchanged where nothing of
-    that is possible, such as in a session of one turn."""
+    """Return the session as a careless expert would have conducted it, with the labels of the new conversation.
+
+    The expert stops early, asks again for something that has been answered, or does so instead of stopping. The session
+    is unchanged if none of these is possible, for example with only one turn.
+    """
     asked = [sample.turn for sample in labelled.samples if _exchange(labelled.session, sample) is not None]
     asked = [turn for turn in asked if _given_at(labelled, turn)]
     later = [s.turn for s in labelled.samples if s.decision == "continue" and asked and s.turn > asked[0]]
@@ -64,9 +66,9 @@ def sloppy(labelled: LabelledSession, draw: random.Random) -> LabelledSession:
 
 
 def ask_again(labelled: LabelledSession, asked: int, *, before: int) -> LabelledSession:
-    """Before turn `before` the expert asks once more what it asked at turn `asked`, and is given the same answer.
+    """Insert before turn `before` the question that the expert asked at turn `asked`, with the same answer.
 
-    Turns without a sample stay without one. Raises ValueError where turn `asked` has no answered question.
+    Turns without a sample remain without one. Raises ValueError if turn `asked` has no answered question.
     """
     session = labelled.session
     by_turn = {sample.turn: sample for sample in labelled.samples}
@@ -97,14 +99,17 @@ def ask_again(labelled: LabelledSession, asked: int, *, before: int) -> Labelled
         "stop_turn": stop + 1 if stop is not None and stop >= before else stop,
     }
     answers = tuple(
-        one.model_copy(update={"message": one.message + shift}) if one.message >= at else one
-        for one in labelled.answers
+        answer.model_copy(update={"message": answer.message + shift}) if answer.message >= at else answer
+        for answer in labelled.answers
     )
     return _changed(labelled, changed, samples=[*earlier, repeated, *rest], answers=answers)
 
 
 def stop_early(labelled: LabelledSession, turn: int) -> LabelledSession:
-    """The expert acts, without a word, at a turn where it went on asking; what it got later is in no micro-goal."""
+    """Return the session ended by a silent stop at `turn`, where the expert continued to ask.
+
+    Items that the expert obtained later are removed from all micro-goals.
+    """
     session = labelled.session
     here = next(sample for sample in labelled.samples if sample.turn == turn)
     lost = {item.field for item in here.remaining}
@@ -121,15 +126,15 @@ def stop_early(labelled: LabelledSession, turn: int) -> LabelledSession:
         "stop_turn": turn,
         "end": EndReason.COMPLETED,
     }
-    answers = tuple(one for one in labelled.answers if one.message < start)
+    answers = tuple(answer for answer in labelled.answers if answer.message < start)
     return _changed(labelled, changed, samples=[*kept, stop], answers=answers)
 
 
 def noisy(labelled: LabelledSession, *, share: float, seed: int, fields: Sequence[str]) -> LabelledSession:
-    """The session with `share` of its labels wrong; `fields` are those of its task.
+    """Return the session with `share` of its labels wrong; `fields` are those of its task.
 
-    A wrong `continue` is a stop or, as often, has a micro-goal of other fields; a wrong stop goes on to ask for a
-    field. As a labeller would leave it, the first stop ends the session, and one without a stop counts as abandoned.
+    A wrong `continue` becomes a stop or, equally often, a micro-goal of other fields; a wrong stop becomes a question
+    for a field. As after labelling, the first stop ends the session, and a session without one counts as abandoned.
     """
     session = labelled.session
     samples: list[Sample] = []
@@ -147,7 +152,7 @@ def noisy(labelled: LabelledSession, *, share: float, seed: int, fields: Sequenc
     elif any(sample.decision == "stop" for sample in labelled.samples):
         changed["end"] = EndReason.ABANDONED
     else:
-        changed["stop_turn"] = session.stop_turn  # it has no label that could be wrong
+        changed["stop_turn"] = session.stop_turn  # the stop has no label that could be wrong
     return _changed(labelled, changed, samples=samples, answers=labelled.answers)
 
 
@@ -164,7 +169,7 @@ def _wrong(sample: Sample, draw: random.Random, fields: Sequence[str]) -> Sample
 
 
 def _exchange(session: Session, sample: Sample) -> tuple[tuple[Message, ...], tuple[Message, ...]] | None:
-    """The expert's words at a sample's turn and the user's answer, where there are both."""
+    """The expert's question at a sample's turn and the user's answer, or None unless there are both."""
     turn = session.turns[sample.turn]
     question = session.messages[turn.start : turn.end]
     end = turn.end
@@ -175,7 +180,7 @@ def _exchange(session: Session, sample: Sample) -> tuple[tuple[Message, ...], tu
 
 
 def _given_at(labelled: LabelledSession, turn: int) -> tuple[Item, ...]:
-    """What the expert got by its question at `turn`: needed before it, and no longer after it."""
+    """The items that the question at `turn` obtained: needed before it, and no longer after it."""
     samples = [sample for sample in labelled.samples if sample.turn >= turn]
     after = {item.field for item in samples[1].remaining} if len(samples) > 1 else set()
     return tuple(item for item in samples[0].remaining if item.field not in after)
@@ -189,7 +194,7 @@ def _union(items: Sequence[Item], more: Sequence[Item]) -> tuple[Item, ...]:
 def _changed(
     labelled: LabelledSession, session: dict[str, Any], *, samples: Sequence[Sample], answers: Sequence[Any]
 ) -> LabelledSession:
-    """Validated as records from a file are, so that no fault of ours reaches training."""
+    """Validate the changed session like records from a file, so that an error of this module cannot reach training."""
     record = Session.model_validate({**dict(labelled.session), **session})
     return LabelledSession.model_validate(
         {"session": record, "samples": tuple(samples), "answers": tuple(answers)}

@@ -1,4 +1,4 @@
-"""Metrics of a training run: one JSON object a line, and the same as TensorBoard events."""
+"""The metrics of a training run, as JSON lines and as TensorBoard events."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ EVENTS = "tensorboard"
 
 
 class TrainingJournal:
-    """Rows in `folder`, which outlives a killed attempt. `start_at` forgets rows from that update on, which the
-    resumed run is going to write again. Of several workers one `writes`."""
+    """Records of metrics in `folder`, which outlives a killed attempt.
+
+    Records of update `start_at` and later are removed, because the resumed run writes them again. Only one of several
+    workers `writes`; on the others all methods do nothing.
+    """
 
     def __init__(self, folder: Path, *, start_at: int = 0, writes: bool = True) -> None:
         self._path = folder / FILE
@@ -23,44 +26,48 @@ class TrainingJournal:
         self._writes = writes
         if not writes:
             return
-        kept = [row for row in self.rows() if row["update"] < start_at]
-        self._path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        kept = [record for record in self.records() if record["update"] < start_at]
+        self._path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
         self._writer = SummaryWriter(str(self._events), purge_step=start_at)
 
-    def rows(self) -> list[dict[str, float]]:
+    def records(self) -> list[dict[str, float]]:
+        """Return the records written so far."""
         if not self._path.exists():
             return []
-        rows = []
+        records = []
         for line in self._path.read_text(encoding="utf-8").splitlines():
             try:
-                rows.append(json.loads(line))
+                records.append(json.loads(line))
             except json.JSONDecodeError:
-                break  # the line that a kill cut off
-        return rows
+                break  # a killed attempt has left an incomplete line
+        return records
 
     def write(self, update: int, kind: str, **metrics: float) -> None:
+        """Append a record of `update`, counted from 0. `kind` is `sft`, the method of GRPO, or `validation`."""
         if not self._writes:
             return
-        row = {"update": update, "kind": kind, **metrics}
+        record = {"update": update, "kind": kind, **metrics}
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(json.dumps(record) + "\n")
         for name, value in metrics.items():
             self._writer.add_scalar(f"{kind}/{name}", value, update)
 
     def publish(self, out: Path) -> None:
+        """Copy `metrics.jsonl` and `tensorboard/` to `out`. No record may follow."""
         self._writer.close()
         shutil.copyfile(self._path, out / FILE)
         shutil.copytree(self._events, out / EVENTS)
 
 
 class Stopwatch:
-    """Seconds of the parts of an update, by name."""
+    """Measures the parts of an update; `seconds` has one entry for each, named `<part>_seconds`."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._since = time.perf_counter()
 
     def lap(self, name: str) -> None:
+        """Record the time since the last lap (or the start) as that of part `name`."""
         now = time.perf_counter()
         self.seconds[f"{name}_seconds"] = round(now - self._since, 4)
         self._since = now

@@ -1,7 +1,8 @@
-"""A training stage by several workers: started here by torchrun's own launcher, or there already as pods.
+"""Run a training stage on several workers.
 
-In a cluster every worker is a pod whose environment says which (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT). Elsewhere
-the stage starts them, passes on what the leader tells, and ends all of them when one ends.
+In a cluster every worker is a pod, and its environment holds its rank (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT).
+Elsewhere the stage starts the workers with torchrun's launcher, forwards the leader's progress, and ends all of them
+when one fails.
 """
 
 from __future__ import annotations
@@ -27,16 +28,17 @@ from learntoask.core.stages.contract import Progress, StageContext, StageSummary
 from learntoask.training.distributed.process_group import ALONE, Workers, join
 from learntoask.training.distributed.worker import FAILURE, PROGRESS, SUMMARY, WorkerRequest
 
-_POLL = 0.2  # seconds between looks at what the leader told
+_POLL = 0.2  # seconds between two reads of the leader's progress
 
 Compute = Callable[[StageContext, Workers], StageSummary]
 
 
 def run_on_workers(context: StageContext, compute: Compute, *, module: str) -> StageSummary:
-    """`compute` as one of the workers, or by starting those that `spec.train.distributed` asks for.
+    """Return the summary of the stage, computed by the workers that `spec.train.distributed` asks for.
 
-    `module` is where `run(context)` of the stage is found by the workers started here. Raises what the first worker to
-    fail raised, or StageError with how it ended.
+    This process calls `compute` if it is one of the workers, or if there is only one; otherwise it starts workers that
+    call `run(context)` of `module`. Raises the error of the first worker that fails, or StageError (WorkerLost) with
+    how it ended.
     """
     settings = context.spec.train.distributed
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
@@ -68,9 +70,9 @@ def _as_worker(context: StageContext, compute: Compute) -> StageSummary:
 
 
 def _launch(context: StageContext, module: str) -> StageSummary:
-    told = context.work / "workers"
-    shutil.rmtree(told, ignore_errors=True)
-    told.mkdir(parents=True)
+    messages = context.work / "workers"
+    shutil.rmtree(messages, ignore_errors=True)
+    messages.mkdir(parents=True)
     request = WorkerRequest(
         module=module,
         stage=context.stage,
@@ -81,9 +83,9 @@ def _launch(context: StageContext, module: str) -> StageSummary:
         files=dict(context.files),
         out=context.out,
         work=context.work,
-        told=told,
+        messages=messages,
     )
-    path = told / "request.json"
+    path = messages / "request.json"
     path.write_text(request.model_dump_json(by_alias=True))
     config = LaunchConfig(
         min_nodes=1,
@@ -95,35 +97,35 @@ def _launch(context: StageContext, module: str) -> StageSummary:
         max_restarts=0,
         monitor_interval=_POLL,
     )
-    with _passing_on(told / PROGRESS, context.progress):
+    with _forward_progress(messages / PROGRESS, context.progress):
         try:
             elastic_launch(config, sys.executable)("-m", "learntoask.training.distributed.worker", str(path))
         except ChildFailedError as error:
-            raise _failure(told, error) from error
-    return dict(json.loads((told / SUMMARY).read_text()))
+            raise _failure(messages, error) from error
+    return dict(json.loads((messages / SUMMARY).read_text()))
 
 
-def _failure(told: Path, error: ChildFailedError) -> errors.LearnToAskError:
-    """What the first worker to fail said, else how it ended."""
+def _failure(messages: Path, error: ChildFailedError) -> errors.LearnToAskError:
+    """The error that the first failed worker has written, else how it ended."""
     rank, first = error.get_first_failure()
-    said = told / FAILURE.format(rank=rank)
-    if said.exists():
-        failure = json.loads(said.read_text())
+    written = messages / FAILURE.format(rank=rank)
+    if written.exists():
+        failure = json.loads(written.read_text())
         return getattr(errors, failure["type"])(failure["message"], reason=failure["reason"])
     return StageError(
         f"worker {rank} {describe_exit(first.exitcode)}, so all were ended; the last checkpoint is kept and a new "
-        "attempt goes on from it",
+        "attempt continues from it",
         reason="WorkerLost",
     )
 
 
 @contextmanager
-def _passing_on(path: Path, progress: Progress) -> Iterator[None]:
-    """Hand what is appended to `path` to `progress`, until the context is left."""
+def _forward_progress(path: Path, progress: Progress) -> Iterator[None]:
+    """Call `progress` with the latest line of `path`, every `_POLL` seconds until the context is left."""
     over = threading.Event()
     read = 0
 
-    def pass_on() -> None:
+    def forward() -> None:
         nonlocal read
         lines = path.read_bytes()[read:].rpartition(b"\n")[0] if path.exists() else b""
         read += len(lines) + bool(lines)
@@ -133,7 +135,7 @@ def _passing_on(path: Path, progress: Progress) -> Iterator[None]:
 
     def listen() -> None:
         while not over.wait(_POLL):
-            pass_on()
+            forward()
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
@@ -142,4 +144,4 @@ def _passing_on(path: Path, progress: Progress) -> Iterator[None]:
     finally:
         over.set()
         listener.join()
-        pass_on()
+        forward()

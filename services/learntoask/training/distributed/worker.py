@@ -1,6 +1,7 @@
-"""`python -m learntoask.training.distributed.worker REQUEST`: one worker of a training stage, started by `launch`.
+"""One worker of a training stage, started by `launch` as `python -m learntoask.training.distributed.worker REQUEST`.
 
-The leader appends its progress to a file; a worker that fails leaves the reason in another, for the stage to tell.
+The leader appends its progress to a file, which the stage forwards. A worker that fails writes its error to another
+file, which the stage raises.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ FAILURE = "failure-{rank}.json"
 
 
 class WorkerRequest(BaseModel):
-    """A `StageContext` as JSON. `module` holds the stage's function; `told` is the folder of progress and failures."""
+    """A `StageContext` as JSON. `module` has the stage's `run`; `messages` is the folder of progress and errors."""
 
     module: str
     stage: str
@@ -38,18 +39,18 @@ class WorkerRequest(BaseModel):
     files: dict[str, Path]
     out: Path
     work: Path
-    told: Path
+    messages: Path
 
 
 class FileProgress:
-    """Progress as JSON lines, at most ten a second; of the workers only the leader tells."""
+    """Writes progress as JSON lines, at most ten a second; does nothing unless `writes`."""
 
-    def __init__(self, path: Path, *, tells: bool) -> None:
-        self._path, self._tells, self._last = path, tells, 0.0
+    def __init__(self, path: Path, *, writes: bool) -> None:
+        self._path, self._writes, self._last = path, writes, 0.0
 
     def update(self, done: float, total: float, message: str = "", **metrics: float) -> None:
         now = time.monotonic()
-        if not self._tells or (now - self._last < 0.1 and done < total):
+        if not self._writes or (now - self._last < 0.1 and done < total):
             return
         self._last = now
         line = {"done": done, "total": total, "message": message, **metrics}
@@ -58,6 +59,7 @@ class FileProgress:
 
 
 def main(request_path: Path) -> int:
+    """Run the stage that the request names and return the exit code."""
     end_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     request = WorkerRequest.model_validate_json(request_path.read_bytes())
@@ -71,16 +73,16 @@ def main(request_path: Path) -> int:
         files=request.files,
         out=request.out,
         work=request.work,
-        progress=FileProgress(request.told / PROGRESS, tells=rank == 0),
+        progress=FileProgress(request.messages / PROGRESS, writes=rank == 0),
     )
     try:
         summary = importlib.import_module(request.module).run(context)
     except LearnToAskError as error:
         failure = {"type": type(error).__name__, "reason": error.reason, "message": str(error)}
-        (request.told / FAILURE.format(rank=rank)).write_text(json.dumps(failure))
+        (request.messages / FAILURE.format(rank=rank)).write_text(json.dumps(failure))
         return error.exit_code
     if rank == 0:
-        (request.told / SUMMARY).write_text(json.dumps(summary))
+        (request.messages / SUMMARY).write_text(json.dumps(summary))
     return 0
 
 

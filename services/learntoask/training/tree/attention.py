@@ -1,7 +1,7 @@
-"""Attention over packed session trees, plugged into transformers' attention interface.
+"""Attention over packed session trees, registered in transformers' attention interface.
 
-On a CPU by parts (`parted_attention`; FlexAttention has no CPU backward), on a GPU by FlexAttention with a block mask
-from the same three integers a token.
+On a GPU FlexAttention computes it with a block mask from the three integers of each token. On a CPU, where
+FlexAttention has no backward pass, `attention_cpu` computes it part by part.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from learntoask.training.tree.attention_gpu import block_mask
 from learntoask.training.tree.layout import MicroBatch
 
 NAME = "session_tree"
-# Of rows of less than 128 tokens it would ask for a decoding kernel, and find none that fits.
+# Without this, FlexAttention chooses a decoding kernel for fewer than 128 tokens and finds none that fits.
 _KERNEL = {"BACKEND": "TRITON"}
 _FLOAT32 = {
     "FLOAT32_PRECISION": "'tf32x3'",
@@ -33,13 +33,13 @@ _FLOAT32 = {
     **{f"bwd_BLOCK_{side}": 32 for side in ("M1", "N1", "M2", "N2")},
     **{"bwd_num_warps": 4, "bwd_num_stages": 1},
 }
-"""Each product as three on the matrix units: as exact as float32 (relative errors below 1e-6) and, with these tiles, 16
-times as fast as by default, 4 times backward (an H200, heads of 64)."""
+"""Kernel options for float32. Each product is computed as three on the matrix units, with relative errors below 1e-6.
+With these tiles that is 16 times as fast as the default forward and 4 times backward (on an H200, with heads of 64)."""
 
 
-def tree_mask(row: MicroBatch, *, device: torch.device) -> AttentionParts | BlockMask:
-    """What the layers need of a row, made once and used by all of them."""
-    return attention_parts(row.spans) if device.type == "cpu" else block_mask(row, device)
+def tree_mask(packed: MicroBatch, *, device: torch.device) -> AttentionParts | BlockMask:
+    """Return the mask of `packed` in the form that `tree_attention` needs on `device`; all layers share it."""
+    return attention_parts(packed.spans) if device.type == "cpu" else block_mask(packed, device)
 
 
 def tree_attention(
@@ -53,9 +53,9 @@ def tree_attention(
     tree: AttentionParts | BlockMask | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of a layer: query [1, heads, n, d], key and value [1, kv heads, n, d] → ([1, n, heads, d], None).
+    """Compute one layer: query [1, heads, n, d], key and value [1, kv heads, n, d] → ([1, n, heads, d], None).
 
-    Without `tree` it is transformers' own SDPA, so one model serves sampling and updates alike.
+    Without `tree` this is transformers' own SDPA, so that one model serves both sampling and updates.
     """
     if tree is None:
         return sdpa_attention_forward(
@@ -70,10 +70,8 @@ def _by_parts(
     query: Tensor, key: Tensor, value: Tensor, parts: AttentionParts, scale: float | None
 ) -> Tensor:
     _, heads, size, width = query.shape
-    kv_heads, dtype = (
-        key.shape[1],
-        value.dtype,
-    )  # autocast leaves queries and keys in float32 after the rotation
+    kv_heads = key.shape[1]
+    dtype = value.dtype  # under autocast the rotary embedding leaves queries and keys in float32
     per_key = query[0].to(dtype).view(kv_heads, -1, size, width).transpose(1, 2).contiguous()
     out: Tensor = PartwiseAttention.apply(
         per_key, key[0].to(dtype), value[0], parts, width**-0.5 if scale is None else scale
@@ -82,7 +80,7 @@ def _by_parts(
 
 
 def _flex(query: Tensor, key: Tensor, value: Tensor, block_mask: BlockMask, scale: float | None) -> Tensor:
-    dtype = value.dtype  # autocast leaves queries and keys in float32 after the rotation
+    dtype = value.dtype  # under autocast the rotary embedding leaves queries and keys in float32
     out: Tensor = _compiled_flex()(
         query.to(dtype),
         key.to(dtype),
@@ -97,15 +95,15 @@ def _flex(query: Tensor, key: Tensor, value: Tensor, block_mask: BlockMask, scal
 
 @cache
 def _compiled_flex() -> Callable[..., Tensor]:
-    # Uncompiled, FlexAttention falls back to a dense n×n computation; as a full graph it fails rather than do so.
+    # Uncompiled, FlexAttention computes a dense n×n matrix. With fullgraph it fails instead of falling back to that.
     return torch.compile(flex_attention, dynamic=True, fullgraph=True)
 
 
 def enable_tree_attention(model: PreTrainedModel) -> None:
-    """Make `model` compute packed trees when it is given one.
+    """Let `model` compute packed trees when it is called with `tree=`.
 
-    Raises InputError for models whose layers carry state across branches or drop attention at random: a tree would
-    be silently wrong for them.
+    Raises InputError for models whose layers carry state across branches or drop attention at random, because their
+    trees would be silently wrong.
     """
     check_architecture(model)
     if getattr(model.config, "attention_dropout", 0.0):

@@ -1,12 +1,15 @@
 """Attention over packed session trees on a CPU, forward and backward, without masks and without copies of the trunk.
 
-A branch token sees its trunk up to a point and its own branch so far. The two are attended apart: all branches of a
-context look together at the trunk's keys where they lie, and all branches of one length at themselves, in a batch.
-A long trunk is cut the same way, into stretches that look at themselves and at all before them.
-Merging two attentions over disjoint keys by the log-sum-exp of their scores is exact. The log-sum-exp that the kernel
-returns carries no gradient, so autograd would train wrongly; but all that the gradient of a softmax needs to know
-about the other keys is the merged output and the merged log-sum-exp, so the kernel's own backward is called here with
-these, part by part.
+A branch token sees its trunk up to some point and its own branch so far. These two attentions are computed separately:
+all branches of a context attend together to the trunk's keys in place, and all branches of equal length attend to
+themselves in a batch. A long trunk is cut likewise into stretches, which attend to themselves and to all before them.
+
+Two attentions over disjoint keys are merged exactly by the log-sum-exp of their scores. The log-sum-exp that the kernel
+returns carries no gradient, so autograd would give wrong gradients. The gradient of a softmax depends on the other keys
+only through the merged output and the merged log-sum-exp, so the backward pass here calls the kernel's own backward
+with these, part by part.
+
+Shapes: n packed tokens, h kv heads with `fold` query heads each, heads of width d.
 """
 
 from __future__ import annotations
@@ -25,32 +28,32 @@ _attend_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_ba
 
 
 STRETCH = 128
-"""Tokens of a trunk that are attended causally in one piece: less of the kernel's work is hidden by causality, and
-what the stretch sees before itself has its heads folded (a fifth faster at 420 to 2,000 tokens)."""
+"""Tokens of a trunk in one causal attention. Short stretches waste less of the kernel's work on hidden keys, and their
+attention to earlier tokens folds the query heads (a fifth faster at 420 to 2,000 tokens)."""
 
 BATCH = 512
-"""Tokens of branches that are attended in one call: the kernel's gradients of larger batches, which it gives for every
-query head, leave the processor's cache (half the time at 3,000 tokens)."""
+"""Tokens of branches in one call. The kernel returns gradients for every query head, which for larger batches exceed
+the processor's cache (half the time at 3,000 tokens)."""
 
 
 class AttentionPart(Protocol):
-    """Some queries of a row and the keys they look at, cut out of it in the shapes the kernel takes."""
+    """Some queries of a micro-batch and the keys they see, in the shapes the kernel takes: batch b, kernel heads k."""
 
     causal: bool
 
     def queries(self, row: Tensor) -> Tensor:
-        """[kv heads, n, fold, d] → [b, h, s, d]."""
+        """Select from [h, n, fold, d] the queries of this part: [b, k, queries, d]."""
 
     def keys(self, row: Tensor, fold: int) -> Tensor:
-        """[kv heads, n, d] → [b, h, k, d]."""
+        """Select from [h, n, d] the keys or values of this part: [b, k, keys, d]."""
 
     def add_keys(self, row: Tensor, part: Tensor) -> None:
-        """Add to `row` [kv heads, n, d] what came for `keys`, from every head that looked at them."""
+        """Add the gradients `part` of `keys` to `row` [h, n, d], summed over the heads that share a key."""
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Tokens `start:stop`, each looking at itself and those before it."""
+    """Tokens `start:stop` of a trunk, each of which sees itself and those before it."""
 
     start: int
     stop: int
@@ -71,7 +74,7 @@ class Stretch:
 
 @dataclass(frozen=True, eq=False)
 class Branches:
-    """Branches of one length, each a sequence of its own: `tokens` [b, length]."""
+    """Branches of equal length, each a causal sequence: `tokens` [b, length] are their indices in the micro-batch."""
 
     tokens: Tensor
     causal = True
@@ -91,14 +94,16 @@ class Branches:
         row.index_add_(1, self.tokens.flatten(), all_reduce)
 
     def _cut(self, row: Tensor, *shape: int) -> Tensor:
-        """[kv heads, n, *shape] → [kv heads · b, length, *shape]."""
+        """[h, n, *shape] → [h · b, length, *shape]."""
         return row.index_select(1, self.tokens.flatten()).view(-1, self.tokens.shape[1], *shape)
 
 
 @dataclass(frozen=True)
 class Prefix:
-    """Tokens `start:stop`, all looking at the trunk's `first:last`. The query heads of one key/value head are folded
-    into the length."""
+    """Tokens `start:stop`, all of which see the trunk's tokens `first:last`.
+
+    The query heads that share a kv head are folded into the length.
+    """
 
     start: int
     stop: int
@@ -118,13 +123,14 @@ class Prefix:
 
 @dataclass(frozen=True)
 class AttentionParts:
-    """`own` holds every token of the row once, as a query; `prefixes` show it the trunk before."""
+    """`own` holds every token of the micro-batch once, as a query; `prefixes` add what it sees of the trunk before."""
 
     own: Sequence[Stretch | Branches]
     prefixes: Sequence[Prefix]
 
 
 def attention_parts(spans: Sequence[TrunkSpan]) -> AttentionParts:
+    """Return the parts that together compute the attention of a micro-batch with these trunks."""
     own: list[Stretch | Branches] = [*_branches(spans)]
     prefixes: list[Prefix] = []
     for span in spans:
@@ -152,7 +158,7 @@ def _branches(spans: Sequence[TrunkSpan]) -> Iterator[Branches]:
 
 
 class PartwiseAttention(torch.autograd.Function):
-    """Query [kv heads, n, fold, d], key and value [kv heads, n, d], all of one dtype → [kv heads, n, fold, d]."""
+    """Query [h, n, fold, d], key and value [h, n, d], all of one dtype → outputs [h, n, fold, d]."""
 
     @staticmethod
     def forward(
@@ -185,7 +191,7 @@ class PartwiseAttention(torch.autograd.Function):
         query, key, value, out, lse = ctx.saved_tensors
         fold = query.shape[2]
         of_query = torch.empty_like(query)
-        # Many parts add to one key: in bfloat16 the small ones would be lost.
+        # Many parts add to the gradient of one key; in bfloat16 the small ones would be lost.
         of_key, of_value = (torch.zeros_like(tokens, dtype=lse.dtype) for tokens in (key, value))
 
         def attend_backward(part: AttentionPart) -> Tensor:

@@ -1,7 +1,7 @@
-"""The block-sparse mask of a packed row for FlexAttention, straight from the row's three integers a token.
+"""The block-sparse mask of a micro-batch for FlexAttention, from the three integers of each token.
 
-`create_block_mask` evaluates the mask for every pair of tokens: 32,000 tokens would take 10⁹ of them. What a token
-sees are two intervals, so the blocks follow from interval ends alone.
+`create_block_mask` evaluates the mask for every pair of tokens, which are 10⁹ for 32,000 tokens. A token sees two
+intervals, so the blocks follow from the ends of these intervals alone.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from learntoask.training.tree.layout import Integers, MicroBatch
 BLOCK = 128
 
 
-def block_mask(row: MicroBatch, device: torch.device, *, block: int = BLOCK) -> BlockMask:
-    """Blocks of `block` tokens: those that all of a block's queries see whole need no mask inside."""
-    seen, whole = _blocks(row, block)
+def block_mask(packed: MicroBatch, device: torch.device, *, block: int = BLOCK) -> BlockMask:
+    """Return the mask in blocks of `block` tokens. Blocks that all queries of a block see whole need no mask inside."""
+    seen, whole = _blocks(packed, block)
     return BlockMask.from_kv_blocks(
         *_listed(seen & ~whole, device),
         *_listed(whole, device),
         BLOCK_SIZE=block,
-        mask_mod=block_predicate(row, device),
-        seq_lengths=(len(row.tokens), len(row.tokens)),
+        mask_mod=block_predicate(packed, device),
+        seq_lengths=(len(packed.tokens), len(packed.tokens)),
     )
 
 
 def block_predicate(
-    row: MicroBatch, device: torch.device
+    packed: MicroBatch, device: torch.device
 ) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-    """`PackedRow.sees` as a FlexAttention mask function."""
-    trunk_start = torch.from_numpy(row.trunk_start).to(device)
-    trunk_limit = torch.from_numpy(row.trunk_limit).to(device)
-    branch_start = torch.from_numpy(row.branch_start).to(device)
+    """Return `MicroBatch.sees` as a mask function of FlexAttention."""
+    trunk_start = torch.from_numpy(packed.trunk_start).to(device)
+    trunk_limit = torch.from_numpy(packed.trunk_limit).to(device)
+    branch_start = torch.from_numpy(packed.branch_start).to(device)
 
     def sees(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         in_trunk = (trunk_start[query] <= key) & (key < trunk_limit[query])
@@ -46,18 +46,20 @@ def block_predicate(
     return sees
 
 
-def _blocks(row: MicroBatch, block: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(some query of the block sees some key of the other; all see all, in one of their two intervals): [blocks,
-    blocks] each."""
-    tokens = np.arange(len(row.tokens))
-    intervals = ((row.trunk_start, row.trunk_limit), (row.branch_start, tokens + 1))
+def _blocks(packed: MicroBatch, block: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Two arrays [query blocks, key blocks]: some query sees some key; all queries see all keys.
+
+    "All" is true only if each query sees the whole key block in one of its two intervals.
+    """
+    tokens = np.arange(len(packed.tokens))
+    intervals = ((packed.trunk_start, packed.trunk_limit), (packed.branch_start, tokens + 1))
     touched = sum(_counts(tokens // block, start // block, -(-stop // block)) for start, stop in intervals)
     covered = sum(_counts(tokens // block, -(-start // block), stop // block) for start, stop in intervals)
     return touched > 0, covered == block
 
 
 def _counts(query: Integers, first: Integers, end: Integers) -> Integers:
-    """How many tokens of each block of queries hold each key block in `first:end`: [blocks, blocks]."""
+    """Count the tokens of each query block for which a key block lies in `first:end`: [query blocks, key blocks]."""
     size = int(query[-1]) + 1
     steps = np.zeros((size, size + 1), dtype=np.int64)
     some = first < end
@@ -67,7 +69,7 @@ def _counts(query: Integers, first: Integers, end: Integers) -> Integers:
 
 
 def _listed(chosen: NDArray[np.bool_], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Number [1, 1, blocks] and indices [1, 1, blocks, blocks] of the chosen key blocks, those first."""
+    """Number [1, 1, blocks] and indices [1, 1, blocks, blocks] of the chosen key blocks, the chosen ones first."""
     order = np.argsort(~chosen, axis=1, kind="stable")
     count, order = (torch.from_numpy(part.astype(np.int32)) for part in (chosen.sum(axis=1), order))
     return count[None, None].to(device), order[None, None].to(device)

@@ -1,13 +1,13 @@
-"""Session trees: what one update computes, described without tensors of the model.
+"""Session trees and their layout in a micro-batch, the packed tokens of one forward pass.
 
-A trunk is the rendered session up to its last context; a branch is a completion attached where its context ends. A
-row packs several trees one after another: trunk, then its branches, then the next tree. Every token of a row sees
+A trunk is the rendered session up to its last context. A branch is a completion, attached where its context ends. A
+micro-batch packs several trees one after another: a trunk, its branches, then the next tree. Every token sees
 
-    row[trunk_start : trunk_limit]  and  row[branch_start : itself + 1]
+    tokens[trunk_start : trunk_limit]  and  tokens[branch_start : itself + 1]
 
-and nothing else, so three integers a token are the whole attention mask (a trunk token sees its trunk up to itself, a
-branch token the trunk up to its context's end and its own branch so far). The CPU attention reads the same facts as
-spans (`TrunkSpan`), the block mask of a GPU reads the integers; the logits are read at `reads` only.
+and nothing else, so three integers a token define the whole attention mask: a trunk token sees its trunk up to itself,
+a branch token sees the trunk up to the end of its context and its own branch so far. The attention of a CPU uses the
+same structure as spans (`TrunkSpan`), that of a GPU uses the integers. Logits are computed at `reads` only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Completion:
-    """Tokens to be scored after `trunk[:attach]`."""
+    """Tokens whose log-probabilities are computed given `trunk[:attach]`."""
 
     attach: int
     tokens: tuple[int, ...]
@@ -34,7 +34,7 @@ class Completion:
 class SessionTree:
     """A trunk and the completions to be scored, in the caller's order.
 
-    A completion that the trunk itself goes on with (an expert's turn) is scored in place; any other becomes a branch.
+    A completion that equals the next tokens of the trunk (an expert's turn) is scored in place; any other is a branch.
     """
 
     trunk: tuple[int, ...]
@@ -49,12 +49,13 @@ class SessionTree:
                 )
 
     def in_trunk(self, completion: Completion) -> bool:
+        """Return whether `completion` is scored in place."""
         end = completion.attach + len(completion.tokens)
         return self.trunk[completion.attach : end] == completion.tokens
 
     @cached_property
     def used_trunk(self) -> int:
-        """Trunk tokens that some completion depends on."""
+        """Number of trunk tokens on which some completion depends."""
         return max(
             completion.attach + (len(completion.tokens) - 1 if self.in_trunk(completion) else 0)
             for completion in self.completions
@@ -62,20 +63,20 @@ class SessionTree:
 
     @cached_property
     def size(self) -> int:
-        """Tokens of the tree in a row. The last token of a completion is only predicted, never read."""
+        """Packed tokens of the tree. The last token of a completion is predicted only, so it is not packed."""
         return self.used_trunk + sum(
             len(completion.tokens) - 1 for completion in self.completions if not self.in_trunk(completion)
         )
 
     @property
     def unshared_size(self) -> int:
-        """Tokens of the same computation with one row per completion and no padding."""
+        """Tokens of the same computation with one sequence per completion and no padding."""
         return sum(completion.attach + len(completion.tokens) - 1 for completion in self.completions)
 
 
 @dataclass(frozen=True)
 class BranchGroup:
-    """Branches of one context: `row[start:stop]`, each `lengths[i]` long, seeing `prefix` trunk tokens."""
+    """Branches of one context: `tokens[start:stop]`, of `lengths[i]` tokens each, which see `prefix` trunk tokens."""
 
     start: int
     stop: int
@@ -85,7 +86,7 @@ class BranchGroup:
 
 @dataclass(frozen=True)
 class TrunkSpan:
-    """A trunk, `row[start:stop]`, and its branch groups, which follow it in the row without a gap."""
+    """A trunk, `tokens[start:stop]`, and its branch groups, which follow it without a gap."""
 
     start: int
     stop: int
@@ -94,10 +95,10 @@ class TrunkSpan:
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Several trees in one row of n tokens with m scored tokens.
+    """Several packed trees of n tokens with m scored tokens.
 
-    `tokens`, `positions`, `trunk_start`, `trunk_limit`, `branch_start`: [n]. `reads` [m] is where the hidden state that
-    predicts `targets` [m] lies. Completion c, counted through all trees in order, owns the scored tokens
+    `tokens`, `positions`, `trunk_start`, `trunk_limit` and `branch_start` are [n]. `reads` [m] are the indices of the
+    hidden states that predict `targets` [m]. The scored tokens of completion c, counted through all trees, are
     `offsets[c]:offsets[c + 1]`.
     """
 
@@ -113,18 +114,18 @@ class MicroBatch:
 
     @property
     def lengths(self) -> Integers:
-        """Scored tokens of each completion: [completions]."""
+        """Number of scored tokens of each completion: [completions]."""
         return np.diff(self.offsets)
 
     def sees(self, query: Integers, key: Integers) -> NDArray[np.bool_]:
-        """Whether token `query` attends to token `key` (broadcast): the definition of the mask."""
+        """Return whether token `query` attends to token `key` (broadcast). This is the definition of the mask."""
         in_trunk = (self.trunk_start[query] <= key) & (key < self.trunk_limit[query])
         return in_trunk | ((self.branch_start[query] <= key) & (key <= query))
 
 
 @dataclass
 class _Columns:
-    """The row under construction."""
+    """The micro-batch under construction, column by column."""
 
     tokens: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
@@ -137,12 +138,12 @@ class _Columns:
 
     def add_trunk(self, trunk: Sequence[int]) -> int:
         start = len(self.tokens)
-        rows = range(start, start + len(trunk))
+        indices = range(start, start + len(trunk))
         self.tokens.extend(trunk)
         self.positions.extend(range(len(trunk)))
         self.trunk_start.extend([start] * len(trunk))
-        self.trunk_limit.extend(row + 1 for row in rows)
-        self.branch_start.extend(rows)
+        self.trunk_limit.extend(index + 1 for index in indices)
+        self.branch_start.extend(indices)
         return start
 
     def add_branch(self, tokens: Sequence[int], *, trunk: int, prefix: int) -> int:
@@ -156,7 +157,7 @@ class _Columns:
         return start
 
     def add_targets(self, tokens: Sequence[int], *, context_end: int, body: int) -> None:
-        """Score `tokens`: the first is read at row `context_end`, the others from row `body` on."""
+        """Score `tokens`. The first is predicted at index `context_end`, the others from index `body` on."""
         self.reads.append(context_end)
         self.reads.extend(range(body, body + len(tokens) - 1))
         self.targets.extend(tokens)
@@ -164,7 +165,7 @@ class _Columns:
 
 
 def pack_micro_batch(trees: Sequence[SessionTree]) -> MicroBatch:
-    """Lay `trees` out in one row. Scored completions keep the order of `trees` and of their `completions`."""
+    """Pack `trees` one after another. Scored completions keep the order of `trees` and of their `completions`."""
     columns = _Columns()
     spans = []
     for tree in trees:
@@ -186,7 +187,7 @@ def pack_micro_batch(trees: Sequence[SessionTree]) -> MicroBatch:
 def _add_branches(
     columns: _Columns, tree: SessionTree, trunk: int
 ) -> tuple[dict[int, int], tuple[BranchGroup, ...]]:
-    """Append the branches of `tree`, by context; returns where each completion's branch begins, and the groups."""
+    """Append the branches of `tree` by context. Returns where the branch of each completion begins, and the groups."""
     branches = [
         (index, completion)
         for index, completion in enumerate(tree.completions)
@@ -208,14 +209,17 @@ def _add_branches(
 
 
 def fill_micro_batches(sizes: Iterable[int], *, budget: int) -> list[list[int]]:
-    """Indices of `sizes` cut into consecutive rows of at most `budget` tokens (a larger tree has a row of its own)."""
-    rows: list[list[int]] = []
+    """Cut the trees of `sizes` tokens into consecutive micro-batches of at most `budget` tokens; returns indices.
+
+    A tree larger than `budget` is a micro-batch by itself.
+    """
+    groups: list[list[int]] = []
     used = 0
     for index, size in enumerate(sizes):
-        if rows and used + size <= budget:
-            rows[-1].append(index)
+        if groups and used + size <= budget:
+            groups[-1].append(index)
             used += size
         else:
-            rows.append([index])
+            groups.append([index])
             used = size
-    return rows
+    return groups

@@ -1,8 +1,8 @@
-"""Log-probabilities of targets and the entropy of their distributions, from logits, with one pass of memory each way.
+"""Log-probabilities of targets and entropies of their distributions, from logits, in one pass over memory each way.
 
-`log_softmax` and `gather` make, read and write several tensors as large as the logits, which for a small model takes
-as long as its layers. Here a few rows at a time, which stay in the processor's cache, go through all of it; kept for
-the gradient are the logits and one number a row.
+`log_softmax` and `gather` read and write several tensors as large as the logits, which for a small model takes as long
+as its layers. Here a few rows of logits at a time, which stay in the processor's cache, go through all operations. For
+the gradient only the logits and one number a row are kept.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 
 CACHED = 2**17
-"""Logits that are worked on at a time: 512 KiB in float32."""
+"""Number of logits processed at a time (512 KiB in float32)."""
 
 
 class LogProbabilities(torch.autograd.Function):
-    """Logits [u, v], rows [m] of them and a target for each [m], temperature → log-probabilities [m] of the targets and
-    entropies [m] of their rows (without gradient), float32 or better."""
+    """Logits [u, v], rows [m] into them, targets [m], temperature → log-probabilities [m] and entropies [m].
+
+    The results are float32 or better. Entropies, in nats, are those of the targets' rows and carry no gradient.
+    """
 
     @staticmethod
     def forward(
@@ -47,11 +49,11 @@ class LogProbabilities(torch.autograd.Function):
         logits, rows, targets, sums = ctx.saved_tensors
         grad = grad / ctx.temperature
         of_row = torch.zeros_like(sums).index_add_(0, rows, grad)
-        # Where a target is nearly certain the two terms almost cancel: they are added before they are rounded.
+        # Where a target is nearly certain the two terms almost cancel, so they are added before they are rounded.
         _, same = torch.unique(rows * logits.shape[1] + targets, return_inverse=True)
         of_target = torch.zeros_like(grad).index_add_(0, same, grad)[same]
         certain = (logits[rows, targets].to(grad.dtype) / ctx.temperature - sums[rows]).exp()
-        # In the logits' own memory, which nobody reads after this; a second backward pass is an error of autograd's.
+        # Written into the memory of the logits, which are not read again: autograd forbids a second backward pass.
         out = logits.detach()
         for some in _slices(logits):
             part = _scaled(logits[some], ctx.temperature, sums.dtype)
@@ -66,5 +68,5 @@ def _slices(logits: Tensor) -> Iterator[slice]:
 
 
 def _scaled(logits: Tensor, temperature: float, dtype: torch.dtype) -> Tensor:
-    """A new tensor, never the logits themselves."""
+    """The logits over the temperature, always as a new tensor."""
     return torch.div(logits.to(dtype), temperature) if temperature != 1 else logits.to(dtype, copy=True)

@@ -1,4 +1,4 @@
-"""Log-probabilities of the scored tokens of a packed row: the one forward pass of SFT and GRPO."""
+"""Score a micro-batch: the forward pass of SFT and GRPO, up to the log-probabilities of its targets."""
 
 from __future__ import annotations
 
@@ -15,31 +15,33 @@ from learntoask.training.tree.layout import MicroBatch
 from learntoask.training.tree.logprobs import LogProbabilities
 
 CHUNK = 2**26
-"""Logits that are kept for the gradient (256 MiB in float32); where a row has more, they are computed twice."""
+"""Number of logits kept for the gradient (256 MiB in float32); more are computed again in the backward pass."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """`logprobs` [m] and, without gradient, `entropies` [m] of the distributions they come from."""
+    """`logprobs` [m] of the targets, and `entropies` [m] of their distributions in nats, which carry no gradient."""
 
     logprobs: Tensor
     entropies: Tensor
 
 
-def score(model: PreTrainedModel, row: MicroBatch, *, temperature: float = 1.0) -> Scores:
-    """Score every target of `row` under `model` at `temperature`; differentiable, equal to unpacked rows."""
+def score(model: PreTrainedModel, packed: MicroBatch, *, temperature: float = 1.0) -> Scores:
+    """Score every target of `packed` under `model` at `temperature`, as a padded batch of sequences would be scored."""
     device = model.device
     hidden = model.base_model(
-        input_ids=torch.from_numpy(row.tokens).to(device)[None],
-        position_ids=torch.from_numpy(row.positions).to(device)[None],
-        # A 4-d mask is handed through as it is: it keeps transformers from making an n×n mask of its own.
+        input_ids=torch.from_numpy(packed.tokens).to(device)[None],
+        position_ids=torch.from_numpy(packed.positions).to(device)[None],
+        # transformers passes a 4-d mask through; without one it would make an n×n mask.
         attention_mask=torch.empty(1, 1, 1, 0, device=device),
         use_cache=False,
-        tree=tree_mask(row, device=device),
+        tree=tree_mask(packed, device=device),
     ).last_hidden_state[0]
-    # The completions of a context read their first token at the same place: its logits are computed once.
-    places, rows = (torch.from_numpy(part).to(device) for part in np.unique(row.reads, return_inverse=True))
-    targets = torch.from_numpy(row.targets).to(device)
+    # The first tokens of all completions of a context are predicted at one place, whose logits are computed once.
+    places, rows = (
+        torch.from_numpy(part).to(device) for part in np.unique(packed.reads, return_inverse=True)
+    )
+    targets = torch.from_numpy(packed.targets).to(device)
     size = max(1, CHUNK // model.config.vocab_size)
     if len(places) <= size:
         return Scores(*_head(model, hidden[places], rows, targets, temperature))
