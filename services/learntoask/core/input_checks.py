@@ -1,14 +1,28 @@
-"""Messages for the errors that pydantic finds in a manifest or a pack."""
+"""Validation of the documents that users write, and messages for the errors that pydantic finds in them."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
+from learntoask.core.errors import InputError
+
+Document = TypeVar("Document", bound=BaseModel)
 _USER = re.compile(r"://[^\s'\"]*@")  # credentials in an address must not reach terminals and logs
+
+
+def parse_document(text: str, model: type[Document], *, where: str) -> Document:
+    """Validate a YAML document. Raises InputError; `where` names the source of the document in its message."""
+    try:
+        return model.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise InputError(f"{where} is not valid YAML: {error}") from error
+    except ValidationError as error:
+        raise InputError(f"{where}: {explain(error, model)}") from error
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:

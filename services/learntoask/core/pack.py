@@ -12,12 +12,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, model_validator
 
 from learntoask.core.errors import InputError
-from learntoask.core.input_checks import explain
+from learntoask.core.input_checks import parse_document
+from learntoask.core.manifest.model import ManifestModel, Pattern
 
 DEFAULT_POLICY_PROMPT = """\
 {{ goal }}
@@ -73,17 +72,8 @@ format, by how many pieces of information it asks for, however many question mar
 How polite or how long the question is does not matter, and neither does the order in which fields are listed."""
 
 
-class PackModel(BaseModel):
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        populate_by_name=True,
-        extra="forbid",
-        frozen=True,
-        use_attribute_docstrings=True,
-    )
-
-
-Pattern = Annotated[str, Field(min_length=1, max_length=2000)]
+class PackModel(ManifestModel):
+    """A part of a domain pack."""
 
 
 class InformationField(PackModel):
@@ -108,11 +98,6 @@ class InformationField(PackModel):
     def title(self) -> str:
         """The name with spaces, as people read it: `departure_date` becomes `departure date`."""
         return re.sub(r"[_\-]+", " ", self.name).strip()
-
-    @field_validator("patterns", "answer_patterns")
-    @classmethod
-    def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
-        return _compiled(patterns)
 
 
 class Task(PackModel):
@@ -180,11 +165,6 @@ class Fluency(PackModel):
     questions: tuple[Pattern, ...] = ()
     """Regular expressions that match sentences that ask without a question mark ("Please tell me the date"). If left
     out, English phrases are recognised when `language` is English, and only question marks otherwise."""
-
-    @field_validator("forbidden", "refusals", "questions")
-    @classmethod
-    def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
-        return _compiled(patterns)
 
 
 class Prompts(PackModel):
@@ -260,11 +240,6 @@ class Pack(PackModel):
     demo_task: str | None = None
     """Task of the demo conversation (default: the task of sessions that name none)."""
 
-    @field_validator("action_patterns", "handoff_patterns", "exclusions", "non_answers")
-    @classmethod
-    def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
-        return _compiled(patterns)
-
     @model_validator(mode="after")
     def _tasks_can_be_told_apart(self) -> Pack:
         names = [task.name for task in self.tasks]
@@ -324,18 +299,4 @@ def load_pack(path: Path) -> Pack:
 
 def parse_pack(text: str, *, where: str) -> Pack:
     """Validate a pack given as YAML; `where` names its source in messages. Raises InputError."""
-    try:
-        return Pack.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise InputError(f"{where} is not valid YAML: {error}") from error
-    except ValidationError as error:
-        raise InputError(f"{where}: {explain(error, Pack)}") from error
-
-
-def _compiled(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    for pattern in patterns:
-        try:
-            re.compile(pattern, re.IGNORECASE)
-        except re.error as error:
-            raise ValueError(f"pattern {pattern!r} is not a regular expression: {error}") from error
-    return patterns
+    return parse_document(text, Pack, where=where)

@@ -1,4 +1,4 @@
-"""The runs of a sweep: manifests of their own, in one store, so that what they share is computed once.
+"""The runs of a sweep. Each has its own manifest, but all have one store, so that shared stages are computed once.
 
 .lta/sweeps/NAME/VARIANT.yaml    the manifest of a variant, an ordinary run called NAME-VARIANT
 .lta/sweeps/NAME/report.*        the comparison
@@ -15,7 +15,7 @@ import yaml
 from pydantic import JsonValue, ValidationError
 
 from learntoask.core.errors import InputError, LearnToAskError
-from learntoask.core.input_checks import explain
+from learntoask.core.input_checks import explain, parse_document
 from learntoask.core.manifest import LearnToAskRun, load_manifest
 from learntoask.core.manifest.sweep import Changes, LearnToAskSweep, Variant, merge_changes
 from learntoask.local.executor import Display, Executor
@@ -36,7 +36,7 @@ _PATHS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A variant as a run: `changes` is all that differs from the base manifest."""
+    """A variant as a run. `changes` are its differences from the base manifest."""
 
     name: str
     run: str
@@ -45,9 +45,9 @@ class Member:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
-    """How a member's run ended. `evaluation` is the folder with its report, if it came that far; `refused`: by its
-    gate, after the evaluation."""
+class MemberOutcome:
+    """How a member's run ended. `evaluation` is the folder with its report, if there is one. `refused` means that its
+    gate refused the policy after the evaluation."""
 
     member: Member
     state: Literal["done", "refused", "failed"]
@@ -56,20 +56,16 @@ class Ended:
 
 
 def load_sweep(path: Path) -> LearnToAskSweep:
-    """Raises InputError naming file and field."""
+    """Read a sweep. Raises InputError that names file and field."""
     try:
-        return LearnToAskSweep.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"sweep {path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {error}") from error
-    except ValidationError as error:
-        raise InputError(f"{path}: {explain(error, LearnToAskSweep)}") from error
+    return parse_document(text, LearnToAskSweep, where=str(path))
 
 
-def members(sweep: LearnToAskSweep, *, path: Path, folder: Path) -> list[Member]:
-    """Write the manifests of the variants to `folder`. Raises InputError naming the variant and the field at fault
-    before anything runs."""
+def write_members(sweep: LearnToAskSweep, *, path: Path, folder: Path) -> list[Member]:
+    """Write the manifests of the variants to `folder`. Raises InputError that names the variant and the field."""
     base_path = path.parent / sweep.spec.base
     base = load_manifest(base_path).model_dump(mode="json", by_alias=True, exclude_unset=True)
     manifests = {
@@ -95,8 +91,8 @@ def members(sweep: LearnToAskSweep, *, path: Path, folder: Path) -> list[Member]
     return found
 
 
-def run_member(member: Member, *, home: Path, display: Display) -> Ended:
-    """Run it to its end; what fails in it is its own affair, unless somebody interrupts."""
+def run_member(member: Member, *, home: Path, display: Display) -> MemberOutcome:
+    """Run a member to its end. Its errors become an outcome, so that the sweep goes on with the other members."""
     try:
         sources = read_sources(member.manifest, home=home)
         folder = RunFolder(home, sources.manifest.metadata.name)
@@ -105,12 +101,12 @@ def run_member(member: Member, *, home: Path, display: Display) -> Ended:
         shown = view_of(sources, folder)
         evaluation = shown.output("evaluate") if "evaluate" in shown.publications else None
     except LearnToAskError as error:
-        return Ended(member=member, state="failed", message=f"{error.reason}: {error}")
+        return MemberOutcome(member=member, state="failed", message=f"{error.reason}: {error}")
     if plan.outcome == "Succeeded":
-        return Ended(member=member, state="done", evaluation=evaluation)
+        return MemberOutcome(member=member, state="done", evaluation=evaluation)
     refused = evaluation is not None and plan.reason == "GateFailed"
     message = plan.message or f"the run is {plan.outcome.lower()}"
-    return Ended(
+    return MemberOutcome(
         member=member, state="refused" if refused else "failed", message=message, evaluation=evaluation
     )
 
@@ -132,7 +128,7 @@ def _manifest(
 
 
 def _anchor(spec: Changes, keys: Sequence[str], folder: Path) -> None:
-    """Make the relative path at `keys` absolute: the variant's manifest lies elsewhere than the base manifest."""
+    """Make the relative path at `keys` absolute, because the variant's manifest is in another folder."""
     inner: JsonValue = spec
     for key in keys[:-1]:
         inner = inner.get(key) if isinstance(inner, dict) else None

@@ -7,12 +7,12 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from learntoask.core.manifest.model import Address, Duration, ManifestModel, seconds
+from learntoask.core.manifest.model import Address, Duration, ManifestModel, PositiveDuration
 
 Price = Annotated[float, Field(ge=0)]
 # Given twice below, because pydantic omits a pattern that follows a validator from the JSON schema.
 _HTTP = r"^https?://\S+$"
-_OURS = frozenset({"messages", "model", "n", "response_format", "seed", "stream", "stream_options"})
+_SET_BY_CLIENT = frozenset({"messages", "model", "n", "response_format", "seed", "stream", "stream_options"})
 
 
 class Prices(ManifestModel):
@@ -40,7 +40,7 @@ class Endpoint(ManifestModel):
     rotated during a run."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 16
     """Largest number of requests at once. It is reduced while the server refuses or fails many of them."""
-    timeout: Duration = "2m"
+    timeout: PositiveDuration = "2m"
     """Longest time of one request."""
     retry_for: Duration = "10m"
     """How long a request is retried after errors (status 429 or 5xx, timeouts, lost connections)."""
@@ -69,13 +69,6 @@ class Endpoint(ManifestModel):
         """Whether both endpoints give the same answers to the same requests."""
         return self.determining == other.determining
 
-    @field_validator("timeout")
-    @classmethod
-    def _some_time(cls, timeout: str) -> str:
-        if not seconds(timeout):
-            raise ValueError("give at least 1s")
-        return timeout
-
     @field_validator("api_key_file")
     @classmethod
     def _absolute(cls, path: str | None) -> str | None:
@@ -86,7 +79,7 @@ class Endpoint(ManifestModel):
     @field_validator("parameters")
     @classmethod
     def _not_ours(cls, parameters: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        ours = sorted(_OURS & set(parameters))
+        ours = sorted(_SET_BY_CLIENT & set(parameters))
         if ours:
             raise ValueError(f"{', '.join(ours)} cannot be set here; the program sets it itself")
         return parameters

@@ -10,9 +10,9 @@ from pydantic.alias_generators import to_camel
 
 
 class ManifestModel(BaseModel):
-    """A part of a manifest.
+    """A part of a document that users write: a manifest or a domain pack.
 
-    Field names are camelCase in a manifest, as in Kubernetes, and an unknown field is an error. The docstrings of a
+    Field names are camelCase in a document, as in Kubernetes, and an unknown field is an error. The docstrings of a
     model and of its fields become the descriptions in the JSON schema, the CRDs and the reference.
     """
 
@@ -42,6 +42,20 @@ def _valid_duration(duration: str) -> str:
     return duration
 
 
+def _some_time(duration: str) -> str:
+    if not seconds(duration):
+        raise ValueError("give at least 1s")
+    return duration
+
+
+def _valid_pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"pattern {pattern!r} is not a regular expression: {error}") from error
+    return pattern
+
+
 _USER = re.compile(r"^[a-z][a-z0-9+.-]*://[^/]*@|^s3://[^/]*:", re.IGNORECASE)
 
 
@@ -58,6 +72,8 @@ ADDRESS_FORMAT = "address-without-credentials"
 Duration = Annotated[
     str, Field(max_length=20, json_schema_extra=_DURATION_SCHEMA), AfterValidator(_valid_duration)
 ]
+PositiveDuration = Annotated[Duration, AfterValidator(_some_time)]
+Pattern = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_valid_pattern)]
 Name = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 Uri = Annotated[str, Field(min_length=1, max_length=2048)]
 Address = Annotated[

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-from pydantic import ValidationError
-
 from learntoask.core.errors import InputError
-from learntoask.core.input_checks import explain
+from learntoask.core.input_checks import parse_document
 from learntoask.core.manifest.run import LearnToAskRun
 
 
@@ -22,9 +19,4 @@ def load_manifest(path: Path) -> LearnToAskRun:
 
 def parse_manifest(text: str, *, where: str) -> LearnToAskRun:
     """Validate a manifest given as YAML; `where` names its source in messages. Raises InputError."""
-    try:
-        return LearnToAskRun.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise InputError(f"{where} is not valid YAML: {error}") from error
-    except ValidationError as error:
-        raise InputError(f"{where}: {explain(error, LearnToAskRun)}") from error
+    return parse_document(text, LearnToAskRun, where=where)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, FiniteFloat, field_validator, model_validator
+from pydantic import AfterValidator, Field, FiniteFloat, model_validator
 
 from learntoask.core.manifest.metric import check_metric
-from learntoask.core.manifest.model import Duration, ManifestModel, Name, Precision
+from learntoask.core.manifest.model import Duration, ManifestModel, Name, Pattern, Precision
 from learntoask.core.manifest.quantity import Quantity
 
 
@@ -86,15 +85,5 @@ class Serve(ManifestModel):
     conversations are evicted first."""
     record_conversations: bool = False
     """Write served conversations as log records, which a later run can train on."""
-    redact: tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...] = ()
+    redact: tuple[Pattern, ...] = ()
     """Regular expressions (Python syntax); every match in a recorded message is replaced by `[redacted]`."""
-
-    @field_validator("redact")
-    @classmethod
-    def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
-        for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"pattern {pattern!r} is not a regular expression: {error}") from error
-        return patterns
