@@ -1,6 +1,6 @@
-"""Base models from the Hugging Face hub (or a mirror of it): fetched once, every file checked against the hub's digest.
+"""Fetch base models from the Hugging Face hub or a mirror, and check every file against the hub's digest.
 
-Environment: HF_ENDPOINT is the hub, HF_TOKEN (or the file HF_TOKEN_PATH) the token for gated models.
+The environment may set HF_ENDPOINT (the hub) and HF_TOKEN or the file HF_TOKEN_PATH (the token for gated models).
 """
 
 from __future__ import annotations
@@ -21,27 +21,29 @@ from learntoask.core.stages.contract import Progress
 
 _ADDRESS = re.compile(r"^hf:(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?$")
 _WANTED = (".json", ".safetensors", ".model", ".txt", ".jinja")
-_TIMEOUT = 60.0  # seconds of silence
+_TIMEOUT = 60.0  # seconds without a byte
 
 
 @dataclass(frozen=True)
 class HubModel:
-    """`commit`: what the revision meant when it was fetched."""
+    """A fetched model. `commit` is what the revision referred to at that time."""
 
     folder: Path
     commit: str
 
 
 def fetch_from_hub(uri: str, target: Path, *, progress: Progress, environment: Mapping[str, str]) -> HubModel:
-    """Bring the model at `hf:owner/name@revision` to `target`; what an earlier attempt brought there is kept.
+    """Download the model at `hf:owner/name@revision` to `target`, except files that an earlier attempt completed.
 
-    Raises InputError for a wrong address, a model that is not there or needs a token; StoreError when the hub does not
-    answer; StageError when a file is not what the hub says it is.
+    Raises InputError if the address is wrong, or the model does not exist or needs a token; StoreError if the hub does
+    not answer; StageError if a file does not have the hub's digest.
     """
     address = _ADDRESS.match(uri)
     if address is None:
-        raise InputError(f"train.base.uri {uri!r} is not of the form hf:owner/name or hf:owner/name@revision")
-    endpoint = environment.get("HF_ENDPOINT") or "https://huggingface.co"
+        raise InputError(
+            f"spec.train.base.uri {uri!r} is not of the form hf:owner/name or hf:owner/name@revision"
+        )
+    endpoint = environment.get("another HF_ENDPOINT") or "https://huggingface.co"
     token = _token(environment)
     try:
         info = huggingface_hub.HfApi(endpoint=endpoint, token=token or False).model_info(
@@ -49,10 +51,10 @@ def fetch_from_hub(uri: str, target: Path, *, progress: Progress, environment: M
         )
         wanted = _files(info.siblings or [])
         if not wanted:
-            raise InputError(f"{uri} at {endpoint} has no *.safetensors; take a model that has")
+            raise InputError(f"{uri} at {endpoint} has no *.safetensors; choose a model that has")
         for index, sibling in enumerate(wanted):
             progress.update(index, len(wanted), f"fetching {sibling.rfilename}")
-            _bring(sibling, address["name"], str(info.sha), target, endpoint=endpoint, token=token)
+            _download(sibling, address["name"], str(info.sha), target, endpoint=endpoint, token=token)
     except hub_errors.GatedRepoError as error:
         raise InputError(f"{uri} is gated: accept its terms at {endpoint} and set HF_TOKEN") from error
     except hub_errors.RevisionNotFoundError as error:
@@ -66,18 +68,18 @@ def fetch_from_hub(uri: str, target: Path, *, progress: Progress, environment: M
 
 
 def _files(siblings: list[RepoSibling]) -> list[RepoSibling]:
-    """Files of the root that a model needs, largest last."""
-    root = [one for one in siblings if "/" not in one.rfilename and one.rfilename.endswith(_WANTED)]
-    if not any(one.rfilename.endswith(".safetensors") for one in root):
+    """The files at the root that a model needs, largest last."""
+    root = [file for file in siblings if "/" not in file.rfilename and file.rfilename.endswith(_WANTED)]
+    if not any(file.rfilename.endswith(".safetensors") for file in root):
         return []
-    return sorted(root, key=lambda one: one.size or 0)
+    return sorted(root, key=lambda file: file.size or 0)
 
 
-def _bring(
+def _download(
     sibling: RepoSibling, name: str, commit: str, target: Path, *, endpoint: str, token: str | None
 ) -> None:
     path = target / sibling.rfilename
-    if path.exists() and _is_whole(path, sibling):
+    if path.exists() and _is_complete(path, sibling):
         return
     path.unlink(missing_ok=True)
     huggingface_hub.hf_hub_download(
@@ -90,17 +92,17 @@ def _bring(
         etag_timeout=_TIMEOUT,
         force_download=True,
     )
-    if not _is_whole(path, sibling):
+    if not _is_complete(path, sibling):
         path.unlink(missing_ok=True)
         raise StageError(
-            f"{sibling.rfilename} of {name} is not what the hub says it is (size or digest); try again, or another "
-            "HF_ENDPOINT",
+            f"{sibling.rfilename} of {name} does not have the size or digest that the hub states; try again, or set "
+            "another HF_ENDPOINT",
             reason="BaseDamaged",
         )
 
 
-def _is_whole(path: Path, sibling: RepoSibling) -> bool:
-    """Whether size and digest are the hub's: SHA-256 of large files, git's SHA-1 of small ones."""
+def _is_complete(path: Path, sibling: RepoSibling) -> bool:
+    """Whether size and digest are those of the hub: SHA-256 for large files, git's SHA-1 for small ones."""
     size = path.stat().st_size
     if sibling.size is not None and size != sibling.size:
         return False

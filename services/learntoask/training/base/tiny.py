@@ -1,8 +1,8 @@
-"""A base of a few million parameters made from scratch, for tests and for a loop that ends in two minutes.
+"""A base of a few million random parameters, for tests and for runs that take two minutes.
 
-Its tokenizer is the head of the packaged base's: byte-pair merges come in order of frequency, so the first few
-thousand tokens are a good small vocabulary and no corpus is needed to train one. Ids, special tokens and chat
-template are those of the packaged base.
+Its tokenizer is that of the packaged base, cut to its first tokens. Byte-pair merges are ordered by frequency, so the
+first few thousand tokens are a good small vocabulary without training one. Ids, special tokens and chat template are
+those of the packaged base.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ VOCABULARY = 4096
 def tiny_tokenizer(
     packaged: PreTrainedTokenizerBase, *, vocabulary: int = VOCABULARY
 ) -> PreTrainedTokenizerBase:
-    """`packaged` cut to its first `vocabulary` tokens (special tokens, bytes, then merges by rank)."""
+    """Return `packaged` cut to its first `vocabulary` tokens (special tokens, bytes, then merges by rank)."""
     state = json.loads(packaged.backend_tokenizer.to_str())
     tokens = {token: index for token, index in state["model"]["vocab"].items() if index < vocabulary}
     state["model"]["vocab"] = tokens
@@ -36,7 +36,7 @@ def tiny_tokenizer(
 
 
 def tiny_model(tokenizer: PreTrainedTokenizerBase, *, seed: int) -> PreTrainedModel:
-    """A Llama of 3.9 million parameters, float32, whose weights follow from `seed` alone."""
+    """Return a Llama of 3.9 million float32 parameters that follow from `seed` alone."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=256,

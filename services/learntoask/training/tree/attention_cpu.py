@@ -41,14 +41,14 @@ class AttentionPart(Protocol):
 
     causal: bool
 
-    def queries(self, row: Tensor) -> Tensor:
+    def queries(self, packed: Tensor) -> Tensor:
         """Select from [h, n, fold, d] the queries of this part: [b, k, queries, d]."""
 
-    def keys(self, row: Tensor, fold: int) -> Tensor:
+    def keys(self, packed: Tensor, fold: int) -> Tensor:
         """Select from [h, n, d] the keys or values of this part: [b, k, keys, d]."""
 
-    def add_keys(self, row: Tensor, part: Tensor) -> None:
-        """Add the gradients `part` of `keys` to `row` [h, n, d], summed over the heads that share a key."""
+    def add_keys(self, packed: Tensor, part: Tensor) -> None:
+        """Add the gradients `part` of `keys` to `packed` [h, n, d], summed over the heads that share a key."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,17 @@ class Stretch:
     stop: int
     causal = True
 
-    def queries(self, row: Tensor) -> Tensor:
-        return row[:, self.start : self.stop].transpose(1, 2)
+    def queries(self, packed: Tensor) -> Tensor:
+        return packed[:, self.start : self.stop].transpose(1, 2)
 
-    def put_queries(self, row: Tensor, part: Tensor) -> None:
-        self.queries(row).copy_(part)
+    def put_queries(self, packed: Tensor, part: Tensor) -> None:
+        self.queries(packed).copy_(part)
 
-    def keys(self, row: Tensor, fold: int) -> Tensor:
-        return row[:, None, self.start : self.stop].expand(-1, fold, -1, -1)
+    def keys(self, packed: Tensor, fold: int) -> Tensor:
+        return packed[:, None, self.start : self.stop].expand(-1, fold, -1, -1)
 
-    def add_keys(self, row: Tensor, part: Tensor) -> None:
-        row[:, self.start : self.stop] += part.sum(1, dtype=row.dtype)
+    def add_keys(self, packed: Tensor, part: Tensor) -> None:
+        packed[:, self.start : self.stop] += part.sum(1, dtype=packed.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,23 +79,23 @@ class Branches:
     tokens: Tensor
     causal = True
 
-    def queries(self, row: Tensor) -> Tensor:
-        return self._cut(row, *row.shape[2:]).transpose(1, 2)
+    def queries(self, packed: Tensor) -> Tensor:
+        return self._cut(packed, *packed.shape[2:]).transpose(1, 2)
 
-    def put_queries(self, row: Tensor, part: Tensor) -> None:
-        shaped = part.transpose(1, 2).reshape(len(row), self.tokens.numel(), *row.shape[2:])
-        row.index_copy_(1, self.tokens.flatten(), shaped)
+    def put_queries(self, packed: Tensor, part: Tensor) -> None:
+        shaped = part.transpose(1, 2).reshape(len(packed), self.tokens.numel(), *packed.shape[2:])
+        packed.index_copy_(1, self.tokens.flatten(), shaped)
 
-    def keys(self, row: Tensor, fold: int) -> Tensor:
-        return self._cut(row, row.shape[2])[:, None].expand(-1, fold, -1, -1)
+    def keys(self, packed: Tensor, fold: int) -> Tensor:
+        return self._cut(packed, packed.shape[2])[:, None].expand(-1, fold, -1, -1)
 
-    def add_keys(self, row: Tensor, part: Tensor) -> None:
-        all_reduce = part.sum(1, dtype=row.dtype).view(len(row), self.tokens.numel(), -1)
-        row.index_add_(1, self.tokens.flatten(), all_reduce)
+    def add_keys(self, packed: Tensor, part: Tensor) -> None:
+        all_reduce = part.sum(1, dtype=packed.dtype).view(len(packed), self.tokens.numel(), -1)
+        packed.index_add_(1, self.tokens.flatten(), all_reduce)
 
-    def _cut(self, row: Tensor, *shape: int) -> Tensor:
+    def _cut(self, packed: Tensor, *shape: int) -> Tensor:
         """[h, n, *shape] → [h · b, length, *shape]."""
-        return row.index_select(1, self.tokens.flatten()).view(-1, self.tokens.shape[1], *shape)
+        return packed.index_select(1, self.tokens.flatten()).view(-1, self.tokens.shape[1], *shape)
 
 
 @dataclass(frozen=True)
@@ -111,14 +111,14 @@ class Prefix:
     last: int
     causal = False
 
-    def queries(self, row: Tensor) -> Tensor:
-        return row[None, :, self.start : self.stop].flatten(2, 3)
+    def queries(self, packed: Tensor) -> Tensor:
+        return packed[None, :, self.start : self.stop].flatten(2, 3)
 
-    def keys(self, row: Tensor, fold: int) -> Tensor:
-        return row[None, :, self.first : self.last]
+    def keys(self, packed: Tensor, fold: int) -> Tensor:
+        return packed[None, :, self.first : self.last]
 
-    def add_keys(self, row: Tensor, part: Tensor) -> None:
-        row[:, self.first : self.last] += part[0]
+    def add_keys(self, packed: Tensor, part: Tensor) -> None:
+        packed[:, self.first : self.last] += part[0]
 
 
 @dataclass(frozen=True)
