@@ -1,11 +1,11 @@
-"""Where the time of a GRPO update goes, with completions drawn by the trainer itself and by vLLM.
+"""Measure the parts of a GRPO update, with answers sampled by the trainer itself and by vLLM.
 
     python tests/bench/bench_grpo_step.py [RUN or MANIFEST] [--updates 4] [--home FOLDER]
 
 Runs the GRPO stage of a run that has published its SFT policy and grader (by default the pharmacy example: `make run`),
-anew and in a scratch folder, for a few updates with each engine on the same batches. Seconds are those the stage's own
-journal holds; the first update, which warms caches up, is left out. Validation and the start of vLLM come once a stage
-and are given apart.
+again in a scratch folder, for a few updates with each engine on the same batches. Seconds are those of the stage's own
+journal, without the first update, which warms caches up. Validation and the start of vLLM happen once a stage and are
+printed separately.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from learntoask.core.stages.contract import StageContext
 from learntoask.core.stages.graph import STAGE_BY_NAME
 from learntoask.local.view import RunView, view
-from learntoask.runner.run_folder import home_folder
+from learntoask.runner.home import home_folder
 from learntoask.training.grpo import stage as grpo_stage
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "pharmacy" / "run.yaml"
@@ -32,7 +32,7 @@ class Silent:
 
 
 def seconds(run: RunView, rollouts: str, *, updates: int, scratch: Path) -> tuple[dict[str, float], float]:
-    """(mean seconds of an update by part and the tokens' difference, seconds of the whole stage)."""
+    """Return (mean seconds of an update by part and `off_policy`, seconds of the whole stage)."""
     spec = run.sources.spec
     grpo = spec.train.grpo.model_copy(
         update={"updates": updates, "rollouts": rollouts, "validate_every": updates}

@@ -2,10 +2,10 @@
 
     python tests/bench/bench_sft_packing.py [--sessions 16] [--threads 1] [--rounds 2]
 
-The same base (SmolLM2-135M-Instruct), prompts, targets and loss; forward and backward, logits of the targets only. The
-rows have no padding: every trained turn is a tree of its own in the same packing, which is the best that rows can do.
-Beside it one padded batch of 8 rows, as the usual trainers run it. `share` is the speed-up over the rows divided by
-the token ratio, which is its limit. Seconds are CPU seconds of this process.
+All ways use the same base (SmolLM2-135M-Instruct), prompts, targets and loss; each makes forward and backward passes
+with logits of the targets only. The rows have no padding: every trained turn is a separate tree in the same packing,
+which is the best that rows can do. Padded batches of 8 rows are what the usual trainers run. `share` is the speed-up
+over the rows divided by the token ratio, which is its limit. Seconds are CPU seconds of this process.
 """
 
 from __future__ import annotations
@@ -77,13 +77,17 @@ def labelled_sessions(pack: Pack, count: int) -> list[LabelledSession]:
 
 def packed(policy: Policy, trees: Sequence[SessionTree]) -> None:
     for indices in fill_micro_batches([tree.size for tree in trees], budget=ROW_TOKENS):
-        row = pack_micro_batch([trees[index] for index in indices])
-        score(policy.model, row).logprobs.sum().backward()
+        micro_batch = pack_micro_batch([trees[index] for index in indices])
+        score(policy.model, micro_batch).logprobs.sum().backward()
 
 
 def padded(policy: Policy, trees: Sequence[SessionTree]) -> None:
-    """Every completion a row, in batches padded to their longest, through transformers' own attention."""
-    rows = [(tree.trunk[: one.attach] + one.tokens, one.attach) for tree in trees for one in tree.completions]
+    """Train every completion as a row, in batches padded to their longest row, by transformers' own attention."""
+    rows = [
+        (tree.trunk[: completion.attach] + completion.tokens, completion.attach)
+        for tree in trees
+        for completion in tree.completions
+    ]
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
         width = max(len(row) for row, _ in batch)
@@ -124,7 +128,7 @@ def main() -> int:
         for session in labelled_sessions(policy.pack, options.sessions)
         for tree in supervised_trees(policy, session, turns="labelled").trees
     ]
-    alone = [SessionTree(tree.trunk, (one,)) for tree in trees for one in tree.completions]
+    alone = [SessionTree(tree.trunk, (completion,)) for tree in trees for completion in tree.completions]
     ways: dict[str, tuple[Callable[[], None], int]] = {
         "sessions packed": (lambda: packed(policy, trees), sum(tree.size for tree in trees)),
         "a row per turn": (lambda: packed(policy, alone), sum(tree.size for tree in alone)),

@@ -5,8 +5,9 @@
 FOLDER is a published `model/` (stage fetch, sft or grpo). Sessions are synthetic, with the lengths of the annotated
 SGD logs: 2–5 decision points, about 15 tokens a message. All ways sample at temperature 1 until the end of turn or
 `--new-tokens`, and only tokens up to the end of turn count. The tree decodes every completion; the other ways are
-timed on completions chosen at random, one padded batch and `--single` prompts. CPU seconds are given beside wall
-seconds: on a shared machine they are the fair ones, but where there is a GPU, which is then used, wall seconds are.
+timed on completions chosen at random, one padded batch and `--single` prompts. CPU seconds are printed in addition to
+wall seconds. On a shared machine CPU seconds are the fair measure; with a GPU, which is used if present, wall seconds
+are.
 """
 
 from __future__ import annotations
@@ -145,15 +146,15 @@ def main() -> None:
     pack, made = sessions(arguments.sessions)
     dtype = torch.bfloat16 if arguments.bf16 else torch.float32
     policy = Policy.load(arguments.model, pack, dtype=dtype)
-    contexts = [[policy.context_tokens(c) for c in session_contexts(one)] for one in made]
-    prompts = [prompt for one in contexts for prompt in one]
+    contexts = [[policy.context_tokens(context) for context in session_contexts(session)] for session in made]
+    prompts = [prompt for of_session in contexts for prompt in of_session]
     rows = [prompt for prompt in prompts for _ in range(arguments.samples)]
     batch = random.Random(1).sample(rows, min(arguments.batch, len(rows)))
     some = batch[: arguments.single]
     new = arguments.new_tokens
     print(
         f"{len(made)} sessions, {len(prompts)} decision points, {arguments.samples} completions each; "
-        f"{sum(map(len, rows))} prompt tokens row by row, {sum(len(one[-1]) for one in contexts)} on trunks; "
+        f"{sum(map(len, rows))} prompt tokens row by row, {sum(len(prompts[-1]) for prompts in contexts)} on trunks; "
         f"{policy.model.device}, {dtype}, {arguments.threads} threads"
     )
 
@@ -161,7 +162,7 @@ def main() -> None:
         decoded = decode_sessions(
             policy, made, SamplingParams(samples=arguments.samples, temperature=1.0, max_new_tokens=new)
         )
-        return sum(len(answer.tokens) for one in decoded for turn in one for answer in turn)
+        return sum(len(answer.tokens) for turns in decoded for turn in turns for answer in turn)
 
     decode_sessions(policy, made[:1], SamplingParams(temperature=1.0, max_new_tokens=2))  # warm up
     generated(policy, rows[:1], 2)

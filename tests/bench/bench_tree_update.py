@@ -3,21 +3,22 @@
     python tests/bench/bench_tree_update.py [--threads 1] [--rounds 3] [--no-trl] [--no-memory]
     python tests/bench/bench_tree_update.py --device cuda --shape smollm2 [--bf16]
 
-One session of T decision points with G sampled completions of 20 tokens each; the first context has 196 tokens and
+One session has T decision points with G sampled completions of 20 tokens each. The first context has 196 tokens and
 every turn adds 32, so T = 8, G = 5 is the case of the design (13,120 tokens in rows, 1,220 in the tree; here two fewer
-for each branch, since a completion's last token is never read). Qwen3 shape, 6.8 million parameters, float32, forward,
-GRPO loss and backward. Four ways, in turns within one run, the best of `rounds` each, all with equal gradients:
+for each branch, since the last token of a completion is not packed). The model is a Qwen3 of 6.8 million float32
+parameters. Each update makes a forward pass, the GRPO loss and a backward pass. The ways run in turns; of each the
+best of `rounds` counts, and all have equal gradients:
 
 - tree: this project;
 - rows: one batch of G rows for each turn, no padding, logits of the completions only;
 - padded: one batch of all T·G rows, padded to the longest;
 - TRL: `GRPOTrainer._compute_loss` of the installed TRL on that padded batch.
 
-`share` is the speed-up over the rows divided by the token ratio. `work` is the ratio of multiplications: less than that
-of tokens, since every completion needs its own logits and the tree's tokens see more keys than the rows' on average.
-Seconds are CPU seconds of this process, so that neighbours on the machine count less; on a GPU those of the clock.
-`--shape smollm2` is that of SmolLM2-135M with random weights: 6.8 million parameters measure little but launches on a
-GPU.
+`share` is the speed-up over the rows divided by the token ratio. `work` is the ratio of multiplications, which is
+below the token ratio, since every completion needs separate logits and the tree's tokens see more keys on average than
+the rows'. Seconds are CPU seconds of this process on a CPU, where other processes disturb wall seconds, and wall
+seconds on a GPU. `--shape smollm2` has the shape of SmolLM2-135M with random weights, because on a GPU 6.8 million
+parameters measure mostly kernel launches.
 """
 
 from __future__ import annotations
@@ -110,11 +111,11 @@ def model_of(shape: str, device: str) -> PreTrainedModel:
 
 
 def by_tree(model: PreTrainedModel, case: Case) -> float:
-    row = pack_micro_batch([case.tree])
+    packed = pack_micro_batch([case.tree])
     count = len(case.tree.completions)
     nothing = torch.zeros(count, device=case.device)
     facts = CompletionFacts(
-        lengths=torch.from_numpy(row.lengths).to(case.device),
+        lengths=torch.from_numpy(packed.lengths).to(case.device),
         weight=torch.full((count,), 1 / count, device=case.device),
         advantage=case.advantages,
         stop=nothing.bool(),
@@ -123,7 +124,7 @@ def by_tree(model: PreTrainedModel, case: Case) -> float:
         hold_weight=nothing,
         stop_of=nothing.long(),
     )
-    logprobs = score(model, row).logprobs
+    logprobs = score(model, packed).logprobs
     loss = grpo_loss(
         logprobs, old=None, reference=case.references.flatten(), facts=facts, settings=SETTINGS
     ).loss
@@ -236,16 +237,21 @@ def trl_step(model: PreTrainedModel) -> Callable[[Case], float]:
 
 
 def work_ratio(model: PreTrainedModel, case: Case) -> float:
-    """Multiplications of the rows over those of the tree. Of each: all layers for every token, the head for every
-    place that is read, attention for every key that a token sees, which are as many as its position says."""
+    """Return the multiplications of the rows over those of the tree.
+
+    Counted are all layers for every token, the head for every logit, and attention for every key that a token sees, of
+    which there are position + 1.
+    """
     config = model.config
     layers = sum(
         module.weight.numel() for module in model.base_model.layers.modules() if isinstance(module, nn.Linear)
     )
     head = config.vocab_size * config.hidden_size
     key = 2 * config.num_hidden_layers * config.num_attention_heads * config.head_dim
-    row = pack_micro_batch([case.tree])
-    tree = layers * len(row.tokens) + head * len(set(row.reads)) + key * int((row.positions + 1).sum())
+    packed = pack_micro_batch([case.tree])
+    tree = (
+        layers * len(packed.tokens) + head * len(set(packed.reads)) + key * int((packed.positions + 1).sum())
+    )
     sizes = [completion.attach + LENGTH for completion in case.tree.completions]
     rows = sum(layers * size + head * LENGTH + key * size * (size + 1) // 2 for size in sizes)
     return rows / tree
@@ -285,7 +291,9 @@ def compare(
             "tree": lambda case=case: by_tree(model, case),
             "rows": lambda case=case: by_rows(model, case),
         }
-        if turns * group <= (40 if model.device.type == "cpu" else 160):  # larger padded batches only wait
+        if turns * group <= (
+            40 if model.device.type == "cpu" else 160
+        ):  # larger padded batches take too long
             ways["padded"] = lambda case=case: by_padded(model, case)
             if trl:
                 ways["TRL"] = lambda case=case: trl(case)
@@ -323,21 +331,21 @@ def compare(
 
 
 def peak_memory(tokens: int, shape: str, *, device: str, bf16: bool) -> None:
-    """Prints the peak memory of one packed update of about `tokens` above that of the model, in MB."""
+    """Print the peak memory in MB, above that of the model, of one update of about `tokens` packed tokens."""
     model = model_of(shape, device)
     by_tree(model, case_of(2, 2, device=device))
     model.zero_grad(set_to_none=False)
     size = case_of(8, 5).tree.size
-    row = pack_micro_batch([case_of(8, 5, seed=index).tree for index in range(max(1, tokens // size))])
+    packed = pack_micro_batch([case_of(8, 5, seed=index).tree for index in range(max(1, tokens // size))])
     before = _used(device)
     with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=bf16):
-        logprobs = score(model, row).logprobs
+        logprobs = score(model, packed).logprobs
     logprobs.sum().backward()
-    print(len(row.tokens), _peak(device) - before)
+    print(len(packed.tokens), _peak(device) - before)
 
 
 def _peak(device: str) -> float:
-    """Since the last `_used`."""
+    """Peak memory in MB since the last `_used`."""
     if device != "cpu":
         return torch.cuda.max_memory_allocated() / 2**20
     return _status("VmHWM")
@@ -347,7 +355,7 @@ def _used(device: str) -> float:
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats()
         return torch.cuda.memory_allocated() / 2**20
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak of the imports
     return _status("VmRSS")
 
 

@@ -1,4 +1,4 @@
-"""Tiny training runs by two processes that exchange over gloo, and what they must be compared with."""
+"""Tiny training runs on two processes that exchange over gloo, and the runs on one that they are compared with."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def divided(run: Run, workers: Workers, *, zero: int) -> Run:
 def train_sft(
     work: Path, *, workers: Workers = ALONE, zero: int = 0, stop_at: int | None = None
 ) -> dict[str, torch.Tensor]:
-    """The last weights, or nothing when stopped."""
+    """Return the last weights, or nothing if the run was stopped."""
     work.mkdir(parents=True, exist_ok=True)
     policy = tiny.policy()
     run = divided(tiny.sft_run(work), workers, zero=zero)
@@ -76,7 +76,7 @@ def train_grpo(
 
 
 def worker(rank: int, port: int, folder: Path) -> None:
-    """All runs of one process; the leader saves the weights of each as FOLDER/NAME.safetensors."""
+    """Make all runs of one process. The leader saves the weights of each as FOLDER/NAME.safetensors."""
     import os  # noqa: PLC0415
 
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}

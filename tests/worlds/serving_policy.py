@@ -1,4 +1,4 @@
-"""A policy of random weights that reads bytes, small enough for every test to load."""
+"""A policy with random weights and a byte vocabulary, small enough for every test to load."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def save_policy(folder: Path, *, hidden_size: int = 32, heads: int = 4) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(3)
         model = LlamaForCausalLM(config)
-    with torch.no_grad():  # it answers in ASCII: other bytes would not survive being text in between
+    with torch.no_grad():  # it answers in ASCII, because other bytes would not survive the conversion to text
         model.lm_head.weight[[not symbol.isascii() for symbol in symbols]] = 0
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -11,7 +11,7 @@ from learntoask.policy.model import Policy
 
 
 def learn_to_stop(policy: Policy, context: Context, *, updates: int) -> None:
-    """Train the policy in place to stop after `context`; it comes to want to elsewhere too."""
+    """Train the policy in place to stop after `context`. It then stops more often elsewhere, too."""
     prompt = policy.context_tokens(context)
     tokens = torch.tensor([prompt + policy.stop_tokens])
     labels = tokens.clone()

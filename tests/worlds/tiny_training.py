@@ -1,6 +1,6 @@
 """A training run small enough to be killed and repeated.
 
-Sessions about ordering food, a Llama of 50,000 parameters, and a grader that looks for words.
+It has sessions about ordering food, a Llama of 50,000 parameters, and a grader that looks for field names.
 """
 
 from __future__ import annotations
@@ -121,12 +121,12 @@ class WordGrader:
 
     def grade(self, cases: Sequence[GradeCase]) -> list[Grade | MissingGrade]:
         return [
-            MissingGrade("lost") if self._lost and index % self._lost == 0 else self._one(case)
+            MissingGrade("lost") if self._lost and index % self._lost == 0 else self._grade(case)
             for index, case in enumerate(cases)
         ]
 
     @staticmethod
-    def _one(case: GradeCase) -> Grade:
+    def _grade(case: GradeCase) -> Grade:
         asked = frozenset(name for name in QUESTIONS if name in case.response)
         return question_grade(asked, target=case.target) if asked else REFUSED
 
@@ -178,7 +178,7 @@ def grpo_run(
 
 
 def warm_weights(work: Path) -> dict[str, torch.Tensor]:
-    """Weights of a policy that has learned to end its answers, so that sampling from it says something."""
+    """Return the weights of a policy that has learned to end its answers, so that its samples can be graded."""
     warm = policy()
     run = sft_run(work, epochs=8, learning_rate=1e-2, shuffle_fields=False)
     SftTrainer(warm, sessions(16), [], run=run).train(Quiet())
@@ -199,7 +199,7 @@ def train_sft(work: Path, out: Path) -> None:
 
 
 def train_grpo(work: Path, out: Path, warm: Path, method: Method = "grpo") -> None:
-    """Saves the last weights, whatever was chosen: they are what must not depend on kills."""
+    """Train and save the last weights, not the chosen ones, because these are what kills must not change."""
     torch.set_num_threads(1)
     weights = load_file(warm)
     trainer = GrpoTrainer(

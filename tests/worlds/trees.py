@@ -22,13 +22,13 @@ SHAPE = {
 
 
 def model_of(kind: str, *, head_dim: int = SHAPE["head_dim"], scale: int = 8) -> PreTrainedModel:
-    """Two query heads to a key/value head; weights are `scale` times what they freshly are."""
+    """A tiny model with two query heads per kv head, whose weights are `scale` times the initial ones."""
     shape = {**SHAPE, "head_dim": head_dim}
     torch.manual_seed(0)
     model = (
         LlamaForCausalLM(LlamaConfig(**shape)) if kind == "llama" else Qwen3ForCausalLM(Qwen3Config(**shape))
     )
-    # Freshly initialised weights attend almost uniformly, which would hide mask errors.
+    # Initial weights attend almost uniformly, which would hide mask errors.
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 2:
@@ -38,7 +38,7 @@ def model_of(kind: str, *, head_dim: int = SHAPE["head_dim"], scale: int = 8) ->
 
 
 def padded_logprobs(model: torch.nn.Module, forest: list[SessionTree]) -> list[torch.Tensor]:
-    """Every completion in a row of its own, right-padded, through transformers' ordinary causal attention."""
+    """Score every completion in a right-padded row, by transformers' ordinary causal attention."""
     rows = [(tree.trunk[: c.attach] + c.tokens, c.attach) for tree in forest for c in tree.completions]
     width = max(len(row) for row, _ in rows)
     ids = torch.tensor([[*row, *[0] * (width - len(row))] for row, _ in rows], device=model.device)

@@ -1,4 +1,4 @@
-"""What a policy answers at the decision points of sessions, against transformers' own generation and plain forwards."""
+"""Decoded answers of a policy at decision points equal transformers' own generation and plain forward passes."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def assert_logprobs(
 
 
 def tokens_of(decoded: list[list[list[SampledAnswer]]]) -> list[list[list[tuple[int, ...]]]]:
-    return [[[answer.tokens for answer in turn] for turn in one] for one in decoded]
+    return [[[answer.tokens for answer in turn] for turn in turns] for turns in decoded]
 
 
 @pytest.mark.parametrize("template", [TEMPLATE, REWRITING], ids=["growing", "rewriting"])
@@ -207,7 +207,7 @@ def test_a_threshold_decides_and_what_is_asked_does_not_begin_as_a_stop() -> Non
     )
     texts = [answer.text for answer in answers]
     assert [answer.text for turns in of_sessions for (answer,) in turns] == texts
-    assert [one.greedy.text for turns in both for one in turns] == texts
+    assert [point.greedy.text for points in both for point in points] == texts
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
@@ -216,7 +216,7 @@ def test_samples_carry_the_logprobs_they_were_drawn_with(temperature: float) -> 
         POLICY, SESSIONS, SamplingParams(samples=4, temperature=temperature, max_new_tokens=20, seed=5)
     )
 
-    answers = [answer for one in decoded for turn in one for answer in turn]
+    answers = [answer for turns in decoded for turn in turns for answer in turn]
     assert {answer.finished for answer in answers} == {True, False}
     for labelled, turns in zip(SESSIONS, decoded, strict=True):
         for context, group in zip(session_contexts(labelled), turns, strict=True):
@@ -238,8 +238,8 @@ def test_a_sample_does_not_depend_on_what_is_decoded_beside_it(monkeypatch: pyte
 
     together = decode(SESSIONS)
     assert decode(SESSIONS[::-1])[::-1] == together
-    assert [decode([one])[0] for one in SESSIONS] == together
-    assert [[turn[:2] for turn in one] for one in together] == decode(SESSIONS, samples=2)
+    assert [decode([labelled])[0] for labelled in SESSIONS] == together
+    assert [[turn[:2] for turn in turns] for turns in together] == decode(SESSIONS, samples=2)
     monkeypatch.setitem(sampling.MAX_ROWS, "cpu", 5)
     assert decode(SESSIONS) == together
 
@@ -265,13 +265,13 @@ def test_everything_an_evaluation_asks_comes_from_one_reading() -> None:
     greedy = decode_sessions(POLICY, SESSIONS, SamplingParams(samples=1, temperature=0, **options))
     sampled = decode_sessions(POLICY, SESSIONS, SamplingParams(samples=2, temperature=1.3, **options))
 
-    assert [[[turn.greedy.tokens] for turn in one] for one in decided] == tokens_of(greedy)
-    assert [[[answer.tokens for answer in turn.samples] for turn in one] for one in decided] == tokens_of(
-        sampled
-    )
+    assert [[[point.greedy.tokens] for point in points] for points in decided] == tokens_of(greedy)
+    assert [
+        [[answer.tokens for answer in point.samples] for point in points] for points in decided
+    ] == tokens_of(sampled)
     stops = [stop_logprobs(POLICY, session_contexts(labelled)) for labelled in SESSIONS]
-    assert [[turn.stop_logprob for turn in one] for one in decided] == [
-        pytest.approx(one, abs=1e-4) for one in stops
+    assert [[point.stop_logprob for point in points] for points in decided] == [
+        pytest.approx(of_session, abs=1e-4) for of_session in stops
     ]
 
 
@@ -299,17 +299,17 @@ def test_a_context_given_twice_has_two_samples_and_the_order_does_not_matter() -
 
 
 def test_progress_counts_completions() -> None:
-    told: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
     decode_sessions(
         POLICY,
         SESSIONS,
         SamplingParams(samples=2, temperature=1.0, max_new_tokens=5),
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: calls.append((done, total)),
     )
     total = 2 * sum(len(labelled.samples) for labelled in SESSIONS)
 
-    assert told[-1] == (total, total)
-    assert told == sorted(told)
+    assert calls[-1] == (total, total)
+    assert calls == sorted(calls)
 
 
 def test_a_policy_whose_weights_are_broken_stops_the_stage() -> None:
@@ -354,11 +354,11 @@ def test_control_tokens_in_a_log_open_no_turn_of_another_role() -> None:
         [
             (
                 tree.trunk.count(POLICY.end_of_turn),
-                *(one.tokens.count(POLICY.end_of_turn) for one in tree.completions),
+                *(completion.tokens.count(POLICY.end_of_turn) for completion in tree.completions),
             )
-            for tree in supervised_trees(POLICY, one, turns="all").trees
+            for tree in supervised_trees(POLICY, labelled, turns="all").trees
         ]
-        for one in (plain, attacked)
+        for labelled in (plain, attacked)
     ]
     assert ends[0] == ends[1] == [(6, 1, 1, 1)]
 

@@ -1,4 +1,4 @@
-"""A training run that is killed at random points ends with the very weights of one that was left alone."""
+"""A training run that is killed at random points ends with the same weights as an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 from safetensors.torch import save_file
 from worlds import tiny_training
 
-# A forked child has torch and transformers at hand, so a kill costs no import.
+# A forked child has torch and transformers imported, so a kill costs no import.
 FORK = multiprocessing.get_context("forkserver")
-FORK.set_forkserver_preload(["tiny_training"])
+FORK.set_forkserver_preload(["worlds.tiny_training"])
 KILLS = 3
 
 
 def run(target: Callable[..., None], *arguments: Path | str, kill_after: int | None = None) -> None:
-    """Run `target` in a process; with `kill_after`, kill it a moment after its journal has that many rows."""
+    """Run `target` in a process; with `kill_after`, kill it a moment after its journal has that many records."""
     process = FORK.Process(target=target, args=arguments)
     process.start()
     journal = arguments[0] / "metrics.jsonl"
@@ -58,7 +58,7 @@ def test_killed_runs_end_with_the_same_weights(
         run(target, tmp_path / "killed", tmp_path / "killed.safetensors", *more, kill_after=point)
     run(target, tmp_path / "killed", tmp_path / "killed.safetensors", *more)
     assert (tmp_path / "alone.safetensors").read_bytes() == (tmp_path / "killed.safetensors").read_bytes()
-    # The journal reads as if nothing had happened, too; but for the time it took.
+    # The journals are equal too, except for the seconds.
     journals = [_rows(tmp_path / name / "metrics.jsonl") for name in ("alone", "killed")]
     assert journals[0] == journals[1]
     assert len(journals[0]) == rows

@@ -1,4 +1,4 @@
-"""Two workers compute what one does, whatever is divided among them, and a run goes on with another number of them."""
+"""Two workers compute what one does, whatever they divide, and a run continues with another number of workers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from worlds import scale as world
 from worlds import tiny_training as tiny
 
-# A forked child has torch and transformers at hand.
+# A forked child has torch and transformers imported.
 FORK = multiprocessing.get_context("forkserver")
 PATIENCE = 280
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # learning rates are 0.003 and 0.001
@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "warm").mkdir()
     save_file(tiny.warm_weights(folder / "warm"), folder / "warm.safetensors")
     world.train_sft(folder / "stopped-alone", stop_at=world.STOPPED_AT)
-    FORK.set_forkserver_preload(["scale_world"])
+    FORK.set_forkserver_preload(["worlds.scale"])
     port = world.free_port()
     with pytest.MonkeyPatch.context() as patch:
         # The fork server of Python 3.11 looks for what it preloads on its own path, not on ours.
@@ -38,8 +38,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for process in processes:
         process.join(PATIENCE)
         if process.is_alive():
-            for one in processes:
-                one.kill()
+            for running in processes:
+                running.kill()
             pytest.fail("the workers hang")
     assert [process.exitcode for process in processes] == [0, 0]
     return folder

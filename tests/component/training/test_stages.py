@@ -52,7 +52,9 @@ def test_sft_stage_publishes_a_model_that_learned(tmp_path: Path) -> None:
     start.model.save_pretrained(tmp_path / "fetch/model")
     start.tokenizer.save_pretrained(tmp_path / "fetch/model")
     labelled = [*tiny.sessions(12), *tiny.sessions(3, "validation"), *tiny.sessions(3, "test")]
-    (tmp_path / "label/labelled.jsonl").write_text("".join(one.model_dump_json() + "\n" for one in labelled))
+    (tmp_path / "label/labelled.jsonl").write_text(
+        "".join(session.model_dump_json() + "\n" for session in labelled)
+    )
     train = {
         "max_prompt_tokens": 512,
         "sft": {"epochs": 3, "batch_sessions": 4, "learning_rate": 5e-3, "kept_share": 0},
@@ -83,8 +85,8 @@ def test_sft_stage_publishes_a_model_that_learned(tmp_path: Path) -> None:
     run = tiny.sft_run(tmp_path)
     held_out = [
         tree
-        for one in tiny.sessions(3, "validation")
-        for tree in supervised_trees(published, one, turns="labelled").trees
+        for session in tiny.sessions(3, "validation")
+        for tree in supervised_trees(published, session, turns="labelled").trees
     ]
     enable_tree_attention(published.model)
     alone = Learner(published.model, weight_decay=0.0, precision=torch.float32, workers=ALONE)
@@ -98,11 +100,11 @@ def test_the_published_weights_are_the_running_mean_of_the_updates(
     for averaging in (0.0, 0.75):
         (work := tmp_path / str(averaging)).mkdir()
         run = tiny.grpo_run(work, updates=1, averaging=averaging)
-        one = GrpoTrainer(
+        working = GrpoTrainer(
             tiny.warmed(warm), tiny.warmed(warm), tiny.sessions(12), [], grader=tiny.WordGrader(), run=run
         )
-        one.train(tiny.Quiet())
-        found[averaging] = dict(one.policy.model.named_parameters())
+        working.train(tiny.Quiet())
+        found[averaging] = dict(working.policy.model.named_parameters())
     for name, before in warm.items():
         last, mean = found[0.0][name], found[0.75][name]
         torch.testing.assert_close(mean, 0.75 * before + 0.25 * last)
@@ -132,7 +134,7 @@ def test_labelled_turns_only_or_all() -> None:
 
 
 def test_a_context_that_is_no_prefix_gets_its_own_trunk() -> None:
-    labelled = next(one for one in tiny.sessions(20) if len(one.session.turns) == 4)
+    labelled = next(session for session in tiny.sessions(20) if len(session.session.turns) == 4)
     record = labelled.session
     silent = record.turns[1].start
     messages = list(record.messages)
@@ -149,11 +151,15 @@ def test_a_context_that_is_no_prefix_gets_its_own_trunk() -> None:
 
 def test_division_follows_the_session_ids_alone() -> None:
     every = [*tiny.sessions(200), *tiny.sessions(5, "validation"), *tiny.sessions(5, "test")]
-    parts = split_for_training(every, kept_share=0.3, seed=0)
+    split = split_for_training(every, kept_share=0.3, seed=0)
     again = split_for_training(reversed(every), kept_share=0.3, seed=0)
-    names = [{one.session.session_id for one in part} for part in (parts.sft, parts.kept, parts.validation)]
+    names = [
+        {labelled.session.session_id for labelled in part}
+        for part in (split.sft, split.kept, split.validation)
+    ]
     assert names == [
-        {one.session.session_id for one in part} for part in (again.sft, again.kept, again.validation)
+        {labelled.session.session_id for labelled in part}
+        for part in (again.sft, again.kept, again.validation)
     ]
     assert len(names[0]) + len(names[1]) == 200
     assert 40 < len(names[1]) < 80
@@ -295,8 +301,8 @@ def mean_reward(policy: Policy) -> float:
 @pytest.mark.parametrize("mode", ["sum", "ask_only", "stop_only"])
 def test_every_reward_mode_trains(mode: str, tmp_path: Path, warm) -> None:
     policies = [tiny.policy(may_stop=mode != "ask_only") for _ in range(2)]
-    for one in policies:
-        restore_weights(one.model, warm)
+    for policy in policies:
+        restore_weights(policy.model, warm)
     run = tiny.grpo_run(tmp_path, updates=2, reward=Reward(mode=mode))
     sessions, validation = tiny.sessions(12), tiny.sessions(4, "validation")
     working = GrpoTrainer(*policies, sessions, validation, grader=tiny.WordGrader(), run=run)
@@ -320,7 +326,7 @@ def test_pairs_of_a_batch_are_the_better_and_the_worse_answers_to_one_context() 
     groups = grade_samples([labelled], [sampled], grader=tiny.WordGrader(), spec=Reward())
     settings = Grpo(group_size=4, credit="plain")
     batch = build_batch(policy, [labelled], groups, settings=settings, row_tokens=1000, method="dpo")
-    ((scored, pairs),) = ((one, one.facts.pairs) for one in batch.micro_batches)
+    ((scored, pairs),) = ((scored, scored.facts.pairs) for scored in batch.micro_batches)
     rewards = scored.facts.advantage
     assert (rewards[pairs.better] > rewards[pairs.worse]).all()
     assert (scored.facts.stop_of[pairs.better] == scored.facts.stop_of[pairs.worse]).all()

@@ -1,4 +1,4 @@
-"""GRPO's completions from a real vLLM (its CPU build): given new weights, with the probabilities of the trainer."""
+"""Rollouts of a real vLLM (its CPU build) follow new weights and have the probabilities of the trainer."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def sampler(policy: Policy, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def labelled() -> list[LabelledSession]:
-    """With the task of the policy's pack."""
+    """Sessions whose task is in the policy's pack."""
     return [
-        one.model_copy(update={"session": one.session.model_copy(update={"task": "default"})})
-        for one in sessions(3)
+        labelled.model_copy(update={"session": labelled.session.model_copy(update={"task": "default"})})
+        for labelled in sessions(3)
     ]
 
 
-def drawn(sampler: VllmSampler, policy: Policy) -> list[list[list[SampledAnswer]]]:
+def draw(sampler: VllmSampler, policy: Policy) -> list[list[list[SampledAnswer]]]:
     return sampler(
         policy,
         labelled(),
@@ -57,8 +57,8 @@ def drawn(sampler: VllmSampler, policy: Policy) -> list[list[list[SampledAnswer]
 
 
 def tokens_of(completions: list[list[list[SampledAnswer]]]) -> list[tuple[int, ...]]:
-    """What was drawn, without its probabilities: their last bits depend on what vLLM computes together."""
-    return [tuple(one.tokens) for session in completions for group in session for one in group]
+    """The drawn tokens. The last bits of their probabilities depend on what vLLM computes together."""
+    return [tuple(answer.tokens) for session in completions for group in session for answer in group]
 
 
 def assert_logprobs_of(policy: Policy, completions: list[list[list[SampledAnswer]]]) -> None:
@@ -66,29 +66,31 @@ def assert_logprobs_of(policy: Policy, completions: list[list[list[SampledAnswer
         assert len(groups) == len(session.samples)
         for context, group in zip(session_contexts(session), groups, strict=True):
             prompt = policy.context_tokens(context)
-            for one in group:
+            for answer in group:
                 with torch.no_grad():
-                    logits = policy.model(torch.tensor([prompt + one.tokens])).logits[0, len(prompt) - 1 : -1]
+                    logits = policy.model(torch.tensor([prompt + answer.tokens])).logits[
+                        0, len(prompt) - 1 : -1
+                    ]
                 of_trainer = torch.log_softmax(logits / TEMPERATURE, -1)
-                of_trainer = of_trainer.gather(1, torch.tensor(one.tokens)[:, None])[:, 0]
-                torch.testing.assert_close(torch.tensor(one.logprobs), of_trainer, atol=1e-3, rtol=0)
+                of_trainer = of_trainer.gather(1, torch.tensor(answer.tokens)[:, None])[:, 0]
+                torch.testing.assert_close(torch.tensor(answer.logprobs), of_trainer, atol=1e-3, rtol=0)
 
 
 def test_draws_have_the_trainers_probabilities_also_after_an_update(
     sampler: VllmSampler, policy: Policy
 ) -> None:
-    before = drawn(sampler, policy)
+    before = draw(sampler, policy)
     assert_logprobs_of(policy, before)
-    assert tokens_of(drawn(sampler, policy)) == tokens_of(before)
+    assert tokens_of(draw(sampler, policy)) == tokens_of(before)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in policy.model.parameters():
             weight.add_(0.05 * torch.randn(weight.shape, generator=generator))
-    after = drawn(sampler, policy)
+    after = draw(sampler, policy)
     assert_logprobs_of(policy, after)
     assert tokens_of(after) != tokens_of(before)
 
 
 def test_a_group_holds_different_answers(sampler: VllmSampler, policy: Policy) -> None:
-    groups = [group for session in drawn(sampler, policy) for group in session]
+    groups = [group for session in draw(sampler, policy) for group in session]
     assert any(group[0].tokens != group[1].tokens for group in groups)

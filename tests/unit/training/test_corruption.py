@@ -37,7 +37,7 @@ def session(
     messages = [Message(role="user", content="hello", author="user")]
     turns, samples, answers = [], [], []
     for place, field in enumerate(asked):
-        remaining = tuple(Item(field=one, value="v") for one in dict.fromkeys(asked[place:]))
+        remaining = tuple(Item(field=field, value="v") for field in dict.fromkeys(asked[place:]))
         samples.append(
             Sample(turn=place, decision="continue", remaining=remaining, requested=(field,), provenance=BY)
         )
@@ -135,7 +135,7 @@ def test_a_greater_share_has_the_same_faults_and_more() -> None:
     assert few.items() <= many.items()
     assert 20 < len(few) < 60
     assert 160 < len(many) < 240
-    ends = {len(one.session.turns) for one in many.values()}
+    ends = {len(labelled.session.turns) for labelled in many.values()}
     assert min(ends) < 6 < max(ends)  # early and late stops
     assert faults(label_noise=0.02).keys() <= faults(label_noise=0.3).keys()
 

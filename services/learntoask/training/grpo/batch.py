@@ -90,9 +90,8 @@ def build_batch(
 
     For method `grpo` a completion is weighted by its advantage in its group, for the baselines by its reward.
     """
-    stop_tokens = policy.stop_tokens[
-        :-1
-    ]  # without the end of turn: the answer may go on after the stop string
+    # Without the end of turn, because a sampled answer may continue after the stop string.
+    stop_tokens = policy.stop_tokens[:-1]
     by_point = {(group.session, group.turn): group for group in groups}
     forest: _Forest = []
     counted = skipped = fallbacks = 0

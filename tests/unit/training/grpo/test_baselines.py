@@ -38,7 +38,7 @@ FORCED = (7, 8)
 
 
 def padded(model: LlamaForCausalLM, prompts: list[tuple], answers: list[tuple]) -> Tensor:
-    """Log-probability of every answer in a right-padded row of its own, by ordinary causal attention."""
+    """Log-probability of every answer, each in a right-padded row, by ordinary causal attention."""
     rows = [(*prompt, *answer) for prompt, answer in zip(prompts, answers, strict=True)]
     width = max(map(len, rows))
     ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows])
@@ -68,7 +68,7 @@ def points(draw: st.DrawFn) -> list[tuple[int, list[tuple], list[float], list[in
 
 
 def packed(trunk: tuple, drawn: list) -> tuple:
-    """The row with a forced branch (which must not count) at every point, its facts, and its preferences."""
+    """The micro-batch with a forced branch (which must not count) at every point, and the facts with its pairs."""
     completions, contexts, rewards, counts = [], [], [], []
     for attach, answers, worth, times in drawn:
         start = len(completions)
@@ -78,11 +78,11 @@ def packed(trunk: tuple, drawn: list) -> tuple:
         counts += [0, *times]
     row = pack_micro_batch([SessionTree(trunk, tuple(completions))])
     found = preferences(contexts=contexts, rewards=rewards, counts=counts)
-    paired = max(1, len({contexts[one.better] for one in found}))
+    paired = max(1, len({contexts[pair.better] for pair in found}))
     pairs = Pairs(
-        better=torch.tensor([one.better for one in found], dtype=torch.long),
-        worse=torch.tensor([one.worse for one in found], dtype=torch.long),
-        weight=torch.tensor([one.share / paired for one in found]),
+        better=torch.tensor([pair.better for pair in found], dtype=torch.long),
+        worse=torch.tensor([pair.worse for pair in found], dtype=torch.long),
+        weight=torch.tensor([pair.share / paired for pair in found]),
     )
     nothing = torch.zeros(len(counts))
     facts = CompletionFacts(
@@ -109,7 +109,7 @@ def test_dpo_on_a_tree_is_dpo_on_padded_rows(trunk: tuple, drawn: list) -> None:
 
     groups = []
     for attach, answers, worth, times in drawn:
-        # Every sample on its own, as a list of pairs of texts would hold them.
+        # Every sample separately, as in a list of pairs of texts.
         samples = [
             (answer, reward)
             for answer, reward, count in zip(answers, worth, times, strict=True)

@@ -70,15 +70,15 @@ def test_plain_credit_is_the_published_formula(lengths: list[int], seed: int) ->
     total = sum(lengths)
     new, old, reference = (-3 * torch.rand(total, generator=generator) for _ in range(3))
     advantages = torch.randn(len(lengths), generator=generator).tolist()
-    one, other = new.clone().requires_grad_(), new.clone().requires_grad_()
-    part = grpo_loss(one, old=old, reference=reference, facts=facts_of(lengths, advantages), settings=PLAIN)
+    tree, padded = new.clone().requires_grad_(), new.clone().requires_grad_()
+    part = grpo_loss(tree, old=old, reference=reference, facts=facts_of(lengths, advantages), settings=PLAIN)
     expected = padded_loss(
-        list(other.split(lengths)), list(old.split(lengths)), list(reference.split(lengths)), advantages
+        list(padded.split(lengths)), list(old.split(lengths)), list(reference.split(lengths)), advantages
     )
     torch.testing.assert_close(part.loss, expected)
     part.loss.backward()
     expected.backward()
-    torch.testing.assert_close(one.grad, other.grad)
+    torch.testing.assert_close(tree.grad, padded.grad)
 
 
 def test_the_policy_that_sampled_has_ratio_one() -> None:
@@ -102,7 +102,7 @@ def test_tokens_drawn_by_another_engine_are_weighted_by_how_likely_they_are_here
 
 
 def one_point(truth: int, *, advantages: tuple[float, float] = (0.0, 0.0)) -> CompletionFacts:
-    """A forced stop branch (word 0) and two questions (words 1 and 2) at one context."""
+    """A forced stop branch (token 0) and two questions (tokens 1 and 2) at one context."""
     sampled = torch.tensor([0.0, 0.5, 0.5])
     first = torch.tensor([1.0, 0.0, 0.0])
     return CompletionFacts(
@@ -120,7 +120,7 @@ def one_point(truth: int, *, advantages: tuple[float, float] = (0.0, 0.0)) -> Co
 def gradient(
     logits: list[float], facts: CompletionFacts, sft: list[float] | None = None, **changes: float
 ) -> Tensor:
-    """Gradient of the loss on the logits of a one-word policy whose word 0 is the stop."""
+    """Gradient of the loss on the logits of a policy that answers with one token, of which token 0 is the stop."""
     weights = {"decision_coefficient": 0.0, "stop_kl_coefficient": 0.0, "kl_coefficient": 0.0, **changes}
     leaf = torch.tensor(logits, requires_grad=True)
     reference = torch.tensor(sft or logits).log_softmax(0)[:3]

@@ -1,4 +1,4 @@
-"""On a GPU, too, the tree computes what plain padded rows compute: FlexAttention with the row's block mask."""
+"""On a GPU the tree computes what padded rows compute: FlexAttention with the block mask of the micro-batch."""
 
 from __future__ import annotations
 
@@ -28,13 +28,15 @@ def on_gpu() -> Iterator[None]:
 @pytest.fixture(scope="module", params=[("llama", 32), ("qwen3", 64)], ids="{0[0]}-{0[1]}".format)
 def model(request: pytest.FixtureRequest) -> PreTrainedModel:
     kind, head_dim = request.param
-    torch.compiler.reset()  # all kernels of a process share one limit of variants, which a run never comes near
+    torch.compiler.reset()  # tests need more kernel variants than the limit of a process, a run far fewer
     return model_of(kind, head_dim=head_dim, scale=4).cuda()
 
 
 def forest(seed: int) -> list[SessionTree]:
-    """Trees of tens to hundreds of tokens, for rows of several blocks, seen whole and in part; one row of less than a
-    block."""
+    """Trees of tens to hundreds of tokens, so that micro-batches have several blocks, seen whole and in part.
+
+    Seed TINY gives a micro-batch smaller than a block.
+    """
     draw = random.Random(seed)
     if seed == TINY:
         return [SessionTree((1, 2, 3), (Completion(2, (4, 5)), Completion(3, (6, 7, 8))))]
@@ -66,8 +68,10 @@ def by_rows(model: PreTrainedModel, trees: list[SessionTree], weight: Tensor) ->
 
 
 def weights(trees: list[SessionTree]) -> Tensor:
-    """Of every token on its own, so that no two errors can cancel."""
-    return torch.rand(sum(len(one.tokens) for tree in trees for one in tree.completions)) * 2 - 1
+    """One for every token, so that no two errors can cancel."""
+    return (
+        torch.rand(sum(len(completion.tokens) for tree in trees for completion in tree.completions)) * 2 - 1
+    )
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -93,11 +97,11 @@ def test_is_as_exact_as_padded_rows_in_bfloat16(model: PreTrainedModel, seed: in
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_scores_without_gradient_are_the_same(model: PreTrainedModel, seed: int) -> None:
-    row = pack_micro_batch(forest(seed))
+    packed = pack_micro_batch(forest(seed))
     with torch.no_grad():
-        found = scoring.score(model, row)
+        found = scoring.score(model, packed)
     torch.testing.assert_close(
-        found.logprobs, scoring.score(model, row).logprobs.detach(), atol=1e-5, rtol=1e-5
+        found.logprobs, scoring.score(model, packed).logprobs.detach(), atol=1e-5, rtol=1e-5
     )
 
 

@@ -10,8 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learntoask.core.errors import InputError
-from learntoask.training.tree import attention_cpu as parted_attention
-from learntoask.training.tree import logprobs, scoring
+from learntoask.training.tree import attention_cpu, logprobs, scoring
 from learntoask.training.tree.attention import enable_tree_attention
 from learntoask.training.tree.attention_gpu import block_mask, block_predicate
 from learntoask.training.tree.layout import Completion, SessionTree, fill_micro_batches, pack_micro_batch
@@ -43,22 +42,22 @@ def trees(draw: st.DrawFn) -> SessionTree:
 @given(
     forest=st.lists(trees(), min_size=1, max_size=3),
     weights=st.randoms(use_true_random=False),
-    stretch=st.sampled_from([5, parted_attention.STRETCH]),
+    stretch=st.sampled_from([5, attention_cpu.STRETCH]),
 )
 def test_equals_padded_rows(kind: str, forest: list[SessionTree], weights, stretch: int) -> None:
     model = MODELS[kind]
-    row = pack_micro_batch(forest)
-    assert len(row.tokens) == sum(tree.size for tree in forest)
+    packed = pack_micro_batch(forest)
+    assert len(packed.tokens) == sum(tree.size for tree in forest)
     expected = padded_logprobs(model, forest)
-    with patch.object(parted_attention, "STRETCH", stretch):
-        scores = scoring.score(model, row).logprobs
-    pieces = scores.split(row.lengths.tolist())
+    with patch.object(attention_cpu, "STRETCH", stretch):
+        scores = scoring.score(model, packed).logprobs
+    pieces = scores.split(packed.lengths.tolist())
     assert [len(piece) for piece in pieces] == [len(piece) for piece in expected]
     for piece, plain in zip(pieces, expected, strict=True):
         torch.testing.assert_close(piece, plain, atol=2e-4, rtol=1e-4)
 
     # A loss that weighs every token on its own, so that no two errors can cancel.
-    weight = torch.tensor([weights.uniform(-1, 1) for _ in range(len(row.targets))])
+    weight = torch.tensor([weights.uniform(-1, 1) for _ in range(len(packed.targets))])
     loss, plain_loss = (weight * scores).sum(), (weight * torch.cat(expected)).sum()
     torch.testing.assert_close(loss, plain_loss, atol=2e-3, rtol=1e-4)
     plain_gradient = gradients(model, plain_loss)
@@ -70,10 +69,10 @@ def test_equals_padded_rows(kind: str, forest: list[SessionTree], weights, stret
 @given(forest=st.lists(trees(), min_size=1, max_size=3))
 def test_mask_lets_a_token_see_its_own_path_only(forest: list[SessionTree]) -> None:
     """The three integers a token, and the GPU predicate, say what the paths of the trees say."""
-    row = pack_micro_batch(forest)
-    size = len(row.tokens)
+    packed = pack_micro_batch(forest)
+    size = len(packed.tokens)
     path: list[set[int]] = []
-    for span in row.spans:
+    for span in packed.spans:
         path += [set(range(span.start, index + 1)) for index in range(span.start, span.stop)]
         for group in span.groups:
             start = group.start
@@ -83,13 +82,13 @@ def test_mask_lets_a_token_see_its_own_path_only(forest: list[SessionTree]) -> N
                 start += length
     expected = torch.tensor([[key in seen for key in range(size)] for seen in path])
     index = torch.arange(size)
-    assert torch.equal(torch.from_numpy(row.sees(index[:, None].numpy(), index[None].numpy())), expected)
-    predicate = block_predicate(row, torch.device("cpu"))
+    assert torch.equal(torch.from_numpy(packed.sees(index[:, None].numpy(), index[None].numpy())), expected)
+    predicate = block_predicate(packed, torch.device("cpu"))
     zero = torch.zeros((), dtype=torch.long)
     assert torch.equal(predicate(zero, zero, index[:, None], index[None]), expected)
 
     block = 4
-    mask = block_mask(row, torch.device("cpu"), block=block)
+    mask = block_mask(packed, torch.device("cpu"), block=block)
     blocks = -(-size // block)
     padded = torch.zeros(blocks * block, blocks * block, dtype=torch.bool)
     padded[:size, :size] = expected
@@ -101,45 +100,45 @@ def test_mask_lets_a_token_see_its_own_path_only(forest: list[SessionTree]) -> N
 
 
 def test_blocks_that_all_see_need_no_mask() -> None:
-    row = pack_micro_batch(
+    packed = pack_micro_batch(
         [SessionTree(tuple(range(16)), (Completion(8, (1, 2, 3, 4, 5)), Completion(16, (1,))))]
     )
-    mask = block_mask(row, torch.device("cpu"), block=4)
+    mask = block_mask(packed, torch.device("cpu"), block=4)
     assert mask.full_kv_num_blocks[0, 0].tolist() == [0, 1, 2, 3, 2]  # four of the trunk, the branch
     assert mask.kv_num_blocks[0, 0].tolist() == [1] * 5
 
 
 def test_recomputed_logits_give_the_same_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     model = MODELS["llama"]
-    row = pack_micro_batch(
+    packed = pack_micro_batch(
         [SessionTree(tuple(range(20)), tuple(Completion(a, (1, 2, 3, 4, 5)) for a in (3, 9, 20)))]
     )
-    whole = gradients(model, scoring.score(model, row).logprobs.sum())
+    whole = gradients(model, scoring.score(model, packed).logprobs.sum())
     monkeypatch.setattr(scoring, "CHUNK", 4 * VOCABULARY)
-    torch.testing.assert_close(gradients(model, scoring.score(model, row).logprobs.sum()), whole)
+    torch.testing.assert_close(gradients(model, scoring.score(model, packed).logprobs.sum()), whole)
 
 
 def test_parts_have_the_gradient_of_their_sum() -> None:
     """In float64, where a wrong term cannot hide; two trees, branches of several lengths, a trunk in stretches."""
     torch.manual_seed(0)
     branches = [Completion(3, (1, 2, 3)), Completion(3, (4, 5, 6)), Completion(7, (1, 2, 3, 4, 5))]
-    row = pack_micro_batch(
+    packed = pack_micro_batch(
         [SessionTree(tuple(range(8)), tuple(branches)), SessionTree((1, 2), (Completion(2, (3, 4)),))]
     )
-    size = len(row.tokens)
+    size = len(packed.tokens)
     query, key, value = (
         torch.randn(2, size, *inner, dtype=torch.float64, requires_grad=True)
         for inner in ((2, 3), (3,), (3,))
     )
-    with patch.object(parted_attention, "STRETCH", 3):
-        parts = parted_attention.parts_of(row.spans)
+    with patch.object(attention_cpu, "STRETCH", 3):
+        parts = attention_cpu.parts_of(packed.spans)
     assert len(parts.own) == 3 + 1 + 3  # stretches of both trunks, branches of one, two and four tokens
 
     def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-        return parted_attention.PartedAttention.apply(query, key, value, parts, 0.5)
+        return attention_cpu.PartedAttention.apply(query, key, value, parts, 0.5)
 
     index = torch.arange(size)
-    hidden = ~torch.from_numpy(row.sees(index[:, None].numpy(), index[None].numpy()))
+    hidden = ~torch.from_numpy(packed.sees(index[:, None].numpy(), index[None].numpy()))
     scores = torch.einsum("hqfd,hkd->hfqk", query, key) * 0.5
     plain = torch.einsum("hfqk,hkd->hqfd", scores.masked_fill(hidden, float("-inf")).softmax(-1), value)
     torch.testing.assert_close(attention(query, key, value), plain)
