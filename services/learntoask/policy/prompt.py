@@ -127,9 +127,8 @@ class PromptRenderer:
             prompt = self._prompt([system, {"role": "user", "content": ending}])
             if len(prompt) <= self.limits.max_prompt_tokens:
                 return prompt
-            room -= (
-                len(prompt) - self.limits.max_prompt_tokens
-            )  # the cut text may have more tokens than before
+            # The cut text may have more tokens than before.
+            room -= len(prompt) - self.limits.max_prompt_tokens
         raise InputError(
             f"the system prompt of task {task!r} alone fills spec.train.maxPromptTokens "
             f"({self.limits.max_prompt_tokens}); raise it, or shorten the pack's prompt, goal or field descriptions"

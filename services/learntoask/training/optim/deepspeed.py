@@ -45,9 +45,7 @@ class _Scorer(nn.Module):
 class DeepSpeedLearner(Learner):
     """A `Learner` whose state DeepSpeed divides. All workers must make the same number of passes."""
 
-    can_retry = (
-        False  # DeepSpeed reduces gradients during the backward passes: a failed update leaves some behind
-    )
+    can_retry = False  # gradients are reduced during the backward passes: a failed update leaves some behind
 
     def __init__(
         self,
@@ -59,7 +57,7 @@ class DeepSpeedLearner(Learner):
         settings: Distributed,
     ) -> None:
         try:
-            import deepspeed  # noqa: PLC0415 - of the extra `scale`, and seconds to import
+            import deepspeed  # noqa: PLC0415 - an optional extra that takes seconds to import
         except ImportError as error:
             raise InputError(
                 "spec.train.distributed.zero needs DeepSpeed: pip install 'learntoask[scale]'"

@@ -33,7 +33,7 @@ class Adapters:
         `seed` determines the initial adapters. Raises InputError when a target names no module or peft is missing.
         """
         try:
-            from peft import LoraConfig, get_peft_model  # noqa: PLC0415 - of the extra `scale`
+            from peft import LoraConfig, get_peft_model  # noqa: PLC0415 - an optional extra
         except ImportError as error:
             raise InputError("spec.train.lora needs peft: pip install 'learntoask[scale]'") from error
         model.to(frozen)

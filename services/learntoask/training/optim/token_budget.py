@@ -49,9 +49,8 @@ class TokenBudget:
             if learner.can_retry:
                 failed = bool(learner.workers.all_reduce([float(error is not None)])[0])
             else:
-                failed = (
-                    error is not None
-                )  # the other workers are at unknown points of the update: no exchange
+                # The other workers are at unknown points of the update, so nothing can be exchanged.
+                failed = error is not None
             if not failed:
                 return cast(Result, result)
             if self.tokens <= self._least or not learner.can_retry:

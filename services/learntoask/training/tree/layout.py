@@ -137,6 +137,7 @@ class _Columns:
     offsets: list[int] = field(default_factory=lambda: [0])
 
     def add_trunk(self, trunk: Sequence[int]) -> int:
+        """Append a trunk; returns the index of its first token."""
         start = len(self.tokens)
         indices = range(start, start + len(trunk))
         self.tokens.extend(trunk)
@@ -147,6 +148,7 @@ class _Columns:
         return start
 
     def add_branch(self, tokens: Sequence[int], *, trunk: int, prefix: int) -> int:
+        """Append a branch that sees `prefix` tokens of the trunk at index `trunk`; returns its first index."""
         start = len(self.tokens)
         count = len(tokens)
         self.tokens.extend(tokens)
