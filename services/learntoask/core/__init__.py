@@ -4,7 +4,7 @@ Begin with `records`, `manifest.run` and `stages.planner`.
 
     records         sessions, decision points and labels: what stages read and write;  json_lines: files of them
     manifest/       the manifests as pydantic models
-    pack            the domain pack;  templates: its Jinja prompts
+    pack            the domain pack, with default_prompts;  templates: rendering of its prompts
     prompt, answer  from a conversation to the policy's prompt; from its answer to a decision
     stages/         the graph of stages, their keys, and the planner that decides what runs next
     status/         the status of LearnToAskRun and AskEndpoint

@@ -1,4 +1,4 @@
-"""The prompts of a domain pack that defines none, as Jinja templates. They are worded so that they hold for any domain."""
+"""The default prompts of a domain pack, as Jinja templates. They are worded so that they hold for any domain."""
 
 from __future__ import annotations
 
