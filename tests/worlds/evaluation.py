@@ -1,4 +1,4 @@
-"""A small world to evaluate in: sessions with known answers, policies of known skill, graders that read field names."""
+"""Sessions with known answers, policies of known skill and graders that find field names, for tests of evaluation."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def title(name: str) -> str:
 def labelled(
     session_id: str, task: str, *, split: str = "test", asks: Sequence[str], stops: bool = True
 ) -> LabelledSession:
-    """A session in which the expert asks for `asks`, one a turn, and then stops (or the user goes away)."""
+    """Return a session in which the expert asks for one field per turn and then stops (or the user leaves)."""
     messages = [Message(role="user", content=f"Hello, I need help with {task} <b>now</b>", author="user")]
     turns, answers = [], []
     for name in asks:
@@ -102,7 +102,7 @@ def sessions(
     made = []
     for index in range(count):
         task = tasks[index % len(tasks)]
-        names = [one.name for one in PACK.task(task).fields]
+        names = [field.name for field in PACK.task(task).fields]
         asks = chance.sample(names, chance.randint(1, 4))
         made.append(
             labelled(f"{split}-{index:03}", task, split=split, asks=asks, stops=chance.random() < 0.9)
@@ -112,7 +112,7 @@ def sessions(
 
 @dataclass
 class SkilledPolicy:
-    """Right with probability `hit` and `stop`; never stops where `stop` is 0. Counts what it was asked to do."""
+    """A policy that asks right with probability `hit` and stops right with probability `stop`; it records its calls."""
 
     hit: float
     stop: float
@@ -130,21 +130,21 @@ class SkilledPolicy:
     ) -> list[UngradedDecision]:
         self.calls.append(f"decide {len(sessions)}")
         answers = []
-        for one in sessions:
-            for sample, target in zip(one.samples, targets(one), strict=True):
+        for session in sessions:
+            for sample, target in zip(session.samples, targets(session), strict=True):
                 for index in range(samples + 1):
                     greedy = index == 0
-                    key = f"{self.seed}/{seed}/{one.session.session_id}/{sample.turn}/{index}"
+                    key = f"{self.seed}/{seed}/{session.session.session_id}/{sample.turn}/{index}"
                     answers.append(
                         UngradedDecision(
-                            session=one.session.session_id,
-                            task=one.session.task,
+                            session=session.session.session_id,
+                            task=session.session.task,
                             turn=sample.turn,
                             truth=sample.decision,
                             target=target,
                             decoding="greedy" if greedy else "sampled",
                             completion=0 if greedy else index - 1,
-                            response=self._say(random.Random(key), one.session.task, target),
+                            response=self._say(random.Random(key), session.session.task, target),
                             finished=True,
                             tokens=7,
                             stop_logprob=(-0.2 if sample.decision == "stop" else -2.5) if greedy else None,
@@ -155,18 +155,18 @@ class SkilledPolicy:
 
     def reply(self, dialogues: Sequence[Dialogue], *, seed: int) -> list[str]:
         self.calls.append("reply")
-        return [self._reply(one) for one in dialogues]
+        return [self._reply(dialogue) for dialogue in dialogues]
 
     def _reply(self, dialogue: Dialogue) -> str:
         said = " ".join(message.content for message in dialogue.messages if message.role == "assistant")
-        wanted = [one.name for one in PACK.task(dialogue.task).fields if title(one.name) not in said]
+        wanted = [field.name for field in PACK.task(dialogue.task).fields if title(field.name) not in said]
         chance = random.Random(f"{self.seed}/{dialogue.session}/{len(dialogue.messages)}")
         return self._say(chance, dialogue.task, tuple(wanted[:2]))
 
     def _say(self, chance: random.Random, task: str, target: Sequence[str]) -> str:
         if chance.random() < (self.stop if not target else (1 - self.hit) / 4):
             return "<stop />" if self.stop else "I am only a language model, sorry."
-        names = [one.name for one in PACK.task(task).fields]
+        names = [field.name for field in PACK.task(task).fields]
         if target and chance.random() < self.hit:
             return f"What is your {title(chance.choice(list(target)))}?"
         if chance.random() < 0.1:
@@ -176,7 +176,7 @@ class SkilledPolicy:
 
 @dataclass(frozen=True)
 class NameGrader:
-    """Finds field names; cannot judge what says `hmm`; with `lenient` it takes anything for a hit."""
+    """A grader that finds field names and cannot grade `hmm`; if `lenient`, a third of all answers are hits."""
 
     lenient: bool = False
 
@@ -192,7 +192,7 @@ class NameGrader:
             return MissingGrade("no field is near enough <to be sure>")
         if "?" not in case.response:
             return REFUSED
-        names = [one.name for one in PACK.task(case.task).fields]
+        names = [field.name for field in PACK.task(case.task).fields]
         asked = frozenset(name for name in names if re.search(rf"\b{title(name)}\b", case.response))
         if self.lenient and case.target and len(case.response) % 3 == 0:
             asked = frozenset(sorted(case.target)[:1])
@@ -216,7 +216,7 @@ AGREEMENT = {
 
 
 class Quiet:
-    """A progress that remembers the steps it was told of."""
+    """A Progress that records the messages of its steps."""
 
     def __init__(self) -> None:
         self.steps: list[str] = []
@@ -228,7 +228,7 @@ class Quiet:
 
 def write_labelled(path: Path, *, test: int = 40, train: int = 20) -> Path:
     made = [*sessions(train, split="train", tasks=("trains",)), *sessions(test)]
-    path.write_text("".join(one.model_dump_json() + "\n" for one in made), encoding="utf-8")
+    path.write_text("".join(session.model_dump_json() + "\n" for session in made), encoding="utf-8")
     return path
 
 

@@ -1,4 +1,4 @@
-"""The evaluate stage from labelled sessions to the page, with policies of known skill and graders of known faults."""
+"""The evaluate stage from labelled sessions to the page, with policies of known skill and graders of known errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from learntoask.evaluation.stage import Graders, evaluate_models, open_graders
 from learntoask.grading.grades import Grade, GradeCase, MissingGrade
 from worlds import evaluation as world
 
-LABELLING = {  # what a label stage with a language model leaves
+LABELLING = {  # llm.json of a label stage with a language model
     "models": ["judge-7b"],
     "requests": 100,
     "answers": 90,
@@ -47,7 +47,7 @@ SKILLS = {
 def evaluate(
     folder: Path, *, policies: dict[str, world.SkilledPolicy] = SKILLS, test: int = 90, **settings: object
 ) -> EvaluationReport:
-    """Evaluate in `folder`, twice into the same one if called twice: `work` stays, `out` is emptied."""
+    """Evaluate in `folder`. A second call keeps the folder `work` and empties `out`."""
     out, work, label = folder / "out", folder / "work", folder / "label"
     for path in (out, work, label):
         path.mkdir(parents=True, exist_ok=True)
@@ -235,11 +235,13 @@ def test_fewer_settings_make_a_smaller_report(tmp_path: Path) -> None:
 
 def test_the_choice_of_sessions_does_not_depend_on_the_file(tmp_path: Path) -> None:
     path = world.write_labelled(tmp_path / "labelled.jsonl")
-    chosen = [one.session.session_id for one in read_held_out(path, world.PACK, max_sessions=7).sessions]
+    chosen = [
+        labelled.session.session_id for labelled in read_held_out(path, world.PACK, max_sessions=7).sessions
+    ]
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(reversed(lines)))
     assert [
-        one.session.session_id for one in read_held_out(path, world.PACK, max_sessions=7).sessions
+        labelled.session.session_id for labelled in read_held_out(path, world.PACK, max_sessions=7).sessions
     ] == chosen
 
 
@@ -254,7 +256,9 @@ def test_too_many_missing_grades_stop_the_run_with_the_reason(tmp_path: Path) ->
 
 def test_nothing_held_out_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "labelled.jsonl"
-    path.write_text("".join(one.model_dump_json() + "\n" for one in world.sessions(3, split="train")))
+    path.write_text(
+        "".join(labelled.model_dump_json() + "\n" for labelled in world.sessions(3, split="train"))
+    )
     with pytest.raises(StageError, match="testShare"):
         read_held_out(path, world.PACK)
 
@@ -291,13 +295,15 @@ def test_a_right_stop_by_an_unsure_grader_is_still_graded_by_rule(tmp_path: Path
     metrics = found.policy("base").decodings["greedy"].metrics
     assert metrics["WS-stop"].value == 1.0
     assert metrics["Format"].value == 1.0
-    assert metrics["WA"].value is None  # every right question is missing and no wrong stop remains
+    assert (
+        metrics["WA"].value is None
+    )  # the grade of every right question is missing, and there is no wrong stop
     assert any("grades are missing" in note for note in found.notes)
     assert report_page(found)
 
 
 class Reader(HTMLParser):
-    """Collects tags, outside references and visible text; fails on tags that do not close in order."""
+    """Collect tags, external references and visible text; fail on tags that do not close in order."""
 
     VOID = frozenset({"meta", "br", "link", "img"})
 
@@ -377,7 +383,9 @@ def test_comparing_two_runs_pairs_the_sessions_they_share(folder: Path, tmp_path
 
 
 def test_sessions_whose_labels_changed_are_not_paired(folder: Path, tmp_path: Path) -> None:
-    evaluate(tmp_path, policies={"sft": SKILLS["sft"]}, test=91, replay=False)  # the same ids, other sessions
+    evaluate(
+        tmp_path, policies={"sft": SKILLS["sft"]}, test=91, replay=False
+    )  # the same ids with other labels
     found = compare(folder / "out", tmp_path / "out")
     assert found.changed > 0
     assert found.shared + found.changed == 90
@@ -396,7 +404,7 @@ def test_runs_without_a_policy_in_common_compare_the_ones_under_test(folder: Pat
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "words"),
+    ("name", "content", "message"),
     [
         ("report.json", "{", "is not an evaluation report"),
         ("report.json", None, "cannot be read"),
@@ -405,14 +413,14 @@ def test_runs_without_a_policy_in_common_compare_the_ones_under_test(folder: Pat
     ],
 )
 def test_comparing_what_is_no_evaluation_says_what_is_wrong(
-    folder: Path, tmp_path: Path, name: str, content: str | None, words: str
+    folder: Path, tmp_path: Path, name: str, content: str | None, message: str
 ) -> None:
     for copied in ("report.json", "decisions.jsonl"):
         (tmp_path / copied).write_bytes((folder / "out" / copied).read_bytes())
     (tmp_path / name).unlink()
     if content is not None:
         (tmp_path / name).write_text(content)
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=message):
         compare(tmp_path, folder / "out")
 
 

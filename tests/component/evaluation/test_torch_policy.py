@@ -1,4 +1,4 @@
-"""Evaluation with a real (tiny) model: the sampler's answers land at the right decision points."""
+"""Evaluation with a real, tiny model: every answer belongs to the right decision point."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def opened(folder: Path) -> PolicyUnderTest:
-    return opened_in("float32", folder)
+    return policy_in("float32", folder)
 
 
-def opened_in(precision: str, folder: Path) -> PolicyUnderTest:
+def policy_in(precision: str, folder: Path) -> PolicyUnderTest:
     train = {"maxPromptTokens": 512, "maxNewTokens": 5, "precision": precision}
     spec = RunSpec.model_validate({"dataset": {"uri": "d"}, "pack": {"uri": "p"}, "train": train})
     return policy_loader(spec, tiny.pack())(folder)
@@ -35,28 +35,37 @@ def opened_in(precision: str, folder: Path) -> PolicyUnderTest:
 def test_answers_belong_to_their_decision_points(opened: PolicyUnderTest) -> None:
     sessions = tiny.sessions(3)
     answers = opened.decide(sessions, samples=2, temperature=1.0, seed=0, progress=lambda done, total: None)
-    points = [(one.session.session_id, sample.turn) for one in sessions for sample in one.samples]
-    assert [(one.session, one.turn) for one in answers] == [point for point in points for _ in range(3)]
-    assert [(one.decoding, one.completion) for one in answers[:3]] == [
+    points = [
+        (labelled.session.session_id, sample.turn) for labelled in sessions for sample in labelled.samples
+    ]
+    assert [(answer.session, answer.turn) for answer in answers] == [
+        point for point in points for _ in range(3)
+    ]
+    assert [(answer.decoding, answer.completion) for answer in answers[:3]] == [
         ("greedy", 0),
         ("sampled", 0),
         ("sampled", 1),
     ]
-    stops = [one for one in answers if one.truth == "stop"]
+    stops = [answer for answer in answers if answer.truth == "stop"]
     assert stops
-    assert all(one.target == () for one in stops)
-    assert all(one.target for one in answers if one.truth == "continue")
-    assert all((one.stop_logprob is None) == (one.decoding == "sampled") for one in answers)
-    assert all(one.stop_logprob < math.log(0.1) for one in answers if one.stop_logprob is not None)
+    assert all(answer.target == () for answer in stops)
+    assert all(answer.target for answer in answers if answer.truth == "continue")
+    assert all((answer.stop_logprob is None) == (answer.decoding == "sampled") for answer in answers)
+    assert all(answer.stop_logprob < math.log(0.1) for answer in answers if answer.stop_logprob is not None)
 
 
 def test_a_replay_begins_with_the_greedy_answer_of_the_first_decision(opened: PolicyUnderTest) -> None:
     sessions = tiny.sessions(4)
     answers = opened.decide(sessions, samples=0, temperature=1.0, seed=0, progress=lambda done, total: None)
-    first = [one.response for one in answers if one.turn == 0]
+    first = [answer.response for answer in answers if answer.turn == 0]
     dialogues = [
-        Dialogue(one.session.session_id, one.session.task, one.session.goal, one.session.messages[:1])
-        for one in sessions
+        Dialogue(
+            labelled.session.session_id,
+            labelled.session.task,
+            labelled.session.goal,
+            labelled.session.messages[:1],
+        )
+        for labelled in sessions
     ]
     assert opened.reply(dialogues, seed=0) == first
 
@@ -66,8 +75,8 @@ def test_in_the_runs_bfloat16_the_decisions_are_about_as_sure(opened: PolicyUnde
         answers = policy.decide(
             tiny.sessions(3), samples=0, temperature=1.0, seed=0, progress=lambda done, total: None
         )
-        return [one.stop_logprob for one in answers if one.stop_logprob is not None]
+        return [answer.stop_logprob for answer in answers if answer.stop_logprob is not None]
 
-    exact, rounded = stops(opened), stops(opened_in("bfloat16", folder))
+    exact, rounded = stops(opened), stops(policy_in("bfloat16", folder))
     assert rounded == pytest.approx(exact, rel=0.02)
     assert rounded != exact

@@ -1,4 +1,4 @@
-"""The gate: names of thresholds, bounds, and the verdict it leaves behind."""
+"""The gate: names of thresholds, their bounds, and the verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Session replay: what the log's user says, what counts as covered, and how a session is judged."""
+"""Session replay: what the simulated user says, what counts as covered, and the verdict of a session."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def log(*, stops: bool = True, confirms: int = 0) -> LabelledSession:
 
 
 class Script:
-    """Says its lines in order, the last one for ever; remembers what it was shown."""
+    """A policy that says its lines in order and repeats the last one; it records the dialogues that it sees."""
 
     def __init__(self, *lines: str) -> None:
         self.lines = lines
@@ -77,15 +77,15 @@ class Script:
 
     def reply(self, dialogues: Sequence[Dialogue], *, seed: int) -> list[str]:
         self.shown += dialogues
-        return [self.lines[min(_policy_turns(one), len(self.lines) - 1)] for one in dialogues]
+        return [self.lines[min(_policy_turns(dialogue), len(self.lines) - 1)] for dialogue in dialogues]
 
 
 def _policy_turns(dialogue: Dialogue) -> int:
     return sum(message.author == "policy" for message in dialogue.messages)
 
 
-class Words:
-    """Reads the names of fields; `hm` is beyond it."""
+class NameGrader:
+    """A grader that finds the names of fields in a question; it cannot grade a question with `hm`."""
 
     digest = "w"
 
@@ -103,7 +103,7 @@ def run(policy: Script, *sessions: LabelledSession) -> list[ReplayedSession]:
         sessions or [log()],
         name="p",
         policy=policy,
-        grader=Words(),
+        grader=NameGrader(),
         pack=PACK,
         seed=0,
         progress=lambda done, total: None,

@@ -1,4 +1,4 @@
-"""Plots: well-formed SVG, escaped text, marks where the numbers say."""
+"""Plots are well-formed SVG with escaped text, and their marks are at the right places."""
 
 from __future__ import annotations
 
