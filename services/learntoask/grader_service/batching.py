@@ -1,6 +1,7 @@
-"""Dynamic batching: cases of all callers are graded together, since a batch costs far less than its cases one by one.
+"""The engine of fitted graders: grades cases of all callers in dynamic batches.
 
-One thread grades, for graders are not made for several; while it does, the next batch gathers.
+A batch costs far less than its cases one by one. One thread grades, because graders are not thread-safe; meanwhile the
+next batch collects.
 """
 
 from __future__ import annotations
@@ -33,15 +34,18 @@ class _Waiting:
 
 
 class BatchingEngine:
-    """See Engine. Make it inside the event loop that serves it; `seen` is told the size of every batch."""
+    """A GradingEngine. Construct it inside the event loop that runs it.
+
+    A batch of fewer than `max_batch` cases waits `wait_seconds` for more. `on_batch` gets the size of every batch.
+    """
 
     def __init__(
-        self, grader: Grader, *, max_batch: int, wait_seconds: float, seen: Callable[[int], None]
+        self, grader: Grader, *, max_batch: int, wait_seconds: float, on_batch: Callable[[int], None]
     ) -> None:
         self._grader = grader
         self._max_batch = max_batch
         self._wait_seconds = wait_seconds
-        self._seen = seen
+        self._on_batch = on_batch
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -52,7 +56,7 @@ class BatchingEngine:
         self._feeding = asyncio.create_task(self._feed())
 
     async def grade(self, cases: Sequence[GradeCase]) -> AsyncGenerator[ReadyResults]:
-        """See Engine."""
+        """See GradingEngine."""
         caller = _Caller()
         self._waiting.extend(_Waiting(caller, index, case) for index, case in enumerate(cases))
         self._arrived.set()
@@ -74,25 +78,25 @@ class BatchingEngine:
             await self._arrived.wait()
             if len(self._waiting) < self._max_batch:
                 await asyncio.sleep(self._wait_seconds)
-            batch = self._next()
+            batch = self._next_batch()
             if not batch:
                 continue
-            self._seen(len(batch))
+            self._on_batch(len(batch))
             future: asyncio.Future[Answers] = self._loop.create_future()
-            self._jobs.put(([one.case for one in batch], future))
+            self._jobs.put(([waiting.case for waiting in batch], future))
             by_caller: dict[_Caller, ReadyResults] = defaultdict(list)
-            for one, answer in zip(batch, await future, strict=True):
-                by_caller[one.caller].append((one.index, answer))
+            for waiting, answer in zip(batch, await future, strict=True):
+                by_caller[waiting.caller].append((waiting.index, answer))
             for caller, ready in by_caller.items():
                 caller.ready.put_nowait(ready)
 
-    def _next(self) -> list[_Waiting]:
-        """The oldest cases that somebody waits for."""
+    def _next_batch(self) -> list[_Waiting]:
+        """Take the oldest cases whose callers still wait."""
         batch: list[_Waiting] = []
         while self._waiting and len(batch) < self._max_batch:
-            one = self._waiting.popleft()
-            if not one.caller.gone:
-                batch.append(one)
+            waiting = self._waiting.popleft()
+            if not waiting.caller.gone:
+                batch.append(waiting)
         if not self._waiting:
             self._arrived.clear()
         return batch
@@ -108,7 +112,10 @@ class BatchingEngine:
 
 
 def grade_each(grader: Grader, cases: list[GradeCase]) -> Answers:
-    """One answer per case. A case that the grader fails on is missing, and costs the others of its batch nothing."""
+    """Return one result per case; a case on which the grader fails is missing.
+
+    If a batch fails, its cases are graded one by one, so that the others of the batch still get their grades.
+    """
     try:
         return grader.grade(cases)
     except Exception as error:

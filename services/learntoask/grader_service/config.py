@@ -1,4 +1,4 @@
-"""What a grader service is told: environment and flags, read once at start."""
+"""Settings of a grader service, read from flags and environment at start."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class GraderConfig(ListenConfig):
 
     port: Port = 50061
 
-    max_batch: Positive = 64  # cases graded together, whoever sent them
+    max_batch: Positive = 64  # cases graded together, of all callers
     batch_wait_seconds: Seconds = 0.002  # how long a small batch waits for more
     max_queue: Positive = 4096  # cases that may be graded or wait
     max_cases: Positive = 1024  # in one call
     deadline_seconds: Annotated[float, Field(gt=0)] = 120.0  # longest time of one call
 
-    journals: Path | None = None  # folder that keeps a judge's answers over restarts; None keeps none
+    journals: Path | None = None  # folder for a judge's answers, kept over restarts; None keeps none
 
     max_message_bytes: Positive = 65536
     max_context_bytes: Positive = 4 * 2**20
 
 
 def read_config(environment: Mapping[str, str], flags: Mapping[str, object]) -> GraderConfig:
-    """The configuration of flags (None = not given) over environment. Raises InputError."""
+    """Return the settings from flags and environment; flags win, None means not given. Raises InputError."""
     return read_settings(GraderConfig, prefix=ENVIRONMENT_PREFIX, environment=environment, flags=flags)

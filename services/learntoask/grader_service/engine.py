@@ -1,4 +1,4 @@
-"""What grades cases for many callers at once."""
+"""The interface between the service and what grades."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Protocol
 from learntoask.grading.grades import Grade, GradeCase, MissingGrade
 
 ReadyResults = list[tuple[int, Grade | MissingGrade]]
-"""Answers that became ready together, each with the place of its case."""
+"""Results that became ready together, each with the index of its case."""
 
 
 class GradingEngine(Protocol):
+    """Grades cases for many callers at once."""
+
     def grade(self, cases: Sequence[GradeCase]) -> AsyncGenerator[ReadyResults]:
-        """One answer per case, in any order. Closing it means that nobody waits for the rest any more."""
+        """Yield one result per case, in any order. Closing the generator gives up the remaining cases."""
 
     async def close(self) -> None:
-        """End what is at work. Never waits for a grader that hangs."""
+        """Stop grading. It does not wait for a grader that hangs."""

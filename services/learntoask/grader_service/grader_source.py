@@ -1,4 +1,4 @@
-"""Where a stage's grader is: in this process, or behind the address that the manifest names."""
+"""Opens a stage's grader: in the stage's own process, or behind the address that the manifest names."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def open_grader(
     work: Path,
     environment: Mapping[str, str] = os.environ,
 ) -> Iterator[Grader]:
-    """The grader of that role that the grader stage published in `graders`. `work` is where a judge's answers are kept.
+    """Open the grader of `role` that the grader stage published in `graders`. `work` keeps a judge's answers.
 
-    Behind an address it must be the very same one (by digest), so it does not matter to a result where grades come
-    from. Token and TLS files of the connection come from the environment: LTA_GRADER_TOKEN or LTA_GRADER_TOKEN_FILE,
+    A grader behind an address must have the same digest, so a result does not depend on where its grades come from.
+    Token and TLS files of the connection come from the environment: LTA_GRADER_TOKEN or LTA_GRADER_TOKEN_FILE,
     LTA_GRADER_TLS_CA, LTA_GRADER_TLS_CERTIFICATE, LTA_GRADER_TLS_KEY, LTA_GRADER_TLS_SERVER_NAME.
     """
     address = settings.address
@@ -67,7 +67,7 @@ def _token(environment: Mapping[str, str]) -> str | None:
 
 
 def _tls(environment: Mapping[str, str]) -> Tls | None:
-    """None without any of its variables: plain text."""
+    """Return the TLS files that the environment names, None (plain text) if it names none."""
     given = {name: environment.get(f"LTA_GRADER_TLS_{name.upper()}") for name in _TLS}
     if not any(given.values()):
         return None

@@ -1,4 +1,4 @@
-"""Whether a case can be graded: pure checks that name the field at fault and what to do."""
+"""Pure checks of requests. Every error names the field at fault and what to do."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from learntoask.rpc.requests import InvalidRequest, byte_length, check_bytes
 
 @dataclass(frozen=True, slots=True)
 class CaseLimits:
+    """Bounds on the cases of a call, the bytes of a text and the bytes of a context."""
+
     max_cases: int
     max_message_bytes: int
     max_context_bytes: int
 
 
 def check_count(count: int, limits: CaseLimits) -> None:
+    """Raises InvalidRequest for no or too many cases."""
     if count == 0:
         raise InvalidRequest("cases", "none; send at least one")
     if count > limits.max_cases:
@@ -28,7 +31,10 @@ def check_count(count: int, limits: CaseLimits) -> None:
 
 
 def checked_case(case: GradeCase, *, field: str, pack: Pack, limits: CaseLimits) -> GradeCase:
-    """The case itself. `field` is where it stands in the request, e.g. `cases[3]`."""
+    """Return the case if it can be graded. `field` is its path in the request, e.g. `cases[3]`.
+
+    Raises InvalidRequest for an unknown task or target field and for texts that are too long.
+    """
     task = pack.task_by_name.get(case.task)
     if task is None:
         known = ", ".join(sorted(pack.task_by_name)[:8])

@@ -1,4 +1,7 @@
-"""A judge's cases, each on its own: its endpoint batches, and a slow answer must not hold up the others."""
+"""The engine of a judge: each case is a request by itself, because the model's endpoint batches.
+
+A slow answer thus does not delay the others.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ from learntoask.rpc.logs import LOGGER
 
 
 class JudgeEngine:
-    """See Engine. How many are asked at once is the judge's own setting."""
+    """A GradingEngine. The judge's own settings bound the number of parallel requests."""
 
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
 
     async def grade(self, cases: Sequence[GradeCase]) -> AsyncGenerator[ReadyResults]:
-        """See Engine. Requests under way end with whoever waited for them."""
-        tasks = [asyncio.create_task(self._one(index, case)) for index, case in enumerate(cases)]
+        """See GradingEngine. Closing the generator cancels its requests."""
+        tasks = [asyncio.create_task(self._judge_case(index, case)) for index, case in enumerate(cases)]
         try:
             for task in asyncio.as_completed(tasks):
                 yield [await task]
@@ -31,10 +34,10 @@ class JudgeEngine:
     async def close(self) -> None:
         await self._judge.aclose()
 
-    async def _one(self, index: int, case: GradeCase) -> tuple[int, Grade | MissingGrade]:
+    async def _judge_case(self, index: int, case: GradeCase) -> tuple[int, Grade | MissingGrade]:
         try:
             return index, await self._judge.grade_one(case)
-        except LearnToAskError as error:  # the budget is spent, the endpoint refuses or is gone
+        except LearnToAskError as error:  # the budget is spent, or the endpoint refuses or is unreachable
             return index, MissingGrade(str(error))
         except Exception as error:
             LOGGER.error("a case could not be judged", exc_info=error, extra={"fields": {"task": case.task}})

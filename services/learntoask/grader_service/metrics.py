@@ -1,4 +1,4 @@
-"""What Prometheus reads of a grader service."""
+"""Prometheus metrics of a grader service."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class GraderMetrics(CallMetrics):
+    """Metrics of one grader service."""
+
     def __init__(self) -> None:
         super().__init__("lta_grader")
         grades = Counter(
@@ -40,6 +42,7 @@ class GraderMetrics(CallMetrics):
         self.batches: Callable[[str], Histogram] = cache(batches.labels)
 
     def count(self, grader: str, answer: Grade | MissingGrade) -> None:
+        """Count a result."""
         if isinstance(answer, MissingGrade):
             self._grades(grader, "missing").inc()
             return
@@ -47,12 +50,12 @@ class GraderMetrics(CallMetrics):
         self._content(grader, _level(answer.content)).inc()
 
     def watch(self, in_flight: Callable[[], float]) -> None:
-        """Read a gauge where it is kept whenever somebody scrapes."""
+        """Add a gauge whose value is read at each scrape."""
         Gauge("lta_grader_in_flight", "Cases being graded or waiting", registry=self.registry).set_function(
             in_flight
         )
 
 
 def _level(content: float) -> str:
-    """0, 1 or part: a share of several items has many values."""
+    """Return `0`, `1` or `part`, because each share of several items would be a series of its own."""
     return "part" if 0 < content < 1 else f"{content:g}"

@@ -1,4 +1,4 @@
-"""The grader service as a process: what `lta grader serve` calls."""
+"""Loads the graders of a run and serves them as the process of `lta grader serve`."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ ROLES = ("rewarding", "reporting")
 def load_served_graders(
     folder: Path, pack: Pack, *, judge: LlmJudge | None, journals: Path | None
 ) -> ServedGraders:
-    """What the grader stage published in `folder`. Raises InputError where it holds no grader of this pack.
+    """Load what the grader stage published in `folder`.
 
-    `judge` are present settings of a judge, None takes the published ones; `journals` is where its answers are kept.
+    `judge` replaces the published settings of a judge, unless it is None. `journals` is the folder for its answers.
+    Raises InputError if `folder` holds no grader of this pack.
     """
     names = [name for name in ROLES if (folder / name).is_dir()]
     if not names:
@@ -53,7 +54,7 @@ def load_served_graders(
 async def make_server(
     config: GraderConfig, folder: Path, pack: Pack, judge: LlmJudge | None = None
 ) -> GraderServer:
-    """Raises InputError as `load_served_graders` does."""
+    """Load the graders in a thread and make their server. Raises InputError as `load_served_graders` does."""
     load = partial(load_served_graders, folder, pack, judge=judge, journals=config.journals)
     return GraderServer(config, await asyncio.to_thread(load))
 
@@ -66,6 +67,6 @@ def run_service(
     judge: LlmJudge | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until told to end. `ready` is told the address. Raises InputError before that."""
+    """Serve until SIGTERM. `ready` gets the address once the service takes calls. Raises InputError before that."""
     make = partial(make_server, config, folder, pack, judge)
     run(make, log_level=config.log_level, ready=ready)

@@ -1,4 +1,4 @@
-"""When a call is made again, and after how long: decisions only."""
+"""Which failed calls to a grader service are repeated, and for how long."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from learntoask.rpc.channels import GONE
 Code = grpc.StatusCode
 
 RETRYABLE = GONE | {Code.RESOURCE_EXHAUSTED, Code.DEADLINE_EXCEEDED, Code.ABORTED}
-"""The service is away, full or slow; grading twice changes nothing."""
+"""Codes of a service that is unreachable, full or slow. Repeating is safe, because grading twice changes nothing."""
 
 REFUSALS = frozenset(
     {
@@ -23,15 +23,17 @@ REFUSALS = frozenset(
         Code.FAILED_PRECONDITION,
     }
 )
-"""The run and the service do not fit each other; no grade can ever be had this way."""
+"""Codes of a service that will never grade for this run, so that repeating is useless."""
 
 BACKOFF = Backoff(first=0.1, longest=5.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Seconds. `timeout` bounds one call, `retry_for` an outage; after `hedge_after` without an answer the same call
-    is made a second time, None never does."""
+    """Times in seconds: `timeout` bounds one call, `retry_for` an outage.
+
+    After `hedge_after` seconds without an answer the same call is made a second time in parallel; None disables that.
+    """
 
     timeout: float = 60.0
     retry_for: float = 180.0

@@ -1,4 +1,4 @@
-"""The grader service: wires graders, service and listener together, and drains them in order."""
+"""The grader service's server: gives each grader the engine that suits it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from learntoask.rpc.server import GrpcServer
 
 @dataclass(frozen=True, kw_only=True)
 class ServedGraders:
-    """What a service serves: graders by name, and the agreement record of each."""
+    """The graders of a service by name, with the record of each grader's agreement with held-out labels."""
 
     pack: Pack
     graders: Mapping[str, Grader]
@@ -30,14 +30,14 @@ class ServedGraders:
 class GraderServer(GrpcServer):
     """Answers GraderService with the graders of a run; on drain, the graders end last."""
 
-    def __init__(self, config: GraderConfig, parts: ServedGraders) -> None:
+    def __init__(self, config: GraderConfig, served: ServedGraders) -> None:
         self.config = config
         self.metrics = GraderMetrics()
         self._offered = {
-            name: self._offer(name, grader, parts.calibration.get(name, {}))
-            for name, grader in parts.graders.items()
+            name: self._offer(name, grader, served.calibration.get(name, {}))
+            for name, grader in served.graders.items()
         }
-        service = GraderService(self._offered, pack=parts.pack, config=config, metrics=self.metrics)
+        service = GraderService(self._offered, pack=served.pack, config=config, metrics=self.metrics)
         self.metrics.watch(lambda: service.in_flight)
         super().__init__(
             config, service, name=SERVICE, handlers=handlers(service), registry=self.metrics.registry
@@ -61,7 +61,7 @@ class GraderServer(GrpcServer):
             grader,
             max_batch=self.config.max_batch,
             wait_seconds=self.config.batch_wait_seconds,
-            seen=self.metrics.batches(name).observe,
+            on_batch=self.metrics.batches(name).observe,
         )
         return OfferedGrader(
             engine=engine, digest=grader.digest, kind="fields", context_messages=0, calibration=calibration

@@ -1,4 +1,4 @@
-"""GraderService on gRPC: protobuf to cases and back. The wire's types do not leave this module and `wiring`."""
+"""GraderService over gRPC: converts requests to cases, grades them within limits, and converts the results back."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ SERVICE = wire.DESCRIPTOR.services_by_name["GraderService"].full_name
 
 @dataclass(frozen=True, kw_only=True)
 class OfferedGrader:
-    """One grader of the service. `kind` is `fields` or `llm`; `context_messages` is how many it reads of a context;
-    `calibration` its agreement with held-out labels."""
+    """One grader of the service.
+
+    `kind` is `fields` or `llm`. `context_messages` is the number of a context's last messages that it reads.
+    `calibration` is its agreement with held-out labels.
+    """
 
     engine: GradingEngine
     digest: str
@@ -38,6 +41,8 @@ class OfferedGrader:
 
 
 class GraderService:
+    """Answers calls with the graders of a run."""
+
     def __init__(
         self,
         graders: Mapping[str, OfferedGrader],
@@ -59,7 +64,7 @@ class GraderService:
         self._draining = False
 
     def drain(self) -> None:
-        """Cases that are here are still graded."""
+        """Report `draining` to callers; cases that have arrived are still graded."""
         self._draining = True
 
     @property
@@ -134,7 +139,10 @@ class GraderService:
     async def _grading(
         self, name: str, cases: Sequence[GradeCase], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[AsyncGenerator[ReadyResults]]:
-        """Answers as they are ready. Raises Overloaded at once, TimeoutError at the deadline, the caller's or ours."""
+        """Give results as they become ready.
+
+        Raises Overloaded at once if the queue is full, and TimeoutError at the caller's or the service's own deadline.
+        """
         most, bound, left = self._config.max_queue, self._config.deadline_seconds, context.time_remaining()
         if self.in_flight + len(cases) > most:
             raise Overloaded(f"{self.in_flight} cases are graded or wait, the service takes {most}")
@@ -150,7 +158,10 @@ class GraderService:
 
 
 def handlers(service: GraderService) -> grpc.GenericRpcHandler:
-    """Not the generated registration: its parser would turn malformed bytes into an INTERNAL error."""
+    """Register the methods with a deserializer that reports malformed bytes as INVALID_ARGUMENT.
+
+    The generated registration would report them as INTERNAL.
+    """
     return grpc.method_handlers_generic_handler(
         SERVICE,
         {

@@ -1,22 +1,16 @@
-"""Between protobuf and the records of grading, for the service and for who asks it."""
+"""Converts cases and grades between protobuf and records, for the service and its client."""
 
 from __future__ import annotations
 
-from learntoask.client.wire import to_wire
-from learntoask.core.records import Author, Message, Role
+from learntoask.client.wire import AUTHORS, ROLES, to_wire
+from learntoask.core.records import Author, Message
 from learntoask.grading.grades import Grade, GradeCase, MissingGrade
 from learntoask.rpc.requests import InvalidRequest
 from learntoask.wire import ask_pb2, grader_pb2
 
-_ROLES: dict[int, Role] = {ask_pb2.ROLE_USER: "user", ask_pb2.ROLE_ASSISTANT: "assistant"}
-_AUTHORS: dict[int, Author] = {
-    ask_pb2.AUTHOR_USER: "user",
-    ask_pb2.AUTHOR_EXPERT: "expert",
-    ask_pb2.AUTHOR_POLICY: "policy",
-}
-
 
 def case_to_wire(case: GradeCase) -> grader_pb2.GradeCase:
+    """Convert a case to protobuf."""
     return grader_pb2.GradeCase(
         session_id=case.session_id,
         task=case.task,
@@ -27,7 +21,7 @@ def case_to_wire(case: GradeCase) -> grader_pb2.GradeCase:
 
 
 def case_from_wire(case: grader_pb2.GradeCase, *, field: str) -> GradeCase:
-    """Raises InvalidRequest for a message without a role. `field` is where the case stands in the request."""
+    """Convert a case, whose path in the request is `field`. Raises InvalidRequest for a message without a role."""
     return GradeCase(
         session_id=case.session_id,
         task=case.task,
@@ -40,6 +34,7 @@ def case_from_wire(case: grader_pb2.GradeCase, *, field: str) -> GradeCase:
 
 
 def result_to_wire(answer: Grade | MissingGrade) -> grader_pb2.GradeResult:
+    """Convert a result to protobuf."""
     if isinstance(answer, MissingGrade):
         return grader_pb2.GradeResult(missing=grader_pb2.Missing(reason=answer.reason))
     return grader_pb2.GradeResult(
@@ -55,6 +50,7 @@ def result_to_wire(answer: Grade | MissingGrade) -> grader_pb2.GradeResult:
 
 
 def result_from_wire(result: grader_pb2.GradeResult) -> Grade | MissingGrade:
+    """Convert a result; one without an outcome is missing."""
     outcome = result.WhichOneof("outcome")
     if outcome != "grade":
         return MissingGrade(
@@ -72,8 +68,8 @@ def result_from_wire(result: grader_pb2.GradeResult) -> Grade | MissingGrade:
 
 
 def _message(message: ask_pb2.Message, *, field: str) -> Message:
-    role = _ROLES.get(message.role)
+    role = ROLES.get(message.role)
     if role is None:
         raise InvalidRequest(f"{field}.role", "unspecified or unknown; set ROLE_USER or ROLE_ASSISTANT")
     usual: Author = "user" if role == "user" else "policy"
-    return Message(role=role, content=message.content, author=_AUTHORS.get(message.author, usual))
+    return Message(role=role, content=message.content, author=AUTHORS.get(message.author, usual))
