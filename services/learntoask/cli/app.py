@@ -1,7 +1,10 @@
 """`lta`: from expert logs to a policy that asks and stops.
 
-Exit codes: 0 done · 1 a fault of ours · 2 wrong input · 3 a stage failed · 4 the gate refused the policy ·
-5 the store cannot be used · 6 the cluster refused, or cannot be reached · 130 interrupted.
+Exit codes: 0 done · 1 a fault of ours · 2 wrong input, or a missing extra · 3 a stage failed · 4 the gate refused the
+policy · 5 the store cannot be used · 6 the cluster refused, or cannot be reached · 130 interrupted (Ctrl-C) ·
+143 terminated (SIGTERM). After 130 and 143 the same command continues where it stopped.
+
+Completion in bash: eval "$(_LTA_COMPLETE=bash_source lta)"
 """
 
 from __future__ import annotations
@@ -10,62 +13,49 @@ import signal
 import sys
 from types import FrameType
 
-import typer
-from rich.console import Console
+import click
 
-from learntoask.cli import data, gc, pod, run, schema, status, sweep
-from learntoask.cli import evaluation as analysis
-from learntoask.cli.cluster import rollback as endpoint
-from learntoask.cli.cluster import runs as cluster
-from learntoask.cli.cluster import smoke_test as trial
-from learntoask.cli.serving import gateway, grader
-from learntoask.cli.serving import serve as serving
+from learntoask.cli.commands import LazyGroup
 from learntoask.core.errors import LearnToAskError
+from learntoask.runner.extras import missing_extra
 
-app = typer.Typer(
-    name="lta",
+app = LazyGroup(
+    "lta",
     help="Turn logs of expert conversations into an assistant that knows what to ask and when to stop.",
-    epilog=(__doc__ or "").split("\n\n", 1)[1].replace("\n", " "),
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=(__doc__ or "").split("\n\n", 1)[1],
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
-for commands in (
-    run,
-    sweep,
-    status,
-    data,
-    analysis,
-    serving,
-    gateway,
-    grader,
-    gc,
-    schema,
-    cluster,
-    endpoint,
-    trial,
-    pod,
-):
-    commands.register(app)
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is told in a sentence, never as a traceback."""
-    signal.signal(signal.SIGTERM, _terminated)
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    """Run the command line. A user's mistake is reported in one sentence, without a traceback."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
-        app()
-    except LearnToAskError as error:
-        errors.print(f"[red]error[/] ({error.reason}):", end=" ")
-        errors.print(str(error), markup=False)
+        sys.exit(app.main(standalone_mode=False) or 0)
+    except click.exceptions.Abort:  # click's translation of KeyboardInterrupt
+        click.echo("interrupted", err=True)
+        sys.exit(128 + signal.SIGINT)
+    except click.ClickException as error:
+        error.show()
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        errors.print("interrupted")
-        sys.exit(130)
+    except LearnToAskError as error:
+        _fail(error)
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error)
+        if missing is None:
+            raise
+        _fail(missing)
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)  # unwinds, so that running stages are ended and the lock is released
+def _fail(error: LearnToAskError) -> None:
+    click.secho("error", fg="red", err=True, nl=False)
+    click.echo(f" ({error.reason}): {error}", err=True)
+    sys.exit(error.exit_code)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    # An exception, so that `finally` and `with` end the running stage and release the run's lock.
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

@@ -1,41 +1,37 @@
-"""`lta data`: a look at logs before anything runs, and their way into a store."""
+"""`lta data`: checks logs before a run, and uploads files to a store."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 from rich.console import Console
 from rich.table import Table
 
+from learntoask.cli.cluster.upload import given_store, upload_file
+from learntoask.cli.options import PATH, json_option
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import Dataset, StoreSettings
 from learntoask.core.pack import load_pack
 from learntoask.labeling.check import CheckReport, check_file
-from learntoask.runner.run_folder import home_folder
-from learntoask.store.address import address_of
 
 
-def register(app: typer.Typer) -> None:
-    data = typer.Typer(help="Look at logs before anything runs; upload them.", no_args_is_help=True)
-    data.command()(check)
-    data.command("push")(push_files)
-    app.add_typer(data, name="data")
+@click.group
+def data() -> None:
+    """Check logs before a run; upload files to a store."""
 
 
-def check(
-    file: Annotated[Path, typer.Argument(help="Logs, one JSON session a line.")],
-    pack: Annotated[Path, typer.Option("--pack", help="Domain pack (YAML).")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Validate and label every line without writing anything; exits with 2 where lines would be quarantined."""
+@data.command
+@click.argument("file", type=PATH, help="Logs, one JSON session a line.")
+@click.option("--pack", type=PATH, required=True, help="Domain pack (YAML).")
+@json_option
+def check(file: Path, pack: Path, as_json: bool) -> None:
+    """Validate and label every line without writing anything. Exit with 2 if lines would be quarantined."""
     report = check_file(file, load_pack(pack), Dataset(uri=str(file)))
     if as_json:
-        typer.echo(json.dumps({**dataclasses.asdict(report), "ok": report.ok}, indent=2))
+        click.echo(json.dumps({**dataclasses.asdict(report), "ok": report.ok}, indent=2))
     else:
         _present(Console(highlight=False), report)
     if not report.ok:
@@ -47,22 +43,15 @@ def check(
         )
 
 
-def push_files(
-    files: Annotated[list[Path], typer.Argument(help="Logs, packs, folders with a base model.")],
-    store: Annotated[
-        str | None, typer.Option("--store", help="s3://bucket/prefix; LTA_STORE by default.")
-    ] = None,
-) -> None:
-    """Upload files for manifests of runs in a cluster and print their addresses; what is there is not sent again."""
-    from learntoask.cli.cluster.runs import pushed  # noqa: PLC0415
-
-    environment = {**os.environ, **({"LTA_STORE": store} if store else {})}
-    address = address_of(
-        StoreSettings(), folder=Path.cwd(), default=home_folder() / "store", environment=environment
-    )
-    said = Console(stderr=True, highlight=False)
+@data.command("push")
+@click.argument("files", type=PATH, nargs=-1, required=True, help="Logs, packs, folders with a base model.")
+@click.option("--store", help="s3://bucket/prefix; LTA_STORE by default.")
+def push(files: tuple[Path, ...], store: str | None) -> None:
+    """Upload files for runs in a cluster and print their addresses. Files that the store has are not sent again."""
+    address = given_store(StoreSettings(), Path.cwd(), store)
+    console = Console(stderr=True, highlight=False)
     for file in files:
-        typer.echo(pushed(file, address, said))
+        click.echo(upload_file(file, address, console))
 
 
 def _present(console: Console, report: CheckReport) -> None:

@@ -1,4 +1,4 @@
-"""`lta evaluate`, `lta compare`, `lta report`: what a policy is worth."""
+"""`lta evaluate`, `lta compare`, `lta report`: how good policies are."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
 
-import typer
+import click
 from rich.console import Console
 
 from learntoask.cli.metrics_table import metrics_table
+from learntoask.cli.options import PATH, json_option, run_argument
 from learntoask.core.digest import digest_of
 from learntoask.core.errors import InputError
 from learntoask.core.stages.contract import StageContext
@@ -19,21 +19,13 @@ from learntoask.local.display import StepDisplay
 from learntoask.local.view import view
 from learntoask.runner.home import home_folder
 
-_RunArgument = Annotated[str, typer.Argument(help="Name of a run or its manifest.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-
-def register(app: typer.Typer) -> None:
-    for command in (evaluate, compare, report):
-        app.command()(command)
-
-
-def evaluate(
-    run: _RunArgument,
-    model: Annotated[Path, typer.Option("--model", help="Model folder (Hugging Face layout) to evaluate.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for report and decisions.")],
-    as_json: _Json = False,
-) -> None:
+@click.command
+@run_argument
+@click.option("--model", type=PATH, required=True, help="Model folder (Hugging Face layout) to evaluate.")
+@click.option("--out", type=PATH, required=True, help="Folder for report and decisions.")
+@json_option
+def evaluate(run: str, model: Path, out: Path, as_json: bool) -> None:
     """Evaluate any model on the held-out sessions of a run, with that run's graders and pack."""
     if not (model / "config.json").is_file():
         raise InputError(f"--model: {model} is no model folder (it has no config.json)")
@@ -69,24 +61,24 @@ def evaluate(
             load_policy=policy_loader(spec, pack),
         )
     if as_json:
-        typer.echo(json.dumps(headline(found), indent=2))
+        click.echo(json.dumps(headline(found), indent=2))
     else:
         console.print(metrics_table(headline(found)))
         console.print(f"Report: [bold]{out / 'report.html'}[/]")
 
 
-def compare(
-    a: Annotated[str, typer.Argument(help="A run, or a folder with report.json and decisions.jsonl.")],
-    b: Annotated[str, typer.Argument(help="The other one.")],
-    as_json: _Json = False,
-) -> None:
-    """Put two runs side by side, with the significance of the differences (B − A)."""
-    from learntoask.evaluation.compare import compare as compared  # noqa: PLC0415 - numpy and the report models
+@click.command
+@click.argument("a", help="A run, or a folder with report.json and decisions.jsonl.")
+@click.argument("b", help="The run or folder to compare with A.")
+@json_option
+def compare(a: str, b: str, as_json: bool) -> None:
+    """Compare two runs, with the significance of the differences (B − A)."""
+    from learntoask.evaluation.compare import compare as compare_reports  # noqa: PLC0415 - numpy
     from learntoask.evaluation.compare import comparison_table  # noqa: PLC0415
 
-    found = compared(_evaluation(a), _evaluation(b))
+    found = compare_reports(_evaluation_folder(a), _evaluation_folder(b))
     if as_json:
-        typer.echo(found.model_dump_json(indent=2))
+        click.echo(found.model_dump_json(indent=2))
         return
     console = Console(highlight=False)
     console.print(comparison_table(found))
@@ -99,23 +91,23 @@ def compare(
         console.print(f"  {path}: {json.dumps(old)} → {json.dumps(new)}", markup=False)
 
 
-def report(
-    run: Annotated[str, typer.Argument(help="A run, or a folder with report.json.")],
-    out: Annotated[Path, typer.Option("--out", help="Where to write the page.")] = Path("report.html"),
-) -> None:
+@click.command
+@click.argument("run", help="A run, or a folder with report.json.")
+@click.option("--out", type=PATH, default=Path("report.html"), help="File to write.")
+def report(run: str, out: Path) -> None:
     """Write the HTML report of a run to a file."""
     from learntoask.evaluation.report.html import render  # noqa: PLC0415
 
-    folder = _evaluation(run)
+    folder = _evaluation_folder(run)
     if (folder / "report.html").is_file():
         shutil.copyfile(folder / "report.html", out)
     else:
         render(folder / "report.json", out)
-    typer.echo(str(out))
+    click.echo(str(out))
 
 
-def _evaluation(name: str) -> Path:
-    """The folder of an evaluation: given as such, or published by a run."""
+def _evaluation_folder(name: str) -> Path:
+    """Return the folder of an evaluation: `name` itself, or what the run `name` published."""
     return (
         Path(name)
         if (Path(name) / "report.json").is_file()

@@ -1,28 +1,22 @@
-"""`lta stage`: what the pods of a run execute. Not for people: a pod's variables say everything."""
+"""`lta stage`: the command of a run's pods, which reads its settings from the pod's environment."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
 
-import typer
+import click
 
-from learntoask.pod.graders import serve_graders
+from learntoask.pod import graders
 from learntoask.pod.stage import run_pod
 
 
-def register(app: typer.Typer) -> None:
-    app.command(hidden=True)(stage)
-
-
-def stage(
-    serve: Annotated[
-        bool, typer.Option("--serve-graders", help="Serve the published graders instead of computing.")
-    ] = False,
-    host: Annotated[str, typer.Option(help="With --serve-graders: address to listen on.")] = "0.0.0.0",
-    port: Annotated[int, typer.Option(help="With --serve-graders: port to listen on.")] = 50052,
-) -> None:
+@click.command(hidden=True)
+@click.option("--serve-graders", is_flag=True, help="Serve the published graders instead of computing.")
+@click.option("--host", default="0.0.0.0", help="With --serve-graders: address to listen on.")
+@click.option("--port", type=int, default=50052, help="With --serve-graders: port to listen on.")
+def stage(serve_graders: bool, host: str, port: int) -> None:
     """Compute and publish one stage, as the operator's variables say (docs/cluster.md)."""
-    if serve:
-        serve_graders(host=host, port=port)
+    if serve_graders:
+        graders.serve_graders(host=host, port=port)
     else:
-        raise typer.Exit(run_pod())
+        sys.exit(run_pod())

@@ -1,56 +1,56 @@
-"""`lta run`: the whole loop of a manifest on this machine."""
+"""`lta run`: all stages of a manifest on this machine."""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 
+from learntoask.cli.interruption import continuable
 from learntoask.cli.metrics_table import metrics_table
-from learntoask.cli.status import run_json, stage_table
+from learntoask.cli.options import manifest_argument
+from learntoask.cli.run_table import run_json, run_table
 from learntoask.core.errors import GateFailed, LearnToAskError, StageError
 from learntoask.core.stages.graph import resolve_stage
 from learntoask.core.stages.planner import Plan
 from learntoask.local.display import RunDisplay
+from learntoask.local.estimate import expected_seconds, size_of
 from learntoask.local.executor import Executor
 from learntoask.local.view import RunView, view_of
+from learntoask.runner.home import home_folder
 from learntoask.runner.inputs import read_sources
-from learntoask.runner.run_folder import RunFolder, home_folder
+from learntoask.runner.run_folder import RunFolder
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(run)
-
-
-def run(
-    manifest: Annotated[Path, typer.Argument(help="A LearnToAskRun manifest (YAML).")],
-    rewind_to: Annotated[
-        str | None, typer.Option("--from", metavar="STAGE", help="Compute this stage and all after it anew.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON; progress goes to stderr.")
-    ] = False,
-) -> None:
+@click.command
+@manifest_argument
+@click.option("--from", "rewind_to", metavar="STAGE", help="Compute this stage and all after it again.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr.")
+def run(manifest: Path, rewind_to: str | None, as_json: bool) -> None:
     """Run every stage whose inputs changed: logs to samples, labels, training, report, gate, demo.
 
-    A run that was stopped or killed continues where it was when started again.
+    A run that was stopped or killed continues where it was when it is started again.
     """
     home = home_folder()
     stage = resolve_stage(rewind_to) if rewind_to else None
     sources = read_sources(manifest, home=home)
     folder = RunFolder(home, sources.manifest.metadata.name)
     console = Console(stderr=as_json, highlight=False)
-    with folder.locked(), RunDisplay(console) as display:
+    again = (
+        f"lta run {manifest}"  # without --from, which would compute the stage once more from its beginning
+    )
+    expected = expected_seconds(sources.spec, size_of(sources))
+    with folder.locked(), continuable(console, again), RunDisplay(console, expected=expected) as display:
         executor = Executor(sources=sources, folder=folder, home=home, display=display)
         outcome = executor.run(rewind_to=stage)
     shown = view_of(sources, folder)
     if as_json:
-        typer.echo(json.dumps(run_json(shown), indent=2))
+        click.echo(json.dumps(run_json(shown), indent=2))
     else:
         _present(console, shown)
     _raise_for(outcome)
@@ -66,7 +66,7 @@ def _raise_for(outcome: Plan) -> None:
 
 def _present(console: Console, shown: RunView) -> None:
     console.print()
-    console.print(stage_table(shown))
+    console.print(run_table(shown))
     headline = (
         shown.publications["evaluate"].summary.get("headline") if "evaluate" in shown.publications else None
     )
@@ -87,9 +87,7 @@ def _present(console: Console, shown: RunView) -> None:
 
 def _print_demo(console: Console, shown: RunView) -> None:
     demo = json.loads((shown.output("serve") / "demo.json").read_text())
-    lines = []
-    for turn in demo["turns"]:
-        lines.append(f"[bold]{turn['role']}[/]: {turn['text']}")
+    lines = [f"[bold]{turn['role']}[/]: {escape(turn['text'])}" for turn in demo["turns"]]
     console.print(
         Panel("\n".join(lines), title="a conversation with the policy, over gRPC", title_align="left")
     )

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
-from typing import Annotated
 
-import typer
+import click
 
 from learntoask.core.manifest import LearnToAskRun
 from learntoask.core.pack import Pack
 
 
-class Document(StrEnum):
-    RUN = "run"
-    PACK = "pack"
-
-
-def register(app: typer.Typer) -> None:
-    app.command()(schema)
-
-
-def schema(document: Annotated[Document, typer.Argument(help="Which document.")] = Document.RUN) -> None:
+@click.command
+@click.argument("document", type=click.Choice(["run", "pack"]), default="run", help="The document.")
+def schema(document: str) -> None:
     """Print the JSON schema of the run manifest or of the domain pack."""
-    model = LearnToAskRun if document is Document.RUN else Pack
-    typer.echo(json.dumps(model.model_json_schema(by_alias=True), indent=2))
+    model = LearnToAskRun if document == "run" else Pack
+    click.echo(json.dumps(model.model_json_schema(by_alias=True), indent=2))

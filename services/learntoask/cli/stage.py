@@ -1,4 +1,4 @@
-"""`python -m learntoask.cli.stage REQUEST FD`: one attempt of one stage, as laptop and pods run it."""
+"""`python -m learntoask.cli.stage REQUEST FD`: one attempt of a stage; `lta run` and pods start this process."""
 
 from __future__ import annotations
 

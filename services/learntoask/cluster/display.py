@@ -1,4 +1,4 @@
-"""The status of a run as people read it: the operator's record of every stage, in the laptop's table."""
+"""The status of a run in a cluster, for a table and as JSON: the operator's record of every stage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from learntoask.core.status.run import FINISHED_PHASES, RunStatus, StageRecord
 
 @dataclass(frozen=True, kw_only=True)
 class ShownRun:
-    """A run in a cluster. What an unknown operator wrote in its status is passed over."""
+    """A run in a cluster. Status fields of a newer operator are ignored."""
 
     namespace: str
     name: str
@@ -31,15 +31,15 @@ class ShownRun:
         return self.status.phase in FINISHED_PHASES
 
 
-def took(record: StageRecord, *, now: float) -> float | None:
-    """Seconds of the latest attempt; None before there was one."""
+def seconds_taken(record: StageRecord, *, now: float) -> float | None:
+    """Return the seconds of the latest attempt; None when there was none yet."""
     if record.started is None or record.reused:
         return None
     return (seconds_of(record.finished) if record.finished else now) - seconds_of(record.started)
 
 
-def doing(record: StageRecord) -> str:
-    """What there is to say of a stage besides its state: its step and the time left, or why it waits or failed."""
+def activity_of(record: StageRecord) -> str:
+    """Describe a stage beyond its state: its step and remaining time, or why it waits or failed. May be empty."""
     progress = record.progress
     if record.state == "Running" and progress:
         left = f", {progress.remaining_seconds:.0f} s left" if progress.remaining_seconds is not None else ""
@@ -51,8 +51,8 @@ def doing(record: StageRecord) -> str:
     return ""
 
 
-def as_json_value(run: ShownRun, *, now: float) -> Json:
-    """As `lta status --json` of a laptop's run has it, with what only a cluster knows besides."""
+def json_of(run: ShownRun, *, now: float) -> Json:
+    """Return what `lta status --json` prints: the fields of a local run, and those that only a cluster has."""
     status = run.status
     return {
         "run": run.name,
@@ -69,7 +69,7 @@ def as_json_value(run: ShownRun, *, now: float) -> Json:
                 "attempt": record.attempt,
                 "reason": record.reason,
                 "message": record.message,
-                "seconds": took(record, now=now),
+                "seconds": seconds_taken(record, now=now),
                 "progress": record.progress.model_dump(by_alias=True) if record.progress else None,
                 "metrics": record.metrics,
                 "summary": record.summary,

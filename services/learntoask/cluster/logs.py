@@ -1,4 +1,4 @@
-"""What the pods of a run print, those of several attempts and workers side by side."""
+"""Print the output of the pods of a run, each line with the stage, attempt and worker that it comes from."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ from learntoask.core.pod_contract import ATTEMPT_LABEL, COMPLETION_INDEX_LABEL, 
 from learntoask.kube import POD, RUN, Invalid, Kube, NotFound, Unavailable
 
 Line = Callable[[str, str], None]
-"""Told a pod's short name and one line."""
-_LOOK_AGAIN = 2.0  # seconds
+"""Called with the short name of a pod and one line of its output."""
+_POLL_SECONDS = 2.0
 
 
 async def show_logs(
     kube: Kube, run: str, *, namespace: str, stage: str | None, tail: int | None, line: Line
 ) -> None:
-    """The lines of the latest attempt of `stage`, or of the stage that ran last. Raises InputError where there are no
-    pods (any more)."""
-    pods = latest(await _pods(kube, run, namespace, stage))
+    """Print the output of the latest attempt of `stage`, or of the stage that ran last.
+
+    Raises InputError when there are no pods, or none any more.
+    """
+    pods = pods_of_latest_attempt(await _pods(kube, run, namespace, stage))
     if not pods:
         await kube.get(RUN, run, namespace=namespace)
         raise InputError(
-            f"run {namespace}/{run} has no pods{f' of stage {stage}' if stage else ''}; a Job that is removed takes "
-            "its pods along. What failed stands in `lta status --cluster`"
+            f"run {namespace}/{run} has no pods{f' of stage {stage}' if stage else ''}; the pods of a Job "
+            "are removed with it. `lta status --cluster` shows why a stage failed"
         )
     for pod in pods:
         await _stream(kube, pod, namespace, follow=False, tail=tail, line=line)
 
 
 async def follow_logs(kube: Kube, run: str, *, namespace: str, stage: str | None, line: Line) -> None:
-    """Every line of every pod from now on, until the run is over (or `stage` is)."""
+    """Print every line of every pod from now on, until the run is over (or `stage` is)."""
     followed: dict[str, asyncio.Task[None]] = {}
     try:
         while True:
@@ -48,15 +50,15 @@ async def follow_logs(kube: Kube, run: str, *, namespace: str, stage: str | None
             if shown.over or (record and record.state in ("Published", "Failed")):
                 await asyncio.gather(*followed.values())
                 return
-            await asyncio.sleep(_LOOK_AGAIN)
+            await asyncio.sleep(_POLL_SECONDS)
     finally:
         for task in followed.values():
             task.cancel()
         await asyncio.gather(*followed.values(), return_exceptions=True)
 
 
-def latest(pods: Sequence[Json]) -> list[Json]:
-    """The pods of the attempt that was created last, in the order of their index."""
+def pods_of_latest_attempt(pods: Sequence[Json]) -> list[Json]:
+    """Return the pods of the attempt that was created last, ordered by their index."""
     if not pods:
         return []
     newest = max(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
@@ -64,7 +66,7 @@ def latest(pods: Sequence[Json]) -> list[Json]:
 
 
 def short_name(pod: Json) -> str:
-    """`sft 2`, or `sft 2.1` for the second of several pods."""
+    """Return stage and attempt, such as `sft 2`; `sft 2.1` for the second of several pods."""
     labels = pod["metadata"].get("labels", {})
     index = labels.get(COMPLETION_INDEX_LABEL)
     return f"{labels.get(STAGE_LABEL, '')} {labels.get(ATTEMPT_LABEL, '')}" + (
@@ -82,9 +84,9 @@ async def _stream(
 ) -> None:
     name = pod["metadata"]["name"]
     try:
-        async for one in kube.logs(name, namespace=namespace, follow=follow, tail=tail):
-            line(short_name(pod), one)
-    except (Invalid, NotFound, Unavailable) as error:  # not started yet, gone meanwhile, or its node is
+        async for text in kube.logs(name, namespace=namespace, follow=follow, tail=tail):
+            line(short_name(pod), text)
+    except (Invalid, NotFound, Unavailable) as error:  # not started yet, or the pod or its node is gone
         line(short_name(pod), f"(no log: {error})")
 
 

@@ -1,4 +1,4 @@
-"""A manifest of this machine made one that a cluster can use: paths replaced by the addresses of what was uploaded."""
+"""Turn a manifest of this machine into one for a cluster: paths become the addresses of uploaded files."""
 
 from __future__ import annotations
 
@@ -12,20 +12,25 @@ from learntoask.runner.inputs import external_files, local_path
 
 
 def uploads(spec: RunSpec, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Field (`spec.dataset.uri`) and path of everything that lies on this machine; relative paths are relative to
-    `folder`. Raises InputError naming the field of what does not exist."""
+    """Yield the field (such as `spec.dataset.uri`) and the path of every file or folder that lies on this machine.
+
+    Relative paths are relative to `folder`. Raises InputError with the field of a path that does not exist.
+    """
     for uri, field in [*external_files(spec).values(), (spec.pack.uri, "spec.pack.uri")]:
         if uri.startswith("file:") or ":" not in uri:
             yield field, local_path(uri, folder, field=field).resolve()
 
 
 def with_addresses(body: Json, spec: RunSpec, folder: Path, push: Callable[[Path], str]) -> Json:
-    """`body` (the manifest as written; `spec` is its parsed spec) with what `push` returns in the place of paths."""
+    """Return a copy of `body` in which every path is replaced by the address that `push` returns for it.
+
+    `body` is the manifest as written, and `spec` is its parsed spec.
+    """
     result = copy.deepcopy(body)
     for field, path in uploads(spec, folder):
-        *sections, name = field.split(".")
+        *names, last = field.split(".")
         section = result
-        for one in sections:
-            section = section[one]
-        section[name] = push(path)
+        for name in names:
+            section = section[name]
+        section[last] = push(path)
     return result

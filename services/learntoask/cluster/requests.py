@@ -1,4 +1,4 @@
-"""What people ask of a run in a cluster, as patches of the resource. Pure."""
+"""Patches that suspend, rerun or retry a LearnToAskRun. Pure functions."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from learntoask.core.pod_contract import RERUN_ANNOTATION, RETRY_ANNOTATION
 from learntoask.core.stages.graph import RESOLVE, resolve_stage
 
 
-def suspended(suspend: bool) -> Json:
+def suspend_patch(suspend: bool) -> Json:
     return {"spec": {"suspend": suspend}}
 
 
-def rerun(stage: str, *, word: str) -> Json:
-    """Compute `stage` and what reads from it anew; another `word` makes that happen once more. Raises InputError naming
-    the stages where there is none of that name."""
+def rerun_patch(stage: str, *, token: str) -> Json:
+    """Compute `stage` and all stages that depend on it again. The same `token` has an effect only once.
+
+    Raises InputError with the names of the stages when there is no stage of that name.
+    """
     name = stage if stage == RESOLVE else resolve_stage(stage)
-    return {"metadata": {"annotations": {RERUN_ANNOTATION: f"{name}={word}"}}}
+    return {"metadata": {"annotations": {RERUN_ANNOTATION: f"{name}={token}"}}}
 
 
-def retried(*, word: str) -> Json:
-    """Forgive the failures so far; a failed run goes on where it stopped."""
-    return {"metadata": {"annotations": {RETRY_ANNOTATION: word}}}
+def retry_patch(*, token: str) -> Json:
+    """Forgive all failures so far, so that a failed run continues where it stopped. The same `token` has an effect only
+    once."""
+    return {"metadata": {"annotations": {RETRY_ANNOTATION: token}}}

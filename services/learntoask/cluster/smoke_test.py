@@ -1,4 +1,4 @@
-"""A run applied to see whether everything works: waited for, its policy asked one question, taken away again."""
+"""Test a cluster from end to end: apply a small run, wait for its endpoint, ask one question, and delete both."""
 
 from __future__ import annotations
 
@@ -15,45 +15,48 @@ from learntoask.core.status.conditions import READY, find_condition
 from learntoask.core.status.endpoint import EndpointStatus
 from learntoask.kube import ENDPOINT, RUN, Kube, KubeError, NotFound
 
-_LOOK_AGAIN = 2.0  # seconds
+_POLL_SECONDS = 2.0
 _ANSWER_SECONDS = 60.0
+Report = Callable[[str], None]
 
 
-async def tried(
-    kube: Kube, body: Json, *, say: str, keep: bool, timeout: float, told: Callable[[str], None]
+async def run_smoke_test(
+    kube: Kube, body: Json, *, say: str, keep: bool, timeout: float, report: Report
 ) -> Decision:
-    """Apply the run `body` and ask its policy what comes after `say`; within `timeout` seconds. Run and endpoint are
-    deleted afterwards, unless `keep`.
+    """Apply the run `body` and return the decision of its policy on a conversation that begins with `say`.
 
-    Raises StageError where the run fails, GateFailed where its gate refuses the policy, ClusterError where time is up
-    or nobody answers.
+    All of it takes at most `timeout` seconds. Run and endpoint are deleted afterwards, unless `keep`. `report` is
+    called with every step.
+
+    Raises StageError when the run fails, GateFailed when its gate refuses the policy, ClusterError when the time is up
+    or the endpoint does not answer.
     """
-    until = time.monotonic() + timeout
-    async with _applied(kube, body, keep=keep):
+    deadline = time.monotonic() + timeout
+    async with _applied_run(kube, body, keep=keep):
         name, namespace = body["metadata"]["name"], body["metadata"]["namespace"]
-        run = await _over(kube, name, namespace, until, told)
+        run = await _wait_for_run(kube, name, namespace, deadline, report)
         if run.status.endpoint is None:
             raise ClusterError(f"run {name} is {run.status.phase} and gave its policy to no endpoint")
-        address = await _address(kube, run.status.endpoint.name, namespace, until, told)
-        told(f"asking {address}")
-        return await _answered(address, say)
+        address = await _wait_for_endpoint(kube, run.status.endpoint.name, namespace, deadline, report)
+        report(f"asking {address}")
+        return await _ask(address, say)
 
 
 @asynccontextmanager
-async def _applied(kube: Kube, body: Json, *, keep: bool) -> AsyncIterator[None]:
-    metadata = body["metadata"]
-    if not keep:  # what an earlier trial left would answer for this one
-        await _removed(kube, body)
+async def _applied_run(kube: Kube, body: Json, *, keep: bool) -> AsyncIterator[None]:
+    if not keep:  # an endpoint that an earlier test left would answer instead of this one's
+        await _delete(kube, body)
+    metadata, spec = body["metadata"], body["spec"]
     await kube.apply(RUN, body)
     try:
         yield
     finally:
         if not keep:
             with suppress(KubeError):
-                await _removed(kube, {"metadata": metadata, "spec": body["spec"]})
+                await _delete(kube, {"metadata": metadata, "spec": spec})
 
 
-async def _removed(kube: Kube, body: Json) -> None:
+async def _delete(kube: Kube, body: Json) -> None:
     metadata = body["metadata"]
     endpoint = (body["spec"].get("serve") or {}).get("endpoint") or metadata["name"]
     for kind, name in ((RUN, metadata["name"]), (ENDPOINT, endpoint)):
@@ -61,47 +64,47 @@ async def _removed(kube: Kube, body: Json) -> None:
             await kube.delete(kind, name, namespace=metadata["namespace"])
 
 
-async def _over(kube: Kube, name: str, namespace: str, until: float, told: Callable[[str], None]) -> ShownRun:
-    """The run once it is over, well."""
-    before: dict[str, str] = {}
+async def _wait_for_run(kube: Kube, name: str, namespace: str, deadline: float, report: Report) -> ShownRun:
+    """Return the run once it has succeeded."""
+    reported: dict[str, str] = {}
     while True:
         run = ShownRun.of(await kube.get(RUN, name, namespace=namespace))
         for record in run.status.stages:
-            if record.state != "Pending" and before.get(record.name) != record.state:
-                before[record.name] = record.state
-                told(f"{record.name}: {record.state} {record.message}".rstrip())
+            if record.state != "Pending" and reported.get(record.name) != record.state:
+                reported[record.name] = record.state
+                report(f"{record.name}: {record.state} {record.message}".rstrip())
         if run.status.phase == "Succeeded":
             return run
         if run.over:
             error = GateFailed if run.status.reason == "GateFailed" else StageError
             raise error(f"run {name}: {run.status.message}", reason=run.status.reason or None)
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             status = run.status
             raise ClusterError(
                 f"run {name} is not over in time: {status.phase}, {status.stage} {status.message}"
             )
-        await asyncio.sleep(_LOOK_AGAIN)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _address(kube: Kube, name: str, namespace: str, until: float, told: Callable[[str], None]) -> str:
-    """Where the endpoint answers, once it is ready."""
-    said = ""
+async def _wait_for_endpoint(kube: Kube, name: str, namespace: str, deadline: float, report: Report) -> str:
+    """Return the address of the endpoint once it is ready."""
+    reported = ""
     while True:
         body = await kube.get(ENDPOINT, name, namespace=namespace)
         status = EndpointStatus.model_validate(body.get("status") or {})
         ready = find_condition(status.conditions, READY)
         if ready is not None and ready.status == "True":
             return status.address
-        why = f"{ready.reason} {ready.message}".strip() if ready else status.phase
-        if why != said:
-            told(f"endpoint {name}: {why}")
-            said = why
-        if time.monotonic() > until:
-            raise ClusterError(f"endpoint {name} is not ready in time: {why}")
-        await asyncio.sleep(_LOOK_AGAIN)
+        reason = f"{ready.reason} {ready.message}".strip() if ready else status.phase
+        if reason != reported:
+            report(f"endpoint {name}: {reason}")
+            reported = reason
+        if time.monotonic() > deadline:
+            raise ClusterError(f"endpoint {name} is not ready in time: {reason}")
+        await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _answered(address: str, say: str) -> Decision:
+async def _ask(address: str, say: str) -> Decision:
     async with AsyncClient(address, timeout=_ANSWER_SECONDS) as client:
         try:
             return await client.decide([user(say)])

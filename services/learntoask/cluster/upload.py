@@ -1,9 +1,9 @@
-"""Files of this machine, uploaded to a store under the digest of their content: what is there is not sent again.
+"""Upload files of this machine to a store under the digest of their content, so that each is sent only once.
 
     inputs/<digest>/<name>         a file
     inputs/<digest>/<name>/…       the files of a folder
 
-They are the user's, so `lta gc` leaves them alone.
+`lta gc` never removes them, because they belong to the user.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from learntoask.store.factory import open_bucket
 from learntoask.store.s3.bucket import Bucket
 from learntoask.store.s3.transfer import PART_BYTES, upload
 
-Told = Callable[[Path, bool], None]
-"""Told of every file whether it was sent (or was there)."""
+OnFile = Callable[[Path, bool], None]
+"""Called with every file, and whether it was sent (False: the store already had it)."""
 
 
-def push(path: Path, address: StoreAddress, *, told: Told = lambda path, sent: None) -> str:
-    """Upload the file or folder and return its `s3://` address.
+def push(path: Path, address: StoreAddress, *, on_file: OnFile = lambda path, sent: None) -> str:
+    """Upload a file or folder and return its `s3://` address.
 
-    Raises InputError where there is nothing, or the store is no bucket; StoreError where it cannot be written.
+    Raises InputError when there is nothing to upload or the store is a folder; StoreError when it cannot be written.
     """
     if not address.is_s3:
         raise InputError(
@@ -34,18 +34,19 @@ def push(path: Path, address: StoreAddress, *, told: Told = lambda path, sent: N
             "s3://bucket/prefix, or set LTA_STORE or spec.store.uri"
         )
     path = path.resolve()
-    files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     if not path.exists() or not files:
         raise InputError(f"{path} does not exist or is empty; there is nothing to upload")
     place = f"{address.uri}/inputs/{path_digest(path)}/{path.name}"
     bucket_name, key = bucket_and_key(place, field=str(path))
     bucket = open_bucket(bucket_name, address)
     for file in files:
-        told(file, _sent(bucket, file, key if file == path else f"{key}/{file.relative_to(path)}"))
+        on_file(file, _send(bucket, file, key if file == path else f"{key}/{file.relative_to(path)}"))
     return place
 
 
-def _sent(bucket: Bucket, file: Path, key: str) -> bool:
+def _send(bucket: Bucket, file: Path, key: str) -> bool:
+    """Upload `file`, unless the bucket has it; return whether it was sent."""
     seen = Snapshot.of(file)
     there = bucket.stat(key)
     if there is not None and there.size == seen.size:

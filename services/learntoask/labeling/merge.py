@@ -1,6 +1,6 @@
 """Merge the shards of the stage label into one output, byte for byte what a single pod would have written.
 
-`runner.process` calls `merge` once all shards are published.
+`runner.shards` calls `merge` once all shards are published.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""What a person sees while a run goes on: bars with remaining time on a terminal, plain lines elsewhere."""
+"""Progress for a person: bars on a terminal, plain lines in a log; both with the remaining time."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, Self
 
 from rich.console import Console
@@ -17,15 +18,18 @@ from rich.progress import (
 )
 
 from learntoask.core.stages.planner import Plan
+from learntoask.local.estimate import announcement
+from learntoask.progress.remaining_time import RemainingTime
 
-_QUIET_INTERVAL = 15.0  # seconds between two lines about one stage where there is no terminal
+_LOG_INTERVAL = 15.0  # seconds between two lines in a log
 
 
 class StepDisplay:
-    """Progress of work in this process; implements core.stage.Progress."""
+    """Progress of work in this process; implements core.stages.contract.Progress."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._remaining = RemainingTime()
         self._last_line = 0.0
         self._task: TaskID | None = None
         self._step = ""
@@ -52,38 +56,55 @@ class StepDisplay:
 
     def update(self, done: float, total: float, message: str = "", **metrics: float) -> None:
         shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        remaining = self._remaining.remaining(done, total, message)
+        if not self._console.is_terminal:
+            self._log(done, total, message, remaining, shown)
+            return
         if message != self._step or self._task is None:
-            self.clear()  # a new step: its remaining time is estimated anew
+            self.clear()  # every step has its own bar, whose remaining time begins with it
             self._step = message
             self._task = self._progress.add_task(message, total=total, metrics=shown)
         self._progress.update(self._task, completed=done, total=total, metrics=shown)
+
+    def _log(self, done: float, total: float, message: str, remaining: float | None, shown: str) -> None:
         now = time.monotonic()
-        if not self._console.is_terminal and now - self._last_line > _QUIET_INTERVAL:
-            self._last_line = now
-            share = 100 * done / total if total else 0
-            self._console.print(f"  {message} {share:.0f} % ({done:.0f}/{total:.0f})  {shown}")
+        if not total or now - self._last_line < _LOG_INTERVAL:
+            return
+        self._last_line = now
+        left = f", {duration(remaining)} left" if remaining is not None else ""
+        self._console.print(
+            f"  {message} {100 * done / total:.0f} % ({done:.0f}/{total:.0f}){left}  {shown}".rstrip()
+        )
 
     def clear(self) -> None:
+        """Remove the bar of the present step."""
         if self._task is not None:
             self._progress.remove_task(self._task)
             self._task = None
 
 
 class RunDisplay(StepDisplay):
-    """Progress of a run whose stages are processes; implements local.executor.Display."""
+    """Progress of a run whose stages are processes; implements local.executor.Display.
 
-    def __init__(self, console: Console) -> None:
+    `expected` holds the estimated seconds of stages, for the sentence before the first one starts.
+    """
+
+    def __init__(self, console: Console, *, expected: Mapping[str, float] | None = None) -> None:
         super().__init__(console)
-        self._told: set[str] = set()
+        self._expected = expected
+        self._reported: set[str] = set()
 
     def planned(self, plan: Plan) -> None:
+        if self._expected is not None:
+            self._console.print(announcement(plan, self._expected), markup=False, end="")
+            self._expected = None
         for status in plan.stages:
-            if status.state == "Published" and status.name not in self._told:
-                self._told.add(status.name)
+            if status.state == "Published" and status.name not in self._reported:
+                self._reported.add(status.name)
                 short = (status.output or "")[:12]
                 self._console.print(f"[green]✓[/] {status.name:9} unchanged, taken from the store ({short})")
-            if status.state == "Retrying" and f"{status.name}/{status.attempt}" not in self._told:
-                self._told.add(f"{status.name}/{status.attempt}")
+            if status.state == "Retrying" and f"{status.name}/{status.attempt}" not in self._reported:
+                self._reported.add(f"{status.name}/{status.attempt}")
                 self._console.print(
                     f"[yellow]↻[/] {status.name:9} is tried again (attempt {status.attempt + 1})"
                 )
@@ -99,8 +120,12 @@ class RunDisplay(StepDisplay):
             progress["done"], progress["total"], f"{stage}: {progress['message']}", **progress["metrics"]
         )
 
+    def stopped(self, stage: str) -> None:
+        self.clear()
+        self._console.print(f"[yellow]■[/] {stage:9} stopped")
+
     def ended(self, stage: str, *, failure: str | None, took: float) -> None:
-        self._told.add(stage)
+        self._reported.add(stage)
         self.clear()
         if failure:
             self._console.print(f"[red]✗[/] {stage:9} failed after {duration(took)}:", end=" ")
@@ -110,7 +135,7 @@ class RunDisplay(StepDisplay):
 
 
 def duration(seconds: float) -> str:
-    """`4.2s`, `3m12s`, `1h04m`."""
+    """Format seconds as `4.2s`, `3m12s` or `1h04m`."""
     if seconds < 60:
         return f"{seconds:.1f}s"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,7 +1,7 @@
-"""The laptop's loop: observe, plan, act, wait, until the plan says how the run ended.
+"""The loop of a run on this machine: observe, plan, act and wait, until the plan says that the run is over.
 
-All decisions are the planner's; this module starts and stops processes and remembers what became of them. One stage
-runs at a time: a laptop's cores are better spent on one.
+The planner makes all decisions. This module starts and stops the processes of the stages and remembers how they ended.
+One stage runs at a time, because two would only share the cores.
 """
 
 from __future__ import annotations
@@ -16,23 +16,27 @@ from typing import Any, Protocol
 from learntoask.core.stages.graph import STAGE_BY_NAME, rewind_counters
 from learntoask.core.stages.planner import Plan, Start, Stop
 from learntoask.core.stages.publication import PinnedPublication
-from learntoask.local.view import planned
+from learntoask.local.view import plan_of
 from learntoask.runner.child import StageChild, crash
 from learntoask.runner.inputs import Sources
-from learntoask.runner.process import StageRequest
+from learntoask.runner.request import StageRequest
 from learntoask.runner.run_folder import Attempt, RunFolder, RunState
 from learntoask.store.factory import open_store
 from learntoask.store.protocol import Publications
 
-_LOG_TAIL = 400  # characters of a crashed stage's last words
+_LOG_TAIL = 400  # characters of a crashed stage's log that its failure message quotes
 
 
 class Display(Protocol):
+    """Receiver of the events of a run."""
+
     def planned(self, plan: Plan) -> None: ...
 
     def started(self, stage: str, attempt: int) -> None: ...
 
     def progressed(self, stage: str, progress: dict[str, Any]) -> None: ...
+
+    def stopped(self, stage: str) -> None: ...
 
     def ended(self, stage: str, *, failure: str | None, took: float) -> None: ...
 
@@ -45,6 +49,8 @@ class _Running:
 
 
 class Executor:
+    """Runs the stages of one manifest. The caller holds the lock of `folder`."""
+
     def __init__(self, *, sources: Sources, folder: RunFolder, home: Path, display: Display) -> None:
         self._sources, self._folder = sources, folder
         self._home, self._display = home, display
@@ -54,9 +60,10 @@ class Executor:
         self._running: _Running | None = None
 
     def run(self, *, rewind_to: str | None = None, now: Callable[[], float] = time.time) -> Plan:
-        """Run until the plan is no longer `Running`. The caller holds the run's lock.
+        """Run until the plan's outcome is no longer `Running`, and return that plan.
 
-        Whatever an earlier process left as running has ended with it, and asking again forgives earlier failures.
+        Earlier failures do not count any more. An exception, such as those of Ctrl-C and SIGTERM, first stops the
+        running stage.
         """
         reruns = rewind_counters(self._state.reruns, rewind_to) if rewind_to else self._state.reruns
         kept = {name: attempt for name, attempt in self._state.stages.items() if attempt.state == "published"}
@@ -72,17 +79,21 @@ class Executor:
                 self._wait(until=current.wake_at, now=now)
         finally:
             if self._running:
-                self._terminate()
+                self._stop()
 
     def plan(self, now: float) -> Plan:
-        return planned(self._sources, self._state, self._published, digests=self._digests, now=now)
+        return plan_of(self._sources, self._state, self._published, digests=self._digests, now=now)
 
     def _act(self, action: Start | Stop, now: float) -> None:
         if isinstance(action, Stop):
-            if self._running and self._running.stage == action.stage:
-                self._terminate()
+            if self._running is None or self._running.stage != action.stage:
+                return
+            if action.failed:
+                self._running.child.end()
                 failure = {"reason": action.reason, "message": action.message, "retryable": True}
-                self._finish({"failure": failure} if action.failed else {}, now)
+                self._finish({"failure": failure}, now)
+            else:
+                self._stop()
         elif self._running is None:
             self._start(action, now)
 
@@ -116,7 +127,7 @@ class Executor:
         self._display.started(start.stage, start.attempt)
 
     def _wait(self, *, until: float | None, now: Callable[[], float]) -> None:
-        """Until the stage ends or `until` passes; progress is shown on the way."""
+        """Wait until the stage ends or `until` passes, and show its progress."""
         if self._running is None:
             time.sleep(max(0.0, min(until - now(), 1.0)) if until else 0.05)
             return
@@ -127,34 +138,32 @@ class Executor:
                 patience = 1.0 if until is None else min(1.0, max(0.0, until - now()))
                 if not selector.select(patience):
                     continue
-                told = running.child.heard()
-                if told is None:
+                reports = running.child.read_progress()
+                if reports is None:
                     code = running.child.wait()
                     self._finish(running.child.final or _crash(running, code), now())
                     return
-                for progress in told:
+                for progress in reports:
                     self._display.progressed(running.stage, progress)
 
     def _finish(self, final: dict[str, Any], now: float) -> None:
+        """Remember how the running attempt ended: with a `result` or a `failure`."""
         running, self._running = self._running, None
         assert running is not None
-        attempt = self._state.stages[running.stage]
-        failure = final.get("failure")
-        if failure:
-            attempt = attempt.model_copy(update={"state": "failed", "finished": now, **failure})
-        elif "result" in final:
-            attempt = attempt.model_copy(update={"state": "published", "finished": now})
-        if final:
-            self._remember_stage(running.stage, attempt)
-        else:  # stopped on purpose: not an attempt that counts
-            rest = {name: seen for name, seen in self._state.stages.items() if name != running.stage}
-            self._remember(self._state.model_copy(update={"stages": rest}))
-        told = failure["message"] if failure else None
-        self._display.ended(running.stage, failure=told, took=now - attempt.started)
+        attempt, failure = self._state.stages[running.stage], final.get("failure")
+        state = "failed" if failure else "published"
+        attempt = attempt.model_copy(update={"state": state, "finished": now, **(failure or {})})
+        self._remember_stage(running.stage, attempt)
+        message = failure["message"] if failure else None
+        self._display.ended(running.stage, failure=message, took=now - attempt.started)
 
-    def _terminate(self) -> None:
-        assert self._running is not None
-        self._running.child.end()
+    def _stop(self) -> None:
+        """End the running stage on purpose, which does not count as an attempt."""
+        running, self._running = self._running, None
+        assert running is not None
+        running.child.end()
+        self._remember(self._state.without_running())
+        self._display.stopped(running.stage)
 
     def _remember_stage(self, stage: str, attempt: Attempt) -> None:
         self._remember(self._state.model_copy(update={"stages": {**self._state.stages, stage: attempt}}))

@@ -1,4 +1,4 @@
-"""A run as it stands: planned from the store and the remembered attempts, without starting anything."""
+"""The present state of a run: the plan that follows from the store and the remembered attempts. Starts nothing."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from learntoask.core.errors import InputError
 from learntoask.core.stages.graph import RunInputs, pack_digests
 from learntoask.core.stages.planner import Observed, Plan, plan
 from learntoask.core.stages.publication import Publication
+from learntoask.runner.home import run_names
 from learntoask.runner.inputs import Sources, read_sources
-from learntoask.runner.process import materialise
+from learntoask.runner.materialise import materialise
 from learntoask.runner.run_folder import RunFolder, RunState
 from learntoask.store.factory import open_store
 from learntoask.store.protocol import Publications, Store
@@ -30,11 +31,11 @@ class RunView:
 
     @property
     def outcome(self) -> str:
-        """The plan's outcome, or `Stopped` where nothing is at work on an unfinished run."""
+        """The plan's outcome, or `Stopped` when no process works on an unfinished run."""
         return "Stopped" if self.plan.outcome == "Running" and not self.folder.active else self.plan.outcome
 
     def output(self, stage: str) -> Path:
-        """Folder with what `stage` published. Raises InputError when it has not."""
+        """Return the folder with the published files of `stage`. Raises InputError when it has published nothing."""
         publication = self.publications.get(stage)
         if publication is None:
             raise InputError(
@@ -45,15 +46,19 @@ class RunView:
 
 def view_of(sources: Sources, folder: RunFolder) -> RunView:
     state = folder.read() or RunState(manifest=str(sources.path))
+    if (
+        not folder.active
+    ):  # a killed `lta run` left its running stage in the state, but the stage ended with it
+        state = state.without_running()
     store = open_store(sources.store)
     published = Publications(store)
-    current = planned(sources, state, published, digests=sources.digests(), now=time.time())
+    current = plan_of(sources, state, published, digests=sources.digests(), now=time.time())
     found = {status.name: published[status.key] for status in current.stages if status.output and status.key}
     return RunView(folder=folder, store=store, sources=sources, state=state, plan=current, publications=found)
 
 
 def view(name_or_manifest: str, *, home: Path) -> RunView:
-    """The run of that name, or of that manifest file. Raises InputError when there is none."""
+    """Return the run of that name, or of that manifest file. Raises InputError when there is none."""
     path = Path(name_or_manifest)
     if path.suffix in (".yaml", ".yml"):
         sources = read_sources(path, home=home)
@@ -61,15 +66,15 @@ def view(name_or_manifest: str, *, home: Path) -> RunView:
     folder = RunFolder(home, name_or_manifest)
     state = folder.read()
     if state is None:
-        known = ", ".join(run.parent.name for run in sorted(home.glob("runs/*/run.json"))) or "none yet"
+        known = ", ".join(run_names(home)) or "none yet"
         raise InputError(f"there is no run {name_or_manifest!r} in {home} (runs: {known})")
     return view_of(read_sources(Path(state.manifest), home=home), folder)
 
 
-def planned(
+def plan_of(
     sources: Sources, state: RunState, published: Publications, *, digests: dict[str, str], now: float
 ) -> Plan:
-    """The planner's view of a run on this machine."""
+    """Return the plan of a run on this machine."""
     observed = {
         name: Observed(**attempt.model_dump())
         for name, attempt in state.stages.items()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from learntoask.core.json_object import Json
 from learntoask.runner.child import StageChild, crash
-from learntoask.runner.process import StageRequest
+from learntoask.runner.request import StageRequest
 
 _TAIL_BYTES = 2000  # kept of what a crashed stage printed last
 _GRACE = 5.0  # seconds between SIGTERM and SIGKILL when the pod has to end
@@ -51,7 +51,7 @@ def run_child(
 def _next_reports(selector: selectors.BaseSelector, child: StageChild) -> list[Json] | None:
     """Wait for progress of the child; None once it has closed its end of the pipe."""
     selector.select()
-    return child.heard()
+    return child.read_progress()
 
 
 class _OutputCopy:

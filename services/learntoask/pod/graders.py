@@ -10,7 +10,7 @@ from learntoask.core.errors import InputError, StoreError
 from learntoask.core.pod_contract import LTA_STAGE
 from learntoask.pod.environment import read_environment
 from learntoask.pod.inputs import fetch_inputs
-from learntoask.runner.process import materialise
+from learntoask.runner.materialise import materialise
 from learntoask.store.factory import open_store
 
 logger = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from learntoask.pod.inputs import fetch_inputs
 from learntoask.pod.rendezvous import wait_for_first_worker
 from learntoask.pod.termination import failure_message, success_message, write_message
 from learntoask.pod.work_upload import WorkUploader
-from learntoask.runner.process import StageRequest
+from learntoask.runner.request import StageRequest
 from learntoask.runner.run_folder import RunFolder
 from learntoask.store.factory import open_store
 from learntoask.store.protocol import Store

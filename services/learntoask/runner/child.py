@@ -1,7 +1,7 @@
-"""A stage's process, seen from the one that started it: heard through a pipe, ended when told to.
+"""The process of a stage as its parent sees it: the parent reads its progress from a pipe, and can end it.
 
-The laptop's executor and a pod both run a stage this way, so that whatever becomes of the stage's process (no memory
-left, a fault of a native library) there is somebody to say so.
+Both the executor of this machine and a pod run a stage in a child process, so that the parent can report how it ended
+even when it was killed or a native library crashed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from learntoask.core.process_exit import describe_exit
-from learntoask.runner.process import StageRequest
+from learntoask.runner.request import StageRequest
 
 _GRACE = 10.0  # seconds between asking a stage to end and ending it
 
 
 class StageChild:
-    """One attempt under way. `final` holds its last word (`{"result": …}` or `{"failure": …}`) once it was heard."""
+    """A running attempt. `final` is its last message (`{"result": …}` or `{"failure": …}`), empty before it arrives."""
 
     def __init__(self, process: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
         self.final: dict[str, Any] = {}
@@ -39,9 +39,9 @@ class StageChild:
         output: int | IO[bytes],
         environment: Mapping[str, str] | None = None,
     ) -> Self:
-        """Start the attempt; the request is written to `at`, and what it prints goes to `output`.
+        """Start the attempt. Write the request to the file `at`, and send the process's output to `output`.
 
-        Call it from the main thread: Linux ends the stage together with the thread that started it.
+        Call it from the main thread, because Linux ends the process together with the thread that started it.
         """
         at.parent.mkdir(parents=True, exist_ok=True)
         at.write_text(request.model_dump_json(by_alias=True))
@@ -62,29 +62,29 @@ class StageChild:
         return cls(process, os.fdopen(reader, "rb", 0))
 
     def fileno(self) -> int:
-        """For selectors: readable when there is something to hear."""
+        """The pipe's descriptor, for selectors; readable when a message has arrived."""
         return self._pipe.fileno()
 
-    def heard(self) -> list[dict[str, Any]] | None:
-        """Progress that was told since the last call; None when the stage has closed its end."""
+    def read_progress(self) -> list[dict[str, Any]] | None:
+        """Return the progress that arrived since the last call; None when the process has closed the pipe."""
         data = self._pipe.read(65536)
         if not data:
             return [] if data is None else None
         *lines, self._buffer = (self._buffer + data).split(b"\n")
-        told = [json.loads(line) for line in lines]
-        for one in told:
-            if "progress" not in one:
-                self.final = one
-        return [one["progress"] for one in told if "progress" in one]
+        messages = [json.loads(line) for line in lines]
+        for message in messages:
+            if "progress" not in message:
+                self.final = message
+        return [message["progress"] for message in messages if "progress" in message]
 
     def wait(self) -> int:
-        """How the process ended, as `subprocess` says it; to be called once its end of the pipe is closed."""
+        """Return the exit code, as `subprocess` has it. Call it once the process has closed the pipe."""
         code = self._process.wait()
         self._pipe.close()
         return code
 
     def end(self, *, grace: float = _GRACE) -> None:
-        """Ask it to end, and end it after `grace` seconds. Its checkpoints are whole whenever that happens."""
+        """Send SIGTERM, and SIGKILL after `grace` seconds. Its checkpoints are complete whenever that happens."""
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(grace)
@@ -94,7 +94,7 @@ class StageChild:
 
 
 def crash(code: int, *, tail: str, log: str = "") -> dict[str, Any]:
-    """The failure of a process that ended without a word; `tail` is what it printed last."""
+    """Return the failure of a process that ended without a last message; `tail` is the end of its output."""
     message = (
         f"the process {describe_exit(code)}."
         + (f" Log: {log}" if log else "")

@@ -1,16 +1,16 @@
-"""What `lta` remembers between invocations: one folder a run, one JSON file in it.
+"""The state of a run between invocations of `lta`: one folder per run, with one JSON file.
 
 .lta/runs/NAME/run.json          manifest path, rerun counters, latest attempt of every stage
-.lta/runs/NAME/logs/             what the stages printed
+.lta/runs/NAME/lock              held by the `lta run` that works on it
+.lta/runs/NAME/request.json      the stage that its process computes now
+.lta/runs/NAME/logs/             output of the stages' processes
 .lta/runs/NAME/work/KEY/         checkpoints and journals of unfinished stages
 .lta/runs/NAME/inputs/           published outputs as folders, for the stages that read them
-.lta/runs/NAME/results/          the outputs people look at: report, policy
 """
 
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,20 +37,27 @@ class Attempt(BaseModel):
 
 
 class RunState(BaseModel):
-    """`stages` is remembered, never trusted: whether a stage is done, only the store says."""
+    """Remembered attempts by stage. Whether a stage is done is decided by the store, not by them."""
 
     manifest: str
     reruns: dict[str, int] = {}
     stages: dict[str, Attempt] = {}
 
+    def without_running(self) -> RunState:
+        """Forget the running attempts. An attempt that was stopped on purpose does not count."""
+        ended = {name: attempt for name, attempt in self.stages.items() if attempt.state != "running"}
+        return self.model_copy(update={"stages": ended})
+
 
 class RunFolder:
+    """The folder of one run below `home`."""
+
     def __init__(self, home: Path, name: str) -> None:
         self.path = home / "runs" / name
         self.name = name
 
     def read(self) -> RunState | None:
-        """The remembered state; None for a run that was never started. Raises InputError when it is damaged."""
+        """Return the remembered state; None for a run that never started. Raises InputError when it is damaged."""
         try:
             return RunState.model_validate_json((self.path / "run.json").read_bytes())
         except FileNotFoundError:
@@ -76,12 +83,8 @@ class RunFolder:
         return self.path / "inputs" / output[:16]
 
     @property
-    def results(self) -> Path:
-        return self.path / "results"
-
-    @property
     def active(self) -> bool:
-        """Whether an `lta run` is at work on it now."""
+        """Whether an `lta run` works on it now."""
         try:
             with (self.path / "lock").open("r") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -93,7 +96,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run against a second `lta run` of it. Raises InputError when somebody has it."""
+        """Hold the lock of the run. Raises InputError when another process holds it."""
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / "lock").open("a+") as lock:
             try:
@@ -103,12 +106,3 @@ class RunFolder:
                     f"run {self.name!r} is already being run by another process; wait for it or stop it first"
                 ) from None
             yield
-
-
-def home_folder() -> Path:
-    """LTA_HOME, or `.lta` below the current folder."""
-    return Path(os.environ.get("LTA_HOME") or ".lta").resolve()
-
-
-def run_folders(home: Path) -> list[RunFolder]:
-    return [RunFolder(home, path.parent.name) for path in sorted(home.glob("runs/*/run.json"))]

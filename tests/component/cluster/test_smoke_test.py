@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from learntoask.cluster.smoke_test import tried
+from learntoask.cluster.smoke_test import run_smoke_test
 from learntoask.core.errors import ClusterError, GateFailed, StageError
 from learntoask.core.json_object import Json
 from learntoask.kube import ENDPOINT, RUN, Kind
@@ -54,13 +54,13 @@ def _ready(address: str) -> Json:
 
 def _try(cluster: Cluster, *, keep: bool = False, timeout: float = 30.0) -> Any:
     told: list[str] = []
-    answered = tried(
+    answered = run_smoke_test(
         cluster,
         BODY,
         say="my throat",
         keep=keep,
         timeout=timeout,
-        told=told.append,  # type: ignore[arg-type]
+        report=told.append,  # type: ignore[arg-type]
     )
     return answered, told
 
@@ -69,7 +69,7 @@ SERVED = {"phase": "Succeeded", "endpoint": {"name": "small", "address": ""}}
 
 
 async def test_a_policy_is_asked_and_everything_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("learntoask.cluster.smoke_test._LOOK_AGAIN", 0.01)
+    monkeypatch.setattr("learntoask.cluster.smoke_test._POLL_SECONDS", 0.01)
     async with serving(ScriptedEngine()) as server:
         waiting = {"phase": "Pending", "conditions": []}
         cluster = Cluster(_at("sft"), _at("serve"), SERVED, endpoint=(waiting, _ready(server.address)))
@@ -107,7 +107,7 @@ async def test_what_goes_wrong_is_said_and_nothing_is_left(status: Json, error: 
 
 
 async def test_time_that_is_up_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("learntoask.cluster.smoke_test._LOOK_AGAIN", 0.01)
+    monkeypatch.setattr("learntoask.cluster.smoke_test._POLL_SECONDS", 0.01)
     cluster = Cluster(_at("sft"))
     with pytest.raises(ClusterError, match="not over in time"):
         await asyncio.wait_for(_try(cluster, timeout=0.1)[0], 10)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from learntoask.cli.serving.chat import chat
+from learntoask.cli.serving.conversation import converse
 from learntoask.client import CallFailed, Client, Conversation, user
 from learntoask.core.manifest import RunSpec
 from learntoask.core.stages.contract import StageContext
@@ -153,5 +153,5 @@ def _chat(client: Client, *typed: str, task: str) -> str:
     lines = iter(typed)
     console = Console(file=io.StringIO(), width=200)
     console.input = lambda _prompt: next(lines)  # what a person types
-    chat(client, console, task=task)
+    converse(client, console, task=task)
     return console.file.getvalue()

@@ -18,7 +18,7 @@ from learntoask.core.stages.graph import STAGE_BY_NAME
 from learntoask.core.stages.publication import PinnedPublication, Publication
 from learntoask.local.view import RunView, view
 from learntoask.runner.inputs import path_digest, read_sources
-from learntoask.runner.process import StageRequest
+from learntoask.runner.request import StageRequest
 from learntoask.store.factory import open_store
 from learntoask.store.folder import FolderStore
 from learntoask.store.s3.bucket import Bucket

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from learntoask.cluster.display import ShownRun, as_json_value, doing, took
-from learntoask.cluster.logs import latest, short_name
+from learntoask.cluster.display import ShownRun, activity_of, json_of, seconds_taken
+from learntoask.cluster.logs import pods_of_latest_attempt, short_name
 from learntoask.cluster.manifest import uploads, with_addresses
-from learntoask.cluster.requests import rerun, retried, suspended
+from learntoask.cluster.requests import rerun_patch, retry_patch, suspend_patch
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import parse_manifest
 
@@ -60,12 +60,14 @@ def test_what_is_not_there_is_named(folder: Path) -> None:
 
 
 def test_requests_are_patches() -> None:
-    assert suspended(True) == {"spec": {"suspend": True}}
-    assert rerun("train", word="7") == {"metadata": {"annotations": {"learntoask.io/rerun": "sft=7"}}}
-    assert rerun("resolve", word="7") == {"metadata": {"annotations": {"learntoask.io/rerun": "resolve=7"}}}
-    assert retried(word="7") == {"metadata": {"annotations": {"learntoask.io/retry": "7"}}}
+    assert suspend_patch(True) == {"spec": {"suspend": True}}
+    assert rerun_patch("train", token="7") == {"metadata": {"annotations": {"learntoask.io/rerun": "sft=7"}}}
+    assert rerun_patch("resolve", token="7") == {
+        "metadata": {"annotations": {"learntoask.io/rerun": "resolve=7"}}
+    }
+    assert retry_patch(token="7") == {"metadata": {"annotations": {"learntoask.io/retry": "7"}}}
     with pytest.raises(InputError, match="there is no stage 'dream'"):
-        rerun("dream", word="7")
+        rerun_patch("dream", token="7")
 
 
 BODY = {
@@ -99,15 +101,15 @@ NOW = 1769860920.0  # 2026-01-31T12:02:00Z
 
 def test_a_status_reads_like_a_laptops() -> None:
     run = ShownRun.of(BODY)
-    assert [took(record, now=NOW) for record in run.status.stages] == [30.0, None, 60.0, None]
-    assert [doing(record) for record in run.status.stages] == [
+    assert [seconds_taken(record, now=NOW) for record in run.status.stages] == [30.0, None, 60.0, None]
+    assert [activity_of(record) for record in run.status.stages] == [
         "",
         "was in the store",
         "SFT 25 %, 90 s left",
         "out of memory",
     ]
     assert not run.over
-    value = as_json_value(run, now=NOW)
+    value = json_of(run, now=NOW)
     assert (value["run"], value["outcome"]) == ("clinic", "Running")
     assert value["stages"][0]["seconds"] == 30.0
     assert ShownRun.of({"metadata": {"namespace": "lab", "name": "new"}}).status.stages == ()
@@ -127,5 +129,5 @@ def test_logs_are_those_of_the_latest_attempt_in_order() -> None:
         _pod("sft", 2, index=0, created="2026-01-31T12:02:01Z"),
         _pod("sft", 1, index=0, created="2026-01-31T12:01:00Z"),
     ]
-    assert [short_name(pod) for pod in latest(pods)] == ["sft 2.0", "sft 2.1"]
-    assert latest([]) == []
+    assert [short_name(pod) for pod in pods_of_latest_attempt(pods)] == ["sft 2.0", "sft 2.1"]
+    assert pods_of_latest_attempt([]) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from learntoask.cluster.rollback import earlier, rolled_back
+from learntoask.cluster.rollback import earlier_revision, rollback_patch
 from learntoask.core.errors import InputError
 
 
@@ -26,9 +26,9 @@ def endpoint(*letters: str, cold: str = "", spec: dict[str, Any] | None = None) 
 
 
 def test_the_one_before_is_the_latest_that_ever_answered():
-    assert earlier(endpoint("c", "b", "a"), None).number == 2
-    assert earlier(endpoint("c", "b", "a", cold="b"), None).number == 1
-    assert earlier(endpoint("c", "b", "a"), 1).name == "r1"
+    assert earlier_revision(endpoint("c", "b", "a"), None).number == 2
+    assert earlier_revision(endpoint("c", "b", "a", cold="b"), None).number == 1
+    assert earlier_revision(endpoint("c", "b", "a"), 1).name == "r1"
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ def test_the_one_before_is_the_latest_that_ever_answered():
 )
 def test_what_cannot_be_gone_back_to(body: dict[str, Any], number: int | None, message: str):
     with pytest.raises(InputError, match=message):
-        earlier(body, number)
+        earlier_revision(body, number)
 
 
 def test_the_patch_puts_the_policy_there_and_clears_what_was_instead():
     spec = {"uri": "pvc:models/x", "pack": {"uri": "pvc:models/p"}}
     body = endpoint("b", "a", spec=spec)
-    assert rolled_back(body, earlier(body, None)) == {
+    assert rollback_patch(body, earlier_revision(body, None)) == {
         "spec": {
             "policy": {
                 "uri": None,

@@ -7,8 +7,8 @@ import re
 import shlex
 from pathlib import Path
 
+import click
 import pytest
-import typer
 from learntoask.cli.app import app
 from learntoask.core.manifest import Dataset, parse_manifest
 from learntoask.core.pack import load_pack
@@ -60,11 +60,11 @@ def test_every_lta_command_of_a_page_exists_with_its_flags(page: Path) -> None:
 
 
 def _check(words: list[str]) -> None:
-    found = typer.main.get_command(app)
-    while hasattr(found, "commands"):
+    found: click.Command | None = app
+    while isinstance(found, click.Group):
         name = words.pop(0)
-        assert name in found.commands, f"lta has no command {name}"
-        found = found.commands[name]
+        found = found.get_command(click.Context(found), name)
+        assert found is not None, f"lta has no command {name}"
     known = {flag for parameter in found.params for flag in (*parameter.opts, *parameter.secondary_opts)}
     flags = {word.split("=")[0] for word in words if word.startswith("-")}
     assert flags <= {*known, "--help"}, f"lta {found.name} has no {flags - known}"

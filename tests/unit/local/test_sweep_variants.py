@@ -14,7 +14,7 @@ from learntoask.evaluation.stats.bootstrap import Difference, Estimate
 from learntoask.evaluation.stats.metrics import HEADLINE
 from learntoask.evaluation.sweep.html import sweep_page
 from learntoask.evaluation.sweep.report import SweepReport, VariantReport, curve_report
-from learntoask.local.sweeps import load_sweep, members
+from learntoask.local.sweeps import load_sweep, write_members
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 HEAD = {"apiVersion": "learntoask.io/v1alpha1", "metadata": {"name": "clinic"}}
@@ -48,15 +48,15 @@ def test_variants_are_runs_of_their_own(tmp_path: Path) -> None:
         "curves": [{"field": "dataset.corrupt.labelNoise", "values": [0, 0.25]}],
     }
     path = written(tmp_path, sweep)
-    found = members(load_sweep(path), path=path, folder=tmp_path / "out")
-    assert [one.run for one in found] == [
+    found = write_members(load_sweep(path), path=path, folder=tmp_path / "out")
+    assert [member.run for member in found] == [
         "clinic-base",
         "clinic-dpo",
         "clinic-labelnoise-0",
         "clinic-labelnoise-0-25",
     ]
-    runs = [load_manifest(one.manifest) for one in found]
-    assert [run.metadata.name for run in runs] == [one.run for one in found]
+    runs = [load_manifest(member.manifest) for member in found]
+    assert [run.metadata.name for run in runs] == [member.run for member in found]
     assert {run.spec.train.seed for run in runs} == {3}
     assert [run.spec.train.method for run in runs] == ["grpo", "dpo", "grpo", "grpo"]
     assert [run.spec.dataset.corrupt.label_noise for run in runs] == [0, 0, 0, 0.25]
@@ -81,14 +81,14 @@ def test_variants_are_runs_of_their_own(tmp_path: Path) -> None:
 def test_a_mistake_is_named_before_anything_runs(sweep: dict, finding: str, tmp_path: Path) -> None:
     path = written(tmp_path, sweep)
     with pytest.raises(InputError, match=f"(?s){finding}"):
-        members(load_sweep(path), path=path, folder=tmp_path / "out")
+        write_members(load_sweep(path), path=path, folder=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("file", ["pharmacy/sweep.yaml", "sgd/robustness.yaml"])
 def test_examples_are_valid(file: str, tmp_path: Path) -> None:
     path = EXAMPLES / file
-    assert len(members(load_sweep(path), path=path, folder=tmp_path)) >= 10
+    assert len(write_members(load_sweep(path), path=path, folder=tmp_path)) >= 10
 
 
 class _Tags(HTMLParser):

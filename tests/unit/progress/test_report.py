@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from learntoask.progress.client import RemainingTime
+from learntoask.progress.remaining_time import RemainingTime
 from learntoask.progress.report import ProgressReport, from_wire, pod_of, to_wire
 from learntoask.progress.tokens import TokenRefused, identity_of
 from learntoask.rpc.requests import InvalidRequest

@@ -1,53 +1,53 @@
-"""`lta chat`: a conversation with a policy server in the terminal."""
+"""`lta chat`: a conversation with a policy in the terminal."""
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.markup import escape
+import os
+from contextlib import ExitStack
+from pathlib import Path
 
-from learntoask.client import CallFailed, Client, Decision
+import click
 
-_HELP = "/new begins a new conversation, /quit or Ctrl-D ends"
-
-
-def chat(client: Client, console: Console, *, task: str = "", goal: str = "") -> None:
-    """Hold conversations until the input ends. Raises CallFailed if the server cannot be reached at all."""
-    info = client.server_info()
-    task = task or info.default_task or (info.tasks[0] if len(info.tasks) == 1 else "")
-    console.print(
-        f"policy [bold]{info.policy_revision[:12]}[/], pack {escape(info.pack)}, task {escape(task or '–')}"
-    )
-    console.print(f"[dim]{_HELP}[/]")
-    while _conversation(client, console, task=task, goal=goal):
-        console.rule("new conversation")
+from learntoask.cli.options import PATH
+from learntoask.cli.serving.flags import token_option
+from learntoask.cli.serving.serve import model_option, pack_option, run_argument
 
 
-def _conversation(client: Client, console: Console, *, task: str, goal: str) -> bool:
-    """One conversation; whether another one is wanted."""
-    with client.converse(task=task, goal=goal) as conversation:
-        while True:
-            try:
-                text = console.input("[bold cyan]you[/]    ").strip()
-            except (EOFError, KeyboardInterrupt):
-                console.print()
-                return False
-            if text in ("/quit", "/exit"):
-                return False
-            if text == "/new":
-                return True
-            if not text:
-                continue
-            try:
-                decision = conversation.say(text)
-            except CallFailed as error:
-                console.print(f"[red]{escape(str(error))}[/]")
-                continue
-            console.print(_line(decision))
-            if decision.stop:
-                return True
+@click.command
+@run_argument
+@model_option
+@pack_option
+@click.option("--address", help="host:port of a running server, instead of a policy.")
+@click.option("--task", default="", help="Task of the conversation, as the pack names it.")
+@token_option
+@click.option("--tls-ca", type=PATH, help="PEM authority of the server's certificate; turns TLS on.")
+def chat(
+    run: str | None,
+    model: str | None,
+    pack: str | None,
+    address: str | None,
+    task: str,
+    token_file: Path | None,
+    tls_ca: Path | None,
+) -> None:
+    """Talk to a policy: to a running server, or to one that is started for the conversation."""
+    from rich.console import Console  # noqa: PLC0415
 
+    from learntoask.cli.serving.conversation import converse  # noqa: PLC0415
+    from learntoask.client import Client, Tls  # noqa: PLC0415 - grpc
 
-def _line(decision: Decision) -> str:
-    note = "" if decision.origin == "model" else f", {decision.origin}"
-    said = "[green]stops asking[/]" if decision.question is None else escape(decision.question)
-    return f"[bold magenta]policy[/] {said} [dim](stop probability {decision.stop_probability:.3f}{note})[/]"
+    console = Console(highlight=False)
+    if address:
+        token = token_file.read_text().strip() if token_file else os.environ.get("LTA_TOKEN")
+        with Client(address, token=token, tls=Tls(authority=tls_ca) if tls_ca else None) as client:
+            converse(client, console, task=task)
+        return
+    from learntoask.cli.serving.policy import policy_config  # noqa: PLC0415
+    from learntoask.serving.process import local_server  # noqa: PLC0415 - torch
+
+    config = policy_config(run, model, pack, {"host": "127.0.0.1", "port": 0, "log_level": "ERROR"})
+    with ExitStack() as running:
+        with console.status("loading the policy"):
+            server = running.enter_context(local_server(config))
+        client = running.enter_context(Client(server.address, timeout=config.deadline_seconds))
+        converse(client, console, task=task)

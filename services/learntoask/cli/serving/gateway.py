@@ -1,57 +1,39 @@
-"""`lta gateway`: one address for a policy, whichever servers answer behind it."""
+"""`lta gateway`: one address in front of several policy servers."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import typer
+import click
 
-from learntoask.runner.run_folder import home_folder
-from learntoask.store.address import environment_store
-from learntoask.store.factory import open_store
+from learntoask.cli.serving.flags import records_option, server_options
+from learntoask.runner.home import home_folder
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(gateway)
-
-
-def gateway(
-    server: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="host:port of policy servers; a name stands for every address behind it. Repeatable."
-        ),
-    ] = None,
-    pack: Annotated[
-        str | None,
-        typer.Option(help="Domain pack, or s3://bucket/key: its fallback answers while no server does."),
-    ] = None,
-    publication: Annotated[
-        str | None,
-        typer.Option(
-            envvar="LTA_PUBLICATION",
-            help="Instead of --pack: key of a serve stage in the store (LTA_STORE…), which has it.",
-        ),
-    ] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
-    metrics_port: Annotated[
-        int | None, typer.Option(help="Port of the Prometheus endpoint; none by default.")
-    ] = None,
-    token_file: Annotated[Path | None, typer.Option(help="File with the bearer token of callers.")] = None,
-    tls_certificate: Annotated[Path | None, typer.Option(help="PEM certificate chain; turns TLS on.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="PEM private key.")] = None,
-    tls_client_ca: Annotated[
-        Path | None, typer.Option(help="PEM authority of client certificates (mTLS).")
-    ] = None,
-    records: Annotated[Path | None, typer.Option(help="Folder for served conversations, as logs.")] = None,
-) -> None:
-    """Answer asks through policy servers until SIGTERM or Ctrl-C. More settings: LTA_GATEWAY_… in the environment."""
+@click.command
+@click.option(
+    "--server",
+    multiple=True,
+    help="host:port of policy servers; a name stands for every address behind it. Repeatable.",
+)
+@click.option("--pack", help="Domain pack, or s3://bucket/key: its fallback answers while no server does.")
+@click.option(
+    "--publication",
+    envvar="LTA_PUBLICATION",
+    show_envvar=True,
+    help="Instead of --pack: key of a serve stage in the store (LTA_STORE…), which has the pack.",
+)
+@server_options
+@records_option
+def gateway(server: tuple[str, ...], pack: str | None, publication: str | None, **flags: Any) -> None:
+    """Answer requests through policy servers until SIGTERM or Ctrl-C. Environment variables LTA_GATEWAY_… have more
+    settings."""
     from learntoask.serving.gateway.config import read_config  # noqa: PLC0415 - grpc
     from learntoask.serving.gateway.process import run_gateway  # noqa: PLC0415
     from learntoask.serving.published import fetch_pack, fetch_path  # noqa: PLC0415
+    from learntoask.store.address import environment_store  # noqa: PLC0415
+    from learntoask.store.factory import open_store  # noqa: PLC0415
 
     cache = home_folder() / "served"
     found = None
@@ -59,18 +41,5 @@ def gateway(
         found = fetch_path(pack, field="--pack", cache=cache)
     elif publication:
         found = fetch_pack(open_store(environment_store()), publication, cache=cache)
-    flags = {
-        "servers": tuple(server) if server else None,
-        "pack": found,
-        "host": host,
-        "port": port,
-        "metrics_port": metrics_port,
-        "token_file": token_file,
-        "tls_certificate": tls_certificate,
-        "tls_key": tls_key,
-        "tls_client_ca": tls_client_ca,
-        "records": records,
-    }
-    run_gateway(
-        read_config(os.environ, flags), ready=lambda address: typer.echo(f"gateway on {address}", err=True)
-    )
+    config = read_config(os.environ, {**flags, "servers": server or None, "pack": found})
+    run_gateway(config, ready=lambda address: click.echo(f"gateway on {address}", err=True))

