@@ -131,7 +131,7 @@ def _forward_progress(path: Path, progress: Progress) -> Iterator[None]:
         read += len(lines) + bool(lines)
         for line in lines.splitlines()[-1:]:
             latest = json.loads(line)
-            progress.update(latest.pop("done"), latest.pop("total"), latest.pop("message"), **latest)
+            progress.update(latest["done"], latest["total"], latest["message"], **latest["metrics"])
 
     def listen() -> None:
         while not over.wait(_POLL):

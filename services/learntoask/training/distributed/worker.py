@@ -11,16 +11,17 @@ import json
 import logging
 import os
 import sys
-import time
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from learntoask.core.errors import LearnToAskError
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec
 from learntoask.core.pack import Pack
 from learntoask.core.parent_death import end_with_parent
 from learntoask.core.stages.contract import StageContext
+from learntoask.progress.throttled import ThrottledProgress
 
 PROGRESS = "progress.jsonl"
 SUMMARY = "summary.json"
@@ -42,22 +43,6 @@ class WorkerRequest(BaseModel):
     messages: Path
 
 
-class FileProgress:
-    """Writes progress as JSON lines, at most ten a second; does nothing unless `writes`."""
-
-    def __init__(self, path: Path, *, writes: bool) -> None:
-        self._path, self._writes, self._last = path, writes, 0.0
-
-    def update(self, done: float, total: float, message: str = "", **metrics: float) -> None:
-        now = time.monotonic()
-        if not self._writes or (now - self._last < 0.1 and done < total):
-            return
-        self._last = now
-        line = {"done": done, "total": total, "message": message, **metrics}
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-
-
 def main(request_path: Path) -> int:
     """Run the stage that the request names and return the exit code."""
     end_with_parent()
@@ -73,7 +58,7 @@ def main(request_path: Path) -> int:
         files=request.files,
         out=request.out,
         work=request.work,
-        progress=FileProgress(request.messages / PROGRESS, writes=rank == 0),
+        progress=_progress(request.messages / PROGRESS, leads=rank == 0),
     )
     try:
         summary = importlib.import_module(request.module).run(context)
@@ -84,6 +69,17 @@ def main(request_path: Path) -> int:
     if rank == 0:
         (request.messages / SUMMARY).write_text(json.dumps(summary))
     return 0
+
+
+def _progress(path: Path, *, leads: bool) -> ThrottledProgress:
+    """The leader's progress as JSON lines in the file `path`; that of other workers is dropped."""
+
+    def append(report: Json) -> None:
+        if leads:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(report) + "\n")
+
+    return ThrottledProgress(append)
 
 
 if __name__ == "__main__":
