@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-from datetime import UTC, datetime
+
+from learntoask.rpc.logs import JsonLines
 
 
-class JsonFormatter(logging.Formatter):
-    """Formats a record as one line of JSON."""
+class ObjectJsonLines(JsonLines):
+    """Adds the logger, and the key of the object that a line is about."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
+    def fields(self, record: logging.LogRecord) -> dict[str, object]:
+        fields: dict[str, object] = {"logger": record.name}
         if hasattr(record, "object"):
-            line["object"] = record.object
+            fields["object"] = record.object
         elif isinstance(about := getattr(record, "k8s_ref", None), dict):  # kopf's own lines
-            line["object"] = f"{about.get('kind')}/{about.get('namespace')}/{about.get('name')}"
-        if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+            fields["object"] = f"{about.get('kind')}/{about.get('namespace')}/{about.get('name')}"
+        return fields
 
 
 def log_to_stderr(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(ObjectJsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # kopf logs every event that it sees, which would be most of the log.
     logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.getLevelName(level)))

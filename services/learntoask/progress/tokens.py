@@ -16,14 +16,8 @@ from jwt import PyJWK, PyJWKSet
 
 from learntoask.core.pod_contract import PROGRESS_AUDIENCE
 
-_ALGORITHMS = (
-    "RS256",
-    "RS384",
-    "RS512",
-    "ES256",
-    "ES384",
-    "ES512",
-)  # no HS256: its key would be the published one
+# HMAC algorithms are left out: anyone could sign with the public key as their secret.
+_ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
 _LEEWAY_SECONDS = 10.0  # allowed difference of clocks
 _FETCH_AGAIN_SECONDS = 30.0  # between fetches for an unknown key, because anyone can send an invented key id
 

@@ -17,9 +17,8 @@ from learntoask.serving.gateway.records import GatewayRecords
 from learntoask.serving.gateway.service import GatewayAskService
 from learntoask.store.address import environment_store
 
-_FIRST_SERVER_SECONDS = (
-    5.0  # how long a starting gateway waits for a server before it takes calls without one
-)
+# A starting gateway waits so long for a server before it takes calls without one.
+_FIRST_SERVER_SECONDS = 5.0
 
 
 class GatewayServer(GrpcServer):
