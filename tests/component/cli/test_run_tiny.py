@@ -35,18 +35,19 @@ def manifest(folder: Path, seed: int) -> Path:
 
 
 def lta(folder: Path, *arguments: str, threads: int) -> subprocess.CompletedProcess[str]:
+    # Threads that wait do not spin, which on a busy machine costs more than the work itself.
+    settings = {"LTA_HOME": str(folder), "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
     return subprocess.run(
         [sys.executable, "-m", "learntoask.cli.app", *arguments],
         cwd=folder,
-        env={**os.environ, "LTA_HOME": str(folder), "OMP_NUM_THREADS": str(threads)},
+        env={**os.environ, **settings},
         capture_output=True,
         text=True,
-        timeout=1700,
         check=False,
     )
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_run_tiny_ends_with_a_report(folder: Path, seed: int, threads: int) -> None:
