@@ -72,7 +72,7 @@ class Neighbours:
         if task is not None:
             included = self._groups == self._pack_fields.groups[task]
         included[self._sessions.get(without, [])] = False
-        return float((self._vectors[included] @ vector).max(initial=-1.0))
+        return float((self._vectors @ vector)[included].max(initial=-1.0))
 
     def _meanings(self, task: str) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
         """Return what the n examples ask for in terms of the fields of `task`.
