@@ -1,4 +1,4 @@
-"""Headline metrics of policies as a table for a terminal."""
+"""The headline metrics of policies as a table for a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.table import Table
 
 
 def metrics_table(headline: Mapping[str, JsonValue]) -> Table:
-    """`headline` maps policies to metric → value, as the evaluate stage summarises them."""
+    """Return the table of `headline`, which maps policies to metrics and values (summary of the evaluate stage)."""
     rows = {policy: metrics for policy, metrics in headline.items() if isinstance(metrics, dict)}
     names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
     table = Table(title="held-out sessions, greedy decoding", title_justify="left")

@@ -11,7 +11,7 @@ from learntoask.core.pack import Pack, parse_pack
 from learntoask.core.stages.graph import pack_digests
 from learntoask.core.status.run import RunInputsRecord
 from learntoask.pod.environment import PodEnvironment
-from learntoask.runner.inputs import external_files, located, path_digest
+from learntoask.runner.inputs import external_files, fetch_input, path_digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ def _fetch(pod: PodEnvironment, uri: str, field: str) -> tuple[Path, str]:
             f"{field}: {uri!r} is a path on another machine; `lta apply` uploads it, or give s3://bucket/key, "
             "pvc:claim/path or (a pack) configMap:name/key"
         )
-    found = located(uri, field=field, folder=Path("/"), store=pod.store, home=pod.home)
+    found = fetch_input(uri, field=field, folder=Path("/"), store=pod.store, home=pod.home)
     return found.path, found.digest or path_digest(found.path)
 
 

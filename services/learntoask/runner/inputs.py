@@ -1,4 +1,4 @@
-"""A manifest's addresses on this machine: which files it means, and the digests of their content."""
+"""The files on this machine that the addresses of a manifest name, and the digests of their content."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from learntoask.core.errors import InputError, StoreError
 from learntoask.core.manifest import LearnToAskRun, RunSpec, load_manifest
 from learntoask.core.model_digest import folder_digest
 from learntoask.core.pack import Pack, parse_pack
+from learntoask.core.pod_contract import CLAIMS_FOLDER, LTA_CLAIMS, LTA_CONFIG_MAPS
 from learntoask.store.address import StoreAddress, address_of
 from learntoask.store.atomic_files import file_digest
 
-_ELSEWHERE = ("pypi:", "tiny:", "hf:")  # base models that are no files of the user's
+_ELSEWHERE = ("pypi:", "tiny:", "hf:")  # schemes of base models that are not files of the user
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """A manifest with everything it points at. `pack_text` is what was read, so a later edit changes nothing.
+    """A manifest with everything that it names. `pack_text` is the pack as it was read, whatever is edited later.
 
-    `store` is where its stages are published; `verified` holds the digests of the files that were brought from there
-    or from elsewhere, just checked.
+    `store` is where its stages are published. `verified` has the digests of downloaded files, which the download has
+    checked.
     """
 
     path: Path
@@ -38,24 +39,24 @@ class Sources:
         return self.manifest.spec
 
     def digests(self) -> dict[str, str]:
-        """Digest per file role; a folder's is made of its files'."""
+        """Return the digest of every file by its role. That of a folder follows from its files."""
         return {role: self.verified.get(role) or path_digest(path) for role, path in self.files.items()}
 
 
 def read_sources(manifest_path: Path, *, home: Path) -> Sources:
-    """Read manifest and pack and find the files, fetching those at `s3://` addresses into `home` once.
+    """Read manifest and pack and find the files. Those at `s3://` addresses are downloaded to `home` once.
 
-    Raises InputError naming the field at fault, StoreError for what cannot be fetched.
+    Raises InputError with the field at fault, StoreError when a file cannot be downloaded.
     """
     manifest = load_manifest(manifest_path)
     spec, folder = manifest.spec, manifest_path.resolve().parent
     store = address_of(spec.store, folder=folder, default=home / "store", environment=os.environ)
     found = {
-        role: located(uri, field=field, folder=folder, store=store, home=home)
+        role: fetch_input(uri, field=field, folder=folder, store=store, home=home)
         for role, (uri, field) in {"pack": (spec.pack.uri, "spec.pack.uri"), **external_files(spec)}.items()
     }
-    verified = {role: one.digest for role, one in found.items() if one.digest}
-    files = {role: one.path for role, one in found.items()}
+    verified = {role: file.digest for role, file in found.items() if file.digest}
+    files = {role: file.path for role, file in found.items()}
     pack_path = files.pop("pack")
     try:
         pack_text = pack_path.read_text(encoding="utf-8")
@@ -74,7 +75,7 @@ def read_sources(manifest_path: Path, *, home: Path) -> Sources:
 
 
 def external_files(spec: RunSpec) -> dict[str, tuple[str, str]]:
-    """Address and field of each file that a run reads from outside, by its role."""
+    """Return address and field of every file that a run reads, except the pack, by its role."""
     files = {"dataset": (spec.dataset.uri, "spec.dataset.uri")}
     if spec.dataset.test_uri is not None:
         files["test"] = (spec.dataset.test_uri, "spec.dataset.testUri")
@@ -85,17 +86,17 @@ def external_files(spec: RunSpec) -> dict[str, tuple[str, str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Located:
-    """A file or folder on this machine; `digest` where it was just checked."""
+    """A file or folder on this machine; `digest` if a download has just checked it."""
 
     path: Path
     digest: str | None = None
 
 
-def located(uri: str, *, field: str, folder: Path, store: StoreAddress, home: Path) -> Located:
-    """What `uri` means, relative to `folder`; an `s3://` address is fetched into `home` once, from the service
-    of `store`.
+def fetch_input(uri: str, *, field: str, folder: Path, store: StoreAddress, home: Path) -> Located:
+    """Return the file that `uri` names, relative to `folder`. An `s3://` address is downloaded to `home` once, from the
+    service of `store`.
 
-    Raises InputError naming `field`, StoreError for what cannot be fetched.
+    Raises InputError with `field`, StoreError when the file cannot be downloaded.
     """
     if not uri.startswith("s3:"):
         return Located(path=local_path(uri, folder, field=field))
@@ -106,12 +107,12 @@ def located(uri: str, *, field: str, folder: Path, store: StoreAddress, home: Pa
 
 
 def local_path(uri: str, folder: Path, *, field: str) -> Path:
-    """The path that `uri` means, relative to `folder`. Raises InputError naming `field`."""
+    """Return the path that `uri` names, relative to `folder`. Raises InputError with `field`."""
     scheme, _, rest = uri.partition(":")
     if rest and scheme == "pvc":
         return _on_claim(rest, field=field)
-    if rest and scheme == "configMap" and os.environ.get("LTA_CONFIG_MAPS"):
-        return _in_config_map(rest, Path(os.environ["LTA_CONFIG_MAPS"]), field=field)
+    if rest and scheme == "configMap" and os.environ.get(LTA_CONFIG_MAPS):
+        return _in_config_map(rest, Path(os.environ[LTA_CONFIG_MAPS]), field=field)
     if rest and scheme in ("hf", "http", "https", "pypi", "configMap"):
         raise InputError(
             f"{field}: {scheme}: addresses cannot be read on this machine; give a path or an s3:// address"
@@ -126,21 +127,21 @@ def local_path(uri: str, folder: Path, *, field: str) -> Path:
 
 
 def _on_claim(rest: str, *, field: str) -> Path:
-    """A path `claim/path` on a persistent volume claim, which pods mount below LTA_CLAIMS."""
-    claims = Path(os.environ.get("LTA_CLAIMS") or "/claims").resolve()
+    """Return the path of `claim/path` on a persistent volume claim; pods mount the claims below LTA_CLAIMS."""
+    claims = Path(os.environ.get(LTA_CLAIMS) or CLAIMS_FOLDER).resolve()
     path = (claims / rest.lstrip("/")).resolve()
     if not path.is_relative_to(claims) or path == claims:
         raise InputError(f"{field}: pvc:{rest} does not lie on a claim; write pvc:claim/path")
     if not path.exists():
         raise InputError(
-            f"{field}: {path} does not exist; pvc:{rest} is read where the claim is mounted, or set LTA_CLAIMS to a "
-            "folder that holds one folder a claim"
+            f"{field}: {path} does not exist; pvc:{rest} is read where the claim is mounted. LTA_CLAIMS may name "
+            "another folder with one folder per claim"
         )
     return path
 
 
 def _in_config_map(rest: str, folder: Path, *, field: str) -> Path:
-    """The key of a ConfigMap, `name/key`, which pods have as a file below LTA_CONFIG_MAPS."""
+    """Return the file of the ConfigMap key `name/key`; pods have it below LTA_CONFIG_MAPS."""
     name, _, key = rest.partition("/")
     path = folder / name / key
     if not key or "/" in key or not path.is_file():

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from learntoask.cli.app import main
 from learntoask.core.manifest import parse_manifest
-from learntoask.runner.inputs import external_files, located, path_digest
+from learntoask.runner.inputs import external_files, fetch_input, path_digest
 from learntoask.store.s3.transfer import PART_BYTES
 from worlds.minio import MinioServer, minio_server
 
@@ -35,7 +35,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
 
 @pytest.fixture
 def server(running: MinioServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MinioServer:
-    running.fresh(tmp_path.name)
+    running.reset(tmp_path.name)
     for name, value in {**running.environment, "LTA_STORE_ENDPOINT": running.endpoint}.items():
         monkeypatch.setenv(name, value)
     return running
@@ -88,7 +88,7 @@ def test_what_is_applied_is_what_lies_here(server: MinioServer, folder: Path, lt
     assert yaml.safe_load(out)["spec"].keys() == yaml.safe_load(MANIFEST)["spec"].keys()
     for role, path in (("dataset", "logs.jsonl"), ("base", "base")):
         uri, field = external_files(spec)[role]
-        found = located(uri, field=field, folder=folder, store=server.address(), home=folder / "home")
+        found = fetch_input(uri, field=field, folder=folder, store=server.address(), home=folder / "home")
         assert found.digest == path_digest(folder / path)
         assert path_digest(found.path) == found.digest
     assert spec.pack.uri.startswith(f"{server.address().uri}/inputs/")
