@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from learntoask.core.answer import QUESTION_MARKS
 from learntoask.core.json_lines import read_records
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession, Split
@@ -16,7 +17,6 @@ from learntoask.grading.fluency import fluency_guard
 
 _MOST_QUESTIONS = 16_000  # of all logs; more questions cost time and hardly improve the graders
 _MOST_STATEMENTS = 400
-_QUESTION_MARKS = ("?", "？", "؟")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ def read_questions(labelled: Path, pack: Pack) -> Questions:
 def _statements(labelled: LabelledSession) -> Iterator[str]:
     for message in labelled.session.messages:
         text = one_line(message.content)
-        if message.author == "user" and text and not any(mark in text for mark in _QUESTION_MARKS):
+        if message.author == "user" and text and not any(mark in text for mark in QUESTION_MARKS):
             yield text
 
 

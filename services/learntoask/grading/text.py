@@ -1,4 +1,4 @@
-"""Words, stems and clauses of short texts, without knowing their language."""
+"""Split short texts of any language into words, stems and clauses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 _WORD = re.compile(r"[^\W_]+")
-_STEM_LETTERS = 5  # "departure", "departing", "depart" → "depar": crude, but it needs no language
+_STEM_LETTERS = 5  # "departure", "departing", "depart" → "depar"; crude, but the same for every language
 _CLAUSE_END = re.compile(
     r"[.,;:!?，、。；：！？؟]+\s*(?:(?:and|also|but)\s+)?|\s+(?:and|also|plus|as well as|&)\s+|\n+",
     re.IGNORECASE,
@@ -14,17 +14,18 @@ _CLAUSE_END = re.compile(
 
 
 def words(text: str) -> list[str]:
-    """Case-folded words without diacritics and apostrophes."""
+    """Return the case-folded words of a text, without diacritics and apostrophes."""
     plain = unicodedata.normalize("NFKD", text.replace("'", "").replace("’", "").casefold())
-    return _WORD.findall("".join(sign for sign in plain if not unicodedata.combining(sign)))
+    return _WORD.findall("".join(character for character in plain if not unicodedata.combining(character)))
 
 
 def stems(text: str) -> list[str]:
+    """Return the first letters of each word of a text."""
     return [word[:_STEM_LETTERS] for word in words(text)]
 
 
 def clauses(text: str) -> list[str]:
-    """The parts of a text that may each ask for something of their own; the text itself when it has one part."""
+    """Return the parts of a text that may each ask for a different thing, or the text itself if it has one part."""
     parts = [part.strip() for part in _CLAUSE_END.split(text)]
     kept = [part for part in parts if words(part)]
     return kept if len(kept) > 1 else [text.strip()]

@@ -23,8 +23,17 @@ from learntoask.grading.probe import probe_grader
 from learntoask.grading.stage import run
 from learntoask.rpc.process import in_thread
 from worlds.grader import PACK, grader_context, sessions
-from worlds.llm.judge import case, first_come, flatterer, impressed_by_length, judge, perfect, said, settings
-from worlds.llm.server import Asked, LlmServer, Reply, Script, Status
+from worlds.llm.judge import (
+    case,
+    first_come,
+    flatterer,
+    impressed_by_length,
+    judge,
+    judgement_reply,
+    perfect,
+    settings,
+)
+from worlds.llm.server import LlmServer, ReceivedRequest, Reply, Script, Status
 
 CITY = "Where are you leaving from?"
 BOTH = "Where are you leaving from? For how many people?"
@@ -74,23 +83,23 @@ NONSENSE: dict[str, tuple[Reply | Status, str]] = {
     "a refusal": (Reply(None, refusal="I will not."), "no answer (refused)"),
     "nothing": (Reply(""), "no answer (empty)"),
     "an unknown field": (
-        said(reason="", asked=["colour"], content="1", format="1"),
+        judgement_reply(reason="", asked=["colour"], content="1", format="1"),
         "no answer (wrong-form): asked.0",
     ),
     "a mark that is none": (
-        said(reason="", asked=[], content="0.7", format="1"),
+        judgement_reply(reason="", asked=[], content="0.7", format="1"),
         "no answer (wrong-form): content",
     ),
     "1 without finding anything": (
-        said(reason="", asked=[], content=1, format=1),
+        judgement_reply(reason="", asked=[], content=1, format=1),
         "contradicts itself: content is 1, but you list no field",
     ),
     "1 for what is known": (
-        said(reason="", asked=["departure_city"], content="1", format="1"),
+        judgement_reply(reason="", asked=["departure_city"], content="1", format="1"),
         "contradicts itself: content is 1, but you list departure_city",
     ),
     "one item and two fields": (
-        said(reason="", asked=["departure_city", "number_of_seats"], content="0", format=1),
+        judgement_reply(reason="", asked=["departure_city", "number_of_seats"], content="0", format=1),
         "format is 1, but you list 2 fields",
     ),
     "an error with status 200": (Status(200, {"error": {"message": "down"}}), "no answer (unavailable)"),
@@ -109,8 +118,10 @@ def test_nonsense_is_asked_again_with_the_reason_and_then_missing(kind: str):
 
 
 def test_a_judge_that_mends_its_answer_is_heard():
-    def second_thoughts(asked: Asked) -> Reply:
-        return perfect(asked) if asked.refused else said(reason="", asked=[], content="1", format="1")
+    def second_thoughts(asked: ReceivedRequest) -> Reply:
+        return (
+            perfect(asked) if asked.refused else judgement_reply(reason="", asked=[], content="1", format="1")
+        )
 
     with LlmServer(second_thoughts) as server, closing(judge(server)) as asked:
         (found,) = asked.grade([case(CITY, "departure_city")])
@@ -178,7 +189,10 @@ def test_the_stage_measures_the_judge_on_held_out_questions_and_probes(perfectly
     ("script", "finding"),
     [
         (flatterer, "it always gives content 1, whatever is needed"),
-        (lambda _: said(reason="", asked=[], content="0", format="1"), "it always gives content 0"),
+        (
+            lambda _: judgement_reply(reason="", asked=[], content="0", format="1"),
+            "it always gives content 0",
+        ),
     ],
 )
 def test_a_judge_that_always_says_the_same_is_refused(tmp_path: Path, script: Script, finding: str):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from learntoask.core.errors import InputError, StageError
 from learntoask.core.pack import Pack
-from learntoask.grading.encoders import hashing as encoders
+from learntoask.grading.encoders import caching
+from learntoask.grading.encoders.hashing import HashingEncoder
 from learntoask.grading.fields.grader import FieldGrader
 from learntoask.grading.grades import REFUSED, Grade, GradeCase
 from learntoask.grading.stage import run
@@ -85,7 +86,7 @@ def test_stops_are_graded_by_rule(graders):
 def test_a_field_that_no_session_asks_for_is_known_from_the_packs_questions(tmp_path, graders):
     text = "Which meal would you like on board?"
     for grader in graders.values():
-        assert grader.findings([("served-1", "bus", text)])[0].probabilities["meal_choice"] < 0.5
+        assert grader.estimates([("served-1", "bus", text)])[0].probabilities["meal_choice"] < 0.5
     wordings = [
         "Which meal would you like?",
         "What do you want to eat on board?",
@@ -119,7 +120,7 @@ def test_the_graded_session_never_teaches_its_own_grade(tmp_path):
     found = {}
     for role in ("rewarding", "reporting"):
         grader = FieldGrader.load(context.out / role, PACK)
-        likely = grader.findings(
+        likely = grader.estimates(
             [("trip-1000", "bus", text), ("trip-2000", "bus", "Wibble quux snark jabber?")]
         )
         assert likely[0].probabilities["number_of_seats"] > 0.5  # eleven others say so
@@ -127,15 +128,15 @@ def test_the_graded_session_never_teaches_its_own_grade(tmp_path):
         assert found[role][0] < 0.5
     graders = [grader for _, grader in found.values()]
     knowing = next(g for g in graders if any(e.session_id == "trip-2000" for e in g.fitted.examples))
-    other = knowing.findings([("served-1", "bus", "Wibble quux snark jabber?")])[0]
-    own = knowing.findings([("trip-2000", "bus", "Wibble quux snark jabber?")])[0]
+    other = knowing.estimates([("served-1", "bus", "Wibble quux snark jabber?")])[0]
+    own = knowing.estimates([("trip-2000", "bus", "Wibble quux snark jabber?")])[0]
     assert other.probabilities["departure_date"] > own.probabilities["departure_date"]
 
 
 def test_the_same_labels_give_the_same_bytes_and_a_killed_stage_encodes_only_the_rest(tmp_path, monkeypatch):
-    monkeypatch.setattr(encoders, "_JOURNAL_TEXTS", 16)
+    monkeypatch.setattr(caching, "_JOURNAL_TEXTS", 16)
     encoded: list[str] = []
-    plain = encoders.Hashing.encode
+    plain = HashingEncoder.encode
 
     def dying(self, texts, report=None):
         if len(encoded) > 40:
@@ -147,13 +148,13 @@ def test_the_same_labels_give_the_same_bytes_and_a_killed_stage_encodes_only_the
         encoded.extend(texts)
         return plain(self, texts, report)
 
-    monkeypatch.setattr(encoders.Hashing, "encode", dying)
+    monkeypatch.setattr(HashingEncoder, "encode", dying)
     killed = grader_context(tmp_path / "killed", sessions(20))
     with pytest.raises(KeyboardInterrupt):
         run(killed)
     first = set(encoded)
     encoded.clear()
-    monkeypatch.setattr(encoders.Hashing, "encode", counting)
+    monkeypatch.setattr(HashingEncoder, "encode", counting)
     run(killed)
     assert first.isdisjoint(encoded)
     fresh = grader_context(tmp_path / "fresh", sessions(20))

@@ -1,4 +1,4 @@
-"""The fields of a pack as the grader compares questions with them: words, patterns, vectors and likeness."""
+"""The fields of a pack, prepared for the comparison with questions: words, patterns, vectors and similarities."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ from learntoask.core.pack import InformationField, Pack
 from learntoask.grading.encoders.encoder import Encoder
 from learntoask.grading.text import stems
 
-_ANY_FIELD = 0.5  # lighter than the others, so that they explain first
-_SHORTEST_VALUE = 3  # letters; "1" or "no" are mentioned everywhere
+_ANY_FIELD = 0.5  # the other keys have value 1, so the L2 penalty prefers to explain a question by those
+_SHORTEST_VALUE = 3  # letters; "1" or "no" occur in any text
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One field of one task, ready for comparison."""
+    """One field of one task, prepared for the comparison with questions."""
 
     name: str
     title_stems: frozenset[str]
-    values: tuple[str, ...]  # case-folded
+    values: tuple[str, ...]  # the possible values, case-folded
     patterns: tuple[re.Pattern[str], ...]
-    keys: NDArray[np.uint64]  # hashes of its title's stems, of the field itself and of "any field"
-    key_values: NDArray[np.float64]
+    keys: NDArray[np.uint64]  # hashes of its title's stems, of the field itself, and of "any field"
+    key_values: NDArray[np.float64]  # feature values of the keys
 
 
 def hashes(parts: list[str]) -> NDArray[np.uint64]:
+    """Return the CRC-32 of each part."""
     return np.array(
         [zlib.crc32(part.encode("utf-8", errors="surrogatepass")) for part in parts], dtype=np.uint64
     )
 
 
 class PackFields:
-    """All fields of all tasks, in one order; `slices` says which belong to a task."""
+    """All fields of all tasks, in one order. `slices` are the indices of each task's fields, `groups` its group."""
 
     def __init__(self, pack: Pack, encoder: Encoder) -> None:
         self.slices: dict[str, slice] = {}
@@ -63,12 +64,15 @@ class PackFields:
         self.titles, self.descriptions, self._both = np.split(vectors, 3)
 
     def place(self, task: str, field: str) -> int:
-        """Index of a field among all fields."""
+        """Return the index of a field among all fields."""
         return self._places[task, field]
 
     def likeness(self, task: str) -> NDArray[np.float64]:
-        """How far each field (row: of `task`, column: any) means the same: 1 for the same field of the same group
-        of tasks, else the similarity of names and descriptions, at least 0."""
+        """Return how similar the fields of `task` are to all fields, [fields of the task, all fields].
+
+        1 for the same field name in the same group of tasks, else the cosine similarity of titles and descriptions, at
+        least 0.
+        """
         if task in self._likeness:
             return self._likeness[task]
         rows = self.slices[task]
@@ -87,7 +91,7 @@ ANYTHING = Candidate(
     keys=hashes(["*"]),
     key_values=np.ones(1),
 )
-"""Stands for all fields together, where the question is whether a text asks for anything at all."""
+"""A stand-in for all fields, for the classifier that decides whether a text asks for anything."""
 
 
 def _candidate(field: InformationField, group: str) -> Candidate:

@@ -1,6 +1,7 @@
-"""Two kinds of classifier as plain arrays: nothing is pickled, and reading one needs numpy alone.
+"""Two kinds of classifier as plain arrays, so that nothing is pickled and reading one needs only numpy.
 
-The grader that rewards is linear, the one that reports is made of trees: what fools one need not fool the other.
+The rewarding grader is linear and the reporting grader is made of trees, because what deceives one of them need not
+deceive the other.
 """
 
 from __future__ import annotations
@@ -16,22 +17,23 @@ Arrays = dict[str, NDArray[np.generic]]
 
 
 class Classifier(Protocol):
-    """One model per fold, fitted on the sessions of the other folds."""
+    """A binary classifier with one model per fold, fitted on the sessions of the other folds."""
 
     @property
     def kind(self) -> Kind: ...
 
     def probabilities(self, features: NDArray[np.float64], *, fold: int) -> NDArray[np.float64]:
-        """[rows, features] → [rows]"""
+        """Return the probability of each row of `features` [rows, features] by the model of `fold`, [rows]."""
 
-    def arrays(self) -> Arrays: ...
+    def arrays(self) -> Arrays:
+        """Return the parameters, from which `classifier_of` makes the classifier again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinearClassifier:
     """Logistic regression on standardised features."""
 
-    weights: NDArray[np.float64]  # [folds, features], of the raw features
+    weights: NDArray[np.float64]  # [folds, features], for features that are not standardised
     intercepts: NDArray[np.float64]  # [folds]
     kind: Kind = "linear"
 
@@ -45,13 +47,13 @@ class LinearClassifier:
 
 @dataclass(frozen=True, kw_only=True)
 class TreeClassifier:
-    """Gradient-boosted trees: node n of tree t goes left where features[feature[t, n]] <= threshold[t, n]."""
+    """Gradient-boosted trees. Node n of tree t goes left if features[feature[t, n]] <= threshold[t, n]."""
 
     feature: NDArray[np.int64]  # [folds, trees, nodes]; -1 at a leaf
     threshold: NDArray[np.float64]
     left: NDArray[np.int64]
     right: NDArray[np.int64]
-    value: NDArray[np.float64]  # log-odds, learning rate included
+    value: NDArray[np.float64]  # log-odds, multiplied by the learning rate
     prior: NDArray[np.float64]  # [folds]
     kind: Kind = "trees"
 
@@ -79,6 +81,7 @@ class TreeClassifier:
 
 
 def classifier_of(kind: Kind, arrays: Arrays) -> Classifier:
+    """Make the classifier with these parameters."""
     built: Classifier = {"linear": LinearClassifier, "trees": TreeClassifier}[kind](**arrays)
     return built
 

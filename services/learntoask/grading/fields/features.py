@@ -1,4 +1,4 @@
-"""What a (question, field) pair looks like to the classifier."""
+"""The features of a (question, field) pair, on which the classifier decides."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _OF_UNITS = ("vote", "own_vote", "title", "description")
 NAMES: tuple[str, ...] = (
     *(f"whole_{name}" for name in (*_OF_UNITS, "title_margin", "description_margin")),
     *(f"clause_{name}" for name in (*_OF_UNITS, "title_margin", "description_margin")),
-    "title_words",  # share of the title's words that the question says
-    "values",  # how many of the field's possible values it mentions, at most 3
+    "title_words",  # share of the title's words that the question contains
+    "values",  # number of the field's possible values in the question, at most 3
     "lexical",
     "lexical_margin",
 )
@@ -27,13 +27,15 @@ _TINY = 1e-9
 
 
 class PairFeatures:
-    def __init__(self, schema: PackFields, encoder: Encoder, neighbours: Neighbours) -> None:
-        self._schema = schema
+    """Computes the features of a question with each field of its task."""
+
+    def __init__(self, pack_fields: PackFields, encoder: Encoder, neighbours: Neighbours) -> None:
+        self._pack_fields = pack_fields
         self._encoder = encoder
         self._neighbours = neighbours
 
     def units(self, texts: Iterable[str]) -> dict[str, Vectors]:
-        """Vectors of each text and, where it has several, of its clauses: [1 + clauses, dimension]."""
+        """Return the vectors of each text and of its clauses if it has several, [1 + clauses, dimension]."""
         parts = {text: units_of(text) for text in texts}
         flat = [unit for units in parts.values() for unit in units]
         vectors = self._encoder.encode(flat)
@@ -56,42 +58,45 @@ class PairFeatures:
                 len(candidate.title_stems & said) / max(1, len(candidate.title_stems)),
                 float(min(_MOST_VALUES, sum(value in folded for value in candidate.values))),
             )
-            for candidate in self._schema.candidates[task]
+            for candidate in self._pack_fields.candidates[task]
         ]
         return np.concatenate([whole.max(axis=0), parts.max(axis=0), np.array(words)], axis=1)
 
     def pairs(
         self, text: str, units: Vectors, *, task: str, session_id: str, lexical: LexicalModel, fold: int
     ) -> NDArray[np.float64]:
-        """[fields of the task, len(NAMES)]; neighbours of the session are left out."""
+        """Return the features, [fields of the task, len(NAMES)]. Neighbours of the session `session_id` are left out.
+
+        `units` are the text's vectors from `units`; `lexical` is the model and `fold` its fold.
+        """
         plain = self._without_lexical(text, units, task=task, session_id=session_id)
-        logits = lexical.logits(text, self._schema.candidates[task], fold=fold)[:, None]
+        logits = lexical.logits(text, self._pack_fields.candidates[task], fold=fold)[:, None]
         return np.concatenate([plain, logits, margins(logits.T).T], axis=1)
 
     def _of_units(self, units: Vectors, task: str, session_id: str, *, single: bool) -> NDArray[np.float64]:
-        """[u, fields, 6]"""
-        rows = self._schema.slices[task]
-        title = (units @ self._schema.titles[rows].T).astype(np.float64)
-        description = (units @ self._schema.descriptions[rows].T).astype(np.float64)
+        """Return the features of each vector of `units` [u, dimension], [u, fields, 6]."""
+        rows = self._pack_fields.slices[task]
+        title = (units @ self._pack_fields.titles[rows].T).astype(np.float64)
+        description = (units @ self._pack_fields.descriptions[rows].T).astype(np.float64)
         vote, own = self._neighbours.votes(units, task, without=session_id, single=single)
         return np.stack([vote, own, title, description, margins(title), margins(description)], axis=2)
 
 
 def question_features(
-    pairs: NDArray[np.float64], likely: NDArray[np.float64], wording: float
+    pairs: NDArray[np.float64], probabilities: NDArray[np.float64], wording: float
 ) -> NDArray[np.float64]:
-    """What tells whether a question asks for anything of its task, [len(NAMES) + 3].
+    """Return the features that tell whether a question asks for any field of its task, [len(NAMES) + 3].
 
-    `pairs` [fields, len(NAMES)] and the probabilities `likely` [fields] are those of its task; `wording` is the
-    log-odds by its words alone.
+    `pairs` [fields, len(NAMES)] are the question's features with the fields of its task, and `probabilities` [fields]
+    that it asks for them. `wording` is the log-odds of the lexical model that it asks for anything.
     """
-    odds = np.sort(np.log(likely + _TINY) - np.log(1 - likely + _TINY))[::-1]
+    odds = np.sort(np.log(probabilities + _TINY) - np.log(1 - probabilities + _TINY))[::-1]
     second = odds[1] if len(odds) > 1 else odds[0]
     return np.concatenate([pairs.max(axis=0), [odds[0], second, wording]])
 
 
 def margins(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far each column is above the best other one, [rows, columns]; a lone column is compared with 0."""
+    """Return by how much each column exceeds the best other one, [rows, columns]; a single column exceeds 0."""
     if scores.shape[1] == 1:
         return scores.copy()
     order = np.sort(scores, axis=1)
@@ -100,6 +105,6 @@ def margins(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def units_of(text: str) -> list[str]:
-    """What is encoded of a text: itself and, where it has several, its clauses."""
+    """Return the texts to encode for a text: itself, and its clauses if it has several."""
     parts = clauses(text)
     return [text, *parts] if len(parts) > 1 else [text]

@@ -1,4 +1,4 @@
-"""What a fit of the grader decided: models, examples and bounds, without the pack and the encoder they work with."""
+"""The result of a fit: models, examples and bounds. With the pack and the encoder it makes a FieldGrader."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ ASKED_FROM = 0.5  # probability from which a field counts as asked for
 
 @dataclass(frozen=True, kw_only=True)
 class GradeBounds:
-    """Where a finding becomes uncertain. Set so that few expert questions are; see fitting.
+    """The bounds between a grade and a missing grade. `fitting` sets them so that few expert questions miss a grade.
 
-    A question asks for something of its task from `idle_to` on and for nothing below `idle_from`; between, and where
-    its likeliest field is within `unsure` of ASKED_FROM, there is no grade.
+    A question asks for a field of its task if the probability `asks` is at least `idle_to`, and for nothing if it is
+    below `idle_from`. The grade is missing in between, and if the probability of the likeliest field is within `unsure`
+    of ASKED_FROM.
 
-    A text is unlike every expert question where it is less similar than `far_below` to the nearest one, or where more
-    than `new_above` of its pairs of neighbouring words are in none. The policy babbles there, so the grade is 0.
+    A text is unlike every expert question if its similarity to the nearest one is below `far_below`, or if more than
+    `new_above` of its pairs of neighbouring words are in none of them. The policy babbles there, so the grade is 0.
     """
 
     idle_from: float
@@ -36,25 +37,30 @@ class GradeBounds:
 
 @dataclass(frozen=True, kw_only=True)
 class IdleClassifier:
-    """Tells questions that ask for something of their task from those that do not."""
+    """Decides whether a question asks for any field of its task."""
 
     wording: LexicalModel
     classifier: LinearClassifier  # of question_features
 
-    def asks(self, text: str, pairs: NDArray[np.float64], likely: NDArray[np.float64], *, fold: int) -> float:
+    def asks(
+        self, text: str, pairs: NDArray[np.float64], probabilities: NDArray[np.float64], *, fold: int
+    ) -> float:
+        """Return the probability that it does. See question_features for `pairs` and `probabilities`."""
         wording = float(self.wording.logits(text, [ANYTHING], fold=fold)[0])
         return float(
-            self.classifier.probabilities(question_features(pairs, likely, wording)[None], fold=fold)[0]
+            self.classifier.probabilities(question_features(pairs, probabilities, wording)[None], fold=fold)[
+                0
+            ]
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class FittedModels:
-    """Everything a fit decided; with the pack and the encoder it makes a grader."""
+    """The result of a fit."""
 
     examples: tuple[Example, ...]
     lexical: LexicalModel
     classifier: Classifier  # of (question, field) pairs
-    idle: IdleClassifier | None  # None: no question was known that asks for nothing
-    pattern_precision: float  # how often a field is asked for where one of its patterns matches
+    idle: IdleClassifier | None  # None if the fit had no question that asks for nothing
+    pattern_precision: float  # share of the matches of a field's patterns in which the field is asked for
     bounds: GradeBounds

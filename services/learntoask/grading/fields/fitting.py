@@ -1,8 +1,8 @@
 """Fit a grader on labelled expert questions.
 
-Sessions fall into folds. The models of a fold are fitted on the other folds, and neighbours come from other
-sessions: whatever is graded, its own session never taught the grader. So figures measured over these sessions are
-held-out ones, and training may reward completions for sessions the grader was fitted on.
+Every session is in a fold. The models of a fold are fitted on the other folds, and the neighbours of a question come
+from other sessions. So no question is graded by a model that was fitted on its session: the measured figures are
+held-out figures, and training may reward questions in sessions on which the grader was fitted.
 """
 
 from __future__ import annotations
@@ -26,42 +26,39 @@ from learntoask.grading.fields.neighbours import Neighbours
 from learntoask.grading.fields.sklearn import Rows, fit_lexical, fit_linear, fit_trees
 from learntoask.grading.fields.word_pairs import WordPairs
 
-_FOREIGN_BELOW = (
-    0.3  # likeness under which a field is surely not what a question about another field asks for
-)
-_NOT_NEAR = 0.5  # similarity under which two questions are not about the same thing
-_IDLE_SHARE = (0.003, 0.01)  # of expert questions: graded as asking nothing, and that or uncertain
-_FEWEST_QUESTIONS = 40  # to set these bounds by
-_UNLIKE_SHARE = 0.001  # share of expert questions beyond each bound of likeness
-# Limits of those bounds, because a new wording is no babble where experts only ever repeat themselves.
+_FOREIGN_BELOW = 0.3  # similarity of two fields below which a question about one does not ask for the other
+_NOT_NEAR = 0.5  # similarity of two questions below which they do not ask for the same thing
+# Shares of expert questions that are graded as asking for nothing, and as asking for nothing or uncertain.
+_IDLE_SHARE = (0.003, 0.01)
+_FEWEST_QUESTIONS = 40  # with fewer questions these shares cannot set the bounds
+_UNLIKE_SHARE = 0.001  # share of expert questions beyond each of the bounds far_below and new_above
+# The limits of those two bounds: a new wording is not babble if the experts always use the same one.
 _MOST_FAR_BELOW = 0.4
 _LEAST_NEW_ABOVE = 2 / 3
-_UNSURE = (
-    0.12  # around even odds for the likeliest field; on SGD 2 % of expert questions, half of them misread
-)
-_TRUST = 0.9  # in patterns before any evidence, worth _TRUST_WEIGHT matches
+_UNSURE = 0.12  # bound `unsure`; on SGD it leaves out 2 % of expert questions, of which half would be misread
+_TRUST = 0.9  # prior of the precision of patterns, with the weight of _TRUST_WEIGHT matches
 _TRUST_WEIGHT = 5.0
 ReportStep = Callable[[int, int, str], None]
-"""Told (done, total, what) along the way."""
+"""Called with (done, total, what) to report progress."""
 
 
 class GraderFit:
-    """One fit under way: the examples, and what they look like."""
+    """A fit: its examples, with their vectors and features."""
 
     def __init__(
         self, examples: Sequence[Example], *, pack: Pack, encoder: CachingEncoder, step: ReportStep
     ) -> None:
-        """`examples` ask for at least one field each. Neighbours are looked up among them."""
-        self.schema = PackFields(pack, encoder)
+        """`examples` ask for at least one field each. The grader looks up neighbours among them."""
+        self.pack_fields = PackFields(pack, encoder)
         self._examples = examples
         self._encoder = encoder
         self._step = step
         self._vectors = encoder.encode([example.text for example in examples])
-        self._neighbours = Neighbours(self.schema, examples, self._vectors)
-        self._features = PairFeatures(self.schema, encoder, self._neighbours)
+        self._neighbours = Neighbours(self.pack_fields, examples, self._vectors)
+        self._features = PairFeatures(self.pack_fields, encoder, self._neighbours)
 
     def fit_models(self, kind: Kind, idle: Sequence[Example]) -> FittedModels:
-        """`idle` are questions known to ask for nothing of their task."""
+        """Fit the models. `idle` are questions that are known to ask for no field of their task."""
         asks = [self._asks(example) for example in self._examples]
         lexical = fit_lexical(
             (cross for example in self._examples for cross in self._crosses(example)),
@@ -74,45 +71,49 @@ class GraderFit:
         rows = Rows.of(pairs, asks, [fold_of(example.session_id) for example in self._examples])
         self._step(0, 1, f"fitting ({kind})")
         classifier: Classifier = fit_linear(rows) if kind == "linear" else fit_trees(rows)
-        likely = self._likely(self._examples, pairs, classifier)
-        found, asking = self._idle(idle, lexical, classifier, pairs, likely)
+        probabilities = self._probabilities(self._examples, pairs, classifier)
+        idle_classifier, asking = self._fit_idle(idle, lexical, classifier, pairs, probabilities)
         return FittedModels(
             examples=tuple(self._examples),
             lexical=lexical,
             classifier=classifier,
-            idle=found,
+            idle=idle_classifier,
             pattern_precision=self._pattern_precision(),
             bounds=self._bounds(asking),
         )
 
     def texts(self) -> list[str]:
-        """All texts the grader needs vectors of."""
-        return [*self.schema.texts, *(example.text for example in self._examples)]
+        """Return all texts whose vectors the grader needs."""
+        return [*self.pack_fields.texts, *(example.text for example in self._examples)]
 
-    def _idle(
+    def _fit_idle(
         self,
         idle: Sequence[Example],
         lexical: LexicalModel,
         classifier: Classifier,
         pairs: Sequence[NDArray[np.float64]],
-        likely: Sequence[NDArray[np.float64]],
+        probabilities: Sequence[NDArray[np.float64]],
     ) -> tuple[IdleClassifier | None, NDArray[np.float64]]:
-        """The classifier of idle questions, and by it the probability of each example to ask for something."""
+        """Fit the classifier of idle questions, and return it with its probability for each example."""
         others = [*idle, *self._foreign()]
         if not others:
             return None, np.ones(len(self._examples))
         other_pairs = self._pairs(others, lexical, "comparing other questions")
-        other_likely = self._likely(others, other_pairs, classifier)
+        other_probabilities = self._probabilities(others, other_pairs, classifier)
         everything = [*self._examples, *others]
-        folds = [fold_of(one.session_id) for one in everything]
+        folds = [fold_of(example.session_id) for example in everything]
         asking = np.arange(len(everything)) < len(self._examples)
         wording = fit_lexical(
-            (cross for one in everything for cross in crosses(one.text, [ANYTHING])), asking, np.array(folds)
+            (cross for example in everything for cross in crosses(example.text, [ANYTHING])),
+            asking,
+            np.array(folds),
         )
         features = [
-            question_features(rows, chances, float(wording.logits(one.text, [ANYTHING], fold=fold)[0]))[None]
-            for one, fold, rows, chances in zip(
-                everything, folds, [*pairs, *other_pairs], [*likely, *other_likely], strict=True
+            question_features(rows, chances, float(wording.logits(example.text, [ANYTHING], fold=fold)[0]))[
+                None
+            ]
+            for example, fold, rows, chances in zip(
+                everything, folds, [*pairs, *other_pairs], [*probabilities, *other_probabilities], strict=True
             )
         ]
         model = fit_linear(Rows.of(features, [np.array([flag]) for flag in asking], folds))
@@ -145,7 +146,7 @@ class GraderFit:
                 self._step(number, len(examples), what)
         return found
 
-    def _likely(
+    def _probabilities(
         self, examples: Sequence[Example], pairs: Sequence[NDArray[np.float64]], classifier: Classifier
     ) -> list[NDArray[np.float64]]:
         return [
@@ -154,16 +155,18 @@ class GraderFit:
         ]
 
     def _foreign(self) -> list[Example]:
-        """Questions put to a task of another group that has no field like those they ask for, and where nothing like
-        it was ever asked: they ask for nothing there. One task is drawn per question."""
-        schema, tasks, found = self.schema, sorted(self.schema.slices), []
+        """Return questions as if they were put to a task of another group, for which they ask for nothing.
+
+        One task is drawn per question. The question is left out if the task has a similar field or question.
+        """
+        pack_fields, tasks, found = self.pack_fields, sorted(self.pack_fields.slices), []
         for example, vector in zip(self._examples, self._vectors, strict=True):
             draw = zlib.crc32(f"{example.session_id}\n{example.text}".encode("utf-8", errors="surrogatepass"))
             task = tasks[draw % len(tasks)]
-            asked = [schema.place(example.task, field) for field in example.asked]
+            asked = [pack_fields.place(example.task, field) for field in example.asked]
             if (
-                schema.groups[task] != schema.groups[example.task]
-                and schema.likeness(task)[:, asked].max() < _FOREIGN_BELOW
+                pack_fields.groups[task] != pack_fields.groups[example.task]
+                and pack_fields.likeness(task)[:, asked].max() < _FOREIGN_BELOW
                 and self._neighbours.nearest(vector, task, without=example.session_id) < _NOT_NEAR
             ):
                 found.append(
@@ -172,13 +175,15 @@ class GraderFit:
         return found
 
     def _asks(self, example: Example) -> NDArray[np.bool_]:
-        return np.array([one.name in example.asked for one in self.schema.candidates[example.task]])
+        return np.array(
+            [candidate.name in example.asked for candidate in self.pack_fields.candidates[example.task]]
+        )
 
     def _crosses(self, example: Example) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-        return crosses(example.text, self.schema.candidates[example.task])
+        return crosses(example.text, self.pack_fields.candidates[example.task])
 
     def _bounds(self, asking: NDArray[np.float64]) -> GradeBounds:
-        """`asking`: for each example, the probability that it asks for something."""
+        """Set the bounds. `asking` is the probability of each example that it asks for a field."""
         low = high = ASKED_FROM
         if len(asking) >= _FEWEST_QUESTIONS:
             low, high = (min(float(bound), ASKED_FROM) for bound in np.quantile(asking, _IDLE_SHARE))
@@ -199,7 +204,7 @@ class GraderFit:
     def _pattern_precision(self) -> float:
         right = matches = 0
         for example in self._examples:
-            for candidate in self.schema.candidates[example.task]:
+            for candidate in self.pack_fields.candidates[example.task]:
                 if any(pattern.search(example.text) for pattern in candidate.patterns):
                     matches += 1
                     right += candidate.name in example.asked
@@ -215,7 +220,10 @@ def fit_grader(
     encoder: CachingEncoder,
     step: ReportStep,
 ) -> tuple[FieldGrader, list[str]]:
-    """The grader, and the texts it needs the vectors of. `examples` must not be empty."""
+    """Fit a grader, and return it with the texts whose vectors it needs. `examples` must not be empty.
+
+    `idle` are questions that are known to ask for no field of their task.
+    """
     fit = GraderFit(examples, pack=pack, encoder=encoder, step=step)
     grader = FieldGrader(fit.fit_models(kind, idle), pack=pack, encoder=encoder)
     return grader, fit.texts()

@@ -1,4 +1,4 @@
-"""FieldGrader: which fields of its task a question asks for, by words, meaning, and what experts asked for like it."""
+"""FieldGrader: find the fields that a question asks for, by its words, its meaning, and similar expert questions."""
 
 from __future__ import annotations
 
@@ -30,36 +30,41 @@ from learntoask.grading.grades import (
     question_grade,
 )
 
-_REMEMBERED = 20_000  # findings kept, since a policy that converges repeats itself
+_REMEMBERED = 20_000  # cached estimates; a policy that converges repeats its questions
 
 
 @dataclass(frozen=True, kw_only=True)
 class FieldEstimate:
-    """What a question asks for, before any target is known."""
+    """What a question asks for, before it is compared with a target."""
 
     probabilities: dict[str, float]  # by field of the task
-    asks: float  # probability that it asks for anything of the task
-    unlike: bool  # unlike every expert question, so that the probabilities say nothing
+    asks: float  # probability that it asks for any field of the task
+    unlike: bool  # unlike every expert question, so the probabilities have no meaning
 
 
 class FieldGrader:
-    """See Grader. Findings depend on pack, fit, task and text, and on the session only through what is left out:
-    equal cases get equal grades, whatever else is graded with them."""
+    """See Grader. The grade of a case does not depend on the other cases of a call.
+
+    It depends on the case's session only because that session's examples and its fold are left out.
+    """
 
     def __init__(self, fitted: FittedModels, *, pack: Pack, encoder: Encoder, digest: str = "") -> None:
         self.digest = digest
         self.fitted = fitted
         self._guard = FluencyGuard(pack)
-        self._schema = PackFields(pack, encoder)
+        self._pack_fields = PackFields(pack, encoder)
         vectors = encoder.encode([example.text for example in fitted.examples])
-        self._neighbours = Neighbours(self._schema, fitted.examples, vectors)
-        self._features = PairFeatures(self._schema, encoder, self._neighbours)
+        self._neighbours = Neighbours(self._pack_fields, fitted.examples, vectors)
+        self._features = PairFeatures(self._pack_fields, encoder, self._neighbours)
         self._word_pairs = WordPairs(fitted.examples)
         self._remembered: OrderedDict[tuple[str, str, str], FieldEstimate] = OrderedDict()
 
     @classmethod
     def load(cls, folder: Path, pack: Pack) -> FieldGrader:
-        """Raises InputError where `folder` holds no grader of this pack, StageError without its encoder."""
+        """Load the grader in `folder`.
+
+        Raises InputError when there is none of this pack, StageError when the encoder's package is missing.
+        """
         stored = read_grader(folder, pack)
         return cls(stored.fitted, pack=pack, encoder=stored.encoder, digest=stored.digest)
 
@@ -71,20 +76,23 @@ class FieldGrader:
             if decision_of(case.response) == "continue" and self._guard.asking(case.response)
         ]
         questions = {id(case) for case in asking}
-        found = iter(self.findings([(case.session_id, case.task, case.response) for case in asking]))
+        estimates = iter(self.estimates([(case.session_id, case.task, case.response) for case in asking]))
         return [
-            self._graded(next(found), case.target)
+            self._grade_estimate(next(estimates), case.target)
             if id(case) in questions
             else grade_by_rule(case) or REFUSED
             for case in cases
         ]
 
-    def findings(self, questions: Sequence[tuple[str, str, str]]) -> list[FieldEstimate]:
-        """For each (session, task, text), taken to be a question. Raises InputError for an unknown task."""
+    def estimates(self, questions: Sequence[tuple[str, str, str]]) -> list[FieldEstimate]:
+        """Return the estimate of each question (session, task, text). Raises InputError for an unknown task.
+
+        The fluency guard is not asked whether the texts are questions.
+        """
         keys = [(self._left_out(session), task, one_line(text)) for session, task, text in questions]
         new = [key for key in dict.fromkeys(keys) if key not in self._remembered]
         units = self._features.units(dict.fromkeys(text for _, _, text in new))
-        fresh = {key: self._finding(*key, units=units[key[2]]) for key in new}
+        fresh = {key: self._estimate(*key, units=units[key[2]]) for key in new}
         found = [fresh[key] if key in fresh else self._remembered[key] for key in keys]
         self._remembered |= fresh
         while len(self._remembered) > _REMEMBERED:
@@ -92,39 +100,43 @@ class FieldGrader:
         return found
 
     def _left_out(self, session: str) -> str:
-        """Sessions the grader never saw differ in nothing but their fold."""
+        """Return the session, or only its fold if it has no examples, because such sessions differ in nothing else."""
         return session if self._neighbours.knows(session) else f"\n{fold_of(session)}"
 
-    def _finding(self, session: str, task: str, text: str, *, units: Vectors) -> FieldEstimate:
+    def _estimate(self, session: str, task: str, text: str, *, units: Vectors) -> FieldEstimate:
         fitted = self.fitted
         fold = int(session[1:]) if session.startswith("\n") else fold_of(session)
         pairs = self._features.pairs(
             text, units, task=task, session_id=session, lexical=fitted.lexical, fold=fold
         )
-        likely = fitted.classifier.probabilities(pairs, fold=fold)
-        asks = fitted.idle.asks(text, pairs, likely, fold=fold) if fitted.idle else 1.0
-        candidates = self._schema.candidates[task]
-        matched = np.array([any(pattern.search(text) for pattern in one.patterns) for one in candidates])
-        likely = 1 - (1 - likely) * (1 - fitted.pattern_precision * matched)
+        probabilities = fitted.classifier.probabilities(pairs, fold=fold)
+        asks = fitted.idle.asks(text, pairs, probabilities, fold=fold) if fitted.idle else 1.0
+        candidates = self._pack_fields.candidates[task]
+        matched = np.array(
+            [any(pattern.search(text) for pattern in candidate.patterns) for candidate in candidates]
+        )
+        probabilities = 1 - (1 - probabilities) * (1 - fitted.pattern_precision * matched)
         if matched.any():
             asks = max(asks, fitted.pattern_precision)
         return FieldEstimate(
-            probabilities={one.name: float(p) for one, p in zip(candidates, likely, strict=True)},
+            probabilities={
+                candidate.name: float(p) for candidate, p in zip(candidates, probabilities, strict=True)
+            },
             asks=asks,
             unlike=self._neighbours.nearest(units[0], without=session) < fitted.bounds.far_below
             or self._word_pairs.new_share(text, without=session) > fitted.bounds.new_above,
         )
 
-    def _graded(self, finding: FieldEstimate, target: frozenset[str]) -> Grade | MissingGrade:
+    def _grade_estimate(self, estimate: FieldEstimate, target: frozenset[str]) -> Grade | MissingGrade:
         bounds = self.fitted.bounds
-        if finding.unlike:
+        if estimate.unlike:
             return UNLIKE_EXPERTS
-        if finding.asks < bounds.idle_from:
+        if estimate.asks < bounds.idle_from:
             return question_grade(frozenset(), target=target)
-        if finding.asks < bounds.idle_to:
+        if estimate.asks < bounds.idle_to:
             return MissingGrade("unsure whether the question asks for anything of the task")
-        likeliest = max(finding.probabilities.values())
+        likeliest = max(estimate.probabilities.values())
         if abs(likeliest - ASKED_FROM) < bounds.unsure:
             return MissingGrade("unsure which field the question asks for")
-        asked = (name for name, likely in finding.probabilities.items() if likely >= ASKED_FROM)
+        asked = (name for name, p in estimate.probabilities.items() if p >= ASKED_FROM)
         return question_grade(frozenset(asked), target=target)

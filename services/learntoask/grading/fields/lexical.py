@@ -1,8 +1,8 @@
-"""Which words ask for which fields: a linear model over crosses of (word or pair of words) × (field).
+"""A linear model over feature crosses of (word or pair of words) × (field): which words ask for which fields.
 
-A field takes part as its title's words, as itself and as "any field": what is learned of `departure date` carries
-over to every field with one of these words, also in a task without examples. It knows what a sentence encoder blurs:
-date from time, from from to.
+A field is represented by its title's words, by itself, and by "any field". So what the model learns about `departure
+date` carries over to every field with one of these words, also in a task without examples. The model separates what a
+sentence encoder confuses, such as "date" and "time" or "from" and "to".
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class LexicalModel:
     intercepts: NDArray[np.float64]  # [folds]
 
     def logits(self, text: str, candidates: Sequence[Candidate], *, fold: int) -> NDArray[np.float64]:
-        """Log-odds that `text` asks for each candidate, [len(candidates)]."""
+        """Return the log-odds that `text` asks for each candidate, [len(candidates)]."""
         row = self.weights[fold]
         found = np.array([self.intercepts[fold]] * len(candidates))
         for index, (slots, values) in enumerate(crosses(text, candidates)):
@@ -41,7 +41,7 @@ class LexicalModel:
 def crosses(
     text: str, candidates: Sequence[Candidate]
 ) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """For each candidate the slots and values of its crosses with the words of `text`; slots may repeat."""
+    """Return for each candidate the slots and the values of its crosses with the words of `text`. Slots may repeat."""
     phrases = hashes(_phrases(text))
     return [
         (
@@ -55,6 +55,6 @@ def crosses(
 
 
 def _phrases(text: str) -> list[str]:
-    """Distinct stems and pairs of neighbouring stems, with the ends of the text as neighbours."""
+    """Return the distinct stems and pairs of neighbouring stems. The ends of the text count as neighbours."""
     sequence = ["^", *stems(text), "$"]
-    return list(dict.fromkeys([*sequence[1:-1], *(f"{one} {two}" for one, two in pairwise(sequence))]))
+    return list(dict.fromkeys([*sequence[1:-1], *(f"{left} {right}" for left, right in pairwise(sequence))]))

@@ -1,4 +1,4 @@
-"""The three kinds of model, fitted with scikit-learn and kept as plain arrays: one model per fold, from the others."""
+"""Fit the three kinds of model with scikit-learn, one model per fold on the rows of the others, as plain arrays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from learntoask.grading.fields.lexical import SLOTS, LexicalModel
 
 _LEXICAL_STRENGTH = 0.3  # inverse of the L2 penalty
 _LINEAR_STRENGTH = 1.0
-_CERTAIN = 4.0  # log-odds where all rows of the other folds are alike
+_CERTAIN = 4.0  # log-odds if all rows of the other folds have the same truth
 _TREES = 120
 _RATE = 0.08
 _Binary = NDArray[np.bool_]
@@ -27,7 +27,7 @@ _Binary = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """What classifiers are fitted on."""
+    """The rows that a classifier is fitted on."""
 
     features: NDArray[np.float64]  # [rows, features]
     truth: _Binary  # [rows]
@@ -37,7 +37,7 @@ class Rows:
     def of(
         cls, features: Sequence[NDArray[np.float64]], truth: Sequence[_Binary], folds: Sequence[int]
     ) -> Rows:
-        """From one block of rows per question."""
+        """Concatenate blocks of rows, one per question."""
         return cls(
             features=np.concatenate(features),
             truth=np.concatenate(truth),
@@ -48,7 +48,7 @@ class Rows:
 def fit_lexical(
     crossed: Iterable[tuple[NDArray[np.int64], NDArray[np.float64]]], truth: _Binary, folds: NDArray[np.int64]
 ) -> LexicalModel:
-    """Sparse logistic regression; `crossed` holds the slots and values of each row."""
+    """Fit a sparse logistic regression. `crossed` holds the slots and the values of each row."""
     matrix = _sparse(crossed)
     weights = np.zeros((FOLDS, SLOTS), dtype=np.float32)
     intercepts = np.zeros(FOLDS)
@@ -67,6 +67,7 @@ def fit_lexical(
 
 
 def fit_linear(rows: Rows) -> LinearClassifier:
+    """Fit a logistic regression on standardised features."""
     weights = np.zeros((FOLDS, rows.features.shape[1]))
     intercepts = np.zeros(FOLDS)
     for fold in range(FOLDS):
@@ -84,6 +85,7 @@ def fit_linear(rows: Rows) -> LinearClassifier:
 
 
 def fit_trees(rows: Rows) -> TreeClassifier:
+    """Fit gradient-boosted trees."""
     grown: list[list[Any]] = []
     prior = np.zeros(FOLDS)
     for fold in range(FOLDS):
@@ -127,7 +129,7 @@ def _as_arrays(grown: Sequence[Sequence[Any]], prior: NDArray[np.float64]) -> Tr
 
 
 def _sparse(crossed: Iterable[tuple[NDArray[np.int64], NDArray[np.float64]]]) -> csr_matrix:
-    """[rows, SLOTS]"""
+    """Make the matrix [rows, SLOTS] of slots and values."""
     slots, values, ends = [], [], [0]
     for where, what in crossed:
         slots.append(where)
@@ -141,7 +143,7 @@ def _sparse(crossed: Iterable[tuple[NDArray[np.int64], NDArray[np.float64]]]) ->
 
 
 def _constant(truth: _Binary) -> float | None:
-    """Log-odds to answer with where there is nothing to tell apart."""
+    """Return constant log-odds if all rows have the same truth, else None."""
     if not truth.size:
         return 0.0
     if truth.all() or not truth.any():

@@ -1,10 +1,10 @@
-"""A fitted grader as a folder of plain files, JSON and npz; nothing is pickled.
+"""Write and read a fitted grader as a folder of JSON and npz files; nothing is pickled.
 
-| file | holds |
+| file | content |
 |---|---|
 | `grader.json` | kinds, versions, bounds |
-| `models.npz` | weights of every fold; of the hashed ones only the slots in use |
-| `examples.jsonl` | the questions it looks neighbours up in |
+| `models.npz` | parameters of every fold; of hashed weights only the slots in use |
+| `examples.jsonl` | the questions among which it looks up neighbours |
 | `vectors.npz` | the encoder's vectors of those questions and of the pack's fields, so that loading encodes nothing |
 """
 
@@ -35,6 +35,8 @@ _PACK_PARTS = {"language", "roles", "end_markers", "tasks", "fluency"}
 
 @dataclass(frozen=True, kw_only=True)
 class StoredGrader:
+    """A fitted grader as read from its folder, with an encoder that knows its vectors."""
+
     fitted: FittedModels
     encoder: CachingEncoder
     digest: str
@@ -43,7 +45,7 @@ class StoredGrader:
 def write_grader(
     folder: Path, fitted: FittedModels, *, pack: Pack, encoder: CachingEncoder, texts: Sequence[str]
 ) -> str:
-    """Write into the empty or missing `folder`; `texts` are those whose vectors are kept. Returns the digest."""
+    """Write a grader into the empty or missing `folder`, with the vectors of `texts`, and return its digest."""
     folder.mkdir(parents=True, exist_ok=True)
     models: dict[str, Any] = {
         f"classifier.{name}": array for name, array in fitted.classifier.arrays().items()
@@ -71,7 +73,11 @@ def write_grader(
 
 
 def read_grader(folder: Path, pack: Pack) -> StoredGrader:
-    """Raises InputError where `folder` holds no grader, or that of another pack; StageError without its encoder."""
+    """Read the grader in `folder`.
+
+    Raises InputError when there is none or it was fitted for another pack, StageError when the encoder's package is
+    missing.
+    """
     try:
         about = json.loads((folder / "grader.json").read_text(encoding="utf-8"))
         models = _arrays(folder / "models.npz")
@@ -146,7 +152,7 @@ def _pack_digest(pack: Pack) -> str:
 
 
 def stored_digest(folder: Path) -> str:
-    """What identifies the grader in `folder`. Raises OSError where a file is missing."""
+    """Return the digest of the grader in `folder`. Raises OSError when a file is missing."""
     whole = hashlib.sha256()
     for name in _FILES:
         whole.update(hashlib.sha256((folder / name).read_bytes()).digest())

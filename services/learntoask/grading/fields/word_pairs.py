@@ -1,6 +1,6 @@
-"""Which pairs of neighbouring words the experts' questions hold.
+"""The pairs of neighbouring words in the experts' questions, to find garbled text.
 
-Words that no expert puts side by side show that a text is garbled, even where each of its words is an expert's.
+A text whose neighbouring words no expert puts next to each other is garbled, even if experts use each of its words.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from itertools import pairwise
 from learntoask.grading.examples import Example
 from learntoask.grading.text import stems
 
-_SEVERAL = None  # in place of a session: more than one session has the pair
+_SEVERAL = None  # instead of a session if more than one session has the pair
 _Pair = tuple[str, str]
 
 
 class WordPairs:
-    """Pairs of neighbouring stems, the ends of a text included; each with the session that has it."""
+    """The pairs of neighbouring stems of all examples, each with the session that has it. Ends count as neighbours."""
 
     def __init__(self, examples: Iterable[Example]) -> None:
         self._sessions: dict[_Pair, str | None] = {}
@@ -26,11 +26,11 @@ class WordPairs:
                 self._sessions[pair] = session if self._sessions.get(pair, session) == session else _SEVERAL
 
     def new_share(self, text: str, *, without: str) -> float:
-        """The share, 0…1, of the pairs of `text` that no question has, those of session `without` left out."""
+        """Return the share, 0…1, of the pairs of `text` that no question has, without those of session `without`."""
         pairs = _pairs(text)
         return sum(self._sessions.get(pair, without) == without for pair in pairs) / len(pairs)
 
 
 def _pairs(text: str) -> list[_Pair]:
-    """At least one pair, since the ends count as neighbours."""
+    """Return the pairs of a text; at least one, because the ends count as neighbours."""
     return list(pairwise(["^", *stems(text), "$"]))
