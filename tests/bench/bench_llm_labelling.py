@@ -1,13 +1,13 @@
-"""Labelling by a model behind a server that takes 100 ms: one request at a time against 64, without and with failures.
+"""Measure labelling by a language model whose server takes 100 ms: serially, and with 64 requests at once.
 
     python tests/bench/bench_llm_labelling.py [--sessions 1300] [--serial-sessions 12] [--rounds 3] [--latency 0.1]
 
-A first pass, unmeasured and without latency, lets `Scribe` derive every answer from the log in the request; the
-measured passes get the same answers from a process that only looks them up, so that the server's own time stays out
-of the figures. A failing call answers 500, 503 or 429, drops the connection, or sends an error with status 200; the
-same request meets the same chance on its next try. Labels are compared with the lexicon's, which reads the same
-patterns: a label that is lost, doubled or different ends the benchmark. Rates are answers a second of wall time over
-the whole label stage. Goals: 50 times serial, 40 times with a tenth of the calls failing.
+First, a run that is not measured lets `LexiconModel` derive every answer from the log in the request. In the measured
+runs a separate process only looks these answers up, so the figures do not include the server's computing time. A
+failing call answers 500, 503 or 429, drops the connection, or sends an error with status 200; a repeated request fails
+with the same probability. The labels must equal those of the lexicon, which reads the same patterns: the benchmark ends
+if a label is lost, doubled or different. Rates are answers per second of wall time over the whole label stage. Goals:
+50 times the serial rate, and 40 times with a tenth of the calls failing.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import bench_prepare
 from learntoask.core.pack import parse_pack
-from worlds.llm.labelling import LabelRun, found
-from worlds.llm.server import LlmServer, Reply, Scribe
+from worlds.llm.labelling import LabelRun, labels_by_turn
+from worlds.llm.server import LexiconModel, LlmServer, Reply
 
 CONCURRENT = 64
 FAULTS: tuple[bytes | None, ...] = (
@@ -47,8 +47,9 @@ FAULTS: tuple[bytes | None, ...] = (
 
 
 @dataclass(frozen=True)
-class Pass:
-    """One run of the label stage. `cpu`: seconds of this process; `doubled`: answers to a request answered before."""
+class Measurement:
+    """One run of the label stage. `cpu` is in seconds of this process; `doubled` counts repeated
+    answers."""
 
     answers: int
     wall: float
@@ -62,7 +63,10 @@ class Pass:
 
 
 def serve(answers: dict[str, bytes], latency: float, failing: float, channel: Connection) -> None:
-    """The server's process: answers by the digest of the request; tells how many answers were doubled when asked."""
+    """Run the server's process, which looks answers up by the digest of the request.
+
+    A message on `channel` stops it; it then sends how many answers were repeated.
+    """
     seen: dict[str, int] = {}
     chance = random.Random(0)
 
@@ -70,7 +74,9 @@ def serve(answers: dict[str, bytes], latency: float, failing: float, channel: Co
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                length = next(one for one in head.lower().split(b"\r\n") if one.startswith(b"content-length"))
+                length = next(
+                    line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
+                )
                 body = await reader.readexactly(int(length.split(b":")[1]))
                 await asyncio.sleep(latency)
                 if chance.random() < failing:
@@ -109,7 +115,7 @@ def server(answers: dict[str, bytes], *, latency: float, failing: float) -> Iter
 
 def measure(
     run: LabelRun, answers: dict[str, bytes], *, concurrency: int, failing: float, latency: float
-) -> Pass:
+) -> Measurement:
     for path in (run.folder / "label-work").glob("*"):
         path.unlink()
     with server(answers, latency=latency, failing=failing) as (uri, channel):
@@ -118,13 +124,13 @@ def measure(
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         channel.send("stop")
         doubled = channel.recv()
-    if found(run.labelled()) != found(run.labelled("lexicon")) or run.quarantine():
+    if labels_by_turn(run.labelled()) != labels_by_turn(run.labelled("lexicon")) or run.quarantine():
         raise SystemExit("labels differ from the lexicon's")
     counts: Any = summary["llm"]
-    return Pass(counts["answers"], wall, cpu, counts["retries"], doubled)
+    return Measurement(counts["answers"], wall, cpu, counts["retries"], doubled)
 
 
-def prepared(folder: Path, sessions: int) -> LabelRun:
+def prepare_run(folder: Path, sessions: int) -> LabelRun:
     folder.mkdir()
     bench_prepare.write_logs(folder / "logs.jsonl", sessions)
     pack = parse_pack(bench_prepare.pack_document(), where="bench")
@@ -134,9 +140,9 @@ def prepared(folder: Path, sessions: int) -> LabelRun:
 
 
 def answers_for(run: LabelRun) -> dict[str, bytes]:
-    """The response to every request, by the digest of its body, from the journal of a run against the scribe."""
-    with LlmServer(Scribe(run.pack, task="ticket")) as scribe:
-        run.llm(scribe.uri, endpoint={"concurrency": 32})
+    """Return the response to every request by the digest of its body, from the journal of a run with LexiconModel."""
+    with LlmServer(LexiconModel(run.pack, task="ticket")) as model:
+        run.llm(model.uri, endpoint={"concurrency": 32})
     responses = {}
     for line in (run.folder / "label-work" / "answers-0.jsonl").read_text().splitlines():
         entry = json.loads(line)
@@ -151,33 +157,34 @@ def main() -> None:
     )
     parser.add_argument("--sessions", type=int, default=1300)
     parser.add_argument("--serial-sessions", type=int, default=12)
-    parser.add_argument("--rounds", type=int, default=3, help="serial and concurrent take turns")
+    parser.add_argument("--rounds", type=int, default=3, help="serial and concurrent runs take turns")
     parser.add_argument("--latency", type=float, default=0.1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        few = prepared(Path(folder) / "few", options.serial_sessions)
-        many = prepared(Path(folder) / "many", options.sessions)
+        few = prepare_run(Path(folder) / "few", options.serial_sessions)
+        many = prepare_run(Path(folder) / "many", options.sessions)
         few_answers, many_answers = answers_for(few), answers_for(many)
-        rows: dict[str, list[Pass]] = {"serial": [], "64 at once": [], "64, a tenth fails": []}
+        rows: dict[str, list[Measurement]] = {"serial": [], "64 at once": [], "64, a tenth fails": []}
         for _ in range(options.rounds):
             for name, run, answers, concurrency, failing in (
                 ("serial", few, few_answers, 1, 0.0),
                 ("64 at once", many, many_answers, CONCURRENT, 0.0),
                 ("64, a tenth fails", many, many_answers, CONCURRENT, 0.1),
             ):
-                one = measure(run, answers, concurrency=concurrency, failing=failing, latency=options.latency)
-                rows[name].append(one)
-    serial = statistics.median(one.rate for one in rows["serial"])
+                rows[name].append(
+                    measure(run, answers, concurrency=concurrency, failing=failing, latency=options.latency)
+                )
+    serial = statistics.median(run.rate for run in rows["serial"])
     print(
         f"{'':18} {'answers':>8} {'answers/s':>10} {'× serial':>9} {'CPU ms/answer':>14} {'retries':>8} doubled"
     )
-    for name, passes in rows.items():
-        rate = statistics.median(one.rate for one in passes)
-        cpu = statistics.median(1000 * one.cpu / one.answers for one in passes)
-        ratios = ", ".join(f"{one.rate / serial:.1f}" for one in passes)
+    for name, runs in rows.items():
+        rate = statistics.median(run.rate for run in runs)
+        cpu = statistics.median(1000 * run.cpu / run.answers for run in runs)
+        ratios = ", ".join(f"{run.rate / serial:.1f}" for run in runs)
         print(
-            f"{name:18} {passes[0].answers:8d} {rate:10.1f} {rate / serial:9.1f} {cpu:14.2f} "
-            f"{passes[0].retries:8d} {max(one.doubled for one in passes):7d}   (each: {ratios})"
+            f"{name:18} {runs[0].answers:8d} {rate:10.1f} {rate / serial:9.1f} {cpu:14.2f} "
+            f"{runs[0].retries:8d} {max(run.doubled for run in runs):7d}   (each: {ratios})"
         )
 
 

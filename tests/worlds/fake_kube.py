@@ -1,5 +1,7 @@
-"""An API server in memory at the seam `Kube`: names, uids, versions, preconditions and refusals as the real one has
-them. Watches are a queue that the test delivers from, as late as it likes."""
+"""A fake of `Kube` with an API server in memory: names, uids, versions, preconditions and refusals as in the real one.
+
+Changes are queued in `events`; the test delivers them when it wants.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,11 @@ Key = tuple[Kind, str, str]
 
 
 class Crashed(BaseException):
-    """The operator was killed in the middle of a pass."""
+    """The operator was killed in the middle of a reconcile."""
 
 
 class FakeKube:
-    """`writes` counts them; with `crash_after` the operator dies right after that many more writes took effect."""
+    """A fake API server. `writes` lists all writes. After `crash_after` further writes the operator crashes."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.objects: dict[Key, Json] = {}
@@ -29,7 +31,7 @@ class FakeKube:
         self.refuse: Callable[[str, Kind], Exception | None] = lambda verb, kind: None
         self._now, self._versions, self._uids = now, itertools.count(1), itertools.count(1)
 
-    # --- as Kube ---
+    # --- the interface of Kube ---
     async def get(self, kind: Kind, name: str, *, namespace: str | None = None, deadline: float = 0) -> Json:
         found = await self.find(kind, name, namespace=namespace)
         if found is None:
@@ -41,16 +43,16 @@ class FakeKube:
         return copy.deepcopy(found)
 
     async def create(self, kind: Kind, body: Json, *, deadline: float = 0) -> Json:
-        self._refused("create", kind)
+        self._check_refusal("create", kind)
         key = (kind, body["metadata"]["namespace"], body["metadata"]["name"])
         if key in self.objects:
             raise AlreadyExists(f"{key[2]} already exists", status=409)
         made = self.put(kind, body)
-        self._wrote("create", kind)
+        self._record_write("create", kind)
         return made
 
     async def apply(self, kind: Kind, body: Json, *, force: bool = True) -> Json:
-        self._refused("apply", kind)
+        self._check_refusal("apply", kind)
         key = (kind, body["metadata"]["namespace"], body["metadata"]["name"])
         before = self.objects.get(key)
         if before and not force and before["metadata"].get("annotations", {}).get("test/owner") == "people":
@@ -58,7 +60,7 @@ class FakeKube:
         made = self.put(
             kind, {**(before or {}), **body, "metadata": {**(before or body)["metadata"], **body["metadata"]}}
         )
-        self._wrote("apply", kind)
+        self._record_write("apply", kind)
         return made
 
     async def patch_status(
@@ -70,16 +72,16 @@ class FakeKube:
         namespace: str | None = None,
         resource_version: str | None = None,
     ) -> Json:
-        self._refused("patch", kind)
+        self._check_refusal("patch", kind)
         key = (kind, namespace or "", name)
         if key not in self.objects:
             raise NotFound(name, status=404)
         if resource_version not in (None, self.objects[key]["metadata"]["resourceVersion"]):
             raise Conflict("the object has been modified", status=409)
         body = copy.deepcopy(self.objects[key])
-        body["status"] = merged(body.get("status", {}), status)
+        body["status"] = apply_merge_patch(body.get("status", {}), status)
         made = self.put(kind, body)
-        self._wrote("patch", kind)
+        self._record_write("patch", kind)
         return made
 
     async def delete(
@@ -91,18 +93,18 @@ class FakeKube:
         propagation: str = "Background",
         uid: str | None = None,
     ) -> None:
-        self._refused("delete", kind)
+        self._check_refusal("delete", kind)
         found = self.objects.get((kind, namespace or "", name))
         if found is None:
             raise NotFound(name, status=404)
         if uid not in (None, found["metadata"]["uid"]):
             raise Conflict("uid differs", status=409)
         self.remove(kind, found)
-        self._wrote("delete", kind)
+        self._record_write("delete", kind)
 
-    # --- as the rest of the cluster ---
+    # --- the rest of the cluster ---
     def put(self, kind: Kind, body: Json) -> Json:
-        """Store `body` as new or changed; returns it as stored."""
+        """Create or replace an object and return it as stored."""
         body = copy.deepcopy(body)
         metadata = body["metadata"]
         key = (kind, metadata["namespace"], metadata["name"])
@@ -119,7 +121,7 @@ class FakeKube:
         return copy.deepcopy(body)
 
     def remove(self, kind: Kind, body: Json) -> None:
-        """Gone at once; pods of a Job end later, as they do."""
+        """Remove an object and its children at once, except pods, which only get a deletion timestamp."""
         metadata = body["metadata"]
         gone = self.objects.pop((kind, metadata["namespace"], metadata["name"]))
         gone["metadata"]["resourceVersion"] = str(next(self._versions))
@@ -140,12 +142,12 @@ class FakeKube:
         owner = pod["metadata"]["ownerReferences"][0]
         return next((job for job in self.all(JOB) if job["metadata"]["uid"] == owner["uid"]), None)
 
-    def _refused(self, verb: str, kind: Kind) -> None:
+    def _check_refusal(self, verb: str, kind: Kind) -> None:
         refusal = self.refuse(verb, kind)
         if refusal is not None:
             raise refusal
 
-    def _wrote(self, verb: str, kind: Kind) -> None:
+    def _record_write(self, verb: str, kind: Kind) -> None:
         self.writes.append(f"{verb} {kind.plural}")
         if self.crash_after is not None:
             self.crash_after -= 1
@@ -154,8 +156,8 @@ class FakeKube:
                 raise Crashed
 
 
-def merged(before: Any, patch: Any) -> Any:
-    """RFC 7386."""
+def apply_merge_patch(before: Any, patch: Any) -> Any:
+    """Apply a merge patch (RFC 7386)."""
     if not isinstance(patch, dict):
         return patch
     result = dict(before) if isinstance(before, dict) else {}
@@ -163,7 +165,7 @@ def merged(before: Any, patch: Any) -> Any:
         if value is None:
             result.pop(name, None)
         else:
-            result[name] = merged(result.get(name), value)
+            result[name] = apply_merge_patch(result.get(name), value)
     return result
 
 

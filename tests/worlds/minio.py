@@ -1,4 +1,4 @@
-"""A real MinIO server on loopback, with a fresh data folder, that tests may stop, start again and damage."""
+"""A real MinIO server on loopback with its own data folder. Tests may stop it, start it again and damage its data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _START_SECONDS = 120.0
 
 
 def minio_command() -> Path:
-    """The server built by `make minio`; skips the test, saying so, where it was not."""
+    """Return the path of the server that `make minio` built. Skips the test if it is not built."""
     key = hashlib.sha256((ROOT / "tests" / "toolchain" / "minio" / "go.sum").read_bytes()).hexdigest()[:12]
     command = TOOLCHAIN / f"minio-{key}" / "minio"
     if not command.is_file():
@@ -41,7 +41,7 @@ def minio_command() -> Path:
 
 @dataclass
 class MinioServer:
-    """Stores are below `team`, another one for every test. The keys are in `environment`, and only there."""
+    """A MinIO server. Each test has its own prefix, `team`, in the bucket `lta`. Only `environment` has the keys."""
 
     data: Path
     port: int
@@ -70,7 +70,7 @@ class MinioServer:
         return S3Store(self.bucket(patience=patience), prefix=self.team)
 
     def client(self) -> Minio:
-        """MinIO's own client, for what a test does behind our back."""
+        """Return MinIO's own client, with which a test changes objects without the store's knowledge."""
         host = f"127.0.0.1:{self.port}"
         if self.certificates is None:
             return Minio(host, self.access_key, self.secret_key, secure=False)
@@ -102,8 +102,8 @@ class MinioServer:
         self.stop()
         pytest.fail(f"MinIO did not start: {(self.data.parent / 'minio.log').read_text()[-2000:]}")
 
-    def fresh(self, team: str) -> None:
-        """Ready for another test: up, and with a store that is empty."""
+    def reset(self, team: str) -> None:
+        """Prepare for the next test: the server runs, and the store below `team` is empty."""
         self.team = team
         if self.process is None:
             self.start()
@@ -117,7 +117,7 @@ class MinioServer:
             self.process = None
 
     def _ready(self) -> bool:
-        if self.certificates:  # whoever listens with a certificate is ready a moment later
+        if self.certificates:  # with TLS the port opens only when the server is almost ready
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", self.port)) == 0
         try:
@@ -131,8 +131,10 @@ class MinioServer:
 def minio_server(
     folder: Path, *, certificates: Path | None = None, processors: int | None = 1
 ) -> Iterator[MinioServer]:
-    """A running server with a bucket `lta`, on so many processors (None: all); killed at the end. `certificates` holds
-    `public.crt` and `private.key`, and `authority/ca.pem` that signed them."""
+    """Run a server with a bucket `lta` on `processors` CPUs (None: all), and kill it at the end.
+
+    `certificates` is a folder with `public.crt`, `private.key`, and `authority/ca.pem`, which signed them.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -16,8 +16,8 @@ import pytest
 from learntoask.core.errors import StageError
 from learntoask.core.pack import Pack
 from worlds.llm import labelling as llm_labelling
-from worlds.llm.labelling import LabelRun, found
-from worlds.llm.server import RESET, Asked, LlmServer, Outcome, Reply, Scribe, Status
+from worlds.llm.labelling import LabelRun, labels_by_turn
+from worlds.llm.server import RESET, LexiconModel, LlmServer, Outcome, ReceivedRequest, Reply, Status
 
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(["llm_labelling"])
@@ -39,22 +39,22 @@ def run(prepared: LabelRun, tmp_path: Path) -> LabelRun:
 
 
 @pytest.fixture(scope="module")
-def scribe(prepared: LabelRun) -> Scribe:
-    return Scribe(prepared.pack, task="remedy")
+def scribe(prepared: LabelRun) -> LexiconModel:
+    return LexiconModel(prepared.pack, task="remedy")
 
 
-def draw(asked: Asked) -> float:
+def draw(asked: ReceivedRequest) -> float:
     """A number in [0, 1) that depends on the session and the question alone."""
     return int(hashlib.sha256(asked.question.encode()).hexdigest()[:8], 16) / 16**8
 
 
 def test_a_model_that_reads_as_the_pack_s_patterns_do_labels_as_the_lexicon(
-    run: LabelRun, scribe: Scribe
+    run: LabelRun, scribe: LexiconModel
 ) -> None:
     with LlmServer(scribe) as server:
         summary = run.llm(server.uri)
     expected = run.labelled("lexicon")
-    assert found(run.labelled()) == found(expected)
+    assert labels_by_turn(run.labelled()) == labels_by_turn(expected)
     assert run.quarantine() == []
     asked = sum(len(one.session.turns) - (one.session.stop_turn is not None) for one in expected)
     assert len(server.requests) == asked  # a stop that the log marks needs no model
@@ -70,21 +70,21 @@ def test_a_model_that_reads_as_the_pack_s_patterns_do_labels_as_the_lexicon(
         }
 
 
-def test_one_request_a_session_gives_the_same_labels(run: LabelRun, scribe: Scribe) -> None:
+def test_one_request_a_session_gives_the_same_labels(run: LabelRun, scribe: LexiconModel) -> None:
     with LlmServer(scribe) as server:
         run.llm(server.uri, perSession=True)
     expected = run.labelled("lexicon")
-    assert found(run.labelled()) == found(expected)
+    assert labels_by_turn(run.labelled()) == labels_by_turn(expected)
     with_questions = [one for one in expected if len(one.session.turns) > (one.session.stop_turn is not None)]
     assert len(server.requests) == len(with_questions)
 
 
-def test_one_request_of_a_session_goes_ahead_of_the_others(run: LabelRun, scribe: Scribe) -> None:
+def test_one_request_of_a_session_goes_ahead_of_the_others(run: LabelRun, scribe: LexiconModel) -> None:
     """So that a server's prefix cache holds their common beginning."""
     begun: set[str] = set()
     early: list[str] = []
 
-    def script(asked: Asked) -> Outcome:
+    def script(asked: ReceivedRequest) -> Outcome:
         session = asked.question.rsplit("\n", 1)[0]
         answered = (json.loads(body)["messages"][1]["content"] for body in server.answered)
         if session in begun and not any(question.startswith(session) for question in answered):
@@ -94,13 +94,15 @@ def test_one_request_of_a_session_goes_ahead_of_the_others(run: LabelRun, scribe
 
     with LlmServer(script, latency=0.01) as server:
         run.llm(server.uri, endpoint={"concurrency": 4})
-    assert found(run.labelled()) == found(run.labelled("lexicon"))
+    assert labels_by_turn(run.labelled()) == labels_by_turn(run.labelled("lexicon"))
     assert early == []
     assert server.most_at_once == 4
 
 
-def spoiled(scribe: Scribe, spoil: Callable[[dict[str, Any]], None]) -> Callable[[Asked], Reply]:
-    def script(asked: Asked) -> Reply:
+def spoiled(
+    scribe: LexiconModel, spoil: Callable[[dict[str, Any]], None]
+) -> Callable[[ReceivedRequest], Reply]:
+    def script(asked: ReceivedRequest) -> Reply:
         extraction = scribe.extraction(asked)
         spoil(extraction)
         return Reply(json.dumps(extraction))
@@ -120,7 +122,7 @@ def invented(extraction: dict[str, Any]) -> None:
             item["value"] += " or more"
 
 
-WRONG: dict[str, Callable[[Scribe], Callable[[Asked], Reply]]] = {
+WRONG: dict[str, Callable[[LexiconModel], Callable[[ReceivedRequest], Reply]]] = {
     "ungrounded": lambda scribe: spoiled(scribe, translated),
     "ungrounded value": lambda scribe: spoiled(scribe, invented),
     "answer-not-json": lambda scribe: lambda asked: Reply("The pharmacist asks about the age."),
@@ -133,12 +135,12 @@ WRONG: dict[str, Callable[[Scribe], Callable[[Asked], Reply]]] = {
 
 @pytest.mark.parametrize("reason", WRONG)
 def test_a_wrong_answer_is_asked_again_with_the_reason_and_then_quarantined(
-    reason: str, run: LabelRun, scribe: Scribe
+    reason: str, run: LabelRun, scribe: LexiconModel
 ) -> None:
     wrong = WRONG[reason](scribe)
     spoilt: set[str] = set()
 
-    def script(asked: Asked) -> Reply:
+    def script(asked: ReceivedRequest) -> Reply:
         empty = not any(item["value"] for item in scribe.extraction(asked)["items"])
         if draw(asked) < 0.3 and not empty:
             spoilt.add(asked.question)
@@ -148,7 +150,7 @@ def test_a_wrong_answer_is_asked_again_with_the_reason_and_then_quarantined(
     with LlmServer(script) as server:
         summary = run.llm(server.uri, maxFailedShare=1.0)
     assert spoilt
-    expected, labelled = found(run.labelled("lexicon")), found(run.labelled())
+    expected, labelled = labels_by_turn(run.labelled("lexicon")), labels_by_turn(run.labelled())
     quarantine = run.quarantine()
     assert {entry["reason"] for entry in quarantine} == {reason.split(maxsplit=1)[0]}
     missing = {(entry["session_id"], entry["turn"]) for entry in quarantine}
@@ -161,10 +163,12 @@ def test_a_wrong_answer_is_asked_again_with_the_reason_and_then_quarantined(
         assert {asked.body["max_tokens"] for asked in again} == {2048}
 
 
-def test_an_answer_mended_on_the_second_try_is_a_label_and_says_so(run: LabelRun, scribe: Scribe) -> None:
+def test_an_answer_mended_on_the_second_try_is_a_label_and_says_so(
+    run: LabelRun, scribe: LexiconModel
+) -> None:
     wrong = spoiled(scribe, translated)
 
-    def script(asked: Asked) -> Reply:
+    def script(asked: ReceivedRequest) -> Reply:
         if asked.refused is None:
             return wrong(asked)
         assert "no message of the user after message" in asked.refused
@@ -172,13 +176,13 @@ def test_an_answer_mended_on_the_second_try_is_a_label_and_says_so(run: LabelRun
 
     with LlmServer(script) as server:
         run.llm(server.uri)
-    assert found(run.labelled()) == found(run.labelled("lexicon"))
+    assert labels_by_turn(run.labelled()) == labels_by_turn(run.labelled("lexicon"))
     attempts = Counter(sample.provenance.attempts for one in run.labelled() for sample in one.samples)
     assert attempts[2] > attempts[1] > 0
 
 
 def test_a_server_that_fails_now_and_then_costs_no_label_and_doubles_none(
-    run: LabelRun, scribe: Scribe
+    run: LabelRun, scribe: LexiconModel
 ) -> None:
     faults: list[Outcome] = [
         Status(500),
@@ -187,20 +191,20 @@ def test_a_server_that_fails_now_and_then_costs_no_label_and_doubles_none(
         Status(200, {"error": {"message": "try again", "code": 503}}),
     ]
 
-    def script(asked: Asked) -> Outcome:
+    def script(asked: ReceivedRequest) -> Outcome:
         fails = asked.attempt == 0 and draw(asked) < 0.15
         return faults[asked.number % len(faults)] if fails else scribe(asked)
 
     with LlmServer(script) as server:
         summary = run.llm(server.uri)
-    assert found(run.labelled()) == found(run.labelled("lexicon"))
+    assert labels_by_turn(run.labelled()) == labels_by_turn(run.labelled("lexicon"))
     assert run.quarantine() == []
     assert len(set(server.answered)) == len(server.answered)
     assert summary["llm"]["retries"] == len(server.requests) - len(server.answered) > 0
 
 
 def test_a_killed_run_goes_on_where_it_was(
-    run: LabelRun, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+    run: LabelRun, scribe: LexiconModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(llm_labelling.__file__).parents[2]))
     journal = run.folder / "label-work" / "answers-0.jsonl"
@@ -220,7 +224,7 @@ def test_a_killed_run_goes_on_where_it_was(
         before = len(server.answered)
         summary = run.llm(server.uri, "resumed", endpoint={"concurrency": 8})
         wasted = len(server.answered) - len(set(server.answered))
-    assert found(run.labelled("resumed")) == found(run.labelled("lexicon"))
+    assert labels_by_turn(run.labelled("resumed")) == labels_by_turn(run.labelled("lexicon"))
     ids = [one.session.session_id for one in run.labelled("resumed")]
     assert ids == [one.session.session_id for one in run.labelled("lexicon")]
     assert 0 <= wasted <= 2 * 8
@@ -228,14 +232,14 @@ def test_a_killed_run_goes_on_where_it_was(
     assert summary["llm"]["answers"] == len(set(server.answered))
 
 
-def test_a_spent_budget_stops_the_stage_and_a_larger_one_goes_on(run: LabelRun, scribe: Scribe) -> None:
+def test_a_spent_budget_stops_the_stage_and_a_larger_one_goes_on(run: LabelRun, scribe: LexiconModel) -> None:
     with LlmServer(scribe, latency=0.005) as server:
         with pytest.raises(StageError, match=r"spec\.label\.llm\.budget\.requests = 40 is spent") as caught:
             run.llm(server.uri, budget={"requests": 40})
         assert caught.value.reason == "BudgetSpent"
         assert len(server.answered) == 40  # those under way were let to end
         run.llm(server.uri, budget={"requests": 4000})
-    assert found(run.labelled()) == found(run.labelled("lexicon"))
+    assert labels_by_turn(run.labelled()) == labels_by_turn(run.labelled("lexicon"))
     assert len(server.answered) == len(set(server.answered))
 
 
@@ -257,11 +261,11 @@ def test_too_many_failures_stop_the_stage_with_their_reasons(run: LabelRun) -> N
         run.llm(server.uri)
 
 
-def test_what_judges_dispute_is_quarantined_or_outvoted(run: LabelRun, scribe: Scribe) -> None:
+def test_what_judges_dispute_is_quarantined_or_outvoted(run: LabelRun, scribe: LexiconModel) -> None:
     def ageless(extraction: dict[str, Any]) -> None:
         extraction["items"] = [one for one in extraction["items"] if one["field"] != "age"]
 
-    expected = found(run.labelled("lexicon"))
+    expected = labels_by_turn(run.labelled("lexicon"))
     with LlmServer(scribe) as right, LlmServer(spoiled(scribe, ageless)) as blind, LlmServer(scribe) as third:
         judges = [{"uri": one.uri, "model": "m"} for one in (blind, third)]
         run.llm(right.uri, "majority", judges=judges)
@@ -269,11 +273,13 @@ def test_what_judges_dispute_is_quarantined_or_outvoted(run: LabelRun, scribe: S
             right.uri, "unanimous", judges=judges[:1], agreement="unanimous", maxFailedShare=1.0
         )
         assert len(right.requests) == len(blind.requests) == len(third.requests)
-    assert found(run.labelled("majority")) == expected
+    assert labels_by_turn(run.labelled("majority")) == expected
     assert {entry["reason"] for entry in run.quarantine("unanimous")} == {"judges-disagree"}
     disputed = {(entry["session_id"], entry["turn"]) for entry in run.quarantine("unanimous")}
     assert disputed >= {at for at, (_, asked, goal) in expected.items() if "age" in asked | set(goal)}
-    assert found(run.labelled("unanimous")) == {at: one for at, one in expected.items() if at not in disputed}
+    assert labels_by_turn(run.labelled("unanimous")) == {
+        at: one for at, one in expected.items() if at not in disputed
+    }
     assert summary["llm"]["models"] == ["m", "m"]
 
 
@@ -308,10 +314,10 @@ def test_without_end_markers_the_model_says_where_the_expert_acts(tmp_path: Path
     ]
     (tmp_path / "logs.jsonl").write_text("\n".join(map(json.dumps, logs)))
     run = LabelRun(tmp_path, logs=tmp_path / "logs.jsonl", pack=BIKES).prepare()
-    with LlmServer(Scribe(BIKES, task="default", acts="I book you in")) as server:
+    with LlmServer(LexiconModel(BIKES, task="default", acts="I book you in")) as server:
         summary = run.llm(server.uri, perSession=per_session)
     bike, day = {"bike": "city"}, {"day": "friday"}
-    assert found(run.labelled()) == {
+    assert labels_by_turn(run.labelled()) == {
         ("done", 0): ("continue", {"bike"}, bike | day),
         ("done", 1): ("continue", {"day"}, day),
         ("done", 2): ("stop", set(), {}),

@@ -1,4 +1,4 @@
-"""The client against a real server that does everything wrong that servers do."""
+"""The client against a fake server with all kinds of failures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from learntoask.llm.client import DENIED, GIVEN_UP, LlmClient
 from learntoask.llm.journal import ReplyJournal
 from learntoask.llm.spending import Spending
 from learntoask.llm.structured_output import Form, ModelReply, NoAnswer, NoAnswerReason
-from worlds.llm.server import DRIP, HANG, RESET, Asked, LlmServer, Outcome, Reply, Status
+from worlds.llm.server import DRIP, HANG, RESET, LlmServer, Outcome, ReceivedRequest, Reply, Status
 
 KEY = "sk-very-secret-1234"
 
@@ -26,13 +26,13 @@ class Sum(Form):
     total: int
 
 
-def right(asked: Asked) -> Reply:
+def right(asked: ReceivedRequest) -> Reply:
     numbers = asked.body["messages"][-1]["content"].split("+")
     return Reply(json.dumps({"total": sum(map(int, numbers))}))
 
 
 def after(*first: Outcome) -> Any:
-    """These outcomes in turn, then the right answer."""
+    """Return a script that answers with `first`, one after the other, and then with the right answer."""
     return lambda asked: first[asked.attempt] if asked.attempt < len(first) else right(asked)
 
 
@@ -58,7 +58,7 @@ def _one(client: LlmClient, question: str) -> Any:
 
 
 def totals(answers: Sequence[ModelReply[Sum] | NoAnswer]) -> list[int | NoAnswerReason]:
-    return [one.parsed.total if isinstance(one, ModelReply) else one.reason for one in answers]
+    return [answer.parsed.total if isinstance(answer, ModelReply) else answer.reason for answer in answers]
 
 
 async def test_an_answer_of_the_form_and_what_it_cost() -> None:
@@ -132,7 +132,7 @@ async def test_a_fault_is_tried_again_and_counted(faults: list[Outcome], kind: s
 async def test_the_wait_that_a_server_asks_for_is_kept(headers: dict[str, str]) -> None:
     times: list[float] = []
 
-    def script(asked: Asked) -> Outcome:
+    def script(asked: ReceivedRequest) -> Outcome:
         times.append(time.monotonic())
         return after(Status(429, headers=headers))(asked)
 
@@ -205,7 +205,7 @@ async def test_an_outage_ends_it_once_patience_is_over() -> None:
 
 
 async def test_a_poisonous_request_does_not_end_the_others() -> None:
-    def script(asked: Asked) -> Outcome:
+    def script(asked: ReceivedRequest) -> Outcome:
         return Status(500) if asked.body["messages"][0]["content"] == "6+6" else right(asked)
 
     with LlmServer(script) as server:
@@ -218,7 +218,9 @@ async def test_as_many_at_once_as_allowed_and_fewer_where_the_server_refuses() -
         await ask(client_of(server.uri, concurrency=5), *(f"1+{n}" for n in range(40)))
         assert server.most_at_once == 5
 
-    def narrow(asked: Asked) -> Outcome:  # takes four at once, like a server behind a quota
+    def narrow(
+        asked: ReceivedRequest,
+    ) -> Outcome:  # accepts four requests at once, like a server behind a quota
         return Status(429) if server.at_once > 4 else right(asked)
 
     with LlmServer(narrow, latency=0.1) as server:
@@ -258,7 +260,8 @@ async def test_a_key_from_a_file_may_rotate_and_never_reaches_the_journal(tmp_pa
         await _one(client, "1+2")
         key.write_text("sk-rotated")
         await ask(client, "3+4")
-    assert [one.headers["authorization"] for one in server.requests] == [f"Bearer {KEY}", "Bearer sk-rotated"]
+    sent = [request.headers["authorization"] for request in server.requests]
+    assert sent == [f"Bearer {KEY}", "Bearer sk-rotated"]
     assert "sk-" not in (tmp_path / "a.jsonl").read_text()
 
 

@@ -16,7 +16,7 @@ from learntoask_operator.events import Event
 from learntoask_operator.loop import Ref
 from learntoask_operator.metrics import Metrics
 from learntoask_operator.settings import Settings
-from worlds.fake_kube import Crashed, FakeKube, merged
+from worlds.fake_kube import Crashed, FakeKube, apply_merge_patch
 
 
 def published(letter: str) -> Json:
@@ -33,7 +33,7 @@ class Kube(FakeKube):
         key = (kind, namespace or "", name)
         if key not in self.objects:
             raise NotFound(name, status=404)
-        made = self.put(kind, merged(self.objects[key], patch))
+        made = self.put(kind, apply_merge_patch(self.objects[key], patch))
         self._wrote("patch", kind)
         return made
 

@@ -1,4 +1,4 @@
-"""What holds for every store, in a folder and in MinIO: readers see whole results or none."""
+"""All stores, in a folder and in MinIO: readers find complete results or none."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
 
 @dataclass(frozen=True)
 class World:
-    """A store, and ways to write and remove behind its back; places are paths or keys below its root."""
+    """A store, with functions that write and remove without its knowledge. Places are paths or keys below its root."""
 
     store: Store
     again: Callable[[], Store]
@@ -41,7 +41,7 @@ class World:
     remove: Callable[[str], None]
 
     def blob(self) -> str:
-        """Place of the one blob there is."""
+        """Return the place of the only blob."""
         digest = next(item.name for item in self.store.items() if item.kind == "blob")
         return f"blobs/{digest[:2]}/{digest}"
 
@@ -54,7 +54,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     if request.param == "folder":
         return _folder_world(tmp_path / "store")
     server: MinioServer = request.getfixturevalue("server")
-    server.fresh(tmp_path.name)
+    server.reset(tmp_path.name)
     client = server.client()
     return World(
         store=server.store(),
@@ -113,7 +113,7 @@ def test_equal_content_is_kept_once_and_two_runs_share_a_store(world: World, tmp
     mine = _publish(world.store, tmp_path, key=KEY)
     yours = _publish(world.again(), tmp_path, key=OTHER_KEY)
     assert len(world.names("blob")) == 1
-    assert {one.key for one in world.store.publications()} == {mine.key, yours.key}
+    assert {publication.key for publication in world.store.publications()} == {mine.key, yours.key}
 
 
 def test_a_publication_that_lacks_a_blob_counts_as_absent(world: World, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_damaged_manifest_counts_as_absent_and_is_replaced(
 
 def test_corrupt_content_is_never_handed_out_and_is_made_again(world: World, tmp_path: Path) -> None:
     publication = _publish(world.store, tmp_path)
-    world.write(world.blob(), b"WEIGHTS")  # same size, other content
+    world.write(world.blob(), b"WEIGHTS")  # the same size with other content
     with pytest.raises(StoreError, match="corrupt"):
         _content(world.store, publication, tmp_path)
     assert not (tmp_path / "copy" / "model.bin").exists()
@@ -159,7 +159,7 @@ def test_corrupt_content_is_never_handed_out_and_is_made_again(world: World, tmp
 
 
 def test_the_first_whole_publication_of_a_key_stays(world: World, tmp_path: Path) -> None:
-    """A stage need not compute the same twice; whoever read the first result must find it again."""
+    """A stage may compute another output the second time, but readers of the first output must find it again."""
     first = _publish(world.store, tmp_path, text="first")
     assert _publish(world.again(), tmp_path, text="second") == first
     assert world.store.find(KEY) == first
@@ -172,7 +172,7 @@ def test_of_concurrent_publishers_one_whole_result_stands_for_all(world: World, 
 
     with ThreadPoolExecutor(8) as pool:
         standing = list(pool.map(publisher, range(8)))
-    assert len({one.output for one in standing}) == 1
+    assert len({publication.output for publication in standing}) == 1
     assert world.store.find(KEY) == standing[0]
     assert _content(world.store, standing[0], tmp_path).startswith("result ")
 
@@ -218,7 +218,7 @@ def test_publications_are_found_again_when_they_appear_later(world: World, tmp_p
 
 
 class Later:
-    """Collection as it will be: everything stored until now was last used before it."""
+    """A later garbage collection, for which all present items were last used before its grace period."""
 
     def __init__(self) -> None:
         self.unused_since = time.time() + 60
@@ -246,10 +246,10 @@ def test_collection_removes_unreferenced_blobs_after_a_dry_run_said_so(world: Wo
 def test_collection_spares_what_was_just_stored_or_just_asked_for(world: World, tmp_path: Path) -> None:
     (tmp_path / "lost").write_text("about to be published")
     world.store.put(tmp_path / "lost", path="lost")
-    time.sleep(1.1)  # an object's time is in whole seconds
+    time.sleep(1.1)  # times of objects are in whole seconds
     since = time.time()
     assert collect(world.store, unused_since=since - 3600, keep=None, dry_run=False).removed == ()
-    world.again().put(tmp_path / "lost", path="lost")  # by another publisher, who sends nothing
+    world.again().put(tmp_path / "lost", path="lost")  # another publisher finds the blob and sends nothing
     assert collect(world.store, unused_since=since - 0.05, keep=None, dry_run=False).removed == ()
     assert len(world.names("blob")) == 1
 

@@ -1,4 +1,4 @@
-"""A real MinIO server that is killed, damaged, hung, moved behind TLS or given wrong keys."""
+"""A store in a real MinIO server that is killed, damaged, frozen, behind TLS, or used with wrong keys."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
 
 @pytest.fixture
 def server(running: MinioServer, tmp_path: Path) -> MinioServer:
-    running.fresh(tmp_path.name)
+    running.reset(tmp_path.name)
     return running
 
 
@@ -54,7 +54,7 @@ def large(tmp_path: Path) -> Path:
 
 
 def _arrived(server: MinioServer) -> int:
-    """Parts of pending uploads that the server has, as it lists them on disk."""
+    """Return the number of parts of pending uploads on the server's disk."""
     return len(list(server.data.glob(".minio.sys/multipart/*/*/*/part.*[0-9]")))
 
 
@@ -82,7 +82,7 @@ def _killed_while_putting(server: MinioServer, source: Path, *, after_parts: int
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Numbers of the parts that are sent from now on."""
+    """The numbers of the parts that are sent during the test."""
     numbers: list[int] = []
     send = Bucket.send
 
@@ -99,10 +99,10 @@ def test_a_killed_upload_goes_on_where_it_was(
 ) -> None:
     _killed_while_putting(server, large, after_parts=2)
     arrived = _arrived(server)
-    server.stop()  # what arrived survives the server, too
+    server.stop()  # received parts survive a restart of the server
     server.start()
     file = server.store().put(large, path="file")
-    assert 0 < len(sent) <= 7 - arrived + 1  # one may have been on disk and not yet accepted
+    assert 0 < len(sent) <= 7 - arrived + 1  # one part may have been on disk but not accepted yet
     server.store().fetch(file, tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == large.read_bytes()
     assert _arrived(server) == 0
@@ -128,12 +128,12 @@ def test_a_part_that_the_server_changed_or_lost_is_sent_again(
 def test_a_killed_upload_that_nobody_continues_is_collected(server: MinioServer, large: Path) -> None:
     _killed_while_putting(server, large, after_parts=2)
     server.stop()
-    server.start()  # MinIO forgets its list of uploads, not the uploads
+    server.start()  # MinIO loses its list of uploads, but not the uploads
     store = server.store()
     assert collect(store, unused_since=time.time() - 60, keep=None, dry_run=False).removed == ()
     removed = collect(store, unused_since=time.time() + 60, keep=None, dry_run=False).removed
     assert [item.kind for item in removed] == ["leftover"]
-    assert removed[0].size >= PART_BYTES  # of two on disk, one may not have been accepted yet
+    assert removed[0].size >= PART_BYTES  # one of the two parts on disk may not have been accepted yet
     assert _arrived(server) == 0
     assert list(store.items()) == []
 
@@ -192,10 +192,10 @@ def test_a_server_that_does_not_answer_is_given_up_in_time(
 ) -> None:
     monkeypatch.setattr(connecting, "_SOCKET_SECONDS", 2.0)
     store = server.store(patience=LITTLE)
-    server.store().find(KEY)  # awake, however busy the machine
+    server.store().find(KEY)  # the server responds, even on a busy machine
     assert server.process is not None
     server.process.send_signal(signal.SIGSTOP)
-    os.waitpid(server.process.pid, os.WUNTRACED)  # until all its threads stand still
+    os.waitpid(server.process.pid, os.WUNTRACED)  # returns when all its threads are stopped
     before = time.monotonic()
     with pytest.raises(StoreError, match=r"no answer .*run again") as caught:
         store.find(KEY)
@@ -255,7 +255,7 @@ def test_rotated_keys_of_a_mounted_secret_are_followed(server: MinioServer, tmp_
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`public.crt` and `private.key`, as MinIO wants them, signed by `authority/ca.pem`."""
+    """Return a folder with `public.crt` and `private.key` for MinIO, and `authority/ca.pem`, which signed them."""
     if shutil.which("openssl") is None:
         pytest.skip("the openssl command is not installed: no certificates to test TLS with")
     folder = tmp_path_factory.mktemp("certificates")

@@ -1,4 +1,4 @@
-"""Runs whose logs, pack and store are in MinIO: stages publish there, and no file ever holds a key."""
+"""Runs whose logs, pack and store are in MinIO: stages publish there, and no file ever contains an access key."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
 
 @pytest.fixture
 def server(running: MinioServer, tmp_path: Path) -> MinioServer:
-    running.fresh(tmp_path.name)
+    running.reset(tmp_path.name)
     return running
 
 
 @pytest.fixture
 def folder(server: MinioServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where `lta` runs: manifests of two runs, and the keys in a file."""
+    """The working directory of `lta`, with the manifests of two runs and the access keys in files."""
     folder = tmp_path / "work"
     (folder / "keys").mkdir(parents=True)
     (folder / "keys" / "accessKey").write_text(server.access_key)
@@ -102,7 +102,7 @@ def _logs(count: int) -> bytes:
 def _run(
     folder: Path, stage: str, *, run: str = "clinic", pins: dict[str, PinnedPublication] | None = None
 ) -> dict[str, Any]:
-    """What the stage's process said at its end."""
+    """Run a stage in a process and return its last message."""
     home = folder / ".lta"
     shown = view(f"{run}.yaml", home=home)
     digests = shown.sources.digests()
@@ -140,7 +140,7 @@ def _run(
 
 
 def _everything_written(folder: Path, server: MinioServer) -> Iterator[tuple[str, bytes]]:
-    """Every file of the work folder but the keys, and every object."""
+    """Iterate over all files of the working directory except the keys, and over all objects."""
     for path in folder.rglob("*"):
         if path.is_file() and path.parent.name != "keys":
             yield str(path), path.read_bytes()
@@ -157,7 +157,7 @@ def test_stages_read_from_the_store_and_publish_to_it(folder: Path, server: Mini
     shown = view("clinic.yaml", home=folder / ".lta")
     assert shown.publications["label"].inputs == {"prepare": prepared["result"]["output"]}
     assert (shown.output("label") / "labelled.jsonl").stat().st_size > 0
-    # Another run of the same logs finds both stages done; asked all the same, its process ends at once.
+    # Another run of the same logs finds both stages published; a process that runs one nevertheless ends at once.
     assert set(view("other.yaml", home=folder / ".lta").publications) == {"prepare", "label"}
     assert _run(folder, "prepare", run="other") == prepared
     for name, content in _everything_written(folder, server):
@@ -206,7 +206,7 @@ def test_a_stage_with_wrong_keys_says_so_without_saying_them(folder: Path, serve
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Keys of the objects whose content is read from now on."""
+    """The keys of the objects whose content is read during the test."""
     keys: list[str] = []
     read = Bucket.read
 
@@ -233,7 +233,7 @@ def test_logs_and_pack_are_fetched_once_and_anew_when_they_change(
     server.bucket().write("logs/clinic.jsonl", _logs(21))
     changed = read_sources(folder / "clinic.yaml", home=home)
     assert changed.files["dataset"].read_bytes() == _logs(21)
-    assert first.files["dataset"].read_bytes() == _logs(20)  # nothing changes under a run that reads
+    assert first.files["dataset"].read_bytes() == _logs(20)  # files of a running stage never change
     damaged = changed.files["dataset"]
     damaged.chmod(0o644)
     damaged.write_bytes(_logs(21).replace(b"rash", b"rush"))
@@ -242,7 +242,7 @@ def test_logs_and_pack_are_fetched_once_and_anew_when_they_change(
 
 def test_a_base_model_may_be_a_folder_of_objects(folder: Path, server: MinioServer) -> None:
     bucket = server.bucket()
-    bucket.write("models/tiny/", b"")  # as some tools mark a folder
+    bucket.write("models/tiny/", b"")  # some tools create such an object for a folder
     bucket.write("models/tiny/config.json", b"{}")
     bucket.write("models/tiny/model/weights", b"w" * 100)
     text = (folder / "clinic.yaml").read_text().replace("tiny:", "s3://lta/models/tiny/")
@@ -253,7 +253,7 @@ def test_a_base_model_may_be_a_folder_of_objects(folder: Path, server: MinioServ
         "config.json",
         "model/weights",
     }
-    assert sources.digests()["base"] == path_digest(base)  # as if it had been a folder of this machine
+    assert sources.digests()["base"] == path_digest(base)  # the digest of the same folder on this machine
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_gc_frees_what_no_run_needs(folder: Path, server: MinioServer, gc: Gc) -
     assert "result" in _run(folder, "prepare", run="other")
     (folder / "lost").write_text("of a publisher who was killed")
     lost = server.store().put(folder / "lost", path="lost")
-    time.sleep(1.5)  # what was stored within the last second stays, whatever is asked
+    time.sleep(1.5)  # items of the last second are never removed
 
     found = gc("clinic.yaml")
     assert (found["store"], found["removed"]["blobs"], found["left"]["publications"]) == (
@@ -309,7 +309,7 @@ def test_gc_frees_what_no_run_needs(folder: Path, server: MinioServer, gc: Gc) -
         2,
     )
     found = gc("clinic.yaml", "--older-than", "0s", "--dry-run")
-    assert [one["name"] for one in found["objects"] if one["kind"] == "blob"] == [lost.digest]
+    assert [item["name"] for item in found["objects"] if item["kind"] == "blob"] == [lost.digest]
     assert gc("clinic.yaml", "--older-than", "0s")["removed"]["blobs"] == 1
     assert set(_shown(folder, "other").publications) == {"prepare"}
 
@@ -361,10 +361,10 @@ def test_gc_knows_unfinished_work(folder: Path, server: MinioServer, gc: Gc) -> 
     assert "result" in _run(folder, "prepare")
     key = _shown(folder, "clinic").publications["prepare"].key
     kept = open_store(unfinished_address(server.address()), server.environment)
-    for of in (key, "e" * 64):  # one that is published, one that a suspended run goes on from
+    for of in (key, "e" * 64):  # of a published stage, and of a stage that a suspended run continues
         (folder / "weights").write_text(of)
         Checkpoints(kept, stage="sft", key=of, of=of).save({"sft.pt": folder / "weights"})
-    time.sleep(1.5)  # what was stored within the last second stays, whatever is asked
+    time.sleep(1.5)  # items of the last second are never removed
     found = gc("clinic.yaml", "--older-than", "0s")
     assert found["removed"]["blobs"] == 0
     assert found["unfinished"]["removed"]["publications"] == 1

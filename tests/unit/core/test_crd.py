@@ -1,4 +1,4 @@
-"""The CustomResourceDefinitions follow the models: current, described, bounded, and as strict as they."""
+"""The CustomResourceDefinitions: they are current, described, bounded, and as strict as the models."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from pydantic import Field
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMAS = {
-    one.kind: custom_resource_definition(one)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    for one in DEFINITIONS
+    definition.kind: custom_resource_definition(definition)["spec"]["versions"][0]["schema"][
+        "openAPIV3Schema"
+    ]
+    for definition in DEFINITIONS
 }
 
 
@@ -127,9 +129,9 @@ def test_what_a_structural_schema_cannot_say_is_refused() -> None:
 
 
 def test_every_rule_belongs_to_a_model() -> None:
-    """A renamed model would silently lose its rules."""
+    """Rules refer to models by class name, so a renamed model would silently lose its rules."""
     models: set[str] = set()
-    for one in DEFINITIONS:
-        for model in (one.spec, one.status):
+    for definition in DEFINITIONS:
+        for model in (definition.spec, definition.status):
             models |= {model.__name__, *model.model_json_schema().get("$defs", {})}
     assert set(RULES) <= models

@@ -1,4 +1,4 @@
-"""DeepSpeed's configuration follows from the manifest, and no name in the user's part is silently ignored."""
+"""The DeepSpeed configuration: it follows from the manifest, and no name in the user's settings is silently ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A manifest is either valid or refused with the field and what to do."""
+"""Manifests: a manifest is valid, or it is refused with the field and what to do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ spec:
 
 
 def _llm(endpoint: str, more: str = "budget: {}") -> str:
-    """A label section with these settings of the endpoint, which override its others, and of the section."""
+    """Return a label section with these settings of its endpoint, which override the defaults, and of the section."""
     address = "" if "uri:" in endpoint else "uri: 'http://h/v1', "
     return f"  label: {{method: llm, llm: {{endpoint: {{{address}model: m, {endpoint}}}, {more}}}}}"
 

@@ -1,4 +1,4 @@
-"""What a domain pack refuses, and in which words."""
+"""Domain packs: which ones are refused, and with which message."""
 
 from __future__ import annotations
 

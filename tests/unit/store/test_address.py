@@ -1,4 +1,4 @@
-"""Where a store is said to be, and what is no address."""
+"""Addresses of stores: where they are read from, and which ones are refused."""
 
 from __future__ import annotations
 

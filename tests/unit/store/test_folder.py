@@ -1,4 +1,4 @@
-"""Whatever happens to a folder store, readers see whole results or none."""
+"""A store in a folder: after any failure, readers find complete results or none."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_corrupt_content_is_never_handed_out_and_is_made_again(store: FolderStor
     publication = _publish(store, tmp_path)
     blob = next(store.root.glob("blobs/*/*"))
     blob.chmod(0o644)
-    blob.write_text("WEIGHTS")  # same size, other content
+    blob.write_text("WEIGHTS")  # the same size with other content
     with pytest.raises(StoreError, match="corrupt"):
         store.fetch(publication.files[0], tmp_path / "copy")
     assert store.find(publication.key) is None

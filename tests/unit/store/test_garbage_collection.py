@@ -1,4 +1,4 @@
-"""Collection removes what nobody needs and nothing else."""
+"""Garbage collection: it removes exactly the items that are not needed."""
 
 from __future__ import annotations
 

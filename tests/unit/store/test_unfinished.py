@@ -1,4 +1,4 @@
-"""Checkpoints beside the store: the newest whole one is found, whatever was killed when, and nothing piles up."""
+"""Unfinished work: the latest complete checkpoint is found after any kill, and old ones are removed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_newest_is_brought_and_the_older_is_gone(
     assert again.restore(tmp_path / "next") == len("weights 4") + len("as it was")
     assert _read(tmp_path / "next") == {"weights": "weights 4", "journal": "as it was"}
     assert sorted(item.kind for item in store.items()) == ["blob", "blob", "publication"]
-    with (tmp_path / "next" / "journal").open("a") as journal:  # a journal goes on
+    with (tmp_path / "next" / "journal").open("a") as journal:  # the next attempt appends to a journal
         journal.write(", and more")
     assert again.restore(tmp_path / "other") > 0
     assert _read(tmp_path / "other")["journal"] == "as it was"
@@ -98,7 +98,7 @@ def test_shares_have_keys_of_their_own() -> None:
 def test_every_name_belongs_to_exactly_one_share() -> None:
     shares = [Shard(index=index, count=7) for index in range(7)]
     held = [[share.holds(f"session {number}") for share in shares] for number in range(1000)]
-    assert all(sum(one) == 1 for one in held)
+    assert all(sum(shards) == 1 for shards in held)
     assert all(sum(column) > 80 for column in zip(*held, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""A judge's endpoint that answers by script: perfect, biased or of no use."""
+"""Scripts for a fake judge: perfect, biased or useless."""
 
 from __future__ import annotations
 
@@ -12,29 +12,33 @@ from learntoask.grading.grades import GradeCase
 from learntoask.grading.judge.judge import Judge
 
 from worlds.grader import PACK, WORDINGS
-from worlds.llm.server import Asked, LlmServer, Reply
+from worlds.llm.server import LlmServer, ReceivedRequest, Reply
 
 QUESTION = re.compile(r"^The question to judge: (.*)$", re.MULTILINE)
 NEEDED = re.compile(r"^Still needed: (.*)$", re.MULTILINE)
 FIELD = re.compile(r"^- (\w+)", re.MULTILINE)
 
 
-def question(asked: Asked) -> str:
+def question(asked: ReceivedRequest) -> str:
     return QUESTION.search(asked.question).group(1)
 
 
-def needed(asked: Asked) -> set[str]:
+def needed(asked: ReceivedRequest) -> set[str]:
     return set(NEEDED.search(asked.question).group(1).split(", ")) - {"nothing"}
 
 
-def listed(asked: Asked) -> list[str]:
-    """The fields in the order in which they are listed."""
+def listed(asked: ReceivedRequest) -> list[str]:
+    """Return the fields in the order of the prompt."""
     return FIELD.findall(asked.body["messages"][0]["content"])
 
 
 def fields_in(text: str) -> list[str]:
-    """What a question of the world asks for."""
-    return [name for name, wordings in WORDINGS.items() if any(one.rstrip("?.") in text for one in wordings)]
+    """Return the fields that a question of this world asks for."""
+    return [
+        name
+        for name, wordings in WORDINGS.items()
+        if any(wording.rstrip("?.") in text for wording in wordings)
+    ]
 
 
 def marks(asked: list[str], wanted: set[str]) -> dict[str, Any]:
@@ -44,31 +48,31 @@ def marks(asked: list[str], wanted: set[str]) -> dict[str, Any]:
     return {"reason": f"asks for {asked}", "asked": asked, "content": content, "format": form}
 
 
-def said(**judgement: Any) -> Reply:
+def judgement_reply(**judgement: Any) -> Reply:
     return Reply(json.dumps(judgement))
 
 
-def perfect(asked: Asked) -> Reply:
-    return said(**marks(fields_in(question(asked)), needed(asked)))
+def perfect(asked: ReceivedRequest) -> Reply:
+    return judgement_reply(**marks(fields_in(question(asked)), needed(asked)))
 
 
-def flatterer(asked: Asked) -> Reply:
-    """Always says 1, and says of whatever is needed that it is asked for."""
+def flatterer(asked: ReceivedRequest) -> Reply:
+    """Give every question the best grade, with a needed field as the one that it asks for."""
     wanted = sorted(needed(asked))[:1]
-    return said(reason="fine", asked=wanted, content="1", format="1")
+    return judgement_reply(reason="fine", asked=wanted, content="1", format="1")
 
 
-def impressed_by_length(asked: Asked) -> Reply:
+def impressed_by_length(asked: ReceivedRequest) -> Reply:
     judgement = marks(fields_in(question(asked)), needed(asked))
     if len(question(asked)) > 90 and judgement["content"] == "0":
         judgement["content"] = "0.5"
-    return said(**judgement)
+    return judgement_reply(**judgement)
 
 
-def first_come(asked: Asked) -> Reply:
-    """Where a question asks for two fields, sees only the one that is listed first."""
+def first_come(asked: ReceivedRequest) -> Reply:
+    """Recognise only the first field in the order of the prompt if a question asks for two."""
     found = sorted(fields_in(question(asked)), key=listed(asked).index)[:1]
-    return said(**marks(found, needed(asked)))
+    return judgement_reply(**marks(found, needed(asked)))
 
 
 def settings(uri: str, **changes: Any) -> LlmJudge:

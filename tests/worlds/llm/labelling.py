@@ -1,4 +1,4 @@
-"""The label stage on a folder of prepared sessions, in this process or in one that can be killed."""
+"""The label stage on a folder of prepared sessions, in this process or in a child process that can be killed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Silent:
 
 @dataclass
 class LabelRun:
-    """`label` is the manifest's section. Every run writes to a folder of its own; `work` is kept between them."""
+    """Runs of the label stage. Each run writes to its own output folder, and all use the same work folder."""
 
     folder: Path
     logs: Path = PHARMACY / "logs.jsonl"
@@ -39,7 +39,8 @@ class LabelRun:
         return stage.run(self._context("label", name, {}, label))
 
     def llm(self, uri: str, name: str = "label", **llm: Any) -> StageSummary:
-        """With the model at `uri`; `endpoint` and the settings beside it may be overridden."""
+        """Label with the model at `uri`. `llm` are settings of `label.llm`; those in `endpoint` override the
+        defaults."""
         endpoint = {"uri": uri, "model": "m", "timeout": "5m", **llm.pop("endpoint", {})}
         more = {key: llm.pop(key) for key in ("maxFailedShare", "requireStops") if key in llm}
         return self.label(name, method="llm", llm={"endpoint": endpoint, **llm}, **more)
@@ -73,14 +74,16 @@ class LabelRun:
         )
 
 
-def found(labelled: list[LabelledSession]) -> dict[tuple[str, int], tuple[Any, ...]]:
-    """What the samples say, whoever labelled: (session, turn) → decision, fields asked, micro-goal."""
+def labels_by_turn(labelled: list[LabelledSession]) -> dict[tuple[str, int], tuple[Any, ...]]:
+    """Return the labels without their provenance: (session, turn) → decision, fields asked, micro-goal."""
 
     def of(sample: Sample) -> tuple[Any, ...]:
         goal = {item.field: item.value.casefold() for item in sample.remaining}
         return sample.decision, set(sample.requested), goal
 
-    return {(one.session.session_id, sample.turn): of(sample) for one in labelled for sample in one.samples}
+    return {
+        (entry.session.session_id, sample.turn): of(sample) for entry in labelled for sample in entry.samples
+    }
 
 
 def label_in_child(folder: Path, uri: str, name: str, sessions: int) -> None:

@@ -1,4 +1,4 @@
-"""A server that speaks the OpenAI protocol on loopback, misbehaves as told, and answers from the log in the request."""
+"""A fake server with the OpenAI API on loopback. A script decides each response, including all kinds of failures."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ ACT_IN = re.compile(r'"act" is about messages? (\d+)(?: to (\d+))? only')
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request as it came: `number` counts from 0, `attempt` how often this very body came before."""
+class ReceivedRequest:
+    """A request. `number` counts all requests from 0, `attempt` the earlier requests with the same body."""
 
     body: dict[str, Any]
     headers: dict[str, str]
@@ -36,13 +36,13 @@ class Asked:
 
     @property
     def refused(self) -> str | None:
-        """Why an earlier answer was not accepted."""
+        """The prompt for a corrected answer, if there is one."""
         return self.body["messages"][-1]["content"] if len(self.body["messages"]) > 2 else None
 
 
 @dataclass(frozen=True)
 class Status:
-    """A response as it is, whatever its body."""
+    """A response with any status and body."""
 
     code: int
     body: bytes | dict[str, Any] = b""
@@ -69,19 +69,19 @@ class Reply:
 
 
 HANG, RESET, DRIP = "hang", "reset", "drip"
-"""Never answer; drop the connection; send a byte now and then."""
+"""Never answer; reset the connection; send one byte at a time without end."""
 
 Outcome = Status | Reply | str
-Script = Callable[[Asked], Outcome]
+Script = Callable[[ReceivedRequest], Outcome]
 
 
 class LlmServer:
-    """Runs in a thread of its own. `answered` holds the bodies whose response went out whole."""
+    """A server in a thread. `requests` are all requests, and `answered` the bodies with a complete reply."""
 
     def __init__(self, script: Script, *, latency: float = 0.0) -> None:
         self.script = script
         self.latency = latency
-        self.requests: list[Asked] = []
+        self.requests: list[ReceivedRequest] = []
         self.answered: list[bytes] = []
         self.at_once = self.most_at_once = 0
         self._seen: dict[bytes, int] = {}
@@ -144,7 +144,7 @@ class LlmServer:
         if line.split()[1] != "/v1/chat/completions":
             await _send(writer, Status(404, {"error": {"message": f"no such page: {line}"}}))
             return True
-        asked = Asked(json.loads(body), headers, len(self.requests), self._seen.get(body, 0))
+        asked = ReceivedRequest(json.loads(body), headers, len(self.requests), self._seen.get(body, 0))
         self._seen[body] = asked.attempt + 1
         self.requests.append(asked)
         outcome = self.script(asked)
@@ -175,20 +175,23 @@ async def _send(writer: asyncio.StreamWriter, status: Status) -> None:
     await writer.drain()
 
 
-class Scribe:
-    """Answers as a perfect reader of the pack's patterns would: what it says is what `lexicon` finds in the log that
-    the request holds. `acts`: texts that are the expert acting."""
+class LexiconModel:
+    """A script that answers like a perfect model: with what the labeller `lexicon` finds in the messages of the
+    request.
+
+    `acts` is a regular expression of messages in which the expert acts.
+    """
 
     def __init__(self, pack: Pack, *, task: str, acts: str = r"(?!)") -> None:
-        self._fields = tuple(FieldPatterns.of(one) for one in pack.task(task).fields)
+        self._fields = tuple(FieldPatterns.of(field) for field in pack.task(task).fields)
         self._non_answer = any_of(pack.non_answers)
         self._user = pack.roles.user
         self._acts = re.compile(acts)
 
-    def __call__(self, asked: Asked) -> Reply:
+    def __call__(self, asked: ReceivedRequest) -> Reply:
         return Reply(json.dumps(self.extraction(asked), ensure_ascii=False))
 
-    def extraction(self, asked: Asked) -> dict[str, Any]:
+    def extraction(self, asked: ReceivedRequest) -> dict[str, Any]:
         *lines, _, question = asked.question.split("\n")
         messages = self._messages(lines)
         span = SPAN.match(question)
@@ -221,10 +224,17 @@ class Scribe:
             stop_turn=None,
         )
         items = []
-        for one in read_exchanges(session, self._fields, self._non_answer).found:
-            if one.asked >= start:
-                quote = None if one.answered is None else messages[one.answered].content
-                items.append({"field": one.field, "asked": one.asked, "quote": quote, "value": one.value})
+        for exchange in read_exchanges(session, self._fields, self._non_answer).found:
+            if exchange.asked >= start:
+                quote = None if exchange.answered is None else messages[exchange.answered].content
+                items.append(
+                    {
+                        "field": exchange.field,
+                        "asked": exchange.asked,
+                        "quote": quote,
+                        "value": exchange.value,
+                    }
+                )
         return items
 
     def _act(self, messages: list[Message], question: str) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""A real vLLM OpenAI server (its CPU build) on a free loopback port, for as long as a test needs it."""
+"""A real OpenAI server of vLLM (CPU build) on a free loopback port."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENVIRONMENT = {
 
 @contextmanager
 def vllm_server(model: Path, *, name: str, log: Path) -> Iterator[str]:
-    """Yields the address of its API."""
+    """Run the server and yield the address of its API."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]

@@ -1,4 +1,4 @@
-"""What may be collected of a store after runs that are gone from a cluster."""
+"""Artefacts of deleted runs that the garbage collection may remove."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run(uid: str, *keys: str) -> dict:
 def test_a_list_counts_once_its_very_run_is_gone_and_for_its_own_store() -> None:
     gone, alive = listed("gone", KEYS[0]), listed("alive", KEYS[1])
     elsewhere = listed("moved", KEYS[2], store="s3://lta/other")
-    namesake = run("later")  # of the same name as the run that is gone
+    namesake = run("later")  # it has the name of the deleted run
     assert orphaned_lists([gone, alive, elsewhere], [run("alive"), namesake], store=STORE) == [gone]
 
 

@@ -1,4 +1,4 @@
-"""The planner decides from what is published and observed alone."""
+"""The planner: it decides only from publications and observed attempts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def publish(store: dict[str, Publication], start: Start, content: str = "") -> N
 
 
 def run_to_end(store: dict[str, Publication], **rest: Any) -> list[str]:
-    """Publish whatever the planner starts until it starts nothing more; the stages in that order."""
+    """Publish each stage that the planner starts, until it starts none, and return the stages in that order."""
     started = []
     while starts := [
         action for action in decide(published=store, **rest).actions if isinstance(action, Start)
@@ -74,7 +74,7 @@ def test_a_changed_setting_repeats_the_stages_that_depend_on_it() -> None:
     store: dict[str, Publication] = {}
     run_to_end(store)
     again = run_to_end(store, train={"grpo": {"updates": 1}})
-    assert again == ["grpo"]  # the new weights equal the old ones here, so what reads them is unchanged
+    assert again == ["grpo"]  # the new weights equal the old ones here, so the keys downstream are unchanged
     store = {}
     run_to_end(store)
     changed = decide(published=store, train={"sft": {"epochs": 7}})
@@ -191,7 +191,7 @@ def test_a_gate_that_refuses_ends_the_run_and_serves_nothing() -> None:
 @settings(deadline=None)
 @given(published=st.sets(st.sampled_from([stage.name for stage in STAGES])))
 def test_nothing_starts_before_all_it_reads_is_published(published: set[str]) -> None:
-    """Whatever part of the chain a store holds, starts have all inputs and no stage is both done and started."""
+    """For any part of the graph in the store, a started stage has all its inputs, and no published stage starts."""
     whole: dict[str, Publication] = {}
     run_to_end(whole)
     store = {key: found for key, found in whole.items() if found.stage in published}
@@ -275,13 +275,13 @@ def test_how_a_model_is_reached_and_paid_changes_no_label_either() -> None:
         {**LLM, "judges": [{**endpoint, "model": "n"}]},
     ]
     assert (
-        len({same, label_key(method="lexicon"), *(label_key(method="llm", llm=one) for one in differing)})
+        len({same, label_key(method="lexicon"), *(label_key(method="llm", llm=llm) for llm in differing)})
         == 6
     )
 
 
 def training_keys(**train: object) -> tuple[str, str]:
-    """Keys of the two training stages."""
+    """Return the keys of the two training stages."""
     outputs = dict.fromkeys(("fetch", "label", "grader", "sft"), "digest")
     sft, grpo = (
         stage_key(STAGE_BY_NAME[name], spec=spec(train=train), inputs=INPUTS, outputs=outputs)
@@ -303,7 +303,7 @@ def test_variants_share_the_sft_policy_where_it_is_the_same() -> None:
     found = [training_keys(**variant) for variant in variants]
     assert {key for key, _ in found} == {sft}
     assert len({grpo, *(key for _, key in found)}) == 1 + len(variants)
-    assert training_keys(dpo={"beta": 0.5}) == (sft, grpo)  # nobody reads it
-    # No stop in the prompt, and no session kept for a GRPO that does not run: other policies.
+    assert training_keys(dpo={"beta": 0.5}) == (sft, grpo)  # method grpo does not read it
+    # The policy differs without stops in the prompt, and without GRPO, for which SFT leaves out sessions.
     assert training_keys(reward={"mode": "ask_only"})[0] != sft
     assert training_keys(grpo={"updates": 0})[0] != sft

@@ -1,4 +1,4 @@
-"""What the planner decides where attempts wait, are disrupted, use GPU-hours, or are ended by people."""
+"""The planner in a cluster: attempts that wait, are disrupted, use GPU-hours, or are ended by people."""
 
 from __future__ import annotations
 

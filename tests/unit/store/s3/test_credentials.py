@@ -1,4 +1,4 @@
-"""Keys are found where people and Kubernetes put them, and no message ever holds one."""
+"""Access keys: they are found where people and Kubernetes put them, and no message ever contains one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_keys_of_a_mounted_secret_come_before_the_environment(tmp_path: Path) ->
 
 
 def test_a_rotated_secret_is_followed_and_never_mixed(tmp_path: Path) -> None:
-    """As the kubelet does it: files are links into ..data, which is swapped as a whole."""
+    """Mount a Secret like the kubelet: its files are links into ..data, which is replaced as a whole."""
     mounted = tmp_path / "secret"
     _folder(mounted / "..1", accessKey="old", secretKey="old-secret")
     _folder(mounted / "..2", accessKey="new", secretKey="new-secret")

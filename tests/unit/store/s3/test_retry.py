@@ -1,4 +1,4 @@
-"""An outage is waited out, for as long as was promised and no longer."""
+"""Retries during an outage: they last as long as configured, and no longer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from learntoask.store.s3.retry import PATIENCE, Patience, call_with_retries
 
 
 class Clock:
-    """Time that passes only in `sleep`."""
+    """A clock that only advances in `sleep`."""
 
     def __init__(self) -> None:
         self.time = 0.0
