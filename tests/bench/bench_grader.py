@@ -1,12 +1,13 @@
-"""The model-free grader on SGD: agreement with the annotations, and questions graded a second.
+"""Measure the model-free grader on SGD: agreement with the annotations, and questions graded per second.
 
     python tests/bench/bench_grader.py [--threads 1] [--encoders minilm hashing] [--questions 100]
 
-Agreement is measured on the 335 expert questions of the test sessions, the graded session always left out: of the two
-graders of a run (each knows half of the logs) and of one that knows all of them. `any` = names at least one of the
-annotated fields, `forced` = its likeliest field is one of them, `of all` = a missing grade counts as a miss; `unseen`
-= services that never occur in training. Throughput is of one call with new questions, of the same call again, and of
-single calls; seconds are CPU seconds of this process.
+Agreement is measured on the 335 expert questions of the test sessions, for the two graders of a run (each fitted on
+half of the logs) and for a grader fitted on all logs. A grader never uses the session that it grades. Columns: `any`
+is the share of questions for which it names at least one annotated field; in `of all` a missing grade counts as a
+miss; in `forced` only the most likely field counts; `unseen` is restricted to services that do not occur in training.
+Throughput is measured for one call with new questions, for the same call again, and for one call per question, in CPU
+seconds of this process.
 """
 
 from __future__ import annotations
@@ -89,13 +90,13 @@ def agreement_row(grader: FieldGrader, questions: Questions, pack: Pack) -> str:
     cases = [example.case() for example in asked]
     judged = [
         GradedQuestion(
-            session_id=one.session_id,
-            seen=pack.task(one.task).group_name in questions.seen_groups,
-            fields=pack.task(one.task).field_names,
-            gold=one.asked,
+            session_id=example.session_id,
+            seen=pack.task(example.task).group_name in questions.seen_groups,
+            fields=pack.task(example.task).field_names,
+            gold=example.asked,
             grade=grade,
         )
-        for one, grade in zip(asked, grader.grade(cases), strict=True)
+        for example, grade in zip(asked, grader.grade(cases), strict=True)
     ]
     found = agreement(judged)
     return " ".join(
@@ -113,22 +114,24 @@ def agreement_row(grader: FieldGrader, questions: Questions, pack: Pack) -> str:
 
 
 def forced(grader: FieldGrader, asked: Sequence[Example]) -> float:
-    found = grader.findings([(one.session_id, one.task, one.text) for one in asked])
-    likeliest = [max(one.probabilities, key=lambda name: one.probabilities[name]) for one in found]
-    return sum(name in one.asked for name, one in zip(likeliest, asked, strict=True)) / len(asked)
+    found = grader.estimates([(example.session_id, example.task, example.text) for example in asked])
+    likeliest = [
+        max(finding.probabilities, key=lambda name: finding.probabilities[name]) for finding in found
+    ]
+    return sum(name in example.asked for name, example in zip(likeliest, asked, strict=True)) / len(asked)
 
 
 def throughput(grader: FieldGrader, questions: Questions, count: int) -> list[tuple[str, float]]:
-    """Seconds per 100 questions. New ones are logged questions behind another opener."""
+    """Return CPU seconds per 100 questions. New questions are logged questions after another opening word."""
     asked = [example for session in questions.sessions for example in session.asked]
     new = [
         GradeCase(
-            session_id=one.session_id,
-            task=one.task,
-            response=f"{OPENERS[number % len(OPENERS)]} {one.text} ",
-            target=one.asked,
+            session_id=example.session_id,
+            task=example.task,
+            response=f"{OPENERS[number % len(OPENERS)]} {example.text} ",
+            target=example.asked,
         )
-        for number, one in enumerate(asked[-2 * count :])
+        for number, example in enumerate(asked[-2 * count :])
     ]
     rows = []
     for name, cases, step in (

@@ -1,10 +1,11 @@
-"""Prepare and lexicon labelling: sessions a second and peak memory at growing sizes of the log.
+"""Measure prepare and lexicon labelling: sessions per second and peak memory for growing sizes of the log.
 
     python tests/bench/bench_prepare.py [--sizes 1000 10000 100000] [--rounds 3]
 
-Each size runs in a process of its own, so that its peak memory is its own. Seconds are CPU seconds of that process
-(one thread), so that neighbours on the machine count less. The ratio is to the first size: near 1 is linear time.
-Flat memory is at most 200 bytes a session above the first size.
+Each size runs in a separate process, because peak memory is a value of a process. Seconds are CPU seconds of that
+process (one thread), so other processes on the machine have less influence. The ratio compares sessions per second with
+the first size; linear time has a ratio near 1. Memory is flat if it grows by at most 200 bytes per session over the
+first size.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ def messages(chance: random.Random) -> list[dict[str, str]]:
 
 class Silent:
     def update(self, done: float, total: float, message: str = "", **metrics: float) -> None:
-        """A benchmark shows its table only."""
+        """Ignore progress, because a benchmark shows only its table."""
 
 
 def run_stage(run: StageFunction, name: str, folder: Path, spec: RunSpec) -> tuple[float, StageSummary]:
@@ -153,7 +154,7 @@ def run_stage(run: StageFunction, name: str, folder: Path, spec: RunSpec) -> tup
 
 
 def measure(sessions: int) -> dict[str, float]:
-    """One run in this process; memory before it is what Python and the imports take."""
+    """Measure one run in this process; `before` is the memory of Python and the imports."""
     spec = RunSpec.model_validate({"dataset": {"uri": "logs"}, "pack": {"uri": "pack"}})
     with tempfile.TemporaryDirectory() as folder:
         write_logs(Path(folder) / "logs.jsonl", sessions)
@@ -183,23 +184,25 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000])
-    parser.add_argument("--rounds", type=int, default=3, help="the fastest of so many runs counts")
-    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="number of runs per size, of which the fastest counts"
+    )
+    parser.add_argument("--single-size", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one:
-        print(json.dumps(measure(options.one)))
+    if options.single_size:
+        print(json.dumps(measure(options.single_size)))
         return
     print(
         "sessions   log MiB   prepare/s   label/s   both/s   ratio   points/s   peak MiB   more than first, B/session"
     )
     first: dict[str, float] = {}
     for size in options.sizes:
-        command = [sys.executable, __file__, "--one", str(size)]
+        command = [sys.executable, __file__, "--single-size", str(size)]
         runs = [
             json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
             for _ in range(options.rounds)
         ]
-        best = min(runs, key=lambda one: one["prepare"] + one["label"])
+        best = min(runs, key=lambda run: run["prepare"] + run["label"])
         first = first or best
         both = best["prepare"] + best["label"]
         ratio = (size / both) / (first["sessions"] / (first["prepare"] + first["label"]))

@@ -1,12 +1,13 @@
-"""MB/s of the S3 store against the minio client's own fput_object and fget_object, on a MinIO server of this machine.
+"""Compare the S3 store with fput_object and fget_object of the minio client (MB/s, MinIO server on this machine).
 
     make minio && python tests/bench/bench_store.py            # a 500 MB file, three rounds
     python tests/bench/bench_store.py --megabytes 100
 
-In every round each of the two puts a file (random content, so that nothing is there already) and fetches it back, in
-turn, after one round that is not counted; the table has the medians and their ratio. Ours also computes the digest that
-names the blob before it sends it, and verifies what it fetched; `verified` compares with fget_object followed by a
-SHA-256 of the file. CPU s is processor time of this process: on a busy machine it tells more.
+In every round, store and client take turns to put a file and fetch it back. The file is random, so the store does not
+have it already. The first round is not counted. The table shows medians and their ratio. The store also computes the
+digest that names the blob before it sends the file, and verifies the file that it fetches; `verified` compares with
+fget_object followed by a SHA-256 of the file. CPU s is processor time of this process, which is more reliable on a busy
+machine.
 """
 
 from __future__ import annotations
@@ -36,15 +37,15 @@ def random_file(path: Path, megabytes: int) -> None:
         out.truncate(megabytes * 1_000_000)
 
 
-def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Wall and processor seconds."""
-    begun, used = time.perf_counter(), time.process_time()
+def measure(work: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds of wall time and of processor time that `work` takes."""
+    wall, cpu = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - begun, time.process_time() - used
+    return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def one_round(server: MinioServer, folder: Path, *, number: int) -> dict[str, tuple[float, float]]:
-    """Seconds by what was done; who comes first changes from round to round."""
+    """Return (wall, CPU) seconds by operation; store and client swap their order from round to round."""
     store, client = server.store(), server.client()
     source, target, plain = folder / "source", folder / "target", f"plain-{number}"
     files: list[PublishedFile] = []
@@ -59,7 +60,7 @@ def one_round(server: MinioServer, folder: Path, *, number: int) -> dict[str, tu
     order = ["put", "fput", "fetch", "fget", "fget+sha256"]
     for name in order if number % 2 else ["fput", "put", "fget+sha256", "fget", "fetch"]:
         target.unlink(missing_ok=True)
-        seconds[name] = timed(work[name])
+        seconds[name] = measure(work[name])
     client.remove_object("lta", plain)
     for item in list(store.items()):
         store.remove(item, unused_since=time.time() + 60)
@@ -76,7 +77,7 @@ def main() -> None:
         for number in range(arguments.rounds + 1):
             random_file(Path(name) / "source", arguments.megabytes)
             rounds.append(one_round(server, Path(name), number=number))
-    del rounds[0]  # the first pages of a machine's memory cost more than the next
+    del rounds[0]  # the first round is slower because memory pages are allocated
     print(f"{arguments.megabytes} MB, medians of {arguments.rounds}")
     print(f"{'':10}{'ours MB/s':>12}{'minio MB/s':>12}{'ratio':>8}{'ours CPU s':>12}{'minio CPU s':>12}")
     for label, ours, theirs in (
@@ -84,8 +85,8 @@ def main() -> None:
         ("fetch", "fetch", "fget"),
         ("verified", "fetch", "fget+sha256"),
     ):
-        walls = [statistics.median(seconds[one][0] for seconds in rounds) for one in (ours, theirs)]
-        used = [statistics.median(seconds[one][1] for seconds in rounds) for one in (ours, theirs)]
+        walls = [statistics.median(seconds[name][0] for seconds in rounds) for name in (ours, theirs)]
+        used = [statistics.median(seconds[name][1] for seconds in rounds) for name in (ours, theirs)]
         rates = [arguments.megabytes / wall for wall in walls]
         ratio = rates[0] / rates[1]
         print(f"{label:10}{rates[0]:12.0f}{rates[1]:12.0f}{ratio:8.2f}{used[0]:12.2f}{used[1]:12.2f}")

@@ -1,4 +1,4 @@
-"""The tables of docs/capacity.md follow from the figures it names."""
+"""The tables of docs/capacity.md are computed from the figures that the page names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_the_tables_are_current() -> None:
 
 
 def test_a_day_of_conversations_becomes_asks_at_the_peak() -> None:
-    mean = 86_400 / CAPACITY["ASKS"].value  # conversations of which one ask a second comes
+    mean = 86_400 / CAPACITY["ASKS"].value  # conversations per day that make one ask per second on average
     assert CAPACITY["asks_at_peak"](mean) == pytest.approx(CAPACITY["PEAK"].value)
 
 
@@ -30,6 +30,6 @@ def test_cores_are_planned_with_room_to_spare() -> None:
 
 def test_every_figure_says_where_it_is_from() -> None:
     page = CAPACITY["PAGE"].read_text(encoding="utf-8")
-    for one in CAPACITY["MEASURED"]:
-        assert one.source
-        assert f"| {one.unit} | {one.source} |" in page
+    for figure in CAPACITY["MEASURED"]:
+        assert figure.source
+        assert f"| {figure.unit} | {figure.source} |" in page

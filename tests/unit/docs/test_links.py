@@ -1,4 +1,4 @@
-"""Pages name only files that exist: every relative link and every path in the documentation leads somewhere."""
+"""Every relative link and every path in the documentation names an existing file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_every_relative_link_leads_to_a_file_and_to_a_heading_of_it(page: Path) 
     broken = [
         f"{path}#{anchor}" if anchor else path
         for path, anchor in _LINK.findall(text)
-        if not _leads_somewhere(page, path, anchor)
+        if not _exists(page, path, anchor)
     ]
     assert broken == []
 
@@ -38,7 +38,7 @@ def test_every_path_of_the_repository_that_a_page_names_exists(page: Path) -> No
     assert {path for path in named if not (ROOT / path).exists()} == set()
 
 
-def _leads_somewhere(page: Path, path: str, anchor: str) -> bool:
+def _exists(page: Path, path: str, anchor: str) -> bool:
     target = (page.parent / path).resolve() if path else page
     if not target.exists():
         return False
@@ -46,7 +46,7 @@ def _leads_somewhere(page: Path, path: str, anchor: str) -> bool:
 
 
 def _anchors(page: Path) -> set[str]:
-    """Return the anchors of a page's headings, by the rule of repository web views."""
+    """Return the anchors of a page's headings, by the rule of code-hosting web sites."""
     text = _FENCED.sub("", page.read_text(encoding="utf-8"))
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}

@@ -1,4 +1,4 @@
-"""docs/packs.md keeps its word: its files load, its figures are true, and it names every key of the pack."""
+"""The files of docs/packs.md load, its figures are correct, and it names every key of the pack."""
 
 from __future__ import annotations
 

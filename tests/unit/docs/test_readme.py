@@ -1,4 +1,4 @@
-"""What docs/reference.md says about the manifest is what the models say."""
+"""docs/reference.md agrees with the models of the manifest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_manifest_reference_is_current() -> None:
-    ended = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, str(ROOT / "tools" / "generate_reference.py"), "--check"], check=False, timeout=60
     )
-    assert ended.returncode == 0, "run `make docs`"
+    assert completed.returncode == 0, "run `make docs`"

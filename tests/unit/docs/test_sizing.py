@@ -1,4 +1,4 @@
-"""The tables of docs/sizing.md follow from its formulas, and the manifests beside it are valid."""
+"""The tables of docs/sizing.md are computed from its formulas, and the manifests of examples/scale match them."""
 
 from __future__ import annotations
 

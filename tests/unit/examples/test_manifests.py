@@ -1,4 +1,4 @@
-"""Every manifest below examples/, those too big to train in a test included, is planned to its end and rendered."""
+"""Every manifest in examples/ is planned to its last stage and rendered, even if it is too big to train in a test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from learntoask.core.manifest import RunSpec, load_manifest
 from learntoask.core.stages.graph import STAGES, PackPart, RunInputs
 from learntoask.core.stages.planner import Start, plan
 from learntoask.core.status.run import RunInputsRecord
-from learntoask.local.sweeps import load_sweep, members
+from learntoask.local.sweeps import load_sweep, write_members
 from learntoask_operator.run.render import jobs
 from learntoask_operator.run.stage_records import RecordedPublication
 from learntoask_operator.settings import Settings
@@ -38,7 +38,7 @@ def name(path: Path) -> str:
 
 
 def rendered(spec: RunSpec) -> dict[str, dict[str, Any]]:
-    """The jobs of all stages in the order that the planner starts them in, each published at once."""
+    """Return the Jobs of all stages in the order in which the planner starts them; each stage publishes at once."""
     inputs, known = RunInputs(pack=PACK, files=FILES), {}
     made: dict[str, dict[str, Any]] = {}
     while starts := [
@@ -71,14 +71,14 @@ def check(spec: RunSpec) -> None:
 def test_a_run_is_planned_to_its_end_and_every_stage_is_rendered(path: Path) -> None:
     spec = load_manifest(path).spec
     check(spec)
-    if "sgd" not in path.parts:  # their logs are not part of the repository, and a converter makes their pack
+    if "sgd" not in path.parts:  # the SGD logs are not in the repository, and a converter makes their pack
         assert (path.parent / spec.dataset.uri).is_file()
         assert (path.parent / spec.pack.uri).is_file()
 
 
 @pytest.mark.parametrize("path", of_kind("LearnToAskSweep"), ids=name)
 def test_every_variant_of_a_sweep_is_planned_and_rendered(path: Path, tmp_path: Path) -> None:
-    for member in members(load_sweep(path), path=path, folder=tmp_path):
+    for member in write_members(load_sweep(path), path=path, folder=tmp_path):
         check(load_manifest(member.manifest).spec)
 
 

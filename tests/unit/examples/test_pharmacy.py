@@ -1,4 +1,4 @@
-"""The pharmacy example: what its files promise about themselves."""
+"""The files of the pharmacy example are consistent with each other and with their description."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def gold() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def sessions(gold: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """(log session, gold) of every sound line."""
+    """Return (session of the log, gold) for every well-formed line."""
     lines = (PHARMACY / "logs.jsonl").read_bytes().split(b"\n")
     return [(json.loads(lines[truth["line"] - 1]), truth) for truth in gold if "malformed" not in truth]
 
@@ -34,7 +34,9 @@ def test_generator_reproduces_the_committed_files(tmp_path: Path) -> None:
     generator = [sys.executable, str(PHARMACY / "generate_logs.py"), "--out", str(tmp_path)]
     subprocess.run(generator, check=True, timeout=60)
     for name in ("logs.jsonl", "gold.jsonl"):
-        assert (tmp_path / name).read_bytes() == (PHARMACY / name).read_bytes(), f"{name}: generate it again"
+        assert (tmp_path / name).read_bytes() == (PHARMACY / name).read_bytes(), (
+            f"{name} differs; run generate_logs.py"
+        )
 
 
 def test_another_seed_makes_other_chats(tmp_path: Path) -> None:
@@ -88,7 +90,9 @@ def test_logs_have_the_variety_of_real_chats(sessions: list[tuple[dict, dict]]) 
     first_asked = Counter(
         truth["turns"][0]["requested"][0] for _, truth in sessions if truth["turns"][0]["requested"]
     )
-    assert len([name for name, count in first_asked.items() if count >= 20]) >= 4  # orders differ
+    assert (
+        len([name for name, count in first_asked.items() if count >= 20]) >= 4
+    )  # experts ask in different orders
     bursts = sum(turn["end"] - turn["start"] > 1 for _, truth in sessions for turn in truth["turns"])
     assert bursts > 100
     volunteered = sum(_volunteered(truth) for _, truth in sessions)
@@ -117,7 +121,7 @@ def test_gold_follows_its_definition(sessions: list[tuple[dict, dict]]) -> None:
 
 
 def _volunteered(truth: dict) -> bool:
-    """Whether the user gave something before the expert asked for it."""
+    """Whether the user gave a value before the expert asked for it."""
     asked = {name: turn["start"] for turn in reversed(truth["turns"]) for name in turn["requested"]}
     return any(
         answer["message"] < asked.get(answer["field"], 10**6)
@@ -127,7 +131,7 @@ def _volunteered(truth: dict) -> bool:
 
 
 def _asked_in_vain(truth: dict) -> bool:
-    """Whether a question got no answer although the conversation went on to its act."""
+    """Whether a question got no answer although the expert acted in the end."""
     return truth["end"] == "completed" and any(
         not any(answer["field"] == name and answer["message"] >= turn["end"] for answer in truth["answers"])
         for turn in truth["turns"]

@@ -1,4 +1,4 @@
-"""The converter that makes the SGD pack from the logs' schema."""
+"""The converter make_pack.py, which makes the SGD pack from the schema of the logs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def session(**notes: Any) -> dict[str, Any]:
 
 def make_pack(data: Path, out: Path, sessions: list[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
     (data / "slots.json").write_text(json.dumps(SLOTS))
-    (data / "train.jsonl").write_text("".join(json.dumps(one) + "\n" for one in sessions))
+    (data / "train.jsonl").write_text("".join(json.dumps(session) + "\n" for session in sessions))
     (data / "test.jsonl").write_text("")
     return converter("--data", str(data), "--out", str(out))
 
@@ -62,7 +62,7 @@ def test_required_slots_come_first_then_what_a_call_can_take(tmp_path: Path) -> 
     assert [(field.name, field.required) for field in task.fields] == [
         ("day", True),
         ("harbour", True),
-        ("cabin", False),  # a session knew it; the price is an output and occurs nowhere
+        ("cabin", False),  # a session knew it at the start; `price` is only an output
     ]
     assert task.fields[2].values == ("inner", "outer")
     assert (task.group, task.goal) == ("Ferries_1", "Find a ferry")
