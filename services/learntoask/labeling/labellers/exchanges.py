@@ -16,10 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from learntoask.core.answer import QUESTION_MARKS
 from learntoask.core.pack import InformationField
 from learntoask.core.records import Session
 from learntoask.labeling.labellers.protocol import Exchange
-from learntoask.labeling.logs.endings import QUESTION_MARKS, has_question_mark
+from learntoask.labeling.logs.endings import has_question_mark
 from learntoask.labeling.logs.patterns import Search, any_of, first_of
 
 LONGEST_VALUE = 200  # characters of a reply that become the value

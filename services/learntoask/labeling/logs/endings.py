@@ -18,12 +18,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from learntoask.core.answer import QUESTION_MARKS
 from learntoask.core.pack import Pack
 from learntoask.core.records import EndReason
 from learntoask.labeling.logs.parsing import LogMessage
 from learntoask.labeling.logs.patterns import Search, any_of
-
-QUESTION_MARKS = "?\uff1f\u061f\u037e"  # ASCII, full-width, Arabic, Greek
 
 Ending = tuple[int | None, EndReason]
 """The index of the message in which the expert acts (None if there is none), and how the session ended."""
