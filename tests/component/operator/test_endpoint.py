@@ -29,12 +29,12 @@ class Kube(FakeKube):
     async def patch(
         self, kind: Kind, name: str, patch: Json, *, namespace: str | None = None, subresource: str = ""
     ) -> Json:
-        self._refused("patch", kind)
+        self._check_refusal("patch", kind)
         key = (kind, namespace or "", name)
         if key not in self.objects:
             raise NotFound(name, status=404)
         made = self.put(kind, apply_merge_patch(self.objects[key], patch))
-        self._wrote("patch", kind)
+        self._record_write("patch", kind)
         return made
 
 
