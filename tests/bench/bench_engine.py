@@ -1,11 +1,11 @@
-"""Decisions a second of the transformers engine at 1, 8 and 32 concurrent conversations.
+"""Measures decisions per second of the transformers engine at 1, 8 and 32 concurrent conversations.
 
     python tests/bench/bench_engine.py                  # the packaged SmolLM2-135M-Instruct
     python tests/bench/bench_engine.py --model FOLDER   # a trained policy
 
-Every conversation has an opening of its own and goes through several user turns; what the policy answered is part of
-the next context, as in Converse. The base model would ramble, so answers are cut at --answer tokens: the length of a
-trained policy's questions. CPU s is processor time a decision, which tells the same on a busy machine (with one thread:
+Every conversation has a different opening and goes through several user turns; the policy's answer is part of the next
+context, as in Converse. The base model would ramble, so answers are cut at --answer tokens, the length of a trained
+policy's questions. CPU s is processor time per decision, which stays the same on a busy machine (with one thread:
 OMP_NUM_THREADS=1). `--precision` is that of `serve`. One warm-up conversation reads the system prompt beforehand.
 """
 
@@ -65,7 +65,7 @@ async def converse(
 async def measure(
     engine: TransformersEngine, task: str, *, clients: int, turns: int, label: str, apart: float
 ) -> list[float]:
-    """Latencies in seconds; the conversations begin `apart` seconds from each other, as people do."""
+    """Return latencies in seconds of conversations that begin `apart` seconds after each other."""
     latencies: list[float] = []
 
     async def client(number: int) -> None:

@@ -1,8 +1,8 @@
-"""What the gateway costs beside asking a policy server directly.
+"""Measures the cost of the gateway against calling a policy server directly.
 
-Policy servers that decode nothing, the gateway and this driver are processes of their own, so on a machine of two
-cores they share them: calls/s through the gateway then say what one core does for three processes. What the gateway
-itself takes is its processor time a call.
+Policy servers that decode nothing, the gateway and this driver are separate processes, which share the cores of a small
+machine. Calls/s through the gateway therefore depend on all of them; the gateway's own cost is its processor time per
+call.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ async def drive(ports: dict[str, int], pids: dict[str, int], *, seconds: float, 
     found: dict[tuple[str, int], list[float]] = {}
     processor = dict.fromkeys(itertools.product(ports, CLIENTS), 0.0)
     names = itertools.count()
-    for _ in range(rounds):  # in turns, so that a slow moment of the machine hits both
+    for _ in range(rounds):  # alternately, so that a slow moment of the machine affects both
         for clients in CLIENTS:
             for name, port in ports.items():
                 async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -67,7 +67,7 @@ async def drive(ports: dict[str, int], pids: dict[str, int], *, seconds: float, 
                     before = processor_seconds(pids[name])
                     latencies = await measure(ask, clients=clients, seconds=seconds)
                     spent = processor_seconds(pids[name]) - before
-                    processor[name, clients] += spent / 1.2  # the warm-up is a fifth more
+                    processor[name, clients] += spent / 1.2  # the warm-up adds a fifth
                     found.setdefault((name, clients), []).extend(latencies)
     print(f"{'':8}{'clients':>8}{'calls/s':>10}{'p50 ms':>9}{'p95 ms':>9}{'its CPU µs/call':>18}")
     for (name, clients), latencies in sorted(found.items(), key=lambda item: (item[0][1], item[0][0])):

@@ -1,11 +1,11 @@
-"""Grades a second of the model-free grader: in process, and through the service in batches and in single calls.
+"""Measures grades per second of the fitted grader: in process, and through the service in batches and single calls.
 
     python tests/bench/bench_grader_service.py [--encoder minilm] [--questions 200] [--threads 1]
 
-The grader is fitted on the pharmacy example; the service is a process of its own. `new` questions have to be encoded,
-`again` are the same ones once more, from the grader's memory: what is left then is the cost of asking a service. Rates
-are grades a second of processor time, of both processes together, so that other work on the machine does not count; in
-brackets by elapsed time.
+The grader is fitted on the pharmacy example; the service is a separate process. `new` questions have to be encoded,
+`again` are the same questions from the grader's memory, which leaves only the cost of calling a service. Rates are
+grades per second of processor time of both processes together, so that other work on the machine does not count; rates by
+elapsed time are in brackets.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Quiet:
 
 
 def fitted(folder: Path, pack: Pack, encoder: str) -> list[GradeCase]:
-    """Run the stages up to the graders in `folder`; the experts' questions as cases."""
+    """Run the stages up to the graders in `folder`, and return the experts' questions as cases."""
     spec = SimpleNamespace(
         dataset=Dataset(uri="logs.jsonl", max_sessions=300),
         label=Label(method="lexicon"),
@@ -80,7 +80,7 @@ def fitted(folder: Path, pack: Pack, encoder: str) -> list[GradeCase]:
 
 
 def new_cases(cases: Sequence[GradeCase], count: int, part: str) -> list[GradeCase]:
-    """Logged questions with something before them that no other part has, so that none is remembered."""
+    """Prefix the questions with a text that is new in each part, so that the grader remembers none."""
     return [
         GradeCase(
             session_id=one.session_id,
@@ -108,7 +108,7 @@ def serve(pipe: Connection, folder: Path, threads: int) -> None:
 
 
 async def single_calls(address: str, cases: Sequence[GradeCase], clients: int) -> int:
-    """Every case in a call of its own, `clients` at a time; returns how many were graded."""
+    """Grade each case in a separate call, `clients` at a time, and return the number of grades."""
     async with grpc.aio.insecure_channel(address) as channel:
         stub = GraderServiceStub(channel)
         waiting = iter([wire.GradeRequest(grader="rewarding", case=case_to_wire(case)) for case in cases])
@@ -151,7 +151,7 @@ def main() -> int:
                 single_calls(address, part, CLIENTS)
             ),
         }
-        remote.grade(new_cases(cases, 2, "w"))  # the first call greets
+        remote.grade(new_cases(cases, 2, "w"))  # the first call also asks for the grader's information
         first: dict[str, float] = {}
 
         def processor_time() -> float:

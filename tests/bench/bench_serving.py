@@ -1,7 +1,7 @@
-"""What the ask/stop service costs beside a bare grpc.aio echo of the same request.
+"""Measures the cost of the ask/stop service against a bare grpc.aio echo of the same request.
 
-Both servers are processes of their own, driven in turns by this one. The service runs as `lta serve` does, validation,
-metrics and one log line a call included; the echo parses the same request and returns it.
+Both servers are separate processes, called alternately from this one. The service runs as `lta serve` does, with
+checks, metrics and one log line per call; the echo parses the same request and returns it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def serve_policy(pipe: Connection) -> None:
 
 
 async def measure(call: Callable[[], Awaitable[object]], *, clients: int, seconds: float) -> list[float]:
-    """Latencies in seconds of the calls made within `seconds`, after a warm-up of a fifth of that."""
+    """Return latencies in seconds of the calls within `seconds`, after a warm-up of a fifth of that time."""
     latencies: list[float] = []
     begin = time.perf_counter() + seconds / 5
     end = begin + seconds
@@ -103,7 +103,7 @@ async def drive(
         )
         decide = ask_pb2_grpc.AskServiceStub(policy).Decide
         found: dict[tuple[str, int], list[float]] = {}
-        for _ in range(rounds):  # in turns, so that a slow moment of the machine hits both
+        for _ in range(rounds):  # alternately, so that a slow moment of the machine affects both
             for clients in (1, 32):
                 for name, method in (("echo", echo), ("Decide", decide)):
                     latencies = await measure(

@@ -1,11 +1,11 @@
-"""`AskService` over vLLM beside vLLM's own OpenAI server, and a conversation's turns with and without prefix cache.
+"""Measures `AskService` over vLLM against vLLM's own OpenAI server, and turns with and without the prefix cache.
 
     python tests/bench/bench_vllm.py [--model FOLDER --pack FILE] [--clients 1 8 32] [--turns 4] [--rounds 3]
 
-Both servers are processes of their own, asked in turns on the same model with the same settings for the same
-decisions: every client goes through a conversation of its own, whose answers are written out beforehand.
-The bare server gets token ids and returns the answer; the service renders, decodes, validates, logs and scores the
-whole stop string besides. Without --model it is the packaged SmolLM2-135M-Instruct, its answers cut at --answer tokens.
+Both servers are separate processes, called alternately with the same model, settings and decisions. Every client goes
+through another conversation, whose answers are fixed beforehand. The bare server gets token ids and returns the
+answer; the service renders, decodes, validates, logs and scores the whole stop string in addition. Without --model it
+is the packaged SmolLM2-135M-Instruct, its answers cut at --answer tokens.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def contexts(task: str, *, name: str, turns: int) -> list[Context]:
 
 
 async def measure(ask: Ask, task: str, *, clients: int, turns: int, label: str) -> tuple[float, list[float]]:
-    """(decisions a second, seconds of every decision)."""
+    """Return decisions per second and the seconds of every decision."""
     seconds: list[float] = []
 
     async def client(number: int) -> None:
@@ -193,7 +193,7 @@ def main() -> None:
             for clients in options.clients:
                 found = []
                 for number in range(options.rounds):
-                    label = f"Client of {clients} in round {number}"  # no conversation was seen before
+                    label = f"Client of {clients} in round {number}"  # no conversation repeats
                     order = (bare, served) if number % 2 == 0 else (served, bare)
                     of = {
                         ask: await measure(ask, task, clients=clients, turns=options.turns, label=label)

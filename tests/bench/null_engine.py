@@ -1,4 +1,4 @@
-"""An engine that decodes nothing, for what the service itself costs. It says one of a few hundred questions in turn."""
+"""An engine that decodes nothing, to measure the cost of the service. It cycles through a few hundred questions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gateway in this process, before policy servers in this process or in processes that can be killed."""
+"""A gateway in this process, with policy servers in this process or in processes that can be killed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def gateway(pack: Path, *servers: str, **settings: object) -> AsyncIterato
 
 
 def conversations_at(gateway: GatewayServer, address: str) -> Iterator[str]:
-    """Ids of conversations that are held at this one of its servers, which has to serve and to be idle."""
+    """Yield ids of conversations that are routed to `address`, a server that must serve and be idle."""
     for name in map(str, range(1000)):
         chosen = gateway.backends.choose(name, set())
         if chosen is not None and chosen.address == address:
@@ -52,7 +52,7 @@ def conversations_at(gateway: GatewayServer, address: str) -> Iterator[str]:
 
 
 def samples(gateway: GatewayServer, name: str) -> Mapping[tuple[str, ...], float]:
-    """Values of a metric by its label values."""
+    """Return the samples of a metric by their label values."""
     return {
         tuple(sample.labels.values()): sample.value
         for family in gateway.metrics.registry.collect()
@@ -63,7 +63,7 @@ def samples(gateway: GatewayServer, name: str) -> Mapping[tuple[str, ...], float
 
 @contextmanager
 def policy_process(model: Path, pack: Path, *, port: str = "0") -> Iterator[subprocess.Popen[str]]:
-    """A policy server in a process of its own; `address_of` waits until it listens."""
+    """Start a policy server in a separate process; `address_of` waits until it listens."""
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
@@ -86,5 +86,5 @@ def policy_process(model: Path, pack: Path, *, port: str = "0") -> Iterator[subp
 
 
 async def address_of(server: subprocess.Popen[str]) -> str:
-    """Once it listens."""
+    """Wait until the server listens, and return its address."""
     return (await asyncio.to_thread(server.stdout.readline)).strip()

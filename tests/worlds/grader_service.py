@@ -1,4 +1,4 @@
-"""A grader that answers by script, served over real gRPC in this process or in one that can be killed."""
+"""A scripted grader, served over real gRPC in this process or in one that can be killed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ AGREEMENT = {"kappa": {"value": 0.9, "low": 0.8, "high": 0.95}, "questions": 12}
 
 
 class ScriptedGrader:
-    """Finds field names. `hmm` cannot be told, `crash` fails, `wait` waits for `release`; `slow` seconds a case."""
+    """A Grader that finds field names in responses and takes `slow` seconds per case.
+
+    `hmm` in a response gives no grade, `crash` fails, `wait` waits for `release`.
+    """
 
     def __init__(self, *, digest: str = DIGEST, slow: float = 0.0) -> None:
         self.digest = digest
@@ -85,7 +88,7 @@ async def stub_of(server: GraderServer) -> AsyncIterator[GraderServiceStub]:
 def in_background(
     grader: ScriptedGrader, *, name: str = "rewarding", **settings: object
 ) -> AbstractContextManager[GraderServer]:
-    """In a thread, for what calls it without an event loop."""
+    """Serve the grader from a thread, for callers without an event loop."""
 
     async def make() -> GraderServer:
         return GraderServer(config(**settings), parts(grader, name))
@@ -102,7 +105,7 @@ def remote(
 
 
 def until_answered(grader: RemoteGrader) -> None:
-    """The service is back; the channel finds out at its next connection."""
+    """Repeat until the channel has reconnected to a service that is back."""
     deadline = time.monotonic() + 60
     while not isinstance(grader.grade([case("place?")])[0], Grade):
         assert time.monotonic() < deadline, "it is not found again"
@@ -127,7 +130,7 @@ def wire_case(response: str, target: Sequence[str] = ("dish",), **fields: object
 
 
 def samples(server: GraderServer, name: str) -> Mapping[tuple[str, ...], float]:
-    """Values of a metric by its label values."""
+    """Return the samples of a metric by their label values."""
     return {
         tuple(sample.labels.values()): sample.value
         for family in server.metrics.registry.collect()
@@ -151,7 +154,7 @@ run(make, log_level="ERROR", ready=lambda address: print(address, flush=True))
 
 
 class Process:
-    """A service in a process of its own, always on the same port."""
+    """A service in a separate process, always on the same port."""
 
     def __init__(self, *, slow: float = 0.0) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -164,7 +167,7 @@ class Process:
         return f"127.0.0.1:{self._port}"
 
     def start(self, digest: str = DIGEST) -> None:
-        """Returns when it listens."""
+        """Start the service and wait until it listens."""
         self._process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, str(self._port), digest, str(self._slow)],
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},

@@ -1,4 +1,4 @@
-"""A policy server in this process with an engine that answers by script, for tests of everything around the model."""
+"""A policy server in this process with a scripted engine, for tests of everything around the model."""
 
 from __future__ import annotations
 
@@ -33,8 +33,11 @@ PACK = Pack.model_validate(
 
 
 class ScriptedEngine:
-    """Answers by the user's last message: `wait` waits for `release`, `crash` fails, `bye` stops, `two` asks twice,
-    `mumble` says nothing of use, `unreadable` is refused; anything else is asked about."""
+    """An Engine whose answer depends on the user's last message.
+
+    `wait` waits for `release`, `crash` fails, `bye` stops, `two` asks two questions, `mumble` gives no question,
+    `unreadable` is refused; for any other message it asks a question about the message.
+    """
 
     def __init__(self) -> None:
         self.contexts: list[Context] = []
@@ -100,7 +103,7 @@ async def stub_of(server: PolicyServer) -> AsyncIterator[AskServiceStub]:
 
 
 def request(*said: str, **fields: object) -> wire.DecideRequest:
-    """User and assistant in turns, the last message the user's."""
+    """Make a request whose messages alternate between user and assistant and end with the user's."""
     first = (len(said) + 1) % 2
     roles = [
         wire.ROLE_USER if (index + first) % 2 == 0 else wire.ROLE_ASSISTANT for index in range(len(said))
@@ -110,13 +113,13 @@ def request(*said: str, **fields: object) -> wire.DecideRequest:
 
 
 def recorded(folder: Path) -> list[dict]:
-    """Conversations written so far."""
+    """Read the records written so far."""
     lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines()]
     return [json.loads(line) for line in lines]
 
 
 def samples(server: PolicyServer, name: str) -> Mapping[tuple[str, ...], float]:
-    """Values of a metric by its label values."""
+    """Return the samples of a metric by their label values."""
     return {
         tuple(sample.labels.values()): sample.value
         for family in server.metrics.registry.collect()

@@ -1,4 +1,4 @@
-"""Waiting for what another task or process brings about."""
+"""Waits for a condition that another task or process makes true."""
 
 from __future__ import annotations
 

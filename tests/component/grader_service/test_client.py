@@ -1,4 +1,4 @@
-"""The grader that asks a service: same grades as in process, and what it makes of outages and of strangers."""
+"""The client of the grader service: same grades as in process, outages, and services with other graders."""
 
 from __future__ import annotations
 
@@ -32,8 +32,11 @@ def test_grades_are_those_of_the_grader_and_it_is_asked_for_each_case_once():
         assert asking.grade([]) == []
     expected = ScriptedGrader().grade(CASES)
     assert [found[index] for index in (0, 1, 2, 3, 6)] == [expected[index] for index in (0, 1, 2, 3, 6)]
-    assert [(one.content, one.format) for one in found[4:6]] == [(1.0, 1.0), (0.0, 0.0)]  # stops, by rule
-    assert sum(len(cases) for cases in grader.batches) == 4  # neither the stops nor the same case again
+    assert [(one.content, one.format) for one in found[4:6]] == [
+        (1.0, 1.0),
+        (0.0, 0.0),
+    ]  # stops are graded by rule
+    assert sum(len(cases) for cases in grader.batches) == 4  # neither the stops nor a repeated case
 
 
 def test_more_cases_than_a_call_takes_are_asked_in_several():
@@ -97,7 +100,7 @@ def test_an_outage_ends_in_missing_grades_and_is_waited_for_once():
             assert f"the grader service at {service.address} gave no answer (UNAVAILABLE" in missing.reason
             started = time.monotonic()
             assert isinstance(asking.grade([case("place?")])[0], MissingGrade)
-            assert time.monotonic() - started < first / 2  # it is known to be away
+            assert time.monotonic() - started < first / 2  # the service is known to be unreachable
             service.start()
             until_answered(asking)
     finally:
@@ -158,7 +161,7 @@ def test_a_slow_call_is_made_twice_only_where_that_is_asked_for(hedge_after: flo
 
 
 def _calls(server) -> list[float]:
-    """GradeBatch calls so far, whatever became of them, once all have ended."""
+    """Return the number of GradeBatch calls, with any status, once all have ended."""
     deadline = time.monotonic() + 10
     while server.metrics.registry.get_sample_value("lta_grader_in_flight") and time.monotonic() < deadline:
         time.sleep(0.05)

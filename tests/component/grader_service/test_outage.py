@@ -1,4 +1,4 @@
-"""A training run whose grader service is killed on the way goes on; what stays unanswered is masked and counted."""
+"""Training goes on when its grader service is killed; decision points without a grade are masked and counted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def service():
 
 
 class Watched:
-    """The grader, with something happening before its calls; the first one is the validation of the SFT policy."""
+    """A grader that runs `before` ahead of each call; the first call is the validation of the SFT policy."""
 
     digest = "watched"
 
@@ -75,12 +75,12 @@ def test_a_run_whose_service_is_killed_and_restarted_ends_with_the_very_same_wei
         service.start()
 
     def killed() -> None:
-        """Between two batches."""
+        """Kill the service between two batches."""
         service.kill()
         threading.Timer(0.3, service.start).start()
 
     def killed_soon() -> None:
-        """While it grades."""
+        """Kill the service while it grades."""
         threading.Thread(target=restart, args=(0.1,)).start()
 
     with remote(service.address, retry_for=120) as grader:

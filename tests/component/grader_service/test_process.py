@@ -1,4 +1,4 @@
-"""`lta grader serve` as a process, with fitted graders, asked the way stages ask."""
+"""`lta grader serve` as a process with fitted graders, called as stages call it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GraderService over real gRPC: what is graded, what is missing, what is refused, and what bounds it."""
+"""GraderService over real gRPC: grades, missing grades, refusals and limits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Code = grpc.StatusCode
 
 
 async def batch(stub, *responses: str, **call: object) -> dict[int, wire.GradeResult]:
-    """Results by index, each of which comes once."""
+    """Collect results by index and check that each comes once."""
     found: dict[int, wire.GradeResult] = {}
     request = wire.GradeBatchRequest(cases=[wire_case(response) for response in responses])
     async for response in stub.GradeBatch(request, **call):
@@ -188,7 +188,7 @@ async def test_a_passed_deadline_keeps_what_was_sent_and_frees_the_places(whose)
         assert [one.response for cases in grader.batches for one in cases] == [
             "dish?",
             "wait",
-            "dish?",  # "time?" was left, since nobody waited for it
+            "dish?",  # "time?" was not graded, because its caller had gone
             "place?",
             "place?",
         ]
@@ -271,7 +271,7 @@ async def test_draining_finishes_what_is_here_and_takes_nothing_new():
 async def test_a_grader_that_hangs_does_not_keep_the_service_from_ending():
     grader = ScriptedGrader()
     hanging = threading.Event()
-    grader.grade = lambda cases: hanging.wait(60)  # whatever happens to the calls
+    grader.grade = lambda cases: hanging.wait(60)  # even if the calls fail
     async with serving(grader, drain_seconds=0.2) as server, stub_of(server) as stub:
         call = asyncio.ensure_future(stub.Grade(wire.GradeRequest(case=wire_case("dish?"))))
         await until(lambda: samples(server, "lta_grader_in_flight") == {(): 1.0})

@@ -1,4 +1,4 @@
-"""Pods tell the operator how far they are, with tokens signed by keys that the test makes; and nobody waits for it."""
+"""Pods push progress to the operator with tokens signed by the test's keys, and a stage never waits for it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def token(
 
 
 class ApiServer:
-    """Publishes keys, or is away."""
+    """An API server that publishes keys or is unreachable."""
 
     def __init__(self) -> None:
         self.names: tuple[str, ...] | None = ("rsa",)
@@ -134,7 +134,7 @@ async def test_a_pod_is_heard_about_its_own_stage(
     ]
 
 
-# Tokens are made when the test runs: an expired one is refused for that alone.
+# Tokens are made when the test runs, so that an expired one is refused only for its age.
 REFUSED: dict[str, Callable[[], str | None]] = {
     "none": lambda: None,
     "nonsense": lambda: "nonsense",
@@ -142,7 +142,7 @@ REFUSED: dict[str, Callable[[], str | None]] = {
     "audience": lambda: token(aud=["https://kubernetes.default.svc"]),
     "endless": lambda: token(exp=None),
     "unknown": lambda: token(key="ec"),  # a key that is not published
-    "forged": lambda: token(key="ec", kid="rsa"),  # signed by one that is not the one it names
+    "forged": lambda: token(key="ec", kid="rsa"),  # signed with another key than it names
     "symmetric": lambda: jwt.encode(
         {"aud": PROGRESS_AUDIENCE, "exp": 9e9, "sub": "s"},
         "x" * 32,
@@ -192,7 +192,9 @@ async def test_rotated_keys_are_followed_without_asking_at_every_call(
         assert await tell(server, token()) is grpc.StatusCode.OK
     assert api.asked == 1
     api.names = ("ec",)
-    assert await tell(server, token(key="ec")) is grpc.StatusCode.UNAUTHENTICATED  # looked a moment ago
+    assert (
+        await tell(server, token(key="ec")) is grpc.StatusCode.UNAUTHENTICATED
+    )  # the keys were fetched a moment ago
     clock[0] = 31.0
     assert await tell(server, token(key="ec")) is grpc.StatusCode.OK
     assert await tell(server, token()) is grpc.StatusCode.UNAUTHENTICATED  # the old one is gone
@@ -222,7 +224,7 @@ async def test_the_latest_is_told_and_the_last(
             pusher.update({**PROGRESS, "done": done})
         await asyncio.sleep(0.3)
         assert len(heard) == 1  # at most one in two seconds
-        await asyncio.to_thread(pusher.__exit__)  # not in the loop, which has to answer
+        await asyncio.to_thread(pusher.__exit__)  # not in the event loop, which has to answer
     assert [report.done for report, _ in heard] == [3, 11]
     assert heard[0][0].metrics == {"loss": 0.5}
 

@@ -1,4 +1,4 @@
-"""Converse: one conversation in a stream, its history, its faults, and how it survives a draining server."""
+"""Converse holds a conversation in a stream: history, invalid requests, and draining servers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_every_user_message_is_answered_in_the_light_of_all_before():
     ]
     last = engine.contexts[-1]
     assert (last.task, last.goal) == ("refill", "Refill.")
-    # What the user was shown stays in the context, not what the model said; a stop leaves no words there.
+    # The context keeps what the user was shown, not what the model generated; a stop leaves an empty message.
     assert [message.content for message in last.messages] == [
         "pills",
         "What else about pills?",
@@ -131,7 +131,7 @@ async def test_draining_finishes_answers_closes_streams_and_says_not_serving_fir
                 await busy.read()
             assert closed.value.code() is grpc.StatusCode.UNAVAILABLE
             assert (await decide).decision.HasField("ask")
-            await asyncio.wait_for(draining, 3)  # the watcher of its health does not hold it up
+            await asyncio.wait_for(draining, 3)  # a client that watches the health does not delay it
         assert engine.closed
 
 
@@ -171,7 +171,7 @@ async def test_an_answer_under_way_is_not_lost_when_its_server_dies():
     ):
         asked = asyncio.ensure_future(conversation.say("wait"))
         await until(lambda: dying.running == 1)
-        await first.drain()  # without grace: what runs is cut off
+        await first.drain()  # without grace, running calls are cut off
         assert (await asked).question == "What else about wait?"
     assert len(living.contexts) == 1
 
@@ -182,7 +182,7 @@ async def test_callers_connect_anew_now_and_then_without_losing_a_call():
         AsyncClient(server.address, attempts=1) as client,
         client.converse() as conversation,
     ):
-        await conversation.say("my knee")  # a stream stays where it is
+        await conversation.say("my knee")  # a stream stays on its connection
         most = 1
         for _ in range(100):
             assert (await client.decide([user("my elbow")])).question
@@ -193,7 +193,7 @@ async def test_callers_connect_anew_now_and_then_without_losing_a_call():
 
 
 def _connections(port: int) -> int:
-    """Of this process to a server in it, as the kernel counts; the stream keeps the first one open."""
+    """Return the connections of this process to a server in it, as the kernel counts them."""
     tables = (Path("/proc/self/net", name).read_text() for name in ("tcp", "tcp6"))
     rows = (line.split() for table in tables for line in table.splitlines())
     return sum(row[2].endswith(f":{port:04X}") and row[3] == "01" for row in rows)

@@ -1,4 +1,4 @@
-"""The transformers engine: what it answers, whom it serves together, what it keeps and what it gives up."""
+"""The transformers engine: its answers, its batches, its prefix cache and its cancelled requests."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ CONTEXTS = [
 
 
 def alone(policy: Policy, asked: Context) -> tuple[str, float]:
-    """Text and stop log-probability by the sampler of training, one context at a time."""
+    """Return text and stop log-probability of training's sampler for a single context."""
     (answer,) = decode_contexts(policy, [asked], temperature=0, max_new_tokens=NEW_TOKENS, seed=0)
     return answer.text, stop_logprobs(policy, [asked])[0]
 
@@ -95,7 +95,7 @@ async def test_together_or_alone_cached_or_fresh_the_answers_are_the_samplers(po
         for draft, answer in zip(drafts, expected, strict=True):
             assert_same(draft, answer)
     assert len({answer for answer, _ in expected}) > 1  # the policy does read what it is given
-    # The second time all but the last token of every context was at hand.
+    # The second time all but the last token of every context was cached.
     assert [draft.usage.cached for draft in again] == [draft.usage.prompt - 1 for draft in again]
 
 
@@ -106,7 +106,7 @@ async def test_a_threshold_decides_as_in_the_sampler(policy: Policy):
         drafts = await asyncio.gather(*(engine.decide(asked) for asked in CONTEXTS))
         assert await asyncio.gather(
             *(engine.decide(asked) for asked in CONTEXTS[:1])
-        )  # nothing is left behind
+        )  # the batch is empty again
     for draft, asked in zip(drafts, CONTEXTS, strict=True):
         assert_same(draft, alone(decided, asked))
     assert [draft.text for draft in drafts].count(STOP) == len(CONTEXTS) - 3
@@ -127,14 +127,14 @@ async def test_an_answer_is_not_read_again_by_the_turn_after_it(policy: Policy):
         following = context("it hurts", first.text, "monday")
         second = await engine.decide(following)
     answered = policy.tokenizer(first.text, add_special_tokens=False).input_ids
-    # Of the answer the last token was only drawn, never read.
+    # The last token of the answer was drawn but not read.
     assert second.usage.cached == first.usage.prompt + len(answered) - 1 > first.usage.prompt
     assert_same(second, alone(policy, following))
 
 
 async def test_in_bfloat16_stops_are_about_as_probable(folder: Path, policy: Policy):
     async with engine_of(load_policy(folder, torch.bfloat16)) as engine:
-        # The second time from the cache.
+        # The second half is answered from the cache.
         drafts = [await engine.decide(asked) for asked in (*CONTEXTS, *CONTEXTS)]
     for draft, asked in zip(drafts, (*CONTEXTS, *CONTEXTS), strict=True):
         assert draft.stop_logprob == pytest.approx(alone(policy, asked)[1], abs=1)  # of about -50
@@ -198,7 +198,7 @@ async def test_a_cancelled_request_frees_its_place(policy: Policy, monkeypatch: 
         await asyncio.sleep(0)
         gate.set()
         assert_same(await third, expected)
-        # Two steps of the first, none of the second, at most all of the third.
+        # Two steps of the first request, none of the second, at most all of the third.
         assert steps <= 2 + NEW_TOKENS
         assert running.cancelled()
         assert waiting.cancelled()

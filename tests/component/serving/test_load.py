@@ -1,4 +1,4 @@
-"""What bounds the server: the queue, deadlines, cancelled calls, open conversations."""
+"""Limits of the server: queue, deadlines, cancelled calls, open conversations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server as a process that is told to end, the serve stage, and the chat."""
+"""The server as a process that gets SIGTERM, the serve stage, and the chat."""
 
 from __future__ import annotations
 
@@ -152,6 +152,6 @@ def test_the_serve_stage_holds_the_packs_demo_over_grpc(folder: Path, tmp_path: 
 def _chat(client: Client, *typed: str, task: str) -> str:
     lines = iter(typed)
     console = Console(file=io.StringIO(), width=200)
-    console.input = lambda _prompt: next(lines)  # what a person types
+    console.input = lambda _prompt: next(lines)  # stands for a person's input
     converse(client, console, task=task)
     return console.file.getvalue()

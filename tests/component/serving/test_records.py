@@ -1,4 +1,4 @@
-"""Served conversations as logs: written whole, redacted, one line each, and read back by the prepare stage."""
+"""Records of served conversations: one redacted line each, which the prepare stage reads back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from worlds.waiting import until
 
 class Silent:
     def update(self, done: float, total: float, message: str = "", **metrics: float) -> None:
-        """Nobody watches."""
+        """Progress that is ignored."""
 
 
 async def test_served_conversations_come_back_as_logs_in_which_only_experts_are_targets(tmp_path: Path):
@@ -31,7 +31,7 @@ async def test_served_conversations_come_back_as_logs_in_which_only_experts_are_
         async with client.converse(task="refill", conversation_id="stream") as conversation:
             await conversation.say("pills")
             await conversation.say("bye")
-        await until(lambda: recorded(folder))  # a closed stream is written at once, the rest on draining
+        await until(lambda: recorded(folder))  # a closed stream is written at once, the others on draining
         history = [user("it hurts"), assistant("Since when does it hurt?", author="expert"), user("monday")]
         for _ in range(2):
             decision = await client.decide(history, conversation_id="calls", goal="Advise well.")
@@ -122,7 +122,7 @@ def test_half_a_line_is_never_left_and_the_conversation_is_kept(
     whole = os.write
     monkeypatch.setattr(
         os, "write", lambda descriptor, data: whole(descriptor, data[:10])
-    )  # a disk that fills up
+    )  # the disk is full
     with pytest.raises(OSError, match="only a part"):
         kept.write("b")
     monkeypatch.undo()
@@ -157,4 +157,6 @@ def test_a_full_file_is_followed_by_another(tmp_path: Path):
     assert len(files) > 1
     assert all(path.stat().st_size <= 500 for path in files)
     assert sorted(line["session_id"] for line in recorded(tmp_path)) == [f"{number}/q" for number in range(6)]
-    assert all(path.stat().st_mode & 0o077 == 0 for path in files)  # what people said is for the owner alone
+    assert all(
+        path.stat().st_mode & 0o077 == 0 for path in files
+    )  # conversations are readable for their owner only

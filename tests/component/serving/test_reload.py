@@ -1,4 +1,4 @@
-"""A running server takes the weights of another policy: no call is lost, every answer names the policy that gave it."""
+"""A running server loads another policy: no call is lost, and every answer names its policy."""
 
 from __future__ import annotations
 

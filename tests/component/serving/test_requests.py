@@ -1,4 +1,4 @@
-"""Requests over real gRPC: what is answered, what is refused and how, and that the server goes on after each."""
+"""Requests over real gRPC: answers and refusals, after each of which the server goes on."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def test_the_request_names_task_goal_and_authors():
         await stub.Decide(asked)
     context = engine.contexts[0]
     assert (context.task, context.goal) == ("refill", "Refill fast.")
-    # End markers leave the context, as they left the logs the policy was trained on.
+    # End markers are removed from the context, as from the logs that the policy was trained on.
     assert context.messages[1] == Message(role="assistant", content="A person: what is it?", author="expert")
 
 

@@ -1,4 +1,4 @@
-"""The engine on a real vLLM (its CPU build): the answers and probabilities are those of training's own sampler."""
+"""The engine on a real vLLM (its CPU build) gives the answers and probabilities of training's sampler."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ THRESHOLD = 0.05
 
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Policy]:
-    """Random weights that have learned one thing: to stop after FINISHED."""
+    """Train random weights to stop after FINISHED."""
     folder = tmp_path_factory.mktemp("policy")
-    save_policy(folder, hidden_size=128, heads=2)  # vLLM's CPU attention wants heads of 64
+    save_policy(folder, hidden_size=128, heads=2)  # vLLM's CPU attention needs heads of 64
     policy = load_policy(folder)
     learn_to_stop(policy, FINISHED, updates=12)
     policy.model.save_pretrained(folder)
@@ -82,7 +82,7 @@ async def engine(policy: tuple[Path, Policy]) -> AsyncIterator[VllmEngine]:
         max_concurrent=8,
         max_new_tokens=NEW_TOKENS,
         cache_bytes=2**30,
-        precision="float32",  # what is compared with is
+        precision="float32",  # the sampler compared with is
     )
     try:
         yield engine
@@ -126,7 +126,7 @@ async def test_what_can_follow_a_likely_first_token_is_scored_too(
 async def test_below_the_threshold_a_question_is_asked_and_above_it_none(
     engine: VllmEngine, policy: tuple[Path, Policy]
 ) -> None:
-    """The same vLLM under another threshold, and under none."""
+    """Use the same vLLM with another threshold, and without one."""
     stops = stop_logprobs(policy[1], [FINISHED])[0]
     (greedy,) = decode_contexts(policy[1], [FINISHED], temperature=0, max_new_tokens=NEW_TOKENS, seed=0)
     for threshold in (math.exp(stops) * 1.01, None):

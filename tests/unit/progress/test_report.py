@@ -1,4 +1,4 @@
-"""What may stand in a report, whose it may be, and how long a step seems to take."""
+"""Checks of reports, the pods that may send them, and the estimate of remaining time."""
 
 from __future__ import annotations
 
@@ -95,12 +95,10 @@ def test_a_token_that_is_bound_to_no_pod_is_refused(missing: str | None) -> None
 def test_the_rest_of_a_step_is_estimated_by_its_own_pace() -> None:
     clock = [0.0]
     pace = RemainingTime(lambda: clock[0])
-    assert (
-        pace.remaining(100, 200, "SFT") is None
-    )  # gone on from a checkpoint: nothing is known of the pace yet
+    assert pace.remaining(100, 200, "SFT") is None  # continued from a checkpoint, so the pace is unknown
     clock[0] = 10.0
     assert pace.remaining(150, 200, "SFT") == pytest.approx(10.0)
     assert pace.remaining(0, 50, "validating") is None  # another step
     clock[0] = 12.0
     assert pace.remaining(1, 50, "validating") == pytest.approx(98.0)
-    assert pace.remaining(0, 50, "validating") is None  # begun anew
+    assert pace.remaining(0, 50, "validating") is None  # started again

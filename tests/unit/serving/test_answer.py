@@ -1,4 +1,4 @@
-"""What the caller gets for what the model said."""
+"""The answer that a caller gets for generated text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def answer(text: str, *, may_stop: bool = True) -> PolicyAnswer:
             "Fine. Which city is it? Which day is it? How many?",
             PolicyAnswer("Fine. Which city is it?", "repaired"),
         ),
-        # The first sentence loops, so the whole is no fluent question; the second alone is.
+        # The first sentence loops, so the whole text is not a fluent question, but the second sentence is.
         ("no no no no no no. Which city is it?", PolicyAnswer("Which city is it?", "repaired")),
         ("I'm sorry, I can't help with that.", PolicyAnswer(PACK.fallback, "fallback")),
         ("Your order is ready.", PolicyAnswer(PACK.fallback, "fallback")),

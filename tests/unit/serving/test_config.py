@@ -1,4 +1,4 @@
-"""Environment and flags of the policy server, and where recorded sessions name their task."""
+"""Settings of the policy server, and the keys by which recorded sessions name their task."""
 
 from __future__ import annotations
 

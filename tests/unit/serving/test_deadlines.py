@@ -1,4 +1,4 @@
-"""Many waits, each with its own deadline, on one timer; on both event loops."""
+"""Many waits with different deadlines on one timer, on both event loops."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from learntoask.serving.deadlines import Deadlines
 
 
 async def waited(deadlines: Deadlines, bound: float, work: Coroutine[None, None, None]) -> float:
-    """Seconds until the deadline ended `work`, 0 where it ended by itself."""
+    """Return the seconds until the deadline ended `work`, 0 if it ended before."""
     begin = time.monotonic()
     try:
         async with asyncio.timeout(None) as wait:
@@ -31,7 +31,14 @@ def run(request: pytest.FixtureRequest) -> Callable[..., list[float]]:
 
 
 def test_each_wait_has_its_own_deadline(run: Callable[..., list[float]]) -> None:
-    bounds = [0.3, 0.1, 30.0, 0.2, 0.0, -1.0]  # later ones may be due earlier, or before they begin
+    bounds = [
+        0.3,
+        0.1,
+        30.0,
+        0.2,
+        0.0,
+        -1.0,
+    ]  # a later wait can have an earlier deadline, even one in the past
 
     async def main() -> list[float]:
         deadlines = Deadlines()

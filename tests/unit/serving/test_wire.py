@@ -26,5 +26,5 @@ def test_the_stubs_are_fresh(tmp_path: Path):
 
 
 def _content(path: Path) -> str:
-    """Without the generator's own version numbers: another patch release says the same."""
+    """Return a stub without the generator's version, which differs between equivalent patch releases."""
     return re.sub(r"\b\d+\.\d+\.\d+\b|^ {4}\d+,$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)

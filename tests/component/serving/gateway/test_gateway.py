@@ -1,4 +1,4 @@
-"""The gateway before servers that answer by script: who is asked, what is retried, what is said when nobody answers."""
+"""The gateway with scripted policy servers: routing, retries, and answers without a server."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ async def test_a_conversation_stays_at_one_server_and_many_spread_over_all(pack:
                 await client.decide([user(turn)], conversation_id=f"c{number}")
         counts = [len(engine.contexts) for engine in engines]
         assert sum(counts) == 120
-        assert all(count >= 8 and count % 2 == 0 for count in counts)  # never one turn here and one there
+        assert all(
+            count >= 8 and count % 2 == 0 for count in counts
+        )  # all turns of a conversation go to one server
         assert sum(samples(front, "lta_gateway_attempts_total").values()) == 120
 
 
@@ -131,12 +133,12 @@ async def test_a_slow_server_is_left_for_another_within_the_callers_deadline(pac
         )
         await until(lambda: all(front.backends.serving()))
         client = await running.enter_async_context(AsyncClient(front.address))
-        names = list(islice(conversations_at(front, servers[0].address), 5))  # as long as it is chosen
+        names = list(islice(conversations_at(front, servers[0].address), 5))  # until the server is ejected
         for name in names:
             decision = await client.decide([user("hi")], conversation_id=name, timeout=20)
             assert decision.origin == "model"
         assert samples(front, "lta_gateway_attempts_total") == {
-            (servers[0].address, "DEADLINE_EXCEEDED"): 3,  # then it is left alone for a while
+            (servers[0].address, "DEADLINE_EXCEEDED"): 3,  # then it is ejected for a while
             (servers[1].address, "OK"): 5,
         }
 

@@ -1,4 +1,4 @@
-"""Three policy servers in processes of their own, killed and started under load: no ask may fail."""
+"""Three policy servers in separate processes, killed and started under load: no request may fail."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 class Load:
-    """Clients that hold one conversation after another, every ask counted."""
+    """Clients that hold one conversation after another and count every request."""
 
     def __init__(self, address: str) -> None:
         self.answers: list[Decision] = []
@@ -77,9 +77,11 @@ async def test_no_ask_fails_when_one_of_three_servers_is_killed_and_a_new_one_jo
         load = Load(front.address)
         asking = asyncio.create_task(load.run())
         await until(lambda: len(load.answers) >= 15, seconds=100)
-        dying = front.backends.choose("any", set(addresses[1:]))  # the only one left, however busy it is
+        dying = front.backends.choose("any", set(addresses[1:]))  # the only server left, even if it is busy
         os.kill(processes[0].pid, signal.SIGSTOP)
-        await until(lambda: dying.state.in_flight >= CLIENTS // 2, seconds=100)  # these it will not answer
+        await until(
+            lambda: dying.state.in_flight >= CLIENTS // 2, seconds=100
+        )  # the dying server will not answer these
         os.kill(processes[0].pid, signal.SIGKILL)
         before = len(load.answers)
         await until(lambda: len(load.answers) >= before + 30, seconds=100)
@@ -89,7 +91,7 @@ async def test_no_ask_fails_when_one_of_three_servers_is_killed_and_a_new_one_jo
         assert await address_of(joining) == addresses[0]
         await until(lambda: front.backends.serving() == [True] * 3)
 
-        def answered() -> float:  # none where the first server died before its first answer
+        def answered() -> float:  # empty if the first server died before its first answer
             return samples(front, "lta_gateway_attempts_total").get((addresses[0], "OK"), 0)
 
         before_it_joined = answered()
@@ -98,7 +100,7 @@ async def test_no_ask_fails_when_one_of_three_servers_is_killed_and_a_new_one_jo
         await asking
         assert load.failures == []
         assert "no_server" not in Counter(answer.origin for answer in load.answers)
-        assert samples(front, "lta_gateway_retries_total")[()] >= 1  # of what was asked where it died
+        assert samples(front, "lta_gateway_retries_total")[()] >= 1  # requests at the server that died
         for process in (*processes[1:], joining):
             os.kill(process.pid, signal.SIGKILL)
         async with AsyncClient(front.address, attempts=1) as client:

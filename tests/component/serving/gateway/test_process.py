@@ -1,4 +1,4 @@
-"""`lta serve --publication` and `lta gateway --publication`: what the pods of an endpoint run."""
+"""`lta serve --publication` and `lta gateway --publication`, the commands of an endpoint's pods."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def command(*arguments: str, store: Path, home: Path, **environment: str) -> Ite
 
 
 def address_in(process: subprocess.Popen[str], word: str) -> str:
-    """What the command says when it is ready."""
+    """Wait for the line that the command prints when it is ready."""
     for line in process.stderr:
         if line.startswith(word):
             return line.split()[-1]

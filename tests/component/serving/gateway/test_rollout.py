@@ -1,4 +1,4 @@
-"""A new policy takes over behind the gateway while people ask: no ask fails, and the old one is asked no more."""
+"""A new policy replaces the old one behind the gateway under load: no request fails, and the old one gets no more."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLIENTS = 8
 
 
 async def ask_on(address: str, number: int, revisions: list[str], ended: asyncio.Event) -> None:
-    """One conversation after another, streams and single calls in turn."""
+    """Hold one conversation after another, in streams and single calls alternately."""
     async with AsyncClient(address, attempts=1) as client:
         count = 0
         while not ended.is_set():
@@ -51,13 +51,13 @@ async def test_no_ask_fails_while_traffic_moves_and_the_old_servers_end(
         await until(lambda: front.backends.serving() == [True] * 3)
         revisions: list[str] = []
         ended = asyncio.Event()
-        async with asyncio.TaskGroup() as asking:  # a failed ask fails the test
+        async with asyncio.TaskGroup() as asking:  # a failed request fails the test
             for number in range(CLIENTS):
                 asking.create_task(ask_on(front.address, number, revisions, ended))
             await until(lambda: len(revisions) > 100, seconds=60)
             assert set(revisions) == {"old"}
             found.append(Resolution(frozenset(server.address for server in new), True))
-            # The name moves, and right away the old servers are told to end, before the gateway has looked it up.
+            # The name moves and the old servers begin to drain before the gateway has looked the name up again.
             for server in old:
                 asking.create_task(server.drain())
             await until(lambda: "new" in revisions, seconds=60)

@@ -1,4 +1,4 @@
-"""Which server is asked."""
+"""Routing: which server is asked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_server_that_leaves_moves_only_its_own_conversations(addresses: set[st
     left = {address: one for address, one in servers.items() if address != gone}
     for conversation in conversations:
         before = chosen(servers, conversation)
-        assert chosen(dict(reversed(servers.items())), conversation) == before  # their order is of no account
+        assert chosen(dict(reversed(servers.items())), conversation) == before  # their order does not matter
         if before != gone:
             assert chosen(left, conversation) == before
 
@@ -56,7 +56,7 @@ def test_a_loaded_server_is_passed_over_unless_all_are_alike():
         alike = {address: BackendState(serving=True, in_flight=40) for address in "ab"}
         assert chosen(alike, conversation) == first
         idle = {first: BackendState(serving=True, in_flight=3), other: UP}
-        assert chosen(idle, conversation) == first  # too little to move a conversation for
+        assert chosen(idle, conversation) == first  # too little load to move a conversation
 
 
 def test_a_server_that_fails_again_and_again_rests_ever_longer_and_a_success_clears_it():
@@ -66,7 +66,7 @@ def test_a_server_that_fails_again_and_again_rests_ever_longer_and_a_success_cle
         ends.append(standing.ejected_until)
     assert ends == [0, 0, 101, 102, 104, 108, 116, 130, 130]
     assert chosen({"a": standing, "b": UP}, now=129.0) == "b"
-    assert chosen({"a": standing}, now=129.0) == "a"  # no other is left: the fault may be ours
+    assert chosen({"a": standing}, now=129.0) == "a"  # no other server is left
     assert {chosen({"a": standing, "b": UP}, str(n), now=131.0) for n in range(20)} == {"a", "b"}
     assert after_success(standing) == UP
 
