@@ -13,4 +13,5 @@ def compress(body: Json) -> bytes:
 
 
 def decompress(content: bytes) -> Json:
-    return json.loads(zlib.decompress(content))
+    body: Json = json.loads(zlib.decompress(content))
+    return body

@@ -77,7 +77,7 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
     parser = argparse.ArgumentParser(prog="learntoask_operator", description="Operator of Learn-to-Ask runs.")
     for setting in fields(Settings):
         flag, variable = "--" + setting.name.replace("_", "-"), PREFIX + setting.name.upper()
-        kind = type(setting.default)
+        kind: type = type(setting.default)
         given = environment.get(variable)
         try:
             default = setting.default if given is None else kind(given)

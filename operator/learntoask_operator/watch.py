@@ -31,7 +31,7 @@ async def watch(kube: Kube, loop: Loop, kinds: Iterable[Kind], settings: Setting
     async def login(**_: Any) -> kopf.ConnectionInfo:
         """Log in as the rest of the operator does. kopf calls this again when the server refuses the token."""
         headers = await access.headers()
-        scheme, _, token = headers.get("authorization", "").partition(" ")
+        scheme, _space, token = headers.get("authorization", "").partition(" ")
         configuration = access.configuration
         return kopf.ConnectionInfo(
             server=access.server,

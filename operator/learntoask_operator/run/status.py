@@ -171,7 +171,7 @@ def _summarize(plan: Plan, records: Sequence[StageRecord]) -> _Summary:
         ("Queued", c.QUEUED),
     ):
         if state in by_state:
-            record = by_state[state]  # type: ignore[index]
+            record = by_state[state]
             message = f"stage {record.name}" + (f": {record.message}" if record.message else "")
             return _Summary(phase=phase, reason=reason, message=message)
     return _Summary(phase=phase, reason=c.RUNNING, message="")

@@ -16,6 +16,13 @@ from pydantic import BaseModel, ConfigDict
 
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import StoreSettings
+from learntoask.core.pod_contract import (
+    LTA_STORE,
+    LTA_STORE_CA,
+    LTA_STORE_CREDENTIALS,
+    LTA_STORE_ENDPOINT,
+    LTA_STORE_REGION,
+)
 
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
 _SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*://|pvc:|hf:|s3:)")
@@ -53,17 +60,17 @@ def address_of(
         found = environment.get(variable) or written or _first(environment, *fallbacks)
         return (folder / found.removeprefix("file:")).absolute() if found else None
 
-    uri = environment.get("LTA_STORE") or store.uri
+    uri = environment.get(LTA_STORE) or store.uri
     return StoreAddress(
         uri=_uri(uri, folder) if uri else str(default.absolute()),
-        endpoint=environment.get("LTA_STORE_ENDPOINT")
+        endpoint=environment.get(LTA_STORE_ENDPOINT)
         or store.endpoint
         or _first(environment, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
-        region=environment.get("LTA_STORE_REGION")
+        region=environment.get(LTA_STORE_REGION)
         or store.region
         or _first(environment, "AWS_REGION", "AWS_DEFAULT_REGION"),
-        credentials=path("LTA_STORE_CREDENTIALS", store.credentials.file),
-        ca=path("LTA_STORE_CA", store.ca, "AWS_CA_BUNDLE"),
+        credentials=path(LTA_STORE_CREDENTIALS, store.credentials.file),
+        ca=path(LTA_STORE_CA, store.ca, "AWS_CA_BUNDLE"),
     )
 
 
