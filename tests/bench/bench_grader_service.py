@@ -4,8 +4,8 @@
 
 The grader is fitted on the pharmacy example; the service is a separate process. `new` questions have to be encoded,
 `again` are the same questions from the grader's memory, which leaves only the cost of calling a service. Rates are
-grades per second of processor time of both processes together, so that other work on the machine does not count; rates by
-elapsed time are in brackets.
+grades per second of processor time of both processes together, so that other work on the machine does not count;
+rates by elapsed time are in brackets.
 """
 
 from __future__ import annotations
