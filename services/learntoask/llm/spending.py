@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from learntoask.core.errors import StageError
 from learntoask.core.manifest import Budget, Prices
-from learntoask.llm.wire import TokenCounts
+from learntoask.llm.wire import CompletionUsage
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Spending:
     requests: int = 0  # requests sent, including retries
     answered: int = 0  # requests with a reply
     resumed: int = 0  # those of them that an earlier attempt sent
-    usage: TokenCounts = field(default_factory=TokenCounts)
+    usage: CompletionUsage = field(default_factory=CompletionUsage)
     cost: float | None = None  # in the currency of the prices; None without prices
     faults: Counter[str] = field(default_factory=Counter)  # by kind: `429`, `timeout`, `connection`, …
     ended: StageError | None = None
@@ -53,7 +53,9 @@ class Spending:
                 )
         self.requests += 1
 
-    def count_reply(self, usage: TokenCounts | None, prices: Prices | None, *, resumed: bool = False) -> None:
+    def count_reply(
+        self, usage: CompletionUsage | None, prices: Prices | None, *, resumed: bool = False
+    ) -> None:
         """Count a reply, with `resumed` one of an earlier attempt.
 
         Raises StageError if the budget limits tokens or cost and the server does not report its token usage.
@@ -70,7 +72,7 @@ class Spending:
                     reason="UsageUnknown",
                 )
             return
-        self.usage = TokenCounts(
+        self.usage = CompletionUsage(
             prompt=self.usage.prompt + usage.prompt,
             cached=self.usage.cached + usage.cached,
             completion=self.usage.completion + usage.completion,

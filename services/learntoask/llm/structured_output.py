@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from learntoask.llm.wire import Reply, TokenCounts
+from learntoask.llm.wire import CompletionUsage, Reply
 
 
 class Form(BaseModel):
@@ -49,7 +49,7 @@ class ModelReply(Generic[Filled]):
 
     parsed: Filled
     text: str
-    usage: TokenCounts
+    usage: CompletionUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def read_answer(reply: Reply, form: type[Filled]) -> ModelReply[Filled] | NoAnsw
             )
         where = ".".join(str(part) for part in first["loc"]) or "answer"
         return NoAnswer(NoAnswerReason.WRONG_FORM, f"{where}: {first['msg']}", text)
-    return ModelReply(parsed, text, reply.usage or TokenCounts())
+    return ModelReply(parsed, text, reply.usage or CompletionUsage())
 
 
 @lru_cache(maxsize=1024)

@@ -24,7 +24,7 @@ _FATAL = frozenset({401, 402, 403, 404, 405})
 _SHOWN = 300  # characters of a server's message that are passed on
 
 
-class TokenCounts(BaseModel):
+class CompletionUsage(BaseModel):
     """The tokens of a request. `cached` is the part of `prompt` that was in the server's prefix cache."""
 
     model_config = ConfigDict(frozen=True)
@@ -42,7 +42,7 @@ class Reply(BaseModel):
     content: str
     finish: str
     refusal: str | None = None
-    usage: TokenCounts | None = None  # None if the server does not report it
+    usage: CompletionUsage | None = None  # None if the server does not report it
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ def _message(error: Mapping[str, Any]) -> str:
     return " ".join(str(text).split())[:_SHOWN]
 
 
-def _usage(found: object) -> TokenCounts | None:
+def _usage(found: object) -> CompletionUsage | None:
     if not isinstance(found, dict):
         return None
 
@@ -186,7 +186,7 @@ def _usage(found: object) -> TokenCounts | None:
         value = holder.get(name) if isinstance(holder, dict) else None
         return value if isinstance(value, int) and value > 0 else 0
 
-    return TokenCounts(
+    return CompletionUsage(
         prompt=count(found, "prompt_tokens"),
         cached=count(found.get("prompt_tokens_details"), "cached_tokens"),
         completion=count(found, "completion_tokens"),

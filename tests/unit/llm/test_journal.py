@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from learntoask.llm.journal import ReplyJournal
-from learntoask.llm.wire import Reply, TokenCounts
+from learntoask.llm.wire import CompletionUsage, Reply
 
 replies = st.dictionaries(
     st.text("0123456789abcdef", min_size=8, max_size=8),
@@ -14,7 +14,7 @@ replies = st.dictionaries(
         Reply,
         content=st.text(),
         finish=st.just("stop"),
-        usage=st.builds(TokenCounts, prompt=st.integers(0, 9)),
+        usage=st.builds(CompletionUsage, prompt=st.integers(0, 9)),
     ),
     max_size=6,
 )
