@@ -1,4 +1,4 @@
-"""A small domain with labelled sessions, written out by rule, for tests of the grader."""
+"""A small domain with generated labelled sessions, for tests of the grader."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def labelled_session(
     split: str = "train",
     labeller: str = "annotated",
 ) -> LabelledSession:
-    """`turns`: what the expert says, and the fields it asks for."""
+    """A labelled session. `turns` are the expert's texts with the fields that they ask for."""
     messages = [Message(role="user", content="I need a ticket.", author="user")]
     spans, samples = [], []
     for index, (text, asked) in enumerate(turns):
@@ -110,7 +110,7 @@ def labelled_session(
 
 
 def sessions(count: int = 60, seed: int = 0) -> list[LabelledSession]:
-    """Of two tasks, a fifth of them held out; `meal_choice` is never asked for."""
+    """Sessions of two tasks, a fifth of them held out. No expert asks for `meal_choice`."""
     made = []
     for number in range(count):
         rng = random.Random(f"{seed} {number}")
@@ -126,7 +126,7 @@ def sessions(count: int = 60, seed: int = 0) -> list[LabelledSession]:
 def grader_context(
     folder: Path, labelled: list[LabelledSession], *, pack: Pack = PACK, encoder: str = "hashing"
 ):
-    """Context of a grader stage over `labelled`, as the executor would make it."""
+    """The context of a stage grader over `labelled`, as the executor makes it."""
     for name in ("label", "out", "work"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     lines = "".join(one.model_dump_json() + "\n" for one in labelled)
@@ -145,7 +145,7 @@ def grader_context(
 
 
 class Recorder:
-    """Progress that keeps what it is told."""
+    """A progress that records its updates."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[float, float, str]] = []

@@ -1,4 +1,4 @@
-"""What weak policies really said, graded by graders fitted on the pharmacy logs as `make run-tiny` fits them."""
+"""Real responses of weak policies, graded by graders that are fitted on the pharmacy logs as in `make run-tiny`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ GARBLED = [  # sampled at temperature 1; each had no grade, since a grader was u
     "Oerg long suchyt this beenc didnlease aes?",
     "The been in been and circot do anything the since newions that know know can current themselves theseastription?",
 ]
-EXPERT_LIKE = [  # what experts could ask, and no expert of these logs does
+EXPERT_LIKE = [  # questions that experts could ask but no expert of these logs does
     "Have you seen a doctor about it?",
     "Have you been abroad lately?",
     "Have you had any surgery recently?",

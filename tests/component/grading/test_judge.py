@@ -1,4 +1,4 @@
-"""The LLM judge against a real HTTP server: what it grades, what it cannot, and how a bad one is found out."""
+"""The LLM judge against a real HTTP server: grades, missing grades, and how the stage detects a bad judge."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def test_the_stage_measures_the_judge_on_held_out_questions_and_probes(perfectly
     assert record["rewarding"]["asked"]["requests"] <= 4 * 36
     assert record["fits"]["rewarding"]["kind"] == "llm"
     assert record["fits"]["reporting"]["kind"] == "trees"
-    assert record["fits"]["reporting"]["sessions"] == 60  # no half of them is kept from it
+    assert record["fits"]["reporting"]["sessions"] == 60  # it gets all of them, not one half
     assert record["kappa"] == record["reporting"]["kappa"]
     assert record["same_findings"]["value"] >= 0.8
 
@@ -233,7 +233,7 @@ def test_bias_by_length_and_by_position_shows(
             at_most=36,
             work=context.work,
         )
-    assert figures["kappa"]["value"] == 1.0  # it can tell right from wrong, and is biased all the same
+    assert figures["kappa"]["value"] == 1.0  # it tells right from wrong but is biased
     assert figures[biased][figure]["value"] < 0.8
     assert {figures[fair][name]["value"] for name in ("same_asked", "same_content", "same_format")} == {1.0}
     assert (figures["length"]["content_change"] > 0.1) == (biased == "length")

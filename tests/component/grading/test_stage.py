@@ -1,4 +1,4 @@
-"""The grader stage on a small domain, with the encoder that needs no model."""
+"""The stage grader on a small domain, with the encoder that needs no model."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_grade_depends_on_nothing_else_in_the_batch(published):
 
 
 def test_the_graded_session_never_teaches_its_own_grade(tmp_path):
-    """A session that labels nonsense must not make its own nonsense right, while others may learn from it."""
+    """A session with nonsense labels must not affect the grades of its own questions; it may affect those of others."""
     text = "Blorp gazonk frumious bander?"
     odd = [labelled_session(1000 + number, [(text, ["number_of_seats"])]) for number in range(12)]
     alone = [labelled_session(2000, [("Wibble quux snark jabber?", ["departure_date"])])]

@@ -1,7 +1,7 @@
-"""The LLM labeller and judge against a real model on a real vLLM: SmolLM2-135M-Instruct, its answers held to a schema.
+"""The LLM labeller and judge with a real model on vLLM: SmolLM2-135M-Instruct with schema-constrained replies.
 
-So small a model labels and judges badly; what counts here is that every answer is of the form asked for or accounted
-for, and that nothing is believed that the log does not bear out.
+So small a model labels and judges badly. The tests require that every reply has the requested form or is counted as a
+failure, and that no label contradicts the log.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What `prepare` and labeller `lexicon` make of the pharmacy logs, against what is true about each line.
+"""The labels of `prepare` and `lexicon` on the pharmacy logs, against the truth about each line.
 
-The questions were worded without the pack's patterns in view and more than a fifth of them match none, so recall
-is bounded by design; what the labeller does name must be right.
+The questions were written without looking at the pack's patterns, and more than a fifth of them match none. So the
+recall is limited by design, and the tests require a high precision.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Outcome:
     labelled: dict[str, LabelledSession]
 
     def turns(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """For each decision point that has a sample: what is true of it, and what the sample says."""
+        """The truth and the sample of each decision point that has a sample."""
         truths = {truth["session_id"]: truth for truth in self.gold if "session_id" in truth}
         for session_id, one in self.labelled.items():
             by_start = {turn["start"]: turn for turn in truths[session_id]["turns"]}
@@ -133,7 +133,7 @@ def test_the_split_has_its_shares(outcome: Outcome) -> None:
 
 
 def test_endings_and_stops_are_the_true_ones_but_for_mistyped_hand_overs(outcome: Outcome) -> None:
-    """A hand-over with a typo in the telling word is missed; a stop is never invented or moved."""
+    """A hand-over with a typo in its key word is missed; a stop is never invented or moved."""
     missed = 0
     for truth in outcome.gold:
         if truth.get("session_id") not in outcome.labelled:
@@ -149,7 +149,7 @@ def test_endings_and_stops_are_the_true_ones_but_for_mistyped_hand_overs(outcome
 
 
 def test_what_the_lexicon_names_is_right(outcome: Outcome) -> None:
-    """Measured: fields a turn asks for .985 / .650, micro-goals .985 / .617 (precision / recall)."""
+    """Measured precision / recall: .985 / .650 for the fields of a turn, .985 / .617 for micro-goals."""
     asked_precision, asked_recall = _agreement(outcome, "requested")
     goal_precision, goal_recall = _agreement(outcome, "remaining")
     assert asked_precision >= 0.97
@@ -159,7 +159,7 @@ def test_what_the_lexicon_names_is_right(outcome: Outcome) -> None:
 
 
 def _agreement(outcome: Outcome, part: str) -> tuple[float, float]:
-    """Precision and recall over (decision point, field) pairs; a turn without a sample has missed all of its own."""
+    """Precision and recall over (decision point, field) pairs. A turn without a sample misses all of its fields."""
     tally: Counter[str] = Counter()
     for truth, found in outcome.turns():
         if found["decision"] == "continue":

@@ -1,4 +1,4 @@
-"""Stages prepare and label on files: quarantine, counts, leaks, the split, memory, and `lta data check`."""
+"""The stages prepare and label on files: quarantine, counts, leaks, the split, memory, and `lta data check`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ PACK = Pack.model_validate(
 
 @dataclass
 class Heard:
-    """A progress that remembers what it was told."""
+    """A progress that records its updates."""
 
     updates: list[tuple[float, float]] = field(default_factory=list)
 
@@ -121,7 +121,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def log(number: int, *contents: str, **keys: Any) -> dict[str, Any]:
-    """A session whose messages alternate from the user's first; by default one of its own kind for each number."""
+    """A session of alternating messages, the user's first. By default, each number gives a different session."""
     words = " ".join(str((index * 7919 + number * 104729) % 10007) for index in range(40))
     texts = contents or (
         f"a ticket {words}",

@@ -1,4 +1,4 @@
-"""Agreement figures against numbers worked out by hand."""
+"""Agreement figures against numbers computed by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FIELDS = frozenset("abcd")
 def judged(
     gold: str, found: str | None, *, session: str = "s", seen: bool = True, refused: bool = False
 ) -> GradedQuestion:
-    """`found` None: the grade is missing."""
+    """A graded question; with `found` None its grade is missing."""
     target = frozenset(gold)
     grade = MissingGrade("unsure") if found is None else question_grade(frozenset(found), target=target)
     return GradedQuestion(

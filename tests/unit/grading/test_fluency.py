@@ -1,4 +1,4 @@
-"""The fluency guard: what asks is kept, whatever its form; what does not ask is refused, however fluent."""
+"""The fluency guard accepts questions of every form, and refuses what asks nothing even if it is fluent."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ NON_QUESTIONS = [
     "What is the date? What is the date?",
     "the the the the car",
     "what city do you want what city do you want what city do you want",
-    "Is??????????????????????",  # all that a policy after few steps of SFT said, at every decision point
+    "Is??????????????????????",  # everything that a policy said after a few steps of SFT
     "Do you have any other????????????????",
     "Is it ellellellellellellellellellellell?",
     "Where does it hurt? !!!!!!!!!!!!!!!!!!!!!!",

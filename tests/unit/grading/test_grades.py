@@ -1,4 +1,4 @@
-"""Bound on missing grades."""
+"""The bound on the share of missing grades."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rewards against a table written out by hand from docs/method.md (β = 2, weight of F = 1)."""
+"""Rewards against a table computed by hand from docs/method.md (β = 2, weight of F = 1)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TABLE = [
     (f"Done! {STOP}", REFUSED, "stop", 3.0, 3.0, None, 3.0),
     (STOP, REFUSED, "continue", 0.0, 1.0, 0.0, 0.0),
     (f"Which city? {STOP}", asks("city"), "continue", 0.0, 0.0, 0.0, 0.0),
-    # the grader could not answer: missing whatever the truth; a stop never asks the grader
+    # the grader could not answer: the reward is missing for either truth; a stop needs no grader
     (ASK, MissingGrade("unsure"), "continue", None, None, None, None),
     (ASK, MissingGrade("unsure"), "stop", None, None, None, None),
     (STOP, MissingGrade("down"), "stop", 4.0, 4.0, None, 4.0),

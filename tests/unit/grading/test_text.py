@@ -1,4 +1,4 @@
-"""Words and clauses."""
+"""Words and clauses of texts."""
 
 from __future__ import annotations
 

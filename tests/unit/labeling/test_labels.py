@@ -1,4 +1,4 @@
-"""From sessions to samples: micro-goals, both labellers, dropped turns, the moved stop, failures that are no labels."""
+"""From sessions to samples: micro-goals, both labellers, dropped turns, moved stops, and failures."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_of_two_fields_the_other_one_needs_words_of_its_own() -> None:
     unnamed = session_of("u: a ticket", "e: When? And how many?", "u: three of us", "e: Ok. <stop>")
     assert (
         label(LexiconLabeller(pack()), unnamed).empty == 1
-    )  # "three of us" may answer the question nobody named
+    )  # "three of us" may answer the question that matches no field
 
 
 def test_a_question_waits_over_a_pause_and_not_over_another_question() -> None:
@@ -387,7 +387,7 @@ def test_broken_items_fail_their_turn_alone(key: str, item: Any, reason: Reason,
 
 def test_the_annotated_stop_stands_where_the_log_has_no_marker() -> None:
     lines = ("u: a ticket", "e: Where?", "u: Rome", "e: When?", "u: Friday", "e: Booked.", "u: thanks")
-    labelling = annotated(notes(), *lines)  # the user has the last word, so the log alone looks abandoned
+    labelling = annotated(notes(), *lines)  # the last message is the user's, so the log alone looks abandoned
     assert read(labelling) == WANTED
     assert labelling.labelled.session.end is EndReason.COMPLETED
     required = annotated(notes(), *lines, requireEndMarker=True)

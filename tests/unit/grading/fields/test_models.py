@@ -1,4 +1,4 @@
-"""The models behind the grader: kept as arrays, they say what scikit-learn says; words carry over to other fields."""
+"""The grader's models: as arrays they equal scikit-learn's, and what they learn about words carries over."""
 
 from __future__ import annotations
 

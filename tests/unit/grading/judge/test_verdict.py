@@ -1,4 +1,4 @@
-"""Whether a judge's marks follow from what it finds, and which settings make a grader another one."""
+"""Whether a judge's marks follow from its findings, and which settings change a judge's digest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Only what the log says counts: quotes, values, acts."""
+"""Quotes, values and acts count only if the log contains them."""
 
 from __future__ import annotations
 
@@ -105,12 +105,12 @@ def test_what_the_log_bears_out_is_read() -> None:
         (
             item("city", 1, "A ticket to Ghent", "Ghent"),
             "no message of the user after message 1",
-        ),  # not the future
+        ),  # before the span
         (
             item("city", 3, "From Lyon", "Lyon"),
             "no message of the user after message 3",
         ),  # before it was asked
-        (item("city", 1, "From which city", "city"), "no message of the user"),  # the expert's words
+        (item("city", 1, "From which city", "city"), "no message of the user"),  # a quote of the expert
         (item("city", 1, "aus Lyon", "Lyon"), "no message of the user"),  # another language
         (item("city", 1, "From Lyon", "Lyons"), "the value 'Lyons' is neither in the quote"),
         (item("city", 1, "From Lyon", "Ly"), "the value 'Ly' is neither in the quote"),
@@ -201,7 +201,7 @@ def test_normalising_twice_is_normalising_once(text: str) -> None:
         ("room 30", "3", False),
         ("it’s “fine” – thanks", 'it\'s "fine" - thanks', True),
         ("ＡＢＣ１２", "abc12", True),
-        ("已经三天了", "三天", True),  # written without spaces
+        ("已经三天了", "三天", True),  # a script without spaces
         ("ปวดหัวสามวัน", "สามวัน", True),
         ("Straße 4", "STRASSE 4", True),
         ("42 kg", "42", True),

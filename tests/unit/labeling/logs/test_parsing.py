@@ -1,4 +1,4 @@
-"""Every rule of a well-formed log line: what is refused, with which reason and which key, and what is tolerated."""
+"""Every rule of a well-formed log line: what is rejected, with which reason and key, and what is accepted."""
 
 from __future__ import annotations
 

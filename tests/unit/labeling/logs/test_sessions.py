@@ -1,4 +1,4 @@
-"""Decision points, end markers, how a session ended, and its one stop."""
+"""Decision points, end markers, the end of a session, and its one stop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def pack(**changes: Any) -> Pack:
 
 
 def log(*lines: str) -> LogSession:
-    """`u: …` the user, `e: …` the expert, `p: …` a policy."""
+    """A log from lines `u: …` by the user, `e: …` by the expert, and `p: …` by a policy."""
     messages = []
     for line in lines:
         author, content = line[0], line[3:]
@@ -65,7 +65,7 @@ def test_markers_go_and_indices_stay() -> None:
     assert [message.content for message in session.messages] == ["hi", "Take this.", "thanks"]
     silent = build("u: hi", f"e: {MARK}")
     assert silent.messages[1].content == ""
-    assert turns(silent) == [(1, 1)]  # the expert acted without a word
+    assert turns(silent) == [(1, 1)]  # the expert acted without any text
     assert silent.stop_turn == 0
 
 
@@ -266,7 +266,7 @@ def test_sessions_keep_their_invariants(lines: list[str], require: bool, stop_wo
     for turn in session.turns:
         before = [i for i in spoken if i < turn.start]
         assert before  # the user has spoken …
-        assert session.messages[before[-1]].role == "user"  # … and has the last word of every context
+        assert session.messages[before[-1]].role == "user"  # … and writes the last message of every context
         assert all(session.messages[i].author != "policy" for i in range(turn.start, turn.end))
     starts = [turn.start for turn in session.turns]
     assert starts == sorted(set(starts))

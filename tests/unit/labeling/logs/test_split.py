@@ -1,4 +1,4 @@
-"""Near-duplicates are found and stay on one side; sides have their sizes and do not depend on the order of lines."""
+"""Near-duplicates are found and get one split; splits have the right sizes and do not depend on the order of lines."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_equal_entries_estimate_the_similarity(words: int) -> None:
 
 def test_case_white_space_and_long_sessions() -> None:
     assert (signature(["Hello  there,", "how ARE you"]) == signature(["hello there,\n how are", "you"])).all()
-    long_one = talk(1, 30_000)  # more pieces than one chunk
+    long_one = talk(1, 30_000)  # more shingles than one chunk
     assert (signature(long_one) == signature([" ".join(long_one)])).all()
     assert signature(["a"]).shape == (PERMUTATIONS,)
 
