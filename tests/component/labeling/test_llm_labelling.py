@@ -1,4 +1,4 @@
-"""Labeller `llm` through the label stage: right labels from a right model, none from a wrong one, all after a kill."""
+"""Labeller `llm` in the stage label: labels of a correct model, none of a wrong one, and all of them after a kill."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FORK.set_forkserver_preload(["llm_labelling"])
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> LabelRun:
-    """Sessions of the pharmacy example, and in `lexicon` what the pack's patterns make of them."""
+    """Sessions of the pharmacy example, and in `lexicon` their labels by the pack's patterns."""
     run = LabelRun(tmp_path_factory.mktemp("pharmacy")).prepare()
     run.label("lexicon")
     return run
@@ -80,7 +80,7 @@ def test_one_request_a_session_gives_the_same_labels(run: LabelRun, scribe: Lexi
 
 
 def test_one_request_of_a_session_goes_ahead_of_the_others(run: LabelRun, scribe: LexiconModel) -> None:
-    """So that a server's prefix cache holds their common beginning."""
+    """So that the others find their common prefix in the server's cache."""
     begun: set[str] = set()
     early: list[str] = []
 
@@ -237,7 +237,7 @@ def test_a_spent_budget_stops_the_stage_and_a_larger_one_goes_on(run: LabelRun, 
         with pytest.raises(StageError, match=r"spec\.label\.llm\.budget\.requests = 40 is spent") as caught:
             run.llm(server.uri, budget={"requests": 40})
         assert caught.value.reason == "BudgetSpent"
-        assert len(server.answered) == 40  # those under way were let to end
+        assert len(server.answered) == 40  # the requests under way were allowed to end
         run.llm(server.uri, budget={"requests": 4000})
     assert labels_by_turn(run.labelled()) == labels_by_turn(run.labelled("lexicon"))
     assert len(server.answered) == len(set(server.answered))
@@ -307,7 +307,7 @@ def test_without_end_markers_the_model_says_where_the_expert_acts(tmp_path: Path
         messages = [{"role": roles[i % 2], "content": text} for i, text in enumerate(contents)]
         return {"session_id": session_id, "messages": messages}
 
-    done = "Then I book you in. Anything else?"  # no rule without a model takes a question for the act
+    done = "Then I book you in. Anything else?"  # no rule mistakes a question for the act
     logs = [
         chat("done", "hi", "which bike?", "a city bike", "which day?", "Friday", done, "no, thanks", "Bye!"),
         chat("left", "hi", "which bike?", "a race bike", "which day?", "let me see"),

@@ -18,7 +18,7 @@ _OTHER_GROUP = 0.5  # weight of a question of another group of tasks
 
 
 class Neighbours:
-    """A vote among logged questions, each weighted by its similarity to the question in hand."""
+    """A vote among logged questions, each weighted by its similarity to the question that is graded."""
 
     def __init__(self, pack_fields: PackFields, examples: Sequence[Example], vectors: Vectors) -> None:
         """`vectors` [len(examples), dimension] are the encoded texts of the examples."""
