@@ -67,6 +67,7 @@ class Kube:
     async def get(
         self, kind: Kind, name: str, *, namespace: str | None = None, deadline: float = DEADLINE
     ) -> Json:
+        """Return the object. Raises NotFound."""
         return await self._transport.call("GET", kind.path(namespace=namespace, name=name), deadline=deadline)
 
     async def find(self, kind: Kind, name: str, *, namespace: str | None = None) -> Json | None:
@@ -94,6 +95,7 @@ class Kube:
         labels: str | None = None,
         fields: str | None = None,
     ) -> Listing:
+        """Return the objects like `list`, with the version at which a watch continues."""
         items: list[Json] = []
         query = {"limit": str(_PAGE), **_selectors(labels, fields)}
         while True:
@@ -106,6 +108,7 @@ class Kube:
             query["continue"] = following
 
     async def create(self, kind: Kind, body: Json, *, deadline: float = DEADLINE) -> Json:
+        """Create the object and return it as stored. Raises AlreadyExists."""
         path = kind.path(namespace=body["metadata"].get("namespace"))
         return await self._transport.call(
             "POST", path, query=self._write_query(), body=body, deadline=deadline

@@ -214,6 +214,8 @@ class EndpointPods(ManifestModel):
 
 
 class EndpointSpec(ManifestModel):
+    """The settings of an endpoint."""
+
     policy: PolicyReference
     """Which policy is served. A changed value is rolled out; the former value rolls back."""
     store: StoreSettings = StoreSettings()
@@ -234,6 +236,8 @@ class EndpointSpec(ManifestModel):
 
 
 class AskEndpoint(ManifestModel):
+    """Policy servers behind a gateway."""
+
     api_version: Literal["learntoask.io/v1alpha1"]
     kind: Literal["AskEndpoint"]
     metadata: Metadata

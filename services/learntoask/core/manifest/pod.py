@@ -16,6 +16,8 @@ OurResource = Annotated[str, Field(min_length=1, max_length=253)]
 
 
 class EnvVar(ManifestModel):
+    """An environment variable of a container."""
+
     name: Annotated[str, Field(pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$", max_length=256)]
     """Name of the variable; a variable of this name that the pod already has is replaced."""
     value: Annotated[str, Field(max_length=32768)] | None = None
@@ -38,6 +40,8 @@ class Resources(ManifestModel):
 
 
 class Toleration(ManifestModel):
+    """A toleration of taints, as in a Kubernetes pod."""
+
     key: Annotated[str, Field(max_length=317)] | None = None
     """Key of the taint that is tolerated; all taints if left out."""
     operator: Literal["Exists", "Equal"] | None = None
@@ -51,6 +55,8 @@ class Toleration(ManifestModel):
 
 
 class VolumeMount(ManifestModel):
+    """A mount of a volume, as in a Kubernetes container."""
+
     name: OurResource
     """Name of the volume that is mounted."""
     mount_path: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^/")]

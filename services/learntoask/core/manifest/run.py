@@ -64,6 +64,8 @@ class RunSpec(ManifestModel):
 
 
 class LearnToAskRun(ManifestModel):
+    """A run of the whole loop, from logs of expert conversations to a served policy."""
+
     api_version: Literal["learntoask.io/v1alpha1"]
     kind: Literal["LearnToAskRun"]
     metadata: Metadata

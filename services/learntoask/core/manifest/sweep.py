@@ -75,6 +75,8 @@ class SweepSpec(ManifestModel):
 
 
 class LearnToAskSweep(ManifestModel):
+    """Runs that are compared in one report."""
+
     api_version: Literal["learntoask.io/v1alpha1"]
     kind: Literal["LearnToAskSweep"]
     metadata: Metadata

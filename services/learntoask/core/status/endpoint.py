@@ -44,6 +44,8 @@ class Revision(StatusModel):
 
 
 class EndpointStatus(StatusModel):
+    """The status of an AskEndpoint."""
+
     observed_generation: Annotated[int, Field(ge=0)] = 0
     """The metadata.generation that this status describes."""
     phase: Literal["Pending", "RollingOut", "Ready", "Degraded"] = "Pending"

@@ -65,6 +65,8 @@ class Failure(StatusModel):
 
 
 class StageRecord(StatusModel):
+    """The state of a stage, and what the operator remembers of its attempts."""
+
     name: Word
     """Name of the stage. The stage `resolve` computes the digests of the inputs."""
     state: StageState = "Pending"
@@ -138,6 +140,8 @@ class Lineage(StatusModel):
 
 
 class ServedAt(StatusModel):
+    """The AskEndpoint that serves the policy of a run."""
+
     name: Annotated[str, Field(max_length=253)]
     """Name of the AskEndpoint."""
     address: Annotated[str, Field(max_length=512)] = ""
@@ -145,6 +149,8 @@ class ServedAt(StatusModel):
 
 
 class RunStatus(StatusModel):
+    """The status of a LearnToAskRun."""
+
     observed_generation: Count = 0
     """The metadata.generation that this status describes."""
     phase: Phase = "Pending"

@@ -47,6 +47,7 @@ class Bucket:
         self.place = place
 
     def stat(self, key: str) -> Entry | None:
+        """Return the object without its content, or None."""
         found = self._call(
             "reading", key, lambda: _none_if_absent(lambda: self._client.stat_object(self._name, key))
         )
@@ -74,6 +75,7 @@ class Bucket:
         return self._call("reading", key, lambda: _none_if_absent(request))
 
     def write(self, key: str, content: bytes) -> None:
+        """Create or replace an object."""
         self._call("writing", key, lambda: self._client._put_object(self._name, key, content, {**_BYTES}))
 
     def write_first(self, key: str, content: bytes, *, instead_of: str | None) -> bool:
@@ -124,6 +126,7 @@ class Bucket:
         return [str(upload.upload_id) for upload in found.uploads if upload.object_name == key]
 
     def begin(self, key: str) -> str:
+        """Start a multipart upload and return its id."""
         return self._call(
             "writing", key, lambda: self._client._create_multipart_upload(self._name, key, {**_BYTES})
         )
@@ -166,6 +169,8 @@ class Bucket:
         self._call("writing", key, request)
 
     def abort(self, key: str, upload: str) -> None:
+        """End a pending upload and remove its parts, if it exists."""
+
         def request() -> None:
             self._client._abort_multipart_upload(self._name, key, upload)
 
