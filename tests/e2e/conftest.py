@@ -1,4 +1,4 @@
-"""The whole system on a real node of this machine. Where one cannot run all is skipped, and says what it lacks."""
+"""Fixtures for the whole system on a real node of this machine. Without one all is skipped, with what is missing."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def system(node: Node, phases: Phases, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(autouse=True)
 def _only_after_what_it_builds_on(request: pytest.FixtureRequest) -> None:
-    """The tests are one story: what comes after a failure would only fail for it."""
+    """Skip the tests after a failed one, because each builds on those before it."""
     if request.session.testsfailed:
         pytest.skip("an earlier part failed")
 

@@ -1,4 +1,4 @@
-"""From bare node to answers and back: one story in parts, each building on those before."""
+"""The whole system, from an empty node to answers and back. Each test builds on those before it."""
 
 from __future__ import annotations
 
@@ -19,28 +19,31 @@ PHARMACY = ROOT / "examples" / "pharmacy"
 RUN = "pharmacy-tiny"
 SERVICE = f"{RUN}.{PLACE}.svc:50051"
 OPERATORS = f"app.kubernetes.io/component=operator,app.kubernetes.io/instance={RELEASE}"
-_UPDATES = 16  # of GRPO: long enough to be disturbed
+_UPDATES = 16  # GRPO updates: enough time to disturb the training
 _RATE = 20.0  # asks a second
-# And not the gateway's fallback; so small a model often says nothing well-formed.
+# The fallback of the gateway does not count. A model as small as this often answers nothing well-formed.
 _POLICY = {"policy", "repaired"}
 
 
 def manifest(folder: Path) -> Path:
-    """The example's tiny run, whose training takes long enough to be interrupted, served by vLLM."""
+    """The example's tiny run, with a training long enough to be interrupted, and served by vLLM."""
     body = yaml.safe_load((PHARMACY / "run-tiny.yaml").read_text())
     spec = body["spec"]
     spec["dataset"]["uri"], spec["pack"]["uri"] = str(PHARMACY / "logs.jsonl"), str(PHARMACY / "pack.yaml")
-    spec["grader"]["maxMissingShare"] = 1.0  # such a policy says what no grader understands
+    spec["grader"]["maxMissingShare"] = 1.0  # such a policy writes what no grader can grade
     spec["train"]["checkpointEvery"] = 2
     spec["train"]["grpo"]["updates"] = _UPDATES
-    spec["serve"] = {"engine": "vllm", "maxNewTokens": 16}  # it rambles, and two servers share few processors
+    spec["serve"] = {
+        "engine": "vllm",
+        "maxNewTokens": 16,
+    }  # it answers at length, and two servers share few processors
     spec["pods"] = SMALL
     path = folder / "run.yaml"
     path.write_text(yaml.safe_dump(body))
     return path
 
 
-@pytest.mark.timeout(5400)  # building and importing images counts
+@pytest.mark.timeout(5400)  # includes building and importing the images
 def test_pods_of_any_user_run_and_find_services_by_name(system: System) -> None:
     system.prepare()
     with system.phases("first pod of the operator's image"):
@@ -111,7 +114,7 @@ def test_an_upgrade_during_traffic_fails_no_ask(system: System) -> None:
     time.sleep(15)
     at = time.time()
     with system.phases("helm upgrade to other images, with its rollout"):
-        # Other tags of the same images: what a release changes in every pod.
+        # Other tags of the same images change every pod, as a release does.
         names = {"operator": "operator", "services": "services", "policyServer": "policy-server"}
         for name in names.values():
             system.node.containers.ctr("images", "tag", "--force", IMAGES[name], _next(IMAGES[name]))
@@ -182,7 +185,7 @@ def test_uninstalling_leaves_what_people_made(system: System) -> None:
     with system.phases("one answer without an operator"):
         system.start_python("ask-again", clients.ASK.format(address=SERVICE))
         assert json.loads(system.finished_python("ask-again"))["origin"] in _POLICY
-    system.kubectl("delete", "ltar,askep", "--all", "--timeout=60s")  # nothing holds them back
+    system.kubectl("delete", "ltar,askep", "--all", "--timeout=60s")  # no finalizer holds them back
 
 
 def _checkpointed(system: System) -> bool:
@@ -192,7 +195,7 @@ def _checkpointed(system: System) -> bool:
 
 
 def _training(system: System) -> Json:
-    """GRPO's record, while it is not over."""
+    """The record of GRPO, which must not have ended yet."""
     stage = system.stage(RUN, "grpo")
     assert stage.get("state") != "Published", "GRPO is over before it could be disturbed"
     assert system.run_status(RUN).get("phase") != "Failed", system.look()
@@ -220,7 +223,7 @@ def _went_on(system: System) -> bool:
 
 
 def _over(system: System) -> bool:
-    """Also a failed run is: nothing is waited for that cannot come."""
+    """Whether the run has ended, be it by failure."""
     return system.run_status(RUN).get("phase") in ("Succeeded", "Failed")
 
 

@@ -1,4 +1,4 @@
-"""A cluster in memory with one run, the reconciler over it, and the controllers that give Jobs their life."""
+"""A cluster in memory with one run, the operator's reconciler, and what the Job controller and the kubelet do."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from learntoask.core.pod_contract import (
     STAGE_KEY_ANNOTATION,
     STAGE_LABEL,
 )
+from learntoask.core.stages.graph import RESOLVE
 from learntoask.core.status.run import RunStatus, StageRecord
 from learntoask.kube import JOB, POD, RUN, Kind
 from learntoask_operator.cache.children import ChildCache
@@ -48,7 +49,7 @@ class PostedEvents:
 
 
 class World:
-    """`watch_everything` delivers what changed; `operate` makes one pass of the operator's, on what was delivered."""
+    """`watch` delivers what changed, and `operate` reconciles once, with what was delivered."""
 
     def __init__(
         self, spec: Json | None = None, *, name: str = "clinic", settings: Settings = SETTINGS
@@ -65,7 +66,7 @@ class World:
 
     # --- the operator ---
     def restart(self) -> None:
-        """A new process: it remembers nothing, and lists what there is."""
+        """Start a new operator process, which remembers nothing and lists all objects."""
         self.children = ChildCache(PROJECTIONS, changed=lambda ref: None)
         self.kube.events.clear()
         self._seen: Json | None = None
@@ -106,7 +107,7 @@ class World:
                 self._observed(kind, body)
 
     def operate(self, *, crash_after: int | None = None) -> bool:
-        """One pass; False when the operator was killed in it, and started anew."""
+        """Reconcile once. False if the operator was killed during that; it is then restarted."""
         if self._seen is None:
             return True
         self.kube.crash_after = crash_after
@@ -120,7 +121,7 @@ class World:
         return True
 
     def settle(self, *, passes: int = 60) -> None:
-        """Deliver and operate until nothing is written any more."""
+        """Deliver and reconcile until nothing is written any more."""
         for _ in range(passes):
             before = len(self.kube.writes)
             self.watch()
@@ -162,15 +163,15 @@ class World:
         return [pod for pod in found if not alive or pod["status"]["phase"] in ("Pending", "Running")]
 
     def make_pods(self) -> None:
-        """As the Job controller: a pod for every active Job (index) that has none alive."""
+        """Create a pod for every active Job and index that has none, as the Job controller does."""
         for job in self.jobs(active=True):
             count = job["spec"].get("completions", 1)
             uid = job["metadata"]["uid"]
-            pods = [one for one in self.kube.all(POD) if one["metadata"]["ownerReferences"][0]["uid"] == uid]
+            pods = [pod for pod in self.kube.all(POD) if pod["metadata"]["ownerReferences"][0]["uid"] == uid]
             have = {
-                int(one["metadata"]["labels"].get(COMPLETION_INDEX_LABEL, 0))
-                for one in pods
-                if one["status"]["phase"] != "Failed"
+                int(pod["metadata"]["labels"].get(COMPLETION_INDEX_LABEL, 0))
+                for pod in pods
+                if pod["status"]["phase"] != "Failed"
             }
             for index in set(range(count)) - have:
                 self._make_pod(job, index, len(pods))
@@ -193,16 +194,14 @@ class World:
         self._pod(pod, "Running", state)
 
     def succeed(self, pod: Json, **words: Any) -> None:
-        """The pod ends well; its Job is complete when all its pods did."""
+        """Let the pod succeed; its Job is complete once all its pods have succeeded."""
         stage, key = pod["metadata"]["labels"][STAGE_LABEL], self._key(pod)
         said = (
-            {"inputs": INPUTS}
-            if stage == "resolve"
-            else {"output": f"output of {key}", "summary": {}, **words}
+            {"inputs": INPUTS} if stage == RESOLVE else {"output": f"output of {key}", "summary": {}, **words}
         )
         self._end(pod, "Succeeded", 0, json.dumps(said))
         job = self.kube.job_of(pod)
-        if job is not None and all(one["status"]["phase"] == "Succeeded" for one in self._pods_of(job)):
+        if job is not None and all(other["status"]["phase"] == "Succeeded" for other in self._pods_of(job)):
             self._condition(job, "Complete")
 
     def fail(self, pod: Json, *, reason: str = "Broken", retryable: bool = True, code: int = 1) -> None:
@@ -211,7 +210,7 @@ class World:
         self._fail_job(pod)
 
     def evict(self, pod: Json) -> None:
-        """The node goes: a pod of its own is replaced by the Job controller, several fail together."""
+        """Evict the pod. The Job controller replaces a single pod; of several workers the Job fails."""
         condition = {
             "type": "DisruptionTarget",
             "status": "True",
@@ -226,13 +225,13 @@ class World:
                 self._fail_job(pod)
 
     def finish_deleted(self) -> None:
-        """Pods that were told to end do so."""
+        """Let pods end that were told to end."""
         for pod in self.kube.all(POD):
             if "deletionTimestamp" in pod["metadata"]:
                 self.kube.remove(POD, pod)
 
     def go(self, stage: str, **words: Any) -> None:
-        """Let the stage's one pod run and succeed."""
+        """Let the stage's pods run and succeed."""
         self.make_pods()
         for pod in self.pods(stage, alive=True):
             self.begin(pod)
@@ -252,7 +251,7 @@ class World:
 
     def _pods_of(self, job: Json) -> list[Json]:
         uid = job["metadata"]["uid"]
-        return [one for one in self.kube.all(POD) if one["metadata"]["ownerReferences"][0]["uid"] == uid]
+        return [pod for pod in self.kube.all(POD) if pod["metadata"]["ownerReferences"][0]["uid"] == uid]
 
     def _key(self, pod: Json) -> str:
         job = self.kube.job_of(pod)

@@ -1,4 +1,4 @@
-"""Pods without a cluster: the operator's variables and nothing else, in processes with a work folder of their own."""
+"""Pods without a cluster: processes with the operator's variables, each with a new work folder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Pod:
         return (self.folder / "log").read_text(errors="replace")
 
     def ended(self) -> tuple[int, dict[str, Any]]:
-        """Exit code and last words."""
+        """Wait for the end; return exit code and termination message."""
         code = self.process.wait(PATIENCE)
         words = self.folder / "termination-log"
         return code, json.loads(words.read_bytes()) if words.exists() else {}
@@ -51,7 +51,7 @@ class Pod:
 
 @dataclass
 class PodWorld:
-    """One run of the pharmacy's logs, with a store in a folder."""
+    """One run with the pharmacy's logs and a store in a folder."""
 
     folder: Path
     changes: dict[str, Any] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class PodWorld:
         return FolderStore(self.folder / "store")
 
     def order(self, stage: str, **changes: Any) -> dict[str, Any]:
-        """What the operator would order next of `stage`."""
+        """The order that the operator would give next for `stage`."""
         spec = load_manifest(self.manifest).spec
         pack = pack_digests(load_pack(Path(spec.pack.uri)))
         files = {"dataset": path_digest(Path(spec.dataset.uri))}
@@ -86,7 +86,7 @@ class PodWorld:
             observed={},
             now=time.time(),
         )
-        keys = {one.name: one.key for one in found.stages}
+        keys = {status.name: status.key for status in found.stages}
         return {
             "stage": stage,
             "key": keys[stage],
@@ -101,7 +101,7 @@ class PodWorld:
         }
 
     def start(self, order: dict[str, Any] | str, *arguments: str, **variables: str) -> Pod:
-        """A pod with an empty disk; `arguments` are those of `lta stage`."""
+        """Start a pod with an empty disk; `arguments` are those of `lta stage`."""
         folder = self.folder / f"pod-{len(self.started)}"
         folder.mkdir()
         environment = {
@@ -128,7 +128,7 @@ class PodWorld:
         return pod
 
     def run(self, stage: str, **variables: str) -> dict[str, Any]:
-        """The last words of a pod that computes `stage`, which must succeed."""
+        """Run a pod that computes `stage` and must succeed; return its termination message."""
         pod = self.start(self.order(stage), **variables)
         code, words = pod.ended()
         assert code == 0, f"{words}\n{pod.log[-3000:]}"

@@ -1,4 +1,4 @@
-"""Manifests as the API server answers them without storing anything."""
+"""Manifests and the API server's answers to them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def collection(kind: str, namespace: str = "default") -> str:
 
 
 def changed(spec: Json, path: str, value: Any) -> Json:
-    """`spec` with `value` at the dotted `path`; objects on the way are made. None removes the field."""
+    """A copy of `spec` with `value` at the dotted `path`, whose missing objects are created. None removes the field."""
     result = copy.deepcopy(spec)
     *way, last = path.split(".")
     inner = result
@@ -41,13 +41,13 @@ def changed(spec: Json, path: str, value: Any) -> Json:
 
 
 def tried(cluster: Cluster, body: Json) -> Answer:
-    """What the server says to the object, as strict as it is with kubectl."""
+    """The server's answer to a dry run of creating the object, as strict as for kubectl."""
     path = collection(body["kind"], body["metadata"]["namespace"])
     return cluster.request("POST", f"{path}?dryRun=All&fieldValidation=Strict", body)
 
 
 def stored(cluster: Cluster, body: Json) -> Json:
-    """The object as the server keeps it."""
+    """Create the object, and return it as the server stores it."""
     answer = cluster.request(
         "POST", collection(body["kind"], body["metadata"]["namespace"]) + "?fieldValidation=Strict", body
     )
@@ -56,7 +56,7 @@ def stored(cluster: Cluster, body: Json) -> Json:
 
 
 def updated(cluster: Cluster, body: Json, *, subresource: str = "") -> Answer:
-    """The answer to putting `body` in the place of the object."""
+    """The server's answer to replacing the object by `body`."""
     path = collection(body["kind"], body["metadata"]["namespace"])
     return cluster.request(
         "PUT", f"{path}/{body['metadata']['name']}{subresource}?fieldValidation=Strict", body

@@ -19,7 +19,7 @@ Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 @dataclass(frozen=True)
 class Identity:
-    """Paths of a certificate and of its key, both PEM."""
+    """Paths of a certificate and its key, both PEM."""
 
     certificate: Path
     key: Path
@@ -27,7 +27,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Authority:
-    """Signs below `folder`, where its own certificate is `ca.crt`."""
+    """An authority whose files, and those of the certificates that it signs, are in `folder`."""
 
     folder: Path
 
@@ -41,7 +41,7 @@ class Authority:
         return identity
 
     def signed(self, name: str, *, groups: tuple[str, ...] = (), hosts: tuple[str, ...] = ()) -> Identity:
-        """For the user or server `name`; `groups` are those Kubernetes sees, `hosts` names and addresses it serves."""
+        """A certificate for the user `name` in the Kubernetes `groups`, or for a server at `hosts` (names, addresses)."""
         identity = Identity(
             self.folder / f"{name.replace(':', '-')}.crt", self.folder / f"{name.replace(':', '-')}.key"
         )
@@ -60,7 +60,7 @@ class Authority:
         return identity
 
     def token_key(self) -> Path:
-        """RSA key that signs service account tokens; a private key file holds the public half too."""
+        """The RSA key that signs service account tokens. The file of the private key contains the public key too."""
         path = self.folder / "service-accounts.key"
         if not path.exists():
             _write_private(path, rsa.generate_private_key(public_exponent=65537, key_size=2048))

@@ -1,4 +1,4 @@
-"""A Kubernetes API server as tests use it: our own throw-away one, or the one of `--kubeconfig`."""
+"""The Kubernetes API server that tests use: one they start themselves, or the one of `--kubeconfig`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Answer:
 
 @dataclass
 class Cluster:
-    """`plane` is None where the cluster is not ours: nothing of it may be stopped then."""
+    """A cluster. `plane` is None if the tests did not start it; then no part of it may be stopped."""
 
     kubeconfig: Path
     plane: ControlPlane | None = None
@@ -45,7 +45,7 @@ class Cluster:
     def request(
         self, method: str, path: str, body: Json | None = None, *, content_type: str = _JSON
     ) -> Answer:
-        """One request as the API server answers it, refusals too."""
+        """Send one request and return the API server's answer, whatever its status."""
         answer = self._client.rest_client.pool_manager.request(
             method,
             self._client.configuration.host + path,
@@ -57,7 +57,7 @@ class Cluster:
         return Answer(answer.status, body)
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60.0) -> str:
-        """Standard output. Raises RuntimeError with what kubectl said."""
+        """Run kubectl and return its standard output. Raises RuntimeError with kubectl's message."""
         command = [str(tool("kubectl")), "--kubeconfig", str(self.kubeconfig), *arguments]
         done = subprocess.run(
             command, input=stdin, capture_output=True, text=True, check=False, timeout=timeout
@@ -67,7 +67,7 @@ class Cluster:
         return done.stdout
 
     def install_crds(self) -> None:
-        """Ours, as generated; returns when the API server serves them."""
+        """Install the generated definitions, and return when the API server serves them."""
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
         deadline = time.monotonic() + _SERVED_SECONDS
         while not (self._discovered() >= KINDS and all(self._lists(kind) for kind in KINDS)):
@@ -75,16 +75,16 @@ class Cluster:
             time.sleep(0.05)
 
     def _discovered(self) -> set[str]:
-        """What kubectl finds of our group."""
+        """The resources of our group that kubectl discovers."""
         resources = self.request("GET", _GROUP).body.get("resources", [])
-        return {one["name"] for one in resources}
+        return {resource["name"] for resource in resources}
 
     def _lists(self, kind: str) -> bool:
         return self.request("GET", f"{_GROUP}/{kind}?limit=1").status == 200
 
     @contextmanager
     def namespace(self, name: str) -> Iterator[str]:
-        """Deleted at the end, without waiting for it."""
+        """A new namespace. It is deleted at the end, without waiting until it is gone."""
         created = self.request(
             "POST",
             "/api/v1/namespaces",

@@ -1,7 +1,7 @@
 """A throw-away Kubernetes control plane on loopback: etcd, API server, controller manager and scheduler; no nodes.
 
-Tests start their own (conftest.py), people one with `make cluster-up` (throw_away.py). Everything but the certificates
-is new at every start.
+Tests start one (conftest.py), and people can start one with `make cluster-up` (throw_away.py). Only the certificates
+are kept from one start to the next.
 """
 
 from __future__ import annotations
@@ -39,8 +39,11 @@ _AUDIT_POLICY = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"
 
 @dataclass
 class ControlPlane:
-    """`outlive`: its processes stay when this one ends (and `ControlPlane.found` finds them again). `audit`: every
-    request is noted in `audit_log`. `address`: where the API server listens; pods of a real node do not reach loopback.
+    """A control plane below `folder`.
+
+    With `outlive` its processes go on when this process ends, and `ControlPlane.found` finds them again. With `audit`
+    the API server writes every request to `audit_log`. It listens at `address`; pods of a real node cannot reach
+    loopback.
     """
 
     folder: Path
@@ -52,7 +55,7 @@ class ControlPlane:
 
     @classmethod
     def found(cls, folder: Path) -> ControlPlane | None:
-        """The one that another command started there."""
+        """The control plane that another command started in `folder`."""
         try:
             state = json.loads((folder / "state.json").read_text())
         except FileNotFoundError:
@@ -83,8 +86,10 @@ class ControlPlane:
         return Authority(folder)
 
     def start(self) -> None:
-        """Returns when objects can be created in the namespace `default`. Raises RuntimeError with the last words of
-        a process that ended; `stop` then ends the others."""
+        """Start all processes, and return when objects can be created in the namespace `default`.
+
+        Raises RuntimeError with the end of the log of a process that ended; `stop` then ends the others.
+        """
         self.ports = _free_ports("api", "etcd", "peers")
         self.kubeconfig_of("admin", groups=_ADMINS, path=self.kubeconfig)
         self._start("etcd", self._etcd())
@@ -94,7 +99,7 @@ class ControlPlane:
         self._until(self._has_service_accounts, "kube-controller-manager")
 
     def stop(self) -> None:
-        """At once: nothing of it is needed again."""
+        """Kill all processes, because nothing of them is needed again."""
         for name in list(self.processes):
             self.processes.pop(name).kill()
         self._remember()
@@ -109,7 +114,7 @@ class ControlPlane:
         self._remember()
 
     def mend(self) -> None:
-        """Start again what a test left dead: the next one did not kill it."""
+        """Start again what a test stopped, for the next test."""
         if "etcd" in self.processes:
             self.resume_etcd()
             served = self.processes.get("kube-apiserver")
@@ -117,19 +122,19 @@ class ControlPlane:
                 self.start_api_server()
 
     def restart_api_server(self, *, gracefully: bool = False) -> None:
-        """At the same address, with the same objects; `gracefully` it first ends its watches, which takes a while."""
+        """Restart it at the same address with the same objects. `gracefully` lets it end its watches, which takes time."""
         self.stop_api_server(gracefully=gracefully)
         self.start_api_server()
 
     def pause_etcd(self) -> None:
-        """No request that needs the store is answered until `resume_etcd`."""
+        """Make all requests that need etcd hang until `resume_etcd`."""
         self.processes["etcd"].signal(signal.SIGSTOP)
 
     def resume_etcd(self) -> None:
         self.processes["etcd"].signal(signal.SIGCONT)
 
     def start_fake_node(self) -> None:
-        """A node on which kwok acts out the life of pods (fake_node.py)."""
+        """Add a node whose pods kwok simulates (fake_node.py)."""
         self.kubectl("apply", "-f", "-", stdin=json.dumps(FAKE_NODE))
         self._start("kwok", kwok_command(self.kubeconfig))
         self._until(self._has_ready_node, "kwok")
@@ -142,8 +147,10 @@ class ControlPlane:
     def kubeconfig_of(
         self, user: str, *, groups: tuple[str, ...] = (), path: Path | None = None, token: str | None = None
     ) -> Path:
-        """A kubeconfig of `user`, by a certificate (also of a service account: `system:serviceaccount:NS:NAME`), or by
-        `token`."""
+        """A kubeconfig of `user` with `token`, or else with a certificate.
+
+        A service account (`system:serviceaccount:NAMESPACE:NAME`) may have a certificate too.
+        """
         path = path or self.folder / f"{user.replace(':', '-')}.kubeconfig"
         if token is None:
             identity = self.authority.signed(user, groups=groups)
@@ -170,7 +177,7 @@ class ControlPlane:
         return path
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60.0) -> str:
-        """Standard output. Raises RuntimeError with what kubectl said."""
+        """Run kubectl and return its standard output. Raises RuntimeError with kubectl's message."""
         done = subprocess.run(
             [tool("kubectl"), "--kubeconfig", self.kubeconfig, *arguments],
             input=stdin,
@@ -225,7 +232,7 @@ class ControlPlane:
     def _has_ready_node(self) -> bool:
         node = self._answer(f"/api/v1/nodes/{FAKE_NODE['metadata']['name']}") or {}
         conditions = node.get("status", {}).get("conditions", [])
-        return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+        return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
     def _etcd(self) -> list[str]:
         data = self.folder / "etcd"
@@ -263,7 +270,7 @@ class ControlPlane:
             str(tool("kube-apiserver")),
             f"--bind-address={self.address}",
             f"--advertise-address={self.address}",
-            # The Service `kubernetes` cannot lead to loopback.
+            # The Service `kubernetes` cannot have an endpoint on loopback.
             *(["--endpoint-reconciler-type=none"] if self.address == _LOOPBACK else []),
             f"--secure-port={self.ports['api']}",
             f"--etcd-servers=https://127.0.0.1:{self.ports['etcd']}",
@@ -305,7 +312,7 @@ class ControlPlane:
         return [str(tool("kube-scheduler")), f"--kubeconfig={config}", *_WITHOUT_PEERS]
 
 
-# One of each, that listens nowhere; no client-side limit, which would measure itself in a benchmark.
+# There is one process of each, which listens nowhere. A client-side limit would dominate a benchmark.
 _WITHOUT_PEERS = ("--leader-elect=false", "--secure-port=0", "--kube-api-qps=1000", "--kube-api-burst=2000")
 
 
@@ -314,8 +321,11 @@ def _encoded(path: Path) -> str:
 
 
 def _free_ports(*names: str) -> dict[str, int]:
-    """Below the ports that the system gives to callers (32768 on Linux): a client that calls a stopped server again and
-    again would one day be given the server's own port, connect to itself and keep it."""
+    """Free ports below those that the system gives to clients (from 32768 on Linux).
+
+    Otherwise a client that keeps calling a stopped server would one day get the server's own port, connect to itself
+    and keep the port.
+    """
     found: dict[str, int] = {}
     for port in random.sample(range(20_000, 32_000), 1000):
         with socket.socket() as probe:

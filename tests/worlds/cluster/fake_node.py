@@ -1,4 +1,4 @@
-"""A node that exists on paper: kwok acts out what a kubelet would report of its pods (kwok/*.yaml)."""
+"""A node without a machine: kwok reports about its pods what a kubelet would report (kwok/*.yaml)."""
 
 from __future__ import annotations
 

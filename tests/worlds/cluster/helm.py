@@ -1,4 +1,4 @@
-"""The chart as the real helm renders and installs it."""
+"""Renders and installs the chart with the real helm."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ CHART = ROOT / "charts" / "learntoask"
 COMBINATIONS = sorted((CHART / "ci").glob("*-values.yaml"))
 RELEASE, HOME = "lta-test", "learntoask-test"
 PREPARED = (HOME, "team-a", "team-b")
-"""Namespaces that the combinations name."""
+"""Namespaces that the combinations of values refer to."""
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_VERSION = "--kube-version=1.35.0"  # helm without a cluster supposes the one of its own build
+_VERSION = "--kube-version=1.35.0"  # without a cluster helm assumes the version that it was built with
 
 
 def helm(*arguments: str, timeout: float = 120.0) -> str:
-    """Standard output. Raises RuntimeError with what helm said."""
+    """Run helm and return its standard output. Raises RuntimeError with helm's message."""
     done = subprocess.run(
         [str(tool("helm")), *arguments], capture_output=True, text=True, check=False, timeout=timeout
     )
@@ -33,8 +33,8 @@ def helm(*arguments: str, timeout: float = 120.0) -> str:
 
 
 def rendered(*values: Path | str, chart: Path = CHART) -> list[Json]:
-    """Objects of the release; `values` are files, or `name=value`."""
-    return [one for one in yaml.load_all(_text(values, chart), Loader=_LOADER) if one]
+    """The objects of the rendered release; `values` are files, or `name=value`."""
+    return [body for body in yaml.load_all(_text(values, chart), Loader=_LOADER) if body]
 
 
 @cache
@@ -43,26 +43,26 @@ def _text(values: tuple[Path | str, ...], chart: Path) -> str:
 
 
 def of_kind(objects: list[Json], kind: str, suffix: str = "") -> list[Json]:
-    return [one for one in objects if one["kind"] == kind and one["metadata"]["name"].endswith(suffix)]
+    return [body for body in objects if body["kind"] == kind and body["metadata"]["name"].endswith(suffix)]
 
 
 def pod_templates(objects: list[Json]) -> list[Json]:
-    """As pods: what Deployments, StatefulSets, CronJobs and Pods would run."""
+    """The pods that Deployments, StatefulSets, CronJobs and Pods would run."""
     pods = []
-    for one in objects:
-        spec = one.get("spec", {})
+    for owner in objects:
+        spec = owner.get("spec", {})
         spec = spec.get("jobTemplate", {}).get("spec", spec)
-        body = one if one["kind"] == "Pod" else spec.get("template")
+        body = owner if owner["kind"] == "Pod" else spec.get("template")
         if not isinstance(body, dict) or "containers" not in body.get("spec", {}):
             continue
-        namespace = one["metadata"]["namespace"]
-        metadata = {**body["metadata"], "name": f"{one['metadata']['name']}-pod", "namespace": namespace}
+        namespace = owner["metadata"]["namespace"]
+        metadata = {**body["metadata"], "name": f"{owner['metadata']['name']}-pod", "namespace": namespace}
         claims = [
             {
                 "name": claim["metadata"]["name"],
                 "persistentVolumeClaim": {"claimName": "made-by-its-controller"},
             }
-            for claim in one["spec"].get("volumeClaimTemplates", ())
+            for claim in owner["spec"].get("volumeClaimTemplates", ())
         ]
         spec = {**body["spec"], "volumes": [*body["spec"].get("volumes", ()), *claims]}
         pods.append({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
@@ -95,4 +95,4 @@ class Release:
 
 
 def _given(values: tuple[Path | str, ...]) -> list[str]:
-    return [f"--values={one}" if isinstance(one, Path) else f"--set={one}" for one in values]
+    return [f"--values={value}" if isinstance(value, Path) else f"--set={value}" for value in values]

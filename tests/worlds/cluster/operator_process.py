@@ -1,4 +1,4 @@
-"""The real operator as a process against a throw-away control plane, seen through the API server's audit log."""
+"""The real operator as a process on a throw-away control plane, and its requests from the API server's audit log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One request as the API server noted it. `resource` names a subresource after a slash."""
+    """One request of the audit log. In `resource` a subresource follows a slash."""
 
     at: float
     user: str
@@ -36,7 +36,7 @@ class Call:
 
 @dataclass
 class OperatorProcess:
-    """`flags` are those of `python -m learntoask_operator`; it has the rights that `ACCOUNT` is given."""
+    """The operator with `flags` and the rights of `ACCOUNT`."""
 
     plane: ControlPlane
     folder: Path
@@ -59,7 +59,7 @@ class OperatorProcess:
             self.process = None
 
     def stop(self) -> None:
-        """As a node ends a pod: SIGTERM, and SIGKILL where that is not enough."""
+        """End it as a node ends a pod: by SIGTERM, and by SIGKILL if that takes too long."""
         if self.process:
             self.process.stop()
             self.process = None
@@ -70,11 +70,11 @@ class OperatorProcess:
 
 
 def calls(audit_log: Path, *, since: float = 0.0) -> Iterator[Call]:
-    """The finished requests in the log, and the watches that began, from `since` (seconds since the epoch) on."""
+    """The finished requests and the started watches in the log, from `since` (seconds since the epoch) on."""
     with audit_log.open(encoding="utf-8") as lines:
         for line in lines:
             if not line.endswith("\n"):
-                return  # still being written
+                return  # the API server is still writing it
             event = json.loads(line)
             call = _call(event)
             if call.at >= since and event["stage"] == (
@@ -98,7 +98,7 @@ def _call(event: dict[str, Any]) -> Call:
 
 
 def allow_everything(plane: ControlPlane) -> None:
-    """Give the operator's account all rights, where its rights are not what is looked at."""
+    """Give the operator's account all rights, for tests and benchmarks that are not about its rights."""
     subject = {"kind": "User", "name": ACCOUNT, "apiGroup": "rbac.authorization.k8s.io"}
     role = {"kind": "ClusterRole", "name": "cluster-admin", "apiGroup": "rbac.authorization.k8s.io"}
     body = {

@@ -1,4 +1,4 @@
-"""What a kubelet answers when the API server asks for a container's log: files, over HTTPS on loopback."""
+"""Serves container logs to the API server as a kubelet does: from files, over HTTPS on loopback."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ _LOOK_AGAIN = 0.2
 
 
 class LogServer:
-    """`log` says where the log of a pod (namespace, name) is, and `over` whether nothing more will be written to it.
-    The cluster's authority in `authority` signs its certificate."""
+    """Serves the logs until closed.
+
+    `log` returns the log file of a pod (namespace, name), and `over` whether the pod writes no more. The authority in
+    the folder `authority` signs the server's certificate.
+    """
 
     def __init__(
         self,
@@ -42,7 +45,7 @@ class LogServer:
                 self.end_headers()
                 query = parse_qs(parts.query)
                 follow = query.get("follow") == ["true"]
-                with suppress(OSError):  # whoever asked is gone
+                with suppress(OSError):  # the caller has disconnected
                     for chunk in _chunks(
                         path, query.get("tailLines"), lambda: not follow or over(namespace, pod)
                     ):
@@ -50,7 +53,7 @@ class LogServer:
                         self.wfile.flush()
 
             def log_message(self, format: str, *arguments: object) -> None:
-                """Not on the test's terminal."""
+                """Log nothing on the terminal of the tests."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         identity = Authority(authority).signed("process-node", hosts=("127.0.0.1",))

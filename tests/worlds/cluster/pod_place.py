@@ -1,4 +1,4 @@
-"""Where a pod's process finds what its container would: volumes as folders, and variables that point there."""
+"""Gives a pod's process what a container would have: volumes as folders, and variables that point to them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from learntoask.core.json_object import Json
+from learntoask.core.pod_contract import LTA_PROGRESS_TOKEN, LTA_TERMINATION_LOG, TOKEN_FOLDER, TOKEN_NAME
 from learntoask.kube import CONFIG_MAP, SECRET, Kube
 
 SITE = Path(__file__).parent / "pod_site"
 _PATH = "/usr/local/bin:/usr/bin:/bin"
-_TOKEN = "/var/run/secrets/learntoask/progress/token"
+_TOKEN = f"{TOKEN_FOLDER}/{TOKEN_NAME}"
 
 
 class NotHere(Exception):
-    """The pod asks for something that this runner has not."""
+    """The pod needs something that this runner does not support."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PodPlace:
-    """`root` stands for the container's root folder; `address` is the pod's own on loopback."""
+    """`root` stands for the container's root folder, and `address` is the pod's address on loopback."""
 
     root: Path
     address: str
@@ -39,34 +40,34 @@ class PodPlace:
         return self.root / "termination-log"
 
     def command(self) -> list[str]:
-        """`lta` is this interpreter's."""
+        """The pod's command, with the `lta` of this interpreter."""
         given = [*self.container.get("command", []), *self.container.get("args", [])]
         if given[0] != "lta":
             raise NotHere(f"command {given[0]!r}: this runner knows lta only")
-        return [sys.executable, "-m", "learntoask.cli.app", *(self._here(one) for one in given[1:])]
+        return [sys.executable, "-m", "learntoask.cli.app", *(self._here(argument) for argument in given[1:])]
 
     def environment(self) -> dict[str, str]:
         given = {}
-        for one in self.container.get("env", []):
-            if "value" not in one:
-                raise NotHere(f"variable {one['name']}: this runner knows plain values only")
-            given[one["name"]] = self._here(one["value"])
+        for variable in self.container.get("env", []):
+            if "value" not in variable:
+                raise NotHere(f"variable {variable['name']}: this runner knows plain values only")
+            given[variable["name"]] = self._here(variable["value"])
         return {
             "PATH": _PATH,
             "TMPDIR": self._here("/tmp"),
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(SITE),
             "LTA_TEST_NAMES": str(self.names),
-            "LTA_TERMINATION_LOG": str(self.termination_log),
-            "LTA_PROGRESS_TOKEN": self._here(_TOKEN),
+            LTA_TERMINATION_LOG: str(self.termination_log),
+            LTA_PROGRESS_TOKEN: self._here(_TOKEN),
             **given,
         }
 
     async def furnish(self, kube: Kube) -> None:
-        """Make the volumes. Raises NotHere and what the API server answers."""
+        """Create the volumes. Raises NotHere, and KubeError from the API server."""
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir(parents=True)
-        volumes = {one["name"]: one for one in self.pod["spec"].get("volumes", [])}
+        volumes = {volume["name"]: volume for volume in self.pod["spec"].get("volumes", [])}
         for mount in self.container.get("volumeMounts", []):
             folder = Path(f"{self.root}{mount['mountPath']}")
             folder.mkdir(parents=True, exist_ok=True)
@@ -84,12 +85,12 @@ class PodPlace:
             held = await kube.get(SECRET, volume["secret"]["secretName"], namespace=namespace)
             return {name: base64.b64decode(text) for name, text in held.get("data", {}).items()}
         if "projected" in volume:
-            sources = [one["serviceAccountToken"] for one in volume["projected"]["sources"]]
-            return {one["path"]: await self._token(kube, one) for one in sources}
+            sources = [source["serviceAccountToken"] for source in volume["projected"]["sources"]]
+            return {source["path"]: await self._token(kube, source) for source in sources}
         raise NotHere(f"volume {volume['name']}: this runner has no such kind")
 
     async def _token(self, kube: Kube, source: Json) -> bytes:
-        """As a kubelet asks for it: bound to the pod."""
+        """A token that is bound to the pod, requested as a kubelet does."""
         metadata = self.pod["metadata"]
         account = self.pod["spec"].get("serviceAccountName", "default")
         request = {
@@ -111,8 +112,8 @@ class PodPlace:
         return str(made["status"]["token"]).encode()
 
     def _here(self, value: str) -> str:
-        """`value` with the container's paths and its address as they are on this machine."""
+        """`value` with the container's paths and address replaced by those on this machine."""
         value = value.replace("0.0.0.0", self.address)
         mounts = [mount["mountPath"] for mount in self.container.get("volumeMounts", [])]
-        known = any(f"{value}/".startswith(f"{one}/") or one.startswith(f"{value}/") for one in mounts)
+        known = any(f"{value}/".startswith(f"{mount}/") or mount.startswith(f"{value}/") for mount in mounts)
         return f"{self.root}{value}" if value.startswith("/") and value != "/" and known else value

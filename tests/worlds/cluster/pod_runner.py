@@ -1,8 +1,8 @@
-"""A node of processes: what pods would run in containers runs here, on loopback, with the pods' own commands.
+"""A node of processes: it runs the commands of pods as processes on this machine instead of containers.
 
-It does what a kubelet does of it: the node's heartbeat, volumes, the process, readiness by gRPC probes, logs, last
-words, and the end of pods that are deleted. Every pod has an address of its own below 127.0.0.0/8, so that all may
-listen at the same port. No images, no isolation, no limits.
+Like a kubelet it reports a heartbeat, creates volumes, starts the process, calls the gRPC readiness probe, serves logs,
+reports termination messages, and ends pods that are deleted. Each pod has its own address below 127.0.0.0/8, so that
+all pods can listen at the same port. There are no images, no isolation and no limits.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def _now(*, micro: bool = False) -> str:
 
 
 @dataclass
-class Running:
+class RunningPod:
+    """A pod that this runner has started, with its process."""
+
     place: PodPlace
     process: subprocess.Popen[bytes] | None = None
     started: str = ""
@@ -50,12 +52,11 @@ class Running:
 
 @dataclass
 class PodRunner:
-    """`with` it: a thread follows the pods of the cluster until the block ends, and no process outlives it. `folder`
-    holds a log per pod."""
+    """Runs the cluster's pods in a thread until the context ends, with a log per pod in `folder`."""
 
     kubeconfig: Path
     folder: Path
-    running: dict[str, Running] = field(default_factory=dict)
+    running: dict[str, RunningPod] = field(default_factory=dict)
 
     def __enter__(self) -> PodRunner:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -85,20 +86,23 @@ class PodRunner:
 
     def _over(self, namespace: str, pod: str) -> bool:
         found = [
-            one
-            for one in list(self.running.values())
-            if (one.place.pod["metadata"]["namespace"], one.place.pod["metadata"]["name"]) == (namespace, pod)
+            running
+            for running in list(self.running.values())
+            if (running.place.pod["metadata"]["namespace"], running.place.pod["metadata"]["name"])
+            == (namespace, pod)
         ]
-        return not any(one.process is not None and one.process.poll() is None for one in found)
+        return not any(running.process is not None and running.process.poll() is None for running in found)
 
     def _work(self) -> None:
         self._main = self._loop.create_task(self._follow())
         with suppress(asyncio.CancelledError):
             self._loop.run_until_complete(self._main)
-        for one in self.running.values():  # before the thread ends, which would end them too
-            if one.process and one.process.poll() is None:
-                one.process.kill()
-                one.process.wait(30)
+        for (
+            running
+        ) in self.running.values():  # before the thread ends: by pdeathsig they would be killed with it
+            if running.process and running.process.poll() is None:
+                running.process.kill()
+                running.process.wait(30)
         self._loop.close()
 
     async def _follow(self) -> None:
@@ -115,7 +119,7 @@ class PodRunner:
                             self._seen(kube, group, pod)
 
     async def _join(self, kube: Kube) -> None:
-        """A node that is ready and has room for everything."""
+        """Register a node that is ready and has room for all pods."""
         node = {
             "apiVersion": "v1",
             "kind": "Node",
@@ -164,19 +168,19 @@ class PodRunner:
             self._tell_names()
 
     def _tell_names(self) -> None:
-        """Addresses of the ready pods behind every Service, as a cluster's DNS has them."""
+        """Write the addresses of the ready pods behind every Service to the file of names, which stands for the DNS."""
         names = {}
         for service in self._services:
             metadata, selector = service["metadata"], service["spec"].get("selector") or {}
             unready = service["spec"].get("publishNotReadyAddresses", False)
             names[f"{metadata['name']}.{metadata['namespace']}.svc"] = [
-                one.place.address
-                for one in self.running.values()
-                if (one.ready or unready)
-                and not one.ending
+                running.place.address
+                for running in self.running.values()
+                if (running.ready or unready)
+                and not running.ending
                 and selector
-                and one.place.pod["metadata"]["namespace"] == metadata["namespace"]
-                and selector.items() <= one.place.pod["metadata"].get("labels", {}).items()
+                and running.place.pod["metadata"]["namespace"] == metadata["namespace"]
+                and selector.items() <= running.place.pod["metadata"].get("labels", {}).items()
             ]
         partial = self._names.with_suffix(".partial")
         partial.write_text(json.dumps(names))
@@ -191,36 +195,36 @@ class PodRunner:
             address = f"127.1.{self._count // 250}.{self._count % 250 + 1}"
             root = self.folder / f"{name}-{uid[:8]}"
             place = PodPlace(root=root, address=address, names=self._names, pod=pod)
-            self.running[uid] = Running(place)
+            self.running[uid] = RunningPod(place)
             if not leaving:
                 self.running[uid].task = group.create_task(self._live(kube, self.running[uid]))
         if leaving:
-            one = self.running.get(uid)
-            if one is None or not one.ending:
-                if one:
-                    one.ending = True
+            running = self.running.get(uid)
+            if running is None or not running.ending:
+                if running:
+                    running.ending = True
                     self._tell_names()
-                group.create_task(self._leave(kube, pod, one))
+                group.create_task(self._leave(kube, pod, running))
 
     def _gone(self, pod: Json) -> None:
-        one = self.running.pop(pod["metadata"]["uid"], None)
-        if one and one.process and one.process.poll() is None:
-            one.process.kill()
+        running = self.running.pop(pod["metadata"]["uid"], None)
+        if running and running.process and running.process.poll() is None:
+            running.process.kill()
         self._tell_names()
 
-    async def _leave(self, kube: Kube, pod: Json, one: Running | None) -> None:
-        """End the pod's process within its grace period, and say so to the API server."""
+    async def _leave(self, kube: Kube, pod: Json, running: RunningPod | None) -> None:
+        """End the pod's process within its grace period, and delete the pod at the API server."""
         grace = pod["metadata"].get("deletionGracePeriodSeconds") or 0
-        if one and one.process and one.process.poll() is None:
-            one.process.send_signal(signal.SIGTERM)
+        if running and running.process and running.process.poll() is None:
+            running.process.send_signal(signal.SIGTERM)
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace + 1):
-                    while one.process.poll() is None:
+                    while running.process.poll() is None:
                         await asyncio.sleep(0.05)
-            if one.process.poll() is None:
-                one.process.kill()
-        if one and one.task:
-            await asyncio.wait([one.task], timeout=10)
+            if running.process.poll() is None:
+                running.process.kill()
+        if running and running.task:
+            await asyncio.wait([running.task], timeout=10)
         metadata = pod["metadata"]
         path = POD.path(namespace=metadata["namespace"], name=metadata["name"])
         now: Json = {"gracePeriodSeconds": 0, "preconditions": {"uid": metadata["uid"]}}
@@ -228,58 +232,58 @@ class PodRunner:
             body = {"apiVersion": "v1", "kind": "DeleteOptions", **now}
             await kube._transport.call("DELETE", path, body=body)
 
-    async def _live(self, kube: Kube, one: Running) -> None:
-        """The pod's life: its process, again and again where it is to be restarted."""
-        pod = one.place.pod
+    async def _live(self, kube: Kube, running: RunningPod) -> None:
+        """Run the pod's process, again and again if its restart policy says so."""
+        pod = running.place.pod
         try:
-            await one.place.furnish(kube)
-            command, environment = one.place.command(), one.place.environment()
+            await running.place.furnish(kube)
+            command, environment = running.place.command(), running.place.environment()
         except (NotHere, KubeError) as error:
             waiting = {"waiting": {"reason": "CreateContainerConfigError", "message": str(error)}}
-            await self._tell(kube, one, "Pending", waiting)
+            await self._tell(kube, running, "Pending", waiting)
             return
         always = pod["spec"].get("restartPolicy") == "Always"
-        while not one.ending:
-            one.place.termination_log.unlink(missing_ok=True)
-            one.started = _now()
+        while not running.ending:
+            running.place.termination_log.unlink(missing_ok=True)
+            running.started = _now()
             with (self.folder / f"{pod['metadata']['name']}.log").open("ab") as log:
-                one.process = subprocess.Popen(
+                running.process = subprocess.Popen(
                     ["setpriv", "--pdeathsig", "KILL", "--", *command],
                     env=environment,
-                    cwd=one.place.root,
+                    cwd=running.place.root,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
                 )
-            await self._tell(kube, one, "Running", {"running": {"startedAt": one.started}})
-            code = await self._watch(kube, one)
-            one.ready = False
+            await self._tell(kube, running, "Running", {"running": {"startedAt": running.started}})
+            code = await self._watch(kube, running)
+            running.ready = False
             self._tell_names()
-            ended = {"terminated": self._terminated(one, code)}
+            ended = {"terminated": self._terminated(running, code)}
             if not always:
-                await self._tell(kube, one, "Failed" if code else "Succeeded", ended)
+                await self._tell(kube, running, "Failed" if code else "Succeeded", ended)
                 return
-            one.restarts += 1
-            await self._tell(kube, one, "Running", ended)
+            running.restarts += 1
+            await self._tell(kube, running, "Running", ended)
             await asyncio.sleep(_RESTART_SECONDS)
 
-    async def _watch(self, kube: Kube, one: Running) -> int:
-        """Exit code of the process; on the way it is asked whether it is ready."""
-        assert one.process
-        probe = one.place.container.get("readinessProbe", {}).get("grpc")
-        while (code := one.process.poll()) is None:
-            ready = await self._serves(one, probe["port"]) if probe else True
-            if ready != one.ready and one.process.poll() is None:
-                one.ready = ready
+    async def _watch(self, kube: Kube, running: RunningPod) -> int:
+        """Probe the readiness of the process until it ends, and return its exit code."""
+        assert running.process
+        probe = running.place.container.get("readinessProbe", {}).get("grpc")
+        while (code := running.process.poll()) is None:
+            ready = await self._serves(running, probe["port"]) if probe else True
+            if ready != running.ready and running.process.poll() is None:
+                running.ready = ready
                 self._tell_names()
-                await self._tell(kube, one, "Running", {"running": {"startedAt": one.started}})
+                await self._tell(kube, running, "Running", {"running": {"startedAt": running.started}})
             await asyncio.sleep(_PROBE_SECONDS)
         return code if code >= 0 else 128 - code
 
     @staticmethod
-    async def _serves(one: Running, port: int) -> bool:
-        async with grpc.aio.insecure_channel(f"{one.place.address}:{port}") as channel:
+    async def _serves(running: RunningPod, port: int) -> bool:
+        async with grpc.aio.insecure_channel(f"{running.place.address}:{port}") as channel:
             try:
                 stub = health_pb2_grpc.HealthStub(channel)
                 answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
@@ -287,28 +291,28 @@ class PodRunner:
                 return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
-    def _terminated(self, one: Running, code: int) -> Json:
-        words = one.place.termination_log
+    def _terminated(self, running: RunningPod, code: int) -> Json:
+        words = running.place.termination_log
         message = words.read_text(errors="replace") if words.exists() else ""
         if not message and code:  # FallbackToLogsOnError
-            message = self.log(one.place.pod["metadata"]["name"])[-2048:]
+            message = self.log(running.place.pod["metadata"]["name"])[-2048:]
         return {
             "exitCode": code,
             "reason": "Error" if code else "Completed",
             "message": message[:4096],
-            "startedAt": one.started,
+            "startedAt": running.started,
             "finishedAt": _now(),
         }
 
-    async def _tell(self, kube: Kube, one: Running, phase: str, state: Json) -> None:
-        pod, container = one.place.pod, one.place.container
-        flag = "True" if one.ready else "False"
+    async def _tell(self, kube: Kube, running: RunningPod, phase: str, state: Json) -> None:
+        pod, container = running.place.pod, running.place.container
+        flag = "True" if running.ready else "False"
         conditions = {"PodScheduled": "True", "Initialized": "True", "ContainersReady": flag, "Ready": flag}
         status = {
             "phase": phase,
-            "podIP": one.place.address,
-            "podIPs": [{"ip": one.place.address}],
-            "startTime": one.started or None,
+            "podIP": running.place.address,
+            "podIPs": [{"ip": running.place.address}],
+            "startTime": running.started or None,
             "conditions": [
                 {"type": kind, "status": value, "lastTransitionTime": _now()}
                 for kind, value in conditions.items()
@@ -318,9 +322,9 @@ class PodRunner:
                     "name": container["name"],
                     "image": container["image"],
                     "imageID": "",
-                    "ready": one.ready,
+                    "ready": running.ready,
                     "started": "running" in state,
-                    "restartCount": one.restarts,
+                    "restartCount": running.restarts,
                     "state": state,
                 }
             ],

@@ -1,4 +1,4 @@
-"""Processes of a throw-away cluster: started, found again by another command, and stopped only when they are ours."""
+"""Processes of a throw-away cluster: start them, find them again from another command, and stop them safely."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _STOP_SECONDS = 15.0
-_KILL_SECONDS = 60.0  # of a busy machine that writes out what the process had in memory
+_KILL_SECONDS = 60.0  # a busy machine first writes out what the process had in memory
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A process, and the moment it started (clock ticks since boot), which no later process of its number shares."""
+    """A process and its start time (clock ticks since boot), which no later process of the same number shares."""
 
     pid: int
     started: int
@@ -28,7 +28,7 @@ class Recorded:
 
     @property
     def peak_memory(self) -> int:
-        """Bytes: the most that was resident at once so far."""
+        """The highest resident memory so far, in bytes."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
 
@@ -38,12 +38,12 @@ class Recorded:
         return (int(user) + int(system)) / _TICKS
 
     def signal(self, number: int) -> None:
-        """Only to the recorded process itself: its number may belong to another one by now."""
+        """Send a signal, unless the process has ended and its number may belong to another one."""
         if self.alive:
             os.kill(self.pid, number)
 
     def stop(self) -> None:
-        """SIGTERM, and SIGKILL where that does not end it in time. Raises TimeoutError if nothing does."""
+        """Send SIGTERM, and SIGKILL if it does not end in time. Raises TimeoutError if it still runs."""
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
         if not self._ended(_STOP_SECONDS):
@@ -65,7 +65,7 @@ class Recorded:
 
 
 def start(command: list[str], *, log: Path, outlive: bool) -> Recorded:
-    """Start `command` with its output appended to `log`. Unless it may `outlive` this process, it ends with it."""
+    """Start `command` with its output appended to `log`. Unless `outlive` is set, it ends with this process."""
     tie = [] if outlive else ["setpriv", "--pdeathsig", "KILL", "--"]
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -75,7 +75,7 @@ def start(command: list[str], *, log: Path, outlive: bool) -> Recorded:
             stderr=output,
             start_new_session=True,
         )
-    process.returncode = 0  # whoever stops it waits for it by its number
+    process.returncode = 0  # `Recorded` waits for it by its number
     return Recorded(process.pid, _start_of(process.pid) or 0)
 
 
@@ -85,10 +85,10 @@ def _start_of(pid: int) -> int | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     threads = int(fields[17])
-    # A killed process whose first thread is gone keeps its ports until the last one is.
+    # A killed process keeps its ports until its last thread is gone.
     return None if fields[0] == "Z" and threads == 1 else int(fields[19])
 
 
 def _reap(pid: int) -> None:
-    with suppress(ChildProcessError):  # another command's child
+    with suppress(ChildProcessError):  # the child of another command
         os.waitpid(pid, os.WNOHANG)

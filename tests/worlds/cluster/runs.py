@@ -1,4 +1,4 @@
-"""Runs in a namespace of a real API server, with the real operator and pods that kwok acts out."""
+"""Runs in a namespace of a real API server, with the real operator; kwok simulates the pods."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ OPERATOR_FLAGS = (
     "--health-port=0",
     "--metrics-port=0",
     "--progress-port=0",
-    "--lease-time=8s",  # a busy machine may hold up a renewal, and whoever loses the Lease ends
+    "--lease-time=8s",  # a busy machine may delay a renewal, and an operator that loses the Lease ends
     "--lease-renewal=2s",
 )
 PATIENCE = 120.0
 
 
 def until(condition: Callable[[], Any], *, what: str | Callable[[], str], patience: float = PATIENCE) -> Any:
-    """The first true value of `condition`. Fails with `what` was waited for."""
+    """Wait for the first true value of `condition` and return it. Fails naming `what` it waited for."""
     deadline = time.monotonic() + patience
     while not (value := condition()):
         if time.monotonic() > deadline:
@@ -45,7 +45,7 @@ class Runs:
     def apply(
         self, name: str = "one", *, pods: dict[str, dict[str, str]] | None = None, **fields: Any
     ) -> Json:
-        """Create a run; `pods` maps stages (or `all`) to annotations, other fields are paths below `spec`."""
+        """Create a run. `pods` maps stages (or `all`) to pod annotations, the other fields are paths below `spec`."""
         spec = RUN
         for path, value in fields.items():
             spec = changed(spec, path.replace("__", "."), value)
@@ -61,17 +61,18 @@ class Runs:
         return dict(self.get(name).get("status", {}))
 
     def stage(self, stage: str, name: str = "one") -> Json:
-        return next((one for one in self.status(name).get("stages", ()) if one["name"] == stage), {})
+        records = self.status(name).get("stages", ())
+        return next((record for record in records if record["name"] == stage), {})
 
     def set(self, name: str = "one", **fields: Any) -> None:
-        """Change fields below `spec`, by paths."""
+        """Change fields; their names are paths below `spec`."""
         patch: Json = {}
         for path, value in fields.items():
             patch = changed(patch, f"spec.{path.replace('__', '.')}", value)
         self._patch(name, patch)
 
     def annotate(self, name: str = "one", **annotations: str) -> None:
-        """With annotations of our group."""
+        """Add annotations `learntoask.io/…`."""
         named = {f"learntoask.io/{key}": value for key, value in annotations.items()}
         self._patch(name, {"metadata": {"annotations": named}})
 
@@ -81,7 +82,7 @@ class Runs:
     def wait(
         self, condition: Callable[[Json], Any], name: str = "one", *, patience: float = PATIENCE
     ) -> Json:
-        """The status once it fulfils `condition`."""
+        """Wait until the status fulfils `condition`, and return it."""
         deadline = time.monotonic() + patience
         while not condition(status := self.status(name)):
             assert time.monotonic() < deadline, f"run {name} stays at {status}"
@@ -92,14 +93,14 @@ class Runs:
         return self.wait(lambda status: status.get("phase") == phase, name, patience=patience)
 
     def objects(self, kind: str, *, of: str | None = None) -> list[Json]:
-        """Objects of `jobs`, `pods`, `configmaps`, … that carry our labels; `of` one run."""
+        """The operator's objects of a kind such as `jobs` or `pods`, of the run `of` if one is given."""
         groups = {"jobs": "/apis/batch/v1", "deployments": "/apis/apps/v1"}
         selector = f"learntoask.io/run={of}" if of else "app.kubernetes.io/managed-by=learntoask-operator"
         path = f"{groups.get(kind, '/api/v1')}/namespaces/{self.namespace}/{kind}"
         return list(self.cluster.request("GET", f"{path}?labelSelector={selector}").body["items"])
 
     def attempts(self, name: str = "one") -> list[tuple[str, int]]:
-        """Stage and attempt of every Job that was ever created for the run, those that are gone too."""
+        """Stage and attempt of every Job that was ever created for the run, from the audit log."""
         assert self.cluster.plane is not None
         made = []
         for call in calls(self.cluster.plane.audit_log):

@@ -1,7 +1,7 @@
-"""A throw-away cluster for people: the one that tests use, with our CRDs and a fake node.
+"""A throw-away cluster for people, as tests use it: a control plane with our CRDs and a fake node.
 
-make cluster-up      start one below .cache/cluster, if there is none, and say how to reach it
-make cluster-down    stop it and forget it
+make cluster-up      start one below .cache/cluster, unless it runs, and print how to reach it
+make cluster-down    stop it and delete its files
 """
 
 from __future__ import annotations

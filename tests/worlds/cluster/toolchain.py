@@ -1,4 +1,4 @@
-"""Where the commands are that `make cluster-tools` builds from pinned Go modules."""
+"""Paths of the commands that `make cluster-tools` builds from pinned Go modules."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-sche
 
 
 def tool(name: str) -> Path:
-    """Path of a command, built or not."""
+    """Path of a command, whether it is built or not."""
     module = _OWN_MODULES.get(name, "kubernetes")
     key = hashlib.sha256((ROOT / "tests" / "toolchain" / module / "go.sum").read_bytes()).hexdigest()[:12]
     return TOOLCHAIN / f"{module}-{key}" / name
 
 
 def missing(*names: str) -> list[str]:
-    """Those of `names` that are not built."""
+    """The commands among `names` that are not built."""
     return [name for name in names if not tool(name).is_file()]

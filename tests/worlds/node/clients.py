@@ -1,4 +1,4 @@
-"""What clients in pods run: plain Python, with the client that comes in the image."""
+"""Scripts of clients in pods: plain Python with the client of the image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOOK = dedent(
         print(address, os.getuid())
     """
 )
-"""The API server is found by name and reached at its Service; the operator's code is there and cannot be changed."""
+"""Connects to the API server by name, imports the operator, and checks that its code cannot be changed."""
 
 ASK = dedent(
     """
@@ -31,7 +31,7 @@ ASK = dedent(
     print(json.dumps({{"origin": decision.origin, "stop": decision.stop, "said": said}}))
     """
 )
-"""One question, through a stream. `address` is to be filled in."""
+"""Asks one question in a conversation. `address` has to be filled in."""
 
 TRAFFIC = dedent(
     """
@@ -56,6 +56,6 @@ TRAFFIC = dedent(
     print(json.dumps({{"took": took, "failed": failed}}))
     """
 )
-"""`rate` questions a second, each of a conversation of its own, until /tmp/over is there."""
+"""Asks `rate` questions a second, each in a new conversation, until /tmp/over exists."""
 
 END = "open('/tmp/over', 'w')"

@@ -1,4 +1,4 @@
-"""containerd of our own: its own socket and folders, so that it shares nothing with one that the machine may run."""
+"""A containerd with its own socket and folders, which shares nothing with one that the machine may run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from worlds.cluster.processes import Recorded, start
 from worlds.node.requirements import CNI, overlays
 
-# Sockets have short names, and the state is gone when the machine starts anew.
+# The path of a socket must be short, and /run is empty after a reboot.
 STATE = Path("/run/learntoask-e2e")
 PAUSE = "docker.io/learntoask/pause:1"
 _NAMESPACE = "k8s.io"
@@ -25,7 +25,7 @@ _COMPRESSION = ("--compression-format", "zstd", "--compression-level", "1")
 
 @dataclass
 class Containers:
-    """`folder` keeps images and snapshots from one start to the next."""
+    """A containerd whose `folder` keeps images and snapshots from one start to the next."""
 
     folder: Path
     log: Path
@@ -58,7 +58,7 @@ class Containers:
         shutil.rmtree(STATE, ignore_errors=True)
 
     def clear(self) -> None:
-        """End every container, also those that an interrupted run left."""
+        """End all containers, including those of an interrupted run."""
         for task in self.ctr("tasks", "list", "--quiet").split():
             with suppress(RuntimeError):
                 self.ctr("tasks", "delete", "--force", task)
@@ -67,7 +67,7 @@ class Containers:
                 self.ctr("containers", "delete", container)
 
     def images(self) -> set[str]:
-        """Names of the images here, and digests of their manifests as `name@digest`."""
+        """Names of the images that containerd has, and digests of their manifests as `name@digest`."""
         found = set()
         for line in self.ctr("images", "list").splitlines()[1:]:
             name, _, digest = line.split()[:3]
@@ -75,7 +75,7 @@ class Containers:
         return found
 
     def bring(self, *names: str) -> None:
-        """Images from buildah's storage, those alone that are not here as they are there."""
+        """Import images from buildah's storage, unless containerd already has the same ones."""
         here = self.images()
         brought = self.folder / "brought.json"
         known = json.loads(brought.read_text()) if brought.exists() else {}
@@ -87,8 +87,8 @@ class Containers:
         shutil.rmtree(layout, ignore_errors=True)
         try:
             for name in new:
-                # One folder for all: layers that images share are in it once.
-                # The weakest compression is no slower than the disk, and halves what is written.
+                # One folder for all images holds the layers that they share only once.
+                # The weakest compression is as fast as the disk, and halves what is written.
                 _run("buildah", "push", "--quiet", *_COMPRESSION, name, f"oci:{layout}:{name}")
             with subprocess.Popen(
                 [*self._ctr, "images", "import", "--snapshotter", self.snapshotter, "-"],
@@ -155,9 +155,9 @@ def _identity(name: str) -> str:
 
 
 def unmount(below: Path) -> None:
-    """What is mounted at a folder and below it, the innermost first."""
+    """Unmount everything at and below a folder, the innermost first."""
     points = [Path(line.split()[1]) for line in Path("/proc/self/mounts").read_text().splitlines()]
-    for point in sorted((one for one in points if one.is_relative_to(below)), reverse=True):
+    for point in sorted(filter(lambda path: path.is_relative_to(below), points), reverse=True):
         subprocess.run(["umount", "--lazy", str(point)], capture_output=True, check=False, timeout=30)
 
 

@@ -1,4 +1,4 @@
-"""The node's network: a bridge that pods hang on and the API server listens at, without a way out of the machine."""
+"""The node's network: a bridge for the pods and the API server, without a route out of the machine."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _FILTERED = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 
 @dataclass
 class Network:
-    """Between `start` and `stop`; what the machine had before is as it was afterwards."""
+    """The network between `start` and `stop`. `stop` restores the settings of the machine."""
 
     folder: Path
     before: dict[Path, str] = field(default_factory=dict)
 
     @property
     def configuration(self) -> Path:
-        """Folder of the pods' network configuration (CNI)."""
+        """Folder with the network configuration of pods (CNI)."""
         return self.folder / "cni"
 
     def start(self) -> None:
@@ -31,7 +31,7 @@ class Network:
         _ip("link", "add", BRIDGE, "type", "bridge")
         _ip("address", "add", f"{ADDRESS}/24", "dev", BRIDGE)
         _ip("link", "set", BRIDGE, "up")
-        # Answers of a pod behind a Service must pass the rules that changed the request's address.
+        # Replies of a pod behind a Service must pass the rules that changed the address of the request.
         for setting in (_FORWARDING, _FILTERED):
             if setting.exists():
                 self.before[setting] = setting.read_text().strip()

@@ -1,4 +1,4 @@
-"""A real node on the throw-away control plane: containerd, kubelet and kube-proxy, a bridge for pods, CoreDNS."""
+"""A real node for the throw-away control plane: containerd, kubelet, kube-proxy, a bridge for pods, and CoreDNS."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _COREFILE = """.:1053 {
 
 @dataclass
 class Node:
-    """`folder` keeps images between runs; everything else of the node is new at every start."""
+    """A node whose `folder` keeps images between runs; everything else is new at every start."""
 
     folder: Path
     logs: Path
@@ -65,8 +65,10 @@ class Node:
         return self.folder.resolve() / "kubelet"
 
     def start(self) -> None:
-        """Returns when the node is ready and names are answered. Raises RuntimeError with the last words of what
-        ended."""
+        """Start the node, and return when it is ready and CoreDNS answers.
+
+        Raises RuntimeError with the end of the log of a process that ended.
+        """
         self._clean()
         self.network.start()
         self.plane.folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +99,7 @@ class Node:
         self._start("kubelet", self._kubelet())
 
     def stop_kubelet(self) -> None:
-        """Its containers go on."""
+        """Stop the kubelet; its containers go on."""
         self.processes.pop("kubelet").stop()
 
     def ready(self) -> bool:
@@ -121,7 +123,7 @@ class Node:
         shutil.rmtree(self.kubelet_folder, ignore_errors=True)
         for folder in (*_CGROUPS.glob("*/kubepods"), _CGROUPS / "kubepods"):
             for path, _, _ in os.walk(folder, topdown=False):
-                with suppress(OSError):  # one that is in use is not ours
+                with suppress(OSError):  # a folder that is in use belongs to another kubelet
                     os.rmdir(path)
 
     def _start(self, name: str, command: list[str]) -> None:
@@ -166,7 +168,7 @@ class Node:
             "resolvConf": "",
             "containerRuntimeEndpoint": f"unix://{self.containers.socket}",
             "makeIPTablesUtilChains": False,
-            # The machine is somebody's: nearly full disks are, and nobody but us brings images.
+            # A developer's disk may be nearly full, and only the tests import images.
             "evictionHard": {
                 "memory.available": "100Mi",
                 "nodefs.available": "1%",
@@ -221,7 +223,7 @@ def _free_port(address: str) -> int:
 
 
 def small_image(name: str, binary: Path | None) -> None:
-    """An image of one static command; without one, of nothing but a pause."""
+    """Build an image with one static command, or one that only sleeps."""
     container = _buildah("from", "scratch" if binary else "localhost/learntoask-base:bookworm")
     try:
         if binary:
@@ -242,7 +244,7 @@ def _buildah(*arguments: str) -> str:
 
 
 def _dns() -> Json:
-    """CoreDNS with the rights to look at Services, at the address that every pod asks."""
+    """CoreDNS, with rights to read Services, at the DNS address of all pods."""
     named = {"name": "coredns", "namespace": "kube-system"}
     marks = {"k8s-app": "kube-dns"}
     rights = [

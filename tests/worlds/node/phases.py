@@ -1,4 +1,4 @@
-"""How long the parts of the story took."""
+"""Measures how long the parts of the end-to-end test take."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 @dataclass
 class Phases:
     taken: list[tuple[str, float]] = field(default_factory=list)
-    """Name and seconds, in the order of their ends."""
+    """Name and duration in seconds, in the order in which the phases ended."""
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:

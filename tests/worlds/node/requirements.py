@@ -1,4 +1,4 @@
-"""What a real node needs of this machine, and which of it is missing."""
+"""What a real node needs on this machine, and what of it is missing."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _MOST_SECONDS = 10.0
 
 
 def lacking() -> list[str]:
-    """In words, what to install or to allow; empty where a node can run."""
+    """What to install or to allow, one line each; empty if a node can run."""
     if os.geteuid() != 0:
-        return ["root: containers, bridges and mounts are made"]
+        return ["root: needed for containers, bridges and mounts"]
     found = [
         f"{command}: install the package {package}"
         for command, package in _PACKAGES.items()
@@ -53,13 +53,13 @@ def _rights() -> list[str]:
         found.append(f"cgroup controllers {', '.join(_CONTROLLERS)}, mounted and writable")
     bridge = "lta-probe"
     if _refused("ip", "link", "add", bridge, "type", "bridge"):
-        found.append("CAP_NET_ADMIN: a bridge cannot be made")
+        found.append("CAP_NET_ADMIN: a bridge cannot be created")
     else:
         _refused("ip", "link", "delete", bridge)
     if _refused("iptables", "--table", "nat", "--list", "--numeric"):
         found.append("iptables: the table nat cannot be read")
     if _refused("unshare", "--mount", "--pid", "--net", "--fork", "true"):
-        found.append("CAP_SYS_ADMIN: namespaces cannot be made")
+        found.append("CAP_SYS_ADMIN: namespaces cannot be created")
     return found
 
 
@@ -71,12 +71,12 @@ def _cgroups() -> bool:
 
 
 def overlays(folder: Path) -> bool:
-    """Whether `folder` can hold overlay mounts; copies of whole images are made where it cannot."""
+    """Whether overlay mounts work in `folder`. If they do not, containerd copies whole images."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         lower, upper, work, merged = (Path(scratch) / name for name in ("lower", "upper", "work", "merged"))
-        for one in (lower, upper, work, merged):
-            one.mkdir()
+        for layer in (lower, upper, work, merged):
+            layer.mkdir()
         options = f"lowerdir={lower},upperdir={upper},workdir={work}"
         if _refused("mount", "-t", "overlay", "overlay", "-o", options, str(merged)):
             return False

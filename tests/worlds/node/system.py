@@ -1,4 +1,4 @@
-"""The installed system as its people see it: helm, kubectl, lta on a laptop, and clients in pods."""
+"""The installed system as its users see it: through helm, kubectl, lta on a laptop, and clients in pods."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ RELEASE, PLACE = "learntoask", "learntoask"
 _RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 _CLASS = "e2e"
 SMALL: Json = {"all": {"resources": {"requests": {"cpu": "100m", "memory": "512Mi"}}}}
-"""`spec.pods` of runs: two stages at once, beside servers, on a node of two processors."""
+"""`spec.pods` of runs, so that two stages and the servers fit on a node with two processors."""
 _VALUES: Json = {
     "image": {"pullPolicy": "Never"},
     "test": {"pods": SMALL},
-    "workloads": {"user": 34567},  # some user: images run as any
-    "cleanup": {"schedule": "0 0 1 1 *"},  # made to work by hand
+    "workloads": {"user": 34567},  # an arbitrary user, because images run as any
+    "cleanup": {"schedule": "0 0 1 1 *"},  # started by hand
     "minio": {
         "enabled": True,
         "image": {"repository": "docker.io/learntoask/minio", "tag": "1"},
@@ -54,7 +54,7 @@ class System:
     folder: Path
 
     def prepare(self) -> None:
-        """What a cluster has before the chart comes: a namespace at the strictest level, and a volume."""
+        """Create what the chart needs: a namespace at the strictest Pod Security level, and a volume."""
         small_image(MINIO, tool("minio"))
         self.node.containers.bring(MINIO)
         disk = self.folder / "disk"
@@ -87,7 +87,7 @@ class System:
         return _said([str(tool("helm")), *arguments, "--namespace", PLACE], environment, timeout)
 
     def install(self, command: str, **values: Any) -> str:
-        """`helm install` or `upgrade` with the values of this node; returns what it says when all is ready."""
+        """Run `helm install` or `upgrade` with the values of this node; return its output once all pods are ready."""
         file = self.folder / "values.yaml"
         file.write_text(yaml.safe_dump(_merged(_VALUES, values)))
         return self.helm(command, RELEASE, str(CHART), f"--values={file}", "--wait", "--timeout=10m")
@@ -102,7 +102,7 @@ class System:
         self.node.plane.kubectl("apply", "-f", "-", stdin=json.dumps(_list(*objects)))
 
     def lta(self, *arguments: str, timeout: float = 300.0) -> str:
-        """What the command prints on a laptop that reaches the cluster."""
+        """Run `lta` as on a laptop that reaches the cluster, and return its output."""
         keys = self.folder / "keys"
         if not keys.exists():
             keys.mkdir()
@@ -121,12 +121,12 @@ class System:
 
     @property
     def keys(self) -> dict[str, str]:
-        """Of the store, as the chart has generated them."""
+        """Keys of the store that the chart has generated."""
         held = self.get("secret", f"{RELEASE}-store")["data"]
         return {name: base64.b64decode(value).decode() for name, value in held.items()}
 
     def shown(self) -> str:
-        """Everything that people see who may not read Secrets: objects, Events, logs, values of the release."""
+        """All that users without rights to Secrets can read: objects, Events, logs, values of the release."""
         objects = "pods,jobs,cronjobs,deployments,statefulsets,configmaps,events,ltar,askep"
         parts = [self.kubectl("get", objects, "--output=yaml"), self.helm("get", "values", RELEASE, "--all")]
         for log in (self.node.logs / "pods").rglob("*.log"):
@@ -134,22 +134,22 @@ class System:
         return "\n".join(parts)
 
     def memory(self) -> dict[str, float]:
-        """MiB that each pod of the release works with, as its kubelet counts."""
+        """Working set of each pod of the release in MiB, as the kubelet reports it."""
         told = self.node.plane.kubectl("get", "--raw", f"/api/v1/nodes/{NAME}/proxy/stats/summary")
         return {
-            one["podRef"]["name"]: one["memory"]["workingSetBytes"] / 2**20
-            for one in json.loads(told)["pods"]
-            if one["podRef"]["namespace"] == PLACE and "memory" in one
+            pod["podRef"]["name"]: pod["memory"]["workingSetBytes"] / 2**20
+            for pod in json.loads(told)["pods"]
+            if pod["podRef"]["namespace"] == PLACE and "memory" in pod
         }
 
     def run_status(self, run: str) -> Json:
         return dict(self.get("learntoaskrun", run).get("status", {}))
 
     def stage(self, run: str, name: str) -> Json:
-        return next((one for one in self.run_status(run).get("stages", ()) if one["name"] == name), {})
+        return next((stage for stage in self.run_status(run).get("stages", ()) if stage["name"] == name), {})
 
     def until(self, what: str, condition: Callable[[], Any], *, seconds: float, pause: float = 1.0) -> Any:
-        """What `condition` returns when it is something. Raises AssertionError with a look at the namespace."""
+        """Wait for a true value of `condition` and return it. Raises AssertionError with the state of the namespace."""
         deadline = time.monotonic() + seconds
         while not (found := condition()):
             assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s\n{self.look()}"
@@ -157,7 +157,7 @@ class System:
         return found
 
     def look(self) -> str:
-        """What is there, what happened last, and the last words of what failed."""
+        """The objects of the namespace, its latest Events, and the end of the logs of pods that are not ready."""
         parts = [
             self.kubectl("get", "ltar,askep,deploy,jobs,pods", "--output=wide"),
             self.kubectl("get", "events", "--sort-by=.lastTimestamp")[-2500:],
@@ -165,7 +165,7 @@ class System:
         ]
         for pod in self.get("pods")["items"]:
             states = pod["status"].get("containerStatuses", [{}])
-            if pod["status"].get("phase") != "Succeeded" and not all(one.get("ready") for one in states):
+            if pod["status"].get("phase") != "Succeeded" and not all(state.get("ready") for state in states):
                 try:
                     parts.append(self.kubectl("logs", pod["metadata"]["name"], "--tail=10"))
                 except RuntimeError as error:
@@ -175,7 +175,7 @@ class System:
     def start_python(
         self, name: str, script: str, *, image: str = IMAGES["services"], user: int = 23456
     ) -> None:
-        """A pod, of some user, that runs `script`."""
+        """Start a pod that runs `script` as an arbitrary user."""
         container = {
             "name": "python",
             "image": image,
@@ -187,7 +187,9 @@ class System:
                 "capabilities": {"drop": ["ALL"]},
             },
             "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
-            "resources": {"requests": {"cpu": "300m"}},  # else a busy node gives clients nothing
+            "resources": {
+                "requests": {"cpu": "300m"}
+            },  # otherwise a busy node gives clients no processor time
         }
         spec = {
             "restartPolicy": "Never",
@@ -207,7 +209,7 @@ class System:
         )
 
     def finished_python(self, name: str, *, seconds: float = 120.0) -> str:
-        """What the pod printed. Raises AssertionError where it failed."""
+        """Wait for the end of the pod, and return what it printed. Raises AssertionError if it failed."""
         phase = self.until(
             f"pod {name}",
             lambda: (

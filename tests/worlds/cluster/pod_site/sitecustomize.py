@@ -1,4 +1,4 @@
-"""Names of Services for the processes that stand in for pods: looked up in a file that the pod runner keeps."""
+"""Resolves names of Services in processes that stand in for pods, from a file that the pod runner writes."""
 
 import json
 import os
