@@ -131,11 +131,11 @@ def test_parts_have_the_gradient_of_their_sum() -> None:
         for inner in ((2, 3), (3,), (3,))
     )
     with patch.object(attention_cpu, "STRETCH", 3):
-        parts = attention_cpu.parts_of(packed.spans)
+        parts = attention_cpu.attention_parts(packed.spans)
     assert len(parts.own) == 3 + 1 + 3  # stretches of both trunks, branches of one, two and four tokens
 
     def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-        return attention_cpu.PartedAttention.apply(query, key, value, parts, 0.5)
+        return attention_cpu.PartwiseAttention.apply(query, key, value, parts, 0.5)
 
     index = torch.arange(size)
     hidden = ~torch.from_numpy(packed.sees(index[:, None].numpy(), index[None].numpy()))
