@@ -1,11 +1,11 @@
-"""The operator beside Kubeflow Trainer's controller: as many TrainJobs as runs, each on a fresh API server.
+"""Compares the operator with Kubeflow Trainer's controller: as many TrainJobs as runs, each on a fresh API server.
 
     make cluster-tools bench-tools && python tests/bench/bench_kubeflow_trainer.py                # 1000 of each; root
 
 The first child of a TrainJob is its JobSet, made from the runtime `torch-distributed` as Trainer ships it. Three things
-are in Trainer's favour: its webhook is not called; the controller of JobSets, which would make the Jobs, does not run;
-and its TrainJobs are smaller than our runs. Its webhook server cannot be told where to listen, so it runs in a network
-namespace of its own; its certificates are where it looks for them, below /tmp. Everything else as in bench_operator.py.
+favour Trainer: its webhook is not called; the controller of JobSets, which would create the Jobs, does not run; and its
+TrainJobs are smaller than our runs. The address of its webhook server cannot be set, so it runs in a separate network
+namespace. Its certificates are below /tmp, where it looks for them. All else is as in bench_operator.py.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _NETWORK, _OUTSIDE, _INSIDE = "lta-bench", "10.89.77.1", "10.89.77.2"
 
 @contextmanager
 def network() -> Iterator[None]:
-    """A namespace that reaches this machine at one address, and nothing else."""
+    """A network namespace that reaches this machine at one address, and nothing else."""
     _run("ip", "netns", "add", _NETWORK)
     try:
         _run("ip", "link", "add", _NETWORK, "type", "veth", "peer", "name", "outside", "netns", _NETWORK)
@@ -62,7 +62,7 @@ def module(name: str) -> Path:
 
 
 def install(cluster: Cluster) -> None:
-    """What Trainer's controller needs, without the webhook's calls."""
+    """Install what Trainer's controller needs, without the calls of its webhook."""
     manifests = module("github.com/kubeflow/trainer/v2") / "manifests" / "base"
     job_sets = (
         module("sigs.k8s.io/jobset")
@@ -119,7 +119,7 @@ def train_job(name: str) -> Json:
 
 @contextmanager
 def trainer(plane: ControlPlane, cluster: Cluster, log: Path) -> Iterator[Controller]:
-    """Ready: it has made the JobSet of a first TrainJob."""
+    """Whether the controller is ready: it has created the JobSet of a first TrainJob."""
     kubeconfig = plane.kubeconfig_of(_ACCOUNT, groups=("system:serviceaccounts",))
     flags = [f"--kubeconfig={kubeconfig}", "--health-probe-bind-address=0", "--zap-log-level=error"]
     command = ["ip", "netns", "exec", _NETWORK, str(tool("trainer-controller-manager")), *flags]

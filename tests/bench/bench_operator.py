@@ -1,14 +1,14 @@
-"""What the operator costs: time to the first child, API calls, memory and processor time, on a real API server.
+"""Measures the operator on a real API server: time to the first child, API calls, memory and processor time.
 
     make cluster-tools && python tests/bench/bench_operator.py                    # 100, 1000 and 3000 runs
     python tests/bench/bench_operator.py --runs 100 --complete                    # on a fake node, to their end
     python tests/bench/bench_operator.py --idle 1000                              # finished runs, nothing to do
 
-All runs are created at once, by 32 clients. Times are those of the API server's audit log: from the request that
-created a run to the request that created its first Job. Without `--complete` there is no node, so that every run stays
-at its first Job and only the operator and the API server work. With it kwok lets every pod succeed after 200 ms. Writes
-are the operator's own but for Leases and Events, which are counted apart. Everything shares this machine's processors,
-the API server and the job controller too.
+32 clients create all runs at once. Times are those of the API server's audit log, from the request that created a run
+to the request that created its first Job. Without `--complete` there is no node, so every run stays at its first Job,
+and only the operator and the API server work. With it kwok lets every pod succeed after 200 ms. Writes are those of the
+operator; Leases and Events are counted separately. The API server and the job controller share the processors of this
+machine with the operator.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ FLAGS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Seconds, bytes, and calls a run."""
+    """What was measured: seconds, bytes, and calls per run."""
 
     runs: int
     first_child: list[float]
@@ -88,7 +88,7 @@ def runs(count: int) -> list[Json]:
 
 
 async def create(kubeconfig: Path, kind: Kind, bodies: list[Json]) -> None:
-    """All at once, by 32 clients."""
+    """Create all objects at once, with 32 clients."""
     async with Kube.connect(kubeconfig=kubeconfig) as kube:
         waiting = iter(bodies)
 
@@ -100,7 +100,7 @@ async def create(kubeconfig: Path, kind: Kind, bodies: list[Json]) -> None:
 
 
 async def finish_runs(kubeconfig: Path, count: int) -> None:
-    """Write the status that a run has when it is over."""
+    """Write the status of a finished run to all runs."""
     time_over = "2026-01-31T12:00:00Z"
     condition = {
         "type": "Succeeded",
@@ -129,7 +129,7 @@ async def finish_runs(kubeconfig: Path, count: int) -> None:
 
 
 def existing(cluster: Cluster, kind: Kind) -> int:
-    """How many there are, without the cost of listing thousands."""
+    """The number of objects, without the cost of listing thousands."""
     listing = cluster.request("GET", f"{kind.path(namespace=NAMESPACE)}?limit=1").body
     return len(listing["items"]) + int(listing["metadata"].get("remainingItemCount", 0))
 
@@ -142,7 +142,7 @@ async def finished_runs(kubeconfig: Path) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Controller:
-    """What is measured: a process that acts as `user` on an API server of its own."""
+    """Measures a process that acts as `user` on an API server that it shares with no other one."""
 
     plane: ControlPlane
     process: Recorded
@@ -161,7 +161,7 @@ class Controller:
     def load(
         self, kind: Kind, bodies: list[Json], child: Kind, *, finished: Callable[[], int] | None = None
     ) -> Measured:
-        """Create all `bodies` at once and wait until each has a `child`, and until `finished` counts them all."""
+        """Create all `bodies` at once. Wait until each has a `child` and `finished` counts all of them."""
         cluster, count = Cluster(self.plane.kubeconfig, self.plane), len(bodies)
         before, begun = existing(cluster, child), time.time()
         asyncio.run(create(self.plane.kubeconfig, kind, bodies))
@@ -169,7 +169,7 @@ class Controller:
         if finished:
             self.wait(count, finished)
         else:
-            time.sleep(10.0)  # statuses that follow the first child
+            time.sleep(10.0)  # status writes that follow the first child
         seconds = time.time() - begun
         processor, memory = self.process.processor_seconds, self.process.peak_memory
         noted = list(calls(self.plane.audit_log, since=begun))
@@ -189,7 +189,7 @@ class Controller:
 
 
 def first_children(noted: list[Call], kind: Kind, child: Kind) -> list[float]:
-    """Seconds from the creation of each object to that of its first child, whose name begins with the object's."""
+    """Seconds between the creations of each object and its first child, whose name begins with the object's."""
     created = {call.name: call.at for call in noted if call.verb == "create" and call.resource == kind.plural}
     waits: dict[str, float] = {}
     for call in noted:
@@ -211,7 +211,7 @@ def measure(count: int, folder: Path, *, complete: bool) -> Measured:
         if complete:
             plane.start_fake_node()
         controller = Controller(plane=plane, process=operator.start(), log=operator.log, user=ACCOUNT)
-        time.sleep(10.0)  # it has taken its Lease and watches
+        time.sleep(10.0)  # the operator takes the Lease and starts its watches
         finished = (lambda: asyncio.run(finished_runs(plane.kubeconfig))) if complete else None
         return controller.load(RUN_KIND, runs(count), JOB, finished=finished)
     finally:
@@ -231,7 +231,7 @@ def idle(count: int, folder: Path, *, seconds: float = 120.0) -> None:
         asyncio.run(create(plane.kubeconfig, RUN_KIND, runs(count)))
         asyncio.run(finish_runs(plane.kubeconfig, count))
         process = operator.start()
-        time.sleep(45.0)  # it has looked at all of them once
+        time.sleep(45.0)  # the operator reconciles each run once
         begun, used = time.time(), process.processor_seconds
         time.sleep(seconds)
         noted = [call for call in calls(plane.audit_log, since=begun) if call.user == ACCOUNT]

@@ -1,4 +1,4 @@
-"""Tests on a real API server. Where its parts are not built, they are skipped and say what is missing."""
+"""Fixtures for tests on a real API server. If its parts are not built, the tests are skipped with what is missing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """With our CRDs. Every process of pytest-xdist has its own."""
+    """A cluster with our CRDs, one for each process of pytest-xdist."""
     given = request.config.getoption("--kubeconfig")
     if given is not None:
         if missing("kubectl"):
@@ -50,7 +50,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def plane(cluster: Cluster) -> Iterator[ControlPlane]:
-    """For tests that stop parts of the cluster."""
+    """A cluster for tests that stop parts of it."""
     if cluster.plane is None:
         pytest.skip("stops parts of the cluster, so it needs one of its own: leave out --kubeconfig")
     yield cluster.plane
@@ -59,7 +59,7 @@ def plane(cluster: Cluster) -> Iterator[ControlPlane]:
 
 @pytest.fixture(scope="module")
 def fake_node(cluster: Cluster) -> Iterator[None]:
-    """Pods are scheduled to a node on which kwok acts out their life, for the tests of one file (fake_node.py)."""
+    """A node for the tests of one file, whose pods kwok simulates (fake_node.py)."""
     if cluster.plane is None:
         pytest.skip("brings a node of its own: leave out --kubeconfig")
     if missing("kwok"):
@@ -71,7 +71,7 @@ def fake_node(cluster: Cluster) -> Iterator[None]:
 
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """A new one for every test."""
+    """A new namespace for every test."""
     with cluster.namespace(f"test-{secrets.token_hex(4)}") as name:
         yield name
 
@@ -83,14 +83,14 @@ def runs(cluster: Cluster, namespace: str) -> Runs:
 
 @pytest.fixture
 def lease() -> str:
-    """Time of the operator's Lease: longer than an API server needs to come back on a busy machine. Tests in which
-    another operator takes over ask for a shorter one."""
+    """Duration of the operator's Lease: longer than an API server needs to restart on a busy machine. Tests in which
+    another operator takes over set a shorter one."""
     return "60s"
 
 
 @pytest.fixture
 def operator(plane: ControlPlane, namespace: str, tmp_path: Path, lease: str) -> Iterator[OperatorProcess]:
-    """Watches the test's namespace alone, with all rights."""
+    """An operator with all rights that watches the test's namespace only."""
     allow_everything(plane)
     where = (f"--namespaces={namespace}", f"--lease-namespace={namespace}", f"--lease-time={lease}")
     flags = (*OPERATOR_FLAGS, *where)

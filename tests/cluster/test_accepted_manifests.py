@@ -1,4 +1,4 @@
-"""What lies just within the bounds is accepted, and means in the cluster what it means on a laptop."""
+"""Manifests just within the bounds are accepted, and mean the same in a cluster as on a laptop."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ MODELS = {"LearnToAskRun": RunSpec, "AskEndpoint": EndpointSpec}
 def test_accepted_and_understood_alike(
     cluster: Cluster, kind: str, base: dict[str, Any], path: str, value: Any
 ) -> None:
-    """The defaults that the server fills in are those of the models, so stages have the keys they have on a laptop."""
+    """The server fills in the same defaults as the models, so stages have the same keys as on a laptop."""
     spec = changed(base, path, value)
     answer = tried(cluster, manifest(kind, spec))
     assert answer.status == 201, answer.message

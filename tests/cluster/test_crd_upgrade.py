@@ -1,4 +1,4 @@
-"""Definitions come and go under stored objects; nothing gets stuck."""
+"""Definitions are upgraded and removed while objects are stored, and nothing gets stuck."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PATIENCE = 60.0
 
 @pytest.fixture
 def own(plane: ControlPlane, cluster: Cluster) -> Iterator[Cluster]:
-    """A cluster whose definitions may be taken away; they are back after the test."""
+    """A cluster whose definitions a test may remove; they are restored after the test."""
     yield cluster
     cluster.install_crds()
 

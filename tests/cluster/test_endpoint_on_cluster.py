@@ -1,7 +1,7 @@
-"""AskEndpoints on a real API server: what is made, how one policy follows another, what goes with the endpoint.
+"""AskEndpoints on a real API server: their objects, how one policy replaces another, and what is deleted with them.
 
-The operator is the real process; pods are acted out by kwok, where a policy server is "warm" as soon as it runs and one
-annotated `never-start` never is.
+The operator is the real process, and kwok simulates the pods. A policy server is "warm" as soon as it runs, and one
+annotated `never-start` never runs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def published(letter: str) -> Json:
 
 
 class Endpoint:
-    """The endpoint `desk` of the test's namespace."""
+    """The endpoint `desk` in the test's namespace."""
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self.cluster, self.namespace = cluster, namespace
@@ -60,7 +60,7 @@ class Endpoint:
         return next(((one["status"], one["reason"]) for one in found), ("", ""))
 
     def reaches(self, type: str, status: str, reason: str) -> Json:
-        """The status once a condition is so."""
+        """Wait for a condition, and return the status."""
         until(lambda: self.condition(type) == (status, reason), what=f"{type} {status} {reason}")
         return self.status
 
@@ -69,7 +69,7 @@ class Endpoint:
         return {one["metadata"]["name"]: one for one in answer.body["items"]}
 
     def servers(self) -> dict[str, int]:
-        """Wanted servers by revision."""
+        """The number of wanted servers of each revision."""
         return {
             one["metadata"]["labels"]["learntoask.io/revision"]: one["spec"]["replicas"]
             for one in self.children("deployments").values()
@@ -77,7 +77,7 @@ class Endpoint:
         }
 
     def asked(self) -> str:
-        """The revision that the gateways find."""
+        """The revision that the Service selects for the gateways."""
         return self.children("services", "api/v1")["desk-policy"]["spec"]["selector"].get(
             "learntoask.io/revision", ""
         )
@@ -89,7 +89,7 @@ class Endpoint:
 
 @pytest.fixture
 def operator(plane: ControlPlane, namespace: str, tmp_path: Path) -> Iterator[OperatorProcess]:
-    """With a Lease that a busy machine does not lose: nothing starts the operator again here."""
+    """An operator with a Lease long enough for a busy machine, because nothing restarts the operator here."""
     allow_everything(plane)
     flags = (*OPERATOR_FLAGS, "--lease-time=60s", "--lease-renewal=5s")
     operator = OperatorProcess(
@@ -225,7 +225,7 @@ def test_it_follows_a_run_outlives_it_and_takes_its_own_children_along(
     endpoint.apply(policy={"run": "clinic"})
     endpoint.reaches("Ready", "False", "WaitingForPolicy")
     assert endpoint.children("deployments") == {}
-    endpoint.change(policy={"run": "clinic", **published("c")})  # what the run's serve stage does
+    endpoint.change(policy={"run": "clinic", **published("c")})  # as the run's serve stage does
     endpoint.reaches("Ready", "True", "Serving")
     cluster.kubectl("-n", namespace, "delete", "ltar/clinic", "--timeout=60s")
     time.sleep(1)

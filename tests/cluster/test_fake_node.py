@@ -1,4 +1,4 @@
-"""kwok acts out what a pod's annotation asks for, and a Job sees it as it would see a kubelet's report."""
+"""kwok simulates what a pod's annotation asks for, and a Job sees the same as from a kubelet."""
 
 from __future__ import annotations
 

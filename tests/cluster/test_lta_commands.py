@@ -1,4 +1,4 @@
-"""`lta` against a real API server: what it asks of a run, what it shows of one, and how a refusal reads."""
+"""`lta` on a real API server: what it requests of a run, what it shows, and how it reports a refusal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Read = Callable[..., Json]
 
 @pytest.fixture
 def read(cluster: Cluster, namespace: str) -> Read:
-    """A run as the server keeps it; `one` is there."""
+    """A function that reads a stored run; the run `one` exists."""
     stored(cluster, manifest("LearnToAskRun", RUN, name="one", namespace=namespace))
     return lambda name="one": cluster.request("GET", f"{collection('LearnToAskRun', namespace)}/{name}").body
 
@@ -31,7 +31,7 @@ def read(cluster: Cluster, namespace: str) -> Read:
 def lta(
     cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Lta:
-    """Exit code and all that was printed."""
+    """Run `lta`, and return its exit code and its output."""
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
     monkeypatch.setenv("COLUMNS", "160")
 
@@ -144,7 +144,7 @@ def test_stages_of_a_run_that_is_gone_are_collected_unless_somebody_uses_them(
     collect = ("gc", "--cluster", "--store", str(store.root), "--older-than", "0s")
     leave("one", read()["metadata"]["uid"])
     assert lta(*collect)[0] == 0
-    assert published() == set(keys.values())  # the run is there
+    assert published() == set(keys.values())  # the run still exists
     leave("gone", "00000000-0000-0000-0000-000000000000")
     assert lta(*collect, "--dry-run")[0] == 0
     assert published() == set(keys.values())

@@ -1,4 +1,4 @@
-"""Operators, API servers and stores that stop and start in the middle of runs."""
+"""Operators, API servers and etcd that stop and start during runs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_store_of_the_api_server_stands_still(
 def test_the_operator_is_killed_again_and_again(
     runs: Runs, plane: ControlPlane, operator: OperatorProcess
 ) -> None:
-    """After every few of its writes; whoever comes next goes on where it was."""
+    """The operator is killed after every few writes, and the next one goes on where it stopped."""
     runs.apply()
     for _ in range(4):
         seen = _writes(plane, runs.namespace)
@@ -78,12 +78,12 @@ def test_the_operator_is_killed_after_every_single_write(
 def test_of_two_operators_one_acts_and_the_other_takes_over(
     runs: Runs, plane: ControlPlane, operator: OperatorProcess, tmp_path: Path
 ) -> None:
-    """Of different versions, too: the images they give to pods tell who made them."""
+    """Operators of different versions take over from each other; the images of pods tell which one created them."""
     folder = tmp_path / "standby"
     folder.mkdir()
     standby = OperatorProcess(plane, folder, (*operator.flags, "--image=newer", "--trainer-image=newer"))
     runs.apply("first")
-    runs.wait(lambda status: status.get("phase") == "Running", "first")  # the first one has the Lease
+    runs.wait(lambda status: status.get("phase") == "Running", "first")  # the first operator holds the Lease
     standby.start()
     try:
         runs.wait_phase("Succeeded", "first")
@@ -105,7 +105,7 @@ def test_the_operator_ends_within_its_grace_period(runs: Runs, operator: Operato
     begun = time.monotonic()
     operator.stop()
     assert time.monotonic() - begun < 10.0
-    assert runs.stage("label")["state"] == "Running"  # the work goes on without it
+    assert runs.stage("label")["state"] == "Running"  # the stage goes on without an operator
 
 
 def test_nothing_is_stuck_without_an_operator(
@@ -121,14 +121,14 @@ def test_nothing_is_stuck_without_an_operator(
         until(lambda kind=kind: not runs.objects(kind, of="one"), what=f"the {kind} to go")
     names = ("learntoaskruns.learntoask.io", "askendpoints.learntoask.io")
     try:
-        # Of what is left, nothing holds them back.
+        # No finalizer of ours blocks the deletion.
         cluster.kubectl("delete", "crd", *names, "--wait", "--timeout=60s", timeout=70)
     finally:
         cluster.install_crds()
 
 
 def _writes(plane: ControlPlane, namespace: str) -> int:
-    """How many of the operator's own; its Lease and Events are not counted."""
+    """How many writes the operator made, without those to its Lease and Events."""
     ours = (one for one in calls(plane.audit_log) if one.user == ACCOUNT and one.namespace == namespace)
     return sum(one.writes and one.resource not in ("leases", "events") for one in ours)
 

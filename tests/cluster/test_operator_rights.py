@@ -1,4 +1,4 @@
-"""The operator under exactly the rights that are installed with it: enough for all it does, and none without a use."""
+"""The operator with exactly the installed rights: they suffice for all it does, and it uses each of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ USER = f"system:serviceaccount:{HOME}:{ACCOUNT}"
 
 
 class RestrictedOperator(OperatorProcess):
-    """With an account of its own, which no other test gives rights to."""
+    """An operator with an account that no other test gives rights to."""
 
     def start(self) -> None:
         self.plane.kubeconfig_of(USER, groups=("system:serviceaccounts",), path=self.kubeconfig)
@@ -38,7 +38,7 @@ class RestrictedOperator(OperatorProcess):
 
 @pytest.fixture
 def restricted(plane: ControlPlane, runs: Runs, tmp_path: Path) -> Iterator[OperatorProcess]:
-    """Its home is another namespace than the one it watches. A pod there stands for its own."""
+    """The operator's namespace differs from the one it watches. A pod in it stands for the operator's pod."""
     cluster = runs.cluster
     cluster.kubectl("create", "namespace", HOME)
     objects = [*rbac_objects(account=(HOME, ACCOUNT), watched=(runs.namespace,)), *_pods()]
@@ -87,7 +87,7 @@ def test_all_rights_are_enough_and_all_are_used(
     used = {
         (call.verb, call.resource, call.namespace) for call in made if call.status < 400 or call.status == 404
     }
-    # Applying what is not there yet takes the right to create, too.
+    # Applying an object that does not exist takes the right to create, too.
     used |= {
         ("create", call.resource, call.namespace)
         for call in made
@@ -111,7 +111,7 @@ def _unused(rights: tuple[Right, ...], used: set[tuple[str, str, str]], namespac
 
 
 def _foreign_children_are_left_alone(runs: Runs, cluster: Cluster) -> None:
-    """Whoever has the name of a child keeps it; the run says so, and goes on when the name is free."""
+    """An object that has the name of a child stays; the run reports it, and goes on once the name is free."""
     runs.apply("blocked", suspend=True)
     runs.wait_phase("Suspended", "blocked")
     body = runs.get("blocked")
@@ -163,7 +163,7 @@ def _policy(letter: str) -> Json:
 
 
 def _pods() -> list[Json]:
-    """The operator's own pod, and that of a replica that acted before."""
+    """The operator's pod, and the pod of a replica that was leader before."""
     spec = {"containers": [{"name": "operator", "image": "operator"}], "nodeName": "nowhere"}
     old = {"learntoask.io/leader": "true"}
     return [

@@ -1,4 +1,4 @@
-"""The operator as a process on a real API server: runs that succeed, fail, wait, stop and go."""
+"""The operator as a process on a real API server: runs that succeed, fail, wait, are stopped and are deleted."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_deletion_at_every_stage(runs: Runs) -> None:
 
 
 def test_a_namespace_is_emptied_of_all_that_runs_in_it(runs: Runs, cluster: Cluster) -> None:
-    """The namespace itself stays for half of the pods' grace period, so that is not waited for."""
+    """The namespace itself stays for half of the pods' grace period, so the test does not wait for that."""
     runs.apply("one", pods={"label": {SECONDS: "10m"}})
     runs.apply("two")
     runs.wait(lambda _: runs.stage("label").get("state") == "Running")
@@ -129,7 +129,7 @@ def test_a_namespace_is_emptied_of_all_that_runs_in_it(runs: Runs, cluster: Clus
 
 
 def _left(names: str) -> list[str]:
-    """But for the authority's certificate, which every namespace has until its very end."""
+    """The objects that are left, except the ConfigMap of the authority that every namespace has until its end."""
     return [name for name in names.split() if name != "configmap/kube-root-ca.crt"]
 
 

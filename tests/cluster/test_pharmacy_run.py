@@ -1,4 +1,4 @@
-"""The pharmacy's run as people run it: `lta apply`, the real operator, MinIO, and at the end an answer over gRPC."""
+"""The pharmacy's run as users run it: `lta apply`, the real operator, MinIO, and at the end an answer over gRPC."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
 
 @pytest.fixture(scope="module")
 def place(cluster: Cluster, minio: MinioServer) -> Iterator[str]:
-    """A namespace with the Secret of the store's keys."""
+    """A namespace with the Secret that has the store's keys."""
     with cluster.namespace(f"pharmacy-{secrets.token_hex(3)}") as name:
         keys = {"accessKey": minio.access_key, "secretKey": minio.secret_key}
         secret = {
@@ -86,7 +86,7 @@ def pods(
 
 
 def lta(cluster: Cluster, minio: MinioServer, folder: Path, *arguments: str) -> str:
-    """What the command prints, as on somebody's laptop."""
+    """Run `lta` as on a laptop, and return its output."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("LTA_")},
         **minio.environment,
@@ -109,14 +109,14 @@ def lta(cluster: Cluster, minio: MinioServer, folder: Path, *arguments: str) -> 
 
 
 def smaller(folder: Path) -> Path:
-    """The example's tiny run with as little to do as passes through every stage."""
+    """The example's tiny run, with just enough work to pass through every stage."""
     manifest = yaml.safe_load((PHARMACY / "run-tiny.yaml").read_text())
     spec = manifest["spec"]
     for name in ("logs.jsonl", "pack.yaml"):
         shutil.copy(PHARMACY / name, folder / name)
     spec["dataset"]["maxSessions"] = 40
     spec["train"]["sft"]["epochs"] = 2
-    spec["train"]["grpo"] = {"updates": 0}  # so short a training leaves nothing to improve
+    spec["train"]["grpo"] = {"updates": 0}  # so short a training could not improve the policy
     spec["train"]["maxNewTokens"] = 12
     spec["evaluate"] = {"samples": 0, "maxSessions": 4, "bootstrap": 100, "replay": False}
     path = folder / "run.yaml"
@@ -129,7 +129,7 @@ def status_of(cluster: Cluster, minio: MinioServer, folder: Path, place: str) ->
 
 
 def gateway_address(cluster: Cluster, place: str) -> str | None:
-    """Where a ready gateway pod listens."""
+    """The address of a ready gateway pod."""
     answer = cluster.request(
         "GET", f"/api/v1/namespaces/{place}/pods?labelSelector=app.kubernetes.io/component=gateway"
     )
@@ -141,7 +141,7 @@ def gateway_address(cluster: Cluster, place: str) -> str | None:
 
 
 def asked(cluster: Cluster, place: str) -> Decision | None:
-    """What a ready gateway says to a customer; None while there is none."""
+    """The answer of a ready gateway to a customer; None while no gateway is ready."""
     address = gateway_address(cluster, place)
     if address is None:
         return None
@@ -181,7 +181,7 @@ def test_from_a_manifest_to_an_answer(
     assert "stage fetch has ended well" in said
     assert lta(cluster, minio, tmp_path, "logs", RUN, "-n", place, "--stage", "fetch", "-f") == said
 
-    # The gateway has a fallback of its own; in the end a server with the policy that the run published answers.
+    # The gateway may answer with its fallback first; in the end a server with the published policy answers.
     served = next(one for one in seen[-1]["stages"] if one["stage"] == "serve")["summary"]["revision"]
     deadline = time.monotonic() + SERVE_PATIENCE
     while (decision := asked(cluster, place)) is None or decision.policy_revision != served:

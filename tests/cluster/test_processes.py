@@ -1,4 +1,4 @@
-"""When a process counts as ended: only then can another one have its port."""
+"""When a process counts as ended, which is when another process can use its port."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from worlds.cluster.processes import start
 from worlds.cluster.runs import until
 
-# What SIGKILL does to a busy process, held still: its first thread is gone, another one still holds the port.
+# The state of a busy process shortly after SIGKILL: its first thread has ended, another still holds the port.
 _HALF_ENDED = """
 import ctypes, platform, socket, threading, time
 server = socket.create_server(("127.0.0.1", 0))

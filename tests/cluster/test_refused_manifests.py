@@ -1,4 +1,4 @@
-"""The API server itself refuses a manifest that cannot work, and says which field is to blame."""
+"""The API server itself refuses a manifest that cannot work, and names the field at fault."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _endpoint(**more: Any) -> dict[str, Any]:
     return _llm(endpoint={**MODEL, **more})
 
 
-# (where in the spec, what stands there, what the refusal says beside `spec.<where>`)
+# (path in the spec, value, what the refusal says in addition to `spec.<path>`)
 RUNS: list[tuple[str, Any, str]] = [
     ("dataset", None, "spec.dataset: Required value"),
     ("pack", None, "spec.pack: Required value"),

@@ -1,4 +1,4 @@
-"""What may change of a run and when, and how both kinds look to kubectl."""
+"""What may be edited of a run and when, and what kubectl shows of both kinds."""
 
 from __future__ import annotations
 

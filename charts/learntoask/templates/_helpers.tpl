@@ -13,7 +13,7 @@
 {{- end -}}
 {{- end }}
 
-{{- /* Labels by which pods are selected: they never change. Arguments: root, component. */ -}}
+{{- /* Labels that select pods; they never change. Arguments: root, component. */ -}}
 {{- define "lta.selector" -}}
 app.kubernetes.io/name: {{ include "lta.name" .root }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -45,7 +45,7 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{- /* Arguments: root, image. A repository with a registry of its own (a dot or a colon before the first slash) keeps it. */ -}}
+{{- /* Arguments: root, image. A repository that names a registry (a dot or a colon before the first slash) keeps it. */ -}}
 {{- define "lta.image" -}}
 {{- $registry := .root.Values.image.registry -}}
 {{- $own := regexMatch "^[^/]*[.:][^/]*/" .image.repository -}}
@@ -57,7 +57,7 @@ annotations:
 {{- end -}}
 {{- end }}
 
-{{- /* Namespaces made ready for runs and endpoints, as {"list": […]}. */ -}}
+{{- /* Namespaces that are prepared for runs and endpoints, as {"list": […]}. */ -}}
 {{- define "lta.namespaces" -}}
 {{ dict "list" (.Values.namespaces | default (list .Release.Namespace)) | toJson }}
 {{- end }}
@@ -66,7 +66,7 @@ annotations:
 {{ .Values.operator.serviceAccount.name | default (printf "%s-operator" (include "lta.fullname" .)) }}
 {{- end }}
 
-{{- /* Account of the pods of runs and endpoints; empty where it may be missing in some namespace. */ -}}
+{{- /* Service account of the pods of runs and endpoints; empty if it may be missing in a namespace. */ -}}
 {{- define "lta.workloadAccount" -}}
 {{- with .Values.workloads.serviceAccount -}}
 {{- if .name -}}
@@ -136,7 +136,7 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{- /* Variables by which `lta` and our pods find the store; the keys are mounted. */ -}}
+{{- /* Variables with which `lta` and our pods find the store; its keys are mounted. */ -}}
 {{- define "lta.storeEnv" -}}
 {{- with include "lta.storeUri" . }}
 - {name: LTA_STORE, value: {{ . | quote }}}

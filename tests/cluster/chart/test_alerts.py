@@ -1,4 +1,4 @@
-"""The alerts of the chart in Prometheus' own rule engine: each fires on its fault, and none without one."""
+"""The chart's alerts in Prometheus' rule engine: each alert fires on its fault, and none fires without a fault."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RUN = 'namespace="team",run="clinic",stage="sft"'
 
 @dataclass(frozen=True)
 class Fault:
-    """`series` as promtool writes them, a value a minute; by minute `fires` the alert does."""
+    """`series` has one value a minute, as promtool writes them. The alert fires by the minute `fires`."""
 
     alert: str
     series: dict[str, str]

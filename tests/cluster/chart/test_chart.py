@@ -1,7 +1,7 @@
-"""What the chart renders: accepted by a real API server, within the restricted level, and nobody speaks with whom he
-need not.
+"""What the chart renders: a real API server accepts it, pods are restricted, and network access is limited to what is
+needed.
 
-That NetworkPolicies are enforced is the network plugin's part, which no test here has: they are looked at as rendered.
+Only a network plugin enforces NetworkPolicies, and no test here has one, so the tests read the rendered objects.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ combinations = pytest.mark.parametrize("values", COMBINATIONS, ids=lambda path: 
 
 @pytest.fixture(scope="module")
 def prepared(cluster: Cluster) -> Iterator[Cluster]:
-    """With the namespaces of the combinations, which refuse pods that are not restricted, and with the definitions of
-    the Prometheus operator."""
+    """A cluster with the namespaces of the combinations, which refuse pods that are not restricted, and with the
+    definitions of the Prometheus operator."""
     for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule"):
         cluster.kubectl("apply", "-f", "-", stdin=json.dumps(_foreign_definition(kind)))
         cluster.kubectl("wait", "--for=condition=Established", f"crd/{kind.lower()}s.monitoring.coreos.com")
@@ -59,7 +59,9 @@ def test_the_api_server_accepts_every_object(prepared: Cluster, values: Path) ->
     objects = rendered(values)
     assert of_kind(objects, "Deployment")
     for account in of_kind(objects, "ServiceAccount"):
-        prepared.kubectl("apply", "-f", "-", stdin=json.dumps(account))  # pods that name none are refused
+        prepared.kubectl(
+            "apply", "-f", "-", stdin=json.dumps(account)
+        )  # without it, pods that name no account are refused
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
     flags = ("--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict")
     said = prepared.kubectl("apply", *flags, "-f", "-", stdin=text, timeout=120)
@@ -74,7 +76,7 @@ def test_no_pod_is_refused_by_the_restricted_level(prepared: Cluster, values: Pa
     for account in of_kind(objects, "ServiceAccount"):
         prepared.kubectl("apply", "-f", "-", stdin=json.dumps(account))
     for pod in pods:
-        pod["spec"].pop("priorityClassName", None)  # a quota keeps that class to its own namespace
+        pod["spec"].pop("priorityClassName", None)  # a quota restricts that class to its namespace
         answer = prepared.request("POST", f"/api/v1/namespaces/{HOME}/pods?dryRun=All", pod)
         assert answer.status == 201, answer.message
         for container in [*pod["spec"]["containers"], *pod["spec"].get("initContainers", [])]:
@@ -231,7 +233,7 @@ def _component(selector: Json) -> str:
 
 
 def _reached(sides: list[Json], port: int) -> list[str]:
-    """Components on the other side of `port`."""
+    """The components that a rule allows at `port`."""
     peers = [
         peer
         for rule in sides
@@ -242,7 +244,7 @@ def _reached(sides: list[Json], port: int) -> list[str]:
 
 
 def _open(sides: list[Json]) -> list[Json]:
-    """Rules that let anybody in, at another port than that of metrics."""
+    """Rules that allow every caller at a port other than that of metrics."""
     return [
         rule
         for rule in sides
@@ -252,7 +254,7 @@ def _open(sides: list[Json]) -> list[Json]:
 
 
 def _foreign_definition(kind: str) -> Json:
-    """As little of a definition of the Prometheus operator as an object needs to be stored."""
+    """The smallest definition of a kind of the Prometheus operator that lets an object be stored."""
     plural = f"{kind.lower()}s"
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     return {

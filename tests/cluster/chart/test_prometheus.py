@@ -1,5 +1,5 @@
-"""A real Prometheus with the chart's alerts reads what our processes expose: every panel shows something, and the
-alerts that the figures call for are seen."""
+"""A real Prometheus with the chart's alerts scrapes our processes: every panel shows data, and the alerts that the
+figures call for fire."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ CALLED_FOR = {
 
 @dataclass
 class Processes:
-    """One of each kind, with the figures of a bad day; `work` adds to what is counted."""
+    """Metrics of one process of each kind, with figures that call for alerts; `work` increases the counters."""
 
     operator: OperatorMetrics
     gateway: GatewayMetrics
@@ -106,7 +106,7 @@ class Processes:
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Its address, when it has seen the processes work for a while."""
+    """The address of Prometheus, once it has scraped the processes at work for a while."""
     processes, folder = Processes.made(), tmp_path_factory.mktemp("prometheus")
     labelled: list[tuple[CollectorRegistry, Json]] = [
         (processes.operator.registry, {"namespace": HOME, "pod": "operator"}),
@@ -188,7 +188,7 @@ def test_the_variables_of_the_dashboard_have_choices(prometheus: str) -> None:
 
 
 def _seen_working(address: str) -> bool:
-    """Two samples that differ of each process: then its counters have rates."""
+    """Whether there are two different samples of each process, so that its counters have rates."""
     counters = ("operator_passes", "gateway_decisions", "serving_decisions", "grader_grades")
     rates = (f"rate(lta_{counter}_total[1m]) > 0" for counter in counters)
     try:

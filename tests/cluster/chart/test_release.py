@@ -1,4 +1,4 @@
-"""Releases of the chart in a real cluster: installed in both scopes, upgraded under live objects, and taken away."""
+"""Releases of the chart in a real cluster: installed in both scopes, upgraded under live objects, and uninstalled."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TEAMS = ("team-a", "team-b")
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster of this file's own, without our definitions: releases bring them."""
+    """A cluster for this file, without our definitions, because releases install them."""
     plane = ControlPlane(tmp_path_factory.mktemp("bare"), audit=True)
     try:
         plane.start()
@@ -49,7 +49,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def release(bare: Cluster) -> Iterator[Release]:
-    """Not installed yet. Its namespaces refuse pods that are not restricted; nothing of it is left to the next test."""
+    """A release that is not installed yet, in namespaces that refuse pods which are not restricted."""
     for name in (HOME, *TEAMS):
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
@@ -62,7 +62,7 @@ def release(bare: Cluster) -> Iterator[Release]:
 
 @pytest.fixture
 def older(tmp_path: Path) -> Path:
-    """An earlier version of the chart: with earlier definitions and without NetworkPolicies."""
+    """An earlier version of the chart, with earlier definitions and without NetworkPolicies."""
     chart = tmp_path / "learntoask"
     shutil.copytree(CHART, chart)
     metadata = yaml.safe_load((chart / "Chart.yaml").read_text())
@@ -77,7 +77,7 @@ def older(tmp_path: Path) -> Path:
 def test_a_cluster_wide_release_with_its_endpoint_comes_changes_and_goes(
     release: Release, older: Path
 ) -> None:
-    """From an older version to this one, under a run, an endpoint and the release's own endpoint."""
+    """Upgrade from an older version to this one while a run, an endpoint and the release's own endpoint exist."""
     cluster = release.cluster
     endpoint = ("endpoint.enabled=true", "endpoint.name=desk", "endpoint.spec.policy.run=clinic")
     release.install(MINIO, *endpoint, chart=older)
@@ -140,7 +140,7 @@ def test_keys_are_shown_nowhere(release: Release) -> None:
 def test_the_operator_of_a_namespaced_release_works_with_the_rights_and_settings_it_gets(
     release: Release, tmp_path: Path
 ) -> None:
-    """Runs and endpoints in namespaces that refuse pods which are not restricted: none of theirs is."""
+    """No pod of a run or an endpoint is refused in namespaces that only accept restricted pods."""
     cluster = release.cluster
     places = f"namespaces={{{','.join(TEAMS)}}}"
     release.install("scope=namespaces", places, "store.uri=s3://artefacts/lta")
@@ -158,7 +158,7 @@ def test_the_operator_of_a_namespaced_release_works_with_the_rights_and_settings
         )
         said = tried.communicate(timeout=300)
         assert f"asking {RELEASE}-learntoask-test.team-a.svc:50051" in said[0], said
-        assert tried.returncode == 6, said  # nobody answers there: this node runs nothing
+        assert tried.returncode == 6, said  # no server answers there, because this node runs nothing
         assert "does not answer" in said[1]
     finally:
         operator.stop()
@@ -177,7 +177,7 @@ def test_the_operator_of_a_namespaced_release_works_with_the_rights_and_settings
 
 
 class _Installed(OperatorProcess):
-    """With the account that the release made."""
+    """Run the operator with the account of the release."""
 
     user = f"system:serviceaccount:{HOME}:{RELEASE}-learntoask-operator"
 
@@ -191,7 +191,7 @@ class _Installed(OperatorProcess):
 
 
 def _trial(cluster: Cluster, folder: Path, places: str) -> subprocess.Popen[str]:
-    """What the pod of `helm test` does, with its rights; its logs and pack lie in the store already."""
+    """Do what the pod of `helm test` does, with its rights; its logs and pack are in the store already."""
     name = f"{RELEASE}-learntoask-test"
     objects = rendered("scope=namespaces", places, "store.uri=s3://artefacts/lta")
     for kind in ("ServiceAccount", "Role", "RoleBinding"):
@@ -243,6 +243,6 @@ def _secret(cluster: Cluster, name: str, namespace: str = HOME) -> dict[str, str
 
 
 def _knows_start_deadline(cluster: Cluster) -> bool:
-    """A field of the current definition that the older one lacks."""
+    """Whether the definition has a field that the older one lacks."""
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/learntoaskruns.learntoask.io"
     return "startDeadline" in json.dumps(cluster.request("GET", path).body)

@@ -1,4 +1,4 @@
-"""Passes over an endpoint on an API server in memory, killed after any write."""
+"""Reconciles of an endpoint on an API server in memory, killed after any write."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def published(letter: str) -> Json:
 
 
 class Kube(FakeKube):
-    """With the patches that scale Deployments."""
+    """A FakeKube that can patch, as scaling Deployments needs."""
 
     async def patch(
         self, kind: Kind, name: str, patch: Json, *, namespace: str | None = None, subresource: str = ""
@@ -47,7 +47,7 @@ class Posted:
 
 
 class World:
-    """`life` gives Deployments their pods: all of them warm but those of `cold` revisions."""
+    """`life` gives Deployments their pods. All pods are warm, except those of the policies in `cold`."""
 
     def __init__(self, **spec: Any) -> None:
         self.now = 1_700_000_000.0
@@ -59,7 +59,7 @@ class World:
         self.restart()
 
     def restart(self) -> None:
-        """A new process: it remembers nothing, and lists what there is."""
+        """Start a new operator process, which remembers nothing and lists all objects."""
         self.kube.events.clear()
         self.children = ChildCache(PROJECTIONS, changed=lambda ref: None)
         for kind in PROJECTIONS:
@@ -76,7 +76,7 @@ class World:
         )
 
     async def reconcile(self, *, crash_after: int | None = None) -> None:
-        """What changed is seen, the operator acts, Deployments live."""
+        """Deliver what changed, reconcile once, and let Deployments get their pods."""
         for what, kind, body in self.kube.events:
             if kind in PROJECTIONS:
                 (self.children.gone if what == "DELETED" else self.children.observed)(kind, body)
@@ -92,7 +92,7 @@ class World:
         self.now += 1
 
     async def settle(self) -> None:
-        """Pass until nothing is written any more."""
+        """Reconcile until nothing is written any more."""
         for _ in range(60):
             before = len(self.kube.writes)
             await self.reconcile()

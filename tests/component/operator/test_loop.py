@@ -1,4 +1,4 @@
-"""The loop, the children's cache and the Lease, in process."""
+"""The loop, the cache of children, the Lease and the settings, in this process."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def run(name: str = "a", version: int = 1, uid: str = "u") -> Json:
 
 
 class Reconciles:
-    """A reconciler that notes its reconciles, and how many of one object ran at once."""
+    """A reconciler that records its reconciles, and how many of one object ran at once."""
 
     kind = RUN
 
     def __init__(self, *, takes: float = 0.0, due: float | None = None, fails: int = 0) -> None:
         self.seen: list[tuple[str, int]] = []
-        self.ended = 0  # reconciles that were not cut
+        self.ended = 0  # reconciles that were not cancelled
         self.most_at_once: dict[str, int] = {}
         self.forgotten: list[str] = []
         self._takes, self._due, self._fails = takes, due, fails
@@ -159,7 +159,7 @@ def test_children_are_kept_trimmed_and_told_of_once() -> None:
 
 
 class LeaseKube(FakeKube):
-    """With what a Lease takes; `broken` it does not answer."""
+    """A FakeKube with the calls that a Lease needs; while `broken`, it does not answer."""
 
     broken = False
 
@@ -199,7 +199,7 @@ async def test_a_lease_given_back_is_taken_at_once_and_one_that_cannot_be_renewe
     first, second = lease(kube, "first"), lease(kube, "second")
     await first.acquire()
     await first.release()
-    await asyncio.wait_for(second.acquire(), 2.0)  # sooner than it would run out
+    await asyncio.wait_for(second.acquire(), 2.0)  # sooner than the Lease would expire
     kube.broken = True
     with pytest.raises(LeaseLost):
         await asyncio.wait_for(second.hold(), 60)

@@ -1,5 +1,5 @@
-"""Whatever happens, in whatever order, and wherever the operator is killed: no two attempts of a stage at once, no
-stage again under a key it has published, and a status that never goes back."""
+"""Any events in any order, with the operator killed anywhere: a stage never has two attempts at once and never runs
+again under a key that it has published, and the status never goes back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worlds.operator import World, attempt_of
 
 
 class Life(RuleBasedStateMachine):
-    """Pods begin, end and are evicted; people edit and ask; watches are late; the operator is killed anywhere."""
+    """Pods begin, end and are evicted, users edit and annotate, watches are late, the operator is killed anywhere."""
 
     @initialize(attempts=st.integers(1, 3), workers=st.sampled_from([1, 2]))
     def begin(self, attempts: int, workers: int) -> None:
@@ -28,7 +28,7 @@ class Life(RuleBasedStateMachine):
     # --- the operator ---
     @rule(delivered=st.integers(0, 6), crash_after=st.one_of(st.none(), st.integers(1, 6)))
     def operate(self, delivered: int, crash_after: int | None) -> None:
-        """One pass, on a picture that may be old."""
+        """Reconcile once, on objects that may be old."""
         self.world.watch(delivered)
         published = {
             (record.name, record.key) for record in self.world.status.stages if record.ended == "Published"
@@ -86,7 +86,7 @@ class Life(RuleBasedStateMachine):
     def somebody_deletes_a_job(self, data: st.DataObject) -> None:
         self.world.kube.remove(JOB, data.draw(st.sampled_from(self.world.jobs())))
 
-    # --- people ---
+    # --- users ---
     @rule(suspend=st.booleans())
     def suspend(self, suspend: bool) -> None:
         self.world.edit(suspend=suspend)
@@ -103,7 +103,7 @@ class Life(RuleBasedStateMachine):
         name, _, value = what.partition("=")
         self.world.annotate(**{name: f"{value}{self.asked}"})
 
-    # --- what always holds ---
+    # --- invariants ---
     @invariant()
     def one_attempt_at_once(self) -> None:
         if not hasattr(self, "world"):
@@ -150,7 +150,7 @@ class Life(RuleBasedStateMachine):
         assert all(attempt_of(job) >= 1 for job in self.world.jobs())
 
     def teardown(self) -> None:
-        """Left alone, with all that is asked answered and pods that succeed, a run comes to an end."""
+        """Without further changes, and with pods that succeed, a run ends."""
         if not hasattr(self, "world"):
             return
         self.world.edit(suspend=False)

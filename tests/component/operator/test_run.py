@@ -1,4 +1,4 @@
-"""Runs under the operator, on an API server in memory."""
+"""Runs with the operator's reconciler, on an API server in memory."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_no_attempt_starts_before_the_pods_of_the_last_are_gone() -> None:
     world.make_pods()
     world.begin(world.pods("resolve")[0])
     world.settle()
-    world.kube.remove(JOB, world.jobs("resolve")[0])  # somebody did
+    world.kube.remove(JOB, world.jobs("resolve")[0])  # a user did that
     world.now += 600
     world.settle()
     assert world.jobs() == []

@@ -1,4 +1,4 @@
-"""Stages in pods: found published, computed, refused, shared among several; and how each says that it has ended."""
+"""Stages in pods: published already, computed, refused, or computed in shards; and their termination messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from worlds.pod import PHARMACY, PodWorld
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodWorld]:
-    """A run whose prepare stage a pod has published."""
+    """A run whose stage `prepare` has been published by a pod."""
     world = PodWorld(tmp_path_factory.mktemp("prepared"))
     words = world.run("prepare")
     assert words["skipped"] is False
@@ -112,11 +112,13 @@ def test_shares_of_several_pods_make_the_output_of_one(world: PodWorld) -> None:
     pods = [world.start(order, LTA_SHARDS="3", JOB_COMPLETION_INDEX=str(index)) for index in (0, 1)]
     code, words = pods[1].ended()
     assert (code, words["output"], words["skipped"]) == (0, None, False)
-    assert world.store.find(order["key"]) is None  # the third is not there yet, and the first waits for it
+    assert (
+        world.store.find(order["key"]) is None
+    )  # the third shard is missing, and the first pod waits for it
     pods.append(world.start(order, LTA_SHARDS="3", JOB_COMPLETION_INDEX="2"))
     ended = [pod.ended() for pod in pods]
     assert [code for code, _ in ended] == [0, 0, 0], [pod.log[-2000:] for pod in pods]
-    assert ended[0][1]["output"] == single["output"]  # the first always knows
+    assert ended[0][1]["output"] == single["output"]  # the first pod always reports the output
     assert world.published("label").output == single["output"]
     assert world.published("label").summary == alone.published("label").summary
     kept = FolderStore(world.folder / "store" / "unfinished")

@@ -1,4 +1,4 @@
-"""Training in pods: one whose disk is lost goes on from the store, and two train as one."""
+"""Training in pods: a pod whose predecessor lost its disk goes on from the store, and two pods train one policy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodWorld]:
-    """A run that is about to train."""
+    """A run that is ready to train."""
     world = PodWorld(tmp_path_factory.mktemp("labelled"), SETTINGS)
     for stage in ("fetch", "prepare", "label"):
         world.run(stage)
@@ -67,7 +67,7 @@ def test_a_killed_pod_is_followed_by_one_that_goes_on(labelled: PodWorld, world:
 
     first = world.start(order, LTA_CHECKPOINT_SECONDS="1")
     first.until(lambda: any(kept.publications()), what="a checkpoint in the store")
-    first.process.kill()  # as a node that is lost: no last words
+    first.process.kill()  # like a lost node, it leaves no termination message
     first.process.wait(60)
     assert first.ended()[1] == {}
 
@@ -75,7 +75,7 @@ def test_a_killed_pod_is_followed_by_one_that_goes_on(labelled: PodWorld, world:
     second.until(lambda: "going on from the checkpoint" in second.log, what="continuation")
     done = len(_updates_kept(kept, world))
     second.until(lambda: _trained(second, done + 4), what="further updates")
-    second.process.terminate()  # as an evicted one: it still copies its checkpoint
+    second.process.terminate()  # like an evicted pod, it still uploads its checkpoint
     code, words = second.ended()
     assert (code, words["reason"], words["retryable"]) == (143, "Disrupted", True)
     assert len(_updates_kept(kept, world)) > done
@@ -86,12 +86,12 @@ def test_a_killed_pod_is_followed_by_one_that_goes_on(labelled: PodWorld, world:
     assert "going on from the checkpoint" in third.log
     assert _weights(world.published("sft")) == _weights(alone.published("sft"))
     assert _updates(world) == _updates(alone)
-    assert list(kept.items()) == []  # published: the checkpoints have served their purpose
+    assert list(kept.items()) == []  # once the stage is published, its checkpoints are removed
     alone.close()
 
 
 def _updates_kept(kept: FolderStore, world: PodWorld) -> list[str]:
-    """Rows of the journal that came with the newest checkpoint."""
+    """Lines of the journal that was uploaded with the newest checkpoint."""
     newest = max(kept.publications(), key=lambda found: found.summary["number"])
     target = world.folder / "kept.jsonl"
     kept.fetch(next(file for file in newest.files if file.path == "metrics.jsonl"), target)

@@ -1,4 +1,4 @@
-"""What the chart has from elsewhere is current; alerts, dashboard and runbook speak of what the code has."""
+"""The generated files of the chart are current, and alerts, dashboard and runbook only name what the code has."""
 
 from __future__ import annotations
 
@@ -104,14 +104,14 @@ def test_reasons_of_failed_stages_occur_in_the_code() -> None:
         for row in RUNBOOK.split("## Reasons of failed stages")[1].split("## ")[0].splitlines()
         if row.startswith("| `")
     ]
-    words = set(re.findall(r"`(\w+)`", "".join(first))) - {"OOMKilled"}  # Kubernetes' own
+    words = set(re.findall(r"`(\w+)`", "".join(first))) - {"OOMKilled"}  # a metric of Kubernetes
     assert len(words) > 15
     for word in words:
         assert f'"{word}"' in code or f"class {word}(" in code, word
 
 
 def _exported() -> dict[str, set[str]]:
-    """Names of all samples as they are exposed, with the labels they can have."""
+    """Names of all exposed samples, with the labels that they can have."""
     operator, gateway, serving, grader = (
         OperatorMetrics(),
         GatewayMetrics(),

@@ -1,4 +1,4 @@
-"""The Roles that are installed follow from the list of rights."""
+"""The installed Roles are generated from the list of rights."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Authority:
         return identity
 
     def signed(self, name: str, *, groups: tuple[str, ...] = (), hosts: tuple[str, ...] = ()) -> Identity:
-        """A certificate for the user `name` in the Kubernetes `groups`, or for a server at `hosts` (names, addresses)."""
+        """A certificate for the user `name` in the Kubernetes `groups`, or for a server at `hosts`."""
         identity = Identity(
             self.folder / f"{name.replace(':', '-')}.crt", self.folder / f"{name.replace(':', '-')}.key"
         )

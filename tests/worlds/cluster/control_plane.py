@@ -122,7 +122,7 @@ class ControlPlane:
                 self.start_api_server()
 
     def restart_api_server(self, *, gracefully: bool = False) -> None:
-        """Restart it at the same address with the same objects. `gracefully` lets it end its watches, which takes time."""
+        """Restart it at the same address with the same objects. `gracefully` lets it end its watches first."""
         self.stop_api_server(gracefully=gracefully)
         self.start_api_server()
 

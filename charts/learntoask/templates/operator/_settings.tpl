@@ -1,4 +1,4 @@
-{{- /* What follows LTA_OPERATOR_, and its value; see `python -m learntoask_operator --help`. */ -}}
+{{- /* Names (after LTA_OPERATOR_) and values of the settings; see `python -m learntoask_operator --help`. */ -}}
 {{- define "lta.operatorSettings" -}}
 IMAGE: {{ include "lta.image" (dict "root" . "image" .Values.images.services) | quote }}
 TRAINER_IMAGE: {{ include "lta.image" (dict "root" . "image" .Values.images.trainer) | quote }}

@@ -1,4 +1,4 @@
-"""From one policy to the next: every step of the decision, and what must hold after any of them."""
+"""From one policy to the next: every step of the decision, and what holds after each step."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_a_policy_that_does_not_warm_up_never_gets_traffic_and_says_why(
     )
     assert failed.revisions[0].message.startswith(message)
     again = step("b", list(failed.revisions), {"a": up(2)}, now=now + 9999)
-    assert states(again) == {"b": "Failed", "a": "Serving"}  # until somebody asks for something else
+    assert states(again) == {"b": "Failed", "a": "Serving"}  # until the target changes
     back = step("a", list(again.revisions), {"a": up(2)}, previous="b", now=now + 9999)
     assert (states(back), back.traffic, back.scale) == ({"a": "Serving", "b": "Failed"}, ("a",), {"a": 2})
     assert back.revisions[0].number == 3
@@ -200,7 +200,7 @@ def test_the_history_is_bounded_and_live_revisions_always_stay():
 
 
 class AnyRollout(RuleBasedStateMachine):
-    """ObservedServers start, warm up, crash and end in any order, while policies and replicas change at any time."""
+    """Servers start, warm up, crash and end in any order, while policies and replicas change at any time."""
 
     @initialize(
         replicas=st.integers(1, 4),
@@ -301,7 +301,7 @@ class AnyRollout(RuleBasedStateMachine):
         assert sum(self.decision.scale.values()) - draining <= max(bound, self.replicas)
 
     def teardown(self) -> None:
-        """Left alone, with servers that come up, every rollout ends."""
+        """Without further changes, and with servers that get ready, every rollout ends."""
         if self.decision is None:
             return
         for _ in range(40):

@@ -1,4 +1,4 @@
-"""The objects an endpoint owns, and what is seen and told of them."""
+"""The objects that an endpoint owns, what is observed of them, and the status."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_access_and_records_reach_the_gateway_by_reference_alone():
     )
     secrets = {one["secret"]["secretName"] for one in pod["spec"]["volumes"] if "secret" in one}
     assert secrets == {"tok", "cert", "clients", "minio-keys"}
-    assert "tcpSocket" in pod["spec"]["containers"][0]["readinessProbe"]  # probes speak no TLS
+    assert "tcpSocket" in pod["spec"]["containers"][0]["readinessProbe"]  # the kubelet's probes speak no TLS
     server = pod_of(spec_of(gateway=gateway), "policy-server")
     assert env_of(server)["LTA_SERVE_TOKEN_FILE"] == "/etc/learntoask/token/token"
 
@@ -228,7 +228,7 @@ def test_the_run_alone_is_followed_to_what_it_published_last():
     }
     revisions = EndpointStatus.model_validate({"revisions": [record]}).revisions
     run["status"]["stages"][0]["state"] = (
-        "Running"  # rewound: what it had published is served until it publishes anew
+        "Running"  # rewound: what it had published is served until it publishes again
     )
     assert resolve_policy(policy, run, revisions) == found
     assert resolve_policy(policy, None, revisions) == found

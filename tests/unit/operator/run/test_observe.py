@@ -1,4 +1,4 @@
-"""From Jobs and pods to what the planner is told."""
+"""From Jobs and pods to what the planner is told about a stage."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_nothing_is_nothing() -> None:
 
 
 def test_an_ended_job_that_no_record_knows_waits_until_it_is_asked_for() -> None:
-    """Its creation was not written down: the attempt is asked for again, and collides with it by name."""
+    """Its creation is not in the status, so the attempt is created again, and its name collides with this Job."""
     assert look(StageRecord(name="sft"), jobs=[job(ended="Complete")], pods=[]).observed is None
 
 

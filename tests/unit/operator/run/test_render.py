@@ -1,4 +1,4 @@
-"""Children as they are rendered: restricted, complete, and open to what people change."""
+"""The rendered children of a run: restricted, complete, and changed by what the manifest sets for pods."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def made(stage: str = "sft", *, attempt: int = 1, **changes: Any) -> Json:
 
 
 def pod_of(job: Json) -> tuple[Json, Json, dict[str, Any]]:
-    """Pod spec, container, and its variables."""
+    """Pod spec, container, and the container's variables."""
     pod = job["spec"]["template"]["spec"]
     container = pod["containers"][0]
     return pod, container, {one["name"]: one.get("value") for one in container["env"]}
