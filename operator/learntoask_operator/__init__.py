@@ -7,7 +7,7 @@ Begin with `loop` (when an object is reconciled) and `run/reconciler` (what one 
 
 process      assembles the process: Lease, watches, loop, health, metrics, progress server
 settings     flags and LTA_OPERATOR_… variables
-leader/      which replica acts: the Lease, renewed in a thread of its own
+leader/      which replica acts: the Lease, renewed in a separate thread
 watch        kopf: watches runs and endpoints and wakes the loop
 loop         one task per object: reconcile when woken or when due, never twice at once
 cache/       the children (Jobs, pods, Deployments) as their watches last reported them

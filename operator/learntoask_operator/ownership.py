@@ -31,7 +31,7 @@ def owner_reference(kind: Kind, body: Json) -> Json:
 
 
 def is_owned_by(child: Json, uid: str) -> bool:
-    """Whether the object with `uid` controls `child`. Labels prove nothing, since anybody can set them."""
+    """Whether the object with `uid` controls `child`. Labels prove nothing, because any client can set them."""
     owners = child["metadata"].get("ownerReferences") or ()
     return any(owner.get("uid") == uid and owner.get("controller") for owner in owners)
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from learntoask.core.json_object import Json
 
 from learntoask_operator.render.security import container_security, pod_security
-from learntoask_operator.render.volumes import Mounted
+from learntoask_operator.render.volumes import MountedVolume
 from learntoask_operator.settings import Settings
 
 
 def pod_template(
     container: Json,
-    mounted: Iterable[Mounted],
+    mounted: Iterable[MountedVolume],
     environment: Mapping[str, str],
     *,
     grace: int,

@@ -27,7 +27,7 @@ def store_environment(spec: RunSpec | EndpointSpec, settings: Settings) -> dict[
     return {name: value for name, value in given.items() if value}
 
 
-def store_volumes(spec: RunSpec | EndpointSpec, settings: Settings) -> list[volumes.Mounted]:
+def store_volumes(spec: RunSpec | EndpointSpec, settings: Settings) -> list[volumes.MountedVolume]:
     found = []
     if secret := credentials_secret(spec, settings):
         found.append(volumes.secret(secret, volumes.STORE, volume="store-credentials"))

@@ -20,39 +20,39 @@ CONFIG_MAPS_FOLDER = "/etc/learntoask-config-maps"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mounted:
+class MountedVolume:
     """A volume, and its mount in the container."""
 
     volume: Json
     mount: Json
 
 
-def mounted(volume: Json, path: str, *, read_only: bool) -> Mounted:
+def mount_at(volume: Json, path: str, *, read_only: bool) -> MountedVolume:
     mount = {"name": volume["name"], "mountPath": path, **({"readOnly": True} if read_only else {})}
-    return Mounted(volume=volume, mount=mount)
+    return MountedVolume(volume=volume, mount=mount)
 
 
-def config_map(name: str, path: str, *, volume: str) -> Mounted:
-    return mounted({"name": volume, "configMap": {"name": name}}, path, read_only=True)
+def config_map(name: str, path: str, *, volume: str) -> MountedVolume:
+    return mount_at({"name": volume, "configMap": {"name": name}}, path, read_only=True)
 
 
-def configuration(name: str) -> Mounted:
+def configuration(name: str) -> MountedVolume:
     """The ConfigMap with the run's manifest."""
     return config_map(name, CONFIGURATION_FOLDER, volume="configuration")
 
 
-def secret(name: str, path: str, *, volume: str) -> Mounted:
+def secret(name: str, path: str, *, volume: str) -> MountedVolume:
     source = {"secretName": name, "defaultMode": 0o440}
-    return mounted({"name": volume, "secret": source}, path, read_only=True)
+    return mount_at({"name": volume, "secret": source}, path, read_only=True)
 
 
-def claim(name: str) -> Mounted:
+def claim(name: str) -> MountedVolume:
     """A persistent volume claim below LTA_CLAIMS. It is writable, because a store may lie on it."""
     volume = {"name": f"claim-{name}"[:63], "persistentVolumeClaim": {"claimName": name}}
-    return mounted(volume, f"{CLAIMS_FOLDER}/{name}", read_only=False)
+    return mount_at(volume, f"{CLAIMS_FOLDER}/{name}", read_only=False)
 
 
-def progress_token() -> Mounted:
+def progress_token() -> MountedVolume:
     """A token by which the operator knows which pod calls it. The API server does not accept it."""
     source = {
         "serviceAccountToken": {
@@ -62,19 +62,19 @@ def progress_token() -> Mounted:
         }
     }
     volume = {"name": "progress-token", "projected": {"sources": [source], "defaultMode": 0o440}}
-    return mounted(volume, TOKEN_FOLDER, read_only=True)
+    return mount_at(volume, TOKEN_FOLDER, read_only=True)
 
 
-def scratch() -> list[Mounted]:
+def scratch() -> list[MountedVolume]:
     """Where a pod with a read-only root may write: /work, /tmp, and shared memory for data loaders and NCCL."""
     return [
-        mounted({"name": "work", "emptyDir": {}}, WORK_FOLDER, read_only=False),
-        mounted({"name": "tmp", "emptyDir": {}}, "/tmp", read_only=False),
-        mounted({"name": "shared-memory", "emptyDir": {"medium": "Memory"}}, "/dev/shm", read_only=False),
+        mount_at({"name": "work", "emptyDir": {}}, WORK_FOLDER, read_only=False),
+        mount_at({"name": "tmp", "emptyDir": {}}, "/tmp", read_only=False),
+        mount_at({"name": "shared-memory", "emptyDir": {"medium": "Memory"}}, "/dev/shm", read_only=False),
     ]
 
 
-def claims_of(addresses: Iterable[str | None]) -> list[Mounted]:
+def claims_of(addresses: Iterable[str | None]) -> list[MountedVolume]:
     """The claims that `pvc:claim/path` addresses name, each once."""
     names = {
         address[4:].lstrip("/").partition("/")[0]
@@ -84,7 +84,7 @@ def claims_of(addresses: Iterable[str | None]) -> list[Mounted]:
     return [claim(name) for name in sorted(names)]
 
 
-def config_maps_of(addresses: Iterable[str | None]) -> list[Mounted]:
+def config_maps_of(addresses: Iterable[str | None]) -> list[MountedVolume]:
     """The ConfigMaps that `configMap:name/key` addresses name, each once."""
     names = {
         address[10:].partition("/")[0]

@@ -75,7 +75,7 @@ def observe(
     if job is None:
         return observe_record(record, now)
     own = [pod for pod in pods if _job_uid(pod) == job["metadata"]["uid"]]
-    return _Attempt(job=job, record=record, pods=own, together=together, now=now).observe()
+    return _JobAttempt(job=job, record=record, pods=own, together=together, now=now).observe()
 
 
 def observe_record(record: StageRecord, now: float) -> ObservedStage:
@@ -120,7 +120,7 @@ def observe_record(record: StageRecord, now: float) -> ObservedStage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Attempt:
+class _JobAttempt:
     """The Job of one attempt with its pods."""
 
     job: Json
@@ -132,12 +132,12 @@ class _Attempt:
     def observe(self) -> ObservedStage:
         complete, failed = _condition(self.job, "Complete"), _condition(self.job, "Failed")
         if complete:
-            return self._succeeded(complete)
+            return self._observe_success(complete)
         if failed:
-            return self._failed(failed)
-        return self._unfinished()
+            return self._observe_failure(failed)
+        return self._observe_unfinished()
 
-    def _succeeded(self, complete: Json) -> ObservedStage:
+    def _observe_success(self, complete: Json) -> ObservedStage:
         finished = self._finished_at(complete)
         result = result_of(self.pods)
         if result is not None:
@@ -147,7 +147,7 @@ class _Attempt:
         why = ("OutputUnknown", "the Job succeeded, but no pod is left that reports its output")
         return self._stage("disrupted", started=self._started, finished=finished, why=why)
 
-    def _failed(self, failed: Json) -> ObservedStage:
+    def _observe_failure(self, failed: Json) -> ObservedStage:
         finished = self._finished_at(failed)
         if self.now < finished + _LAG and not any(has_ended(pod) for pod in self.pods):
             return self._stage("ending", started=self._created, look_again=finished + _LAG)
@@ -165,7 +165,7 @@ class _Attempt:
         failure = failure_of(self.pods, stage=stage, attempt=attempt, fallback=fallback)
         return self._stage("failed", started=self._started, finished=finished, failure=failure)
 
-    def _unfinished(self) -> ObservedStage:
+    def _observe_unfinished(self) -> ObservedStage:
         if self.job["spec"].get("suspend"):
             return self._stage(
                 "queued", started=self._created, why=("Queued", "the Job waits to be admitted")

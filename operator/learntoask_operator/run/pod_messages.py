@@ -7,7 +7,7 @@ from typing import Any
 
 from learntoask.core.json_object import Json
 from learntoask.core.pod_contract import COMPLETION_INDEX_LABEL, DISRUPTED, TerminationMessage
-from learntoask.core.process_exit import describe_exit
+from learntoask.core.process.exit import describe_exit
 from learntoask.core.status.conditions import seconds_of, shorten
 from learntoask.core.status.run import Failure
 

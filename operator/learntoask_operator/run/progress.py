@@ -19,7 +19,7 @@ _EVERY = 10.0  # seconds between two status writes of a run for no other reason 
 
 
 @dataclass(slots=True)
-class _Attempt:
+class _NewestAttempt:
     """The newest attempt of a stage: the latest report of each of its pods, by index."""
 
     attempt: int
@@ -31,7 +31,7 @@ class ProgressBoard:
 
     def __init__(self, *, wake: Callable[[Ref], None], clock: Callable[[], float]) -> None:
         self._wake, self._clock = wake, clock
-        self._stages: dict[Ref, dict[str, _Attempt]] = {}
+        self._stages: dict[Ref, dict[str, _NewestAttempt]] = {}
         self._woken: dict[Ref, float] = {}
 
     def report(self, report: ProgressReport) -> None:
@@ -40,7 +40,7 @@ class ProgressBoard:
         stages = self._stages.setdefault(run, {})
         newest = stages.get(report.stage)
         if newest is None or newest.attempt < report.attempt:
-            newest = stages[report.stage] = _Attempt(attempt=report.attempt)
+            newest = stages[report.stage] = _NewestAttempt(attempt=report.attempt)
         if report.attempt == newest.attempt:
             newest.reports[report.index] = report
         now = self._clock()
@@ -58,7 +58,7 @@ class ProgressBoard:
         self._woken.pop(run, None)
 
 
-def _combine(attempt: _Attempt) -> LatestProgress:
+def _combine(attempt: _NewestAttempt) -> LatestProgress:
     """The progress of all pods of an attempt: the amounts add up, message and metrics are those of the first pod."""
     reports = [attempt.reports[index] for index in sorted(attempt.reports)]
     done, total = sum(report.done for report in reports), sum(report.total for report in reports)

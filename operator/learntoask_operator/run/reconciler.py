@@ -150,7 +150,7 @@ class RunReconciler:
                 applied = await self._kube.apply(ENDPOINT, body, force=False)
             except Conflict:
                 continue
-            message = f"AskEndpoint {name} was told to serve the policy of this run"
+            message = f"AskEndpoint {name} was given the policy of this run"
             self._post(run, [Event(reason=c.ENDPOINT_APPLIED, message=message)])
             address = str((applied.get("status") or {}).get("address", ""))
             return _with_served(status, publication, ServedAt(name=name, address=address))

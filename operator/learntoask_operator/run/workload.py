@@ -68,7 +68,7 @@ class Workload:
         """
         found = {}
         for name in self.starts:
-            for service in services.needed(self.spec, name):
+            for service in services.services_for(self.spec, name):
                 deployment = services.service_name(self._run, service)
                 existing = [
                     child for child in self.children.deployments if child["metadata"]["name"] == deployment
@@ -163,7 +163,7 @@ class Workload:
         """Services that a stage calls which is at work or about to start."""
         busy = {name for name, stage in self.statuses.items() if stage.state in AT_WORK}
         busy = (busy | set(self.starts)) - set(self.stops)
-        return {service for name in busy for service in services.needed(self.spec, name)}
+        return {service for name in busy for service in services.services_for(self.spec, name)}
 
 
 def service_removals(deployments: Iterable[Json]) -> list[Removal]:

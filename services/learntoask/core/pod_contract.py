@@ -1,9 +1,9 @@
 """The contract between the operator and the pods that it creates: names, variables, and the two messages they exchange.
 
 The operator writes a `StageOrder` into a pod's environment, and the pod answers with a `TerminationMessage`. Both sides
-import this module, so neither can spell a name in its own way. During an upgrade a pod of one version meets an operator
-of another version: a field or a variable may be added with a default, and none may be renamed or removed.
-docs/cluster.md describes the variables for people who write their own images.
+import this module, so each name is spelled once. During an upgrade, pods that an older operator started still run: no
+field or variable may be renamed or removed, and one that is added needs a default. An older image refuses an order with
+a field that it does not know. docs/cluster.md describes the variables for people who build their own images.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ WORK_FOLDER = "/work"
 TOKEN_FOLDER, TOKEN_NAME = "/var/run/secrets/learntoask/progress", "token"
 TERMINATION_LOG = "/dev/termination-log"
 PROGRESS_AUDIENCE = "learntoask-progress"
-"""Audience of the token at LTA_PROGRESS_TOKEN: the operator accepts no other one, and the API server refuses it."""
+"""Audience of the token at LTA_PROGRESS_TOKEN: only the operator accepts such a token, the API server refuses it."""
 
 DISRUPTED = "Disrupted"
 """`TerminationMessage.reason` of a pod that got SIGTERM; such an attempt does not count as failed."""

@@ -11,7 +11,7 @@ from learntoask.core.pod_contract import CLAIMS_FOLDER, CONFIGURATION_FOLDER, LT
 
 from learntoask_operator.render.pod_template import pod_template
 from learntoask_operator.render.store import store_volumes
-from learntoask_operator.render.volumes import Mounted, claims_of, config_map, mounted
+from learntoask_operator.render.volumes import MountedVolume, claims_of, config_map, mount_at
 from learntoask_operator.settings import Settings
 
 PORT, METRICS_PORT = 50051, 9090
@@ -31,7 +31,7 @@ class Shutdown:
 
 def endpoint_template(
     container: Json,
-    mounts: Iterable[Mounted],
+    mounts: Iterable[MountedVolume],
     environment: Mapping[str, str],
     *,
     shutdown: Shutdown,
@@ -43,8 +43,8 @@ def endpoint_template(
     `container` has name, image, command, probes and resources.
     """
     scratch = [
-        mounted({"name": "work", "emptyDir": {"sizeLimit": work}}, WORK_FOLDER, read_only=False),
-        mounted({"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}, "/tmp", read_only=False),
+        mount_at({"name": "work", "emptyDir": {"sizeLimit": work}}, WORK_FOLDER, read_only=False),
+        mount_at({"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}, "/tmp", read_only=False),
     ]
     return pod_template(
         {
@@ -69,20 +69,20 @@ def variables(prefix: str, **values: object) -> dict[str, str]:
     return {prefix + name: _text(value) for name, value in values.items() if value is not None}
 
 
-def store_mounts(spec: EndpointSpec, settings: Settings) -> list[Mounted]:
+def store_mounts(spec: EndpointSpec, settings: Settings) -> list[MountedVolume]:
     return [*store_volumes(spec, settings), *claims_of([spec.store.uri or settings.store_uri])]
 
 
-def secret_mount(secret: str, path: str, *, volume: str) -> Mounted:
-    return mounted({"name": volume, "secret": {"secretName": secret}}, path, read_only=True)
+def secret_mount(secret: str, path: str, *, volume: str) -> MountedVolume:
+    return mount_at({"name": volume, "secret": {"secretName": secret}}, path, read_only=True)
 
 
-def token_mounts(secret: str | None) -> list[Mounted]:
+def token_mounts(secret: str | None) -> list[MountedVolume]:
     """The bearer token that callers must show, if there is one."""
     return [secret_mount(secret, TOKEN_FOLDER, volume="token")] if secret else []
 
 
-def pack_source(policy: PolicyReference) -> tuple[list[str], list[Mounted]]:
+def pack_source(policy: PolicyReference) -> tuple[list[str], list[MountedVolume]]:
     """Arguments and mounts for the domain pack of a policy that no run has published."""
     if policy.pack is None:
         return [], []
@@ -96,15 +96,15 @@ def pack_source(policy: PolicyReference) -> tuple[list[str], list[Mounted]]:
     return ["--pack", uri], []
 
 
-def claim_source(uri: str) -> tuple[str, Mounted]:
+def claim_source(uri: str) -> tuple[str, MountedVolume]:
     """Path and read-only mount of `pvc:claim/path`."""
     claim, _, path = uri.removeprefix("pvc:").partition("/")
     folder = f"{CLAIMS_FOLDER}/{claim}"
     volume = {"name": f"claim-{claim}"[:63], "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
-    return f"{folder}/{path}", mounted(volume, folder, read_only=True)
+    return f"{folder}/{path}", mount_at(volume, folder, read_only=True)
 
 
-def _distinct(mounts: Iterable[Mounted]) -> list[Mounted]:
+def _distinct(mounts: Iterable[MountedVolume]) -> list[MountedVolume]:
     """The last mount of each volume name."""
     return list({mount.volume["name"]: mount for mount in mounts}.values())
 

@@ -22,7 +22,7 @@ from learntoask_operator.endpoint.render.pods import (
 )
 from learntoask_operator.render.override import override_template
 from learntoask_operator.render.store import store_environment
-from learntoask_operator.render.volumes import Mounted, mounted
+from learntoask_operator.render.volumes import MountedVolume, mount_at
 from learntoask_operator.settings import Settings
 
 _PRE_STOP = 15  # seconds until all gateways, kube-proxies and name servers know that the pod ends
@@ -57,7 +57,7 @@ def server_template(policy: PolicyReference, spec: EndpointSpec, settings: Setti
         [
             *source,
             *store_mounts(spec, settings),
-            mounted({"name": "shm", "emptyDir": shared}, "/dev/shm", read_only=False),
+            mount_at({"name": "shm", "emptyDir": shared}, "/dev/shm", read_only=False),
             *token_mounts(spec.gateway.access.token_secret),
         ],
         _environment(policy, spec, settings),
@@ -93,7 +93,7 @@ def _environment(policy: PolicyReference, spec: EndpointSpec, settings: Settings
     return {**own, **variables("", **keys), **store_environment(spec, settings)}
 
 
-def _model_source(policy: PolicyReference) -> tuple[list[str], list[Mounted]]:
+def _model_source(policy: PolicyReference) -> tuple[list[str], list[MountedVolume]]:
     """Arguments and mounts for model and pack. Variables name those of a policy that a run has published."""
     if policy.uri is None:
         return [], []

@@ -79,7 +79,7 @@ def run_volumes(
     *,
     claims: Iterable[str | None],
     config_maps: Iterable[str | None],
-) -> list[volumes.Mounted]:
+) -> list[volumes.MountedVolume]:
     """Mounts of all pods that run our own code. `claims` and `config_maps` are the addresses of their inputs."""
     default_store = settings.store_uri if spec.store.uri is None else None
     return [

@@ -1,4 +1,4 @@
-"""The services that stages call, which exist only while a stage calls them: graders, and the model of a judge. Pure."""
+"""The services that stages call, which exist only while a stage calls them: graders and a judge. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CALL_GRADERS = ("grpo", "evaluate")
 _CALL_JUDGE = ("grader", "grpo", "evaluate")
 
 
-def needed(spec: RunSpec, stage: str) -> tuple[str, ...]:
+def services_for(spec: RunSpec, stage: str) -> tuple[str, ...]:
     """The services that `stage` calls."""
     found = []
     if _serves_judge(spec) and stage in _CALL_JUDGE:
@@ -156,8 +156,8 @@ def _grader_template(
 def _judge_template(spec: RunSpec, labels: Mapping[str, str], settings: Settings) -> Json:
     """vLLM with the judge's model.
 
-    It may take long to start while the model loads. It gets no more calls after two missed probes, and ends 15 seconds
-    after its callers were told that it goes.
+    It may take long to start while the model loads, and gets no more calls after two missed probes. It ends 15 seconds
+    after its callers can know that it ends.
     """
     llm = spec.grader.llm
     assert llm is not None

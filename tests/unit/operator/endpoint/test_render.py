@@ -108,8 +108,10 @@ def test_a_policy_server_is_probed_and_ended_as_vllm_needs_it():
     env = env_of({"spec": pod})
     assert (env["LTA_PUBLICATION"], env["LTA_POLICY"]) == ("a" * 64, "b" * 64)
     assert (env["LTA_SERVE_ENGINE"], env["LTA_SERVE_WARM_UP"], env["LTA_STORE"]) == (
-        "vllm", "true", "s3://learntoask/store",
-    )  # fmt: skip
+        "vllm",
+        "true",
+        "s3://learntoask/store",
+    )
     published = {"LTA_SERVE_MAX_NEW_TOKENS", "LTA_SERVE_PRECISION", "LTA_SERVE_STOP_THRESHOLD"}
     assert not published & env.keys()  # as they were published
 

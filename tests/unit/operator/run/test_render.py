@@ -159,7 +159,8 @@ def test_services_are_needed_by_the_stages_that_ask_them() -> None:
         }
     )
     needed = {
-        stage: services.needed(judged, stage) for stage in ("prepare", "grader", "sft", "grpo", "evaluate")
+        stage: services.services_for(judged, stage)
+        for stage in ("prepare", "grader", "sft", "grpo", "evaluate")
     }
     assert needed == {
         "prepare": (),
@@ -188,7 +189,7 @@ def test_services_are_needed_by_the_stages_that_ask_them() -> None:
     assert judge["lifecycle"]["preStop"] == {"sleep": {"seconds": 15}}
     assert rendered["judge"]["terminationGracePeriodSeconds"] >= 60
     assert rendered["grader"]["containers"][0]["command"][:3] == ["lta", "grader", "serve"]
-    assert services.needed(spec(), "grpo") == ()
+    assert services.services_for(spec(), "grpo") == ()
 
 
 def test_the_endpoint_gets_the_policy_and_no_owner() -> None:
