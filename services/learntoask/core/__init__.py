@@ -13,8 +13,8 @@ Begin with `records`, `manifest.run` and `stages.planner`.
     deepspeed       the DeepSpeed configuration
 
     errors, input_checks          errors that a user can act on; pydantic errors as sentences
-    digest, model_digest          digests of values and of model folders
+    digest                        digests of values and of model folders
     backoff, json_object          delays between retries; the type of undescribed JSON objects
     intervals                     confidence intervals of shares
-    process_exit, parent_death    how a process ended; a process that ends with its parent
+    process/                      how a process ended; a process that ends with its parent
 """

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from learntoask.core.digest import folder_digest
 from learntoask.core.json_lines import read_records, write_records
 from learntoask.core.manifest import Evaluate
-from learntoask.core.model_digest import folder_digest
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession
 from learntoask.core.stages.contract import Progress

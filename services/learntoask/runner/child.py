@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Self
 
-from learntoask.core.process_exit import describe_exit
+from learntoask.core.process.exit import describe_exit
 from learntoask.runner.request import StageRequest
 
 _GRACE = 10.0  # seconds between asking a stage to end and ending it

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from learntoask.core.digest import folder_digest
 from learntoask.core.errors import InputError, StoreError
 from learntoask.core.manifest import LearnToAskRun, RunSpec, load_manifest
-from learntoask.core.model_digest import folder_digest
 from learntoask.core.pack import Pack, parse_pack
 from learntoask.core.pod_contract import CLAIMS_FOLDER, LTA_CLAIMS, LTA_CONFIG_MAPS
 from learntoask.store.address import StoreAddress, address_of

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from learntoask.core.errors import LearnToAskError, StoreError
-from learntoask.core.parent_death import end_with_parent
+from learntoask.core.process.parent_death import end_with_parent
 from learntoask.progress.throttled import ThrottledProgress
 from learntoask.runner.attempt import run_attempt
 from learntoask.runner.extras import missing_extra

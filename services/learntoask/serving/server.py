@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+from learntoask.core.digest import folder_digest
 from learntoask.core.errors import InputError, LearnToAskError
-from learntoask.core.model_digest import folder_digest
 from learntoask.core.pack import Pack, load_pack
 from learntoask.core.stages.graph import pack_digests
 from learntoask.rpc.logs import LOGGER

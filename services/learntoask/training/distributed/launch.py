@@ -23,7 +23,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from learntoask.core import errors
 from learntoask.core.errors import InputError, StageError
 from learntoask.core.manifest import seconds
-from learntoask.core.process_exit import describe_exit
+from learntoask.core.process.exit import describe_exit
 from learntoask.core.stages.contract import Progress, StageContext, StageSummary
 from learntoask.training.distributed.process_group import ALONE, Workers, join
 from learntoask.training.distributed.worker import FAILURE, PROGRESS, SUMMARY, WorkerRequest

@@ -19,7 +19,7 @@ from learntoask.core.errors import LearnToAskError
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec
 from learntoask.core.pack import Pack
-from learntoask.core.parent_death import end_with_parent
+from learntoask.core.process.parent_death import end_with_parent
 from learntoask.core.stages.contract import StageContext
 from learntoask.progress.throttled import ThrottledProgress
 
