@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import cycle
 
 from learntoask.core.prompt import Context
-from learntoask.serving.engines.protocol import Draft, TokenCounts
+from learntoask.serving.engines.protocol import Draft, TokenUsage
 
 _THINGS = (
     "date of birth",
@@ -30,7 +30,7 @@ _WORDINGS = (
 
 class NullEngine:
     def __init__(self) -> None:
-        usage = TokenCounts(prompt=180, cached=150, completion=8)
+        usage = TokenUsage(prompt=180, cached=150, completion=8)
         texts = [
             f"{n} more to go. {wording.format(thing)}"
             for n in range(6)

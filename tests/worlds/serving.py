@@ -14,7 +14,7 @@ from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
 from learntoask.core.records import STOP
 from learntoask.serving.config import ServeConfig
-from learntoask.serving.engines.protocol import Draft, TokenCounts
+from learntoask.serving.engines.protocol import Draft, TokenUsage
 from learntoask.serving.server import PolicyServer, ServedPolicy
 from learntoask.wire import ask_pb2 as wire
 from learntoask.wire.ask_pb2_grpc import AskServiceStub
@@ -72,7 +72,7 @@ class ScriptedEngine:
             "mumble": "Sorry sorry.",
         }
         return Draft(
-            texts.get(said, f"What else about {said}?"), -0.5, TokenCounts(10 * len(context.messages), 5, 7)
+            texts.get(said, f"What else about {said}?"), -0.5, TokenUsage(10 * len(context.messages), 5, 7)
         )
 
     def cache_bytes(self) -> int:

@@ -44,7 +44,7 @@ def checked_case(case: GradeCase, *, field: str, pack: Pack, limits: CaseLimits)
     foreign = sorted(case.target - task.field_names)
     if foreign:
         raise InvalidRequest(
-            f"{field}.target", f"{foreign[0][:80]!r} is no field of task {task.name!r}; send field names"
+            f"{field}.target", f"{foreign[0][:80]!r} is not a field of task {task.name!r}; send field names"
         )
     for name, text in (("session_id", case.session_id), ("response", case.response)):
         check_bytes(f"{field}.{name}", text, most=limits.max_message_bytes)

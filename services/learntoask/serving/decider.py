@@ -14,7 +14,7 @@ from learntoask.grading.fluency import FluencyGuard
 from learntoask.rpc.calls import Overloaded
 from learntoask.serving.answer import PolicyAnswer, answer_of
 from learntoask.serving.deadlines import Deadlines
-from learntoask.serving.engines.protocol import Engine, TokenCounts
+from learntoask.serving.engines.protocol import Engine, TokenUsage
 from learntoask.serving.metrics import ServingMetrics
 from learntoask.serving.policy_lock import PolicyLock
 
@@ -30,7 +30,7 @@ class PolicyDecision(NamedTuple):
 
     answer: PolicyAnswer
     stop_probability: float  # 0…1
-    usage: TokenCounts
+    usage: TokenUsage
     text: str  # as the model generated it
     revision: str
 

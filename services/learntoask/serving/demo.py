@@ -42,16 +42,18 @@ async def warm_up(engine: Engine, pack: Pack, *, may_stop: bool) -> int:
         try:
             decision = await decider.decide(Context(task, None, tuple(messages)), seconds_left=None)
         except Exception as error:
-            raise _failed(f"answer {number} failed: {type(error).__name__}: {error}") from error
+            raise _warm_up_failure(f"answer {number} failed: {type(error).__name__}: {error}") from error
         if not math.isfinite(decision.stop_probability):
-            raise _failed(f"answer {number}: the probability of stopping is {decision.stop_probability}")
+            raise _warm_up_failure(
+                f"answer {number}: the probability of stopping is {decision.stop_probability}"
+            )
         messages.append(decision.answer.message)
         if decision.answer.question is None:
             return number
     return len(messages) // 2
 
 
-def _failed(what: str) -> StageError:
+def _warm_up_failure(what: str) -> StageError:
     return StageError(
         f"the policy does not answer the pack's demo conversation: {what}", reason="WarmUpFailed"
     )

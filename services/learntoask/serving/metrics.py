@@ -7,7 +7,7 @@ from collections.abc import Callable
 from prometheus_client import Counter, Gauge
 
 from learntoask.rpc.metrics import CallMetrics, SingleThreadCounter
-from learntoask.serving.engines.protocol import TokenCounts
+from learntoask.serving.engines.protocol import TokenUsage
 
 _PROMPT, _CACHED, _COMPLETION = ("prompt",), ("cached",), ("completion",)
 
@@ -40,7 +40,7 @@ class ServingMetrics(ConversationMetrics):
         # Prometheus computes no rate from a counter whose first sample is not 0.
         self._tokens |= dict.fromkeys((_PROMPT, _CACHED, _COMPLETION), 0)
 
-    def count_decision(self, action: str, origin: str, usage: TokenCounts) -> None:
+    def count_decision(self, action: str, origin: str, usage: TokenUsage) -> None:
         """Count a decision and its tokens."""
         self._decisions[action, origin] += 1
         tokens = self._tokens

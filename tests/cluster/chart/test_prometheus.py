@@ -24,7 +24,7 @@ from learntoask.grader_service.metrics import GraderMetrics
 from learntoask.grading.grades import MissingGrade
 from learntoask.kube import ENDPOINT, RUN
 from learntoask.rpc.metrics import expose
-from learntoask.serving.engines.protocol import TokenCounts
+from learntoask.serving.engines.protocol import TokenUsage
 from learntoask.serving.gateway.metrics import GatewayMetrics
 from learntoask.serving.metrics import ServingMetrics
 from learntoask_operator.loop import Ref
@@ -99,7 +99,7 @@ class Processes:
             metrics.seconds("Decide").observe(20.0)
         for action, origin in (("ask", "model"), ("stop", "model"), ("ask", "no_server")):
             self.gateway.count_decision(action, origin)
-            self.server.count_decision(action, origin, TokenCounts(prompt=100, cached=0, completion=8))
+            self.server.count_decision(action, origin, TokenUsage(prompt=100, cached=0, completion=8))
         self.gateway.record_failures.inc()
         self.grader.count("rewarding", MissingGrade(reason="unreadable"))
 

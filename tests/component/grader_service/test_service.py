@@ -110,7 +110,7 @@ BAD = {
     "no task": (wire.GradeRequest(), "case.task"),
     "a field of another task": (
         wire.GradeRequest(case=wire_case("dish?", target=["dish", "colour"])),
-        "case.target: 'colour' is no field of task 'order'",
+        "case.target: 'colour' is not a field of task 'order'",
     ),
     "1 MB": (wire.GradeRequest(case=wire_case("d" * 1_000_000)), "case.response: 1000000 bytes"),
     "a context of 5 MB": (

@@ -10,7 +10,7 @@ from learntoask.core.prompt import Context
 
 
 @dataclass(frozen=True, slots=True)
-class TokenCounts:
+class TokenUsage:
     """Numbers of tokens. `cached` tokens of the prompt had their keys and values in memory."""
 
     prompt: int
@@ -27,7 +27,7 @@ class Draft:
 
     text: str
     stop_logprob: float
-    usage: TokenCounts
+    usage: TokenUsage
 
 
 class Engine(Protocol):

@@ -22,7 +22,7 @@ from learntoask.core.prompt import Context
 from learntoask.decoding.branch import Branch, Trunk, decision_branches
 from learntoask.decoding.decoder import Decoder
 from learntoask.policy.model import Policy
-from learntoask.serving.engines.protocol import Draft, TokenCounts
+from learntoask.serving.engines.protocol import Draft, TokenUsage
 
 
 class EngineClosed(Exception):
@@ -38,7 +38,7 @@ class _Request:
 
 
 @dataclass(eq=False)
-class _Running:
+class _RunningRequest:
     """A request in the batch: one branch decodes the answer, one scores the stop string for its probability."""
 
     request: _Request
@@ -79,7 +79,7 @@ class TransformersEngine:
         self._token_bytes = _bytes_per_token(policy)
         self._kept_tokens = cache_bytes // self._token_bytes
         self._decoder = self._new_decoder()
-        self._running: list[_Running] = []
+        self._running: list[_RunningRequest] = []
         self._inbox = _Inbox()
         # Tokenizing a long conversation must not delay decoding. One thread, because tokenizers are not thread-safe.
         self._rendering = ThreadPoolExecutor(1, thread_name_prefix="rendering")
@@ -156,7 +156,7 @@ class TransformersEngine:
         self._decoder.step()
         self._remove_finished()
 
-    def _begin(self, request: _Request) -> _Running:
+    def _begin(self, request: _Request) -> _RunningRequest:
         answer, stop = decision_branches(
             len(request.tokens),
             self._max_new_tokens,
@@ -164,7 +164,7 @@ class TransformersEngine:
             threshold=self._policy.stop_threshold,
         )
         trunk = Trunk(np.asarray(request.tokens, dtype=np.int64), [answer, stop])
-        return _Running(request, trunk, answer, stop)
+        return _RunningRequest(request, trunk, answer, stop)
 
     def _remove_finished(self) -> None:
         """Deliver finished answers and cancel abandoned requests."""
@@ -180,12 +180,12 @@ class TransformersEngine:
                 staying.append(running)
         self._running = staying
 
-    def _draft(self, running: _Running) -> Draft:
+    def _draft(self, running: _RunningRequest) -> Draft:
         tokens = running.answer.outcome.tokens
         return Draft(
             self._policy.text(tokens),
             sum(running.stop.logprobs),
-            TokenCounts(len(running.trunk.tokens), running.trunk.shared, len(tokens)),
+            TokenUsage(len(running.trunk.tokens), running.trunk.shared, len(tokens)),
         )
 
     def _fail_all(self, error: Exception) -> None:

@@ -24,7 +24,7 @@ from learntoask.core.prompt import Context
 from learntoask.decoding import vllm_cpu
 from learntoask.policy.precision import resolve_precision
 from learntoask.policy.prompt import PromptRenderer
-from learntoask.serving.engines.protocol import Draft, TokenCounts
+from learntoask.serving.engines.protocol import Draft, TokenUsage
 
 if TYPE_CHECKING:
     from vllm import RequestOutput
@@ -65,7 +65,7 @@ class VllmEngine:
         return Draft(
             self._prompting.text(tokens),
             logprob,
-            TokenCounts(len(prompt), output.num_cached_tokens or 0, len(tokens)),
+            TokenUsage(len(prompt), output.num_cached_tokens or 0, len(tokens)),
         )
 
     async def with_weights(self, folder: Path) -> VllmEngine:

@@ -17,7 +17,7 @@ from learntoask.serving.gateway.records import GatewayRecords
 from learntoask.serving.gateway.service import GatewayAskService
 from learntoask.store.address import environment_store
 
-# A starting gateway waits so long for a server before it takes calls without one.
+# After this time a starting gateway takes calls even if no server was found.
 _FIRST_SERVER_SECONDS = 5.0
 
 
