@@ -57,11 +57,8 @@ def decide(
     """Decide from the last decision (`previous` was its target, `revisions` are its records, newest first) and from the
     existing `servers` of each revision."""
     new = _target_revision(target, previous, revisions, now)
-    olds = [
-        _with_counts(revision, servers)
-        for revision in revisions
-        if revision.name != new.name and revision.state in _LIVE
-    ]
+    others = [revision for revision in revisions if revision.name != new.name]
+    olds = [_with_counts(revision, servers) for revision in others if revision.state in _LIVE]
     serving = [revision for revision in olds if revision.state == "Serving"]
     seen = servers.get(new.name, ObservedServers())
     new = _with_counts(new, servers)
@@ -98,7 +95,7 @@ def decide(
         )
         if new.warm is None:
             wakes.append(seconds_of(new.created) + seconds(rollout.warm_up.deadline))
-    past = [revision for revision in revisions if revision.state not in _LIVE and revision.name != new.name]
+    past = [revision for revision in others if revision.state not in _LIVE]
     return EndpointDecision(
         revisions=(new, *_history([*kept, *past], rollout.history)),
         scale=scale,
