@@ -127,9 +127,7 @@ def _decide_unfinished(
     old = {name: before.record(name) or StageRecord(name=name) for name in _NAMES}
     seen = _observe_stages(spec, old, children, now)
     gpus = {name: stage_records.gpus_of(spec, name) for name in _NAMES}
-    records = {name: stage_records.settle(old[name], seen[name], gpus=gpus[name], now=now) for name in _NAMES}
-    if asked.retry:
-        records = {name: stage_records.forgive(record) for name, record in records.items()}
+    records = _settle_stages(old, seen, gpus, asked, now)
     inputs_key = _inputs_key(spec, asked.reruns)
     inputs = _inputs(before, records[RESOLVE], seen[RESOLVE], key=inputs_key)
     used = stage_records.allowance(records, seen, spec, now)
@@ -192,6 +190,23 @@ def _observe_stages(
         )
         for name, record in records.items()
     }
+
+
+def _settle_stages(
+    records: Mapping[str, StageRecord],
+    seen: Mapping[str, ObservedStage],
+    gpus: Mapping[str, float],
+    asked: Requests,
+    now: float,
+) -> dict[str, StageRecord]:
+    """The records with the ends of attempts, and without failures if a retry is asked for."""
+    settled = {
+        name: stage_records.settle(record, seen[name], gpus=gpus[name], now=now)
+        for name, record in records.items()
+    }
+    if not asked.retry:
+        return settled
+    return {name: stage_records.forgive(record) for name, record in settled.items()}
 
 
 def _plan(
