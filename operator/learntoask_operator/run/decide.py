@@ -163,9 +163,8 @@ def _decide_unfinished(
     generation = int(body["metadata"].get("generation", 0))
     status = status_of(base, before, after, current, spec=spec, used=used, generation=generation, now=now)
     artefacts = artefact_list(body, spec, before, status, settings)
-    wakes = [current.wake_at, *(stage.look_again for stage in seen.values())]
-    if work.held:
-        wakes.append(now + _LOOK_AGAIN)
+    looks = (stage.look_again for stage in seen.values())
+    wakes = [current.wake_at, now + _LOOK_AGAIN if work.held else None, *looks]
     return RunDecision(
         status=status,
         creates=work.creates(configured=before.configuration),
