@@ -7,6 +7,8 @@ UV := $(BIN)/uv pip install --quiet --constraint constraints.txt
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
 SITE_TOOLS := $(VENV)/.site-tools
+# Where this is set, every process compiles torch and transformers again, which takes longer than most of the tests.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run run-tiny sgd test test-all minio cluster-tools chart-tools bench-tools node-tools cluster-up cluster-down \
   lint install tools protos images e2e docs docs-site report-picture crds chart chart-lint constraints clean
