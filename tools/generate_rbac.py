@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import yaml
-from learntoask_operator.rbac import installed
+from learntoask_operator.rbac import rbac_objects
 
 RBAC = Path(__file__).resolve().parent.parent / "manifests" / "rbac"
 HEAD = "# Made from learntoask_operator/rbac.py by `make crds`; change that instead.\n"
@@ -19,8 +19,8 @@ ACCOUNT = ("learntoask", "learntoask-operator")
 
 def main() -> int:
     files = {
-        RBAC / "cluster-wide.yaml": installed(account=ACCOUNT, watched=()),
-        RBAC / "namespaced.yaml": installed(account=ACCOUNT, watched=(ACCOUNT[0],)),
+        RBAC / "cluster-wide.yaml": rbac_objects(account=ACCOUNT, watched=()),
+        RBAC / "namespaced.yaml": rbac_objects(account=ACCOUNT, watched=(ACCOUNT[0],)),
     }
     texts = {path: HEAD + yaml.safe_dump_all(objects, sort_keys=False) for path, objects in files.items()}
     if "--check" in sys.argv:
