@@ -46,6 +46,7 @@ class _Running:
     stage: str
     child: StageChild
     log: Path
+    log_start: int  # bytes that earlier attempts have written to the log
 
 
 class Executor:
@@ -120,8 +121,9 @@ class Executor:
             },
         )
         with log.open("ab") as out:
+            log_start = out.tell()
             child = StageChild.start(request, at=self._folder.path / "request.json", output=out)
-        self._running = _Running(stage=start.stage, child=child, log=log)
+        self._running = _Running(stage=start.stage, child=child, log=log, log_start=log_start)
         attempt = Attempt(key=start.key, state="running", attempt=start.attempt, started=now)
         self._remember_stage(start.stage, attempt)
         self._display.started(start.stage, start.attempt)
@@ -174,5 +176,5 @@ class Executor:
 
 
 def _crash(running: _Running, code: int) -> dict[str, Any]:
-    tail = running.log.read_text(errors="replace")[-_LOG_TAIL:].strip()
-    return crash(code, tail=tail, log=str(running.log))
+    output = running.log.read_bytes()[running.log_start :].decode(errors="replace")
+    return crash(code, tail=output[-_LOG_TAIL:].strip(), log=str(running.log))
