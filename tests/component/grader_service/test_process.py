@@ -76,7 +76,7 @@ def service(published: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         running.stderr.close()
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(900)
 def test_stages_get_the_grades_of_the_published_graders_from_a_service_until_it_is_told_to_end(
     published: Path, service: tuple[subprocess.Popen[str], str], tmp_path: Path
 ):

@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(900)
 def test_a_terminated_server_finishes_its_answer_records_and_exits_with_success(folder: Path):
     environment = {
         **os.environ,

@@ -109,7 +109,7 @@ def test_server_and_gateway_fetch_by_key_warm_up_and_answer_until_they_are_told_
     assert 1 <= warm["answers"] <= 2
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
@@ -121,12 +121,12 @@ def test_a_key_that_is_no_policy_ends_the_server_with_the_reason(
     store: Path, tmp_path: Path, policy: str, message: str
 ):
     with command("serve", "--port", "0", store=store, home=tmp_path, LTA_POLICY=policy) as server:
-        _, said = server.communicate(timeout=250)
+        _, said = server.communicate(timeout=850)
     assert server.returncode == 5
     assert message in said
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(900)
 def test_a_policy_whose_numbers_are_none_does_not_warm_up(store: Path, tmp_path: Path):
     from safetensors.torch import load_file, save_file  # noqa: PLC0415 - torch
 
@@ -147,6 +147,6 @@ def test_a_policy_whose_numbers_are_none_does_not_warm_up(store: Path, tmp_path:
     with command(
         *arguments, store=store, home=tmp_path, LTA_SERVE_WARM_UP="true", LTA_PUBLICATION=""
     ) as server:
-        _, said = server.communicate(timeout=250)
+        _, said = server.communicate(timeout=850)
     assert server.returncode == 3
     assert "error (WarmUpFailed)" in said

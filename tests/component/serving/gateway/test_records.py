@@ -13,7 +13,7 @@ from worlds.serving import ScriptedEngine, serving
 from worlds.waiting import until
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_records_arrive_in_the_bucket_and_leave_the_disk(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ):
@@ -42,7 +42,7 @@ async def test_records_arrive_in_the_bucket_and_leave_the_disk(
         assert said == ["first", "left open"]  # the open conversation was written and sent at the end
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 async def test_what_the_store_does_not_take_is_counted_and_stays_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
