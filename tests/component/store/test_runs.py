@@ -326,7 +326,7 @@ def test_gc_refuses_what_would_hurt_a_run_at_work(
     shown = _shown(folder, "clinic")
     shown.folder.write(shown.state)
     for arguments, message in (
-        (("clinic.yaml", "--older-than", "30m"), "at work and may be about to publish"),
+        (("clinic.yaml", "--older-than", "30m"), "is running and may be about to publish"),
         (("--keep", "other.yaml"), "would lose its stages"),
         (("clinic.yaml", "--older-than", "a day"), "--older-than: 'a day' is not a duration"),
         (("clinic.yaml", "--store", "s3://lta/other"), "not both"),

@@ -43,7 +43,7 @@ def fetch_from_hub(uri: str, target: Path, *, progress: Progress, environment: M
         raise InputError(
             f"spec.train.base.uri {uri!r} is not of the form hf:owner/name or hf:owner/name@revision"
         )
-    endpoint = environment.get("another HF_ENDPOINT") or "https://huggingface.co"
+    endpoint = environment.get("HF_ENDPOINT") or "https://huggingface.co"
     token = _token(environment)
     try:
         info = huggingface_hub.HfApi(endpoint=endpoint, token=token or False).model_info(
