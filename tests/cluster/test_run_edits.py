@@ -159,8 +159,8 @@ def test_kubectl_scale_sets_the_replicas_of_an_endpoint(cluster: Cluster, namesp
 
 def test_kubectl_explain_reads_like_documentation(cluster: Cluster) -> None:
     text = cluster.kubectl("explain", "ltar.spec.train.grpo")
-    assert "Reinforcement on graded samples" in text
-    described = f"Completions a decision point (G). Defaults to {Grpo().group_size}."
+    assert "the policy learns from grades" in text
+    described = f"Number of sampled answers per decision point (G). Defaults to {Grpo().group_size}."
     assert described in " ".join(text.split())
     assert "<no description>" not in cluster.kubectl("explain", "ltar.spec", "--recursive=false")
 
