@@ -20,8 +20,9 @@ from learntoask.core.records import (
     Turn,
     UserAnswer,
 )
+from learntoask.core.stages.contract import ProgressCallback
 from learntoask.evaluation.decisions import UngradedDecision, targets
-from learntoask.evaluation.policy import Dialogue, ProgressCallback
+from learntoask.evaluation.policy import Dialogue
 from learntoask.grading.grades import REFUSED, Grade, GradeCase, MissingGrade, question_grade
 
 PACK: Pack = parse_pack(

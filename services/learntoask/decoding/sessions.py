@@ -17,6 +17,7 @@ import numpy as np
 from learntoask.core.errors import StageError
 from learntoask.core.prompt import Context
 from learntoask.core.records import LabelledSession
+from learntoask.core.stages.contract import ProgressCallback
 from learntoask.decoding.attention import branching_attention
 from learntoask.decoding.branch import Branch, Trunk, decision_branches, uniforms
 from learntoask.decoding.decoder import Decoder
@@ -30,8 +31,6 @@ whole batch of GRPO is decoded at once."""
 MAX_TRUNK_TOKENS = {"cpu": 8192, "cuda": 16384}
 """Trunk tokens whose keys and values are held at a time, by device (8,192 tokens of a model of 135M parameters take
 375 MB in float32)."""
-
-ProgressCallback = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

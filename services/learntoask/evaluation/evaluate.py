@@ -18,10 +18,10 @@ from learntoask.core.json_lines import read_records, write_records
 from learntoask.core.manifest import Evaluate
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession
-from learntoask.core.stages.contract import Progress
+from learntoask.core.stages.contract import Progress, ProgressCallback
 from learntoask.evaluation.decisions import DecisionRecord, Decoding, contexts, grade_decisions
 from learntoask.evaluation.heldout import HeldOut, choose
-from learntoask.evaluation.policy import PolicyLoader, PolicyUnderTest, ProgressCallback
+from learntoask.evaluation.policy import PolicyLoader, PolicyUnderTest
 from learntoask.evaluation.replay import ReplayedSession, replay, replay_report
 from learntoask.evaluation.report_schema import Pair, PolicyReport
 from learntoask.evaluation.stats.bootstrap import Difference

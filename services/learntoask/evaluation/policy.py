@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from learntoask.core.records import LabelledSession, Message
+from learntoask.core.stages.contract import ProgressCallback
 from learntoask.evaluation.decisions import UngradedDecision
-
-ProgressCallback = Callable[[int, int], None]
-"""Called with the number of completed units and the number of all units."""
 
 
 @dataclass(frozen=True)

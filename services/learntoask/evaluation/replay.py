@@ -26,7 +26,8 @@ import numpy as np
 from learntoask.core.answer import decision_of
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession, Message, Record
-from learntoask.evaluation.policy import Dialogue, PolicyUnderTest, ProgressCallback
+from learntoask.core.stages.contract import ProgressCallback
+from learntoask.evaluation.policy import Dialogue, PolicyUnderTest
 from learntoask.evaluation.report_schema import ReplayReport
 from learntoask.evaluation.stats.bootstrap import mean_estimates
 from learntoask.grading.grades import GradeCase, Grader, MissingGrade

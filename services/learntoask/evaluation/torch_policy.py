@@ -9,6 +9,7 @@ from learntoask.core.manifest import RunSpec
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
 from learntoask.core.records import LabelledSession, Sample
+from learntoask.core.stages.contract import ProgressCallback
 from learntoask.decoding.sessions import (
     PointAnswers,
     SampledAnswer,
@@ -17,7 +18,7 @@ from learntoask.decoding.sessions import (
     decode_contexts,
 )
 from learntoask.evaluation.decisions import Decoding, UngradedDecision, targets
-from learntoask.evaluation.policy import Dialogue, PolicyLoader, ProgressCallback
+from learntoask.evaluation.policy import Dialogue, PolicyLoader
 from learntoask.policy.model import Policy, best_device
 from learntoask.policy.precision import resolve_precision
 from learntoask.policy.prompt import PromptLimits

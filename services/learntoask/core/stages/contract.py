@@ -21,6 +21,10 @@ class Progress(Protocol):
         """Report that `done` of `total` units of the step `message` are complete, with the latest `metrics`."""
 
 
+ProgressCallback = Callable[[int, int], None]
+"""Called within one step with the number of completed units and the number of all units."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shard:
     """One of the `count` shards of a stage, which as many pods compute in parallel; `index` counts from 0."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from learntoask.grading.encoders.encoder import Encoder, EncoderName, ProgressCallback, Vectors
+from learntoask.core.stages.contract import ProgressCallback
+from learntoask.grading.encoders.encoder import Encoder, EncoderName, Vectors
 from learntoask.grading.encoders.hashing import HashingEncoder
 
 _CACHED_TEXTS = 50_000  # 77 MB of MiniLM vectors

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from learntoask.core.stages.contract import ProgressCallback
+
 Vectors = NDArray[np.float32]
 EncoderName = Literal["minilm", "hashing"]
-ProgressCallback = Callable[[int, int], None]
-"""Called with (texts done, texts in all)."""
 
 
 class Encoder(Protocol):

