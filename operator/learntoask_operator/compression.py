@@ -1,4 +1,4 @@
-"""JSON objects compressed in memory: thousands of manifests and pods as dicts would need gigabytes."""
+"""Compresses JSON objects in memory, because thousands of manifests and pods as dicts would need gigabytes."""
 
 from __future__ import annotations
 

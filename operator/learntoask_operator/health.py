@@ -1,4 +1,4 @@
-"""/healthz: the event loop turns and no reconcile hangs. /readyz: the watches have listed all objects.
+"""Answers /healthz while the event loop runs and no reconcile hangs, and /readyz once all objects are listed.
 
 Kubernetes restarts a process that fails /healthz. A replica that waits for the Lease is healthy and ready, since it is
 ready to take over.

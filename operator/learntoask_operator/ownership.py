@@ -1,4 +1,4 @@
-"""What ties a child to its run or endpoint: labels to find it by, and an owner reference that proves whose it is."""
+"""Ties a child to its run or endpoint by labels, which find it, and an owner reference, which proves whose it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The objects that the operator made, as last observed: selected by label at the API server, and kept by owner.
+"""Keeps the objects that the operator made as last observed: selected by label at the API server, kept by owner.
 
 Only the fields that the operator reads are kept. What the operator itself wrote counts at once: otherwise a reconcile
 that follows closely could act on a picture older than the operator's own last action.

@@ -1,4 +1,4 @@
-"""From one policy to the next without a failed call: one pure decision.
+"""Decides how an endpoint moves from one policy to the next without a failed call. The functions are pure.
 
 `decide` looks at the revisions that the status remembers and at the servers that exist, never at how this came about. A
 new revision gets traffic once its servers are warm. The old one is deleted once no call can still be waiting for it. A

@@ -1,4 +1,4 @@
-"""From Deployments and pods to the policy servers of each revision and the gateways. Pure."""
+"""Derives the policy servers of each revision and the gateways from Deployments and pods. The functions are pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which policy the spec means: given keys, or what the named run has published. Pure."""
+"""Finds the policy that an endpoint's spec refers to: by its keys, or by the run that published it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One reconcile of an AskEndpoint: observe, decide, write the status, apply."""
+"""Reconciles an AskEndpoint: observe, decide, write the status, apply."""
 
 from __future__ import annotations
 

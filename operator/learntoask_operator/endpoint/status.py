@@ -1,4 +1,4 @@
-"""The status of an endpoint, from the decision and the observation, and the Events about its transitions. Pure."""
+"""Computes the status of an endpoint from the decision and the observation, and the Events about its transitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts of pod templates that runs and endpoints share, as plain dicts. Pure.
+"""Renders the parts of pod templates that runs and endpoints share, as plain dicts.
 
 pod_template   a pod template within the restricted level of Pod Security
 volumes        what pods mount, and where

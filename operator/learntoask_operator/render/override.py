@@ -1,4 +1,4 @@
-"""What people set about pods (`PodTemplate`), merged into the pod templates of the operator. Pure."""
+"""Merges the users' pod settings (`PodTemplate`) into the pod templates of the operator."""
 
 from __future__ import annotations
 

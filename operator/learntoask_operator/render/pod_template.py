@@ -1,4 +1,4 @@
-"""The pod template that stages, run services, policy servers and gateways have in common. Pure."""
+"""Renders the pod template that stages, run services, policy servers and gateways have in common."""
 
 from __future__ import annotations
 

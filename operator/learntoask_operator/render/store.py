@@ -1,4 +1,4 @@
-"""How the pods of a run or an endpoint reach the store: variables and mounted keys. The operator itself never does."""
+"""Renders how the pods of a run or an endpoint reach the store, which the operator itself never opens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pods mount: configuration, keys of the store, claims and ConfigMaps that addresses name, and scratch space."""
+"""Renders what pods mount: configuration, keys of the store, claims and ConfigMaps that addresses name, scratch."""
 
 from __future__ import annotations
 

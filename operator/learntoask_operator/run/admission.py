@@ -1,4 +1,4 @@
-"""Whether a cluster can run a manifest: checks that the schema cannot express, in order, each with a reason."""
+"""Checks whether a cluster can run a manifest, as far as the schema cannot express it; each refusal has a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One reconcile of a run, decided: from the run, its children and the clock to what is to be done. Pure.
+"""Decides what one reconcile of a run does, from the run, its children and the clock. The functions are pure.
 
 The reconciler acts in an order that makes a crash anywhere harmless. First it creates children, under names that a
 second creation would collide with, then it writes the status, then it deletes what is superfluous. An end that is

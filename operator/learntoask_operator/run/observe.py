@@ -1,4 +1,4 @@
-"""From the Jobs and pods of a stage to what the planner is told about it. Pure.
+"""Derives from the Jobs and pods of a stage what the planner is told about it. The functions are pure.
 
 The record in the run's status is the memory. An attempt whose end is recorded there keeps that end, whatever becomes of
 its Job. A Job counts only if it belongs to the run and is newer than the recorded end.

@@ -1,4 +1,4 @@
-"""What the pods of an attempt tell: why they wait, when they run, and how they ended. Pure."""
+"""Finds out from the pods of an attempt why they wait, when they ran, and how they ended. The functions are pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The latest progress that pods pushed.
+"""Keeps the latest progress that pods pushed, in memory only.
 
-It is kept in memory only. It gets into the status whenever that is written, and at least every ten seconds.
+The operator copies the progress into the run's status at each write, and at least every ten seconds.
 """
 
 from __future__ import annotations

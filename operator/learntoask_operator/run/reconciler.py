@@ -1,4 +1,4 @@
-"""One reconcile of a run: observe, decide (run.decide), act, in an order that a crash anywhere does not hurt."""
+"""Reconciles a run: observe, decide, act, in an order in which a crash anywhere does no harm."""
 
 from __future__ import annotations
 

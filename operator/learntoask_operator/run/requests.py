@@ -1,4 +1,4 @@
-"""What people ask of a run by annotation. Each value is acted on once; the status remembers it."""
+"""Reads what users request with annotations of a run. Each value is acted on once and recorded in the status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The records of the stages in the status, before and after the plan. Pure.
+"""Computes the records of the stages in the status, before and after the plan. The functions are pure.
 
 `settle` records how an attempt ended, so that the plan can rest on it, and `apply_plan` records what the plan decided.
 Both return the same record again if nothing has happened in between.

@@ -1,4 +1,4 @@
-"""The status of a run, from its records and the plan, and the Events about its transitions. Pure."""
+"""Computes the status of a run from its records and the plan, and the Events about its transitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which children the plan needs, which of the existing ones must go, and what they are. Pure."""
+"""Computes which children the plan needs, which of the existing ones must go, and what they are."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """`lta`: from expert logs to a policy that asks and stops.
 
-Exit codes: 0 done · 1 a fault of ours · 2 wrong input, or a missing extra · 3 a stage failed · 4 the gate refused the
-policy · 5 the store cannot be used · 6 the cluster refused, or cannot be reached · 130 interrupted (Ctrl-C) ·
-143 terminated (SIGTERM). After 130 and 143 the same command continues where it stopped.
+Exit codes: 0 done · 1 an internal error · 2 wrong input, or a package to install · 3 a stage failed · 4 the gate
+refused the policy · 5 the store cannot be used · 6 the cluster refused, or cannot be reached · 130 interrupted
+(Ctrl-C) · 143 terminated (SIGTERM). After 130 and 143 the same command continues where it stopped.
 
 Completion in bash: eval "$(_LTA_COMPLETE=bash_source lta)"
 """
@@ -21,10 +21,13 @@ from learntoask.runner.extras import missing_extra
 
 app = LazyGroup(
     "lta",
-    help="Turn logs of expert conversations into an assistant that knows what to ask and when to stop.",
+    help="Turn logs of expert conversations into an assistant that knows what to ask and when to stop.\n\n"
+    "Begin with `lta data check` for your logs, then `lta run` for a manifest.",
     epilog=(__doc__ or "").split("\n\n", 1)[1],
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
+
+app = click.version_option(package_name="learntoask", prog_name="lta")(app)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The commands of `lta`: their lines in `lta --help`, and their modules, which are imported only when they run."""
+"""Lists the commands of `lta` with their lines in `lta --help`. A command's module is imported only when it runs."""
 
 from __future__ import annotations
 
@@ -41,21 +41,26 @@ COMMANDS = {
     "schema": CommandSource("schema", "schema", "Print the JSON schema of the manifest or of the pack."),
     "apply": CommandSource("cluster.apply", "apply", "Upload a manifest's files and apply it to a cluster."),
     "logs": CommandSource("cluster.runs", "logs", "Show what the pods of a run print."),
-    "suspend": CommandSource("cluster.runs", "suspend", "Stop a run in a cluster until it is resumed."),
-    "resume": CommandSource("cluster.runs", "resume", "Let a suspended run go on."),
+    "suspend": CommandSource("cluster.runs", "suspend", "Pause a run in a cluster until `lta resume`."),
+    "resume": CommandSource("cluster.runs", "resume", "Continue a suspended run in a cluster."),
     "rerun": CommandSource(
-        "cluster.runs", "rerun", "Compute a stage of a run in a cluster and all after it again."
+        "cluster.runs", "rerun", "Run a stage of a run in a cluster, and all later stages, again."
     ),
-    "retry": CommandSource("cluster.runs", "retry", "Let a failed run in a cluster try again."),
+    "retry": CommandSource("cluster.runs", "retry", "Give a failed run in a cluster new attempts."),
     "rollback": CommandSource(
-        "cluster.rollback", "rollback", "Serve an earlier policy of an endpoint again."
+        "cluster.rollback", "rollback", "Return an endpoint in a cluster to an earlier policy."
     ),
     "try": CommandSource(
         "cluster.smoke_test", "try_out", "Test a cluster with a small run and one question."
     ),
     "stage": CommandSource("pod", "stage", "Compute one stage in a pod."),
 }
-HIDDEN = {"stage"}
+SECTIONS = {
+    "Runs": ("data", "run", "status", "report", "compare", "evaluate", "sweep", "gc", "schema"),
+    "Servers": ("serve", "chat", "gateway", "grader"),
+    "Clusters": ("apply", "logs", "suspend", "resume", "rerun", "retry", "rollback", "try"),
+}
+HIDDEN = set(COMMANDS) - {name for names in SECTIONS.values() for name in names}
 
 
 class LazyGroup(click.Group):
@@ -77,10 +82,9 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(
-                [(name, source.help) for name, source in COMMANDS.items() if name not in HIDDEN]
-            )
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, COMMANDS[name].help) for name in names])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         return [

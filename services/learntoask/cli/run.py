@@ -32,9 +32,9 @@ from learntoask.runner.run_folder import RunFolder
 @click.option("--from", "rewind_to", metavar="STAGE", help="Compute this stage and all after it again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr.")
 def run(manifest: Path, rewind_to: str | None, as_json: bool) -> None:
-    """Run every stage whose inputs changed: logs to samples, labels, training, report, gate, demo.
+    """Run every stage whose inputs changed: fetch, prepare, label, grader, sft, grpo, evaluate, gate, serve.
 
-    A run that was stopped or killed continues where it was when it is started again.
+    Results are in the folder .lta (LTA_HOME). To continue a run that was stopped or killed, start it again.
     """
     home = home_folder()
     stage = resolve_stage(rewind_to) if rewind_to else None

@@ -3,7 +3,7 @@
 Each attention over [trunk; own branch] is computed as two attentions, merged by their log-sum-exp. That is exact, but
 the log-sum-exp carries no gradient here, so this is for sampling only (training.tree.attention_cpu has a backward).
 
-Shapes: heads are query heads, `fold` of them share one of the kv heads; d is the width of a head.
+Shapes: `heads` is the number of query heads, of which `fold` share one key/value head; d is the width of a head.
 """
 
 from __future__ import annotations

@@ -128,6 +128,19 @@ def test_report_lineage_and_served_answers_name_the_model_by_one_digest(folder: 
     assert run.publications["serve"].summary["revision"] == reported["grpo"]
 
 
+def test_any_model_folder_is_evaluated_as_the_run_evaluated_its_own(folder: Path) -> None:
+    run = view("loop", home=folder / ".lta")
+    model = run.output("sft") / "model"
+    ended = lta(folder, "evaluate", "loop", "--model", str(model), "--out", "again", "--json")
+    assert ended.returncode == 0, ended.stderr
+    again = json.loads((folder / "again" / "report.json").read_text())["policies"]
+    first = json.loads((run.output("evaluate") / "report.json").read_text())["policies"]
+    sft = next(policy for policy in first if policy["name"] == "sft")
+    assert [policy["model"] for policy in again] == [sft["model"]]
+    assert again[0]["decodings"]["greedy"]["metrics"] == sft["decodings"]["greedy"]["metrics"]
+    assert json.loads(ended.stdout)["model"]
+
+
 def test_a_gate_that_refuses_serves_nothing_and_says_why(folder: Path) -> None:
     (folder / "strict.yaml").write_text(RUN + "  gate: {thresholds: [{metric: Total, min: 4}]}\n")
     ended = lta(folder, "run", "strict.yaml")

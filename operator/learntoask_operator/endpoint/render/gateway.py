@@ -1,4 +1,4 @@
-"""The pod template of a gateway. Pure."""
+"""Renders the pod template of a gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The objects that an endpoint owns. Pure."""
+"""Renders the objects that an endpoint owns."""
 
 from __future__ import annotations
 

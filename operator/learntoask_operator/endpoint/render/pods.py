@@ -1,4 +1,4 @@
-"""What the pods of policy servers and gateways share: ports, mounts, and how they shut down. Pure."""
+"""Renders what the pods of policy servers and gateways share: ports, mounts, and how they shut down."""
 
 from __future__ import annotations
 

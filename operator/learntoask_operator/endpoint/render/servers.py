@@ -1,4 +1,4 @@
-"""The pod template of a policy server. Its digest is the revision. Pure."""
+"""Renders the pod template of a policy server. The digest of the template is the revision."""
 
 from __future__ import annotations
 

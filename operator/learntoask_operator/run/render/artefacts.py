@@ -1,4 +1,4 @@
-"""The list of what may be removed from a store once a run is gone (`spec.artefacts: remove`). Pure.
+"""Lists what may be removed from a store once a run is gone (`spec.artefacts: remove`).
 
 It is a ConfigMap that outlives the run. The operator has no keys of the store and puts no finalizer on runs, so it
 cannot remove anything itself: `lta gc --cluster` reads the list and removes what it names.

@@ -1,4 +1,4 @@
-"""The manifest that a run's pods read: defaults filled in, and the addresses of the operator's own services. Pure.
+"""Renders the manifest that a run's pods read: defaults filled in, and addresses of the operator's own services.
 
 Each content has its own ConfigMap, named by the digest of the content. A new operator or an edited manifest therefore
 never changes what a running pod reads.

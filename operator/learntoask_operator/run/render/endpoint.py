@@ -1,4 +1,4 @@
-"""The AskEndpoint that gets a run's policy. It is no child of the run, because serving outlives training. Pure."""
+"""Renders the AskEndpoint of a run's policy. The run does not own it, because serving outlives training."""
 
 from __future__ import annotations
 

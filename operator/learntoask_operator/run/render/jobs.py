@@ -1,4 +1,4 @@
-"""The Job of one attempt of one stage, and the Service by which its workers find each other. Pure."""
+"""Renders the Job of one attempt of one stage, and the Service by which its workers find each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pod templates of a run's stages and services. Pure."""
+"""Renders the pod templates of a run's stages and services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The services that stages call, which exist only while a stage calls them: graders and a judge. Pure."""
+"""Renders the services that stages call, which exist only while a stage calls them: graders and a judge."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lists that the operator leaves of the artefacts of deleted runs (`spec.artefacts: remove`), for `lta gc`."""
+"""Reads for `lta gc` which artefacts deleted runs left (`spec.artefacts: remove`), as listed by the operator."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from learntoask.core.backoff import Backoff
 from learntoask.core.manifest import RunSpec, seconds
 from learntoask.core.stages.graph import RESOLVE, STAGES, RunInputs, Stage, stage_key
+from learntoask.core.status import conditions
 from learntoask.core.status.run import StageState
 
 Outcome = Literal["Running", "Suspended", "Succeeded", "Failed", "Cancelled"]
@@ -299,11 +300,11 @@ def _check_deadline(
     stage: str, spec: RunSpec, latest: Observed, status: StageStatus, now: float
 ) -> _StageDecision:
     if latest.state == "waiting":
-        limit, reason = spec.start_deadline, "NeverStarted"
+        limit, reason = spec.start_deadline, conditions.NEVER_STARTED
         message = f"no pod of attempt {latest.attempt} ran within startDeadline ({limit})"
         message += f": {latest.message}" if latest.message else ""
     else:
-        limit, reason = spec.stage_deadline, "DeadlineExceeded"
+        limit, reason = spec.stage_deadline, conditions.DEADLINE_EXCEEDED
         message = f"attempt {latest.attempt} ran longer than stageDeadline ({limit})"
     deadline = latest.started + seconds(limit)
     if now < deadline:

@@ -1,4 +1,4 @@
-"""Sampled answers of one batch: where they are sampled, their grades and rewards, and figures to watch."""
+"""Holds the sampled answers of one batch: decision points, grades, rewards, and figures for the journal."""
 
 from __future__ import annotations
 

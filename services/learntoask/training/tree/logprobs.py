@@ -1,4 +1,4 @@
-"""Log-probabilities of targets and entropies of their distributions, from logits, in one pass over memory each way.
+"""Computes log-probabilities of targets and entropies from logits, in one pass over memory forward and one backward.
 
 `log_softmax` and `gather` read and write several tensors as large as the logits, which for a small model takes as long
 as its layers. Here a few rows of logits at a time, which stay in the processor's cache, go through all operations. For
