@@ -20,8 +20,8 @@ from learntoask.core.default_prompts import (
     DEFAULT_MICRO_GOAL_PROMPT,
     DEFAULT_POLICY_PROMPT,
 )
+from learntoask.core.documents.input_checks import parse_document
 from learntoask.core.errors import InputError
-from learntoask.core.input_checks import parse_document
 from learntoask.core.manifest.model import ManifestModel, Pattern
 
 

@@ -21,6 +21,7 @@ class ManifestModel(BaseModel):
         populate_by_name=True,
         extra="forbid",
         frozen=True,
+        allow_inf_nan=False,
         use_attribute_docstrings=True,
     )
 
