@@ -17,11 +17,11 @@ RecordType = TypeVar("RecordType", bound=Record)
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
-    """Write all records. A process that is killed meanwhile leaves the previous file, or none."""
+    """Write all records with all their keys. A process that is killed meanwhile leaves the previous file, or none."""
     part = path.with_name(path.name + ".part")
     with part.open("w", encoding="utf-8") as file:
         for record in records:
-            file.write(record.model_dump_json(exclude_defaults=True) + "\n")
+            file.write(record.model_dump_json() + "\n")
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)

@@ -206,7 +206,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="evaluate",
-        version=3,
+        version=4,
         inputs=("fetch", "prepare", "label", "grader", "sft", "grpo"),
         pack="whole",
         settings=lambda spec: {
