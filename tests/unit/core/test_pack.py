@@ -34,6 +34,10 @@ TASKS = """
         ),
         (f"name: shop\ntasks: {TASKS}demoTask: repairs", "did you mean 'repair'"),
         (f"name: shop\ntasks: {TASKS}demo: [hello]", "demo needs demoTask"),
+        (
+            "name: shop\nfluency: {minWords: 9, maxWords: 3}\ntasks: [{name: a, fields: [{name: x}]}]",
+            r"fluency: minWords \(9\) is greater than maxWords \(3\)",
+        ),
         ("- a list", "document: must be fields with values"),
         ("name: shop\ntaskFrom: task\ntasks: [{name: a, fields: [{name: x}]}]", "taskFrom: must be a list"),
         (
