@@ -19,7 +19,11 @@ _POLICY = """
 import os
 from learntoask.serving.config import read_config
 from learntoask.serving.process import run_server
-run_server(lambda: read_config(os.environ, {}), ready=lambda address: print(address, flush=True))
+
+def configure():
+    return read_config(os.environ, {})
+
+run_server(configure(), configure=configure, ready=lambda address: print(address, flush=True))
 """
 
 

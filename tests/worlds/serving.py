@@ -84,10 +84,10 @@ class ScriptedEngine:
 
 @asynccontextmanager
 async def serving(
-    engine: ScriptedEngine, *, revision: str = "r1", **settings: object
+    engine: ScriptedEngine, *, revision: str = "r1", pack: Pack = PACK, **settings: object
 ) -> AsyncIterator[PolicyServer]:
     config = ServeConfig(**{"model": Path(), "pack": Path(), "port": 0, "drain_seconds": 5.0} | settings)
-    server = PolicyServer(config, ServedPolicy(engine=engine, pack=PACK, revision=revision, shape=""))
+    server = PolicyServer(config, ServedPolicy(engine=engine, pack=pack, revision=revision, shape=""))
     await server.start()
     try:
         yield server

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from learntoask.core.digest import digest_of
-from learntoask.core.input_checks import explain
+from learntoask.core.documents.input_checks import explain
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec, seconds
 from learntoask.core.stages.graph import RESOLVE, STAGES, RunInputs

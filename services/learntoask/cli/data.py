@@ -13,9 +13,10 @@ from rich.table import Table
 from learntoask.cli.cluster.upload import given_store, upload_file
 from learntoask.cli.options import PATH, json_option
 from learntoask.core.errors import InputError
-from learntoask.core.manifest import Dataset, StoreSettings
+from learntoask.core.manifest import Dataset, StoreSettings, load_manifest
 from learntoask.core.pack import load_pack
-from learntoask.labeling.check import CheckReport, check_file
+from learntoask.labeling.check import CheckReport, CheckSettings, check_file
+from learntoask.labeling.labellers.choice import Method
 
 
 @click.group
@@ -26,10 +27,21 @@ def data() -> None:
 @data.command
 @click.argument("file", type=PATH, help="Logs, one JSON session a line.")
 @click.option("--pack", type=PATH, required=True, help="Domain pack (YAML).")
+@click.option("--manifest", type=PATH, help="Manifest of the run whose settings the logs have to fit.")
+@click.option(
+    "--method",
+    type=click.Choice(["annotated", "lexicon"]),
+    help="Labeller; by default that of the manifest, or what each session holds.",
+)
 @json_option
-def check(file: Path, pack: Path, as_json: bool) -> None:
+def check(file: Path, pack: Path, manifest: Path | None, method: Method | None, as_json: bool) -> None:
     """Validate and label every line without writing anything. Exit with 2 if lines would be quarantined."""
-    report = check_file(file, load_pack(pack), Dataset(uri=str(file)))
+    spec = load_manifest(manifest).spec if manifest is not None else None
+    settings = CheckSettings.of(spec) if spec is not None else CheckSettings()
+    if method is not None:
+        settings = dataclasses.replace(settings, method=method)
+    dataset = spec.dataset if spec is not None else Dataset(uri=str(file))
+    report = check_file(file, load_pack(pack), dataset, settings=settings)
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(report), "ok": report.ok}, indent=2))
     else:
@@ -61,6 +73,7 @@ def _present(console: Console, report: CheckReport) -> None:
         f"{report.decision_points} decision points: {report.continue_samples} continue, {report.stop_samples} stop, "
         f"{report.dropped_empty} with nothing left to ask"
     )
+    console.print(report.labeller_reason, markup=False)
     if report.unnamed_questions:
         console.print(
             f"{report.unnamed_questions} of {report.questions} questions match no pattern of the pack"
@@ -75,4 +88,5 @@ def _present(console: Console, report: CheckReport) -> None:
     for warning in report.warnings:
         console.print(f"warning: {warning}", markup=False, style="yellow")
     for problem in report.problems:
-        console.print(f"line {problem.line}: {problem.reason}: {problem.message}", markup=False)
+        times = f" ({problem.times} times on this line)" if problem.times > 1 else ""
+        console.print(f"line {problem.line}: {problem.reason}: {problem.message}{times}", markup=False)

@@ -2,8 +2,10 @@
 
     with Client("localhost:50051") as client:
         decision = client.decide([user("It hurts since Monday.")])
-        with client.converse(task="default") as conversation:
+        with client.converse() as conversation:
             print(conversation.say("It hurts since Monday.").question)
+
+`task="repair"` names the task where the pack has several; `Client.server_info` lists them.
 
 `AsyncClient` is the same with `await`. With several addresses, a call that one server cannot take goes to the next, and
 a conversation is replayed there. Begin with `asynchronous`, which does the work.

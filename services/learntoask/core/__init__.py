@@ -12,7 +12,8 @@ Begin with `records`, `manifest.run` and `stages.planner`.
     pod_contract    what operator and pods tell each other
     deepspeed       the DeepSpeed configuration
 
-    errors, input_checks          errors that a user can act on; pydantic errors as sentences
+    errors                        errors that a user can act on
+    documents/                    YAML to models, with every fault named
     digest                        digests of values and of model folders
     backoff, json_object          delays between retries; the type of undescribed JSON objects
     intervals                     confidence intervals of shares

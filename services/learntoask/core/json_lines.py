@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from learntoask.core.documents.messages import problem, where_of
 from learntoask.core.errors import InputError
 from learntoask.core.records import Record
 
@@ -16,11 +17,11 @@ RecordType = TypeVar("RecordType", bound=Record)
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
-    """Write all records. A process that is killed meanwhile leaves the previous file, or none."""
+    """Write all records with all their keys. A process that is killed meanwhile leaves the previous file, or none."""
     part = path.with_name(path.name + ".part")
     with part.open("w", encoding="utf-8") as file:
         for record in records:
-            file.write(record.model_dump_json(exclude_defaults=True) + "\n")
+            file.write(record.model_dump_json() + "\n")
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
@@ -38,9 +39,8 @@ def read_records(path: Path, kind: type[RecordType]) -> Iterator[RecordType]:
                     yield kind.model_validate_json(line)
                 except ValidationError as error:
                     first = error.errors()[0]
-                    where = ".".join(str(part) for part in first["loc"]) or "line"
                     raise InputError(
-                        f"{path}, line {number} is not a {kind.__name__}: {where}: {first['msg']}"
+                        f"{path}, line {number} is not a {kind.__name__}: {where_of(first, 'line')}: {problem(first)}"
                     ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error

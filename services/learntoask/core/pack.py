@@ -20,8 +20,8 @@ from learntoask.core.default_prompts import (
     DEFAULT_MICRO_GOAL_PROMPT,
     DEFAULT_POLICY_PROMPT,
 )
+from learntoask.core.documents.input_checks import parse_document
 from learntoask.core.errors import InputError
-from learntoask.core.input_checks import parse_document
 from learntoask.core.manifest.model import ManifestModel, Pattern
 
 
@@ -100,9 +100,9 @@ class Roles(PackModel):
 class Fluency(PackModel):
     """Rules that a question must meet. A question that breaks one gets the grade 0 for content and format."""
 
-    min_words: int = 2
+    min_words: Annotated[int, Field(ge=0)] = 2
     """Smallest number of words."""
-    max_words: int = 80
+    max_words: Annotated[int, Field(ge=1)] = 80
     """Largest number of words."""
     max_repeated_word_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Largest share of the words that may be the same word. It detects garbled repetition and applies to questions of 6
@@ -118,6 +118,14 @@ class Fluency(PackModel):
     questions: tuple[Pattern, ...] = ()
     """Regular expressions that match sentences that ask without a question mark ("Please tell me the date"). If left
     out, English phrases are recognised when `language` is English, and only question marks otherwise."""
+
+    @model_validator(mode="after")
+    def _some_length_passes(self) -> Fluency:
+        if self.min_words > self.max_words:
+            raise ValueError(
+                f"minWords ({self.min_words}) is greater than maxWords ({self.max_words}), so no question passes"
+            )
+        return self
 
 
 class Prompts(PackModel):

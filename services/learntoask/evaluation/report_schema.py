@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
+from learntoask.core.documents.messages import problem, where_of
 from learntoask.core.errors import InputError
 from learntoask.core.records import Decision
 from learntoask.evaluation.decisions import Decoding
@@ -200,8 +201,9 @@ def read_report(path: Path) -> EvaluationReport:
         raise InputError(f"report {file} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "document"
-        raise InputError(f"{file} is not an evaluation report: {where}: {first['msg']}") from error
+        raise InputError(
+            f"{file} is not an evaluation report: {where_of(first)}: {problem(first)}"
+        ) from error
     if report.schema_version != SCHEMA_VERSION:
         raise InputError(
             f"{file} has report schema {report.schema_version}, this version reads {SCHEMA_VERSION}; "

@@ -6,34 +6,45 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from learntoask.core.manifest import Dataset
+from learntoask.core.documents.patterns import SlowPattern
+from learntoask.core.manifest import Dataset, RunSpec, Train
 from learntoask.core.pack import Pack
-from learntoask.core.records import EndReason, Session
-from learntoask.labeling.labellers.annotated import ANNOTATIONS, AnnotatedLabeller
-from learntoask.labeling.labellers.lexicon import LexiconLabeller
+from learntoask.core.records import EndReason, LabelledSession, Session
+from learntoask.labeling.answer_lengths import AnswerLengths
+from learntoask.labeling.labellers.annotated import ANNOTATIONS
+from learntoask.labeling.labellers.choice import LabellerChoice, Method
 from learntoask.labeling.labellers.protocol import TurnLabel
 from learntoask.labeling.logs.lines import file_bytes
 from learntoask.labeling.logs.quarantine import Reason
 from learntoask.labeling.logs.reader import LogReader
 from learntoask.labeling.logs.session_index import SessionIndex
+from learntoask.labeling.problems import Problem, Problems
 from learntoask.labeling.samples import make_samples
 
-LISTED = 20  # problems that the report lists with their line; the counts hold all of them
 ENOUGH = 20  # sessions of a task from which a field that no expert asks for is worth a warning
 _STEP = 500  # lines between progress reports
+_NAMED = 10  # of the annotated items that the pack does not list, the commonest
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A line of the log, or a decision point on it, that a run would quarantine."""
+@dataclass(frozen=True, kw_only=True)
+class CheckSettings:
+    """The settings of the run that the logs are checked for. `method` None: by what each session holds."""
 
-    line: int  # from 1
-    reason: str  # a code of quarantine.Reason
-    field: str  # the key that is wrong, e.g. `messages[3].role`
-    message: str
+    method: Method | None = None
+    unknown_items: Literal["error", "ignore"] = "error"
+    max_new_tokens: int = Train().max_new_tokens
+
+    @classmethod
+    def of(cls, spec: RunSpec) -> CheckSettings:
+        return cls(
+            method=spec.label.method,
+            unknown_items=spec.label.unknown_items,
+            max_new_tokens=spec.train.max_new_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +69,11 @@ class CheckReport:
     quarantined: dict[str, int]  # lines by reason
     failed_labels: dict[str, int]  # decision points by reason
     problems: tuple[Problem, ...]  # the first LISTED of them
-    labellers: dict[
+    labellers: dict[str, int]  # sessions by labeller
+    labeller_reason: str  # which labellers were used, and why
+    unknown_items: dict[
         str, int
-    ]  # sessions by labeller; `annotated` labels those that carry annotations, else `lexicon`
+    ]  # annotated items that the pack does not list, by name; the commonest of them
     ends: dict[str, int]  # sessions by end reason
     decision_points: int
     continue_samples: int
@@ -93,19 +106,20 @@ class _Counts:
     failed: Counter[str] = field(default_factory=Counter)
     decisions: Counter[str] = field(default_factory=Counter)
     ends: Counter[str] = field(default_factory=Counter)
-    labellers: Counter[str] = field(default_factory=Counter)
+    unknown_items: Counter[str] = field(default_factory=Counter)
     tasks: Counter[str] = field(default_factory=Counter)
     asked: Counter[tuple[str, str]] = field(default_factory=Counter)
     given: Counter[tuple[str, str]] = field(default_factory=Counter)
-    problems: list[Problem] = field(default_factory=list)
-
-    def problem(self, line: int, reason: Reason, where: str, message: str) -> None:
-        if len(self.problems) < LISTED:
-            self.problems.append(Problem(line, reason.value, where, message))
+    problems: Problems = field(default_factory=Problems)
 
 
 def check_file(
-    path: Path, pack: Pack, dataset: Dataset, *, progress: Callable[[int, int], None] | None = None
+    path: Path,
+    pack: Pack,
+    dataset: Dataset,
+    *,
+    settings: CheckSettings = CheckSettings(),
+    progress: Callable[[int, int], None] | None = None,
 ) -> CheckReport:
     """Validate and label every line of the log at `path`. Calls `progress` with the bytes read and the file's size.
 
@@ -113,17 +127,18 @@ def check_file(
     be read.
     """
     counts, sessions = _Counts(), SessionIndex()
-    labellers = (AnnotatedLabeller(pack), LexiconLabeller(pack))
+    choice = LabellerChoice(pack, settings.method, unknown_items=settings.unknown_items)
+    lengths = AnswerLengths(settings.max_new_tokens)
     reader, total = LogReader(pack, dataset), file_bytes(path)
     for entry in reader.read(path):
         counts.lines += 1
         if entry.session is not None:
             sessions.add(entry.session, line=entry.line.number, from_test=False, acts=entry.acts)
             counts.several_stops += entry.acts > 1
-            _label(counts, entry.session, entry.line.number, pack, labellers)
+            lengths.add(_label(counts, entry.session, entry.line.number, pack, choice))
         elif entry.rejection is not None:
             counts.quarantined[entry.rejection.reason.value] += 1
-            counts.problem(
+            counts.problems.add(
                 entry.line.number, entry.rejection.reason, entry.rejection.where, str(entry.rejection)
             )
         else:
@@ -131,18 +146,17 @@ def check_file(
         if progress is not None and counts.lines % _STEP == 0:
             progress(entry.line.end, total)
     _count_duplicate_ids(counts, sessions)
-    return _report(path, pack, counts, sessions=len(sessions))
+    return _report(path, pack, counts, choice=choice, lengths=lengths, sessions=len(sessions))
 
 
 def _label(
-    counts: _Counts,
-    session: Session,
-    line: int,
-    pack: Pack,
-    labellers: tuple[AnnotatedLabeller, LexiconLabeller],
-) -> None:
-    labeller = labellers[0] if ANNOTATIONS in session.extras else labellers[1]
-    findings = labeller.label(session)
+    counts: _Counts, session: Session, line: int, pack: Pack, choice: LabellerChoice
+) -> LabelledSession:
+    labeller = choice.for_session(session)
+    try:
+        findings = labeller.label(session)
+    except SlowPattern as slow:
+        raise slow.at(f"line {line}") from None
     labelling = make_samples(
         session,
         findings,
@@ -152,8 +166,8 @@ def _label(
     )
     for _, failure in labelling.failures:
         counts.failed[failure.reason.value] += 1
-        counts.problem(line, failure.reason, ANNOTATIONS, failure.message)
-    counts.labellers[labeller.provenance.labeller] += 1
+        counts.problems.add(line, failure.reason, ANNOTATIONS, failure.message)
+    counts.unknown_items.update(findings.unknown_items)
     counts.ends[labelling.labelled.session.end.value] += 1
     counts.decision_points += labelling.decision_points
     counts.empty += labelling.empty
@@ -164,6 +178,7 @@ def _label(
     asked = {name for turn in findings.turns if isinstance(turn, TurnLabel) for name in turn.requested}
     counts.asked.update((session.task, name) for name in asked)
     counts.given.update((session.task, name) for name in {answer.field for answer in findings.answers})
+    return labelling.labelled
 
 
 def _count_duplicate_ids(counts: _Counts, sessions: SessionIndex) -> None:
@@ -174,10 +189,18 @@ def _count_duplicate_ids(counts: _Counts, sessions: SessionIndex) -> None:
             f"session_id: line {sessions.lines[int(first[index])]} has the same one; "
             "give every session a different id"
         )
-        counts.problem(sessions.lines[index], Reason.DUPLICATE_SESSION_ID, "session_id", message)
+        counts.problems.add(sessions.lines[index], Reason.DUPLICATE_SESSION_ID, "session_id", message)
 
 
-def _report(path: Path, pack: Pack, counts: _Counts, *, sessions: int) -> CheckReport:
+def _report(
+    path: Path,
+    pack: Pack,
+    counts: _Counts,
+    *,
+    choice: LabellerChoice,
+    lengths: AnswerLengths,
+    sessions: int,
+) -> CheckReport:
     duplicates = counts.quarantined[Reason.DUPLICATE_SESSION_ID.value]
     coverage = tuple(
         FieldCoverage(
@@ -198,8 +221,10 @@ def _report(path: Path, pack: Pack, counts: _Counts, *, sessions: int) -> CheckR
         sessions=sessions - duplicates,
         quarantined={reason: count for reason, count in counts.quarantined.most_common() if count},
         failed_labels=dict(counts.failed.most_common()),
-        problems=tuple(sorted(counts.problems, key=lambda problem: problem.line)),
-        labellers=dict(counts.labellers),
+        problems=counts.problems.listed(),
+        labellers=dict(choice.used),
+        labeller_reason=choice.reason(),
+        unknown_items=dict(counts.unknown_items.most_common(_NAMED)),
         ends={end.value: counts.ends[end.value] for end in EndReason},
         decision_points=counts.decision_points,
         continue_samples=counts.decisions["continue"],
@@ -209,7 +234,7 @@ def _report(path: Path, pack: Pack, counts: _Counts, *, sessions: int) -> CheckR
         questions=counts.questions,
         unnamed_questions=counts.unnamed,
         coverage=coverage,
-        warnings=tuple(_warnings(counts, coverage)),
+        warnings=(*_warnings(counts, coverage), *filter(None, (lengths.warning(),))),
     )
 
 
@@ -223,6 +248,12 @@ def _warnings(counts: _Counts, coverage: Sequence[FieldCoverage]) -> Iterator[st
         yield "no decision point has anything left to ask: check that the pack's fields and patterns fit these logs"
     if counts.several_stops:
         yield f"{counts.several_stops} sessions hold several end markers; the first one counts and ends the session"
+    if counts.unknown_items:
+        named = ", ".join(f"{name} ({count})" for name, count in counts.unknown_items.most_common(_NAMED))
+        yield (
+            f"{counts.unknown_items.total()} annotated items are not in the pack ({named}): add them as fields, or set "
+            "label.unknownItems: ignore to leave them out"
+        )
     if counts.unnamed > counts.questions / 2:
         yield f"{counts.unnamed} of {counts.questions} questions match no pattern of the pack, so `lexicon` misses them"
     never = [

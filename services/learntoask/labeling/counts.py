@@ -31,6 +31,7 @@ class LabelCounts:
     decisions: Counter[str] = field(default_factory=Counter)
     splits: Counter[str] = field(default_factory=Counter)
     requested: Counter[str] = field(default_factory=Counter)
+    unknown_items: Counter[str] = field(default_factory=Counter)
 
     def add(self, labelling: Labelling, findings: Findings) -> None:
         labelled = labelling.labelled
@@ -42,6 +43,7 @@ class LabelCounts:
         self.stops_moved += labelling.stop_moved
         self.questions += findings.questions
         self.unnamed_questions += findings.unnamed_questions
+        self.unknown_items.update(findings.unknown_items)
         for sample in labelled.samples:
             self.decisions[sample.decision] += 1
             self.splits[labelled.session.split] += 1

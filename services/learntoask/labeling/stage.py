@@ -84,7 +84,9 @@ def finish(
 def _labeller(label: Label, pack: Pack, work: Path, *, shard: Shard | None) -> StageLabeller:
     if label.llm is None or label.method != "llm":
         return SequentialLabeller(
-            AnnotatedLabeller(pack) if label.method == "annotated" else LexiconLabeller(pack)
+            AnnotatedLabeller(pack, unknown_items=label.unknown_items)
+            if label.method == "annotated"
+            else LexiconLabeller(pack)
         )
     # Importing the LLM client takes longer than labelling a small log.
     from learntoask.labeling.llm.labeller import LlmLabeller  # noqa: PLC0415
@@ -154,5 +156,7 @@ def _summary(counts: LabelCounts, quarantined: Counter[str], label: Label) -> St
         "stops_moved": counts.stops_moved,
         "questions": counts.questions,
         "unnamed_questions": counts.unnamed_questions,
+        "unknown_items": sum(counts.unknown_items.values()),
+        "commonest_unknown_items": dict(counts.unknown_items.most_common(10)),
         "requested_fields": dict(counts.requested.most_common(40)),
     }

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
+from learntoask.core.documents.messages import problem, where_of
 from learntoask.llm.wire import CompletionUsage, Reply
 
 
@@ -85,8 +86,7 @@ def read_answer(reply: Reply, form: type[Filled]) -> ModelReply[Filled] | NoAnsw
             return NoAnswer(
                 NoAnswerReason.NOT_JSON, f"the answer is not JSON: {text.strip()[:_SHOWN]!r}", text
             )
-        where = ".".join(str(part) for part in first["loc"]) or "answer"
-        return NoAnswer(NoAnswerReason.WRONG_FORM, f"{where}: {first['msg']}", text)
+        return NoAnswer(NoAnswerReason.WRONG_FORM, f"{where_of(first, 'answer')}: {problem(first)}", text)
     return ModelReply(parsed, text, reply.usage or CompletionUsage())
 
 

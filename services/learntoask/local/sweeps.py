@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
+from learntoask.core.documents.input_checks import check_document, parse_document
 from learntoask.core.errors import InputError, LearnToAskError
-from learntoask.core.input_checks import explain, parse_document
 from learntoask.core.manifest import LearnToAskRun, load_manifest
 from learntoask.core.manifest.sweep import Changes, LearnToAskSweep, Variant, merge_changes
 from learntoask.local.executor import Display, Executor
@@ -119,11 +119,7 @@ def _manifest(
         _anchor(spec, keys, base_folder)
     name = f"{sweep.metadata.name}-{variant.name}"
     manifest = {**base, "metadata": {"name": name}, "spec": spec}
-    try:
-        LearnToAskRun.model_validate(manifest)
-    except ValidationError as error:
-        problem = explain(error, LearnToAskRun)
-        raise InputError(f"{where}: variant {variant.name!r} is no valid run: {problem}") from error
+    check_document(manifest, LearnToAskRun, where=f"{where}: variant {variant.name!r} is no valid run")
     return manifest
 
 

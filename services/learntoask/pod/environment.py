@@ -10,8 +10,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from learntoask.core import pod_contract as contract
+from learntoask.core.documents.input_checks import explain
 from learntoask.core.errors import InputError
-from learntoask.core.input_checks import explain
 from learntoask.core.manifest import LearnToAskRun, parse_manifest
 from learntoask.core.pod_contract import StageOrder
 from learntoask.core.stages.contract import Shard

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from learntoask.core.documents.messages import problem, where_of
 from learntoask.core.errors import InputError
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -77,7 +78,7 @@ def read_settings(
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         findings = (
-            f"{'.'.join(map(str, finding['loc'])) or 'server'}: {finding['msg']}"
+            f"{where_of(finding, 'server')}: {problem(finding)}"
             for finding in error.errors(include_url=False)
         )
         raise InputError("server configuration: " + "; ".join(findings)) from error

@@ -82,12 +82,16 @@ def local_server(config: ServeConfig) -> AbstractContextManager[PolicyServer]:
     return in_thread(partial(make_server, config), name="policy-server")
 
 
-def run_server(configure: Callable[[], ServeConfig], *, ready: Callable[[str], None] | None = None) -> None:
+def run_server(
+    config: ServeConfig,
+    *,
+    configure: Callable[[], ServeConfig],
+    ready: Callable[[str], None] | None = None,
+) -> None:
     """Serve until SIGTERM; `lta serve` calls this. `ready` gets the address once the server takes calls.
 
-    SIGHUP calls `configure` again and loads the weights that its result names. Raises InputError before `ready`.
+    SIGHUP calls `configure` and loads the weights that its result names. Raises InputError before `ready`.
     """
-    config = configure()
 
     async def reload(server: PolicyServer) -> None:
         try:

@@ -138,6 +138,16 @@ def test_data_check_names_line_and_field_and_writes_nothing(
     assert sorted(folder.iterdir()) == before
 
 
+def test_data_check_takes_labeller_and_limits_of_a_manifest(folder: Path, lta: Lta) -> None:
+    ended = lta("data", "check", "logs.jsonl", "--pack", "pack.yaml", "--method", "annotated", "--json")
+    assert json.loads(ended.stdout)["labellers"] == {"annotated": 1}
+    (folder / "run.yaml").write_text(RUN.replace('{uri: "tiny:"}', '{uri: "tiny:"}, maxNewTokens: 2'))
+    ended = lta("data", "check", "logs.jsonl", "--pack", "pack.yaml", "--manifest", "run.yaml")
+    said = " ".join(ended.stdout.split())
+    assert "labelled by lexicon, as asked for" in said
+    assert "longer than about 2 tokens (train.maxNewTokens)" in said
+
+
 def test_status_of_a_run_that_never_started_is_pending(
     folder: Path, lta: Lta, refused: Callable[..., str]
 ) -> None:

@@ -57,6 +57,20 @@ def test_an_answer_that_needs_no_run_imports_nothing_heavy(
     assert ended.stdout.splitlines()[-1] == "imported:"
 
 
+@pytest.mark.parametrize("command", ["chat", "serve"])
+def test_a_run_without_a_policy_is_told_before_torch_is_imported(tmp_path: Path, command: str) -> None:
+    (tmp_path / "logs.jsonl").write_text("{}\n")
+    (tmp_path / "pack.yaml").write_text("name: shop\ntasks: [{name: a, fields: [{name: b}]}]\n")
+    (tmp_path / "run.yaml").write_text(
+        "apiVersion: learntoask.io/v1alpha1\nkind: LearnToAskRun\nmetadata: {name: shop}\n"
+        "spec: {dataset: {uri: logs.jsonl}, pack: {uri: pack.yaml}}\n"
+    )
+    ended = lta(tmp_path, command, "run.yaml")
+    assert ended.returncode == 2, ended.stderr
+    assert "run 'shop' has no policy to serve" in ended.stderr
+    assert not {"torch", "transformers"} & set(ended.stdout.splitlines()[-1].split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "missing", "extra"),
     [

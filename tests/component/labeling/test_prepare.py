@@ -22,7 +22,7 @@ from learntoask.core.pack import Pack, load_pack
 from learntoask.core.records import STOP, LabelledSession, Session
 from learntoask.core.stages.contract import StageContext, StageSummary
 from learntoask.labeling import stage as label
-from learntoask.labeling.check import check_file
+from learntoask.labeling.check import CheckSettings, check_file
 from learntoask.labeling.logs import stage as prepare
 
 ROOT = Path(__file__).parents[3]
@@ -390,6 +390,50 @@ def test_logs_without_any_stop_cannot_teach_stopping(run: Run) -> None:
     assert warning.startswith("no session holds a stop")
 
 
+def test_items_that_the_pack_does_not_list_are_counted_by_name(run: Run) -> None:
+    run.method = "annotated"
+    asked = {"value": "Rome", "answer_msg": 2}
+    turns = [
+        {"msg": 1, "requested": [{"item": "city", **asked}, {"item": "colour", **asked}]},
+        {"msg": 3, "requested": [{"item": "size", **asked, "answer_msg": 4}]},
+        {"msg": 5, "requested": []},
+    ]
+    path = run.write([log(number, annotations={"turns": turns}) for number in range(4)])
+    run.prepare(path)
+    run.label_spec = {"unknown_items": "ignore"}
+    summary = run.label()
+    assert (summary["failed"], summary["samples"]) == (0, {"continue": 4, "stop": 4})
+    assert summary["unknown_items"] == 8
+    assert summary["commonest_unknown_items"] == {"colour": 4, "size": 4}
+
+    report = check_file(path, PACK, Dataset(uri="logs.jsonl"))
+    assert report.unknown_items == {"colour": 4, "size": 4}
+    assert any(
+        "8 annotated items are not in the pack (colour (4), size (4))" in one for one in report.warnings
+    )
+    ignoring = check_file(
+        path, PACK, Dataset(uri="logs.jsonl"), settings=CheckSettings(unknown_items="ignore")
+    )
+    assert ignoring.ok
+
+
+def test_a_pattern_that_backtracks_without_end_is_named_with_its_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("learntoask.core.documents.patterns.LONGEST_SEARCH", 0.2)
+    slow = r"(?:a|aa)+$"
+    pack = PACK.model_copy(update={"exclusions": (r"\bspam\b", slow)})
+    path = run.write([log(1), log(2, "a" * 200 + "!", "Which city?", "in Rome", f"Done {MARK}")])
+    with pytest.raises(InputError) as caught:
+        check_file(path, pack, Dataset(uri="logs.jsonl"))
+    assert caught.value.reason == "SlowPattern"
+    assert repr(slow) in str(caught.value)
+    assert f"line 2 of {path}" in str(caught.value)
+    run.pack = pack
+    with pytest.raises(InputError, match="line 2 of"):
+        run.prepare(path)
+
+
 # -- memory ----------------------------------------------------------------------------------------------------------
 
 
@@ -438,6 +482,42 @@ def test_check_reports_what_a_run_would_find(run: Run) -> None:
         ("date", 8, 7, 7),
     ]
     assert check_file(run.write([log(1)]), PACK, Dataset(uri="logs.jsonl")).ok
+
+
+def test_check_lists_the_same_problem_of_a_line_once_with_how_often(run: Run) -> None:
+    item = {"item": "colour", "value": "red", "answer_msg": 4}
+    turns = [{"msg": index, "requested": [item]} for index in (1, 3)] + [{"msg": 5, "requested": []}]
+    report = check_file(run.write([log(1, annotations={"turns": turns})]), PACK, Dataset(uri="logs.jsonl"))
+    assert [(one.line, one.reason, one.times) for one in report.problems] == [(1, "unknown-field", 2)]
+    assert report.failed_labels == {"unknown-field": 2}
+
+
+def test_check_says_which_labeller_it_used_and_why(run: Run) -> None:
+    turns = [{"msg": index, "requested": []} for index in (1, 3, 5)]
+    path = run.write([log(1, annotations={"turns": turns}), log(2), log(3)])
+    dataset = Dataset(uri="logs.jsonl")
+    by_itself = check_file(path, PACK, dataset)
+    assert by_itself.labellers == {"annotated": 1, "lexicon": 2}
+    assert by_itself.labeller_reason.startswith(
+        "1 sessions labelled by annotated, because they have the key `annotations`; 2 without it by lexicon"
+    )
+    as_asked = check_file(path, PACK, dataset, settings=CheckSettings(method="lexicon"))
+    assert as_asked.labellers == {"lexicon": 3}
+    assert as_asked.labeller_reason == "labelled by lexicon, as asked for"
+    assert (
+        "asks no model"
+        in check_file(path, PACK, dataset, settings=CheckSettings(method="llm")).labeller_reason
+    )
+
+
+def test_check_warns_of_a_limit_that_cuts_most_questions_of_the_experts(run: Run) -> None:
+    question = "So that I can book the right one for you, which city would you like to travel to?"
+    path = run.write([log(number, f"hi {number}", question, "in Rome", MARK) for number in range(3)])
+    dataset = Dataset(uri="logs.jsonl")
+    assert check_file(path, PACK, dataset).warnings == ()
+    (warning,) = check_file(path, PACK, dataset, settings=CheckSettings(max_new_tokens=16)).warnings
+    assert warning.startswith("3 of 3 questions of the experts are longer than about 16 tokens")
+    assert "train.maxNewTokens" in warning
 
 
 # -- real logs -------------------------------------------------------------------------------------------------------

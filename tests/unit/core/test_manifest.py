@@ -9,6 +9,7 @@ from learntoask.core.errors import InputError
 from learntoask.core.manifest import LearnToAskRun, load_manifest, parse_manifest, seconds
 from learntoask.core.pack import parse_pack
 
+CASES = Path(__file__).parents[2] / "data" / "cases"
 MINIMAL = """
 apiVersion: learntoask.io/v1alpha1
 kind: LearnToAskRun
@@ -39,22 +40,26 @@ def test_the_defaults_make_a_whole_run() -> None:
         ("  zzz: 1", "spec.zzz: unknown field; known fields: artefacts, attempts, budget, dataset"),
         (
             "  train: {grpo: {groupSize: 1}}",
-            "spec.train.grpo.groupSize: Input should be greater than or equal to 2",
+            "spec.train.grpo.groupSize: must be at least 2 (got 1)",
         ),
         ("  stageDeadline: 5 minutes", "'5 minutes' is not a duration such as 90s"),
         ("  label: {method: magic}", "spec.label.method"),
         (
             "  gate: {thresholds: [{metric: WS-stop}]}",
-            "spec.gate.thresholds.0: Value error, give min, max or both",
+            "spec.gate.thresholds.0: give min, max or both",
         ),
         ("  train: {reward: {contentWeight: -1}}", "spec.train.reward.contentWeight"),
+        ("  gate: {thresholds: [{metric: TA, min: 0.9, max: 0.1}]}", "min (0.9) is greater than max (0.1)"),
+        ("  stageDeadline: 0s", "spec.stageDeadline: give at least 1s"),
+        ("  startDeadline: 0m", "spec.startDeadline: give at least 1s"),
+        ("  serve: {deadline: 0s}", "spec.serve.deadline: give at least 1s"),
         ("  label: {method: llm}", "method llm needs llm.endpoint with uri and model"),
-        ("  label: {llm: {endpoint: {model: m}}}", "spec.label.llm.endpoint.uri: Field required"),
-        (_llm("uri: 'localhost:8000'"), "spec.label.llm.endpoint.uri: String should match pattern"),
+        ("  label: {llm: {endpoint: {model: m}}}", "spec.label.llm.endpoint.uri: is required"),
+        (_llm("uri: 'localhost:8000'"), "spec.label.llm.endpoint.uri: must match the pattern"),
         (_llm("apiKey: sk-1"), "spec.label.llm.endpoint.apiKey: unknown field; did you mean 'apiKeyEnv'?"),
         (_llm("apiKeyEnv: A, apiKeyFile: /a"), "give apiKeyEnv or apiKeyFile, not both"),
-        (_llm("apiKeyFile: key"), "spec.label.llm.endpoint.apiKeyFile: Value error, give an absolute path"),
-        (_llm("timeout: 0s"), "spec.label.llm.endpoint.timeout: Value error, give at least 1s"),
+        (_llm("apiKeyFile: key"), "spec.label.llm.endpoint.apiKeyFile: give an absolute path"),
+        (_llm("timeout: 0s"), "spec.label.llm.endpoint.timeout: give at least 1s"),
         (_llm("parameters: {n: 2}"), "n cannot be set here"),
         (_llm("seed: 1", "agreement: unanimous"), "agreement needs judges"),
         (_llm("seed: 1", "budget: {cost: 1}"), "budget.cost needs prices at every endpoint"),
@@ -69,6 +74,37 @@ def test_a_fault_names_its_field(line: str, message: str) -> None:
         parse_manifest(MINIMAL + line + "\n", where="run.yaml")
     assert "run.yaml" in str(caught.value)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("  gate: {thresholds: {metric: TA}}", "spec.gate.thresholds: must be a list (got {'metric': 'TA'})"),
+        ("  train: 3", "spec.train: must be fields with values (`name: value`) (got 3)"),
+        ("  evaluate: {maxSessions: many}", "spec.evaluate.maxSessions: must be a whole number (got 'many')"),
+        ("  train: {base: {uri: ''}}", "spec.train.base.uri: must not be empty (got '')"),
+        ("  train: {base: {uri: 3}}", "spec.train.base.uri: must be text; put it in quotes (got 3)"),
+        (
+            "  pods: {sft: {resources: {limits: {cpu: [1]}}}}",
+            "spec.pods.sft.resources.limits.cpu: must be a whole number (got [1]) or must be text (got [1])",
+        ),
+        (
+            "  train: {reward: {contentWeight: .inf}}",
+            "spec.train.reward.contentWeight: must be a finite number",
+        ),
+        ("  evaluate: {bootstrap: .nan}", "spec.evaluate.bootstrap: must be a finite number"),
+        ("  stage_deadline: 1h", "spec.stage_deadline: unknown field; did you mean 'stageDeadline'?"),
+    ],
+)
+def test_faults_are_told_in_the_terms_of_the_document(line: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_manifest(MINIMAL + line + "\n", where="run.yaml")
+    assert str(caught.value).removeprefix("run.yaml: ").startswith(message)
+
+
+def test_a_key_that_is_given_twice_is_refused_with_both_lines() -> None:
+    with pytest.raises(InputError, match="key 'train' is given twice, in lines 8 and 9"):
+        load_manifest(CASES / "yaml-duplicate-keys" / "run.yaml")
 
 
 def test_every_fault_is_told_at_once() -> None:

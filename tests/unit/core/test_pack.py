@@ -8,6 +8,7 @@ import pytest
 from learntoask.core.errors import InputError
 from learntoask.core.pack import load_pack, parse_pack
 
+CASES = Path(__file__).parents[2] / "data" / "cases"
 TASKS = """
   - name: repair
     fields: [{name: bike}]
@@ -33,7 +34,17 @@ TASKS = """
         ),
         (f"name: shop\ntasks: {TASKS}demoTask: repairs", "did you mean 'repair'"),
         (f"name: shop\ntasks: {TASKS}demo: [hello]", "demo needs demoTask"),
-        ("- a list", "document"),
+        (
+            "name: shop\nfluency: {minWords: 9, maxWords: 3}\ntasks: [{name: a, fields: [{name: x}]}]",
+            r"fluency: minWords \(9\) is greater than maxWords \(3\)",
+        ),
+        ("- a list", "document: must be fields with values"),
+        ("name: shop\ntaskFrom: task\ntasks: [{name: a, fields: [{name: x}]}]", "taskFrom: must be a list"),
+        (
+            "name: shop\nstop_at: acts\ntasks: [{name: a, fields: [{name: x}]}]",
+            "stop_at: unknown field; did you mean 'stopAt'",
+        ),
+        ("name: shop\ntasks: [{name: a, fields: [{name: yes}]}]", r"tasks\.0\.fields\.0\.name: must be text"),
         ("name: [", "not valid YAML"),
     ],
 )
@@ -41,6 +52,24 @@ def test_a_faulty_pack_is_refused_by_file_and_field(text: str, message: str) -> 
     with pytest.raises(InputError, match=message) as caught:
         parse_pack(text, where="shop/pack.yaml")
     assert "shop/pack.yaml" in str(caught.value)
+
+
+def test_one_wrong_field_is_one_line_of_the_message() -> None:
+    with pytest.raises(InputError) as caught:
+        parse_pack("name: shop\ntasks: [{name: a, fields: [{name: x, values: [1]}]}]", where="p")
+    assert str(caught.value) == "p: tasks.0.fields.0.values.0: must be text; put it in quotes (got 1)"
+
+
+def test_a_key_that_is_given_twice_is_refused_with_both_lines() -> None:
+    with pytest.raises(InputError, match="key 'patterns' is given twice, in lines 16 and 18"):
+        load_pack(CASES / "yaml-duplicate-keys" / "pack.yaml")
+
+
+def test_merged_keys_of_yaml_may_be_overridden() -> None:
+    pack = parse_pack(
+        "name: shop\ntasks:\n- &a {name: a, fields: [{name: x}]}\n- {<<: *a, name: b}", where="p"
+    )
+    assert [task.name for task in pack.tasks] == ["a", "b"]
 
 
 def test_a_pack_that_is_no_text_is_refused(tmp_path: Path) -> None:

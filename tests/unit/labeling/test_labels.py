@@ -288,9 +288,9 @@ def notes(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in {**document, **changes}.items() if value is not ...}
 
 
-def annotated(annotations: Any, *lines: str, **changes: Any) -> Labelling:
+def annotated(annotations: Any, *lines: str, unknown_items: Any = "error", **changes: Any) -> Labelling:
     return label(
-        AnnotatedLabeller(pack(**changes)),
+        AnnotatedLabeller(pack(**changes), unknown_items=unknown_items),
         session_of(*(lines or LINES), annotations=annotations, **changes),
         **changes,
     )
@@ -354,6 +354,35 @@ def test_broken_annotations_are_failures(annotations: Any, reason: Reason, turns
     assert [one.turn for one in labelling.labelled.samples] == [
         turn for turn in range(3) if turn not in turns
     ]
+
+
+@pytest.mark.parametrize(("value", "text"), [(True, "true"), (3, "3"), (2.5, "2.5"), ("Rome", "Rome")])
+def test_values_that_are_no_strings_are_taken_as_their_text(value: Any, text: str) -> None:
+    turns = notes()["turns"]
+    turns[0]["requested"][0]["value"] = turns[0]["remaining"][0]["value"] = value
+    assert read(annotated(notes(turns=turns)))[0][3] == [f"city: {text}", "date: Friday"]
+
+
+def _with_an_unknown_item() -> dict[str, Any]:
+    turns = [{key: value for key, value in turn.items() if key != "remaining"} for turn in notes()["turns"]]
+    turns[1]["requested"].append({"item": "colour", "value": "red", "answer_msg": 4})
+    return notes(turns=turns)
+
+
+def test_an_item_that_the_pack_does_not_list_fails_what_depends_on_it() -> None:
+    labelling = annotated(_with_an_unknown_item())
+    assert [failure.reason for _, failure in labelling.failures] == [
+        Reason.WRONG_ANNOTATION,
+        Reason.UNKNOWN_FIELD,
+    ]
+    assert "label.unknownItems: ignore" in labelling.failures[1][1].message
+
+
+def test_an_item_that_the_pack_does_not_list_is_left_out_and_counted_if_the_manifest_says_so() -> None:
+    assert read(annotated(_with_an_unknown_item(), unknown_items="ignore")) == WANTED
+    labeller = AnnotatedLabeller(pack(), unknown_items="ignore")
+    findings = labeller.label(session_of(*LINES, annotations=_with_an_unknown_item()))
+    assert findings.unknown_items == ("colour",)
 
 
 BROKEN_ITEMS: list[tuple[str, Any, Reason, str]] = [

@@ -43,9 +43,11 @@ def chat(
             converse(client, console, task=task)
         return
     from learntoask.cli.serving.policy import policy_config  # noqa: PLC0415
+
+    # A run without a policy is told before the seconds that importing torch takes.
+    config = policy_config(run, model, pack, {"host": "127.0.0.1", "port": 0, "log_level": "ERROR"})
     from learntoask.serving.process import local_server  # noqa: PLC0415 - torch
 
-    config = policy_config(run, model, pack, {"host": "127.0.0.1", "port": 0, "log_level": "ERROR"})
     with ExitStack() as running:
         with console.status("loading the policy"):
             server = running.enter_context(local_server(config))

@@ -43,11 +43,15 @@ def serve(
 ) -> None:
     """Serve a policy over gRPC until SIGTERM or Ctrl-C. Environment variables LTA_SERVE_… have more settings."""
     from learntoask.cli.serving.policy import policy_config, published_config  # noqa: PLC0415
-    from learntoask.serving.process import run_server  # noqa: PLC0415 - torch
 
     def configure() -> Any:
         if publication:
             return published_config(publication, policy, flags)
         return policy_config(run, model, pack, flags)
 
-    run_server(configure, ready=lambda address: click.echo(f"serving on {address}", err=True))
+    config = configure()  # a run without a policy is told before the seconds that importing torch takes
+    from learntoask.serving.process import run_server  # noqa: PLC0415 - torch
+
+    run_server(
+        config, configure=configure, ready=lambda address: click.echo(f"serving on {address}", err=True)
+    )

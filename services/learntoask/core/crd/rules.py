@@ -101,7 +101,6 @@ _BASE = _starts_with(
 )
 _STORE = _starts_with("s3://", message="in a cluster the store is s3://bucket/prefix")
 _MODEL_FOLDER = _starts_with("s3://", "pvc:", message="give s3://bucket/folder or pvc:claim/folder")
-_SOME_TIME = (Rule(cel="self.matches('[1-9]')", message="give at least 1s"),)
 _NEEDS_MODEL = Rule(
     cel="!has(self.method) || self.method != 'llm' || has(self.llm)",
     message="method llm needs llm.endpoint with uri and model",
@@ -112,6 +111,8 @@ WITHOUT_CREDENTIALS = Rule(
     cel="!self.matches('(?i)^[a-z][a-z0-9+.-]*://[^/]*@|^s3://[^/]*:')",
     message="an address must not carry credentials; give them in a Secret",
 )
+
+SOME_TIME = Rule(cel="self.matches('[1-9]')", message="give at least 1s")
 
 RULES: Mapping[str, Rules] = {
     "Dataset": Rules(
@@ -137,7 +138,6 @@ RULES: Mapping[str, Rules] = {
         ),
         fields={
             "apiKeyFile": (Rule(cel="self.startsWith('/')", message="give an absolute path"),),
-            "timeout": _SOME_TIME,
         },
         reserved={
             "parameters": (
@@ -186,7 +186,14 @@ RULES: Mapping[str, Rules] = {
     ),
     "Label": Rules(model=(_NEEDS_MODEL,)),
     "Threshold": Rules(
-        model=(Rule(cel="has(self.min) || has(self.max)", message="give min, max or both"),),
+        model=(
+            Rule(cel="has(self.min) || has(self.max)", message="give min, max or both"),
+            Rule(
+                cel="!has(self.min) || !has(self.max) || self.min <= self.max",
+                message="min is greater than max, so nothing passes",
+                path=".min",
+            ),
+        ),
         fields={
             "metric": (
                 Rule(
@@ -260,8 +267,6 @@ RULES: Mapping[str, Rules] = {
             ),
         )
     ),
-    "GatewaySettings": Rules(fields={"deadline": _SOME_TIME, "attempt": _SOME_TIME}),
-    "Records": Rules(fields={"interval": _SOME_TIME}),
     "RunStatus": Rules(keyed={"conditions": ("type",), "stages": ("name",)}),
     "EndpointStatus": Rules(keyed={"conditions": ("type",)}),
 }

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from learntoask.core.crd.rules import WITHOUT_CREDENTIALS, Rule, Rules
-from learntoask.core.manifest.model import ADDRESS_FORMAT
+from learntoask.core.crd.rules import SOME_TIME, WITHOUT_CREDENTIALS, Rule, Rules
+from learntoask.core.manifest.model import ADDRESS_FORMAT, POSITIVE_DURATION_FORMAT
 
 Schema = dict[str, Any]
 LONGEST_STRING = 4096
@@ -24,6 +24,7 @@ _KEPT = frozenset(
 )
 _KEPT |= {"minProperties", "maxProperties", "minimum", "maximum", "multipleOf"}
 _NAME: Schema = {"type": "string", "maxLength": 253, "description": "Its name."}
+_RULE_OF_FORMAT = {ADDRESS_FORMAT: WITHOUT_CREDENTIALS, POSITIVE_DURATION_FORMAT: SOME_TIME}
 _ANYTHING: Schema = {"x-kubernetes-preserve-unknown-fields": True}
 
 
@@ -110,8 +111,9 @@ class _Converter:
         result = {key: value for key, value in schema.items() if key in _KEPT}
         if "description" in result:
             result["description"] = _text(result["description"])
-        if schema.get("format") == ADDRESS_FORMAT:
-            return _with_rules({**result, **self._bounds(kind, schema, path)}, (WITHOUT_CREDENTIALS,))
+        rule = _RULE_OF_FORMAT.get(schema.get("format", ""))
+        if rule is not None:
+            return _with_rules({**result, **self._bounds(kind, schema, path)}, (rule,))
         if schema.get("format") == "date-time":
             result["format"] = "date-time"
         return {**result, **self._bounds(kind, schema, path)}

@@ -108,7 +108,7 @@ class WarmUp(ManifestModel):
 
     conversation: bool = True
     """Answer the pack's demo conversation first. With false a server gets traffic as soon as its model is loaded."""
-    deadline: Duration = "20m"
+    deadline: PositiveDuration = "20m"
     """Longest time from the start of the new servers until one of them is warm. After it the new policy counts as
     failed, and the old one keeps serving."""
     restarts: Annotated[int, Field(ge=0, le=100)] = 2

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from learntoask.core.manifest.endpoint import Budget, Endpoint
-from learntoask.core.manifest.model import Duration, ManifestModel, Share, Uri
+from learntoask.core.manifest.model import Duration, ManifestModel, PositiveDuration, Share, Uri
 
 HostPort = Annotated[str, Field(max_length=300, pattern=r"^[^\s/@]+:\d{1,5}$")]
 
@@ -72,11 +72,11 @@ class GraderSettings(ManifestModel):
     its own process, or by the service of `replicas`."""
     reporting_address: HostPort | None = None
     """`host:port` of the service with the reporting grader, if it is another one than `address`."""
-    timeout: Duration = "1m"
+    timeout: PositiveDuration = "1m"
     """Longest time of one call of the grader service."""
     retry_for: Duration = "3m"
     """How long a call is retried while the grader service is unavailable; after that its grades count as missing."""
-    hedge_after: Duration | None = None
+    hedge_after: PositiveDuration | None = None
     """Time after which a call without a complete answer is sent a second time; the first answer counts. If left out, no
     call is sent twice."""
 

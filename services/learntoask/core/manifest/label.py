@@ -60,6 +60,9 @@ class Label(ManifestModel):
     """In a cluster, number of pods that label at the same time, each a shard of the sessions."""
     max_failed_share: Share = 0.2
     """The label stage fails when more than this share of the decision points could not be labelled."""
+    unknown_items: Literal["error", "ignore"] = "error"
+    """What `annotated` does with an item that the pack does not list. `error`: the turn is quarantined, and so are
+    earlier turns whose micro-goal depends on it. `ignore`: the item is left out and counted."""
     require_stops: bool = True
     """The label stage fails when no session contains a stop. Set it to false for a policy that only asks (reward mode
     `ask_only`)."""

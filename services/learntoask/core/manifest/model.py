@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
+import regex
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
@@ -21,6 +22,7 @@ class ManifestModel(BaseModel):
         populate_by_name=True,
         extra="forbid",
         frozen=True,
+        allow_inf_nan=False,
         use_attribute_docstrings=True,
     )
 
@@ -51,7 +53,8 @@ def _some_time(duration: str) -> str:
 def _valid_pattern(pattern: str) -> str:
     try:
         re.compile(pattern)
-    except re.error as error:
+        regex.compile(pattern)
+    except (re.error, regex.error) as error:
         raise ValueError(f"pattern {pattern!r} is not a regular expression: {error}") from error
     return pattern
 
@@ -68,11 +71,17 @@ def _without_credentials(address: str) -> str:
 # The JSON schema cannot contain the Python validators, so these entries approximate them there.
 _DURATION_SCHEMA = {"pattern": r"^(\d+h)?(\d+m)?(\d+s)?$", "minLength": 2}
 ADDRESS_FORMAT = "address-without-credentials"
+POSITIVE_DURATION_FORMAT = "positive-duration"
 
 Duration = Annotated[
     str, Field(max_length=20, json_schema_extra=_DURATION_SCHEMA), AfterValidator(_valid_duration)
 ]
-PositiveDuration = Annotated[Duration, AfterValidator(_some_time)]
+PositiveDuration = Annotated[
+    str,
+    Field(max_length=20, json_schema_extra={**_DURATION_SCHEMA, "format": POSITIVE_DURATION_FORMAT}),
+    AfterValidator(_valid_duration),
+    AfterValidator(_some_time),
+]
 Pattern = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_valid_pattern)]
 Name = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 Uri = Annotated[str, Field(min_length=1, max_length=2048)]

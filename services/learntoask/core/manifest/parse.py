@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from learntoask.core.documents.input_checks import parse_document
 from learntoask.core.errors import InputError
-from learntoask.core.input_checks import parse_document
 from learntoask.core.manifest.run import LearnToAskRun
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, FiniteFloat, model_validator
 
 from learntoask.core.manifest.metric import check_metric
-from learntoask.core.manifest.model import Duration, ManifestModel, Name, Pattern, Precision
+from learntoask.core.manifest.model import ManifestModel, Name, Pattern, PositiveDuration, Precision
 from learntoask.core.manifest.quantity import Quantity
 
 
@@ -46,6 +46,8 @@ class Threshold(ManifestModel):
     def _compares(self) -> Threshold:
         if self.min is None and self.max is None:
             raise ValueError("give min, max or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min ({self.min:g}) is greater than max ({self.max:g}), so nothing passes")
         return self
 
 
@@ -78,7 +80,7 @@ class Serve(ManifestModel):
     """Largest number of waiting requests; further ones are refused with RESOURCE_EXHAUSTED."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 64
     """Largest number of tokens of one answer."""
-    deadline: Duration = "30s"
+    deadline: PositiveDuration = "30s"
     """Longest time for one answer. A caller's own deadline can shorten it, but not extend it."""
     prefix_cache: Quantity = "1Gi"
     """Memory for the attention keys and values of conversations, kept between their turns. The least recently used

@@ -9,7 +9,7 @@ from pydantic import Field
 from learntoask.core.manifest.data import Dataset, PackReference, StoreSettings
 from learntoask.core.manifest.grader import GraderSettings
 from learntoask.core.manifest.label import Label
-from learntoask.core.manifest.model import Duration, ManifestModel, Name
+from learntoask.core.manifest.model import Duration, ManifestModel, Name, PositiveDuration
 from learntoask.core.manifest.pod import Pods
 from learntoask.core.manifest.release import Evaluate, GateSettings, Serve
 from learntoask.core.manifest.train import Train
@@ -48,9 +48,9 @@ class RunSpec(ManifestModel):
     false again."""
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
     """Number of failed attempts of a stage after which the run fails."""
-    stage_deadline: Duration = "24h"
+    stage_deadline: PositiveDuration = "24h"
     """Longest time of one attempt of one stage; a longer one counts as failed."""
-    start_deadline: Duration = "30m"
+    start_deadline: PositiveDuration = "30m"
     """In a cluster, longest time that an attempt waits until its pods run; a longer wait counts as a failure. Time in a
     queue of Kueue does not count."""
     ttl: Duration | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, field_validator
 
 from learntoask.core.deepspeed import check_override
-from learntoask.core.manifest.model import Duration, ManifestModel
+from learntoask.core.manifest.model import ManifestModel, PositiveDuration
 
 
 class Lora(ManifestModel):
@@ -31,7 +31,7 @@ class Distributed(ManifestModel):
     zero: Literal[0, 1, 2, 3] = 0
     """ZeRO stage of DeepSpeed, which is what the workers partition: 1 the optimizer state, 2 also the gradients, 3 also
     the weights. With 0 DeepSpeed is not used, and every worker holds all of them."""
-    timeout: Duration = "30m"
+    timeout: PositiveDuration = "30m"
     """Longest time that the workers wait for each other in a collective operation."""
     deepspeed: dict[str, JsonValue] = Field(default_factory=dict)
     """DeepSpeed settings that are merged into the configuration derived from this manifest, such as

@@ -126,7 +126,9 @@ def _method(spec: RunSpec) -> dict[str, JsonValue]:
 def _label(spec: RunSpec) -> dict[str, JsonValue]:
     """The settings of the label stage. Those of language models only count for method `llm`, and their API keys, limits
     and prices never do."""
-    settings = _dump(spec.label, "llm", "parallelism")
+    settings = _dump(spec.label, "llm", "parallelism", "unknown_items")
+    if spec.label.method == "annotated" and spec.label.unknown_items != "error":
+        settings["unknownItems"] = spec.label.unknown_items
     if spec.label.method != "llm" or spec.label.llm is None:
         return settings
     llm = _dump(spec.label.llm, "endpoint", "judges", "budget")
@@ -161,14 +163,14 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="prepare",
-        version=1,
+        version=2,
         files=("dataset", "test"),
         pack="logs",
         settings=lambda spec: _dump(spec.dataset, "uri", "test_uri", "corrupt"),
     ),
     Stage(
         name="label",
-        version=1,
+        version=2,
         inputs=("prepare",),
         pack=lambda spec: "labelling" if spec.label.method == "llm" else "logs",
         settings=_label,
@@ -206,7 +208,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="evaluate",
-        version=3,
+        version=4,
         inputs=("fetch", "prepare", "label", "grader", "sft", "grpo"),
         pack="whole",
         settings=lambda spec: {

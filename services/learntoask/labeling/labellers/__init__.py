@@ -4,4 +4,5 @@ protocol    what a labeller returns (Findings), and the micro-goals that follow 
 annotated   reads the items that the log itself carries
 exchanges   reads what was asked and given off a session with the pack's patterns
 lexicon     the labeller on top of `exchanges`
+choice      which labeller `lta data check` uses, and why
 """

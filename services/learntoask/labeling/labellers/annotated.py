@@ -10,15 +10,16 @@ The items are in the session's key `annotations`, of which only `turns` is requi
      "stop_msg": 5}
 
 `remaining` is the micro-goal; without it, the micro-goal follows from `requested`. The user never gave a requested item
-that has no `answer_msg`.
+that has no `answer_msg`. A value that is true, false or a number is taken as its text.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from learntoask.core.pack import Pack
 from learntoask.core.records import Item, Provenance, Session, UserAnswer
@@ -33,8 +34,9 @@ class AnnotatedLabeller:
 
     provenance = Provenance(labeller="annotated")
 
-    def __init__(self, pack: Pack) -> None:
+    def __init__(self, pack: Pack, *, unknown_items: Literal["error", "ignore"] = "error") -> None:
         self._fields = {task.name: task.field_names for task in pack.tasks}
+        self._ignore_unknown = unknown_items == "ignore"
 
     def label(self, session: Session) -> Findings:
         notes = session.extras.get(ANNOTATIONS)
@@ -42,7 +44,7 @@ class AnnotatedLabeller:
         if not isinstance(notes, dict) or not isinstance(listed, list):
             problem = f"{ANNOTATIONS}.turns is not a list; write it, or choose another label.method"
             return Findings(turns=(LabelFailure(Reason.NO_ANNOTATIONS, problem),) * len(session.turns))
-        reader = _Reader(session, self._fields[session.task])
+        reader = _Reader(session, self._fields[session.task], ignore_unknown=self._ignore_unknown)
         turn_notes = reader.turns(listed)
         stop = _stop(session, notes.get("stop_msg"))
         where = stop if isinstance(stop, int) else session.stop_turn
@@ -61,6 +63,7 @@ class AnnotatedLabeller:
             turns=tuple(turns),
             answers=_answers(turn_notes, session, reader.valid_items(notes.get("known_at_start"))),
             stop_turn=stop if isinstance(stop, int) else None,
+            unknown_items=tuple(reader.unknown),
         )
 
 
@@ -86,6 +89,8 @@ class _WrongAnnotation(Exception):
 class _Reader:
     session: Session
     fields: frozenset[str]
+    ignore_unknown: bool
+    unknown: list[str] = field(default_factory=list)  # every mention of an item that the pack does not list
 
     def turns(self, listed: Sequence[Any]) -> _TurnNotes:
         """Return the checked entries by the index of their message."""
@@ -106,15 +111,26 @@ class _Reader:
                 requested=None
                 if requested is None
                 else tuple(
-                    self._exchange(item, message, at) for item, at in _each(requested, f"{where}.requested")
+                    self._exchange(item, message, at)
+                    for item, at in self._known(requested, f"{where}.requested")
                 ),
                 remaining=None
                 if remaining is None
-                else tuple(self._item(item, at) for item, at in _each(remaining, f"{where}.remaining")),
+                else tuple(self._item(item, at) for item, at in self._known(remaining, f"{where}.remaining")),
                 volunteered=self.valid_items(entry.get("remaining_volunteered")),
             )
         except _WrongAnnotation as wrong:
             return wrong.failure
+
+    def _known(self, listed: object, where: str) -> Iterator[tuple[object, str]]:
+        """Yield the entries with their paths. Items that the pack does not list are counted, and may be left out."""
+        for entry, at in _each(listed, where):
+            name = entry.get("item") if isinstance(entry, dict) else None
+            if isinstance(name, str) and name not in self.fields:
+                self.unknown.append(name[:100])
+                if self.ignore_unknown:
+                    continue
+            yield entry, at
 
     def valid_items(self, listed: object) -> tuple[Item, ...]:
         """Return the valid items. Only session replay uses them and no label depends on them, so others are skipped."""
@@ -127,24 +143,25 @@ class _Reader:
         return tuple(found)
 
     def _item(self, entry: object, where: str) -> Item:
-        field, value = self._field(entry, where), entry.get("value") if isinstance(entry, dict) else None
-        if not isinstance(value, str | int | float) or isinstance(value, bool):
+        name, value = self._field(entry, where), entry.get("value") if isinstance(entry, dict) else None
+        if not isinstance(value, str | int | float):
             raise _WrongAnnotation(
                 Reason.WRONG_ANNOTATION, f"{where}.value: write what the user gave, as a string"
             )
-        return Item(field=field, value=str(value))
+        return Item(field=name, value=value if isinstance(value, str) else json.dumps(value))
 
     def _field(self, entry: object, where: str) -> str:
-        field = entry.get("item") if isinstance(entry, dict) else None
-        if not isinstance(field, str):
+        name = entry.get("item") if isinstance(entry, dict) else None
+        if not isinstance(name, str):
             raise _WrongAnnotation(Reason.WRONG_ANNOTATION, f"{where}.item: write the name of a field")
-        if field not in self.fields:
+        if name not in self.fields:
             known = ", ".join(sorted(self.fields)[:8])
             problem = (
-                f"{where}.item: task {self.session.task!r} has no field {field!r:.100} (it has: {known})"
+                f"{where}.item: task {self.session.task!r} has no field {name!r:.100} (it has: {known}); "
+                "add the field to the pack, or set label.unknownItems: ignore"
             )
             raise _WrongAnnotation(Reason.UNKNOWN_FIELD, problem)
-        return field
+        return name
 
     def _exchange(self, entry: object, message: int, where: str) -> Exchange:
         answered = entry.get("answer_msg") if isinstance(entry, dict) else None

@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from learntoask.core.answer import QUESTION_MARKS
+from learntoask.core.documents.patterns import Search
 from learntoask.core.pack import InformationField
 from learntoask.core.records import Session
 from learntoask.labeling.labellers.protocol import Exchange
 from learntoask.labeling.logs.endings import has_question_mark
-from learntoask.labeling.logs.patterns import Search, any_of, first_of
+from learntoask.labeling.logs.patterns import any_of, first_of
 
 LONGEST_VALUE = 200  # characters of a reply that become the value
 LONGEST_NON_ANSWER = 200  # characters; a longer message counts as an answer

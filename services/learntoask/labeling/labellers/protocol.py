@@ -11,6 +11,7 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
+from learntoask.core.documents.patterns import SlowPattern
 from learntoask.core.records import Item, Provenance, Session, UserAnswer
 from learntoask.labeling.logs.quarantine import Reason
 
@@ -51,6 +52,7 @@ class Findings:
     stop_turn: int | None = None
     questions: int = 0  # expert messages with a question; 0 if the labeller does not count them
     unnamed_questions: int = 0  # those of them whose field the labeller does not know
+    unknown_items: tuple[str, ...] = ()  # annotated items that the pack does not list, once for each mention
 
 
 class Labeller(Protocol):
@@ -89,7 +91,12 @@ class SequentialLabeller:
         return self.labeller.provenance
 
     def label_all(self, sessions: Iterable[Session]) -> Iterator[tuple[Session, Findings]]:
-        return ((session, self.labeller.label(session)) for session in sessions)
+        for session in sessions:
+            try:
+                findings = self.labeller.label(session)
+            except SlowPattern as slow:
+                raise slow.at(f"session {session.session_id!r}") from None
+            yield session, findings
 
     def progress(self) -> dict[str, float]:
         return {}

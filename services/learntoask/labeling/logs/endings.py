@@ -19,10 +19,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from learntoask.core.answer import QUESTION_MARKS
+from learntoask.core.documents.patterns import Search
 from learntoask.core.pack import Pack
 from learntoask.core.records import EndReason
 from learntoask.labeling.logs.parsing import LogMessage
-from learntoask.labeling.logs.patterns import Search, any_of
+from learntoask.labeling.logs.patterns import any_of
 
 Ending = tuple[int | None, EndReason]
 """The index of the message in which the expert acts (None if there is none), and how the session ended."""

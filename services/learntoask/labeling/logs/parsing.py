@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 from pydantic import JsonValue
-from pydantic_core import from_json
 
 from learntoask.core.manifest import Dataset
 from learntoask.core.pack import Pack
 from learntoask.core.records import Author, Role
+from learntoask.labeling.logs.json_line import NotParsed, RepeatedKey, parse_json
 from learntoask.labeling.logs.lines import LogLine
 from learntoask.labeling.logs.quarantine import Reason, Rejected
 
@@ -114,9 +114,11 @@ def _object(line: LogLine, limits: Dataset) -> dict[str, Any]:
         problem = f"byte {error.start + 1} of the line is not UTF-8"
         raise Rejected(Reason.INVALID_UTF8, "", problem, remedy) from error
     try:
-        log = from_json(line.text, allow_inf_nan=False)
-    except ValueError as error:
-        problem = f"not valid JSON: {str(error).replace('at line 1 column', 'at column')}"
+        log = parse_json(line.text)
+    except RepeatedKey as error:
+        raise Rejected(Reason.DUPLICATE_KEY, "", str(error), "keep one of them") from error
+    except NotParsed as error:
+        problem = f"not valid JSON: {error}"
         raise Rejected(Reason.MALFORMED_JSON, "", problem, "write one JSON object per line") from error
     if not isinstance(log, dict):
         problem = f"a session is a JSON object, but this is {_kind(log)}"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-Search = Callable[[str], "re.Match[str] | None"]
+from learntoask.core.documents.patterns import Match, Search, SlowPattern, bounded_search
 
 _REFERENCES = re.compile(
     r"\\[1-9]|\(\?P|\(\?\(|\(\?[aiLmsux]+\)"
@@ -16,22 +15,33 @@ _REFERENCES = re.compile(
 
 @lru_cache(maxsize=4096)
 def any_of(patterns: tuple[str, ...]) -> Search:
-    """Return a search for any of `patterns`, ignoring case. The groups of its match have no meaning."""
+    """Return a search for any of `patterns`, ignoring case. The groups of its match have no meaning.
+
+    The search raises SlowPattern, with the pattern at fault, when it would take too long.
+    """
     if not patterns:
         return lambda text: None
-    if not any(_REFERENCES.search(pattern) for pattern in patterns):
-        return re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.IGNORECASE).search
-    return first_of(patterns)
+    if any(_REFERENCES.search(pattern) for pattern in patterns):
+        return first_of(patterns)
+    together = bounded_search("|".join(f"(?:{pattern})" for pattern in patterns))
+
+    def search(text: str) -> Match | None:
+        try:
+            return together(text)
+        except SlowPattern:
+            return first_of(patterns)(text)  # names the pattern at fault
+
+    return search
 
 
 @lru_cache(maxsize=4096)
 def first_of(patterns: tuple[str, ...]) -> Search:
     """Return a search that tries `patterns` in their order and returns the first match, with that pattern's groups."""
-    searches: Sequence[Search] = [re.compile(pattern, re.IGNORECASE).search for pattern in patterns]
+    searches = [bounded_search(pattern) for pattern in patterns]
     if len(searches) == 1:
         return searches[0]
 
-    def search(text: str) -> re.Match[str] | None:
+    def search(text: str) -> Match | None:
         return next((match for pattern in searches if (match := pattern(text))), None)
 
     return search

@@ -18,6 +18,7 @@ class Reason(StrEnum):
 
     # reasons to refuse a line of the logs
     MALFORMED_JSON = "malformed-json"
+    DUPLICATE_KEY = "duplicate-key"
     INVALID_UTF8 = "invalid-utf8"
     LINE_TOO_LONG = "line-too-long"
     NOT_A_SESSION = "not-a-session"

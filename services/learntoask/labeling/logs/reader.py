@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from learntoask.core.documents.patterns import SlowPattern
 from learntoask.core.manifest import Dataset
 from learntoask.core.pack import Pack
 from learntoask.core.records import Session
@@ -36,10 +37,13 @@ class LogReader:
     def read(self, path: Path) -> Iterator[ReadLine]:
         """Yield every line of a file. A line that breaks a rule yields its rejection, and reading continues.
 
-        Raises InputError when the file cannot be read.
+        Raises InputError when the file cannot be read, or when the search for a pattern of the pack does not end.
         """
         for line in read_lines(path, max_bytes=self._max_line_bytes):
-            yield self._read_line(line)
+            try:
+                yield self._read_line(line)
+            except SlowPattern as slow:
+                raise slow.at(f"line {line.number} of {path}") from None
 
     def _read_line(self, line: LogLine) -> ReadLine:
         if not line.text or line.text.isspace():

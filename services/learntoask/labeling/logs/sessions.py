@@ -11,11 +11,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from learntoask.core.documents.patterns import Search
 from learntoask.core.pack import Pack
 from learntoask.core.records import STOP, Session
 from learntoask.labeling.logs.endings import EndingRules, MessageRun, find_ending
 from learntoask.labeling.logs.parsing import LogMessage, LogSession
-from learntoask.labeling.logs.patterns import Search, any_of
+from learntoask.labeling.logs.patterns import any_of
 from learntoask.labeling.logs.quarantine import Reason, Rejected
 
 _LEAVE_OUT = "nothing can be learned from this session; remove it"

@@ -46,8 +46,12 @@ def refusal(text: bytes | dict[str, Any], form: LogFormat = FORM) -> Rejected:
 BAD_BYTES = [
     (b'{"session_id": "a", "messages": [', Reason.MALFORMED_JSON, "column"),
     (b"session_id;role;content", Reason.MALFORMED_JSON, "one JSON object"),
-    (b'{"session_id": NaN}', Reason.MALFORMED_JSON, "JSON"),
-    (b'{"session_id": "\\ud800"}', Reason.MALFORMED_JSON, "JSON"),
+    (b'{"session_id": NaN}', Reason.MALFORMED_JSON, "NaN is no value of JSON; write null or a number"),
+    (b'{"score": [1, -Infinity]}', Reason.MALFORMED_JSON, "-Infinity is no value of JSON"),
+    (b'{"score": 1e999}', Reason.MALFORMED_JSON, "the number 1e999 is too large"),
+    (b'{"id": ' + b"9" * 5000 + b"}", Reason.MALFORMED_JSON, "has 5000 digits"),
+    (b'{"goal": "a", "b": {"goal": 1, "goal": 2}}', Reason.DUPLICATE_KEY, "key 'goal' is given 2 times"),
+    (b'{"session_id": "a", "session_id": "b"}', Reason.DUPLICATE_KEY, "keep one of them"),
     (b"[" * 100_000, Reason.MALFORMED_JSON, "JSON"),
     (b'["user", "hello"]', Reason.NOT_A_SESSION, "a list"),
     (b"12", Reason.NOT_A_SESSION, "a number"),
@@ -99,6 +103,15 @@ def test_keys_at_fault_are_named(changes: dict[str, Any], reason: Reason, where:
     assert (refused.reason, refused.where) == (reason, where)
     assert str(refused).startswith(f"{where}: ")
     assert ";" in str(refused)  # … what is wrong; what to do
+
+
+def test_half_an_emoji_costs_neither_its_session_nor_its_text() -> None:
+    text = json.dumps(
+        log(note="cut \ud83d", messages=[{**USER, "content": "hi \ud83d\ude00 \ude00"}, EXPERT])
+    )
+    session = parse(text.replace("cut", "C:\\\\ud83d").encode())
+    assert session.messages[0].content == "hi \U0001f600 \ufffd"
+    assert session.extras == {"note": "C:\\ud83d \ufffd"}
 
 
 def test_the_longest_allowed_message_passes() -> None:

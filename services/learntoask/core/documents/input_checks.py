@@ -8,7 +8,10 @@ from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
+from learntoask.core.documents.messages import path_of, problem, where_of
+from learntoask.core.documents.yaml_loader import load_yaml
 from learntoask.core.errors import InputError
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -18,9 +21,18 @@ _USER = re.compile(r"://[^\s'\"]*@")  # credentials in an address must not reach
 def parse_document(text: str, model: type[Document], *, where: str) -> Document:
     """Validate a YAML document. Raises InputError; `where` names the source of the document in its message."""
     try:
-        return model.model_validate(yaml.safe_load(text))
+        content = load_yaml(text)
     except yaml.YAMLError as error:
         raise InputError(f"{where} is not valid YAML: {error}") from error
+    except RecursionError as error:
+        raise InputError(f"{where} is not valid YAML: it is nested too deeply") from error
+    return check_document(content, model, where=where)
+
+
+def check_document(content: object, model: type[Document], *, where: str) -> Document:
+    """Validate the content of a document, whose keys are camelCase. Raises InputError as `parse_document` does."""
+    try:
+        return model.model_validate(content, by_alias=True, by_name=False)
     except ValidationError as error:
         raise InputError(f"{where}: {explain(error, model)}") from error
 
@@ -30,18 +42,29 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 
     For an unknown field the line names the closest known one.
     """
-    return "\n".join(_finding(finding, model) for finding in error.errors(include_url=False))
+    findings = error.errors(include_url=False)
+    deepest = {path_of(finding)[:depth] for finding in findings for depth in range(len(path_of(finding)))}
+    by_path: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding["type"] == "too_short" and path_of(finding) in deepest:
+            continue  # pydantic counts only the valid entries of a list, and a line about the invalid one is here
+        problems = by_path.setdefault(where_of(finding), [])
+        problems.append(_problem(finding, model))
+    return "\n".join(
+        f"{where}: {' or '.join(dict.fromkeys(problems))}" for where, problems in by_path.items()
+    )
 
 
-def _finding(finding: Any, model: type[BaseModel]) -> str:
-    path = tuple(finding["loc"])
-    where = ".".join(str(part) for part in path) or "document"
+def _problem(finding: ErrorDetails, model: type[BaseModel]) -> str:
+    if finding["type"] == "missing":
+        return problem(finding)
     if finding["type"] != "extra_forbidden":
-        return f"{where}: {finding['msg']} (got {_short(finding.get('input'))})"
+        return f"{problem(finding)} (got {_short(finding.get('input'))})"
+    path = path_of(finding)
     known = _field_names(model, path[:-1])
     near = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known fields: {', '.join(known)}"
-    return f"{where}: unknown field; {hint}"
+    return f"{problem(finding)}; {hint}"
 
 
 def _field_names(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
