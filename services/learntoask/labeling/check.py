@@ -11,7 +11,7 @@ import numpy as np
 
 from learntoask.core.manifest import Dataset
 from learntoask.core.pack import Pack
-from learntoask.core.records import EndReason, Session
+from learntoask.core.records import EndReason, LabelledSession, Session
 from learntoask.labeling.labellers.annotated import ANNOTATIONS, AnnotatedLabeller
 from learntoask.labeling.labellers.lexicon import LexiconLabeller
 from learntoask.labeling.labellers.protocol import TurnLabel
@@ -67,6 +67,10 @@ class CheckReport:
     stop_samples: int
     dropped_empty: int  # `continue` with an empty micro-goal
     sessions_with_several_stops: int
+    html_messages: int  # messages whose HTML a run removes
+    cleaned_messages: (
+        int  # other messages with invisible or unusual characters, which a run removes or unifies
+    )
     questions: int  # expert messages with a question (labeller `lexicon`)
     unnamed_questions: int  # those of them that no pattern matches
     coverage: tuple[FieldCoverage, ...]
@@ -85,6 +89,8 @@ class _Counts:
     lines: int = 0
     blank: int = 0
     several_stops: int = 0
+    html_messages: int = 0
+    cleaned_messages: int = 0
     decision_points: int = 0
     empty: int = 0
     questions: int = 0
@@ -105,12 +111,17 @@ class _Counts:
 
 
 def check_file(
-    path: Path, pack: Pack, dataset: Dataset, *, progress: Callable[[int, int], None] | None = None
+    path: Path,
+    pack: Pack,
+    dataset: Dataset,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    examine: Callable[[LabelledSession], None] | None = None,
 ) -> CheckReport:
-    """Validate and label every line of the log at `path`. Calls `progress` with the bytes read and the file's size.
+    """Validate and label every line of the log at `path`.
 
-    Near-duplicate sessions are not searched for; the stage prepare counts them. Raises InputError when the file cannot
-    be read.
+    Calls `progress` with the bytes read and the file's size, and `examine` with every labelled session. Near-duplicate
+    sessions are not searched for; the stage prepare counts them. Raises InputError when the file cannot be read.
     """
     counts, sessions = _Counts(), SessionIndex()
     labellers = (AnnotatedLabeller(pack), LexiconLabeller(pack))
@@ -120,7 +131,11 @@ def check_file(
         if entry.session is not None:
             sessions.add(entry.session, line=entry.line.number, from_test=False, acts=entry.acts)
             counts.several_stops += entry.acts > 1
-            _label(counts, entry.session, entry.line.number, pack, labellers)
+            counts.html_messages += entry.html_messages
+            counts.cleaned_messages += entry.cleaned_messages
+            labelled = _label(counts, entry.session, entry.line.number, pack, labellers)
+            if examine is not None:
+                examine(labelled)
         elif entry.rejection is not None:
             counts.quarantined[entry.rejection.reason.value] += 1
             counts.problem(
@@ -140,7 +155,7 @@ def _label(
     line: int,
     pack: Pack,
     labellers: tuple[AnnotatedLabeller, LexiconLabeller],
-) -> None:
+) -> LabelledSession:
     labeller = labellers[0] if ANNOTATIONS in session.extras else labellers[1]
     findings = labeller.label(session)
     labelling = make_samples(
@@ -164,6 +179,7 @@ def _label(
     asked = {name for turn in findings.turns if isinstance(turn, TurnLabel) for name in turn.requested}
     counts.asked.update((session.task, name) for name in asked)
     counts.given.update((session.task, name) for name in {answer.field for answer in findings.answers})
+    return labelling.labelled
 
 
 def _count_duplicate_ids(counts: _Counts, sessions: SessionIndex) -> None:
@@ -206,6 +222,8 @@ def _report(path: Path, pack: Pack, counts: _Counts, *, sessions: int) -> CheckR
         stop_samples=counts.decisions["stop"],
         dropped_empty=counts.empty,
         sessions_with_several_stops=counts.several_stops,
+        html_messages=counts.html_messages,
+        cleaned_messages=counts.cleaned_messages,
         questions=counts.questions,
         unnamed_questions=counts.unnamed,
         coverage=coverage,

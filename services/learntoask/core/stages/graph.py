@@ -161,14 +161,14 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="prepare",
-        version=1,
+        version=2,
         files=("dataset", "test"),
         pack="logs",
         settings=lambda spec: _dump(spec.dataset, "uri", "test_uri", "corrupt"),
     ),
     Stage(
         name="label",
-        version=1,
+        version=2,
         inputs=("prepare",),
         pack=lambda spec: "labelling" if spec.label.method == "llm" else "logs",
         settings=_label,
@@ -182,7 +182,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="grader",
-        version=2,
+        version=3,
         inputs=("label",),
         pack=lambda spec: "judging" if spec.grader.method == "llm" else "grading",
         settings=_grader,

@@ -1,10 +1,15 @@
-"""Combine a pack's regular expressions into one search, because most callers only need to know whether any matches."""
+"""Combine a pack's regular expressions into one search, because most callers only need to know whether any matches.
+
+The searches compare plain texts (core.text), so a curly apostrophe in a message or a pattern makes no difference.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+
+from learntoask.core.text.characters import plain_pattern, plain_text
 
 Search = Callable[[str], "re.Match[str] | None"]
 
@@ -20,14 +25,14 @@ def any_of(patterns: tuple[str, ...]) -> Search:
     if not patterns:
         return lambda text: None
     if not any(_REFERENCES.search(pattern) for pattern in patterns):
-        return re.compile("|".join(f"(?:{pattern})" for pattern in patterns), re.IGNORECASE).search
+        return _search("|".join(f"(?:{pattern})" for pattern in patterns))
     return first_of(patterns)
 
 
 @lru_cache(maxsize=4096)
 def first_of(patterns: tuple[str, ...]) -> Search:
     """Return a search that tries `patterns` in their order and returns the first match, with that pattern's groups."""
-    searches: Sequence[Search] = [re.compile(pattern, re.IGNORECASE).search for pattern in patterns]
+    searches: Sequence[Search] = [_search(pattern) for pattern in patterns]
     if len(searches) == 1:
         return searches[0]
 
@@ -35,3 +40,8 @@ def first_of(patterns: tuple[str, ...]) -> Search:
         return next((match for pattern in searches if (match := pattern(text))), None)
 
     return search
+
+
+def _search(pattern: str) -> Search:
+    search = re.compile(plain_pattern(pattern), re.IGNORECASE).search
+    return lambda text: search(plain_text(text))
