@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from synthetic import wording as w
-from synthetic.people import Fact, Person, facts, person
+from synthetic.people import Fact, Person, Wording, facts, person
+from synthetic.wording import Expert
 
 MARKER = "<med_search>"
 
@@ -48,8 +48,9 @@ class Chat:
 
 @dataclass
 class Conversation:
+    w: Wording
     rng: random.Random
-    expert: w.Expert
+    expert: Expert
     who: Person
     truth: dict[str, Fact]
     chat: Chat
@@ -60,10 +61,10 @@ class Conversation:
 
     def wanted(self) -> list[str]:
         """Fields to ask for in this expert's order, two of them swapped now and then."""
-        optional = {name for name in w.OPTIONAL if self.rng.random() < self.expert.thorough}
+        optional = {name for name in self.w.OPTIONAL if self.rng.random() < self.expert.thorough}
         if not (self.who.can_be_pregnant or (not self.who.noun and int(self.who.age) < 50)):
             optional.discard("pregnancy")
-        order = [name for name in self.expert.order if name in w.REQUIRED or name in optional]
+        order = [name for name in self.expert.order if name in self.w.REQUIRED or name in optional]
         if self.rng.random() < 0.35:
             at = self.rng.randrange(len(order) - 1)
             order[at], order[at + 1] = order[at + 1], order[at]
@@ -71,11 +72,13 @@ class Conversation:
 
     def open(self) -> None:
         if self.rng.random() < 0.15:
-            self.chat.expert(self.rng.choice(w.GREETINGS))
+            self.chat.expert(self.rng.choice(self.w.GREETINGS))
         if not self.who.noun and self.rng.random() < 0.35:
-            self._say(self.rng.choice(w.OPENERS_VAGUE))
+            self._say(self.rng.choice(self.w.OPENERS_VAGUE))
             return
-        self._say(self.rng.choice(w.OPENERS_OTHER if self.who.noun else w.OPENERS_FULL), gives="symptom")
+        self._say(
+            self.rng.choice(self.w.OPENERS_OTHER if self.who.noun else self.w.OPENERS_FULL), gives="symptom"
+        )
         for name in self._unsaid():
             if self.rng.random() < VOLUNTEERS:
                 self._volunteer(name)
@@ -93,7 +96,7 @@ class Conversation:
         """One exchange about `names`. False when the user leaves afterwards."""
         self.chat.expert(*self._phrase(names), requested=names)
         if self.rng.random() < STRAYS:
-            stray, remark = self.rng.choice(w.OFF_TOPIC)
+            stray, remark = self.rng.choice(self.w.OFF_TOPIC)
             self._say(stray)
             names = names[:1]
             self.chat.expert(*self._burst([remark, self._question(names[0])]), requested=names)
@@ -107,35 +110,35 @@ class Conversation:
 
     def chatter(self) -> None:
         """A turn that asks for nothing the task needs."""
-        filler, reply = self.rng.choice(w.FILLERS)
+        filler, reply = self.rng.choice(self.w.FILLERS)
         self.chat.expert(filler)
         self._say(reply)
 
     def act(self) -> None:
         """The stop: marker after a word, as a message of its own, or without any word."""
-        action, roll = self.rng.choice(w.ACTIONS), self.rng.random()
+        action, roll = self.rng.choice(self.w.ACTIONS), self.rng.random()
         texts = [f"{action} {MARKER}"] if roll < 0.55 else [action, MARKER] if roll < 0.85 else [MARKER]
         shown = self.rng.random() < 0.6
         if shown:
-            texts.append(self.rng.choice(w.RESULTS))
+            texts.append(self.rng.choice(self.w.RESULTS))
         self.chat.typo = 0.0  # a mistyped marker would not be one
         self.chat.expert(*texts)
         if shown and self.rng.random() < 0.5:
-            self._say(self.rng.choice(w.THANKS))
+            self._say(self.rng.choice(self.w.THANKS))
             if self.rng.random() < 0.5:
-                self.chat.messages.append({"role": "assistant", "content": self.rng.choice(w.WELCOME)})
+                self.chat.messages.append({"role": "assistant", "content": self.rng.choice(self.w.WELCOME)})
 
     def hand_over(self) -> None:
-        self.chat.expert(self.rng.choice(w.HANDOFFS))
+        self.chat.expert(self.rng.choice(self.w.HANDOFFS))
         if self.rng.random() < 0.4:
             self._say("ok")
 
     def leave(self) -> None:
         roll = self.rng.random()
         if roll < 0.5:
-            self._say(self.rng.choice(w.LEAVING))
+            self._say(self.rng.choice(self.w.LEAVING))
         elif roll < 0.75:
-            self.chat.expert("Are you still there?")
+            self.chat.expert(self.w.STILL_THERE)
 
     def _answer(self, names: tuple[str, ...]) -> None:
         replies: list[tuple[str, str]] = []  # text, field it gives
@@ -143,7 +146,7 @@ class Conversation:
             if place and self.rng.random() < OVERLOOKS:
                 break
             if name not in ("symptom", "age") and self.rng.random() < KNOWS_NOT:
-                replies.append((self.rng.choice(w.UNKNOWN), ""))
+                replies.append((self.rng.choice(self.w.UNKNOWN), ""))
             else:
                 replies.append((self.rng.choice(self.truth[name].replies), name))
         if len(replies) == 2 and self.rng.random() < 0.6:
@@ -156,7 +159,7 @@ class Conversation:
     def _phrase(self, names: tuple[str, ...]) -> list[str]:
         parts = [self._question(name) for name in names]
         if len(parts) == 2 and self.rng.random() < 0.6:
-            parts = [f"{parts[0]} And {parts[1][0].lower()}{parts[1][1:]}"]
+            parts = [self.w.both(*parts)]
         if self.chat.turns and self.rng.random() < 0.45:
             parts.insert(0, self.rng.choice(self.expert.acks))
         return self._burst(parts)
@@ -186,14 +189,15 @@ class Conversation:
         self.chat.user(text.lower() if self.lower else text, given)
 
 
-def converse(rng: random.Random, expert: w.Expert) -> tuple[Chat, str]:
+def converse(rng: random.Random, expert: Expert, w: Wording) -> tuple[Chat, str]:
     """A whole session and how it ended: completed, abandoned or handoff."""
-    who = person(rng)
+    who = person(rng, w)
     talk = Conversation(
+        w=w,
         rng=rng,
         expert=expert,
         who=who,
-        truth=facts(rng, who),
+        truth=facts(rng, who, w),
         chat=Chat(rng, expert.typo),
         lower=rng.random() < 0.45,
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from types import ModuleType
 
-from synthetic import wording as w
+Wording = ModuleType
+"""`wording` or one of its translations, which have the same names."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,17 @@ class Fact:
     volunteered: tuple[str, ...] = ()
 
 
-def person(rng: random.Random) -> Person:
+def person(rng: random.Random, w: Wording) -> Person:
     if rng.random() < 0.65:
         female = rng.random() < 0.55
         age = rng.randint(19, 78)
         return Person("", str(age), "she" if female else "he", can_be_pregnant=female and age < 46)
     noun, subject, low, high = rng.choice(w.RELATIVES)
     age = rng.randint(low, high)
-    return Person(noun, str(age), subject, can_be_pregnant=noun == "wife" and age < 46)
+    return Person(noun, str(age), subject, can_be_pregnant=noun == w.WIFE and age < 46)
 
 
-def facts(rng: random.Random, who: Person) -> dict[str, Fact]:
+def facts(rng: random.Random, who: Person, w: Wording) -> dict[str, Fact]:
     if rng.random() < 0.7:
         duration = Fact(rng.choice(w.DURATIONS), w.DURATION_REPLIES, w.VOLUNTEERED["duration"])
     else:
@@ -67,7 +69,7 @@ def facts(rng: random.Random, who: Person) -> dict[str, Fact]:
         "symptom": Fact(rng.choice(w.COMPLAINTS), w.SYMPTOM_REPLIES),
         "duration": duration,
         "age": Fact(who.age, w.AGE_REPLIES, w.VOLUNTEERED["age"]),
-        "pregnancy": _pregnancy(rng, who),
+        "pregnancy": _pregnancy(rng, who, w),
     }
     for name, (values, share) in w.VALUES.items():
         if rng.random() < share:
@@ -77,10 +79,10 @@ def facts(rng: random.Random, who: Person) -> dict[str, Fact]:
     return truth
 
 
-def _pregnancy(rng: random.Random, who: Person) -> Fact:
+def _pregnancy(rng: random.Random, who: Person, w: Wording) -> Fact:
     if who.can_be_pregnant and rng.random() < 0.25:
         value = rng.choice(w.PREGNANCIES)
         return Fact(value, w.POSITIVE["pregnancy"], w.VOLUNTEERED["pregnancy"])
     if who.subject == "he" and not who.noun:
-        return Fact("not applicable", ("not applicable", "no, I'm a man :)"))
+        return Fact("not applicable", w.NOT_APPLICABLE)
     return Fact("no", w.NEGATIVE["pregnancy"])

@@ -262,6 +262,13 @@ KIT = Expert(
 )
 
 EXPERTS = (MAREN, TOBIAS, INES, YUSUF, KIT)
+EXPERT_WEIGHTS = (3, 3, 2, 3, 3)
+
+
+def both(first: str, second: str) -> str:
+    """Two questions in one sentence."""
+    return f"{first} And {second[0].lower()}{second[1:]}"
+
 
 # --- the users' side -------------------------------------------------------------------------------------------
 
@@ -373,6 +380,8 @@ NEGATIVE = {
     "pregnancy": ("no", "no no", "nope", "definitely not"),
     "tried": ("no", "nothing yet", "not really", "no, came straight to you"),
 }
+NOT_APPLICABLE = ("not applicable", "no, I'm a man :)")
+WIFE = "wife"
 VOLUNTEERED = {
     "duration": ("it started {v} ago", "{Ive} had it for {v}"),
     "since": ("since {v}", "it's been there since {v}"),
@@ -446,4 +455,5 @@ LEAVING = (
     "sorry bus is here",
 )
 
+STILL_THERE = "Are you still there?"
 TEST_CHATS = ("testing the chat widget, please ignore", "test test, staff only, please ignore")

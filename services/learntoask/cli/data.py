@@ -15,6 +15,8 @@ from learntoask.cli.options import PATH, json_option
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import Dataset, StoreSettings, load_manifest
 from learntoask.core.pack import load_pack
+from learntoask.grading.examples import expert_questions
+from learntoask.grading.guard_check import FAIL_ABOVE, GUARD_REMEDY, WARN_ABOVE, GuardCheck
 from learntoask.labeling.check import CheckReport, CheckSettings, check_file
 from learntoask.labeling.labellers.choice import Method
 
@@ -41,11 +43,20 @@ def check(file: Path, pack: Path, manifest: Path | None, method: Method | None, 
     if method is not None:
         settings = dataclasses.replace(settings, method=method)
     dataset = spec.dataset if spec is not None else Dataset(uri=str(file))
-    report = check_file(file, load_pack(pack), dataset, settings=settings)
+    rules = load_pack(pack)
+    guard = GuardCheck(rules)
+    report = check_file(
+        file,
+        rules,
+        dataset,
+        settings=settings,
+        examine=lambda labelled: guard.add(expert_questions(labelled, rules)),
+    )
     if as_json:
-        click.echo(json.dumps({**dataclasses.asdict(report), "ok": report.ok}, indent=2))
+        found = {**dataclasses.asdict(report), "experts": guard.figures(), "ok": report.ok}
+        click.echo(json.dumps(found, indent=2))
     else:
-        _present(Console(highlight=False), report)
+        _present(Console(highlight=False), report, guard)
     if not report.ok:
         bad, failed = sum(report.quarantined.values()), sum(report.failed_labels.values())
         raise InputError(
@@ -66,7 +77,7 @@ def push(files: tuple[Path, ...], store: str | None) -> None:
         click.echo(upload_file(file, address, console))
 
 
-def _present(console: Console, report: CheckReport) -> None:
+def _present(console: Console, report: CheckReport, guard: GuardCheck) -> None:
     ends = ", ".join(f"{count} {end}" for end, count in report.ends.items())
     console.print(f"{report.lines} lines, {report.sessions} sessions ({ends})")
     console.print(
@@ -74,6 +85,12 @@ def _present(console: Console, report: CheckReport) -> None:
         f"{report.dropped_empty} with nothing left to ask"
     )
     console.print(report.labeller_reason, markup=False)
+    if report.html_messages:
+        console.print(f"{report.html_messages} messages hold HTML; a run reads them without its tags")
+    if report.cleaned_messages:
+        console.print(
+            f"{report.cleaned_messages} messages hold invisible or unusual characters; a run reads them without"
+        )
     if report.unnamed_questions:
         console.print(
             f"{report.unnamed_questions} of {report.questions} questions match no pattern of the pack"
@@ -85,6 +102,11 @@ def _present(console: Console, report: CheckReport) -> None:
         for row in report.coverage:
             table.add_row(row.task, row.field, str(row.sessions), str(row.asked), str(row.given))
         console.print(table)
+    if guard.questions:
+        console.print(str(guard), markup=False)
+    if guard.refused_share > WARN_ABOVE:
+        stops = "A run would stop before it trains. " if guard.refused_share > FAIL_ABOVE else ""
+        console.print(f"warning: {stops}{GUARD_REMEDY}", markup=False, style="yellow")
     for warning in report.warnings:
         console.print(f"warning: {warning}", markup=False, style="yellow")
     for problem in report.problems:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from learntoask.core.records import STOP, Decision
 
-QUESTION_MARKS = "?\uff1f\u061f\u037e"
-"""Each character ends a question: the ASCII, full-width, Arabic and Greek question marks."""
-
 
 def decision_of(answer: str) -> Decision:
     """Return `stop` if the stop string occurs anywhere in the answer, else `continue` (docs/method.md)."""

@@ -3,7 +3,6 @@
 grades        the grader protocol: GradeCase in, Grade or MissingGrade out
 reward        from a grade to a reward
 fluency       the guard that refuses responses that are no fluent question
-text          stems and clauses of short texts
 
 fields/       the model-free grader, fitted on expert questions
 judge/        the grader that asks a language model
@@ -11,6 +10,7 @@ encoders/     sentence encoders of the model-free grader
 
 examples      questions with the fields they ask for
 questions     all examples of the labelled sessions, for fitting and measuring
+guard_check   how many of the experts' own questions the guard refuses
 nonquestions  templates of what an untrained model says instead of asking
 agreement     how far a grader agrees with labels
 stage         the stage grader: fit or publish two graders and measure them

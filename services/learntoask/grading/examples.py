@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession, Sample, Turn
+from learntoask.core.text.characters import plain_text
 from learntoask.grading.grades import GradeCase
 
 FOLDS = 5
@@ -80,7 +81,8 @@ def pack_questions(pack: Pack) -> Iterator[Example]:
 
 
 def one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Return the plain text on one line, as graders read it."""
+    return " ".join(plain_text(text).split())
 
 
 def _expert_text(labelled: LabelledSession, turn: Turn) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from learntoask.core.answer import QUESTION_MARKS
 from learntoask.core.json_lines import read_records
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession, Split
+from learntoask.core.text.sentences import has_question_mark
 from learntoask.grading.examples import Example, expert_questions, idle_questions, one_line
 from learntoask.grading.fluency import fluency_guard
 
@@ -109,7 +109,7 @@ def read_questions(labelled: Path, pack: Pack) -> Questions:
 def _statements(labelled: LabelledSession) -> Iterator[str]:
     for message in labelled.session.messages:
         text = one_line(message.content)
-        if message.author == "user" and text and not any(mark in text for mark in QUESTION_MARKS):
+        if message.author == "user" and text and not has_question_mark(text):
             yield text
 
 

@@ -8,7 +8,7 @@ what a policy learns to exploit in the first. With method `llm`, a language mode
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import JsonValue
@@ -18,14 +18,23 @@ from learntoask.core.manifest import LlmJudge
 from learntoask.core.pack import Pack
 from learntoask.core.stages.contract import StageContext, StageSummary
 from learntoask.grading.agreement import GradedQuestion, agreement, same_fields, share
-from learntoask.grading.encoders.caching import CachingEncoder, load_encoder
+from learntoask.grading.encoders.caching import CachingEncoder, EncoderChoice, choose_encoder, load_encoder
 from learntoask.grading.examples import Example, pack_questions
 from learntoask.grading.fields.classifiers import Kind
 from learntoask.grading.fields.features import units_of
 from learntoask.grading.fields.fitting import fit_grader
 from learntoask.grading.fields.grader import FieldGrader
 from learntoask.grading.fields.storage import write_grader
-from learntoask.grading.grades import Grade, GradeCase, Grader, MissingGrade, require_answers
+from learntoask.grading.grades import (
+    REMEDY,
+    Grade,
+    GradeCase,
+    Grader,
+    MissingGrade,
+    describe_missing,
+    require_answers,
+)
+from learntoask.grading.guard_check import FAIL_ABOVE, GUARD_REMEDY, WARN_ABOVE, GuardCheck
 from learntoask.grading.judge.stage import measure_judge, publish_judge
 from learntoask.grading.nonquestions import non_questions
 from learntoask.grading.questions import Questions, SessionQuestions, read_questions
@@ -46,8 +55,8 @@ class PublishedGrader:
 def run(context: StageContext) -> StageSummary:
     """Fit or publish the graders, and measure them.
 
-    Raises StageError when the labels hold too little to fit on or a judge grades too badly, TooManyMissing when a
-    grader gives no grade for too many of the experts' questions.
+    Raises StageError when the labels hold too little to fit on, when the fluency guard refuses most of the experts'
+    questions, or when a judge grades too badly; TooManyMissing when a grader gives no grade for too many of them.
     """
     pack, settings = context.pack, context.spec.grader
     questions = read_questions(context.inputs["label"] / "labelled.jsonl", pack)
@@ -58,7 +67,11 @@ def run(context: StageContext) -> StageSummary:
             "annotations say what was asked (label.method: annotated)",
             reason="NothingToFitOn",
         )
-    encoder = CachingEncoder(load_encoder(context.spec.grader.encoder), journal=context.work / "embeddings")
+    guard = _require_guard(questions, pack)
+    choice = choose_encoder(
+        settings.encoder, [example.text for session in questions.sessions for example in session.asked]
+    )
+    encoder = CachingEncoder(load_encoder(choice.name), journal=context.work / "embeddings")
     _encode_questions(questions, context, encoder)
     judge = settings.llm if settings.method == "llm" else None
     made = {
@@ -87,11 +100,51 @@ def run(context: StageContext) -> StageSummary:
         **{role: figures[role] for role, _ in _KINDS},
         "same_findings": same,
         "refused": _refused_shares(next(iter(graders.values())), questions, pack),
+        "experts": guard.figures(),
+        "warnings": list(_warnings(guard, choice, grades, questions)),
         "encoder": {"name": encoder.name, "version": encoder.version},
         "fits": fits,
     }
     (context.out / "agreement.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return {"agreement": record}
+
+
+def _require_guard(questions: Questions, pack: Pack) -> GuardCheck:
+    """Raises StageError when the fluency guard refuses most of the experts' questions."""
+    guard = GuardCheck(pack)
+    for session in questions.sessions:
+        guard.add(session.asked)
+    if guard.refused_share > FAIL_ABOVE:
+        raise StageError(
+            f"{guard}. A policy that asks like the experts would be graded 0. {GUARD_REMEDY}",
+            reason="GuardRefusesExperts",
+        )
+    return guard
+
+
+def _warnings(
+    guard: GuardCheck,
+    choice: EncoderChoice,
+    grades: Mapping[str, list[Grade | MissingGrade]],
+    questions: Questions,
+) -> Iterator[str]:
+    """Yield what a person should look at, for the report."""
+    if choice.reason:
+        yield choice.reason
+    if guard.refused_share > WARN_ABOVE:
+        yield f"{guard}. {GUARD_REMEDY}"
+    texts = [example.text for session in questions.evaluation_sessions() for example in session.asked]
+    for role, found in grades.items():
+        missing = [
+            (grade.reason, text)
+            for grade, text in zip(found, texts, strict=True)
+            if isinstance(grade, MissingGrade)
+        ]
+        if len(missing) > WARN_ABOVE * len(found):
+            yield (
+                f"the {role} grader gives no grade for {len(missing)} of {len(found)} of the experts' own questions; "
+                f"{describe_missing(missing)}. {REMEDY}"
+            )
 
 
 def _fit_plan(

@@ -80,6 +80,10 @@ class CheckReport:
     stop_samples: int
     dropped_empty: int  # `continue` with an empty micro-goal
     sessions_with_several_stops: int
+    html_messages: int  # messages whose HTML a run removes
+    cleaned_messages: (
+        int  # other messages with invisible or unusual characters, which a run removes or unifies
+    )
     questions: int  # expert messages with a question (labeller `lexicon`)
     unnamed_questions: int  # those of them that no pattern matches
     coverage: tuple[FieldCoverage, ...]
@@ -98,6 +102,8 @@ class _Counts:
     lines: int = 0
     blank: int = 0
     several_stops: int = 0
+    html_messages: int = 0
+    cleaned_messages: int = 0
     decision_points: int = 0
     empty: int = 0
     questions: int = 0
@@ -120,11 +126,12 @@ def check_file(
     *,
     settings: CheckSettings = CheckSettings(),
     progress: Callable[[int, int], None] | None = None,
+    examine: Callable[[LabelledSession], None] | None = None,
 ) -> CheckReport:
-    """Validate and label every line of the log at `path`. Calls `progress` with the bytes read and the file's size.
+    """Validate and label every line of the log at `path`.
 
-    Near-duplicate sessions are not searched for; the stage prepare counts them. Raises InputError when the file cannot
-    be read.
+    Calls `progress` with the bytes read and the file's size, and `examine` with every labelled session. Near-duplicate
+    sessions are not searched for; the stage prepare counts them. Raises InputError when the file cannot be read.
     """
     counts, sessions = _Counts(), SessionIndex()
     choice = LabellerChoice(pack, settings.method, unknown_items=settings.unknown_items)
@@ -135,7 +142,12 @@ def check_file(
         if entry.session is not None:
             sessions.add(entry.session, line=entry.line.number, from_test=False, acts=entry.acts)
             counts.several_stops += entry.acts > 1
-            lengths.add(_label(counts, entry.session, entry.line.number, pack, choice))
+            counts.html_messages += entry.html_messages
+            counts.cleaned_messages += entry.cleaned_messages
+            labelled = _label(counts, entry.session, entry.line.number, pack, choice)
+            lengths.add(labelled)
+            if examine is not None:
+                examine(labelled)
         elif entry.rejection is not None:
             counts.quarantined[entry.rejection.reason.value] += 1
             counts.problems.add(
@@ -231,6 +243,8 @@ def _report(
         stop_samples=counts.decisions["stop"],
         dropped_empty=counts.empty,
         sessions_with_several_stops=counts.several_stops,
+        html_messages=counts.html_messages,
+        cleaned_messages=counts.cleaned_messages,
         questions=counts.questions,
         unnamed_questions=counts.unnamed,
         coverage=coverage,

@@ -12,7 +12,7 @@ from typing import Literal
 from learntoask.client.types import Origin
 from learntoask.core.answer import is_exact_stop
 from learntoask.core.records import STOP, Message
-from learntoask.grading.fluency import sentences
+from learntoask.core.text.sentences import sentences
 
 AskingSentences = Callable[[str], tuple[str, ...]]
 """Returns the sentences of a text that ask something, none if the text is not a fluent question (`FluencyGuard`)."""

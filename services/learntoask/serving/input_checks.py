@@ -10,6 +10,8 @@ from functools import cache
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
 from learntoask.core.records import STOP, Author, Message, Role
+from learntoask.core.text.characters import clean_text
+from learntoask.core.text.html import text_of_html
 from learntoask.rpc.requests import InvalidRequest, byte_length
 
 
@@ -83,12 +85,17 @@ def check_answerable(messages: tuple[Message, ...], *, field: str) -> None:
 
 
 def context_of(messages: Iterable[Message], *, task: str, goal: str, pack: Pack) -> Context:
-    """Return the context that the policy reads, without the end markers that training removed from the logs."""
-    kept, markers = tuple(messages), (*pack.end_markers, STOP)
+    """Return the context that the policy reads: cleaned and without end markers, as training read the logs."""
+    kept, markers = tuple(map(_cleaned, messages)), (*pack.end_markers, STOP)
     text = "\n".join([message.content for message in kept])
     if any(marker in text for marker in markers):  # searching each message costs more than one search of all
         kept = tuple(_without(message, _any_of(markers)) for message in kept)
     return Context(task, goal or None, kept)
+
+
+def _cleaned(message: Message) -> Message:
+    content = clean_text(text_of_html(message.content))
+    return message if content is message.content else message.model_copy(update={"content": content})
 
 
 def _without(message: Message, markers: re.Pattern[str]) -> Message:

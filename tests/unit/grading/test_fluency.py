@@ -205,11 +205,36 @@ def test_the_packs_rules_decide(rules, text):
 
 
 def test_a_pack_brings_the_cues_of_its_language():
-    german = PACK.model_copy(update={"language": "de"})
-    assert not FluencyGuard(german).asking("Bitte nennen Sie mir das Datum.")
-    assert FluencyGuard(german).asking("Welches Datum?")
-    cued = german.model_copy(update={"fluency": Fluency(questions=(r"\bnennen sie\b",))})
-    assert FluencyGuard(cued).asking("Bitte nennen Sie mir das Datum.")
+    swedish = PACK.model_copy(update={"language": "sv"})
+    assert not FluencyGuard(swedish).asking("Var snäll och säg mig datumet.")
+    assert FluencyGuard(swedish).asking("Vilket datum?")
+    cued = swedish.model_copy(update={"fluency": Fluency(questions=(r"\bsäg mig\b",))})
+    assert FluencyGuard(cued).asking("Var snäll och säg mig datumet.")
+
+
+@pytest.mark.parametrize("curly", [str, lambda text: text.replace("'", "’")])
+def test_curly_and_straight_apostrophes_are_the_same(curly):
+    assert GUARD.asking(curly("What's the date you'd like?"))
+    assert not GUARD.asking(curly("I'm sorry, I can't help you with that, I'm sorry?"))
+    assert not GUARD.asking(curly("I don't have access to real-time data?"))
+
+
+@pytest.mark.parametrize("hidden", "\u200b\u2060\u00ad\ufeff\u200f\u202a")
+def test_characters_that_nobody_sees_change_no_verdict(hidden):
+    assert GUARD.asking(f"Which{hidden} ci{hidden}ty?{hidden}")
+    assert not GUARD.asking(f"I {hidden}am{hidden} sorry, I can{hidden}not help you with that, sorry?")
+    assert not GUARD.asking(hidden * 8)
+
+
+def test_every_refusal_has_a_reason_that_names_the_rule():
+    assert GUARD.refusal("Which city?") is None
+    for text, key in [
+        ("City?", "minWords"),
+        ("what " * 90 + "?", "maxWords"),
+        ("The city is far away.", "fluency.questions"),
+        ("Which <stop /> city?", "end marker"),
+    ]:
+        assert key in str(GUARD.refusal(text))
 
 
 @settings(deadline=None)  # the first example pays for compiling patterns

@@ -184,7 +184,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="grader",
-        version=2,
+        version=3,
         inputs=("label",),
         pack=lambda spec: "judging" if spec.grader.method == "llm" else "grading",
         settings=_grader,

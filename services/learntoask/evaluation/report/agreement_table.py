@@ -35,7 +35,8 @@ def agreement_table(agreement: Mapping[str, JsonValue]) -> AgreementTable:
     columns = {heading: figures for heading, node in _columns(agreement) if (figures := dict(_figures(node)))}
     names = dict.fromkeys(name for name in _ROWS if any(name in figures for figures in columns.values()))
     names |= dict.fromkeys(name for figures in columns.values() for name in figures)
-    rest = {name: node for name, node in agreement.items() if name not in _ROLES and not _is_figure(node)}
+    left_out = (*_ROLES, "warnings")  # the report shows warnings as notes
+    rest = {name: node for name, node in agreement.items() if name not in left_out and not _is_figure(node)}
     for role in _ROLES:
         node = agreement.get(role)
         if isinstance(node, dict):

@@ -53,7 +53,7 @@ def assemble(
             for curve in read_curves(stage, folder / "metrics.jsonl")
         ],
         misses=worst_misses(last.decisions["greedy"], by_id),
-        notes=notes(data, evaluated, spec),
+        notes=[*notes(data, evaluated, spec), *map(_sentence, agreement.get("warnings") or ())],
     )
 
 
@@ -95,6 +95,11 @@ def notes(data: DataReport, evaluated: Sequence[EvaluatedPolicy], spec: RunSpec)
                     f"({part.missing.share:.0%}); its figures are computed from the others."
                 )
     return found
+
+
+def _sentence(warning: JsonValue) -> str:
+    text = str(warning)
+    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith(".") else ".")
 
 
 def headline(report: EvaluationReport) -> dict[str, JsonValue]:

@@ -1,9 +1,10 @@
-"""Load an encoder by name, and encode each distinct text only once."""
+"""Choose an encoder for the texts, load an encoder by name, and encode each distinct text only once."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from learntoask.grading.encoders.hashing import HashingEncoder
 
 _CACHED_TEXTS = 50_000  # 77 MB of MiniLM vectors
 _JOURNAL_TEXTS = 512  # texts between writes to the journal
+# English has 1.0, other languages in Latin script .83 to .96, all other scripts at most .05.
+_LEAST_KNOWN = 0.7
 
 
 def load_encoder(name: EncoderName) -> Encoder:
@@ -23,6 +26,33 @@ def load_encoder(name: EncoderName) -> Encoder:
     from learntoask.grading.encoders.minilm import MiniLmEncoder  # noqa: PLC0415 - torch, only where it is used
 
     return MiniLmEncoder()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderChoice:
+    """The encoder to use, and why it is not the one that was asked for; the reason is empty if it is."""
+
+    name: EncoderName
+    reason: str = ""
+
+
+def choose_encoder(asked_for: EncoderName, texts: Sequence[str]) -> EncoderChoice:
+    """Return `hashing` instead of `minilm` if that model, which learned English, cannot read most of the texts.
+
+    Raises StageError when the package of the encoder is not installed.
+    """
+    if asked_for == "hashing":
+        return EncoderChoice(name="hashing")
+    from learntoask.grading.encoders.minilm import known_share  # noqa: PLC0415 - torch, only where it is used
+
+    known = known_share(texts)
+    if known >= _LEAST_KNOWN:
+        return EncoderChoice(name="minilm")
+    return EncoderChoice(
+        name="hashing",
+        reason=f"minilm learned English and knows {known:.0%} of the letters of these questions as parts of words, so "
+        "the graders compare character n-grams (hashing) instead",
+    )
 
 
 class CachingEncoder:

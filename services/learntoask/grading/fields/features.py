@@ -7,11 +7,12 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from learntoask.core.text.sentences import question_parts
+from learntoask.core.text.words import stems
 from learntoask.grading.encoders.encoder import Encoder, Vectors
 from learntoask.grading.fields.candidates import PackFields
 from learntoask.grading.fields.lexical import LexicalModel
 from learntoask.grading.fields.neighbours import Neighbours
-from learntoask.grading.text import clauses, stems
 
 _OF_UNITS = ("vote", "own_vote", "title", "description")
 NAMES: tuple[str, ...] = (
@@ -106,5 +107,5 @@ def margins(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def units_of(text: str) -> list[str]:
     """Return the texts to encode for a text: itself, and its clauses if it has several."""
-    parts = clauses(text)
+    parts = question_parts(text)
     return [text, *parts] if len(parts) > 1 else [text]

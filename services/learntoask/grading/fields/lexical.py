@@ -14,8 +14,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from learntoask.core.text.words import stems
 from learntoask.grading.fields.candidates import Candidate, hashes
-from learntoask.grading.text import stems
 
 SLOTS = 1 << 18
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: multiplicative hashing

@@ -8,10 +8,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from learntoask.core.text.sentences import question_parts
 from learntoask.grading.encoders.encoder import Vectors
 from learntoask.grading.examples import Example
 from learntoask.grading.fields.candidates import PackFields
-from learntoask.grading.text import clauses
 
 _SHARPNESS = 20.0  # a neighbour that is .05 less similar than the nearest has e^-1 of its weight
 _OTHER_GROUP = 0.5  # weight of a question of another group of tasks
@@ -30,7 +30,7 @@ class Neighbours:
             by_session.setdefault(example.session_id, []).append(index)
         self._sessions = {name: np.array(rows) for name, rows in by_session.items()}
         self._groups = np.array([pack_fields.groups[example.task] for example in examples])
-        self._single = np.array([len(clauses(example.text)) == 1 for example in examples], dtype=bool)
+        self._single = np.array([len(question_parts(example.text)) == 1 for example in examples], dtype=bool)
         most = max((len(example.asked) for example in examples), default=0)
         self._asked = np.full((len(examples), most), -1, dtype=np.int64)
         for index, example in enumerate(examples):

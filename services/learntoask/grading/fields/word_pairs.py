@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 
+from learntoask.core.text.words import stems
 from learntoask.grading.examples import Example
-from learntoask.grading.text import stems
 
 _SEVERAL = None  # instead of a session if more than one session has the pair
 _Pair = tuple[str, str]

@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from learntoask.core.pack import Pack
 from learntoask.core.records import Item, Provenance, Session, UserAnswer
+from learntoask.core.text.characters import plain_text
 from learntoask.labeling.labellers.protocol import Exchange, Findings, LabelFailure, TurnLabel, micro_goals
 from learntoask.labeling.logs.quarantine import Reason
 
@@ -257,5 +258,9 @@ def _answers(notes: _TurnNotes, session: Session, known: Sequence[Item]) -> tupl
 def _giving_message(session: Session, value: str, start: int, end: int) -> int | None:
     """Return the index of the user message in [start, end) that holds the value, or else of the first one there."""
     users = [i for i in range(start, min(end, len(session.messages))) if session.messages[i].role == "user"]
-    holding = (i for i in users if value.casefold() in session.messages[i].content.casefold())
+    holding = (i for i in users if _folded(value) in _folded(session.messages[i].content))
     return next(holding, users[0] if users else None)
+
+
+def _folded(text: str) -> str:
+    return plain_text(text).casefold()

@@ -11,23 +11,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from learntoask.core.answer import QUESTION_MARKS
 from learntoask.core.documents.patterns import Search
 from learntoask.core.pack import InformationField
 from learntoask.core.records import Session
+from learntoask.core.text.characters import plain_text
+from learntoask.core.text.sentences import ends_with_question_mark, has_question_mark, question_marks
 from learntoask.labeling.labellers.protocol import Exchange
-from learntoask.labeling.logs.endings import has_question_mark
 from learntoask.labeling.logs.patterns import any_of, first_of
 
 LONGEST_VALUE = 200  # characters of a reply that become the value
 LONGEST_NON_ANSWER = 200  # characters; a longer message counts as an answer
 
-_MARKS = re.compile(f"[{QUESTION_MARKS}]+")
 Replies = Sequence[tuple[int, str]]
 """(message index, content)"""
 
@@ -47,7 +45,7 @@ class FieldPatterns:
             name=information.name,
             asks=any_of(information.patterns),
             gives=first_of(information.answer_patterns) if information.answer_patterns else None,
-            values=tuple((value.casefold(), value) for value in information.values),
+            values=tuple((plain_text(value).casefold(), value) for value in information.values),
         )
 
     def given_in(self, replies: Replies) -> tuple[str, int] | None:
@@ -62,12 +60,12 @@ class FieldPatterns:
     def taken_from(self, replies: Replies) -> tuple[str, int] | None:
         """Return a possible value of the field that occurs in a reply, or else the first reply that is no question."""
         for index, text in replies:
-            folded = text.casefold()
+            folded = plain_text(text).casefold()
             known = next((value for key, value in self.values if key in folded), None)
             if known is not None:
                 return known, index
         for index, text in replies:
-            if not text.rstrip().endswith(tuple(QUESTION_MARKS)):
+            if not ends_with_question_mark(text):
                 return text.strip()[:LONGEST_VALUE], index
         return None
 
@@ -122,7 +120,7 @@ def _find_asked(
         matching = [patterns for patterns in fields if patterns.asks(text)]
         for patterns in matching:
             asked.setdefault(patterns.name, (patterns, index))
-        marks += len(_MARKS.findall(text))
+        marks += question_marks(text)
         if (matching or has_question_mark(text)) and session.messages[index].author == "expert":
             exchanges.questions += 1
             if not matching:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from learntoask.core.languages.phrases import PackPhrases
 from learntoask.core.pack import Pack
 from learntoask.core.records import Provenance, Session, UserAnswer
 from learntoask.labeling.labellers.exchanges import FieldPatterns, read_exchanges
@@ -23,7 +24,7 @@ class LexiconLabeller:
         self._fields = {
             task.name: tuple(FieldPatterns.of(field) for field in task.fields) for task in pack.tasks
         }
-        self._non_answer = any_of(pack.non_answers)
+        self._non_answer = any_of(PackPhrases.of(pack).non_answers)
 
     def label(self, session: Session) -> Findings:
         fields = self._fields[session.task]

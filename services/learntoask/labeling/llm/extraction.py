@@ -16,7 +16,7 @@ from pydantic import create_model
 from learntoask.core.pack import Task
 from learntoask.core.records import Session
 from learntoask.labeling.labellers.protocol import Exchange
-from learntoask.labeling.llm.grounding import contains_quote, first_containing
+from learntoask.labeling.llm.grounding import contains_quote, first_containing, normalise
 from learntoask.llm.structured_output import Form
 
 LONGEST_VALUE = 200  # characters
@@ -124,7 +124,7 @@ def _exchange(item: AskedField, session: Session, task: Task, span: Span) -> Exc
         said = repr(item.quote[:LONGEST_VALUE])
         return f"no message of the user after message {item.asked} says {said}; copy their words"
     possible = next(field.values for field in task.fields if field.name == item.field)
-    known = next((value for value in possible if value.casefold() == item.value.strip().casefold()), None)
+    known = next((value for value in possible if normalise(value) == normalise(item.value)), None)
     if known is None and not contains_quote(item.quote, item.value):
         return (
             f"the value {item.value[:LONGEST_VALUE]!r} is neither in the quote nor one of the possible values"

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
-_PLAIN = str.maketrans(
-    {"‘": "'", "’": "'", "ʼ": "'", "`": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-"}
-)
-# Scripts without spaces, in which a word can begin and end anywhere: South-East Asian, then East Asian.
-_UNSPACED = re.compile(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ua4cf\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
-)
+from learntoask.core.text.characters import plain_text
+from learntoask.core.text.words import is_unspaced
+
+_DASHES = str.maketrans({"–": "-", "—": "-"})
 
 
 @lru_cache(maxsize=4096)
 def normalise(text: str) -> str:
     """Return the text in NFKC and case-folded, with ASCII quotes and dashes and single spaces."""
-    folded = unicodedata.normalize("NFKC", text).translate(_PLAIN).casefold()
+    folded = unicodedata.normalize("NFKC", plain_text(text)).translate(_DASHES).casefold()
     return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 
@@ -50,4 +46,4 @@ def _inside_a_word(text: str, position: int) -> bool:
     if not 0 < position < len(text):
         return False
     around = text[position - 1 : position + 1]
-    return all(character.isalnum() and not _UNSPACED.match(character) for character in around)
+    return all(character.isalnum() and not is_unspaced(character) for character in around)

@@ -18,10 +18,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from learntoask.core.answer import QUESTION_MARKS
 from learntoask.core.documents.patterns import Search
 from learntoask.core.pack import Pack
 from learntoask.core.records import EndReason
+from learntoask.core.text.sentences import has_question_mark
 from learntoask.labeling.logs.parsing import LogMessage
 from learntoask.labeling.logs.patterns import any_of
 
@@ -98,10 +98,6 @@ def find_ending(
     if rules.has_actions or messages[last].role == "user":
         return None, EndReason.ABANDONED
     return _quiet_end(messages, runs, asks)
-
-
-def has_question_mark(text: str) -> bool:
-    return "?" in text or (not text.isascii() and any(mark in text for mark in QUESTION_MARKS))
 
 
 def _asks_no_more(messages: Sequence[LogMessage], expert: Sequence[int], index: int, asks: Search) -> bool:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -15,6 +15,8 @@ from pydantic import JsonValue
 from learntoask.core.manifest import Dataset
 from learntoask.core.pack import Pack
 from learntoask.core.records import Author, Role
+from learntoask.core.text.characters import clean_text
+from learntoask.core.text.html import text_of_html
 from learntoask.labeling.logs.json_line import NotParsed, RepeatedKey, parse_json
 from learntoask.labeling.logs.lines import LogLine
 from learntoask.labeling.logs.quarantine import Reason, Rejected
@@ -36,13 +38,15 @@ class LogMessage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LogSession:
-    """A well-formed session as logged. Message contents are unchanged and still hold their end markers."""
+    """A well-formed session as logged. Message contents are cleaned (core.text) and still hold their end markers."""
 
     session_id: str
     task: str
     goal: str | None
     messages: list[LogMessage]
     extras: dict[str, JsonValue]
+    html_messages: int = 0  # messages that held HTML
+    cleaned_messages: int = 0  # other messages with invisible or unusual characters
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,19 @@ def parse_session(line: LogLine, form: LogFormat) -> LogSession:
         extras["messages"] = [
             {key: value for key, value in raw.items() if key not in _MESSAGE_KEYS} for raw in raw_messages
         ]
-    return LogSession(session_id, _task(log, form), goal or None, messages, extras)
+    html, cleaned = _changes(raw_messages, messages)
+    return LogSession(session_id, _task(log, form), goal or None, messages, extras, html, cleaned)
+
+
+def _changes(logged: Sequence[dict[str, Any]], messages: Sequence[LogMessage]) -> tuple[int, int]:
+    """Return the number of messages that held HTML, and of others that were cleaned."""
+    changed = [
+        raw["content"]
+        for raw, message in zip(logged, messages, strict=True)
+        if raw["content"] is not message.content
+    ]
+    html = sum(text_of_html(content) != content for content in changed)
+    return html, len(changed) - html
 
 
 def _object(line: LogLine, limits: Dataset) -> dict[str, Any]:
@@ -158,7 +174,8 @@ def _message(raw: object, index: int, form: LogFormat) -> LogMessage:
     if not isinstance(content, str):
         problem = f"the content is {_kind(content)}"
         raise Rejected(Reason.WRONG_MESSAGE, f"messages[{index}].content", problem, "write it as a string")
-    if not content or content.isspace():
+    text = clean_text(text_of_html(content))
+    if not text or text.isspace():
         remedy = "remove the message or give it a text"
         raise Rejected(Reason.EMPTY_MESSAGE, f"messages[{index}].content", "the message is empty", remedy)
     limit = form.limits.max_message_bytes
@@ -179,7 +196,7 @@ def _message(raw: object, index: int, form: LogFormat) -> LogMessage:
             f"{author!r:.60} cannot have written a message of role {role}",
             f"write {' or '.join(_AUTHORS[role])}, or omit the key",
         )
-    return LogMessage(role, content, cast(Author, author))
+    return LogMessage(role, text, cast(Author, author))
 
 
 def _task(log: Mapping[str, Any], form: LogFormat) -> str:

@@ -1,4 +1,7 @@
-"""Combine a pack's regular expressions into one search, because most callers only need to know whether any matches."""
+"""Combine a pack's regular expressions into one search, because most callers only need to know whether any matches.
+
+The searches compare plain texts (core.text), so a curly apostrophe in a message or a pattern makes no difference.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import re
 from functools import lru_cache
 
 from learntoask.core.documents.patterns import Match, Search, SlowPattern, bounded_search
+from learntoask.core.text.characters import plain_pattern, plain_text
 
 _REFERENCES = re.compile(
     r"\\[1-9]|\(\?P|\(\?\(|\(\?[aiLmsux]+\)"
@@ -23,7 +27,7 @@ def any_of(patterns: tuple[str, ...]) -> Search:
         return lambda text: None
     if any(_REFERENCES.search(pattern) for pattern in patterns):
         return first_of(patterns)
-    together = bounded_search("|".join(f"(?:{pattern})" for pattern in patterns))
+    together = _search("|".join(f"(?:{pattern})" for pattern in patterns))
 
     def search(text: str) -> Match | None:
         try:
@@ -37,7 +41,7 @@ def any_of(patterns: tuple[str, ...]) -> Search:
 @lru_cache(maxsize=4096)
 def first_of(patterns: tuple[str, ...]) -> Search:
     """Return a search that tries `patterns` in their order and returns the first match, with that pattern's groups."""
-    searches = [bounded_search(pattern) for pattern in patterns]
+    searches = [_search(pattern) for pattern in patterns]
     if len(searches) == 1:
         return searches[0]
 
@@ -45,3 +49,8 @@ def first_of(patterns: tuple[str, ...]) -> Search:
         return next((match for pattern in searches if (match := pattern(text))), None)
 
     return search
+
+
+def _search(pattern: str) -> Search:
+    search = bounded_search(plain_pattern(pattern))
+    return lambda text: search(plain_text(text))

@@ -24,6 +24,8 @@ class ReadLine:
     session: Session | None = None
     acts: int = 0  # end markers of the expert in the log; the first of them is the session's stop
     rejection: Rejected | None = None
+    html_messages: int = 0  # of the session, as in LogSession
+    cleaned_messages: int = 0
 
 
 class LogReader:
@@ -49,7 +51,10 @@ class LogReader:
         if not line.text or line.text.isspace():
             return ReadLine(line)
         try:
-            session, acts = build_session(parse_session(line, self._form), self._rules)
+            log = parse_session(line, self._form)
+            session, acts = build_session(log, self._rules)
         except Rejected as rejection:
             return ReadLine(line, rejection=rejection)
-        return ReadLine(line, session, acts)
+        return ReadLine(
+            line, session, acts, html_messages=log.html_messages, cleaned_messages=log.cleaned_messages
+        )

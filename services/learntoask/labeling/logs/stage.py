@@ -37,6 +37,8 @@ class ReadCounts:
     lines: int = 0
     blank: int = 0
     done_bytes: int = 0
+    html_messages: int = 0
+    cleaned_messages: int = 0
 
 
 def run(context: StageContext) -> StageSummary:
@@ -83,6 +85,8 @@ def _read(
                 sessions.write(session.__pydantic_serializer__.to_json(session))
                 signatures.append(signature(message.content for message in session.messages))
                 index.add(session, line=entry.line.number, from_test=source == "test", acts=entry.acts)
+                counts.html_messages += entry.html_messages
+                counts.cleaned_messages += entry.cleaned_messages
             elif rejection is not None:
                 quarantine.line(
                     source=source,
@@ -203,6 +207,8 @@ def _summary(
         "lines": counts.lines,
         "blank_lines": counts.blank,
         "sessions": int(kept.sum()),
+        "messages_with_html": counts.html_messages,
+        "messages_with_unusual_characters": counts.cleaned_messages,
         "quarantined": sum(quarantine.counts.values()),
         "quarantined_by_reason": dict(quarantine.counts.most_common()),
         "split": {name: int((outcomes == split).sum()) for split, name in enumerate(SPLITS)},

@@ -22,10 +22,12 @@ ROOT = Path(__file__).resolve().parents[4]
 RECORDED = json.loads((HERE / "keys.json").read_text(encoding="utf-8"))
 # Stages whose results have changed since the keys were recorded, with the reason.
 CHANGED = {
-    "prepare": "near-duplicates are found by what few sessions say; half an emoji no longer costs its session",
-    "label": "annotated values that are true, false or numbers are taken as their text",
+    "prepare": "near-duplicates are found by what few sessions say; messages are cleaned of HTML and of characters "
+    "that nobody sees; half an emoji no longer costs its session",
+    "label": "patterns and non-answers compare plain texts, so a curly apostrophe or another language is understood; "
+    "annotated values that are true, false or numbers are taken as their text",
     "evaluate": "a report names its models by the digest that a served answer carries; records have all their keys",
-    "grader": "a weak policy's babble is graded 0, by two bounds that are part of a fitted grader",
+    "grader": "words, questions and non-answers are recognised in any script, by rules that compare plain texts",
 }
 
 
