@@ -43,12 +43,12 @@ def rolled_out(
     if decision is None:
         return Finding(status="False", reason=c.WAITING_FOR_POLICY, message=waiting)
     new = decision.revisions[0]
+    seen = servers.get(new.name, ObservedServers())
     if new.reason:
         return Finding(status="False", reason=new.reason, message=f"{_label(new)}: {new.message}")
     if not spec.replicas:
         return Finding(status="True", reason=c.SCALED_TO_ZERO)
     if new.name not in decision.traffic or new.warm is None:
-        seen = servers.get(new.name, ObservedServers())
         message = f"{_label(new)}: {seen.ready} of {decision.scale.get(new.name, 0)} servers are warm"
         return Finding(
             status="False",
@@ -61,6 +61,8 @@ def rolled_out(
     message = f"{_label(new)} answers all calls"
     if any(revision.state == "Draining" for revision in decision.revisions):
         return Finding(status="False", reason=c.DRAINING_OLD, message=message)
+    if seen.refusal:
+        message += f" with {seen.ready} of {seen.wanted} servers; {seen.refusal}"
     return Finding(status="True", reason=c.ROLLOUT_COMPLETE, message=message)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from learntoask.core.input_checks import explain
@@ -94,7 +94,7 @@ class EndpointReconciler:
         if follows_run(spec.policy):
             wakes.append(now + _FOLLOW_SECONDS)
         if decision is not None and policy is not None:
-            self._tell_gateways(ref, decision, observed)
+            self._tell_gateways(ref, decision, observed, pods)
             objects = self._render(body, spec, policy, decision)
             fault = await self._objects.carry_out(body, objects, decision, now=now)
             await self._write(body, after, describe(after, fault=fault))
@@ -135,11 +135,13 @@ class EndpointReconciler:
         templates = {decision.revisions[0].name: server_template(policy, spec, self._settings)}
         return render(body, spec, decision, templates=templates, settings=self._settings)
 
-    def _tell_gateways(self, ref: Ref, decision: EndpointDecision, observed: ObservedEndpoint) -> None:
-        """Tell the gateways where the servers are that get traffic."""
+    def _tell_gateways(
+        self, ref: Ref, decision: EndpointDecision, observed: ObservedEndpoint, pods: Sequence[Json]
+    ) -> None:
+        """Tell the gateways where the servers are that get traffic. `pods` are all of the endpoint."""
         found = [observed.servers.get(revision, ObservedServers()).addresses for revision in decision.traffic]
         addresses = sorted(server_address(ip) for pods in found for ip in pods.values())
-        self._gateways.publish(ref, tuple(addresses), pods=observed.gateway.addresses.keys())
+        self._gateways.publish(ref, tuple(addresses), pods={pod["metadata"]["name"] for pod in pods})
 
     async def _write(self, body: Json, before: EndpointStatus, after: EndpointStatus) -> Json:
         """Patch what changed in the status, and post the Events about it. Return the endpoint as it is then."""

@@ -140,9 +140,9 @@ async def test_only_a_gateway_speaks_for_its_endpoint(
 ):
     board = GatewayBoard(wake=lambda ref: None)
     async with operator(board) as chief, grpc.aio.insecure_channel(chief.address) as channel:
-        call = GatewayServiceStub(channel).Follow(metadata=(("authorization", f"Bearer {pod}"),))
+        views = [gateway_pb2.GatewayView(**view)]
+        call = GatewayServiceStub(channel).Follow(iter(views), metadata=(("authorization", f"Bearer {pod}"),))
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await call.write(gateway_pb2.GatewayView(**view))
             await call.read()
         assert refused.value.code() is code
         assert board.views(DESK) == {}
