@@ -25,6 +25,7 @@ from prometheus_client import start_http_server
 
 from learntoask_operator.cache.children import ChildCache
 from learntoask_operator.cache.projections import PROJECTIONS
+from learntoask_operator.endpoint.gateways import GatewayBoard
 from learntoask_operator.endpoint.reconciler import EndpointReconciler
 from learntoask_operator.events import EventQueue
 from learntoask_operator.health import Health
@@ -61,6 +62,7 @@ class _Process:
         self._loop = Loop(observer=metrics, concurrency=settings.concurrency)
         self._children = ChildCache(PROJECTIONS, changed=self._loop.wake)
         self._progress = ProgressBoard(wake=self._loop.wake, clock=time.time)
+        self._gateways = GatewayBoard(wake=self._loop.wake)
         runs = RunReconciler(
             kube=kube,
             children=self._children,
@@ -74,6 +76,7 @@ class _Process:
         endpoints = EndpointReconciler(
             kube=kube,
             children=self._children,
+            gateways=self._gateways,
             events=self._events,
             settings=settings,
             metrics=metrics,
@@ -166,7 +169,7 @@ class _Process:
 
     @contextlib.asynccontextmanager
     async def _progress_server(self) -> AsyncIterator[None]:
-        """Receive progress while the context is open, if pods are given an address to push it to."""
+        """Listen to stages and gateways while the context is open, if their pods are given an address for it."""
         if not self._settings.progress_address:
             yield
             return
@@ -174,6 +177,7 @@ class _Process:
             ListenConfig(host=self._settings.listen, port=self._settings.progress_port, drain_seconds=1.0),
             verify=TokenVerifier(self._kube.server_keys),
             on_report=lambda report, identity: self._progress.report(report),
+            gateways=self._gateways,
         )
         await server.start()
         _log.info("progress on port %d", server.port)

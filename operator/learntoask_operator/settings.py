@@ -42,7 +42,10 @@ class Settings:
     pod_user: int = _setting(
         65532, "user and group of these pods; the images run as any user; 0: the cluster chooses"
     )
-    progress_address: str = _setting("", "host:port that pods push their progress to; empty: they push none")
+    progress_address: str = _setting(
+        "",
+        "host:port at which pods tell their progress, and gateways which servers they see; empty: they tell nothing",
+    )
     progress_port: int = _setting(50055, "port for progress of pods; 0 takes a free one")
     health_port: int = _setting(8080, "port of /healthz and /readyz; 0 takes a free one")
     metrics_port: int = _setting(9090, "port of /metrics; 0 takes a free one")

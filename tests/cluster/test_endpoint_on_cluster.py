@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import queue
+import socket
 import subprocess
 import sys
 import time
@@ -15,8 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from learntoask.core.json_object import Json
+from learntoask.core.pod_contract import PROGRESS_AUDIENCE
+from learntoask.wire import gateway_pb2
+from learntoask.wire.gateway_pb2_grpc import GatewayServiceStub
 from worlds.cluster.applied_manifests import RUN, collection, manifest, stored
 from worlds.cluster.cluster import Cluster
 from worlds.cluster.control_plane import ControlPlane
@@ -59,6 +65,10 @@ class Endpoint:
         found = (one for one in self.status.get("conditions", ()) if one["type"] == type)
         return next(((one["status"], one["reason"]) for one in found), ("", ""))
 
+    def message(self, type: str) -> str:
+        found = (one for one in self.status.get("conditions", ()) if one["type"] == type)
+        return str(next(found, {}).get("message", ""))
+
     def reaches(self, type: str, status: str, reason: str) -> Json:
         """Wait for a condition, and return the status."""
         until(lambda: self.condition(type) == (status, reason), what=f"{type} {status} {reason}")
@@ -88,10 +98,21 @@ class Endpoint:
 
 
 @pytest.fixture
-def operator(plane: ControlPlane, namespace: str, tmp_path: Path) -> Iterator[OperatorProcess]:
+def listens(request: pytest.FixtureRequest) -> str:
+    """The address at which the operator listens to gateways; empty unless a test asks for one."""
+    if not getattr(request, "param", False):
+        return ""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture
+def operator(plane: ControlPlane, namespace: str, tmp_path: Path, listens: str) -> Iterator[OperatorProcess]:
     """An operator with a Lease long enough for a busy machine, because nothing restarts the operator here."""
     allow_everything(plane)
     flags = (*OPERATOR_FLAGS, "--lease-time=60s", "--lease-renewal=5s")
+    if listens:
+        flags += (f"--progress-address={listens}", f"--progress-port={listens.partition(':')[2]}")
     operator = OperatorProcess(
         plane, tmp_path, (*flags, f"--namespaces={namespace}", f"--lease-namespace={namespace}")
     )
@@ -248,5 +269,116 @@ def test_what_somebody_else_made_is_left_alone(cluster: Cluster, endpoint: Endpo
     }
     assert cluster.request("POST", f"/api/v1/namespaces/{namespace}/services", foreign).status == 201
     endpoint.apply()
+    status = endpoint.reaches("Ready", "False", "ChildForeign")
+    assert "Service desk exists" in endpoint.message("Ready")
+    assert status["address"] == ""
     until(lambda: "ChildForeign" in endpoint.events(), what="the event that says so")
     assert endpoint.children("services", "api/v1")["desk"]["spec"]["ports"][0]["port"] == 80
+    assert endpoint.children("deployments") == {}
+    cluster.request("DELETE", f"/api/v1/namespaces/{namespace}/services/desk")
+    status = endpoint.reaches("Ready", "True", "Serving")
+    assert status["address"] == f"desk.{namespace}.svc:50051"
+
+
+def test_pods_that_a_quota_refuses_are_the_cause(cluster: Cluster, endpoint: Endpoint, namespace: str):
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "small", "namespace": namespace},
+        "spec": {"hard": {"pods": "0"}},
+    }
+    path = f"/api/v1/namespaces/{namespace}/resourcequotas"
+    assert cluster.request("POST", path, quota).status == 201
+    until(lambda: "status" in cluster.request("GET", f"{path}/small").body, what="the quota to be counted")
+    endpoint.apply()
+    for type in ("Ready", "RolledOut", "GatewayReady"):
+        endpoint.reaches(type, "False", "PodsRefused")
+        assert "exceeded quota: small" in endpoint.message(type)
+    until(lambda: "PodsRefused" in endpoint.events(), what="the event that says so")
+    cluster.request("DELETE", f"{path}/small")
+
+
+def test_what_the_api_server_refuses_is_told(endpoint: Endpoint):
+    too_little = {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}
+    endpoint.apply(pods={"policyServer": {"resources": too_little}})
+    endpoint.reaches("RolledOut", "False", "ChildRefused")
+    assert "must be less than or equal to cpu limit" in endpoint.message("RolledOut")
+    assert endpoint.condition("Ready") == ("False", "ChildRefused")
+    until(lambda: "ChildRefused" in endpoint.events(), what="the event that says so")
+    endpoint.change(pods=None)
+    endpoint.reaches("Ready", "True", "Serving")
+
+
+def test_a_spec_that_only_our_model_refuses_is_told(endpoint: Endpoint):
+    endpoint.apply(gateway={"records": {"enabled": True, "redact": ["(broken"]}})
+    endpoint.reaches("Ready", "False", "InvalidSpec")
+    assert "spec.gateway.records.redact.0" in endpoint.message("Ready")
+    assert endpoint.status["phase"] == "Pending"
+    until(lambda: "InvalidSpec" in endpoint.events(), what="the event that says so")
+    endpoint.change(gateway=None)
+    endpoint.reaches("Ready", "True", "Serving")
+
+
+def test_a_run_that_does_not_exist_is_not_said_to_publish_later(endpoint: Endpoint):
+    endpoint.apply(policy={"run": "ghost"})
+    endpoint.reaches("Ready", "False", "WaitingForPolicy")
+    assert endpoint.message("Ready") == "run ghost does not exist in this namespace"
+
+
+@pytest.mark.parametrize("listens", [True], indirect=True)
+def test_ready_is_what_the_gateways_say_and_they_learn_of_servers_at_once(
+    cluster: Cluster, endpoint: Endpoint, listens: str, namespace: str
+):
+    """The test speaks for the gateways, whose pods are simulated, with tokens that are bound to these pods."""
+    endpoint.apply(replicas=1)
+    endpoint.reaches("Ready", "Unknown", "GatewaysSilent")
+    assert listens in endpoint.message("Ready")
+    pods = endpoint.children("pods", "api/v1")
+    gateways = sorted(name for name in pods if name.startswith("desk-gateway-"))
+    assert len(gateways) == 2
+    with grpc.insecure_channel(listens) as channel:
+        first, second = (Gateway(cluster, namespace, pods[name], channel) for name in gateways)
+        first.sees(1)
+        servers = first.told()
+        assert servers == {f"{pods[name]['status']['podIP']}:50051" for name in pods.keys() - set(gateways)}
+        second.sees(0)
+        endpoint.reaches("Ready", "False", "ServersNotSeen")
+        assert endpoint.message("Ready").startswith(f"{gateways[1]}: sees no policy server")
+        second.sees(1)
+        endpoint.reaches("Ready", "True", "Serving")
+        endpoint.change(replicas=2)
+        while len(servers) < 2:
+            servers = first.told()
+        victim = next(one for one in endpoint.children("pods", "api/v1") if one not in gateways)
+        cluster.kubectl("-n", namespace, "delete", "pod", victim, "--wait=false")
+        before = servers
+        while servers == before:
+            servers = first.told()
+        second.sees(0)
+        endpoint.reaches("Ready", "False", "ServersNotSeen")
+
+
+class Gateway:
+    """What a gateway's pod says to the operator and hears from it."""
+
+    def __init__(self, cluster: Cluster, namespace: str, pod: Json, channel: grpc.Channel) -> None:
+        metadata = pod["metadata"]
+        bound = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
+        request = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"audiences": [PROGRESS_AUDIENCE], "expirationSeconds": 3600, "boundObjectRef": bound},
+        }
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/default/token"
+        token = cluster.request("POST", path, request).body["status"]["token"]
+        self._views: queue.Queue[gateway_pb2.GatewayView] = queue.Queue()
+        self._call = GatewayServiceStub(channel).Follow(
+            iter(self._views.get, None), metadata=(("authorization", f"Bearer {token}"),), timeout=200
+        )
+
+    def sees(self, servers: int) -> None:
+        self._views.put(gateway_pb2.GatewayView(endpoint="desk", serving=servers))
+
+    def told(self) -> set[str]:
+        """Wait for what the operator tells next."""
+        return set(next(self._call).addresses)

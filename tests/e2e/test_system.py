@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from learntoask.client.types import Origin
 from learntoask.core.json_object import Json
 from worlds.cluster.toolchain import ROOT
 from worlds.node import clients
@@ -21,8 +22,8 @@ SERVICE = f"{RUN}.{PLACE}.svc:50051"
 OPERATORS = f"app.kubernetes.io/component=operator,app.kubernetes.io/instance={RELEASE}"
 _UPDATES = 16  # GRPO updates: enough time to disturb the training
 _RATE = 20.0  # asks a second
-# The fallback of the gateway does not count. A model as small as this often answers nothing well-formed.
-_POLICY = {"policy", "repaired"}
+# Origins of answers that the policy gave. A model as small as this often needs repair; the fallbacks do not count.
+_POLICY: set[Origin] = {"model", "repaired"}
 
 
 def manifest(folder: Path) -> Path:

@@ -1,4 +1,7 @@
-"""A real MinIO server on loopback with its own data folder. Tests may stop it, start it again and damage its data."""
+"""A real MinIO server on loopback with its own data folder. Tests may stop it, start it again and damage its data.
+
+People start one for the development cluster: `python -m worlds.minio FOLDER` (docs/cluster.md).
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import URLError
@@ -129,20 +133,42 @@ class MinioServer:
 
 @contextmanager
 def minio_server(
-    folder: Path, *, certificates: Path | None = None, processors: int | None = 1
+    folder: Path, *, certificates: Path | None = None, processors: int | None = 1, port: int = 0
 ) -> Iterator[MinioServer]:
-    """Run a server with a bucket `lta` on `processors` CPUs (None: all), and kill it at the end.
+    """Run a server with a bucket `lta` on `processors` CPUs (None: all), and kill it at the end. Port 0 takes a free
+    one.
 
     `certificates` is a folder with `public.crt`, `private.key`, and `authority/ca.pem`, which signed them.
     """
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
         port = probe.getsockname()[1]
     server = MinioServer(data=folder / "data", port=port, certificates=certificates, processors=processors)
     folder.mkdir(exist_ok=True)
     server.start()
     try:
-        server.client().make_bucket("lta")
+        if not server.client().bucket_exists("lta"):
+            server.client().make_bucket("lta")
         yield server
     finally:
         server.stop()
+
+
+def main() -> None:
+    """Run a server with a bucket `lta` at port 9000 until Ctrl-C, and print what gives a cluster its keys."""
+    with minio_server(Path(sys.argv[1]).resolve(), processors=None, port=9000) as server:
+        keys = server.environment
+        print(f"export LTA_STORE=s3://lta/team LTA_STORE_ENDPOINT={server.endpoint}")
+        print("export", *(f"{name}={value}" for name, value in keys.items()))
+        print(
+            "kubectl create secret generic store --from-literal=accessKey=$AWS_ACCESS_KEY_ID "
+            "--from-literal=secretKey=$AWS_SECRET_ACCESS_KEY",
+            flush=True,
+        )
+        with suppress(KeyboardInterrupt):
+            signal.pause()
+
+
+if __name__ == "__main__":
+    main()

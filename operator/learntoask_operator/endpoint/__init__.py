@@ -3,8 +3,11 @@
 reconciler  one reconcile; begin here
 policy      which policy the spec means: given keys, or what the named run has published (pure)
 observe     Deployments and pods → the servers of each revision and the gateways (pure)
+gateways    what gateways tell the operator and are told by it
 decide      from one policy to the next without a failed call (pure)
+findings    what the conditions say, from pods and from what gateways see (pure)
 status      conditions, phase and Events (pure)
+apply       applies the objects, and says which one was refused or is somebody else's
 render/     Deployments, Services, PodDisruptionBudgets, autoscaler (pure)
 labels      labels and names of the objects
 """

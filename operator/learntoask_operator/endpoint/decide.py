@@ -146,7 +146,7 @@ def _advance(
     if not late and seen.restarts <= warm_up.restarts:
         return new
     what = f"not warm within {warm_up.deadline}" if late else f"its container ended {seen.restarts} times"
-    message = f"{what}: {seen.last_message}" if seen.last_message else what
+    message = f"{what}: {seen.cause}" if seen.cause else what
     update = {"reason": WARM_UP_FAILED, "message": message[:2000]}
     return new.model_copy(update={**update, "state": "Failed"} if replaceable else update)
 

@@ -23,10 +23,6 @@ def selector(endpoint: str, component: str, revision: str = "") -> dict[str, str
     return {**chosen, REVISION_LABEL: revision} if revision else chosen
 
 
-def gateway_name(endpoint: str) -> str:
-    return f"{endpoint}-gateway"
-
-
 def servers_name(endpoint: str) -> str:
     """Name of the headless Service of the policy servers, and of their PodDisruptionBudget."""
     return f"{endpoint}-policy"

@@ -16,15 +16,23 @@ from learntoask_operator.ownership import COMPONENT, is_deleting, is_owned_by
 class ObservedServers:
     """The pods of one Deployment.
 
-    `wanted` is what the Deployment asks for. `restarts` is the highest count of one container. `last_message` says why
-    a container ended or a pod cannot start.
+    `wanted` is what the Deployment asks for. `restarts` is the highest count of one container. `refusal` says why pods
+    cannot be created, and `last_message` why a container ended or a pod cannot start. `addresses` has the IP address of
+    each ready pod by its name.
     """
 
     wanted: int = 0
     pods: int = 0
     ready: int = 0
     restarts: int = 0
+    refusal: str = ""
     last_message: str = ""
+    addresses: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def cause(self) -> str:
+        """Why there are not as many ready pods as wanted, as far as it is known."""
+        return self.refusal or self.last_message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +66,26 @@ def _observe_deployment(deployment: Json, pods: Sequence[Json]) -> ObservedServe
         pods=status.get("replicas", 0),
         ready=status.get("readyReplicas", 0),
         restarts=max((_restarts(pod) for pod in pods), default=0),
+        refusal=_refusal(status),
         last_message=_last_message(pods),
+        addresses={pod["metadata"]["name"]: pod["status"]["podIP"] for pod in pods if _is_ready(pod)},
     )
+
+
+def _refusal(status: Json) -> str:
+    """Why the ReplicaSet cannot create pods: a quota, a missing service account, a policy that refuses them."""
+    conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
+    failure = conditions.get("ReplicaFailure", {})
+    return (
+        str(failure.get("message") or failure.get("reason") or "") if failure.get("status") == "True" else ""
+    )
+
+
+def _is_ready(pod: Json) -> bool:
+    """Whether the pod can be called."""
+    status = pod.get("status", {})
+    conditions = {condition["type"]: condition["status"] for condition in status.get("conditions") or ()}
+    return conditions.get("Ready") == "True" and bool(status.get("podIP"))
 
 
 def _select(pods: Iterable[Json], component: str, revision: str | None = None) -> list[Json]:

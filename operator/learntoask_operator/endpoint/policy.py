@@ -31,6 +31,14 @@ def resolve_policy(
     return next((revision.policy for revision in revisions if revision.policy.run == policy.run), None)
 
 
+def waiting_for(policy: PolicyReference, run: Json | None) -> str:
+    """What the endpoint waits for while there is nothing to serve."""
+    if run is None:
+        return f"run {policy.run} does not exist in this namespace"
+    phase = run.get("status", {}).get("phase")
+    return f"run {policy.run} has published no policy yet" + (f"; it is {phase}" if phase else "")
+
+
 def _published_keys(run: Json) -> tuple[str, str] | None:
     """Keys of the serve stage and of the model that it serves, if the run has published both."""
     stages = {stage["name"]: stage for stage in run.get("status", {}).get("stages") or ()}

@@ -9,22 +9,33 @@ from typing import Literal
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import EndpointSpec
 from learntoask.core.status import conditions as c
-from learntoask.core.status.conditions import Condition, ConditionStatus, find_condition, set_condition
-from learntoask.core.status.endpoint import EndpointStatus, Revision
+from learntoask.core.status.conditions import Condition, find_condition, set_condition
+from learntoask.core.status.endpoint import EndpointStatus, service_address
 
 from learntoask_operator.endpoint.decide import EndpointDecision
+from learntoask_operator.endpoint.findings import (
+    Finding,
+    Views,
+    gateway_ready,
+    ready_by_pods,
+    ready_by_views,
+    rolled_out,
+)
 from learntoask_operator.endpoint.labels import SERVER, selector
 from learntoask_operator.endpoint.observe import ObservedEndpoint, ObservedServers
 from learntoask_operator.events import Event
 
+_FAILURES = frozenset({c.WARM_UP_FAILED, c.CHILD_FOREIGN, c.CHILD_REFUSED, c.INVALID_SPEC})
+_WARNINGS = _FAILURES | {c.NO_SERVERS, c.SERVERS_NOT_SEEN, c.PODS_REFUSED}
+
 
 @dataclass(frozen=True, kw_only=True)
-class _Finding:
-    """A condition before it has a type and a time."""
+class Fault:
+    """Why the endpoint's objects could not all be applied. `nameless`: its address belongs to somebody else."""
 
-    status: ConditionStatus
     reason: str
-    message: str = ""
+    message: str
+    nameless: bool = False
 
 
 def status_of(
@@ -34,18 +45,90 @@ def status_of(
     decision: EndpointDecision | None,
     observed: ObservedEndpoint,
     *,
+    views: Views,
+    waiting: str = "",
+    fault: Fault | None = None,
     now: float,
 ) -> EndpointStatus:
-    """The new status of the endpoint `body`; `decision` is None while no policy is published."""
+    """The new status of the endpoint `body`; `decision` is None while no policy is published, and `waiting` says why.
+
+    `fault` is what kept the objects from being applied, if anything did.
+    """
     metadata = body["metadata"]
     name, generation = metadata["name"], metadata["generation"]
     traffic = decision.traffic if decision else ()
-    ready = sum(observed.servers.get(revision, ObservedServers()).ready for revision in traffic)
+    servers = [observed.servers.get(revision, ObservedServers()) for revision in traffic]
     findings = {
-        c.ROLLED_OUT: _rolled_out(decision, observed.servers, spec),
-        c.GATEWAY_READY: _gateway_ready(observed.gateway),
-        c.READY: _ready(ready, observed.gateway, spec, decision),
+        c.ROLLED_OUT: rolled_out(decision, observed.servers, spec, waiting),
+        c.GATEWAY_READY: gateway_ready(observed.gateway),
+        c.READY: ready_by_pods(servers, observed.gateway, spec, waiting=waiting)
+        or ready_by_views(views, observed.gateway, spec, before),
     }
+    if fault is not None:
+        finding = Finding(status="False", reason=fault.reason, message=fault.message)
+        findings[c.ROLLED_OUT] = finding
+        if fault.nameless or findings[c.READY].status != "True":
+            findings[c.READY] = finding
+    address = service_address(name, metadata["namespace"], port=spec.gateway.service.port)
+    return EndpointStatus(
+        observed_generation=generation,
+        phase=_phase(findings),
+        conditions=_conditions(before, findings, generation=generation, now=now),
+        address="" if fault is not None and fault.nameless else address,
+        revision=decision.lead if decision else before.revision,
+        target=decision.revisions[0].name if decision else "",
+        revisions=decision.revisions if decision else before.revisions,
+        replicas=sum(found.pods for found in observed.servers.values()),
+        ready_replicas=sum(found.ready for found in servers),
+        selector=",".join(f"{label}={value}" for label, value in selector(name, SERVER).items()),
+    )
+
+
+def fault_in(status: EndpointStatus) -> Fault | None:
+    """The fault that a status tells of."""
+    found = find_condition(status.conditions, c.ROLLED_OUT)
+    if found is None or found.reason not in (c.CHILD_FOREIGN, c.CHILD_REFUSED):
+        return None
+    return Fault(reason=found.reason, message=found.message, nameless=not status.address)
+
+
+def refused_status(before: EndpointStatus, body: Json, message: str, *, now: float) -> EndpointStatus:
+    """The status of an endpoint whose spec is invalid. What was applied before goes on as it is, and is not looked
+    at."""
+    generation = body["metadata"]["generation"]
+    findings = {
+        c.ROLLED_OUT: Finding(status="False", reason=c.INVALID_SPEC, message=message),
+        c.READY: Finding(
+            status="Unknown" if before.revisions else "False", reason=c.INVALID_SPEC, message=message
+        ),
+    }
+    return before.model_copy(
+        update={
+            "observed_generation": generation,
+            "phase": "Degraded" if before.revisions else "Pending",
+            "conditions": _conditions(before, findings, generation=generation, now=now),
+        }
+    )
+
+
+def events_of(before: EndpointStatus, after: EndpointStatus) -> list[Event]:
+    """An Event for every condition whose status or reason has changed."""
+    events = []
+    for condition in after.conditions:
+        old = find_condition(before.conditions, condition.type)
+        if old is not None and (old.status, old.reason) == (condition.status, condition.reason):
+            continue
+        bad = condition.reason in _WARNINGS
+        message = f"{condition.type} is {condition.status}"
+        if condition.message:
+            message += f": {condition.message}"
+        events.append(Event(reason=condition.reason, message=message, type="Warning" if bad else "Normal"))
+    return events
+
+
+def _conditions(
+    before: EndpointStatus, findings: Mapping[str, Finding], *, generation: int, now: float
+) -> tuple[Condition, ...]:
     conditions: tuple[Condition, ...] = before.conditions
     for type, finding in findings.items():
         conditions = set_condition(
@@ -57,95 +140,16 @@ def status_of(
             generation=generation,
             now=now,
         )
-    return EndpointStatus(
-        observed_generation=generation,
-        phase=_phase(findings),
-        conditions=conditions,
-        address=f"{name}.{metadata['namespace']}.svc:{spec.gateway.service.port}",
-        revision=decision.lead if decision else before.revision,
-        target=decision.revisions[0].name if decision else "",
-        revisions=decision.revisions if decision else before.revisions,
-        replicas=sum(servers.pods for servers in observed.servers.values()),
-        ready_replicas=ready,
-        selector=",".join(f"{label}={value}" for label, value in selector(name, SERVER).items()),
-    )
+    return conditions
 
 
-def events_of(before: EndpointStatus, after: EndpointStatus) -> list[Event]:
-    """An Event for every condition whose status or reason has changed."""
-    events = []
-    for condition in after.conditions:
-        old = find_condition(before.conditions, condition.type)
-        if old is not None and (old.status, old.reason) == (condition.status, condition.reason):
-            continue
-        bad = condition.reason in (c.WARM_UP_FAILED, c.NO_SERVERS)
-        message = f"{condition.type} is {condition.status}"
-        if condition.message:
-            message += f": {condition.message}"
-        events.append(Event(reason=condition.reason, message=message, type="Warning" if bad else "Normal"))
-    return events
-
-
-def _rolled_out(
-    decision: EndpointDecision | None, servers: Mapping[str, ObservedServers], spec: EndpointSpec
-) -> _Finding:
-    if decision is None:
-        message = f"run {spec.policy.run} has published no policy yet"
-        return _Finding(status="False", reason=c.WAITING_FOR_POLICY, message=message)
-    new = decision.revisions[0]
-    if new.reason:
-        return _Finding(status="False", reason=new.reason, message=f"{_label(new)}: {new.message}")
-    if not spec.replicas:
-        return _Finding(status="True", reason=c.SCALED_TO_ZERO)
-    if new.name not in decision.traffic or new.warm is None:
-        seen = servers.get(new.name, ObservedServers())
-        message = f"{_label(new)}: {seen.ready} of {decision.scale.get(new.name, 0)} servers are warm"
-        if seen.last_message:
-            message += f"; {seen.last_message}"
-        return _Finding(status="False", reason=c.SERVERS_STARTING, message=message)
-    if len(decision.traffic) > 1:
-        message = f"{_label(new)} and the old revision share the calls"
-        return _Finding(status="False", reason=c.SHIFTING_TRAFFIC, message=message)
-    message = f"{_label(new)} answers all calls"
-    if any(revision.state == "Draining" for revision in decision.revisions):
-        return _Finding(status="False", reason=c.DRAINING_OLD, message=message)
-    return _Finding(status="True", reason=c.ROLLOUT_COMPLETE, message=message)
-
-
-def _gateway_ready(gateway: ObservedServers) -> _Finding:
-    if gateway.ready:
-        return _Finding(status="True", reason=c.GATEWAY_AVAILABLE)
-    return _Finding(status="False", reason=c.GATEWAY_STARTING, message=gateway.last_message)
-
-
-def _ready(
-    servers: int, gateway: ObservedServers, spec: EndpointSpec, decision: EndpointDecision | None
-) -> _Finding:
-    """`servers` is the number of ready servers that get traffic."""
-    if decision is None:
-        return _Finding(status="False", reason=c.WAITING_FOR_POLICY)
-    if not spec.replicas:
-        return _Finding(status="False", reason=c.SCALED_TO_ZERO)
-    if not servers:
-        refuses = spec.gateway.fallback.mode == "refuse"
-        message = "" if refuses else "the gateways answer with the fallback"
-        return _Finding(status="False", reason=c.NO_SERVERS, message=message)
-    if not gateway.ready:
-        return _Finding(status="False", reason=c.GATEWAY_STARTING)
-    return _Finding(status="True", reason=c.SERVING)
-
-
-def _phase(findings: Mapping[str, _Finding]) -> Literal["Pending", "RollingOut", "Ready", "Degraded"]:
+def _phase(findings: Mapping[str, Finding]) -> Literal["Pending", "RollingOut", "Ready", "Degraded"]:
     ready = findings[c.READY].status == "True"
-    rolled_out = findings[c.ROLLED_OUT]
-    if rolled_out.reason == c.WAITING_FOR_POLICY:
+    rollout = findings[c.ROLLED_OUT]
+    if rollout.reason == c.WAITING_FOR_POLICY:
         return "Pending"
-    if rolled_out.reason == c.WARM_UP_FAILED:
+    if rollout.reason in _FAILURES:
         return "Degraded"
-    if rolled_out.status == "True":
+    if rollout.status == "True":
         return "Ready" if ready else "Degraded"
     return "RollingOut"
-
-
-def _label(revision: Revision) -> str:
-    return f"revision {revision.number} ({revision.name})"

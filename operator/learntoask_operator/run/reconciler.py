@@ -33,7 +33,7 @@ from learntoask_operator.metrics import Metrics
 from learntoask_operator.ownership import is_owned_by
 from learntoask_operator.run.decide import RunDecision, decide
 from learntoask_operator.run.progress import ProgressBoard
-from learntoask_operator.run.render.endpoint import endpoint, endpoint_name
+from learntoask_operator.run.render.endpoint import client_address, endpoint, endpoint_name
 from learntoask_operator.run.workload import RunChildren
 from learntoask_operator.settings import Settings
 
@@ -152,8 +152,7 @@ class RunReconciler:
                 continue
             message = f"AskEndpoint {name} was given the policy of this run"
             self._post(run, [Event(reason=c.ENDPOINT_APPLIED, message=message)])
-            address = str((applied.get("status") or {}).get("address", ""))
-            return _with_served(status, publication, ServedAt(name=name, address=address))
+            return _with_served(status, publication, ServedAt(name=name, address=client_address(applied)))
         message = f"AskEndpoint {name} has a policy that another client set; it is left alone"
         self._post(run, [Event(reason=c.ENDPOINT_FOREIGN, message=message, type="Warning")])
         return _with_served(status, publication, None)

@@ -107,6 +107,9 @@ async def _wait_for_endpoint(kube: Kube, name: str, namespace: str, deadline: fl
 async def _ask(address: str, say: str) -> Decision:
     async with AsyncClient(address, timeout=_ANSWER_SECONDS) as client:
         try:
-            return await client.decide([user(say)])
+            decision = await client.decide([user(say)])
         except CallFailed as error:
             raise ClusterError(f"{address} does not answer: {error}") from error
+    if decision.origin == "no_server":
+        raise ClusterError(f"{address} answers with the fallback: no policy server answered its gateway")
+    return decision

@@ -24,7 +24,7 @@ STAGE_LABEL = "learntoask.io/stage"
 ATTEMPT_LABEL = "learntoask.io/attempt"
 REVISION_LABEL = "learntoask.io/revision"
 LEADER_LABEL = "learntoask.io/leader"
-"""Set on the operator pod that holds the Lease; the Service for progress selects it."""
+"""Set on the operator pod that holds the Lease; the Service that pods call selects it."""
 STAGE_KEY_ANNOTATION = "learntoask.io/stage-key"
 """On a Job and its pods: the whole key of the stage, which is too long for a label."""
 COMPLETION_INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
@@ -56,7 +56,7 @@ LTA_RENDEZVOUS: Final = "LTA_RENDEZVOUS"
 LTA_SHARDS: Final = "LTA_SHARDS"
 """Number of pods that compute one shard of a stage each."""
 LTA_PROGRESS_ADDRESS: Final = "LTA_PROGRESS_ADDRESS"
-"""`host:port` of the operator's ProgressService."""
+"""`host:port` of the operator's ProgressService, which is that of its GatewayService too."""
 LTA_PROGRESS_TOKEN: Final = "LTA_PROGRESS_TOKEN"
 """File with the projected service-account token that the pod shows there."""
 LTA_CHECKPOINT_SECONDS: Final = "LTA_CHECKPOINT_SECONDS"
@@ -89,6 +89,11 @@ DISRUPTED = "Disrupted"
 """`TerminationMessage.reason` of a pod that got SIGTERM; such an attempt does not count as failed."""
 LONGEST_TERMINATION_MESSAGE = 4096
 """Bytes that Kubernetes keeps of a termination message."""
+
+
+def gateway_name(endpoint: str) -> str:
+    """Name of an endpoint's Deployment of gateways, with which the names of their pods begin."""
+    return f"{endpoint}-gateway"
 
 
 class StageOrder(BaseModel):

@@ -1,16 +1,17 @@
-"""Receives progress reports in the operator: `ProgressService` over gRPC, for pods that prove their identity."""
+"""Receives what pods tell the operator, over gRPC: progress of stages, and what gateways see."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import grpc
 from prometheus_client import CollectorRegistry
 
+from learntoask.progress.callers import Verify, calling_pod
+from learntoask.progress.gateways import Gateways, gateway_handlers
 from learntoask.progress.report import ProgressReport, from_wire, pod_of
-from learntoask.progress.tokens import PodIdentity, TokenRefused
+from learntoask.progress.tokens import PodIdentity
 from learntoask.rpc.config import ListenConfig
-from learntoask.rpc.logs import LOGGER
 from learntoask.rpc.requests import InvalidRequest, require_parsed, tolerant_parser
 from learntoask.rpc.server import GrpcServer
 from learntoask.wire import progress_pb2
@@ -18,15 +19,13 @@ from learntoask.wire import progress_pb2
 SERVICE = progress_pb2.DESCRIPTOR.services_by_name["ProgressService"].full_name
 Code = grpc.StatusCode
 
-Verify = Callable[[str], Awaitable[PodIdentity]]
-"""Returns the pod that a token belongs to. Raises TokenRefused; any other exception means that checking failed."""
-
 
 class ProgressServer(GrpcServer):
-    """Receives progress reports from pods.
+    """Receives progress reports from the pods of stages, and talks with gateways.
 
     `verify` checks a pod's token. `on_report` is called in the server's event loop with each report about the pod's own
-    stage and with the pod's identity; it must be quick. Raises InputError if the port cannot be bound.
+    stage and with the pod's identity; it must be quick. `gateways` is what gateways talk with. Raises InputError if the
+    port cannot be bound.
     """
 
     def __init__(
@@ -35,6 +34,7 @@ class ProgressServer(GrpcServer):
         *,
         verify: Verify,
         on_report: Callable[[ProgressReport, PodIdentity], None],
+        gateways: Gateways,
     ) -> None:
         service = _ProgressService(verify, on_report)
         report = grpc.unary_unary_rpc_method_handler(
@@ -49,10 +49,11 @@ class ProgressServer(GrpcServer):
             handlers=grpc.method_handlers_generic_handler(SERVICE, {"Report": report}),
             registry=CollectorRegistry(),
         )
+        self._server.add_generic_rpc_handlers((gateway_handlers(verify, gateways),))
 
 
 class _ProgressService:
-    busy = False  # a report is handled at once
+    busy = False  # a report is handled at once, and a gateway looks for another operator
 
     def __init__(self, verify: Verify, on_report: Callable[[ProgressReport, PodIdentity], None]) -> None:
         self._verify, self._on_report = verify, on_report
@@ -63,7 +64,7 @@ class _ProgressService:
     async def report(
         self, request: progress_pb2.ReportRequest, context: grpc.aio.ServicerContext
     ) -> progress_pb2.ReportResponse:
-        identity = await self._caller(context)
+        identity = await calling_pod(context, self._verify)
         try:
             report = from_wire(require_parsed(request))
         except InvalidRequest as error:
@@ -76,28 +77,3 @@ class _ProgressService:
             )
         self._on_report(report, identity)
         return progress_pb2.ReportResponse()
-
-    async def _caller(self, context: grpc.aio.ServicerContext) -> PodIdentity:
-        token = _token(context)
-        if not token:
-            await context.abort(
-                Code.UNAUTHENTICATED, "authorization: send metadata `authorization: Bearer TOKEN`"
-            )
-        try:
-            return await self._verify(token)
-        except TokenRefused as error:
-            await context.abort(Code.UNAUTHENTICATED, f"authorization: {error}")
-        except Exception as error:
-            LOGGER.warning("the keys of the API server cannot be fetched: %s", error)
-            await context.abort(
-                Code.UNAVAILABLE,
-                "the keys of the API server cannot be fetched now; send the report again later",
-            )
-        raise AssertionError("abort raises")
-
-
-def _token(context: grpc.aio.ServicerContext) -> str:
-    for key, value in context.invocation_metadata() or ():
-        if key == "authorization" and isinstance(value, str) and value.startswith("Bearer "):
-            return value.removeprefix("Bearer ").strip()
-    return ""

@@ -180,13 +180,14 @@ def test_everything_is_denied_but_what_is_needed(values: Path) -> None:
         assert _reached(allowed["judge"]["ingress"], 8000) == ["stage", "grader"]
         assert _reached(allowed["gateway"]["egress"], 50051) == ["policy-server"]
         assert _reached(allowed["stage"]["egress"], 50055) == ["operator"]
+        assert _reached(allowed["gateway"]["egress"], 50055) == ["operator"]
         assert allowed["judge"]["egress"] == []
         for component in ("policy-server", "judge", "grader"):
             assert not _open(allowed[component]["ingress"]), component
         store = {one["ports"][0]["port"] for one in allowed["policy-server"]["egress"]}
         assert store == ({9000} if values == MINIO else {9443})
     (operator,) = [one["spec"] for one in policies if one["metadata"]["name"].endswith("-operator")]
-    assert _reached(operator["ingress"], 50055) == ["stage"]
+    assert _reached(operator["ingress"], 50055) == ["stage", "gateway"]
     ports = [port["port"] for rule in operator["egress"] for port in rule["ports"]]
     assert ports == ([443, 6443] if values == MINIO else [6443])
 

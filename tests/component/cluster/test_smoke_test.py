@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from learntoask.core.errors import ClusterError, GateFailed, StageError
 from learntoask.core.json_object import Json
 from learntoask.kube import ENDPOINT, RUN, Kind
 from worlds.fake_kube import FakeKube
+from worlds.gateway import gateway, write_pack
 from worlds.serving import ScriptedEngine, serving
 
 NAMESPACE = "somewhere"
@@ -77,6 +79,14 @@ async def test_a_policy_is_asked_and_everything_taken_away(monkeypatch: pytest.M
         decision = await answered
     assert decision.question == "What else about my throat?"
     assert told == ["sft: Running", "serve: Running", "endpoint small: Pending", f"asking {server.address}"]
+    assert cluster.all(RUN) == cluster.all(ENDPOINT) == []
+
+
+async def test_the_fallback_of_a_gateway_without_servers_is_no_answer(tmp_path: Path) -> None:
+    async with gateway(write_pack(tmp_path), "nobody.invalid:50051", patience_seconds=0.0) as front:
+        cluster = Cluster(SERVED, endpoint=(_ready(front.address),))
+        with pytest.raises(ClusterError, match="answers with the fallback: no policy server"):
+            await _try(cluster)[0]
     assert cluster.all(RUN) == cluster.all(ENDPOINT) == []
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from learntoask.core.json_object import Json
 from learntoask.core.pod_contract import REVISION_LABEL
+from learntoask.core.status.conditions import find_condition
 from learntoask.core.status.endpoint import EndpointStatus
-from learntoask.kube import DEPLOYMENT, ENDPOINT, HPA, POD, RUN, SERVICE, Kind, NotFound, Unavailable
+from learntoask.kube import DEPLOYMENT, ENDPOINT, HPA, POD, RUN, SERVICE, Invalid, Kind, NotFound, Unavailable
+from learntoask.progress.gateways import GatewayView
 from learntoask_operator.cache.children import ChildCache
 from learntoask_operator.cache.projections import PROJECTIONS
-from learntoask_operator.endpoint.reconciler import ChildForeign, EndpointReconciler
+from learntoask_operator.endpoint.gateways import GatewayBoard
+from learntoask_operator.endpoint.reconciler import EndpointReconciler
 from learntoask_operator.events import Event
 from learntoask_operator.loop import Ref
 from learntoask_operator.metrics import Metrics
@@ -47,13 +51,16 @@ class Posted:
 
 
 class World:
-    """`life` gives Deployments their pods. All pods are warm, except those of the policies in `cold`."""
+    """`life` gives Deployments their pods. All pods are warm, except those of the policies in `cold`. With a
+    `progress_address`, they exist as objects too, and gateways see what the test lets them see."""
 
-    def __init__(self, **spec: Any) -> None:
+    def __init__(self, *, progress_address: str = "", **spec: Any) -> None:
+        self.progress_address = progress_address
         self.now = 1_700_000_000.0
         self.kube, self.events = Kube(lambda: self.now), Posted()
         self.cold: dict[str, str] = {}
         self.traffic: list[str] = []
+        self.addresses: list[str] = []
         whole = {"policy": published("a"), "replicas": 2, "rollout": {"maxSurge": 2, "drain": "30s"}} | spec
         self.kube.put(ENDPOINT, {"metadata": {"name": "desk", "namespace": "default"}, "spec": whole})
         self.restart()
@@ -65,11 +72,17 @@ class World:
         for kind in PROJECTIONS:
             self.children.listed(kind, None, self.kube.all(kind))
         self.metrics = Metrics()
+        self.gateways = GatewayBoard(wake=lambda ref: None)
         self.reconciler = EndpointReconciler(
             kube=self.kube,
             children=self.children,
+            gateways=self.gateways,
             events=self.events,
-            settings=Settings(store_uri="s3://artefacts/lta", store_credentials="keys"),
+            settings=Settings(
+                store_uri="s3://artefacts/lta",
+                store_credentials="keys",
+                progress_address=self.progress_address,
+            ),
             metrics=self.metrics,
             observed=lambda kind, body: None,
             clock=lambda: self.now,
@@ -107,6 +120,8 @@ class World:
             status = {"replicas": count, "readyReplicas": 0 if why else count}
             if body.get("status") != status:
                 self.kube.put(DEPLOYMENT, {**body, "status": status})
+            if self.progress_address and not why:
+                self.ready_pods(body)
             if why and not any(
                 pod["metadata"]["labels"] == body["metadata"]["labels"] for pod in self.kube.all(POD)
             ):
@@ -129,6 +144,33 @@ class World:
             asked = service["spec"]["selector"].get(REVISION_LABEL, "")
             if not self.traffic or self.traffic[-1] != asked:
                 self.traffic.append(asked)
+
+    def ready_pods(self, deployment: Json) -> None:
+        """Ready pods of a Deployment, each with an address of its own."""
+        name = deployment["metadata"]["name"]
+        for number in range(deployment["spec"]["replicas"]):
+            pod = f"{name}-{number}"
+            if (POD, "default", pod) in self.kube.objects:
+                continue
+            self.addresses.append(f"10.0.0.{len(self.addresses) + 1}")
+            self.kube.put(
+                POD,
+                {
+                    "metadata": {
+                        "name": pod,
+                        "namespace": "default",
+                        "labels": deployment["metadata"]["labels"],
+                    },
+                    "status": {
+                        "podIP": self.addresses[-1],
+                        "conditions": [{"type": "Ready", "status": "True"}],
+                    },
+                },
+            )
+
+    def see(self, pod: str, serving: int) -> None:
+        """Let a gateway tell how many servers it sees."""
+        self.gateways.seen(GatewayView(namespace="default", endpoint="desk", pod=pod, serving=serving))
 
     @staticmethod
     def policy_of(deployment: Json) -> str:
@@ -155,6 +197,11 @@ class World:
 
     def conditions(self) -> dict[str, str]:
         return {one.type: one.reason for one in self.status.conditions}
+
+    def ready(self) -> tuple[str, str, str]:
+        """Status, reason and message of the condition Ready."""
+        found = find_condition(self.status.conditions, "Ready")
+        return (found.status, found.reason, found.message) if found else ("", "", "")
 
 
 async def test_a_settled_endpoint_costs_nothing_until_something_changes():
@@ -261,6 +308,149 @@ async def test_an_autoscaler_comes_and_goes_and_a_foreign_one_stays():
     await world.settle()
     assert len(world.kube.all(HPA)) == 1
     world.edit(autoscaling={"max": 4})
-    with pytest.raises(ChildForeign, match="HorizontalPodAutoscaler desk exists"):
-        await world.settle()
+    await world.settle()
     assert world.kube.all(HPA)[0]["spec"] == {"maxReplicas": 9}
+    rollout = find_condition(world.status.conditions, "RolledOut")
+    assert (rollout.status, rollout.reason) == ("False", "ChildForeign")
+    assert "HorizontalPodAutoscaler desk exists" in rollout.message
+    assert world.ready()[:2] == ("True", "Serving")  # the policy answers all the same
+    world.kube.remove(HPA, world.kube.all(HPA)[0])
+    world.now = world.wake_at
+    await world.settle()
+    assert world.conditions()["RolledOut"] == "RolloutComplete"
+    assert world.kube.all(HPA)[0]["spec"]["maxReplicas"] == 4
+
+
+GATEWAYS = ("desk-gateway-0", "desk-gateway-1")
+
+
+async def test_ready_means_that_every_gateway_sees_a_server():
+    world = World(progress_address="operator.lta.svc:50055")
+    await world.settle()
+    status, reason, message = world.ready()
+    assert (status, reason) == ("Unknown", "GatewaysSilent")
+    assert "desk-gateway-0, desk-gateway-1" in message
+    assert "operator.lta.svc:50055" in message
+    world.see(GATEWAYS[0], 2)
+    world.see(GATEWAYS[1], 0)
+    await world.settle()
+    assert world.ready() == (
+        "False",
+        "ServersNotSeen",
+        "desk-gateway-1: sees no policy server; the gateways answer with the fallback",
+    )
+    assert "ServersNotSeen" in world.events.reasons
+    world.see(GATEWAYS[1], 1)
+    await world.settle()
+    assert world.ready() == ("True", "Serving", "")
+    world.restart()  # the next operator has heard nothing yet, and what was so goes on
+    await world.settle()
+    assert world.ready() == ("True", "Serving", "")
+    world.see(GATEWAYS[0], 0)
+    await world.settle()
+    assert world.ready()[:2] == ("False", "ServersNotSeen")
+
+
+async def test_gateways_are_told_where_the_servers_are_that_get_calls():
+    world = World(progress_address="operator.lta.svc:50055")
+    told = world.gateways.servers("default", "desk")
+    first = asyncio.ensure_future(anext(told))
+    await world.settle()
+    while not first.done():
+        await asyncio.sleep(0)
+    pods = {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in world.kube.all(POD)}
+    servers = [address for name, address in pods.items() if "gateway" not in name]
+    assert await first in ((), tuple(sorted(f"{address}:50051" for address in servers)))
+    old = set(servers)
+    world.edit(policy=published("b"))
+    await world.settle()
+    addresses = await anext(told)
+    while set(addresses) & {f"{address}:50051" for address in old}:
+        addresses = await anext(told)
+    assert len(addresses) == 2
+
+
+async def test_an_address_that_belongs_to_somebody_else_is_not_given_out():
+    world = World()
+    foreign = {"metadata": {"name": "desk", "namespace": "default"}, "spec": {"ports": [{"port": 80}]}}
+    world.kube.put(SERVICE, foreign)
+    await world.settle()
+    assert world.ready()[:2] == ("False", "ChildForeign")
+    assert "Service desk exists" in world.ready()[2]
+    assert (world.status.address, world.status.phase) == ("", "Degraded")
+    assert not world.kube.all(DEPLOYMENT)  # nobody could call the servers
+    assert world.events.reasons.count("ChildForeign") == 2  # of Ready and RolledOut, once each
+    world.restart()
+    await world.settle()
+    assert world.ready()[:2] == ("False", "ChildForeign")
+    world.kube.remove(SERVICE, world.kube.objects[SERVICE, "default", "desk"])
+    world.now = world.wake_at
+    await world.settle()
+    assert (world.ready()[1], world.status.address) == ("Serving", "desk.default.svc:50051")
+
+
+async def test_a_refused_deployment_is_told_while_the_old_policy_goes_on_answering():
+    world = World()
+    await world.settle()
+    world.kube.refuse = lambda verb, kind: (
+        Invalid("limits: must be at least requests", status=422)
+        if (verb, kind) == ("apply", DEPLOYMENT)
+        else None
+    )
+    world.edit(policy=published("b"))
+    await world.settle()
+    rollout = find_condition(world.status.conditions, "RolledOut")
+    assert (rollout.status, rollout.reason) == ("False", "ChildRefused")
+    assert "is refused: limits: must be at least requests" in rollout.message
+    assert world.ready()[:2] == ("True", "Serving")
+    assert world.servers() == {"a": 2}
+    world.kube.refuse = lambda verb, kind: None
+    for _ in ("applied", "drained"):
+        world.now = world.wake_at
+        await world.settle()
+    assert (world.servers(), world.conditions()["RolledOut"]) == ({"b": 2}, "RolloutComplete")
+
+
+async def test_a_spec_that_our_own_model_refuses_is_told():
+    world = World(gateway={"records": {"enabled": True, "redact": ["(broken"]}})
+    await world.settle()
+    status, reason, message = world.ready()
+    assert (status, reason) == ("False", "InvalidSpec")
+    assert "spec.gateway.records.redact.0" in message
+    assert world.status.phase == "Pending"
+    assert world.wake_at is None
+    world.edit(gateway={})
+    await world.settle()
+    assert world.ready()[:2] == ("True", "Serving")
+
+
+@pytest.mark.parametrize("component", ["policy-server", "gateway"])
+async def test_the_cause_of_pods_that_are_not_created_is_told(component: str):
+    world = World()
+    quota = 'pods "x" is forbidden: exceeded quota: small, requested: pods=1, used: pods=0, limited: pods=0'
+    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": quota}
+    await world.reconcile()
+    for body in world.kube.all(DEPLOYMENT):
+        refused = body["metadata"]["labels"]["app.kubernetes.io/component"] == component
+        ready = {"replicas": 2, "readyReplicas": 2}
+        status = {"replicas": 0, "conditions": [failure]} if refused else ready
+        world.kube.put(DEPLOYMENT, {**body, "status": status})
+    world.life = lambda: None  # type: ignore[method-assign]
+    await world.settle()
+    assert world.ready()[:2] == ("False", "PodsRefused")
+    assert quota in world.ready()[2]
+    assert "PodsRefused" in world.events.reasons
+
+
+async def test_what_it_waits_for_is_so():
+    world = World(policy={"run": "ghost"})
+    await world.settle()
+    assert world.ready() == ("False", "WaitingForPolicy", "run ghost does not exist in this namespace")
+    run = {
+        "metadata": {"name": "ghost", "namespace": "default"},
+        "spec": {},
+        "status": {"phase": "Failed", "stages": []},
+    }
+    world.kube.put(RUN, run)
+    await world.settle()
+    assert world.ready()[2] == "run ghost has published no policy yet; it is Failed"

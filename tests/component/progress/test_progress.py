@@ -21,6 +21,7 @@ from learntoask.progress.server import ProgressServer
 from learntoask.progress.tokens import PodIdentity, TokenVerifier
 from learntoask.rpc.config import ListenConfig
 from learntoask.wire import progress_pb2_grpc
+from learntoask_operator.endpoint.gateways import GatewayBoard
 from worlds.waiting import until
 
 KEYS = {
@@ -105,6 +106,7 @@ async def server(
         ListenConfig(port=0, drain_seconds=0.5),
         verify=TokenVerifier(api.keys, now=lambda: clock[0]),
         on_report=lambda report, identity: heard.append((report, identity)),
+        gateways=GatewayBoard(wake=lambda ref: None),
     )
     await running.start()
     yield running

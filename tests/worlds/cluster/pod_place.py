@@ -42,8 +42,8 @@ class PodPlace:
     def command(self) -> list[str]:
         """The pod's command, with the `lta` of this interpreter."""
         given = [*self.container.get("command", []), *self.container.get("args", [])]
-        if given[0] != "lta":
-            raise NotHere(f"command {given[0]!r}: this runner knows lta only")
+        if given[:1] != ["lta"]:
+            raise NotHere(f"command {' '.join(given[:3])!r}: this runner knows lta only")
         return [sys.executable, "-m", "learntoask.cli.app", *(self._here(argument) for argument in given[1:])]
 
     def environment(self) -> dict[str, str]:
@@ -75,19 +75,41 @@ class PodPlace:
                 (folder / name).write_bytes(content)
 
     async def _contents(self, kube: Kube, volume: Json) -> Mapping[str, bytes]:
-        namespace = self.pod["metadata"]["namespace"]
         if "emptyDir" in volume:
             return {}
-        if "configMap" in volume:
-            held = await kube.get(CONFIG_MAP, volume["configMap"]["name"], namespace=namespace)
-            return {name: text.encode() for name, text in held.get("data", {}).items()}
-        if "secret" in volume:
-            held = await kube.get(SECRET, volume["secret"]["secretName"], namespace=namespace)
-            return {name: base64.b64decode(text) for name, text in held.get("data", {}).items()}
         if "projected" in volume:
-            sources = [source["serviceAccountToken"] for source in volume["projected"]["sources"]]
-            return {source["path"]: await self._token(kube, source) for source in sources}
+            sources = [await self._source(kube, source) for source in volume["projected"]["sources"]]
+            return {name: content for source in sources for name, content in source.items()}
+        if "secret" in volume:
+            return await self._source(kube, {"secret": {"name": volume["secret"]["secretName"]}})
+        if "configMap" in volume:
+            return await self._source(kube, volume)
         raise NotHere(f"volume {volume['name']}: this runner has no such kind")
+
+    async def _source(self, kube: Kube, source: Json) -> Mapping[str, bytes]:
+        """The files of one source of a projected volume, which is also how a volume with a single source reads."""
+        namespace = self.pod["metadata"]["namespace"]
+        if "serviceAccountToken" in source:
+            asked = source["serviceAccountToken"]
+            return {asked["path"]: await self._token(kube, asked)}
+        if "configMap" in source:
+            held = await kube.get(CONFIG_MAP, source["configMap"]["name"], namespace=namespace)
+            return {name: text.encode() for name, text in held.get("data", {}).items()}
+        if "secret" in source:
+            held = await kube.get(SECRET, source["secret"]["name"], namespace=namespace)
+            return {name: base64.b64decode(text) for name, text in held.get("data", {}).items()}
+        if "downwardAPI" in source:
+            return {item["path"]: self._field(item) for item in source["downwardAPI"]["items"]}
+        raise NotHere(f"projected {', '.join(source)}: this runner has no such source")
+
+    def _field(self, item: Json) -> bytes:
+        """The value of a field of the pod such as `metadata.namespace`."""
+        value = self.pod
+        for part in item.get("fieldRef", {}).get("fieldPath", "").split("."):
+            value = value.get(part, {}) if isinstance(value, dict) else {}
+        if not isinstance(value, str):
+            raise NotHere(f"field of {item['path']}: this runner knows single values of the pod only")
+        return value.encode()
 
     async def _token(self, kube: Kube, source: Json) -> bytes:
         """A token that is bound to the pod, requested as a kubelet does."""
@@ -97,8 +119,8 @@ class PodPlace:
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
             "spec": {
-                "audiences": [source["audience"]],
-                "expirationSeconds": source["expirationSeconds"],
+                "audiences": [source["audience"]] if "audience" in source else [],
+                "expirationSeconds": source.get("expirationSeconds", 3600),
                 "boundObjectRef": {
                     "apiVersion": "v1",
                     "kind": "Pod",

@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import threading
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -197,7 +198,7 @@ class PodRunner:
             place = PodPlace(root=root, address=address, names=self._names, pod=pod)
             self.running[uid] = RunningPod(place)
             if not leaving:
-                self.running[uid].task = group.create_task(self._live(kube, self.running[uid]))
+                self.running[uid].task = group.create_task(self._live_apart(kube, self.running[uid]))
         if leaving:
             running = self.running.get(uid)
             if running is None or not running.ending:
@@ -232,13 +233,23 @@ class PodRunner:
             body = {"apiVersion": "v1", "kind": "DeleteOptions", **now}
             await kube._transport.call("DELETE", path, body=body)
 
+    async def _live_apart(self, kube: Kube, running: RunningPod) -> None:
+        """Run the pod. What this runner cannot do for one pod must not end all others."""
+        try:
+            await self._live(kube, running)
+        except Exception as error:
+            traceback.print_exc()
+            waiting = {"waiting": {"reason": "RunnerFailed", "message": f"{type(error).__name__}: {error}"}}
+            with suppress(KubeError):
+                await self._tell(kube, running, "Pending", waiting)
+
     async def _live(self, kube: Kube, running: RunningPod) -> None:
         """Run the pod's process, again and again if its restart policy says so."""
         pod = running.place.pod
         try:
             await running.place.furnish(kube)
             command, environment = running.place.command(), running.place.environment()
-        except (NotHere, KubeError) as error:
+        except (NotHere, KubeError, OSError) as error:
             waiting = {"waiting": {"reason": "CreateContainerConfigError", "message": str(error)}}
             await self._tell(kube, running, "Pending", waiting)
             return
@@ -335,7 +346,8 @@ class PodRunner:
 
 
 def main() -> None:
-    """Run pods for a cluster without nodes until Ctrl-C: `python -m worlds.cluster.pod_runner KUBECONFIG FOLDER`."""
+    """Run pods for a cluster without nodes until Ctrl-C, from the folder tests:
+    `python -m worlds.cluster.pod_runner KUBECONFIG FOLDER`."""
     import sys  # noqa: PLC0415
 
     with PodRunner(Path(sys.argv[1]), Path(sys.argv[2])), suppress(KeyboardInterrupt):

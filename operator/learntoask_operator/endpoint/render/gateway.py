@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from learntoask.core import pod_contract as contract
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import EndpointSpec, PolicyReference, seconds
-from learntoask.core.pod_contract import CONFIGURATION_FOLDER, LTA_PUBLICATION, WORK_FOLDER
 
 from learntoask_operator.endpoint.labels import servers_name
 from learntoask_operator.endpoint.render.pods import (
@@ -22,9 +22,10 @@ from learntoask_operator.endpoint.render.pods import (
 )
 from learntoask_operator.render.override import override_template
 from learntoask_operator.render.store import store_environment
+from learntoask_operator.render.volumes import progress_token
 from learntoask_operator.settings import Settings
 
-_TLS, _CLIENTS = f"{CONFIGURATION_FOLDER}/tls", f"{CONFIGURATION_FOLDER}/clients"
+_TLS, _CLIENTS = f"{contract.CONFIGURATION_FOLDER}/tls", f"{contract.CONFIGURATION_FOLDER}/clients"
 # Callers keep connections for hours, and no Service moves a connection. Asked to reconnect this often, they have all
 # left a pod that was told to end before it stops taking calls, and they find pods that were added.
 _RECONNECT = 30  # seconds
@@ -41,6 +42,8 @@ def gateway_template(body: Json, policy: PolicyReference, spec: EndpointSpec, se
         mounts.append(secret_mount(access.tls_secret, _TLS, volume="tls"))
     if access.client_authority_secret:
         mounts.append(secret_mount(access.client_authority_secret, _CLIENTS, volume="clients"))
+    if settings.progress_address:
+        mounts.append(progress_token())
     drain = max(seconds(spec.gateway.deadline), DRAIN)
     template = endpoint_template(
         {
@@ -55,7 +58,8 @@ def gateway_template(body: Json, policy: PolicyReference, spec: EndpointSpec, se
         [*mounts, *store_mounts(spec, settings), *token_mounts(access.token_secret)],
         {
             **_environment(body, spec, settings, drain=drain),
-            **variables("", **{LTA_PUBLICATION: policy.publication}),
+            **_operator(body, settings),
+            **variables("", **{contract.LTA_PUBLICATION: policy.publication}),
             **store_environment(spec, settings),
         },
         shutdown=Shutdown(pre_stop=_RECONNECT + 10, drain=drain),  # gRPC adds up to a tenth to _RECONNECT
@@ -63,6 +67,18 @@ def gateway_template(body: Json, policy: PolicyReference, spec: EndpointSpec, se
         settings=settings,
     )
     return override_template(template, spec.pods.gateway)
+
+
+def _operator(body: Json, settings: Settings) -> dict[str, str]:
+    """Where a gateway tells the operator what it sees, and learns of new servers."""
+    if not settings.progress_address:
+        return {}
+    return variables(
+        "LTA_GATEWAY_",
+        OPERATOR=settings.progress_address,
+        OPERATOR_TOKEN=f"{contract.TOKEN_FOLDER}/{contract.TOKEN_NAME}",
+        ENDPOINT=body["metadata"]["name"],
+    )
 
 
 def _environment(body: Json, spec: EndpointSpec, settings: Settings, *, drain: int) -> dict[str, str]:
@@ -87,7 +103,7 @@ def _environment(body: Json, spec: EndpointSpec, settings: Settings, *, drain: i
         TLS_CERTIFICATE=f"{_TLS}/tls.crt" if access.tls_secret else None,
         TLS_KEY=f"{_TLS}/tls.key" if access.tls_secret else None,
         TLS_CLIENT_CA=f"{_CLIENTS}/ca.crt" if access.client_authority_secret else None,
-        RECORDS=f"{WORK_FOLDER}/records" if records.enabled else None,
+        RECORDS=f"{contract.WORK_FOLDER}/records" if records.enabled else None,
         RECORDS_URI=(records.uri or default_records) if records.enabled else None,
         RECORDS_SECONDS=seconds(records.interval) if records.enabled else None,
         REDACT=records.redact if records.enabled and records.redact else None,

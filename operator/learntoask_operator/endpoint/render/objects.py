@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from learntoask.core.digest import digest_of
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import EndpointSpec, PolicyReference, seconds
+from learntoask.core.pod_contract import gateway_name
 from learntoask.kube import DEPLOYMENT, ENDPOINT, HPA, PDB, SERVICE, Kind
 
 from learntoask_operator.endpoint.decide import EndpointDecision
 from learntoask_operator.endpoint.labels import (
     GATEWAY,
     SERVER,
-    gateway_name,
     labels,
     revision_name,
     selector,

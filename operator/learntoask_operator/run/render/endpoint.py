@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec
+from learntoask.core.manifest.ask_endpoint import GatewayServiceSettings
+from learntoask.core.status.endpoint import service_address
 
 from learntoask_operator.ownership import MANAGED_BY, MANAGER, PART_OF, PRODUCT
 
 
 def endpoint_name(run: str, spec: RunSpec) -> str:
     return spec.serve.endpoint or run
+
+
+def client_address(endpoint: Json) -> str:
+    """The address for clients of an AskEndpoint, which its status does not have when it was just created."""
+    service = endpoint["spec"].get("gateway", {}).get("service", {})
+    metadata, port = endpoint["metadata"], service.get("port", GatewayServiceSettings().port)
+    return service_address(metadata["name"], metadata["namespace"], port=port)
 
 
 def endpoint(body: Json, spec: RunSpec, *, publication: str, policy: str, whole: bool) -> Json:

@@ -43,6 +43,11 @@ class Revision(StatusModel):
     """Cause of its failure: the last output of its container."""
 
 
+def service_address(name: str, namespace: str, *, port: int) -> str:
+    """Return the address for clients in the cluster: that of the Service of the gateways."""
+    return f"{name}.{namespace}.svc:{port}"
+
+
 class EndpointStatus(StatusModel):
     """The status of an AskEndpoint."""
 
@@ -53,7 +58,7 @@ class EndpointStatus(StatusModel):
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = ()
     """Conditions of the types Ready, RolledOut and GatewayReady."""
     address: Annotated[str, Field(max_length=300)] = ""
-    """Address for clients in the cluster: `name.namespace.svc:port`."""
+    """Address for clients in the cluster: `name.namespace.svc:port`. Empty while the Service is somebody else's."""
     revision: Annotated[str, Field(max_length=63)] = ""
     """Name of the revision that serves; the older one while two serve."""
     target: Annotated[str, Field(max_length=63)] = ""

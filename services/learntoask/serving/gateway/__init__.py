@@ -14,6 +14,7 @@ Begin with `service` for what a call does and with `process` for how the parts a
     failures   what the status code of a failed attempt means
     backends   the known servers, their channels and their health
     resolver   names of servers to addresses
+    operator_link  what gateway and operator tell each other about servers
     fallback   answers without a server
     records    conversations as files, sent to a bucket
     config     settings

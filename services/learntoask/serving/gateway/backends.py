@@ -1,9 +1,14 @@
-"""The policy servers behind the gateway: found by name, watched through their health service, one channel each."""
+"""The policy servers behind the gateway: watched through their health service, one channel each.
+
+They are looked up by name, and the operator tells of them if there is one (`told`). A server of either source is one:
+the operator is faster, and a look-up does not depend on it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -20,6 +25,7 @@ from learntoask.serving.gateway.routing import BackendState
 from learntoask.wire.ask_pb2_grpc import AskServiceStub
 
 _WATCH_AGAIN_SECONDS = 0.5
+_LOOK_AGAIN_SECONDS = 1.0  # between look-ups while no server serves
 _LAST_ANSWERS_SECONDS = 60.0  # for the requests at a server that has left the list
 _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 200),
@@ -113,13 +119,16 @@ class BackendPool:
         self._resolve_seconds = resolve_seconds
         self._metrics = metrics
         self._backends: dict[str, Backend] = {}
+        self._found = Resolution(frozenset(), False)
+        self._told: frozenset[str] = frozenset()
+        self._told_again = False  # whether the operator would tell of a change
         self._changed = asyncio.Condition()
         self._closing: set[asyncio.Task[None]] = set()
         self._following: asyncio.Task[None] | None = None
 
     async def start(self, *, patience: float) -> None:
         """Look for servers, and return once one serves or after `patience` seconds."""
-        self._apply(await resolve(self._names))
+        await self._look_up()
         self._following = asyncio.create_task(self._follow())
         end = time.monotonic() + patience
         while not any(self.serving()) and (left := end - time.monotonic()) > 0:
@@ -131,7 +140,8 @@ class BackendPool:
             self._following.cancel()
             with suppress(asyncio.CancelledError):
                 await self._following
-        self._apply(Resolution(frozenset(), True), keep_serving=False)
+        self._found, self._told = Resolution(frozenset(), True), frozenset()
+        self._apply(keep_serving=False)
         await asyncio.gather(*self._closing)
 
     def serving(self) -> list[bool]:
@@ -154,23 +164,41 @@ class BackendPool:
             async with asyncio.timeout(seconds), self._changed:
                 await self._changed.wait()
 
+    def told(self, addresses: Iterable[str]) -> None:
+        """Take the addresses (`ip:port`) of the servers from the operator, which will tell of changes too."""
+        self._told, self._told_again = frozenset(addresses), True
+        self._apply()
+
+    def told_no_more(self) -> None:
+        """The operator tells of no more changes: what it has told counts until a look-up finds servers."""
+        self._told_again = False
+
     async def _follow(self) -> None:
         while True:
-            await asyncio.sleep(self._resolve_seconds)
-            self._apply(await resolve(self._names))
+            pause = self._resolve_seconds
+            await asyncio.sleep(pause if any(self.serving()) else min(pause, _LOOK_AGAIN_SECONDS))
+            await self._look_up()
 
-    def _apply(self, found: Resolution, *, keep_serving: bool = True) -> None:
+    async def _look_up(self) -> None:
+        found = await resolve(self._names)
+        self._found = found
+        if found.complete and found.addresses and not self._told_again:
+            self._told = frozenset()
+        self._apply()
+
+    def _apply(self, *, keep_serving: bool = True) -> None:
         """Add new servers and close those that are gone.
 
-        If DNS returns no address at all, keep the healthy servers already known: a server that has left costs a failed
+        If there is no address at all, keep the healthy servers already known: a server that has left costs a failed
         attempt, and no server costs every answer.
         """
-        for address in sorted(found.addresses - self._backends.keys()):
+        addresses = self._found.addresses | self._told
+        for address in sorted(addresses - self._backends.keys()):
             self._backends[address] = Backend(address, tls=self._tls, changed=self._changed)
-        if not found.complete:
+        if not self._found.complete:
             return
-        for address in sorted(self._backends.keys() - found.addresses):
-            if not found.addresses and keep_serving and self._backends[address].state.serving:
+        for address in sorted(self._backends.keys() - addresses):
+            if not addresses and keep_serving and self._backends[address].state.serving:
                 continue
             task = asyncio.create_task(self._backends.pop(address).close())
             self._closing.add(task)

@@ -30,7 +30,10 @@ class GatewayConfig(ListenConfig):
     attempt_seconds: Duration = 15.0  # longest time one server may take before another is asked
     patience_seconds: Annotated[float, Field(ge=0)] = 1.0  # wait for a server while none serves
     faults: Positive = 2  # servers that may fail at one request before the gateway gives up
-    resolve_seconds: Duration = 5.0  # between look-ups of the servers' names
+    resolve_seconds: Duration = 5.0  # between look-ups of the servers' names; at most 1 s while none serves
+    operator: str | None = None  # host:port of the operator that tells where servers are
+    operator_token: Path | None = None  # file with the pod's token for it
+    endpoint: str | None = None  # name of the AskEndpoint that this gateway belongs to
     max_in_flight: Positive = 1024  # answers waited for at once
     max_conversations: Positive = 10_000  # open Converse streams
     fallback: Literal["pack", "refuse"] = "pack"
@@ -60,6 +63,8 @@ class GatewayConfig(ListenConfig):
         for address in self.servers:
             if not _ADDRESS.match(address):
                 raise ValueError(f"servers: {address!r} is not host:port")
+        if len({self.operator is None, self.operator_token is None, self.endpoint is None}) > 1:
+            raise ValueError("operator, operator_token and endpoint belong together: give all or none")
         if self.records_uri is not None and self.records is None:
             raise ValueError("records_uri needs records, the folder where conversations wait to be sent")
         if (self.server_certificate is None) != (self.server_key is None):

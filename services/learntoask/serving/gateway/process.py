@@ -13,6 +13,7 @@ from learntoask.serving.gateway.backends import BackendPool
 from learntoask.serving.gateway.client import BackendClient, RetryPolicy
 from learntoask.serving.gateway.config import GatewayConfig
 from learntoask.serving.gateway.metrics import GatewayMetrics
+from learntoask.serving.gateway.operator_link import OperatorLink
 from learntoask.serving.gateway.records import GatewayRecords
 from learntoask.serving.gateway.service import GatewayAskService
 from learntoask.store.address import environment_store
@@ -35,6 +36,7 @@ class GatewayServer(GrpcServer):
             resolve_seconds=config.resolve_seconds,
             metrics=self.metrics,
         )
+        self._link = _link(config, self.backends)
         self._records = _records(config, pack, self.metrics)
         policy = RetryPolicy(
             attempt=config.attempt_seconds, patience=config.patience_seconds, faults=config.faults
@@ -50,6 +52,8 @@ class GatewayServer(GrpcServer):
 
     async def start(self) -> None:
         """Look for policy servers, then take calls. Returns within 5 s even if no policy server answers."""
+        if self._link:
+            self._link.start()
         await self.backends.start(patience=_FIRST_SERVER_SECONDS)
         if self._records:
             self._records.start()
@@ -59,7 +63,17 @@ class GatewayServer(GrpcServer):
         """Write and send the records, then close the channels to the policy servers."""
         if self._records:
             await self._records.close()
+        if self._link:
+            await self._link.close()
         await self.backends.close()
+
+
+def _link(config: GatewayConfig, backends: BackendPool) -> OperatorLink | None:
+    if config.operator is None or config.operator_token is None or config.endpoint is None:
+        return None
+    return OperatorLink(
+        config.operator, token=config.operator_token, endpoint=config.endpoint, backends=backends
+    )
 
 
 def _records(config: GatewayConfig, pack: Pack, metrics: GatewayMetrics) -> GatewayRecords | None:

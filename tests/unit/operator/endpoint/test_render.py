@@ -9,6 +9,7 @@ from learntoask.core.json_object import Json
 from learntoask.core.manifest import EndpointSpec, PolicyReference
 from learntoask.core.status.endpoint import EndpointStatus
 from learntoask_operator.endpoint.decide import EndpointDecision, Target, decide
+from learntoask_operator.endpoint.findings import Views
 from learntoask_operator.endpoint.observe import ObservedEndpoint, ObservedServers, observe
 from learntoask_operator.endpoint.policy import resolve_policy
 from learntoask_operator.endpoint.render.objects import render, revision_of
@@ -294,7 +295,11 @@ def status_for(
     **fields: object,
 ) -> EndpointStatus:
     observed = ObservedEndpoint(servers=servers, gateway=gateway)
-    return status_of(EndpointStatus(), BODY, spec_of(**fields), decision, observed, now=NOW)
+    views = Views(address="", seen={})
+    waiting = "" if decision else "run clinic has published no policy yet"
+    return status_of(
+        EndpointStatus(), BODY, spec_of(**fields), decision, observed, views=views, waiting=waiting, now=NOW
+    )
 
 
 def conditions_of(status: EndpointStatus) -> dict[str, tuple[str, str]]:

@@ -18,5 +18,12 @@ def _getaddrinfo(host, port, family=0, type=0, proto=0, flags=0):  # type: ignor
     return [entry for entries in found for entry in entries]
 
 
+async def _loop_getaddrinfo(loop, host, port, *, family=0, type=0, proto=0, flags=0):  # type: ignore[no-untyped-def]
+    return await loop.run_in_executor(None, _getaddrinfo, host, port, family, type, proto, flags)
+
+
 if "LTA_TEST_NAMES" in os.environ:
     socket.getaddrinfo = _getaddrinfo
+    import uvloop
+
+    uvloop.Loop.getaddrinfo = _loop_getaddrinfo  # its own one asks the C library, past the line above

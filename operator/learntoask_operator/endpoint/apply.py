@@ -1,0 +1,157 @@
+"""Applies the objects of an endpoint, and says why one could not be applied.
+
+An object of somebody else is never changed, and one that the API server refuses does not keep the others from being
+applied.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from learntoask.core.digest import digest_of
+from learntoask.core.json_object import Json
+from learntoask.core.pod_contract import REVISION_LABEL
+from learntoask.core.status.conditions import CHILD_FOREIGN, CHILD_REFUSED
+from learntoask.kube import (
+    DEPLOYMENT,
+    ENDPOINT,
+    HPA,
+    SERVICE,
+    Conflict,
+    Forbidden,
+    Invalid,
+    Kind,
+    Kube,
+    NotFound,
+)
+
+from learntoask_operator.cache.children import ChildCache
+from learntoask_operator.endpoint.decide import EndpointDecision
+from learntoask_operator.endpoint.labels import SERVER, revision_name
+from learntoask_operator.endpoint.render.objects import Objects
+from learntoask_operator.endpoint.status import Fault
+from learntoask_operator.loop import Ref, ref_of
+from learntoask_operator.ownership import COMPONENT, is_owned_by
+
+_AGAIN_SECONDS = 600.0  # until an unchanged object is applied again, should another client have changed it
+
+
+class EndpointObjects:
+    """The objects of all endpoints, as they were applied last."""
+
+    def __init__(self, kube: Kube, children: ChildCache) -> None:
+        self._kube, self._children = kube, children
+        # By endpoint: digest of each object as last applied ("" for one that must not exist), and when.
+        self._applied: dict[Ref, dict[tuple[Kind, str], tuple[str, float]]] = {}
+        self._faults: dict[Ref, Fault] = {}
+
+    def forget(self, ref: Ref) -> None:
+        self._applied.pop(ref, None)
+        self._faults.pop(ref, None)
+
+    def known(self, ref: Ref) -> bool:
+        """Whether the objects of the endpoint were applied since the operator started."""
+        return ref in self._applied
+
+    def fault(self, ref: Ref) -> Fault | None:
+        """Why the objects could not all be applied last time."""
+        return self._faults.get(ref)
+
+    async def carry_out(
+        self, endpoint: Json, objects: Objects, decision: EndpointDecision, *, now: float
+    ) -> Fault | None:
+        """Apply `objects`, and scale or delete the Deployments of other revisions. Return the first fault."""
+        ref, uid = ref_of(ENDPOINT, endpoint), endpoint["metadata"]["uid"]
+        deployments = self._children.of(ref, DEPLOYMENT)
+        fault = await self._apply(endpoint, objects, deployments, now=now)
+        if fault is None:
+            self._faults.pop(ref, None)
+            await self._scale_old(endpoint, decision, deployments)
+        else:  # the old servers stay, because the new ones may not get their calls
+            self._faults[ref] = fault
+        if not any(kind == HPA for kind, _ in objects):
+            await self._remove_autoscaler(ref, uid, now)
+        return fault
+
+    async def _apply(
+        self, endpoint: Json, objects: Objects, deployments: list[Json], *, now: float
+    ) -> Fault | None:
+        """Apply the objects that changed since they were applied last, are missing, or are due again."""
+        memory = self._applied.setdefault(ref_of(ENDPOINT, endpoint), {})
+        existing = {deployment["metadata"]["name"] for deployment in deployments}
+        due, faults = [], []
+        for kind, body in objects:
+            name, digest = body["metadata"]["name"], digest_of(body)
+            known = memory.get((kind, name))
+            missing = kind == DEPLOYMENT and name not in existing
+            if known and known[0] == digest and now < known[1] + _AGAIN_SECONDS and not missing:
+                continue
+            foreign = await self._foreign(kind, body, endpoint)
+            if foreign is None:
+                due.append((kind, body, digest))
+            else:
+                faults.append(foreign)
+        if any(fault.nameless for fault in faults) and not deployments:
+            return faults[0]  # servers that nobody could call would only cost
+        for kind, body, digest in due:
+            refused = await self._apply_one(kind, body)
+            if refused is None:
+                memory[kind, body["metadata"]["name"]] = (digest, now)
+            else:
+                faults.append(refused)
+        return faults[0] if faults else None
+
+    async def _apply_one(self, kind: Kind, body: Json) -> Fault | None:
+        try:
+            written = await self._kube.apply(kind, body)
+        except (Invalid, Forbidden) as error:
+            message = f"{kind.kind} {body['metadata']['name']} is refused: {error}"
+            return Fault(reason=CHILD_REFUSED, message=message)
+        if kind == DEPLOYMENT:
+            self._children.observed(kind, written)
+        return None
+
+    async def _foreign(self, kind: Kind, body: Json, endpoint: Json) -> Fault | None:
+        """The fault that an object of this name exists which the endpoint does not own."""
+        name, namespace = body["metadata"]["name"], body["metadata"]["namespace"]
+        found = await self._kube.find(kind, name, namespace=namespace)
+        if found is None or is_owned_by(found, endpoint["metadata"]["uid"]):
+            return None
+        message = f"{kind.kind} {name} exists and does not belong to this endpoint; remove or rename it"
+        nameless = kind == SERVICE and name == endpoint["metadata"]["name"]
+        return Fault(reason=CHILD_FOREIGN, message=message, nameless=nameless)
+
+    async def _scale_old(self, endpoint: Json, decision: EndpointDecision, deployments: list[Json]) -> None:
+        """Scale the Deployments of earlier revisions, or delete them."""
+        ref, target = ref_of(ENDPOINT, endpoint), decision.revisions[0].name
+        for deployment in deployments:
+            metadata = deployment["metadata"]
+            labels = metadata.get("labels", {})
+            if labels.get(COMPONENT) != SERVER or not is_owned_by(deployment, endpoint["metadata"]["uid"]):
+                continue
+            revision = labels.get(REVISION_LABEL, "")
+            if revision not in decision.scale:
+                await self._remove(DEPLOYMENT, ref, metadata["name"], metadata["uid"])
+            elif revision != target and deployment["spec"].get("replicas") != decision.scale[revision]:
+                written = await self._kube.patch(
+                    DEPLOYMENT,
+                    revision_name(ref.name, revision),
+                    {"spec": {"replicas": decision.scale[revision]}},
+                    namespace=ref.namespace,
+                )
+                self._children.observed(DEPLOYMENT, written)
+
+    async def _remove_autoscaler(self, ref: Ref, uid: str, now: float) -> None:
+        memory = self._applied.setdefault(ref, {})
+        known = memory.get((HPA, ref.name))
+        if known and known[0] == "":
+            return
+        found = await self._kube.find(HPA, ref.name, namespace=ref.namespace)
+        if found is not None and is_owned_by(found, uid):
+            await self._remove(HPA, ref, ref.name, found["metadata"]["uid"])
+        memory[HPA, ref.name] = ("", now)
+
+    async def _remove(self, kind: Kind, ref: Ref, name: str, uid: str) -> None:
+        with suppress(NotFound, Conflict):  # it is gone, or another object has its name
+            await self._kube.delete(kind, name, namespace=ref.namespace, uid=uid)
+        self._applied.get(ref, {}).pop((kind, name), None)
