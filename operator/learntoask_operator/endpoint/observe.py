@@ -28,11 +28,24 @@ class ObservedServers:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Why the spec, or an object that follows from it, is refused."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ObservedEndpoint:
-    """The policy servers by revision, and the gateways."""
+    """The policy servers by revision, and the gateways.
+
+    `run_missing`: there is no run of the name in the spec. `refusal` kept the last decision from being carried out.
+    """
 
     servers: Mapping[str, ObservedServers] = field(default_factory=dict)
     gateway: ObservedServers = ObservedServers()
+    run_missing: bool = False
+    refusal: Refusal | None = None
 
 
 def observe(deployments: Iterable[Json], pods: Sequence[Json], *, uid: str) -> ObservedEndpoint:

@@ -4,29 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from learntoask.core.digest import digest_of
+from learntoask.core.input_checks import explain
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import AskEndpoint, EndpointSpec, PolicyReference
 from learntoask.core.pod_contract import REVISION_LABEL
-from learntoask.core.status.conditions import CHILD_FOREIGN
+from learntoask.core.status.conditions import CHILD_FOREIGN, CHILD_REFUSED, INVALID_SPEC
 from learntoask.core.status.endpoint import EndpointStatus
-from learntoask.kube import DEPLOYMENT, ENDPOINT, HPA, POD, RUN, Conflict, Kind, Kube, NotFound, merge_patch
+from learntoask.kube import (
+    DEPLOYMENT,
+    ENDPOINT,
+    HPA,
+    POD,
+    RUN,
+    Conflict,
+    Forbidden,
+    Invalid,
+    Kind,
+    Kube,
+    NotFound,
+    merge_patch,
+)
+from pydantic import ValidationError
 
 from learntoask_operator.cache.children import ChildCache
+from learntoask_operator.cache.projections import PROJECTIONS
 from learntoask_operator.endpoint.decide import EndpointDecision, Target, decide
 from learntoask_operator.endpoint.labels import SERVER, revision_name
-from learntoask_operator.endpoint.observe import observe
+from learntoask_operator.endpoint.observe import Refusal, observe
 from learntoask_operator.endpoint.policy import follows_run, resolve_policy
 from learntoask_operator.endpoint.render.objects import Objects, render, revision_of
 from learntoask_operator.endpoint.render.servers import server_template
-from learntoask_operator.endpoint.status import events_of, status_of
-from learntoask_operator.events import Event, EventQueue
+from learntoask_operator.endpoint.status import events_of, refused_status, status_of
+from learntoask_operator.events import EventQueue
 from learntoask_operator.loop import Ref, ref_of
 from learntoask_operator.metrics import Metrics
 from learntoask_operator.ownership import COMPONENT, is_owned_by
 from learntoask_operator.settings import Settings
 
+_SOON = 0.5  # until what has just been found out is written down
+_REFUSED_SECONDS = 30.0  # until what was refused is tried again
 _FOLLOW_SECONDS = 30.0  # between two looks at the run that the endpoint follows
 _AGAIN_SECONDS = 600.0  # until an unchanged object is applied again, should another client have changed it
 
@@ -36,7 +55,8 @@ class ChildForeign(Exception):
 
 
 class EndpointReconciler:
-    """See loop.Reconciler. `observed` gets each endpoint that was written, so that the next reconcile knows it."""
+    """See loop.Reconciler. `observed` gets each endpoint that was written, so that the next reconcile knows it, and
+    `gone` each one that turns out to be deleted."""
 
     kind = ENDPOINT
 
@@ -49,17 +69,19 @@ class EndpointReconciler:
         settings: Settings,
         metrics: Metrics,
         observed: Callable[[Kind, Json], None],
+        gone: Callable[[Kind, Json], None],
         clock: Callable[[], float],
     ) -> None:
+        self._gone = gone
         self._kube, self._children, self._events = kube, children, events
         self._settings, self._metrics, self._observed, self._clock = settings, metrics, observed, clock
         # By endpoint: digest of each object as last applied ("" for one that must not exist), and when.
         self._applied: dict[Ref, dict[tuple[Kind, str], tuple[str, float]]] = {}
-        self._foreign: set[tuple[Ref, Kind, str]] = set()  # an Event was posted about these
+        self._refused: dict[Ref, Refusal] = {}  # what kept the last reconcile from being carried out
 
     def forget(self, ref: Ref) -> None:
         self._applied.pop(ref, None)
-        self._foreign = {foreign for foreign in self._foreign if foreign[0] != ref}
+        self._refused.pop(ref, None)
         self._metrics.endpoints.forget(ref)
 
     async def reconcile(self, body: Json) -> float | None:
@@ -67,11 +89,20 @@ class EndpointReconciler:
         if metadata.get("deletionTimestamp"):
             return None
         ref, now = ref_of(ENDPOINT, body), self._clock()
-        spec = _spec_of(body)
         before = EndpointStatus.model_validate(body.get("status") or {})
-        policy = await self._policy(ref, spec, before)
+        try:
+            spec = _spec_of(body)
+        except ValidationError as error:
+            invalid = Refusal(reason=INVALID_SPEC, message=explain(error, AskEndpoint))
+            await self._write(body, before, refused_status(before, body, invalid, now=now))
+            return None  # until it is edited
+        run = await self._run(ref, spec)
+        policy = resolve_policy(spec.policy, run, before.revisions)
         deployments, pods = self._children.of(ref, DEPLOYMENT), self._children.of(ref, POD)
-        observed = observe(deployments, pods, uid=metadata["uid"])
+        refusal = self._refused.get(ref)
+        observed = replace(
+            observe(deployments, pods, uid=metadata["uid"]), run_missing=run is None, refusal=refusal
+        )
         decision = None
         if policy is not None:
             decision = decide(
@@ -85,41 +116,53 @@ class EndpointReconciler:
             )
         after = status_of(before, body, spec, decision, observed, now=now)
         # The decision is remembered before it is carried out: a reconcile that is cut short is repeated, not forgotten.
-        await self._write(body, before, after)
-        self._metrics.endpoints.status_written(ref, after)
+        if not await self._write(body, before, after):
+            return None
         if decision is not None and policy is not None:
-            await self._carry_out(body, spec, policy, decision, deployments, now=now)
-        wakes = [now + _AGAIN_SECONDS]
+            try:
+                await self._carry_out(body, spec, policy, decision, deployments, now=now)
+                self._refused.pop(ref, None)
+            except (Invalid, Forbidden, ChildForeign) as error:
+                reason = CHILD_FOREIGN if isinstance(error, ChildForeign) else CHILD_REFUSED
+                self._refused[ref] = Refusal(reason=reason, message=str(error))
+                return now + (_SOON if self._refused[ref] != refusal else _REFUSED_SECONDS)
+        wakes = [now + (_SOON if refusal and ref not in self._refused else _AGAIN_SECONDS)]
         if follows_run(spec.policy):
             wakes.append(now + _FOLLOW_SECONDS)
         if decision is not None and decision.look_again is not None:
             wakes.append(decision.look_again)
         return min(wakes)
 
-    async def _policy(self, ref: Ref, spec: EndpointSpec, before: EndpointStatus) -> PolicyReference | None:
-        run = None
-        if follows_run(spec.policy):
-            run = await self._kube.find(RUN, str(spec.policy.run), namespace=ref.namespace)
-        return resolve_policy(spec.policy, run, before.revisions)
+    async def _run(self, ref: Ref, spec: EndpointSpec) -> Json | None:
+        """The run that the endpoint follows; None if it follows none, or if there is none."""
+        if not follows_run(spec.policy):
+            return None
+        return await self._kube.find(RUN, str(spec.policy.run), namespace=ref.namespace)
 
-    async def _write(self, body: Json, before: EndpointStatus, after: EndpointStatus) -> None:
-        """Patch what changed in the status, and post the Events about it."""
+    async def _write(self, body: Json, before: EndpointStatus, after: EndpointStatus) -> bool:
+        """Patch what changed in the status, and post the Events about it. False if the endpoint is gone."""
+        self._metrics.endpoints.status_written(ref_of(ENDPOINT, body), after)
         patch = merge_patch(
             body.get("status") or {}, after.model_dump(mode="json", by_alias=True, exclude_none=True)
         )
         if not patch:
-            return
+            return True
         metadata = body["metadata"]
-        written = await self._kube.patch_status(
-            ENDPOINT,
-            metadata["name"],
-            patch,
-            namespace=metadata["namespace"],
-            resource_version=metadata["resourceVersion"],
-        )
+        try:
+            written = await self._kube.patch_status(
+                ENDPOINT,
+                metadata["name"],
+                patch,
+                namespace=metadata["namespace"],
+                resource_version=metadata["resourceVersion"],
+            )
+        except NotFound:
+            self._gone(ENDPOINT, body)
+            return False
         self._observed(ENDPOINT, written)
         for event in events_of(before, after):
             self._events.post(body, event)
+        return True
 
     async def _carry_out(
         self,
@@ -134,38 +177,38 @@ class EndpointReconciler:
         ref, target = ref_of(ENDPOINT, body), decision.revisions[0].name
         templates = {target: server_template(policy, spec, self._settings)}
         objects = render(body, spec, decision, templates=templates, settings=self._settings)
-        await self._apply(body, objects, deployments, now=now)
+        await self._apply(body, objects, now=now)
         await self._scale_old(body, decision, deployments)
         if spec.autoscaling is None:
             await self._remove_autoscaler(ref, body["metadata"]["uid"], now)
 
-    async def _apply(self, endpoint: Json, objects: Objects, deployments: list[Json], *, now: float) -> None:
+    async def _apply(self, endpoint: Json, objects: Objects, *, now: float) -> None:
         """Apply the objects that changed since they were applied last, are missing, or are due again."""
-        memory = self._applied.setdefault(ref_of(ENDPOINT, endpoint), {})
-        existing = {deployment["metadata"]["name"] for deployment in deployments}
+        ref = ref_of(ENDPOINT, endpoint)
+        memory = self._applied.setdefault(ref, {})
+        existing = {
+            (kind, child["metadata"]["name"])
+            for kind in PROJECTIONS
+            for child in self._children.of(ref, kind)
+        }
         for kind, body in objects:
             name, digest = body["metadata"]["name"], digest_of(body)
             known = memory.get((kind, name))
-            missing = kind == DEPLOYMENT and name not in existing
+            missing = (kind, name) not in existing
             if known and known[0] == digest and now < known[1] + _AGAIN_SECONDS and not missing:
                 continue
             if known is None or not known[0]:
                 await self._check_owner(kind, body, endpoint)
             written = await self._kube.apply(kind, body)
-            if kind == DEPLOYMENT:
-                self._children.observed(kind, written)
+            self._children.observed(kind, written)
             memory[kind, name] = (digest, now)
 
     async def _check_owner(self, kind: Kind, body: Json, endpoint: Json) -> None:
-        """Raise ChildForeign, once with an Event, if an object of this name exists that the endpoint does not own."""
+        """Raise ChildForeign if an object of this name exists that the endpoint does not own."""
         metadata = body["metadata"]
         found = await self._kube.find(kind, metadata["name"], namespace=metadata["namespace"])
         if found is not None and not is_owned_by(found, endpoint["metadata"]["uid"]):
             message = f"{kind.kind} {metadata['name']} exists and does not belong to this endpoint; remove or rename it"
-            about = (ref_of(ENDPOINT, endpoint), kind, metadata["name"])
-            if about not in self._foreign:
-                self._foreign.add(about)
-                self._events.post(endpoint, Event(reason=CHILD_FOREIGN, message=message, type="Warning"))
             raise ChildForeign(message)
 
     async def _scale_old(self, endpoint: Json, decision: EndpointDecision, deployments: list[Json]) -> None:

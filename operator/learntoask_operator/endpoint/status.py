@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import EndpointSpec
 from learntoask.core.status import conditions as c
-from learntoask.core.status.conditions import Condition, ConditionStatus, find_condition, set_condition
+from learntoask.core.status.conditions import (
+    Condition,
+    ConditionStatus,
+    find_condition,
+    remove_condition,
+    set_condition,
+)
 from learntoask.core.status.endpoint import EndpointStatus, Revision
 
 from learntoask_operator.endpoint.decide import EndpointDecision
 from learntoask_operator.endpoint.labels import SERVER, selector
-from learntoask_operator.endpoint.observe import ObservedEndpoint, ObservedServers
+from learntoask_operator.endpoint.observe import ObservedEndpoint, ObservedServers, Refusal
 from learntoask_operator.events import Event
+
+_WARNINGS = (c.WARM_UP_FAILED, c.NO_SERVERS, c.INVALID_SPEC, c.CHILD_FOREIGN, c.CHILD_REFUSED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,21 +50,12 @@ def status_of(
     traffic = decision.traffic if decision else ()
     ready = sum(observed.servers.get(revision, ObservedServers()).ready for revision in traffic)
     findings = {
-        c.ROLLED_OUT: _rolled_out(decision, observed.servers, spec),
+        c.ROLLED_OUT: _rolled_out(decision, observed, spec),
         c.GATEWAY_READY: _gateway_ready(observed.gateway),
         c.READY: _ready(ready, observed.gateway, spec, decision),
+        c.STALLED: _stalled(observed.refusal),
     }
-    conditions: tuple[Condition, ...] = before.conditions
-    for type, finding in findings.items():
-        conditions = set_condition(
-            conditions,
-            type,
-            finding.status,
-            reason=finding.reason,
-            message=finding.message,
-            generation=generation,
-            now=now,
-        )
+    conditions = _with_findings(before.conditions, findings, generation=generation, now=now)
     return EndpointStatus(
         observed_generation=generation,
         phase=_phase(findings),
@@ -71,14 +70,24 @@ def status_of(
     )
 
 
+def refused_status(before: EndpointStatus, body: Json, refusal: Refusal, *, now: float) -> EndpointStatus:
+    """The status of the endpoint `body`, whose spec is refused. What serves goes on serving."""
+    generation = body["metadata"]["generation"]
+    findings = {c.ROLLED_OUT: _refused(refusal), c.STALLED: _stalled(refusal)}
+    conditions = _with_findings(before.conditions, findings, generation=generation, now=now)
+    return before.model_copy(update={"observed_generation": generation, "conditions": conditions})
+
+
 def events_of(before: EndpointStatus, after: EndpointStatus) -> list[Event]:
     """An Event for every condition whose status or reason has changed."""
     events = []
     for condition in after.conditions:
+        if condition.type == c.STALLED:
+            continue  # it repeats the reason of another one
         old = find_condition(before.conditions, condition.type)
         if old is not None and (old.status, old.reason) == (condition.status, condition.reason):
             continue
-        bad = condition.reason in (c.WARM_UP_FAILED, c.NO_SERVERS)
+        bad = condition.reason in _WARNINGS
         message = f"{condition.type} is {condition.status}"
         if condition.message:
             message += f": {condition.message}"
@@ -86,11 +95,47 @@ def events_of(before: EndpointStatus, after: EndpointStatus) -> list[Event]:
     return events
 
 
+def _with_findings(
+    before: Sequence[Condition], findings: Mapping[str, _Finding | None], *, generation: int, now: float
+) -> tuple[Condition, ...]:
+    """The conditions with the findings; one without a finding is removed."""
+    conditions = tuple(before)
+    for type, finding in findings.items():
+        if finding is None:
+            conditions = remove_condition(conditions, type)
+            continue
+        conditions = set_condition(
+            conditions,
+            type,
+            finding.status,
+            reason=finding.reason,
+            message=finding.message,
+            generation=generation,
+            now=now,
+        )
+    return conditions
+
+
+def _refused(refusal: Refusal) -> _Finding:
+    return _Finding(status="False", reason=refusal.reason, message=refusal.message)
+
+
+def _stalled(refusal: Refusal | None) -> _Finding | None:
+    return _Finding(status="True", reason=refusal.reason, message=refusal.message) if refusal else None
+
+
 def _rolled_out(
-    decision: EndpointDecision | None, servers: Mapping[str, ObservedServers], spec: EndpointSpec
+    decision: EndpointDecision | None, observed: ObservedEndpoint, spec: EndpointSpec
 ) -> _Finding:
+    servers = observed.servers
+    if observed.refusal is not None:
+        return _refused(observed.refusal)
     if decision is None:
         message = f"run {spec.policy.run} has published no policy yet"
+        if observed.run_missing:
+            message = (
+                f"there is no run {spec.policy.run} in this namespace; create it, or correct spec.policy.run"
+            )
         return _Finding(status="False", reason=c.WAITING_FOR_POLICY, message=message)
     new = decision.revisions[0]
     if new.reason:

@@ -7,11 +7,24 @@ from typing import Any
 import pytest
 from learntoask.core.json_object import Json
 from learntoask.core.pod_contract import REVISION_LABEL
+from learntoask.core.status.conditions import find_condition
 from learntoask.core.status.endpoint import EndpointStatus
-from learntoask.kube import DEPLOYMENT, ENDPOINT, HPA, POD, RUN, SERVICE, Kind, NotFound, Unavailable
+from learntoask.kube import (
+    DEPLOYMENT,
+    ENDPOINT,
+    HPA,
+    PDB,
+    POD,
+    RUN,
+    SERVICE,
+    Invalid,
+    Kind,
+    NotFound,
+    Unavailable,
+)
 from learntoask_operator.cache.children import ChildCache
 from learntoask_operator.cache.projections import PROJECTIONS
-from learntoask_operator.endpoint.reconciler import ChildForeign, EndpointReconciler
+from learntoask_operator.endpoint.reconciler import EndpointReconciler
 from learntoask_operator.events import Event
 from learntoask_operator.loop import Ref
 from learntoask_operator.metrics import Metrics
@@ -53,6 +66,7 @@ class World:
         self.now = 1_700_000_000.0
         self.kube, self.events = Kube(lambda: self.now), Posted()
         self.cold: dict[str, str] = {}
+        self.gone: list[str] = []
         self.traffic: list[str] = []
         whole = {"policy": published("a"), "replicas": 2, "rollout": {"maxSurge": 2, "drain": "30s"}} | spec
         self.kube.put(ENDPOINT, {"metadata": {"name": "desk", "namespace": "default"}, "spec": whole})
@@ -72,6 +86,7 @@ class World:
             settings=Settings(store_uri="s3://artefacts/lta", store_credentials="keys"),
             metrics=self.metrics,
             observed=lambda kind, body: None,
+            gone=lambda kind, body: self.gone.append(body["metadata"]["name"]),
             clock=lambda: self.now,
         )
 
@@ -152,6 +167,10 @@ class World:
             for body in self.kube.all(DEPLOYMENT)
             if REVISION_LABEL in body["metadata"]["labels"]
         }
+
+    def message(self, type: str) -> str:
+        found = find_condition(self.status.conditions, type)
+        return found.message if found else ""
 
     def conditions(self) -> dict[str, str]:
         return {one.type: one.reason for one in self.status.conditions}
@@ -261,6 +280,68 @@ async def test_an_autoscaler_comes_and_goes_and_a_foreign_one_stays():
     await world.settle()
     assert len(world.kube.all(HPA)) == 1
     world.edit(autoscaling={"max": 4})
-    with pytest.raises(ChildForeign, match="HorizontalPodAutoscaler desk exists"):
-        await world.settle()
+    await world.settle()
+    assert world.conditions()["Stalled"] == "ChildForeign"
     assert world.kube.all(HPA)[0]["spec"] == {"maxReplicas": 9}
+
+
+async def test_a_run_that_does_not_exist_is_not_said_to_train():
+    world = World(policy={"run": "ghost"})
+    await world.reconcile()
+    assert "there is no run ghost" in world.message("RolledOut")
+    metadata = {"name": "ghost", "namespace": "default"}
+    world.kube.put(RUN, {"metadata": metadata, "spec": {}})
+    await world.reconcile()
+    assert "run ghost has published no policy yet" in world.message("RolledOut")
+
+
+async def test_what_the_api_server_refuses_stands_in_the_conditions_and_heals():
+    world = World()
+    too_much = Invalid("POST deployments: requests must be at most limits", status=422)
+    world.kube.refuse = lambda verb, kind: too_much if (verb, kind) == ("apply", DEPLOYMENT) else None
+    await world.settle()
+    assert world.conditions()["Stalled"] == world.conditions()["RolledOut"] == "ChildRefused"
+    assert "requests must be at most limits" in world.message("RolledOut")
+    assert world.events.reasons.count("ChildRefused") == 1
+    writes = len(world.kube.writes)
+    await world.settle()
+    assert len(world.kube.writes) == writes, "a refusal that lasts is written down once"
+    world.kube.refuse = lambda verb, kind: None
+    await world.settle()
+    assert "Stalled" not in world.conditions()
+    assert world.conditions()["Ready"] == "Serving"
+
+
+async def test_a_spec_that_the_schema_lets_through_is_refused_in_the_conditions():
+    world = World()
+    await world.settle()
+    world.edit(gateway={"records": {"enabled": True, "redact": ["(unclosed"]}})
+    await world.settle()
+    conditions = world.conditions()
+    assert (conditions["RolledOut"], conditions["Stalled"]) == ("InvalidSpec", "InvalidSpec")
+    assert "redact" in world.message("RolledOut")
+    assert conditions["Ready"] == "Serving", "what serves goes on serving"
+    world.edit(gateway={})
+    await world.settle()
+    assert "Stalled" not in world.conditions()
+
+
+async def test_children_deleted_by_hand_are_made_again():
+    world = World(autoscaling={"max": 4})
+    await world.settle()
+    for kind in (SERVICE, PDB, HPA, DEPLOYMENT):
+        names = {body["metadata"]["name"] for body in world.kube.all(kind)}
+        for body in world.kube.all(kind):
+            world.kube.remove(kind, body)
+        await world.settle()
+        assert {body["metadata"]["name"] for body in world.kube.all(kind)} == names, kind.kind
+
+
+async def test_an_endpoint_whose_status_is_not_found_is_gone():
+    world = World()
+    await world.settle()
+    body = world.body
+    world.kube.remove(ENDPOINT, body)
+    edited = {**body["metadata"], "generation": 99}
+    await world.reconciler.reconcile({**body, "metadata": edited})
+    assert world.gone == ["desk"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec
+from learntoask.core.manifest.ask_endpoint import GatewayServiceSettings
 
 from learntoask_operator.ownership import MANAGED_BY, MANAGER, PART_OF, PRODUCT
 
@@ -32,3 +33,10 @@ def endpoint(body: Json, spec: RunSpec, *, publication: str, policy: str, whole:
     if spec.serve.record_conversations:
         applied["spec"]["gateway"] = {"records": {"enabled": True, "redact": list(spec.serve.redact)}}
     return applied
+
+
+def endpoint_address(applied: Json) -> str:
+    """Address of the AskEndpoint `applied`, as the API server returned it, for clients in the cluster."""
+    service = applied["spec"].get("gateway", {}).get("service", {})
+    metadata, port = applied["metadata"], service.get("port", GatewayServiceSettings().port)
+    return f"{metadata['name']}.{metadata['namespace']}.svc:{port}"
