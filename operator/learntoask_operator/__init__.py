@@ -10,7 +10,8 @@ settings     flags and LTA_OPERATOR_… variables
 leader/      which replica acts: the Lease, renewed in a separate thread
 watch        kopf: watches runs and endpoints and wakes the loop
 loop         one task per object: reconcile when woken or when due, never twice at once
-cache/       the children (Jobs, pods, Deployments) as their watches last reported them
+cache/       the children (Jobs, pods, Deployments …) and Warning Events as their watches last reported them
+causes       why a pod does not start, and whether waiting can help
 ownership    labels and owner references that tie children to their run or endpoint
 run/         LearnToAskRun: observe, decide, status, render
 endpoint/    AskEndpoint: observe, decide, status, render

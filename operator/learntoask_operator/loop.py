@@ -122,6 +122,16 @@ class Loop:
             self._end(ref)
             self._reconcilers[kind].forget(ref)
 
+    def listed(self, kind: Kind, namespace: str | None, bodies: Iterable[Json], *, version: int) -> None:
+        """`bodies` are all objects of `kind` that existed at `version`, in `namespace` if one is given: those that are
+        known and not among them are gone, even if nobody reported their deletion."""
+        present = {body["metadata"]["uid"] for body in bodies}
+        for ref, task in list(self._tasks.items()):
+            among = ref.kind == kind and namespace in (None, ref.namespace)
+            if among and task.version <= version and task.uid not in present:
+                self._end(ref)
+                self._reconcilers[kind].forget(ref)
+
     def wake(self, ref: Ref) -> None:
         """Reconcile the object soon, because something that concerns it happened; ignore an unknown object."""
         known = self._tasks.get(ref)

@@ -1,9 +1,12 @@
-"""Ties a child to its run or endpoint by labels, which find it, and an owner reference, which proves whose it is."""
+"""Ties a child to its run or endpoint by labels, which find it, and an owner reference, which proves whose it is.
+
+It also words what keeps a child from existing: somebody else's object of its name, and a refusal of the API server.
+"""
 
 from __future__ import annotations
 
 from learntoask.core.json_object import Json
-from learntoask.kube import Kind
+from learntoask.kube import Kind, KubeError
 
 MANAGED_BY, MANAGER = "app.kubernetes.io/managed-by", "learntoask-operator"
 PART_OF, PRODUCT = "app.kubernetes.io/part-of", "learntoask"
@@ -39,3 +42,15 @@ def is_owned_by(child: Json, uid: str) -> bool:
 def is_deleting(child: Json) -> bool:
     """Whether Kubernetes was asked to delete `child`, which still exists."""
     return bool(child["metadata"].get("deletionTimestamp"))
+
+
+def foreign_message(kind: Kind, body: Json, owner: str) -> str:
+    """What to do about an object with the name of the child `body` that does not belong to the `owner`, which is "run"
+    or "endpoint"."""
+    name = body["metadata"]["name"]
+    return f"{kind.kind} {name} exists and does not belong to this {owner}; rename or delete it"
+
+
+def refused_message(kind: Kind, body: Json, error: KubeError) -> str:
+    """Why the API server refuses the child `body`."""
+    return f"{kind.kind} {body['metadata']['name']} is refused by the API server: {error}"

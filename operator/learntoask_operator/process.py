@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import seconds
 from learntoask.core.pod_contract import LEADER_LABEL
-from learntoask.kube import POD, Kube, KubeError
+from learntoask.kube import POD, Kind, Kube, KubeError
 from learntoask.progress.server import ProgressServer
 from learntoask.progress.tokens import TokenVerifier
 from learntoask.rpc.config import ListenConfig
@@ -37,7 +37,7 @@ from learntoask_operator.ownership import MANAGER
 from learntoask_operator.run.progress import ProgressBoard
 from learntoask_operator.run.reconciler import RunReconciler
 from learntoask_operator.settings import Settings
-from learntoask_operator.watch import watch
+from learntoask_operator.watch import watch, watch_deletions
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +71,7 @@ class _Process:
             settings=settings,
             metrics=metrics,
             observed=self._loop.observed,
+            gone=self._loop.gone,
             clock=time.time,
         )
         endpoints = EndpointReconciler(
@@ -81,6 +82,7 @@ class _Process:
             settings=settings,
             metrics=metrics,
             observed=self._loop.observed,
+            gone=self._loop.gone,
             clock=time.time,
         )
         self._reconcilers = (runs, endpoints)
@@ -148,6 +150,7 @@ class _Process:
                 group.create_task(self._children.watch(self._kube, self._settings.watched), name="children")
                 group.create_task(self._open_when_synced(), name="sync")
                 group.create_task(self._watch(stop), name="objects")
+                group.create_task(self._watch_deletions(), name="deletions")
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
         finally:
@@ -156,10 +159,16 @@ class _Process:
             await self._lease.release()
             self._acting = False
 
+    @property
+    def _kinds(self) -> list[Kind]:
+        return [reconciler.kind for reconciler in self._reconcilers]
+
     async def _watch(self, stop: asyncio.Event) -> None:
-        kinds = [reconciler.kind for reconciler in self._reconcilers]
-        await watch(self._kube, self._loop, kinds, self._settings)
+        await watch(self._kube, self._loop, self._kinds, self._settings)
         stop.set()  # kopf replaces our signal handlers and returns at a signal
+
+    async def _watch_deletions(self) -> None:
+        await watch_deletions(self._kube, self._loop, self._kinds, self._settings)
 
     async def _open_when_synced(self) -> None:
         while not self._children.synced(self._settings.watched):

@@ -46,7 +46,12 @@ WATCHED = (
     Right(
         group="", resource="pods", verbs=("list", "watch"), use="termination messages of stages and servers"
     ),
-    Right(group="", resource="configmaps", verbs=("create", "get"), use="the manifest that pods read"),
+    Right(
+        group="",
+        resource="configmaps",
+        verbs=("create", "get", "list", "watch"),
+        use="the manifest that pods read, made again if it is deleted",
+    ),
     Right(group="", resource="configmaps", verbs=("patch",), use="spec.artefacts"),
     Right(
         group="apps",
@@ -57,22 +62,23 @@ WATCHED = (
     Right(
         group="",
         resource="services",
-        verbs=("create", "delete", "get", "patch"),
-        use="names for these servers",
+        verbs=("create", "delete", "get", "list", "patch", "watch"),
+        use="names for these servers, made again if they are deleted",
     ),
     Right(
         group="policy",
         resource="poddisruptionbudgets",
-        verbs=("create", "get", "patch"),
+        verbs=("create", "get", "list", "patch", "watch"),
         use="at most one server is evicted at once",
     ),
     Right(
         group="autoscaling",
         resource="horizontalpodautoscalers",
-        verbs=("create", "delete", "get", "patch"),
+        verbs=("create", "delete", "get", "list", "patch", "watch"),
         use="spec.autoscaling",
     ),
     Right(group="", resource="events", verbs=("create",), use="what kubectl describe shows"),
+    Right(group="", resource="events", verbs=("list", "watch"), use="why pods do not start"),
 )
 """Rights in every namespace that the operator watches."""
 

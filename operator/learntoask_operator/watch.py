@@ -5,6 +5,8 @@
 - `queueing.worker_limit` stays unset. Idle workers count against it, so a few objects keep all others waiting.
 - Our own code posts Events, because kopf posts some even where posting is off.
 - There is no peering, because it is no leader election; the Lease is.
+- When kopf lists again after a lost connection, it does not report what was deleted meanwhile. So a watch of our own,
+  of the metadata only, tells what is gone.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import kopf
-from learntoask.kube import Kind, Kube
+from learntoask.kube import Kind, Kube, follow
 
 from learntoask_operator.loop import Loop
 from learntoask_operator.settings import Settings
@@ -64,6 +66,23 @@ async def watch(kube: Kube, loop: Loop, kinds: Iterable[Kind], settings: Setting
         _, late = await asyncio.wait({operator}, timeout=5)
         for task in late:
             task.cancel()
+
+
+async def watch_deletions(kube: Kube, loop: Loop, kinds: Iterable[Kind], settings: Settings) -> None:
+    """Tell `loop` which objects of `kinds` are gone, until cancelled."""
+    async with asyncio.TaskGroup() as group:
+        for kind in kinds:
+            for namespace in settings.watched:
+                group.create_task(_watch_deletions(kube, loop, kind, namespace))
+
+
+async def _watch_deletions(kube: Kube, loop: Loop, kind: Kind, namespace: str | None) -> None:
+    async for change in follow(kube, kind, namespace=namespace, metadata_only=True):
+        if change.how == "listed":
+            loop.listed(kind, namespace, change.items, version=change.version)
+        elif change.how == "gone":
+            for body in change.items:
+                loop.gone(kind, body)
 
 
 def _register(registry: kopf.OperatorRegistry, loop: Loop, kind: Kind) -> None:

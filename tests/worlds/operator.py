@@ -83,6 +83,7 @@ class World:
             settings=self.settings,
             metrics=Metrics(),
             observed=self._observed,
+            gone=self._gone,
             clock=lambda: self.now,
         )
 
@@ -94,6 +95,9 @@ class World:
             before["metadata"]["resourceVersion"]
         ):
             self._seen = body
+
+    def _gone(self, kind: Kind, body: Json) -> None:
+        self._seen = None
 
     def watch(self, count: int | None = None) -> None:
         """Deliver the next `count` events, or all."""
@@ -154,6 +158,19 @@ class World:
         self.kube.put(RUN, {**self.run, "metadata": {**metadata, "annotations": found}})
 
     # --- the Job controller and the kubelet ---
+    def warn(self, about: Json, reason: str, message: str) -> None:
+        """Post a Warning Event about a Job or a pod."""
+        metadata = about["metadata"]
+        self.children.warnings.observed(
+            {
+                "metadata": {"name": f"{metadata['name']}.{reason}", "namespace": "default"},
+                "involvedObject": {"kind": about["kind"], "name": metadata["name"], "uid": metadata["uid"]},
+                "reason": reason,
+                "message": message,
+                "lastTimestamp": time_of(self.now),
+            }
+        )
+
     def jobs(self, stage: str | None = None, *, active: bool = False) -> list[Json]:
         found = [job for job in self.kube.all(JOB) if stage in (None, job["metadata"]["labels"][STAGE_LABEL])]
         return [job for job in found if not active or not _conditions(job)]
@@ -187,7 +204,9 @@ class World:
             "controller": True,
         }
         metadata = {"name": name, "namespace": "default", "labels": labels, "ownerReferences": [owner]}
-        self.kube.put(POD, {"metadata": metadata, "spec": template["spec"], "status": {"phase": "Pending"}})
+        creating = {"name": "stage", "state": {"waiting": {"reason": "ContainerCreating"}}}
+        status = {"phase": "Pending", "containerStatuses": [creating]}
+        self.kube.put(POD, {"metadata": metadata, "spec": template["spec"], "status": status})
 
     def begin(self, pod: Json) -> None:
         state = {"running": {"startedAt": time_of(self.now)}}

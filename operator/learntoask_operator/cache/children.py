@@ -14,6 +14,8 @@ from learntoask.core.json_object import Json
 from learntoask.core.pod_contract import ENDPOINT_LABEL, RUN_LABEL
 from learntoask.kube import ENDPOINT, RUN, Kind, Kube, follow
 
+from learntoask_operator.cache.projections import METADATA_ONLY
+from learntoask_operator.cache.warnings import WarningCache
 from learntoask_operator.compression import compress, decompress
 from learntoask_operator.loop import Ref
 from learntoask_operator.ownership import MANAGED_BY, MANAGER
@@ -31,12 +33,17 @@ class _Child:
 
 
 class ChildCache:
-    """`projections` has every kind that is watched; `changed` is called with the owner of a child that changed."""
+    """`projections` has every kind that is watched; `changed` is called with the owner of a child that changed.
+
+    A child about which there are Warning Events has them as `warnings` (cache.warnings).
+    """
 
     def __init__(self, projections: Mapping[Kind, Projection], *, changed: Callable[[Ref], None]) -> None:
         self._projections, self._changed = projections, changed
         self._by_owner: dict[Kind, dict[Ref, dict[str, _Child]]] = {kind: {} for kind in projections}
         self._synced: set[tuple[Kind, str | None]] = set()
+        self._owner_of: dict[str, Ref] = {}  # by the uid of the child
+        self.warnings = WarningCache(changed=self._warned)
 
     def of(self, owner: Ref, kind: Kind) -> list[Json]:
         """The objects of `kind` with the labels of `owner`; their owner references may say otherwise."""
@@ -45,6 +52,8 @@ class ChildCache:
             body = decompress(child.body)
             if child.deleting:
                 body["metadata"].setdefault("deletionTimestamp", child.deleting)
+            if warnings := self.warnings.of(child.uid):
+                body["warnings"] = warnings
             found.append(body)
         return found
 
@@ -60,6 +69,9 @@ class ChildCache:
             return
         deleting = before.deleting if before is not None and before.uid == metadata["uid"] else None
         kept = compress(self._projections[kind](body))
+        if before is not None:
+            self._owner_of.pop(before.uid, None)
+        self._owner_of[metadata["uid"]] = owner
         named[metadata["name"]] = _Child(uid=metadata["uid"], version=version, body=kept, deleting=deleting)
         self._changed(owner)
 
@@ -102,18 +114,27 @@ class ChildCache:
             for kind in self._projections:
                 for namespace in namespaces:
                     group.create_task(self._watch(kube, kind, namespace))
+            group.create_task(self.warnings.watch(kube, namespaces))
+
+    def _warned(self, uid: str) -> None:
+        if owner := self._owner_of.get(uid):
+            self._changed(owner)
 
     def _drop(self, kind: Kind, owner: Ref, name: str, *, uid: str) -> None:
         named = self._by_owner[kind].get(owner, {})
         if name in named and named[name].uid == uid:
             del named[name]
+            self._owner_of.pop(uid, None)
             if not named:
                 del self._by_owner[kind][owner]
             self._changed(owner)
 
     async def _watch(self, kube: Kube, kind: Kind, namespace: str | None) -> None:
         selector = f"{MANAGED_BY}={MANAGER}"
-        async for change in follow(kube, kind, namespace=namespace, labels=selector):
+        metadata_only = kind in METADATA_ONLY
+        async for change in follow(
+            kube, kind, namespace=namespace, labels=selector, metadata_only=metadata_only
+        ):
             if change.how == "listed":
                 self.listed(kind, namespace, change.items)
             for body in change.items if change.how != "listed" else ():

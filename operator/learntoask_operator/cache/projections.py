@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from learntoask.core.json_object import Json
 from learntoask.core.pod_contract import LABEL_PREFIX
-from learntoask.kube import DEPLOYMENT, JOB, POD
+from learntoask.kube import CONFIG_MAP, DEPLOYMENT, HPA, JOB, PDB, POD, SERVICE
 
 from learntoask_operator.ownership import COMPONENT, MANAGED_BY
 
@@ -77,7 +77,18 @@ def project_deployment(body: Json) -> Json:
     }
 
 
-PROJECTIONS = {JOB: project_job, POD: project_pod, DEPLOYMENT: project_deployment}
+def project_metadata(body: Json) -> Json:
+    return {"metadata": _metadata(body)}
+
+
+METADATA_ONLY = (SERVICE, CONFIG_MAP, PDB, HPA)
+"""Kinds of which the operator reads only that they exist and whose they are; the API server sends no more of them."""
+PROJECTIONS = {
+    JOB: project_job,
+    POD: project_pod,
+    DEPLOYMENT: project_deployment,
+    **dict.fromkeys(METADATA_ONLY, project_metadata),
+}
 
 
 def _metadata(body: Json) -> Json:

@@ -31,7 +31,7 @@ from learntoask_operator.endpoint.labels import SERVER, revision_name
 from learntoask_operator.endpoint.render.objects import Objects
 from learntoask_operator.endpoint.status import Fault
 from learntoask_operator.loop import Ref, ref_of
-from learntoask_operator.ownership import COMPONENT, is_owned_by
+from learntoask_operator.ownership import COMPONENT, foreign_message, is_owned_by, refused_message
 
 _AGAIN_SECONDS = 600.0  # until an unchanged object is applied again, should another client have changed it
 
@@ -77,13 +77,18 @@ class EndpointObjects:
         self, endpoint: Json, objects: Objects, deployments: list[Json], *, now: float
     ) -> Fault | None:
         """Apply the objects that changed since they were applied last, are missing, or are due again."""
-        memory = self._applied.setdefault(ref_of(ENDPOINT, endpoint), {})
-        existing = {deployment["metadata"]["name"] for deployment in deployments}
+        ref = ref_of(ENDPOINT, endpoint)
+        memory = self._applied.setdefault(ref, {})
+        existing = {
+            (kind, child["metadata"]["name"])
+            for kind in {kind for kind, _ in objects}
+            for child in self._children.of(ref, kind)
+        }
         due, faults = [], []
         for kind, body in objects:
             name, digest = body["metadata"]["name"], digest_of(body)
             known = memory.get((kind, name))
-            missing = kind == DEPLOYMENT and name not in existing
+            missing = (kind, name) not in existing
             if known and known[0] == digest and now < known[1] + _AGAIN_SECONDS and not missing:
                 continue
             foreign = await self._foreign(kind, body, endpoint)
@@ -105,10 +110,8 @@ class EndpointObjects:
         try:
             written = await self._kube.apply(kind, body)
         except (Invalid, Forbidden) as error:
-            message = f"{kind.kind} {body['metadata']['name']} is refused: {error}"
-            return Fault(reason=CHILD_REFUSED, message=message)
-        if kind == DEPLOYMENT:
-            self._children.observed(kind, written)
+            return Fault(reason=CHILD_REFUSED, message=refused_message(kind, body, error))
+        self._children.observed(kind, written)
         return None
 
     async def _foreign(self, kind: Kind, body: Json, endpoint: Json) -> Fault | None:
@@ -117,9 +120,8 @@ class EndpointObjects:
         found = await self._kube.find(kind, name, namespace=namespace)
         if found is None or is_owned_by(found, endpoint["metadata"]["uid"]):
             return None
-        message = f"{kind.kind} {name} exists and does not belong to this endpoint; remove or rename it"
         nameless = kind == SERVICE and name == endpoint["metadata"]["name"]
-        return Fault(reason=CHILD_FOREIGN, message=message, nameless=nameless)
+        return Fault(reason=CHILD_FOREIGN, message=foreign_message(kind, body, "endpoint"), nameless=nameless)
 
     async def _scale_old(self, endpoint: Json, decision: EndpointDecision, deployments: list[Json]) -> None:
         """Scale the Deployments of earlier revisions, or delete them."""

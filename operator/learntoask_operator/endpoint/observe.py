@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from learntoask.core.json_object import Json
 from learntoask.core.pod_contract import REVISION_LABEL
 
+from learntoask_operator.causes import refused_pods, why_waiting
 from learntoask_operator.endpoint.labels import GATEWAY, SERVER
 from learntoask_operator.ownership import COMPONENT, is_deleting, is_owned_by
 
@@ -43,7 +44,7 @@ class ObservedEndpoint:
     gateway: ObservedServers = ObservedServers()
 
 
-def observe(deployments: Iterable[Json], pods: Sequence[Json], *, uid: str) -> ObservedEndpoint:
+def observe(deployments: Iterable[Json], pods: Sequence[Json], *, uid: str, now: float) -> ObservedEndpoint:
     """Observe the Deployments that the endpoint with `uid` owns, and `pods` with the endpoint's labels."""
     servers: dict[str, ObservedServers] = {}
     gateway = ObservedServers()
@@ -53,31 +54,22 @@ def observe(deployments: Iterable[Json], pods: Sequence[Json], *, uid: str) -> O
             continue
         component, revision = labels.get(COMPONENT), labels.get(REVISION_LABEL)
         if component == GATEWAY:
-            gateway = _observe_deployment(deployment, _select(pods, GATEWAY))
+            gateway = _observe_deployment(deployment, _select(pods, GATEWAY), now)
         elif component == SERVER and revision is not None:
-            servers[revision] = _observe_deployment(deployment, _select(pods, SERVER, revision))
+            servers[revision] = _observe_deployment(deployment, _select(pods, SERVER, revision), now)
     return ObservedEndpoint(servers=servers, gateway=gateway)
 
 
-def _observe_deployment(deployment: Json, pods: Sequence[Json]) -> ObservedServers:
-    status = deployment.get("status", {})
+def _observe_deployment(deployment: Json, pods: Sequence[Json], now: float) -> ObservedServers:
+    status, refused = deployment.get("status", {}), refused_pods(deployment, now)
     return ObservedServers(
         wanted=deployment.get("spec", {}).get("replicas", 0),
         pods=status.get("replicas", 0),
         ready=status.get("readyReplicas", 0),
         restarts=max((_restarts(pod) for pod in pods), default=0),
-        refusal=_refusal(status),
-        last_message=_last_message(pods),
+        refusal=refused.message if refused else "",
+        last_message=_last_message(pods, now),
         addresses={pod["metadata"]["name"]: pod["status"]["podIP"] for pod in pods if _is_ready(pod)},
-    )
-
-
-def _refusal(status: Json) -> str:
-    """Why the ReplicaSet cannot create pods: a quota, a missing service account, a policy that refuses them."""
-    conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
-    failure = conditions.get("ReplicaFailure", {})
-    return (
-        str(failure.get("message") or failure.get("reason") or "") if failure.get("status") == "True" else ""
     )
 
 
@@ -103,21 +95,13 @@ def _restarts(pod: Json) -> int:
     return max((container.get("restartCount", 0) for container in containers), default=0)
 
 
-def _last_message(pods: Iterable[Json]) -> str:
-    """Why a pod makes no progress: how its container ended, why it cannot start, or what the scheduler waits for."""
-    waiting = ""
+def _last_message(pods: Sequence[Json], now: float) -> str:
+    """Why a pod makes no progress: how its container ended, or what keeps it from starting."""
     for pod in pods:
-        name, status = pod["metadata"]["name"], pod.get("status", {})
-        for container in status.get("containerStatuses") or ():
-            state, last = container.get("state") or {}, container.get("lastState") or {}
-            ended = last.get("terminated") or state.get("terminated")
-            if ended:
+        for container in pod.get("status", {}).get("containerStatuses") or ():
+            last, state = container.get("lastState") or {}, container.get("state") or {}
+            if ended := last.get("terminated") or state.get("terminated"):
                 message = (ended.get("message") or ended.get("reason") or "").strip()
-                return f"{name} ended with {ended.get('exitCode')}: {message}"
-            held = state.get("waiting")
-            if held and held.get("reason") not in ("ContainerCreating", "PodInitializing"):
-                waiting = f"{name}: {held.get('reason')}: {held.get('message') or ''}"
-        for condition in status.get("conditions") or ():
-            if condition["type"] == "PodScheduled" and condition["status"] == "False" and not waiting:
-                waiting = f"{name} is not scheduled: {condition.get('message') or ''}"
-    return waiting
+                return f"{pod['metadata']['name']} ended with {ended.get('exitCode')}: {message}"
+    cause = why_waiting(pods, now=now)
+    return f"{cause.reason}: {cause.message}" if cause else ""

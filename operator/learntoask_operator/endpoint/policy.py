@@ -34,7 +34,7 @@ def resolve_policy(
 def waiting_for(policy: PolicyReference, run: Json | None) -> str:
     """What the endpoint waits for while there is nothing to serve."""
     if run is None:
-        return f"run {policy.run} does not exist in this namespace"
+        return f"there is no run {policy.run} in this namespace; create it, or correct spec.policy.run"
     phase = run.get("status", {}).get("phase")
     return f"run {policy.run} has published no policy yet" + (f"; it is {phase}" if phase else "")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from learntoask.core.input_checks import explain
+from learntoask.core.documents.input_checks import explain
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import AskEndpoint, EndpointSpec, PolicyReference
 from learntoask.core.status.endpoint import EndpointStatus
-from learntoask.kube import DEPLOYMENT, ENDPOINT, POD, RUN, Kind, Kube, merge_patch
+from learntoask.kube import DEPLOYMENT, ENDPOINT, POD, RUN, Kind, Kube, NotFound, merge_patch
 from pydantic import ValidationError
 
 from learntoask_operator.cache.children import ChildCache
@@ -34,7 +34,8 @@ _AGAIN_SECONDS = 600.0  # between two reconciles of an endpoint where nothing ha
 
 
 class EndpointReconciler:
-    """See loop.Reconciler. `observed` gets each endpoint that was written, so that the next reconcile knows it."""
+    """See loop.Reconciler. `observed` gets each endpoint that was written, so that the next reconcile knows it, and
+    `gone` each one that turns out to be deleted."""
 
     kind = ENDPOINT
 
@@ -48,10 +49,12 @@ class EndpointReconciler:
         settings: Settings,
         metrics: Metrics,
         observed: Callable[[Kind, Json], None],
+        gone: Callable[[Kind, Json], None],
         clock: Callable[[], float],
     ) -> None:
         self._kube, self._children, self._gateways, self._events = kube, children, gateways, events
         self._settings, self._metrics, self._observed, self._clock = settings, metrics, observed, clock
+        self._gone = gone
         self._objects = EndpointObjects(kube, children)
 
     def forget(self, ref: Ref) -> None:
@@ -74,7 +77,7 @@ class EndpointReconciler:
         run = await self._followed(ref, spec)
         policy = resolve_policy(spec.policy, run, before.revisions)
         pods = self._children.of(ref, POD)
-        observed = observe(self._children.of(ref, DEPLOYMENT), pods, uid=body["metadata"]["uid"])
+        observed = observe(self._children.of(ref, DEPLOYMENT), pods, uid=body["metadata"]["uid"], now=now)
         decision = None if policy is None else self._decide(before, spec, policy, observed, now=now)
         describe = partial(
             status_of,
@@ -89,15 +92,17 @@ class EndpointReconciler:
         # The decision is remembered before it is carried out: a reconcile that is cut short is repeated, not forgotten.
         fault = self._objects.fault(ref) if self._objects.known(ref) else fault_in(before)
         after = describe(before, fault=fault)
-        body = await self._write(body, before, after)
+        written = await self._write(body, before, after)
+        if written is None:
+            return None
         wakes = [now + _AGAIN_SECONDS]
         if follows_run(spec.policy):
             wakes.append(now + _FOLLOW_SECONDS)
         if decision is not None and policy is not None:
             self._tell_gateways(ref, decision, observed, pods)
-            objects = self._render(body, spec, policy, decision)
-            fault = await self._objects.carry_out(body, objects, decision, now=now)
-            await self._write(body, after, describe(after, fault=fault))
+            objects = self._render(written, spec, policy, decision)
+            fault = await self._objects.carry_out(written, objects, decision, now=now)
+            await self._write(written, after, describe(after, fault=fault))
             if fault is not None:
                 wakes.append(now + _FAULT_SECONDS)
             if decision.look_again is not None:
@@ -143,8 +148,9 @@ class EndpointReconciler:
         addresses = sorted(server_address(ip) for pods in found for ip in pods.values())
         self._gateways.publish(ref, tuple(addresses), pods={pod["metadata"]["name"] for pod in pods})
 
-    async def _write(self, body: Json, before: EndpointStatus, after: EndpointStatus) -> Json:
-        """Patch what changed in the status, and post the Events about it. Return the endpoint as it is then."""
+    async def _write(self, body: Json, before: EndpointStatus, after: EndpointStatus) -> Json | None:
+        """Patch what changed in the status, and post the Events about it. Return the endpoint as it is then, or None if
+        it is gone."""
         self._metrics.endpoints.status_written(ref_of(ENDPOINT, body), after)
         patch = merge_patch(
             body.get("status") or {}, after.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -152,13 +158,17 @@ class EndpointReconciler:
         if not patch:
             return body
         metadata = body["metadata"]
-        written = await self._kube.patch_status(
-            ENDPOINT,
-            metadata["name"],
-            patch,
-            namespace=metadata["namespace"],
-            resource_version=metadata["resourceVersion"],
-        )
+        try:
+            written = await self._kube.patch_status(
+                ENDPOINT,
+                metadata["name"],
+                patch,
+                namespace=metadata["namespace"],
+                resource_version=metadata["resourceVersion"],
+            )
+        except NotFound:
+            self._gone(ENDPOINT, body)
+            return None
         self._observed(ENDPOINT, written)
         for event in events_of(before, after):
             self._events.post(body, event)

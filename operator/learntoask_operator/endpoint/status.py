@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import EndpointSpec
 from learntoask.core.status import conditions as c
-from learntoask.core.status.conditions import Condition, find_condition, set_condition
+from learntoask.core.status.conditions import Condition, find_condition, remove_condition, set_condition
 from learntoask.core.status.endpoint import EndpointStatus, service_address
 
 from learntoask_operator.endpoint.decide import EndpointDecision
@@ -115,6 +115,8 @@ def events_of(before: EndpointStatus, after: EndpointStatus) -> list[Event]:
     """An Event for every condition whose status or reason has changed."""
     events = []
     for condition in after.conditions:
+        if condition.type == c.STALLED:
+            continue  # it repeats what RolledOut says
         old = find_condition(before.conditions, condition.type)
         if old is not None and (old.status, old.reason) == (condition.status, condition.reason):
             continue
@@ -129,7 +131,12 @@ def events_of(before: EndpointStatus, after: EndpointStatus) -> list[Event]:
 def _conditions(
     before: EndpointStatus, findings: Mapping[str, Finding], *, generation: int, now: float
 ) -> tuple[Condition, ...]:
-    conditions: tuple[Condition, ...] = before.conditions
+    """The conditions with the findings. They also have Stalled while the rollout has failed."""
+    conditions, rollout = before.conditions, findings[c.ROLLED_OUT]
+    if rollout.reason in _FAILURES:
+        findings = {**findings, c.STALLED: replace(rollout, status="True")}
+    else:
+        conditions = remove_condition(conditions, c.STALLED)
     for type, finding in findings.items():
         conditions = set_condition(
             conditions,

@@ -2,7 +2,7 @@
 
 reconciler     one reconcile, in an order that a crash anywhere does not hurt; begin here
 observe        Jobs and pods of a stage → what the planner is told about it (pure)
-pod_messages   why pods wait, when they run, how they ended (pure)
+pod_messages   when pods run, how they ended (pure)
 progress       the latest progress that pods pushed, in memory
 decide         run, children and clock → what to create, apply, delete and write (pure)
 admission      whether a cluster can run the manifest at all (pure)

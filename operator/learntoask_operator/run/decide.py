@@ -30,7 +30,7 @@ from learntoask_operator.run.observe import ObservedStage, observe, observe_reco
 from learntoask_operator.run.render.artefacts import artefact_list
 from learntoask_operator.run.requests import Requests, read_requests
 from learntoask_operator.run.stage_records import LatestProgress
-from learntoask_operator.run.status import events_of, refused_status, status_of
+from learntoask_operator.run.status import ended_status, events_of, refused_status, status_of
 from learntoask_operator.run.workload import (
     Removal,
     RunChildren,
@@ -98,19 +98,20 @@ def _decide_finished(spec: RunSpec, before: RunStatus, children: RunChildren, *,
     finished = seconds_of(before.finished) if before.finished else now
     expires = finished + seconds(spec.ttl) if spec.ttl else None
     services = service_removals(children.deployments)
+    status = ended_status(before, ending={name for name in _NAMES if children.work_at(name)})
     if expires is None or now < expires:
         running = [removal(JOB, job) for job in children.jobs if is_active(job)]
-        return RunDecision(status=before, deletes=(*running, *services), wake_at=expires)
+        return RunDecision(status=status, deletes=(*running, *services), wake_at=expires)
     left = len(children.jobs) + len(children.deployments)
     message = f"finished more than {spec.ttl} ago"
     if left and now < expires + _PATIENCE:
         jobs = [removal(JOB, job) for job in children.jobs if not is_deleting(job)]
-        return RunDecision(status=before, deletes=(*jobs, *services), wake_at=now + _LOOK_AGAIN)
+        return RunDecision(status=status, deletes=(*jobs, *services), wake_at=now + _LOOK_AGAIN)
     event = Event(reason=c.EXPIRED, message=message)
     if left:
         message += f"; {left} children were not gone in time and are left to the garbage collector"
         event = Event(reason=c.EXPIRED, message=message, type="Warning")
-    return RunDecision(status=before, events=(event,), remove=True)
+    return RunDecision(status=status, events=(event,), remove=True)
 
 
 def _decide_unfinished(
@@ -145,6 +146,7 @@ def _decide_unfinished(
         inputs=inputs,
         published=stage_records.publications(records),
         records=records,
+        configured=before.configuration,
         now=now,
     )
     after = [
@@ -167,8 +169,8 @@ def _decide_unfinished(
     wakes = [current.wake_at, now + _LOOK_AGAIN if work.held else None, *looks]
     return RunDecision(
         status=status,
-        creates=work.creates(configured=before.configuration),
-        applies=(*work.applies(), *(((CONFIG_MAP, artefacts),) if artefacts else ())),
+        creates=work.creates(),
+        applies=((CONFIG_MAP, artefacts),) if artefacts else (),
         deletes=work.deletes(seen),
         events=(*events_of(before, status), *_request_events(asked, before)),
         serve=_keys_to_serve(current, status, records),

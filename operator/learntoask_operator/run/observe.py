@@ -17,6 +17,7 @@ from learntoask.core.stages.planner import Observed
 from learntoask.core.status.conditions import seconds_of, shorten, timestamp
 from learntoask.core.status.run import Failure, StageRecord
 
+from learntoask_operator.causes import why_waiting
 from learntoask_operator.ownership import is_deleting
 from learntoask_operator.run.pod_messages import (
     disruption_of,
@@ -24,10 +25,11 @@ from learntoask_operator.run.pod_messages import (
     has_ended,
     result_of,
     running_since,
-    waiting_reason,
 )
 
 _LAG = 15.0  # seconds that the watch of pods may be behind the watch of Jobs
+# Seconds until a cause that somebody has to mend counts as lasting: what a run needs may be created after the run.
+_MENDED_WITHIN = 60.0
 State = Literal["queued", "waiting", "running", "ending", "stopped", "disrupted", "failed"]
 
 
@@ -178,7 +180,21 @@ class _JobAttempt:
         newest = max((_created(pod) for pod in self.pods), default=self._created)
         start = self.job["status"].get("startTime")
         admitted = seconds_of(start) if start else self._created
-        return self._stage("waiting", started=max(admitted, newest), why=waiting_reason(self.pods))
+        return self._waiting(since=max(admitted, newest))
+
+    def _waiting(self, *, since: float) -> ObservedStage:
+        wanted = int(self.job["spec"].get("parallelism", 1))
+        cause = why_waiting(self.pods, now=self.now, creator=self.job, wanted=wanted)
+        if cause is None:
+            return self._stage("waiting", started=since)
+        patience_ends = since + _MENDED_WITHIN
+        return self._stage(
+            "waiting",
+            started=since,
+            why=(cause.reason, cause.message),
+            startable=not cause.lasting or cause.at < patience_ends,
+            look_again=patience_ends if cause.lasting and self.now < patience_ends else None,
+        )
 
     def _stage(
         self,
@@ -189,6 +205,7 @@ class _JobAttempt:
         why: tuple[str, str] = ("", ""),
         result: TerminationMessage | None = None,
         failure: Failure | None = None,
+        startable: bool = True,
         look_again: float | None = None,
     ) -> ObservedStage:
         key, record = _key(self.job), self.record
@@ -205,6 +222,7 @@ class _JobAttempt:
             exempt=exempt + (state == "disrupted"),
             disruptions=disruptions + (state == "disrupted"),
             retryable=failure.retryable if failure else True,
+            startable=startable,
         )
         return ObservedStage(
             observed=observed,

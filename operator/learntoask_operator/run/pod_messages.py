@@ -1,4 +1,4 @@
-"""Finds out from the pods of an attempt why they wait, when they ran, and how they ended. The functions are pure."""
+"""Finds out from the pods of an attempt when they ran, and how they ended. The functions are pure."""
 
 from __future__ import annotations
 
@@ -65,21 +65,6 @@ def disruption_of(pods: Iterable[Json]) -> str | None:
             if condition["type"] == "DisruptionTarget" and condition["status"] == "True":
                 return f"pod {name}: {condition.get('message') or condition.get('reason', 'disrupted')}"
     return None
-
-
-def waiting_reason(pods: Iterable[Json]) -> tuple[str, str]:
-    """Reason and message why pods do not run yet, from the scheduler or about an image; ("", "") if unknown."""
-    for pod in pods:
-        name = pod["metadata"]["name"]
-        for condition in pod["status"].get("conditions", ()):
-            if condition["type"] == "PodScheduled" and condition["status"] == "False":
-                reason = str(condition.get("reason", "Unschedulable"))
-                return reason, f"pod {name}: {condition.get('message', '')}"
-        for container in pod["status"].get("containerStatuses", ()):
-            waiting = container.get("state", {}).get("waiting")
-            if waiting and waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
-                return str(waiting["reason"]), f"pod {name}: {waiting.get('message', waiting['reason'])}"
-    return "", ""
 
 
 def running_since(pod: Json) -> float | None:

@@ -13,15 +13,20 @@ from learntoask.core.status import conditions as c
 from learntoask.core.status.conditions import timestamp
 from learntoask.core.status.run import Lineage, RunStatus, ServedAt
 from learntoask.kube import (
+    CONFIG_MAP,
     DEPLOYMENT,
     ENDPOINT,
     JOB,
     POD,
     RUN,
+    SERVICE,
     AlreadyExists,
     Conflict,
+    Forbidden,
+    Invalid,
     Kind,
     Kube,
+    KubeError,
     NotFound,
     merge_patch,
 )
@@ -30,21 +35,23 @@ from learntoask_operator.cache.children import ChildCache
 from learntoask_operator.events import Event, EventQueue
 from learntoask_operator.loop import Ref, ref_of
 from learntoask_operator.metrics import Metrics
-from learntoask_operator.ownership import is_owned_by
+from learntoask_operator.ownership import foreign_message, is_owned_by, refused_message
 from learntoask_operator.run.decide import RunDecision, decide
 from learntoask_operator.run.progress import ProgressBoard
 from learntoask_operator.run.render.endpoint import client_address, endpoint, endpoint_name
+from learntoask_operator.run.status import obstructed_status
 from learntoask_operator.run.workload import RunChildren
 from learntoask_operator.settings import Settings
 
-_CACHED = (JOB, DEPLOYMENT)
+_CACHED = (JOB, DEPLOYMENT, SERVICE, CONFIG_MAP)
 _SOON, _LATER = 2.0, 30.0  # seconds until another reconcile
-_KEPT_WHEN_ZERO = ("percent", "exitCode", "attempt", "observedGeneration", "gpuHours")
+_KEPT_WHEN_ZERO = ("percent", "exitCode", "attempt", "observedGeneration", "gpuHours", "retryable")
 _log = logging.getLogger(__name__)
 
 
 class RunReconciler:
-    """See loop.Reconciler. `observed` gets each run that was written, so that the next reconcile knows it."""
+    """See loop.Reconciler. `observed` gets each run that was written, so that the next reconcile knows it, and `gone`
+    each one that turns out to be deleted."""
 
     kind = RUN
 
@@ -58,8 +65,10 @@ class RunReconciler:
         settings: Settings,
         metrics: Metrics,
         observed: Callable[[Kind, Json], None],
+        gone: Callable[[Kind, Json], None],
         clock: Callable[[], float],
     ) -> None:
+        self._gone = gone
         self._kube, self._children, self._events = kube, children, events
         self._progress, self._settings = progress, settings
         self._metrics, self._observed, self._clock = metrics, observed, clock
@@ -84,27 +93,47 @@ class RunReconciler:
             with suppress(NotFound, Conflict):
                 await self._kube.delete(RUN, run.name, namespace=run.namespace, uid=uid)
             return None
+        if decision.creates and not await self._exists(run, uid):
+            self._gone(RUN, body)
+            return None
+        status, events = decision.status, decision.events
         obstacle = await self._create_and_apply(body, decision)
-        status = decision.status if obstacle is None else _obstructed_status(obstacle, body, now=now)
         if obstacle is None and decision.serve is not None:
-            status = await self._serve(body, status, decision.serve)
+            served = await self._serve(body, status, decision.serve)
+            status, obstacle = (status, served) if isinstance(served, Event) else (served, None)
+        if obstacle is not None:
+            status, events = obstructed_status(body, obstacle, now=now)
         if not await self._write(body, status):
             return now + _SOON
         # The end of an attempt is written down before its Job is deleted.
         await self._delete(run, decision, now)
-        self._post(body, decision.events)
+        self._post(body, events)
         if obstacle is not None:
             return now + (_SOON if obstacle.type == "Normal" else _LATER)
         return decision.wake_at
 
+    async def _exists(self, run: Ref, uid: str) -> bool:
+        """Whether the run still exists. Its deletion may not have been heard of, and children of a run that is gone
+        would come and go for ever."""
+        found = await self._kube.find(RUN, run.name, namespace=run.namespace)
+        return found is not None and found["metadata"]["uid"] == uid
+
     def _children_of(self, run: Ref, uid: str) -> RunChildren:
-        """The Jobs and Deployments that the run owns, and all pods with its labels.
+        """The children that the run owns, and all pods with its labels.
 
         Pods count even if their Job is gone, because they must end before another attempt begins.
         """
-        jobs = [job for job in self._children.of(run, JOB) if is_owned_by(job, uid)]
-        deployments = [child for child in self._children.of(run, DEPLOYMENT) if is_owned_by(child, uid)]
-        return RunChildren(jobs=jobs, pods=self._children.of(run, POD), deployments=deployments)
+
+        def own(kind: Kind) -> list[Json]:
+            return [child for child in self._children.of(run, kind) if is_owned_by(child, uid)]
+
+        return RunChildren(
+            jobs=own(JOB),
+            pods=self._children.of(run, POD),
+            deployments=own(DEPLOYMENT),
+            services=own(SERVICE),
+            config_maps=own(CONFIG_MAP),
+        )
 
     async def _create_and_apply(self, run: Json, decision: RunDecision) -> Event | None:
         """Create and apply the decided children. Return an Event about the obstacle if there is one."""
@@ -121,12 +150,15 @@ class RunReconciler:
                 if not is_owned_by(found, run["metadata"]["uid"]):
                     return _foreign(kind, body)
                 created = found
+            except (Invalid, Forbidden) as error:
+                return _refused(kind, body, error)
             if kind in _CACHED:
                 self._children.observed(kind, created)
         for kind, body in decision.applies:
-            applied = await self._kube.apply(kind, body)
-            if kind in _CACHED:
-                self._children.observed(kind, applied)
+            try:
+                await self._kube.apply(kind, body)
+            except (Invalid, Forbidden) as error:
+                return _refused(kind, body, error)
         return None
 
     async def _delete(self, run: Ref, decision: RunDecision, now: float) -> None:
@@ -136,10 +168,11 @@ class RunReconciler:
             if kind in _CACHED:
                 self._children.deleting(kind, run, name, at=timestamp(now))
 
-    async def _serve(self, run: Json, status: RunStatus, keys: tuple[str, str]) -> RunStatus:
+    async def _serve(self, run: Json, status: RunStatus, keys: tuple[str, str]) -> RunStatus | Event:
         """Give the policy to the AskEndpoint, without overwriting what people set there.
 
-        If they set the policy itself, the run leaves the endpoint alone and only says so.
+        If they set the policy itself, the run leaves the endpoint alone and only says so. Return the status with the
+        endpoint, or an Event about the API server's refusal.
         """
         publication, policy = keys
         spec = RunSpec.model_validate(run["spec"])
@@ -150,6 +183,8 @@ class RunReconciler:
                 applied = await self._kube.apply(ENDPOINT, body, force=False)
             except Conflict:
                 continue
+            except (Invalid, Forbidden) as error:
+                return _refused(ENDPOINT, body, error)
             message = f"AskEndpoint {name} was given the policy of this run"
             self._post(run, [Event(reason=c.ENDPOINT_APPLIED, message=message)])
             return _with_served(status, publication, ServedAt(name=name, address=client_address(applied)))
@@ -158,7 +193,7 @@ class RunReconciler:
         return _with_served(status, publication, None)
 
     async def _write(self, run: Json, status: RunStatus) -> bool:
-        """Patch what changed in the status. False if the run has changed since it was observed."""
+        """Patch what changed in the status. False if the run has changed since it was observed, or is gone."""
         before = RunStatus.model_validate(run.get("status") or {})
         patch = merge_patch(_dump(before), _dump(status))
         self._metrics.run_written(ref_of(RUN, run), before, status)
@@ -173,7 +208,10 @@ class RunReconciler:
                 namespace=metadata["namespace"],
                 resource_version=metadata["resourceVersion"],
             )
-        except (Conflict, NotFound):
+        except Conflict:
+            return False
+        except NotFound:
+            self._gone(RUN, run)
             return False
         self._observed(RUN, written)
         return True
@@ -186,25 +224,6 @@ class RunReconciler:
 def _with_served(status: RunStatus, publication: str, endpoint: ServedAt | None) -> RunStatus:
     lineage = (status.lineage or Lineage()).model_copy(update={"served": publication})
     return status.model_copy(update={"lineage": lineage, "endpoint": endpoint})
-
-
-def _obstructed_status(obstacle: Event, run: Json, *, now: float) -> RunStatus:
-    """The status when a child could not be created: as before, with the reason why the run does not progress."""
-    before = RunStatus.model_validate(run.get("status") or {})
-    if obstacle.type == "Normal":
-        return before
-    conditions = c.set_condition(
-        before.conditions,
-        c.PROGRESSING,
-        "False",
-        reason=obstacle.reason,
-        message=obstacle.message,
-        generation=int(run["metadata"].get("generation", 0)),
-        now=now,
-    )
-    return before.model_copy(
-        update={"conditions": conditions, "reason": obstacle.reason, "message": obstacle.message}
-    )
 
 
 def _belongs_to_namesake(found: Json, run: Json) -> bool:
@@ -225,9 +244,11 @@ def _still_deleting(kind: Kind, body: Json) -> Event:
 
 
 def _foreign(kind: Kind, body: Json) -> Event:
-    name = body["metadata"]["name"]
-    message = f"{kind.kind} {name} does not belong to this run; rename or delete it, and the run goes on"
-    return Event(reason=c.CHILD_FOREIGN, message=message, type="Warning")
+    return Event(reason=c.CHILD_FOREIGN, message=foreign_message(kind, body, "run"), type="Warning")
+
+
+def _refused(kind: Kind, body: Json, error: KubeError) -> Event:
+    return Event(reason=c.CHILD_REFUSED, message=refused_message(kind, body, error), type="Warning")
 
 
 def _dump(status: RunStatus) -> Json:

@@ -91,7 +91,13 @@ def stop(record: StageRecord, seen: ObservedStage, action: Stop, *, gpus: float,
     if not action.failed:
         stopped = _with_end(record, seen, gpus=gpus, now=now, ended="Stopped", **why)
         return stopped.model_copy(update={"exempt": observed.exempt + 1})
-    failure = Failure(stage=record.name, attempt=observed.attempt, time=timestamp(now), **why)
+    failure = Failure(
+        stage=record.name,
+        attempt=observed.attempt,
+        time=timestamp(now),
+        retryable=action.retryable,
+        **why,
+    )
     return _with_end(record, seen, gpus=gpus, now=now, ended="Failed", last_failure=failure, **why)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec
 from learntoask.core.stages.graph import RESOLVE
 from learntoask.core.stages.planner import Allowance, Outcome, Plan
@@ -22,7 +23,11 @@ from learntoask.core.status.run import FINISHED_PHASES, Lineage, Phase, RunStatu
 from learntoask_operator.events import Event
 
 AT_WORK = ("Queued", "Waiting", "Running", "Stopping", "Retrying")
-_OWN_FAILURES = (c.NEVER_STARTED, c.DEADLINE_EXCEEDED)  # failures with an Event reason of the same name
+_OWN_FAILURES = (
+    c.NEVER_STARTED,
+    c.CANNOT_START,
+    c.DEADLINE_EXCEEDED,
+)  # failures with an Event reason of the same name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +90,24 @@ def status_of(
     return status.model_copy(update={"conditions": conditions})
 
 
+def ended_status(before: RunStatus, *, ending: Collection[str]) -> RunStatus:
+    """The status of a finished run, of which only the stages `ending` still have pods."""
+    records = tuple(
+        record.model_copy(update={"state": "Pending", "progress": None})
+        if record.state in AT_WORK and record.name not in ending
+        else record
+        for record in before.stages
+    )
+    left = ",".join(record.name for record in records if record.state in AT_WORK)
+    return before.model_copy(update={"stages": records, "stage": left, "progress": ""})
+
+
 def refused_status(before: RunStatus, message: str, *, generation: int, now: float) -> RunStatus:
     """The status of a run whose manifest is refused for the reason `message`."""
     put = partial(set_condition, reason=c.INVALID_SPEC, message=message, generation=generation, now=now)
     conditions = put(before.conditions, c.ACCEPTED, "False")
     conditions = put(conditions, c.PROGRESSING, "False")
+    conditions = put(remove_condition(conditions, c.RECONCILING), c.STALLED, "True")
     return before.model_copy(
         update={
             "observed_generation": generation,
@@ -100,6 +118,35 @@ def refused_status(before: RunStatus, message: str, *, generation: int, now: flo
             "conditions": conditions,
         }
     )
+
+
+def obstructed_status(run: Json, obstacle: Event, *, now: float) -> tuple[RunStatus, list[Event]]:
+    """The status when a child could not be created, and the Events about it: as before, with the reason why the run
+    does not go on. A passing obstacle changes nothing."""
+    before = RunStatus.model_validate(run.get("status") or {})
+    if obstacle.type == "Normal":
+        return before, []
+    generation = int(run["metadata"].get("generation", 0))
+    put = partial(
+        set_condition, reason=obstacle.reason, message=obstacle.message, generation=generation, now=now
+    )
+    conditions = put(before.conditions, c.PROGRESSING, "False")
+    conditions = put(remove_condition(conditions, c.RECONCILING), c.STALLED, "True")
+    status = before.model_copy(
+        update={
+            "observed_generation": generation,
+            # A finished run that is asked to go on has not done so yet.
+            "phase": "Pending" if before.phase in FINISHED_PHASES else before.phase,
+            "finished": None,
+            "reason": obstacle.reason,
+            "message": c.shorten(obstacle.message, 4096),
+            "started": before.started or timestamp(now),
+            "conditions": conditions,
+        }
+    )
+    # Of a quota the rest of the message changes all the time.
+    told = before.reason == status.reason and before.message.split()[:2] == status.message.split()[:2]
+    return status, [] if told else [obstacle]
 
 
 def events_of(before: RunStatus, after: RunStatus) -> list[Event]:
@@ -132,6 +179,9 @@ def _stage_events(old: StageRecord, new: StageRecord) -> list[Event]:
             found.append(Event(reason=c.STAGE_PUBLISHED, message=f"{attempt}: its output {what}"))
     if new.attempt and (new.attempt, new.key) != (old.attempt, old.key) and not new.ended:
         found.append(Event(reason=c.STAGE_STARTED, message=attempt))
+    if new.state == "Waiting" and new.reason and (new.attempt, new.reason) != (old.attempt, old.reason):
+        message = f"stage {new.name} waits: {new.reason}: {new.message}"
+        found.append(Event(reason=c.WAITING_FOR_PODS, message=message, type="Warning"))
     return found
 
 
@@ -222,6 +272,9 @@ def _conditions(
         reason=summary.reason if summary.finished else c.RUNNING,
         message=summary.message if summary.finished else "",
     )
+    why = {"reason": summary.reason, "message": summary.message}
+    for type, holds in ((c.RECONCILING, progressing), (c.STALLED, success == "False")):
+        found = put(found, type, "True", **why) if holds else remove_condition(found, type)
     if most_gpu_hours is None:
         return remove_condition(found, c.WITHIN_BUDGET)
     if gpu_hours < most_gpu_hours:

@@ -14,8 +14,10 @@ from learntoask.core.status.conditions import seconds_of
 from learntoask.core.status.run import RunInputsRecord, StageRecord
 from learntoask.kube import CONFIG_MAP, DEPLOYMENT, JOB, SERVICE, Kind
 
-from learntoask_operator.ownership import is_deleting
+from learntoask_operator.causes import refused_pods, why_waiting
+from learntoask_operator.ownership import COMPONENT, is_deleting
 from learntoask_operator.run.observe import ObservedStage
+from learntoask_operator.run.pod_messages import has_ended
 from learntoask_operator.run.render import jobs, services
 from learntoask_operator.run.render.config_map import config_map
 from learntoask_operator.run.stage_records import RecordedPublication, pods_together
@@ -33,6 +35,13 @@ class RunChildren:
     jobs: Sequence[Json] = ()
     pods: Sequence[Json] = ()
     deployments: Sequence[Json] = ()
+    services: Sequence[Json] = ()
+    config_maps: Sequence[Json] = ()
+
+    def lacks(self, kind: Kind, name: str) -> bool:
+        """Whether the run has no child `name`, or only one that is being deleted."""
+        named = {DEPLOYMENT: self.deployments, SERVICE: self.services, CONFIG_MAP: self.config_maps}[kind]
+        return not any(child["metadata"]["name"] == name and not is_deleting(child) for child in named)
 
     def jobs_of(self, stage: str) -> list[Json]:
         return [job for job in self.jobs if _stage(job) == stage]
@@ -40,12 +49,18 @@ class RunChildren:
     def pods_of(self, stage: str) -> list[Json]:
         return [pod for pod in self.pods if _stage(pod) == stage]
 
+    def work_at(self, stage: str) -> bool:
+        """Whether a Job or a pod of the stage has not ended."""
+        jobs, pods = self.jobs_of(stage), self.pods_of(stage)
+        return any(is_active(job) for job in jobs) or any(not has_ended(pod) for pod in pods)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
     """The run `body` with its children, and what the plan starts and stops.
 
-    `published` maps keys to publications, `records` stages to their records; `statuses` are the plan's.
+    `published` maps keys to publications, `records` stages to their records; `statuses` are the plan's. `configured` is
+    the ConfigMap that the run's pods mount so far.
     """
 
     body: Json
@@ -58,6 +73,7 @@ class Workload:
     inputs: RunInputsRecord | None
     published: Mapping[str, RecordedPublication]
     records: Mapping[str, StageRecord]
+    configured: str
     now: float
 
     @cached_property
@@ -76,7 +92,9 @@ class Workload:
                 began = seconds_of(existing[0]["metadata"]["creationTimestamp"]) if existing else self.now
                 late = self.now >= began + seconds(self.spec.start_deadline)
                 if not services.available(existing, deployment) and not late:
-                    found[name] = f"Deployment {deployment} is not available yet"
+                    found[name] = (
+                        f"Deployment {deployment} is not available yet{self._why(service, existing)}"
+                    )
         return found
 
     @property
@@ -85,36 +103,45 @@ class Workload:
 
     @cached_property
     def configuration(self) -> Json | None:
-        """The ConfigMap that new pods mount; None if no pods are created."""
-        return config_map(self.body, self.spec, self.settings) if self.starts else None
+        """The ConfigMap that pods mount; None if no pods are created and it exists."""
+        lost = bool(self._busy and self.configured) and self.children.lacks(CONFIG_MAP, self.configured)
+        return config_map(self.body, self.spec, self.settings) if self.starts or lost else None
 
     @property
     def configuration_name(self) -> str | None:
         return self.configuration["metadata"]["name"] if self.configuration else None
 
-    def creates(self, *, configured: str) -> tuple[tuple[Kind, Json], ...]:
-        """What is created once: Jobs with what they need, and the ConfigMap unless it is `configured` already."""
-        created: list[tuple[Kind, Json]] = []
-        if self.configuration and self.configuration_name != configured:
-            created.append((CONFIG_MAP, self.configuration))
-        for start in self.starting:
-            if pods_together(self.spec, start.stage) > 1:
-                created.append((SERVICE, jobs.headless_service(self.body, start)))
-            created.append((JOB, self._job(start)))
-        return tuple(created)
+    def creates(self) -> tuple[tuple[Kind, Json], ...]:
+        """What is created once because it does not exist, or does not exist any more: Jobs and what they need."""
+        wanted: list[tuple[Kind, Json]] = []
+        if self.configuration:
+            wanted.append((CONFIG_MAP, self.configuration))
+        wanted += [(SERVICE, jobs.headless_service(self.body, attempt)) for attempt in self._meeting]
+        wanted += self._services()
+        missing = [
+            (kind, body) for kind, body in wanted if self.children.lacks(kind, body["metadata"]["name"])
+        ]
+        return (*missing, *((JOB, self._job(start)) for start in self.starting))
 
-    def applies(self) -> tuple[tuple[Kind, Json], ...]:
-        """The Deployments and Services that stages need and that do not exist."""
-        existing = {
-            child["metadata"]["name"] for child in self.children.deployments if not is_deleting(child)
-        }
+    @property
+    def _meeting(self) -> list[Start]:
+        """The attempts whose workers find each other by a Service: those about to start, and those that go on."""
+        attempts = list(self.starting)
+        for name in self._busy - set(self.starts):
+            status = self.statuses[name]
+            if status.key and status.state in ("Queued", "Waiting", "Running"):
+                attempts.append(Start(stage=name, key=status.key, attempt=status.attempt, inputs={}))
+        return [attempt for attempt in attempts if pods_together(self.spec, attempt.stage) > 1]
+
+    def _services(self) -> list[tuple[Kind, Json]]:
+        """The Deployments that stages call, each with its Service."""
         found: list[tuple[Kind, Json]] = []
         for service in sorted(self._needed):
-            if (
-                services.service_name(self._run, service) in existing
-                or not self.inputs
-                or not self.configuration
-            ):
+            found.append((SERVICE, services.service(self.body, service)))
+            graders = self.records["grader"].key
+            unknown = service == services.GRADER and graders not in self.published
+            name = services.service_name(self._run, service)
+            if not self.inputs or unknown or not self.children.lacks(DEPLOYMENT, name):
                 continue
             deployment = services.deployment(
                 self.body,
@@ -122,12 +149,25 @@ class Workload:
                 service,
                 inputs=self.inputs,
                 published=self.published,
-                graders=self.records["grader"].key,
-                configuration=self.configuration["metadata"]["name"],
+                graders=graders,
+                configuration=self.configuration_name or self.configured,
                 settings=self.settings,
             )
-            found += [(SERVICE, services.service(self.body, service)), (DEPLOYMENT, deployment)]
-        return tuple(found)
+            found.append((DEPLOYMENT, deployment))
+        return found
+
+    def _why(self, service: str, deployments: Sequence[Json]) -> str:
+        """What keeps the pods of `service` from starting, if the cluster tells it."""
+        refused = (refused_pods(deployment, self.now) for deployment in deployments)
+        cause = next((found for found in refused if found), None)
+        if cause is None:
+            pods = [
+                pod
+                for pod in self.children.pods
+                if pod["metadata"].get("labels", {}).get(COMPONENT) == service and not is_deleting(pod)
+            ]
+            cause = why_waiting(pods, now=self.now)
+        return f": {cause.reason}: {cause.message}" if cause else ""
 
     def deletes(self, seen: Mapping[str, ObservedStage]) -> tuple[Removal, ...]:
         """Jobs of attempts that the plan stops, superfluous Jobs, and services that no stage needs."""
@@ -161,9 +201,13 @@ class Workload:
     @cached_property
     def _needed(self) -> set[str]:
         """Services that a stage calls which is at work or about to start."""
+        return {service for name in self._busy for service in services.services_for(self.spec, name)}
+
+    @cached_property
+    def _busy(self) -> set[str]:
+        """The stages that are at work or about to start, and that the plan does not stop."""
         busy = {name for name, stage in self.statuses.items() if stage.state in AT_WORK}
-        busy = (busy | set(self.starts)) - set(self.stops)
-        return {service for name in busy for service in services.services_for(self.spec, name)}
+        return (busy | set(self.starts)) - set(self.stops)
 
 
 def service_removals(deployments: Iterable[Json]) -> list[Removal]:

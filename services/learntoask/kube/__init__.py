@@ -8,6 +8,7 @@ generated models would need much memory and would drop unknown fields.
     kinds         the kinds of objects, and their paths
     watch         all objects of a kind, and then their changes
     merge_patch   the difference of two objects as a JSON merge patch
+    quantity      amounts of resources
     errors        the refusals of an API server
     access        address and credentials of the API server
     transport     one HTTP call, with its deadline and retries
@@ -44,6 +45,7 @@ from learntoask.kube.kinds import (
     Kind,
 )
 from learntoask.kube.merge_patch import merge_patch
+from learntoask.kube.quantity import quantity
 from learntoask.kube.watch import Change, follow
 
 __all__ = [
@@ -76,4 +78,5 @@ __all__ = [
     "Unavailable",
     "follow",
     "merge_patch",
+    "quantity",
 ]

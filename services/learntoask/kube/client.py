@@ -13,9 +13,11 @@ from learntoask.core.json_object import Json
 from learntoask.kube.access import ClusterAccess, find_access
 from learntoask.kube.errors import Expired, NotFound, kube_error
 from learntoask.kube.kinds import POD, Kind
-from learntoask.kube.transport import DEADLINE, CallObserver, Transport
+from learntoask.kube.transport import DEADLINE, JSON, CallObserver, Transport
 
 _PAGE = 250  # objects per page; bounds the memory for lists of thousands
+_METADATA_OF_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _WATCH_TIME = 290  # seconds after which the server ends a watch; the next one continues from there
 
 
@@ -94,14 +96,18 @@ class Kube:
         namespace: str | None = None,
         labels: str | None = None,
         fields: str | None = None,
+        metadata_only: bool = False,
     ) -> Listing:
-        """Return the objects like `list`, with the version at which a watch continues."""
+        """Return the objects like `list`, with the version at which a watch continues; with `metadata_only` the server
+        sends nothing but their metadata."""
         items: list[Json] = []
         query = {"limit": str(_PAGE), **_selectors(labels, fields)}
+        accept = _METADATA_OF_LIST if metadata_only else JSON
         while True:
-            page = await self._transport.call("GET", kind.path(namespace=namespace), query=query)
+            path = kind.path(namespace=namespace)
+            page = await self._transport.call("GET", path, query=query, accept=accept)
             for item in page["items"]:  # items of a list have no apiVersion and kind
-                items.append({"apiVersion": kind.api_version, "kind": kind.kind, **item})
+                items.append({**item, "apiVersion": kind.api_version, "kind": kind.kind})
             following = page["metadata"].get("continue")
             if not following:
                 return Listing(items=items, resource_version=page["metadata"]["resourceVersion"])
@@ -187,6 +193,7 @@ class Kube:
         namespace: str | None = None,
         labels: str | None = None,
         fields: str | None = None,
+        metadata_only: bool = False,
     ) -> AsyncIterator[tuple[str, Json]]:
         """Iterate over the changes after `resource_version` until the server ends the watch.
 
@@ -201,7 +208,8 @@ class Kube:
             **_selectors(labels, fields),
         }
         path = kind.path(namespace=namespace)
-        async for line in self._transport.lines(path, query=query, silence=_WATCH_TIME + 10):
+        accept = _METADATA if metadata_only else JSON
+        async for line in self._transport.lines(path, query=query, accept=accept, silence=_WATCH_TIME + 10):
             if not line:
                 continue
             change = json.loads(line)

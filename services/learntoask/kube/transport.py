@@ -22,6 +22,7 @@ from learntoask.core.backoff import Backoff
 from learntoask.kube.access import ClusterAccess
 from learntoask.kube.errors import Unavailable, kube_error
 
+JSON = "application/json, */*"
 DEADLINE = 30.0  # seconds of one call, including its retries
 _BACKOFF = Backoff(first=0.2, longest=5.0)
 _LOST = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError, ConnectionError)
@@ -64,6 +65,7 @@ class Transport:
         query: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        accept: str = JSON,
         deadline: float = DEADLINE,
     ) -> Any:
         """Send a request and return the parsed response.
@@ -83,6 +85,7 @@ class Transport:
                     query=query,
                     data=data,
                     content_type=content_type,
+                    accept=accept,
                     timeout=max(0.1, until - time.monotonic()),
                 ) as response:
                     answer = await response.read()
@@ -99,7 +102,7 @@ class Transport:
             await asyncio.sleep(wait)
 
     async def lines(
-        self, path: str, *, query: Mapping[str, str] | None = None, silence: float
+        self, path: str, *, query: Mapping[str, str] | None = None, accept: str = JSON, silence: float
     ) -> AsyncIterator[bytes]:
         """Iterate over the lines of a streamed response.
 
@@ -113,6 +116,7 @@ class Transport:
                 query=query,
                 data=None,
                 content_type="application/json",
+                accept=accept,
                 timeout=None,
                 silence=silence,
             ) as response:
@@ -138,10 +142,11 @@ class Transport:
         query: Mapping[str, str] | None,
         data: bytes | None,
         content_type: str,
+        accept: str,
         timeout: float | None,
         silence: float | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        headers = {"Accept": "application/json, */*", **await self._access.headers()}
+        headers = {"Accept": accept, **await self._access.headers()}
         if data is not None:
             headers["Content-Type"] = content_type
         configuration = self._access.configuration

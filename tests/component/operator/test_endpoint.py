@@ -10,7 +10,19 @@ from learntoask.core.json_object import Json
 from learntoask.core.pod_contract import REVISION_LABEL
 from learntoask.core.status.conditions import find_condition
 from learntoask.core.status.endpoint import EndpointStatus
-from learntoask.kube import DEPLOYMENT, ENDPOINT, HPA, POD, RUN, SERVICE, Invalid, Kind, NotFound, Unavailable
+from learntoask.kube import (
+    DEPLOYMENT,
+    ENDPOINT,
+    HPA,
+    PDB,
+    POD,
+    RUN,
+    SERVICE,
+    Invalid,
+    Kind,
+    NotFound,
+    Unavailable,
+)
 from learntoask.progress.gateways import GatewayView
 from learntoask_operator.cache.children import ChildCache
 from learntoask_operator.cache.projections import PROJECTIONS
@@ -59,6 +71,7 @@ class World:
         self.now = 1_700_000_000.0
         self.kube, self.events = Kube(lambda: self.now), Posted()
         self.cold: dict[str, str] = {}
+        self.gone: list[str] = []
         self.traffic: list[str] = []
         self.addresses: list[str] = []
         whole = {"policy": published("a"), "replicas": 2, "rollout": {"maxSurge": 2, "drain": "30s"}} | spec
@@ -85,6 +98,7 @@ class World:
             ),
             metrics=self.metrics,
             observed=lambda kind, body: None,
+            gone=lambda kind, body: self.gone.append(body["metadata"]["name"]),
             clock=lambda: self.now,
         )
 
@@ -195,6 +209,10 @@ class World:
             if REVISION_LABEL in body["metadata"]["labels"]
         }
 
+    def message(self, type: str) -> str:
+        found = find_condition(self.status.conditions, type)
+        return found.message if found else ""
+
     def conditions(self) -> dict[str, str]:
         return {one.type: one.reason for one in self.status.conditions}
 
@@ -254,7 +272,7 @@ async def test_a_policy_that_fails_is_stopped_and_its_words_are_told():
     world.edit(policy=published("b"))
     await world.settle()
     assert world.servers() == {"a": 2}
-    assert world.conditions()["RolledOut"] == "WarmUpFailed"
+    assert world.conditions()["RolledOut"] == world.conditions()["Stalled"] == "WarmUpFailed"
     assert world.conditions()["Ready"] == "Serving"
     assert "answer 1 failed" in world.status.revisions[0].message
     assert world.events.reasons.count("WarmUpFailed") == 1
@@ -313,6 +331,7 @@ async def test_an_autoscaler_comes_and_goes_and_a_foreign_one_stays():
     rollout = find_condition(world.status.conditions, "RolledOut")
     assert (rollout.status, rollout.reason) == ("False", "ChildForeign")
     assert "HorizontalPodAutoscaler desk exists" in rollout.message
+    assert world.conditions()["Stalled"] == "ChildForeign"
     assert world.ready()[:2] == ("True", "Serving")  # the policy answers all the same
     world.kube.remove(HPA, world.kube.all(HPA)[0])
     world.now = world.wake_at
@@ -401,7 +420,8 @@ async def test_a_refused_deployment_is_told_while_the_old_policy_goes_on_answeri
     await world.settle()
     rollout = find_condition(world.status.conditions, "RolledOut")
     assert (rollout.status, rollout.reason) == ("False", "ChildRefused")
-    assert "is refused: limits: must be at least requests" in rollout.message
+    assert "is refused by the API server: limits: must be at least requests" in rollout.message
+    assert world.conditions()["Stalled"] == "ChildRefused"
     assert world.ready()[:2] == ("True", "Serving")
     assert world.servers() == {"a": 2}
     world.kube.refuse = lambda verb, kind: None
@@ -409,6 +429,27 @@ async def test_a_refused_deployment_is_told_while_the_old_policy_goes_on_answeri
         world.now = world.wake_at
         await world.settle()
     assert (world.servers(), world.conditions()["RolledOut"]) == ({"b": 2}, "RolloutComplete")
+    assert "Stalled" not in world.conditions()
+
+
+async def test_what_the_api_server_refuses_stands_in_the_conditions_and_heals():
+    world = World()
+    too_much = Invalid("POST deployments: requests must be at most limits", status=422)
+    world.kube.refuse = lambda verb, kind: too_much if (verb, kind) == ("apply", DEPLOYMENT) else None
+    await world.settle()
+    conditions = world.conditions()
+    assert conditions["Stalled"] == conditions["RolledOut"] == conditions["Ready"] == "ChildRefused"
+    assert "requests must be at most limits" in world.message("Stalled")
+    assert world.events.reasons.count("ChildRefused") == 2, "of Ready and RolledOut, once each"
+    writes, since = len(world.kube.writes), find_condition(world.status.conditions, "Stalled")
+    world.now = world.wake_at
+    await world.settle()
+    assert len(world.kube.writes) == writes, "a refusal that lasts is written down once"
+    assert find_condition(world.status.conditions, "Stalled") == since
+    world.kube.refuse = lambda verb, kind: None
+    await world.settle()
+    assert "Stalled" not in world.conditions()
+    assert world.conditions()["Ready"] == "Serving"
 
 
 async def test_a_spec_that_our_own_model_refuses_is_told():
@@ -417,11 +458,18 @@ async def test_a_spec_that_our_own_model_refuses_is_told():
     status, reason, message = world.ready()
     assert (status, reason) == ("False", "InvalidSpec")
     assert "spec.gateway.records.redact.0" in message
+    assert world.conditions()["Stalled"] == "InvalidSpec"
     assert world.status.phase == "Pending"
     assert world.wake_at is None
     world.edit(gateway={})
     await world.settle()
     assert world.ready()[:2] == ("True", "Serving")
+    assert "Stalled" not in world.conditions()
+    world.edit(gateway={"records": {"enabled": True, "redact": ["(unclosed"]}})
+    await world.settle()
+    assert world.ready()[:2] == ("Unknown", "InvalidSpec")
+    assert world.conditions()["Stalled"] == world.conditions()["RolledOut"] == "InvalidSpec"
+    assert world.servers() == {"a": 2}, "what serves goes on serving"
 
 
 @pytest.mark.parametrize("component", ["policy-server", "gateway"])
@@ -445,7 +493,9 @@ async def test_the_cause_of_pods_that_are_not_created_is_told(component: str):
 async def test_what_it_waits_for_is_so():
     world = World(policy={"run": "ghost"})
     await world.settle()
-    assert world.ready() == ("False", "WaitingForPolicy", "run ghost does not exist in this namespace")
+    message = "there is no run ghost in this namespace; create it, or correct spec.policy.run"
+    assert world.ready() == ("False", "WaitingForPolicy", message)
+    assert world.message("RolledOut") == message
     run = {
         "metadata": {"name": "ghost", "namespace": "default"},
         "spec": {},
@@ -454,3 +504,24 @@ async def test_what_it_waits_for_is_so():
     world.kube.put(RUN, run)
     await world.settle()
     assert world.ready()[2] == "run ghost has published no policy yet; it is Failed"
+
+
+async def test_children_deleted_by_hand_are_made_again():
+    world = World(autoscaling={"max": 4})
+    await world.settle()
+    for kind in (SERVICE, PDB, HPA, DEPLOYMENT):
+        names = {body["metadata"]["name"] for body in world.kube.all(kind)}
+        for body in world.kube.all(kind):
+            world.kube.remove(kind, body)
+        await world.settle()
+        assert {body["metadata"]["name"] for body in world.kube.all(kind)} == names, kind.kind
+
+
+async def test_an_endpoint_whose_status_is_not_found_is_gone():
+    world = World()
+    await world.settle()
+    body = world.body
+    world.kube.remove(ENDPOINT, body)
+    edited = {**body["metadata"], "generation": 99}
+    await world.reconciler.reconcile({**body, "metadata": edited})
+    assert world.gone == ["desk"]

@@ -100,6 +100,21 @@ async def test_an_older_version_is_passed_over_and_another_object_of_the_name_is
     await loop.close(grace=1)
 
 
+async def test_a_listing_tells_which_deletions_nobody_reported() -> None:
+    reconciles = Reconciles()
+    loop = Loop([reconciles])
+    for name in ("kept", "deleted", "elsewhere"):
+        body = run(name, version=5, uid=name)
+        body["metadata"]["namespace"] = "m" if name == "elsewhere" else "n"
+        loop.observed(RUN, body)
+    loop.observed(RUN, run("newer than the listing", version=9, uid="newer"))
+    loop.observed(RUN, run("made again", version=5, uid="first"))
+    loop.listed(RUN, "n", [run("kept", uid="kept"), run("made again", uid="second")], version=8)
+    assert sorted(reconciles.forgotten) == ["deleted", "made again"]
+    assert loop.objects == 3
+    await loop.close(grace=1)
+
+
 async def test_a_pass_that_is_due_comes_without_an_event_and_a_failed_one_again() -> None:
     now = asyncio.get_running_loop().time
     reconciles = Reconciles(due=now() + 0.05)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from learntoask.core.pod_contract import STAGE_LABEL
 from learntoask.core.status.conditions import find_condition
-from learntoask.kube import CONFIG_MAP, DEPLOYMENT, ENDPOINT, JOB, POD, RUN, SERVICE
+from learntoask.kube import CONFIG_MAP, DEPLOYMENT, ENDPOINT, JOB, POD, RUN, SERVICE, Forbidden, Invalid
 from worlds.operator import World, attempt_of
 
 STAGES = ["resolve", "fetch", "prepare", "label", "grader", "sft", "grpo", "evaluate", "gate", "serve"]
@@ -386,3 +386,196 @@ def test_killed_after_any_write_the_children_are_the_same(crash_after: int) -> N
     assert world.status.phase == "Succeeded"
     names = lambda one: sorted((kind.plural, name) for kind, _, name in one.kube.objects if kind != POD)  # noqa: E731
     assert names(world) == names(whole)
+
+
+SECRET_MISSING = 'MountVolume.SetUp failed for volume "store-credentials" : secret "store-keys" not found'
+
+
+def test_what_a_kubelet_tells_by_an_event_only_is_in_stage_condition_and_event() -> None:
+    world = World()
+    world.settle()
+    world.make_pods()
+    world.settle()
+    world.now += 5
+    world.warn(world.pods("resolve")[0], "FailedMount", SECRET_MISSING)
+    world.settle()
+    progressing = find_condition(world.status.conditions, "Progressing")
+    assert world.stage("resolve").reason == "FailedMount"
+    for text in (
+        world.stage("resolve").message,
+        progressing.message if progressing else "",
+        world.status.message,
+    ):
+        assert 'secret "store-keys" not found' in text
+    told = [message for reason, message in world.events.posted if reason == "WaitingForPods"]
+    assert len(told) == 1
+    assert 'secret "store-keys" not found' in told[0]
+
+
+def test_what_somebody_has_to_mend_fails_early_and_a_retry_goes_on() -> None:
+    world = World()
+    world.settle()
+    world.make_pods()
+    world.settle()
+    for after in (5, 63):
+        world.now += after
+        world.warn(world.pods("resolve")[0], "FailedMount", SECRET_MISSING)
+        world.settle()
+    world.finish_deleted()
+    world.settle()
+    assert (world.status.phase, world.status.reason) == ("Failed", "CannotStart")
+    assert 'secret "store-keys" not found' in world.status.message
+    assert "CannotStart" in world.events.reasons
+    assert len(world.jobs()) <= 1, "no other attempt was made"
+    world.annotate(retry="now")
+    world.settle()
+    world.run_to_end()
+    assert world.status.phase == "Succeeded"
+
+
+def test_what_was_missing_at_first_and_came_does_not_fail_a_run_that_still_loads_its_image() -> None:
+    world = World()
+    world.settle()
+    world.make_pods()
+    world.settle()
+    world.now += 5
+    world.warn(world.pods("resolve")[0], "FailedMount", SECRET_MISSING)
+    world.settle()
+    world.now += 300
+    world.settle()
+    assert world.stage("resolve").state == "Waiting"
+    world.now += 600
+    world.settle()
+    assert world.stage("resolve").reason == "", "a cause that is no longer told is not shown"
+    world.go("resolve")
+    world.run_to_end()
+    assert world.status.phase == "Succeeded"
+
+
+def test_pods_that_cannot_be_created_say_why() -> None:
+    world = World()
+    world.settle()
+    job = world.jobs("resolve")[0]
+    quota = 'Error creating: pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=4, limited: pods=4'
+    world.warn(job, "FailedCreate", quota)
+    world.settle()
+    assert "exceeded quota" in world.stage("resolve").message
+    world.now += 90
+    world.warn(job, "FailedCreate", quota)
+    world.settle()
+    assert world.stage("resolve").state == "Waiting", "other pods end, and the quota has room"
+    never = quota.replace("limited: pods=4", "limited: pods=0")
+    world.warn(job, "FailedCreate", never)
+    world.settle()
+    assert world.status.reason == "CannotStart"
+
+
+def test_a_job_that_the_api_server_refuses_is_a_condition_and_not_a_traceback() -> None:
+    world = World()
+    answer = Invalid("POST jobs: spec.template: requests must be at most limits", status=422)
+    world.kube.refuse = lambda verb, kind: answer if (verb, kind) == ("create", JOB) else None
+    world.settle()
+    progressing = find_condition(world.status.conditions, "Progressing")
+    assert progressing is not None
+    assert (progressing.status, progressing.reason) == ("False", "ChildRefused")
+    assert "requests must be at most limits" in progressing.message
+    assert find_condition(world.status.conditions, "Stalled") is not None
+    assert (world.status.phase, world.status.reason) == ("Pending", "ChildRefused")
+    assert world.wake_at == world.now + 30
+    assert [reason for reason, _ in world.events.posted] == ["ChildRefused"]
+    world.kube.refuse = lambda verb, kind: None
+    world.run_to_end()
+    assert find_condition(world.status.conditions, "Stalled") is None
+
+
+def test_an_endpoint_that_may_not_be_written_keeps_the_run_from_succeeding_and_says_so() -> None:
+    world = World()
+    world.kube.refuse = lambda verb, kind: (
+        Forbidden("PATCH askendpoints", status=403) if kind == ENDPOINT else None
+    )
+    for _ in range(12):
+        world.settle()
+        for job in world.jobs(active=True):
+            world.go(job["metadata"]["labels"][STAGE_LABEL])
+    assert (world.status.phase, world.status.reason) == ("Running", "ChildRefused")
+    world.kube.refuse = lambda verb, kind: None
+    world.settle()
+    assert world.status.phase == "Succeeded"
+    assert world.status.endpoint is not None
+    assert world.status.endpoint.address == "clinic.default.svc:50051"
+
+
+def test_a_configuration_deleted_by_hand_is_made_again_for_a_pod_that_waits_and_for_the_next() -> None:
+    world = World()
+    world.settle()
+    for kind in (CONFIG_MAP, CONFIG_MAP):
+        (made,) = world.kube.all(kind)
+        world.kube.remove(kind, made)
+        world.settle()
+        (again,) = world.kube.all(kind)
+        assert (again["metadata"]["name"], again["data"]) == (made["metadata"]["name"], made["data"])
+        world.go("resolve")
+    world.run_to_end()
+
+
+def test_the_service_of_workers_and_the_one_of_graders_are_made_again() -> None:
+    world = World({"grader": {"replicas": 1}, "train": {"distributed": {"workers": 2, "zero": 1}}})
+    while not world.jobs("grpo", active=True):
+        world.settle()
+        for made in world.kube.all(DEPLOYMENT):
+            world.kube.put(DEPLOYMENT, {**made, "status": {"availableReplicas": 1}})
+        for job in world.jobs(active=True):
+            if job["metadata"]["labels"][STAGE_LABEL] != "grpo":
+                world.go(job["metadata"]["labels"][STAGE_LABEL])
+    world.make_pods()
+    for pod in world.pods("grpo"):
+        world.begin(pod)
+    world.settle()
+    names = {service["metadata"]["name"] for service in world.kube.all(SERVICE)}
+    assert {"clinic-grader-service", world.jobs("grpo")[0]["metadata"]["name"]} <= names
+    for service in world.kube.all(SERVICE):
+        world.kube.remove(SERVICE, service)
+    for deployment in world.kube.all(DEPLOYMENT):
+        world.kube.remove(DEPLOYMENT, deployment)
+    world.settle()
+    made = {service["metadata"]["name"] for service in world.kube.all(SERVICE)}
+    assert {"clinic-grader-service", world.jobs("grpo")[0]["metadata"]["name"]} <= made
+    assert [body["metadata"]["name"] for body in world.kube.all(DEPLOYMENT)] == ["clinic-grader-service"]
+
+
+def test_no_job_is_made_for_a_run_whose_deletion_nobody_heard_of() -> None:
+    world = World()
+    seen = world._seen
+    world.kube.remove(RUN, world.run)
+    world.kube.put(
+        RUN, {"metadata": {"name": "clinic", "namespace": "default"}, "spec": seen["spec"] if seen else {}}
+    )
+    world._seen = seen
+    world.operate()
+    assert world.jobs() == []
+    assert world._seen is None, "it is forgotten"
+
+
+def test_a_run_that_is_over_says_so_everywhere() -> None:
+    world = World()
+    world.settle()
+    world.go("resolve")
+    world.settle()
+    world.make_pods()
+    for pod in world.pods(alive=True):
+        world.begin(pod)
+    world.settle()
+    world.annotate(cancel="wrong logs")
+    world.watch()
+    world.operate()
+    assert world.status.stage != "", "its pods still end"
+    world.settle()
+    world.finish_deleted()
+    world.settle()
+    status = world.status
+    assert (status.phase, status.stage, status.progress) == ("Cancelled", "", "")
+    assert {record.state for record in status.stages} <= {"Pending", "Published"}
+    stalled = find_condition(status.conditions, "Stalled")
+    assert stalled is not None
+    assert (stalled.status, stalled.reason, stalled.message) == ("True", "Cancelled", "wrong logs")
+    assert find_condition(status.conditions, "Reconciling") is None

@@ -21,7 +21,7 @@ from learntoask_operator.run.stage_records import RecordedPublication
 from learntoask_operator.settings import Settings
 
 GRADER, JUDGE = "grader", "judge"
-_GRADER_PORT, _GRADER_METRICS, _JUDGE_PORT = 50052, 9090, 8000
+_GRADER_PORT, _JUDGE_PORT = 50052, 8000
 _CALL_GRADERS = ("grpo", "evaluate")
 _CALL_JUDGE = ("grader", "grpo", "evaluate")
 
@@ -126,16 +126,12 @@ def _grader_template(
         "image": settings.trainer_image,
         "command": [
             "lta",
-            "grader",
-            "serve",
+            "stage",
+            "--serve-graders",
             "--host=0.0.0.0",
             f"--port={_GRADER_PORT}",
-            f"--metrics-port={_GRADER_METRICS}",
         ],
-        "ports": [
-            {"name": "grpc", "containerPort": _GRADER_PORT},
-            {"name": "metrics", "containerPort": _GRADER_METRICS},
-        ],
+        "ports": [{"name": "grpc", "containerPort": _GRADER_PORT}],
         "resources": {"requests": {"cpu": "500m", "memory": "2Gi"}},
         "startupProbe": {**probe, "periodSeconds": 2, "failureThreshold": 300},
         "readinessProbe": {**probe, "periodSeconds": 5, "failureThreshold": 2},

@@ -52,6 +52,8 @@ class Observed:
     reason: str = ""
     message: str = ""
     retryable: bool = True
+    startable: bool = True
+    """False: it is waiting for something that somebody has to mend, and waiting longer does not help."""
     exempt: int = 0
     """Number of attempts, up to this one, that do not count against `spec.attempts`: stopped, disrupted or forgiven."""
     disruptions: int = 0
@@ -91,12 +93,14 @@ class Start:
 
 @dataclass(frozen=True, kw_only=True)
 class Stop:
-    """Stop the running attempt of `stage`. With `failed` the attempt counts as a failure because of `reason`."""
+    """Stop the running attempt of `stage`. With `failed` the attempt counts as a failure because of `reason`, after
+    which another attempt may follow if it is `retryable`."""
 
     stage: str
     reason: str
     message: str
     failed: bool
+    retryable: bool = True
 
 
 Action = Start | Stop
@@ -299,6 +303,10 @@ def _decide_attempt(
 def _check_deadline(
     stage: str, spec: RunSpec, latest: Observed, status: StageStatus, now: float
 ) -> _StageDecision:
+    if latest.state == "waiting" and not latest.startable:
+        message = f"no pod of attempt {latest.attempt} can start: {latest.reason}: {latest.message}"
+        stop = Stop(stage=stage, reason="CannotStart", message=message, failed=True, retryable=False)
+        return _StageDecision(status=status, action=stop)
     if latest.state == "waiting":
         limit, reason = spec.start_deadline, conditions.NEVER_STARTED
         message = f"no pod of attempt {latest.attempt} ran within startDeadline ({limit})"

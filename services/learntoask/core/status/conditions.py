@@ -1,7 +1,7 @@
 """Types and reasons of the conditions of LearnToAskRun and AskEndpoint, and functions that set conditions.
 
-Programs should read the conditions; `phase` only summarises them for printing. For every type `True` is the good or
-expected state. Events use the same reasons.
+Programs should read the conditions; `phase` only summarises them for printing. For every type except `Stalled`, `True`
+is the good or expected state. Events use the same reasons.
 """
 
 from __future__ import annotations
@@ -27,6 +27,12 @@ reason."""
 SUCCEEDED = "Succeeded"
 """True: all stages are published. False: the run finished without that; see the reason. Unknown: it is not finished.
 The condition only changes back when the run is rewound or its manifest is edited."""
+RECONCILING = "Reconciling"
+"""True: the run goes on by itself. The condition only exists while it is True. Tools that follow the rules of kstatus,
+such as Flux, read it."""
+STALLED = "Stalled"
+"""True: the run or endpoint goes no further until somebody does something: it failed, was cancelled, or is refused. The
+condition only exists while it is True. Tools that follow the rules of kstatus, such as Flux, read it."""
 WITHIN_BUDGET = "WithinBudget"
 """True: the run has used less than `spec.budget.gpuHours`. The condition only exists if a budget is set."""
 
@@ -46,7 +52,11 @@ STAGE_FAILED = "StageFailed"
 STAGE_DISRUPTED = "StageDisrupted"
 """The cluster ended an attempt (eviction, preemption, lost node). It does not count against `spec.attempts`."""
 NEVER_STARTED = "NeverStarted"
-"""No pod of the attempt ran within `spec.startDeadline`; the message says what the scheduler or Kueue waits for."""
+"""No pod of the attempt ran within `spec.startDeadline`; the message says what it waited for."""
+CANNOT_START = "CannotStart"
+"""The pods of the attempt lack something that somebody has to mend: a Secret, ConfigMap, claim, service account,
+priority class or image is missing, or the namespace does not allow them. It still did after a minute, so the run
+failed. Mend what the message names, and annotate the run with learntoask.io/retry."""
 DEADLINE_EXCEEDED = "DeadlineExceeded"
 """An attempt ran longer than `spec.stageDeadline`."""
 RUNNING = "Running"
@@ -54,7 +64,7 @@ RUNNING = "Running"
 QUEUED = "Queued"
 """A Job waits for its admission by Kueue."""
 WAITING_FOR_PODS = "WaitingForPods"
-"""Pods were created, and none of them runs yet."""
+"""A Job was created, and none of its pods runs yet; the message says why, as soon as the cluster tells it."""
 RETRYING = "Retrying"
 """A failed attempt is retried after a delay."""
 SUSPENDING = "Suspending"
@@ -84,6 +94,9 @@ ENDPOINT_FOREIGN = "EndpointForeign"
 CHILD_FOREIGN = "ChildForeign"
 """An object with the name of a child exists that does not belong to this run or endpoint; the operator does not change
 it."""
+CHILD_REFUSED = "ChildRefused"
+"""The API server refuses a child: its fields contradict each other, or a quota, a policy or a missing right forbids it.
+The message names the child and the field. The operator tries again every 30 seconds."""
 EXPIRED = "Expired"
 """The run finished more than `spec.ttl` ago and is deleted."""
 
@@ -98,11 +111,9 @@ GATEWAY_READY = "GatewayReady"
 
 # --- AskEndpoint: reasons -------------------------------------------------------------------------------------------
 WAITING_FOR_POLICY = "WaitingForPolicy"
-"""The run in `spec.policy.run` has not published a policy yet."""
+"""The run in `spec.policy.run` does not exist, or has not published a policy yet."""
 PODS_REFUSED = "PodsRefused"
 """The cluster refuses to create pods of servers or gateways; the message says why (quota, service account, policy)."""
-CHILD_REFUSED = "ChildRefused"
-"""The API server refuses an object of the endpoint; the message names the object and the field."""
 SERVERS_STARTING = "ServersStarting"
 """Servers of the new policy were created; they load the model and warm up without traffic."""
 WARM_UP_FAILED = "WarmUpFailed"

@@ -164,7 +164,7 @@ class RunStatus(StatusModel):
     message: Text = ""
     """Cause of the phase, as a sentence for a person."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = ()
-    """Conditions of the types Accepted, Progressing, Succeeded and WithinBudget."""
+    """Conditions of the types Accepted, Progressing, Succeeded, Reconciling, Stalled and WithinBudget."""
     started: Time | None = None
     """Time when the operator first observed the run (RFC 3339)."""
     finished: Time | None = None

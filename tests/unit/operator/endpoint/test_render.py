@@ -268,6 +268,7 @@ def test_servers_are_counted_by_revision_with_their_last_message():
         ],
         pods,
         uid="u-1",
+        now=NOW,
     ).servers
     assert found == {
         "r1": ObservedServers(
@@ -277,14 +278,14 @@ def test_servers_are_counted_by_revision_with_their_last_message():
             restarts=2,
             last_message="desk-r1-x ended with 3: error (WarmUpFailed): nan",
         ),
-        "r2": ObservedServers(wanted=2, pods=1, last_message="desk-r2-x is not scheduled: 0/3 nodes"),
+        "r2": ObservedServers(wanted=2, pods=1, last_message="Unschedulable: pod desk-r2-x: 0/3 nodes"),
     }
     stuck = server_pod(
         "r1", containerStatuses=[{"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no"}}}]
     )
     assert (
-        observe([deployment("r1")], [stuck], uid="u-1").servers["r1"].last_message
-        == "desk-r1-x: ImagePullBackOff: no"
+        observe([deployment("r1")], [stuck], uid="u-1", now=NOW).servers["r1"].last_message
+        == "ImagePullBackOff: pod desk-r1-x: no"
     )
 
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from learntoask.cli.pod import stage as lta_stage
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import Grpo, PodTemplate, RunSpec
 from learntoask.core.stages.planner import Start
@@ -188,7 +189,13 @@ def test_services_are_needed_by_the_stages_that_ask_them() -> None:
     assert judge["readinessProbe"]["failureThreshold"] >= 2
     assert judge["lifecycle"]["preStop"] == {"sleep": {"seconds": 15}}
     assert rendered["judge"]["terminationGracePeriodSeconds"] >= 60
-    assert rendered["grader"]["containers"][0]["command"][:3] == ["lta", "grader", "serve"]
+    program, *arguments = rendered["grader"]["containers"][0]["command"]
+    assert (program, arguments[0]) == ("lta", "stage")
+    parsed = lta_stage.make_context(
+        "stage", arguments[1:]
+    ).params  # raises if the command lacks or does not know any
+    port = rendered["grader"]["containers"][0]["ports"][0]["containerPort"]
+    assert parsed == {"serve_graders": True, "host": "0.0.0.0", "port": port}
     assert services.services_for(spec(), "grpo") == ()
 
 
