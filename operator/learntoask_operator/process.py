@@ -21,7 +21,7 @@ from learntoask.kube import POD, Kube, KubeError
 from learntoask.progress.server import ProgressServer
 from learntoask.progress.tokens import TokenVerifier
 from learntoask.rpc.config import ListenConfig
-from prometheus_client import start_http_server
+from learntoask.rpc.metrics import expose
 
 from learntoask_operator.cache.children import ChildCache
 from learntoask_operator.cache.projections import PROJECTIONS
@@ -109,9 +109,7 @@ class _Process:
         settings = self._settings
         try:
             await self._health.start(host=settings.listen, port=settings.health_port)
-            exposed, _ = start_http_server(
-                settings.metrics_port, addr=settings.listen, registry=self._metrics.registry
-            )
+            exposed, _ = expose(self._metrics.registry, host=settings.listen, port=settings.metrics_port)
         except OSError as error:
             why = f"--health-port, --metrics-port: cannot listen on {settings.listen}: {error.strerror}"
             raise InputError(why) from error

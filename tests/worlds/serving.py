@@ -82,12 +82,16 @@ class ScriptedEngine:
         self.closed = True
 
 
+def policy_server(engine: ScriptedEngine, *, revision: str = "r1", **settings: object) -> PolicyServer:
+    config = ServeConfig(**{"model": Path(), "pack": Path(), "port": 0, "drain_seconds": 5.0} | settings)
+    return PolicyServer(config, ServedPolicy(engine=engine, pack=PACK, revision=revision, shape=""))
+
+
 @asynccontextmanager
 async def serving(
     engine: ScriptedEngine, *, revision: str = "r1", **settings: object
 ) -> AsyncIterator[PolicyServer]:
-    config = ServeConfig(**{"model": Path(), "pack": Path(), "port": 0, "drain_seconds": 5.0} | settings)
-    server = PolicyServer(config, ServedPolicy(engine=engine, pack=PACK, revision=revision, shape=""))
+    server = policy_server(engine, revision=revision, **settings)
     await server.start()
     try:
         yield server

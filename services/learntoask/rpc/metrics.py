@@ -20,6 +20,8 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from learntoask.core.network.address import listening_host
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
@@ -73,4 +75,4 @@ class CallMetrics:
 
 def expose(registry: CollectorRegistry, *, host: str, port: int) -> tuple[WSGIServer, Thread]:
     """Serve `/metrics` over HTTP from a thread; port 0 takes a free port (see `server_port` of the result)."""
-    return start_http_server(port, addr=host, registry=registry)
+    return start_http_server(port, addr=listening_host(host), registry=registry)

@@ -111,6 +111,7 @@ def _servers_service(name: str, traffic: tuple[str, ...]) -> Json:
         "metadata": {"name": servers_name(name), "labels": labels(name, SERVER)},
         "spec": {
             "clusterIP": "None",
+            "ipFamilyPolicy": "PreferDualStack",
             "selector": chosen,
             "ports": [{"name": "grpc", "port": PORT, "targetPort": "grpc", "protocol": "TCP"}],
         },
@@ -132,15 +133,25 @@ def _gateway_service(name: str, spec: EndpointSpec) -> Json:
             "labels": labels(name, GATEWAY),
             "annotations": dict(service.annotations),
         },
-        "spec": {"type": service.type, "selector": selector(name, GATEWAY), "ports": [port]},
+        "spec": {
+            "type": service.type,
+            "ipFamilyPolicy": "PreferDualStack",
+            "selector": selector(name, GATEWAY),
+            "ports": [port],
+        },
     }
 
 
 def _disruption_budget(name: str, chosen: dict[str, str], marks: dict[str, str]) -> Json:
-    """One pod at a time may be evicted. That also holds for a single pod, which must not block the drain of a node."""
+    """One pod at a time may be evicted. That also holds for a single pod, which must not block the drain of a node, and
+    neither must one that is not ready."""
     return {
         "metadata": {"name": name, "labels": marks},
-        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": chosen}},
+        "spec": {
+            "maxUnavailable": 1,
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            "selector": {"matchLabels": chosen},
+        },
     }
 
 
