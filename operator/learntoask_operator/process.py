@@ -13,6 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import seconds
@@ -109,7 +110,12 @@ class _Process:
         settings = self._settings
         try:
             await self._health.start(host=settings.listen, port=settings.health_port)
-            exposed, _ = expose(self._metrics.registry, host=settings.listen, port=settings.metrics_port)
+            exposed, _ = expose(
+                self._metrics.registry,
+                host=settings.listen,
+                port=settings.metrics_port,
+                token_file=Path(settings.metrics_token_file) if settings.metrics_token_file else None,
+            )
         except OSError as error:
             why = f"--health-port, --metrics-port: cannot listen on {settings.listen}: {error.strerror}"
             raise InputError(why) from error

@@ -140,7 +140,12 @@ class GrpcServer:
 
     def _start_metrics(self, port: int) -> None:
         try:
-            self._metrics_server, _ = expose(self._registry, host=self._listen.host, port=port)
+            self._metrics_server, _ = expose(
+                self._registry,
+                host=self._listen.host,
+                port=port,
+                token_file=self._listen.metrics_token_file,
+            )
         except OSError as error:
             raise InputError(f"metrics_port {port}: {error}") from error
         self.metrics_port = self._metrics_server.server_port

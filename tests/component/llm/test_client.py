@@ -107,7 +107,7 @@ async def test_requests_go_through_the_proxy_of_the_environment_and_never_on_loo
         monkeypatch.setenv("HTTP_PROXY", running.url)
         path = server.uri.split("/", 3)[3]
         assert totals(await ask(client_of(f"http://llm.example/{path}"), "1+2")) == [3]
-        assert running.seen == [("POST", f"http://llm.example/{path}/chat/completions")]
+        assert running.seen == [("POST", "llm.example")]
         assert totals(await ask(client_of(server.uri), "1+2")) == [3]
         assert len(running.seen) == 1
 

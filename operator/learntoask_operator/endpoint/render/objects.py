@@ -120,6 +120,11 @@ def _servers_service(name: str, traffic: tuple[str, ...]) -> Json:
 
 def _gateway_service(name: str, spec: EndpointSpec) -> Json:
     service = spec.gateway.service
+    given = {
+        "loadBalancerClass": service.load_balancer_class,
+        "loadBalancerSourceRanges": list(service.load_balancer_source_ranges),
+        "externalTrafficPolicy": service.external_traffic_policy,
+    }
     port = {
         "name": "grpc",
         "port": service.port,
@@ -138,6 +143,7 @@ def _gateway_service(name: str, spec: EndpointSpec) -> Json:
             "ipFamilyPolicy": "PreferDualStack",
             "selector": selector(name, GATEWAY),
             "ports": [port],
+            **{field: value for field, value in given.items() if value},
         },
     }
 

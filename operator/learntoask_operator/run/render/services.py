@@ -123,6 +123,7 @@ def _grader_template(
     spec: RunSpec, labels: Mapping[str, str], order: StageOrder, configuration: str, settings: Settings
 ) -> Json:
     probe = {"grpc": {"port": _GRADER_PORT}, "timeoutSeconds": 5}
+    token = volumes.metrics_token_file(settings)
     container = {
         "name": GRADER,
         "image": settings.trainer_image,
@@ -133,6 +134,7 @@ def _grader_template(
             "--host=0.0.0.0",
             f"--port={_GRADER_PORT}",
             f"--metrics-port={_GRADER_METRICS}",
+            *([f"--metrics-token-file={token}"] if token else []),
         ],
         "ports": [
             {"name": "grpc", "containerPort": _GRADER_PORT},
@@ -146,7 +148,10 @@ def _grader_template(
     pack = (spec.pack.uri,)
     template = pod_template(
         container,
-        run_volumes(spec, settings, configuration, claims=pack, config_maps=pack),
+        [
+            *run_volumes(spec, settings, configuration, claims=pack, config_maps=pack),
+            *volumes.metrics_token(settings),
+        ],
         {**RUN_ENVIRONMENT, LTA_STAGE: order.variable(), **store_environment(spec, settings)},
         grace=30,
         settings=settings,

@@ -27,7 +27,9 @@ def split_host_port(address: str) -> tuple[str, int]:
     if inner is None and ":" in host:
         raise InputError(f"{address!r}: put the IPv6 address in brackets: {_EXAMPLES}")
     if not host or not _PORT.match(port) or not 0 < int(port) <= 65535:
-        raise InputError(f"{address!r} has no port between 1 and 65535; write {_EXAMPLES}")
+        raise InputError(
+            f"{address!r} is not host:port: it has no port between 1 and 65535; write {_EXAMPLES}"
+        )
     if inner is None and not _HOST.match(host):
         raise InputError(f"{address!r} is not host:port; write {_EXAMPLES}")
     return inner if inner is not None else host, int(port)
