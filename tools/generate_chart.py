@@ -5,7 +5,7 @@ python tools/generate_chart.py            rewrites the files
 python tools/generate_chart.py --check    exits with 1 when they are not current
 
 values.yaml is the source for schema and table: the comment above a value describes it, `# @schema {…}` adds to its
-schema.
+schema. chart_schema.py has the kinds of values that a schema names by `"is"`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from chart_schema import expanded
 from learntoask_operator.rbac import OWN, WATCHED, rules
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,7 +92,7 @@ def values(text: str) -> Iterator[Value]:
     for line in text.splitlines():
         stripped = line.strip()
         if stripped.startswith("# @schema "):
-            extra = json.loads(stripped.removeprefix("# @schema "))
+            extra = expanded(json.loads(stripped.removeprefix("# @schema ")))
         elif stripped.startswith("#"):
             comment.append(stripped.lstrip("# "))
         elif not stripped:

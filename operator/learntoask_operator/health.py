@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from aiohttp import web
+from learntoask.core.network.address import listening_socket
 
 _BEAT = 1.0  # seconds between two heartbeats of the event loop
 # Seconds without a heartbeat that mean a blocked event loop. A thousand events at once delay one for less.
@@ -43,8 +44,7 @@ class Health:
         app.router.add_get("/readyz", self._readyz)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
-        await site.start()
+        await web.SockSite(self._runner, listening_socket(host, port)).start()
         self.port = int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:

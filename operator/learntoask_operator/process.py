@@ -13,6 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import seconds
@@ -21,7 +22,7 @@ from learntoask.kube import POD, Kind, Kube, KubeError
 from learntoask.progress.server import ProgressServer
 from learntoask.progress.tokens import TokenVerifier
 from learntoask.rpc.config import ListenConfig
-from prometheus_client import start_http_server
+from learntoask.rpc.metrics import expose
 
 from learntoask_operator.cache.children import ChildCache
 from learntoask_operator.cache.projections import PROJECTIONS
@@ -114,8 +115,11 @@ class _Process:
         settings = self._settings
         try:
             await self._health.start(host=settings.listen, port=settings.health_port)
-            exposed, _ = start_http_server(
-                settings.metrics_port, addr=settings.listen, registry=self._metrics.registry
+            exposed, _ = expose(
+                self._metrics.registry,
+                host=settings.listen,
+                port=settings.metrics_port,
+                token_file=Path(settings.metrics_token_file) if settings.metrics_token_file else None,
             )
         except OSError as error:
             why = f"--health-port, --metrics-port: cannot listen on {settings.listen}: {error.strerror}"

@@ -49,6 +49,13 @@ class Settings:
     progress_port: int = _setting(50055, "port for progress of pods; 0 takes a free one")
     health_port: int = _setting(8080, "port of /healthz and /readyz; 0 takes a free one")
     metrics_port: int = _setting(9090, "port of /metrics; 0 takes a free one")
+    metrics_token_file: str = _setting(
+        "", "file with the bearer token that scrapes of /metrics must carry; empty: they need none"
+    )
+    metrics_token_secret: str = _setting(
+        "",
+        "Secret with the key token, in the namespace of each pod: the same for gateways, servers and graders",
+    )
     listen: str = _setting("0.0.0.0", "address that the ports of health, metrics and progress listen on")
     lease_name: str = _setting("learntoask-operator", "name of the Lease for leader election")
     lease_namespace: str = _setting("", "namespace of the Lease; empty: the operator's own")

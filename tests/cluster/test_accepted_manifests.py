@@ -62,6 +62,32 @@ CASES: list[tuple[str, dict[str, Any], str, Any]] = [
     ("LearnToAskRun", RUN, "pods.all.resources", {"limits": {"cpu": 4, "memory": "1.5Gi"}}),
     ("LearnToAskRun", RUN, "pods.all.volumes", [{"name": "a", "csi": {"driver": "d", "x": {"y": 1}}}]),
     ("LearnToAskRun", RUN, "pods.grpo.affinity", {"nodeAffinity": {}}),
+    (
+        "LearnToAskRun",
+        RUN,
+        "pods.all",
+        {
+            "envFrom": [{"secretRef": {"name": "hub", "optional": True}}],
+            "initContainers": [{"name": "wait", "image": "busybox", "command": ["true"]}],
+            "topologySpreadConstraints": [
+                {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+            ],
+            "schedulerName": "volcano",
+            "dnsPolicy": "None",
+            "dnsConfig": {"nameservers": ["192.0.2.53"], "options": [{"name": "ndots", "value": "1"}]},
+        },
+    ),
+    ("AskEndpoint", ENDPOINT, "gateway.service", {"type": "NodePort", "externalTrafficPolicy": "Local"}),
+    (
+        "AskEndpoint",
+        ENDPOINT,
+        "gateway.service",
+        {
+            "type": "LoadBalancer",
+            "loadBalancerClass": "service.k8s.aws/nlb",
+            "loadBalancerSourceRanges": ["203.0.113.0/24", "2001:db8::/32"],
+        },
+    ),
     ("AskEndpoint", ENDPOINT, "policy", {"publication": KEY, "policy": KEY, "run": "clinic"}),
     ("AskEndpoint", ENDPOINT, "policy", {"uri": "pvc:models/m", "pack": {"uri": "configMap:p/k"}}),
     ("AskEndpoint", ENDPOINT, "replicas", 0),

@@ -95,6 +95,8 @@ RUNS: list[tuple[str, Any, str]] = [
     ("pods.sft.volumes", [{"emptyDir": {}}], "spec.pods.sft.volumes[0].name"),
     ("pods.sft.resources.limits", {"nvidia.com/gpu": "many"}, "spec.pods.sft.resources.limits"),
     ("pods.sft.volumeMounts", [{"name": "a", "mountPath": "a"}], "spec.pods.sft.volumeMounts[0].mountPath"),
+    ("pods.sft.initContainers", [{"image": "busybox"}], "spec.pods.sft.initContainers[0].name"),
+    ("pods.sft.dnsPolicy", "Cluster", "Unsupported value"),
     ("pods.trainer.image", "x", 'unknown field "spec.pods.trainer"'),
 ]
 ENDPOINTS: list[tuple[str, Any, str]] = [
@@ -114,6 +116,10 @@ ENDPOINTS: list[tuple[str, Any, str]] = [
     ("gateway.deadline", "0s", "give at least 1s"),
     ("gateway.records.uri", "pvc:a/b", "should match"),
     ("gateway.service.type", "ExternalName", "Unsupported value"),
+    ("gateway.service", {"loadBalancerClass": "nlb"}, "need type LoadBalancer"),
+    ("gateway.service", {"type": "NodePort", "loadBalancerSourceRanges": ["::/0"]}, "need type LoadBalancer"),
+    ("gateway.service", {"externalTrafficPolicy": "Local"}, "needs type NodePort or LoadBalancer"),
+    ("gateway.service", {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.1"]}, "should match"),
 ]
 CASES = [("LearnToAskRun", RUN, *case) for case in RUNS] + [
     ("AskEndpoint", ENDPOINT, *case) for case in ENDPOINTS

@@ -82,12 +82,18 @@ class ScriptedEngine:
         self.closed = True
 
 
+def policy_server(
+    engine: ScriptedEngine, *, revision: str = "r1", pack: Pack = PACK, **settings: object
+) -> PolicyServer:
+    config = ServeConfig(**{"model": Path(), "pack": Path(), "port": 0, "drain_seconds": 5.0} | settings)
+    return PolicyServer(config, ServedPolicy(engine=engine, pack=pack, revision=revision, shape=""))
+
+
 @asynccontextmanager
 async def serving(
     engine: ScriptedEngine, *, revision: str = "r1", pack: Pack = PACK, **settings: object
 ) -> AsyncIterator[PolicyServer]:
-    config = ServeConfig(**{"model": Path(), "pack": Path(), "port": 0, "drain_seconds": 5.0} | settings)
-    server = PolicyServer(config, ServedPolicy(engine=engine, pack=pack, revision=revision, shape=""))
+    server = policy_server(engine, revision=revision, pack=pack, **settings)
     await server.start()
     try:
         yield server

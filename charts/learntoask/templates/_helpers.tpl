@@ -2,53 +2,81 @@
 {{ default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}
 {{- end }}
 
+{{- /* Prefix of the names of all objects. Names of Services begin with a letter and hold no dot; a release's name may
+begin with a digit and hold dots. */ -}}
 {{- define "lta.fullname" -}}
 {{- $name := include "lta.name" . -}}
-{{- if .Values.fullnameOverride -}}
-{{ .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
-{{- else if contains $name .Release.Name -}}
-{{ .Release.Name | trunc 40 | trimSuffix "-" }}
-{{- else -}}
-{{ printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" }}
+{{- $full := .Values.fullnameOverride -}}
+{{- if not $full -}}
+{{- $release := .Release.Name | replace "." "-" -}}
+{{- $full = ternary $release (printf "%s-%s" $release $name) (contains $name $release) -}}
+{{- if regexMatch "^[0-9]" $full }}{{ $full = printf "lta-%s" $full }}{{ end -}}
 {{- end -}}
+{{ $full | trunc 40 | trimSuffix "-" }}
+{{- end }}
+
+{{- /* A map of strings (labels, annotations, a node selector) as YAML. The values file may hold numbers and booleans in
+it. */ -}}
+{{- define "lta.strings" -}}
+{{- $strings := dict -}}
+{{- range $name, $value := . -}}
+{{- if not (kindIs "invalid" $value) -}}
+{{- $_ := set $strings $name (kindIs "string" $value | ternary $value (toJson $value)) -}}
+{{- end -}}
+{{- end -}}
+{{ toYaml $strings }}
+{{- end }}
+
+{{- /* Seconds of a duration such as `1h30m`. */ -}}
+{{- define "lta.seconds" -}}
+{{- $sum := 0 -}}
+{{- range regexFindAll "[0-9]+[smh]" . -1 -}}
+{{- /* Without leading zeros, because Helm reads a number that begins with 0 as octal. */ -}}
+{{- $sum = add $sum (mul (regexFind "[1-9][0-9]*" . | int64) (get (dict "s" 1 "m" 60 "h" 3600) (regexFind "[smh]" .))) -}}
+{{- end -}}
+{{ $sum }}
 {{- end }}
 
 {{- /* Labels that select pods; they never change. Arguments: root, component. */ -}}
 {{- define "lta.selector" -}}
-app.kubernetes.io/name: {{ include "lta.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/component: {{ .component }}
+app.kubernetes.io/name: {{ include "lta.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
+app.kubernetes.io/component: {{ .component | quote }}
 {{- end }}
 
+{{- /* Labels of an object. Arguments: root, component; labels that are added, which never replace ours. */ -}}
 {{- define "lta.labels" -}}
-{{ include "lta.selector" . }}
-app.kubernetes.io/part-of: learntoask
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $own := include "lta.selector" . | fromYaml -}}
+{{- $_ := set $own "app.kubernetes.io/part-of" "learntoask" -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .root.Release.Service -}}
+{{- $_ := set $own "app.kubernetes.io/version" .root.Chart.AppVersion -}}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_") -}}
+{{ include "lta.strings" (merge $own (.labels | default dict) .root.Values.commonLabels) }}
 {{- end }}
 
-{{- /* metadata of an object. Arguments: root, component, name; namespace ("" for none), annotations. */ -}}
+{{- /* metadata of an object. Arguments: root, component, name; namespace ("" for none), labels, annotations. */ -}}
 {{- define "lta.metadata" -}}
-name: {{ .name }}
+name: {{ .name | quote }}
 {{- with .namespace }}
-namespace: {{ . }}
+namespace: {{ . | quote }}
 {{- end }}
 labels:
   {{- include "lta.labels" . | nindent 2 }}
 {{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
 annotations:
-  {{- toYaml . | nindent 2 }}
+  {{- include "lta.strings" . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{- /* Arguments: root, image. A repository that names a registry (a dot or a colon before the first slash) keeps it. */ -}}
+{{- /* "true" for a repository that names its registry: a dot, a colon or `localhost` before the first slash. */ -}}
+{{- define "lta.namesRegistry" -}}
+{{- if regexMatch "^([^/]*[.:][^/]*|localhost)/" . }}true{{ end -}}
+{{- end }}
+
+{{- /* Arguments: root, image. A repository that names a registry keeps it. */ -}}
 {{- define "lta.image" -}}
 {{- $registry := .root.Values.image.registry -}}
-{{- $own := regexMatch "^[^/]*[.:][^/]*/" .image.repository -}}
+{{- $own := include "lta.namesRegistry" .image.repository -}}
 {{- $name := ternary (printf "%s/%s" $registry .image.repository) .image.repository (and (ne $registry "") (not $own)) -}}
 {{- if .image.digest -}}
 {{ $name }}@{{ .image.digest }}
@@ -59,7 +87,7 @@ annotations:
 
 {{- /* Namespaces that are prepared for runs and endpoints, as {"list": […]}. */ -}}
 {{- define "lta.namespaces" -}}
-{{ dict "list" (.Values.namespaces | default (list .Release.Namespace)) | toJson }}
+{{ dict "list" (.Values.namespaces | uniq | default (list .Release.Namespace)) | toJson }}
 {{- end }}
 
 {{- define "lta.operatorAccount" -}}
@@ -75,6 +103,11 @@ annotations:
 {{ include "lta.fullname" $ }}-workload
 {{- end -}}
 {{- end -}}
+{{- end }}
+
+{{- /* Secret with the certificate of the release's endpoint. */ -}}
+{{- define "lta.certificateSecret" -}}
+{{ .Values.endpoint.certificate.secretName | default (printf "%s-tls" .Values.endpoint.name) }}
 {{- end }}
 
 {{- define "lta.storeUri" -}}
@@ -115,14 +148,14 @@ http://{{ include "lta.fullname" . }}-minio.{{ .Release.Namespace }}.svc:9000
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
 {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
 
 {{- define "lta.podSecurity" -}}
 runAsNonRoot: true
-{{- with .Values.workloads.user }}
+{{- with int64 .Values.workloads.user }}
 runAsUser: {{ . }}
 runAsGroup: {{ . }}
 fsGroup: {{ . }}
@@ -166,10 +199,10 @@ capabilities: {drop: [ALL]}
 
 {{- define "lta.storeVolumes" }}
 {{- with include "lta.storeSecret" . }}
-- {name: store, secret: {secretName: {{ . }}, defaultMode: 288}}
+- {name: store, secret: {secretName: {{ . | quote }}, defaultMode: 288}}
 {{- end }}
 {{- with .Values.store.caConfigMap }}
-- {name: authority, configMap: {name: {{ . }}}}
+- {name: authority, configMap: {name: {{ . | quote }}}}
 {{- end }}
 {{- end }}
 
@@ -200,7 +233,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: {{ .prefix }}RoleBinding
 metadata:
   {{- include "lta.metadata" $of | nindent 2 }}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: {{ .prefix }}Role, name: {{ .name }}}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: {{ .prefix }}Role, name: {{ .name | quote }}}
 subjects:
   - {{ toJson .subject }}
 {{- end }}

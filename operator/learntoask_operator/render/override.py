@@ -10,14 +10,24 @@ from learntoask.core.json_object import Json
 from learntoask.core.manifest import PodTemplate
 from learntoask.core.pod_contract import LABEL_PREFIX
 
+_POD_FIELDS = (
+    "dnsConfig",
+    "dnsPolicy",
+    "priorityClassName",
+    "runtimeClassName",
+    "schedulerName",
+    "serviceAccountName",
+    "topologySpreadConstraints",
+)
 _RESERVED = (LABEL_PREFIX, "app.kubernetes.io/", "batch.kubernetes.io/")
 
 
 def override_template(template: Json, override: PodTemplate) -> Json:
     """A copy of the pod template `template` with `override` merged into its metadata, spec and first container.
 
-    Variables, volumes, mounts, resource amounts and labels replace those of the same name. Tolerations and pull secrets
-    are added. Labels and annotations that the operator relies on are never replaced.
+    Variables, volumes, mounts, init containers, resource amounts and labels replace those of the same name.
+    Tolerations, pull secrets and sources of variables are added. Labels and annotations that the operator relies on are
+    never replaced.
     """
     result = copy.deepcopy(template)
     metadata, spec = result.setdefault("metadata", {}), result["spec"]
@@ -30,14 +40,17 @@ def override_template(template: Json, override: PodTemplate) -> Json:
     for field in ("image", "imagePullPolicy"):
         if field in dumped:
             container[field] = dumped[field]
-    for field in ("priorityClassName", "runtimeClassName", "serviceAccountName"):
-        if field in dumped:
+    for field in _POD_FIELDS:
+        if dumped.get(field):
             spec[field] = dumped[field]
+    _add_init_containers(spec, dumped["initContainers"], container["securityContext"])
     container["env"] = _merge_by(container.get("env", ()), dumped["env"], "name")
     container["volumeMounts"] = _merge_by(
         container.get("volumeMounts", ()), dumped["volumeMounts"], "mountPath"
     )
     spec["volumes"] = _merge_by(spec.get("volumes", ()), dumped["volumes"], "name")
+    if dumped["envFrom"]:
+        container["envFrom"] = [*container.get("envFrom", ()), *dumped["envFrom"]]
     secrets = [{"name": name} for name in dumped["imagePullSecrets"]]
     for field, added in (("tolerations", dumped["tolerations"]), ("imagePullSecrets", secrets)):
         if added:
@@ -52,6 +65,13 @@ def override_template(template: Json, override: PodTemplate) -> Json:
             "readOnlyRootFilesystem": False,
         }
     return result
+
+
+def _add_init_containers(spec: Json, given: Iterable[Json], security: Json) -> None:
+    """Add init containers to a pod, by default with the security context of its own container."""
+    if given:
+        secured = [{"securityContext": dict(security), **container} for container in given]
+        spec["initContainers"] = _merge_by(spec.get("initContainers", ()), secured, "name")
 
 
 def _merge_by(items: Iterable[Json], given: Iterable[Json], key: str) -> list[Json]:

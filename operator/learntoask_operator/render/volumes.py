@@ -15,7 +15,10 @@ from learntoask.core.pod_contract import (
     WORK_FOLDER,
 )
 
+from learntoask_operator.settings import Settings
+
 STORE, AUTHORITY = "/etc/learntoask-store", "/etc/learntoask-authority"
+_METRICS_TOKEN = "/etc/learntoask-metrics"
 CONFIG_MAPS_FOLDER = "/etc/learntoask-config-maps"
 
 
@@ -50,6 +53,17 @@ def claim(name: str) -> MountedVolume:
     """A persistent volume claim below LTA_CLAIMS. It is writable, because a store may lie on it."""
     volume = {"name": f"claim-{name}"[:63], "persistentVolumeClaim": {"claimName": name}}
     return mount_at(volume, f"{CLAIMS_FOLDER}/{name}", read_only=False)
+
+
+def metrics_token(settings: Settings) -> list[MountedVolume]:
+    """The token that scrapes of the pod must carry, if they need one."""
+    name = settings.metrics_token_secret
+    return [secret(name, _METRICS_TOKEN, volume="metrics-token")] if name else []
+
+
+def metrics_token_file(settings: Settings) -> str | None:
+    """Path of that token in the pod."""
+    return f"{_METRICS_TOKEN}/token" if settings.metrics_token_secret else None
 
 
 def progress_token() -> MountedVolume:

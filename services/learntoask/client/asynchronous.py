@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
@@ -12,20 +13,22 @@ import grpc
 
 from learntoask.client.channel_pool import ChannelPool
 from learntoask.client.types import CallFailed, Decision, ServerInfo, user
-from learntoask.client.wire import decision_from, failure, info_from, to_wire
+from learntoask.client.wire import decision_from, failure, info_from, sendable, to_wire
 from learntoask.core.backoff import Backoff
+from learntoask.core.errors import InputError
 from learntoask.core.records import Message
 from learntoask.rpc.channels import GONE, Tls
 from learntoask.wire import ask_pb2 as wire
 
 Result = TypeVar("Result")
 _BACKOFF = Backoff(first=0.1, longest=3.0)
+_LONGEST = 365 * 86_400.0  # seconds; gRPC ends calls with a greater deadline, or an infinite one, at once
 
 
 class AsyncClient:
     """Client of one or more policy servers; use it with `async with`.
 
-    `timeout` in seconds bounds all attempts at one answer together, `attempts` their number.
+    `timeout` in seconds bounds all attempts at one answer together (infinity: a year), `attempts` their number.
     """
 
     def __init__(
@@ -62,7 +65,10 @@ class AsyncClient:
     ) -> Decision:
         """Decide what to do next in a conversation whose last message is the user's. Raises CallFailed."""
         request = wire.DecideRequest(
-            messages=to_wire(messages), task=task, goal=goal, conversation_id=conversation_id
+            messages=to_wire(messages),
+            task=sendable(task, "task"),
+            goal=sendable(goal, "goal"),
+            conversation_id=sendable(conversation_id, "conversation_id"),
         )
 
         async def attempt(seconds: float) -> Decision:
@@ -93,7 +99,11 @@ class AsyncClient:
 
         `history` is empty or ends with a message of the assistant.
         """
-        opening = wire.ConverseRequest.Open(task=task, goal=goal, conversation_id=conversation_id)
+        opening = wire.ConverseRequest.Open(
+            task=sendable(task, "task"),
+            goal=sendable(goal, "goal"),
+            conversation_id=sendable(conversation_id, "conversation_id"),
+        )
         return AsyncConversation(self, opening, history)
 
     def open_stream(self) -> Any:
@@ -105,7 +115,9 @@ class AsyncClient:
     ) -> Result:
         """Call `attempt(seconds left)` at one address after the other until one is available. Raises CallFailed."""
         loop = asyncio.get_running_loop()
-        bound = self._timeout if timeout is None else timeout
+        bound = min(self._timeout if timeout is None else timeout, _LONGEST)
+        if math.isnan(bound):
+            raise InputError("timeout: give a number of seconds, not NaN")
         end = loop.time() + bound
         for number in range(1, self._attempts + 1):
             left = end - loop.time()
@@ -164,7 +176,7 @@ class AsyncConversation:
 
         Raises CallFailed; the message is then not added to `messages`.
         """
-        message = user(content)
+        message = user(sendable(content, "content"))
 
         async def attempt(_seconds: float) -> Decision:
             try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine, Sequence
 from threading import Thread
 from typing import Any, TypeVar
 
 from learntoask.client.asynchronous import AsyncClient, AsyncConversation
+from learntoask.client.channel_pool import FORKED
 from learntoask.client.types import Decision, ServerInfo
 from learntoask.core.records import Message
 from learntoask.rpc.channels import Tls
@@ -16,7 +18,10 @@ Result = TypeVar("Result")
 
 
 class Client:
-    """Client of one or more policy servers, as AsyncClient. It is thread-safe; use it with `with`, or `close` it."""
+    """Client of one or more policy servers, as AsyncClient. It is thread-safe; use it with `with`, or `close` it.
+
+    It does not work in a forked child of the process that opened it.
+    """
 
     def __init__(
         self,
@@ -28,6 +33,7 @@ class Client:
         attempts: int = 4,
     ) -> None:
         self._client = AsyncClient(addresses, token=token, tls=tls, timeout=timeout, attempts=attempts)
+        self._process = os.getpid()
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="learntoask-client", daemon=True)
         self._thread.start()
@@ -40,7 +46,7 @@ class Client:
 
     def close(self) -> None:
         """Close all channels and end the thread."""
-        if self._loop.is_closed():
+        if self._loop.is_closed() or os.getpid() != self._process:
             return
         self.run(self._client.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -85,7 +91,10 @@ class Client:
         )
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Run a coroutine on the client's event loop and return its result."""
+        """Run a coroutine on the client's event loop and return its result. Raises CallFailed in a forked child."""
+        if os.getpid() != self._process:  # the thread that turns the loop stayed in the parent
+            work.close()
+            raise FORKED
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()

@@ -31,15 +31,28 @@ _WIRE_ROLES = {role: number for number, role in ROLES.items()}
 _WIRE_AUTHORS = {author: number for number, author in AUTHORS.items()}
 
 
+def sendable(text: str, field: str) -> str:
+    """Return `text`, which protobuf must be able to encode. Raises CallFailed that names the field."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise CallFailed(
+            "INVALID_ARGUMENT",
+            f"{field}: character {error.start} is {text[error.start]!a}, half of a surrogate pair, so the text is not "
+            'Unicode. It was cut or decoded wrongly; text.encode(errors="replace").decode() makes it sendable',
+        ) from None
+    return text
+
+
 def to_wire(messages: Sequence[Message]) -> list[wire.Message]:
-    """Convert messages to protobuf."""
+    """Convert messages to protobuf. Raises CallFailed for text that is not Unicode."""
     return [
         wire.Message(
             role=_WIRE_ROLES[message.role],
-            content=message.content,
+            content=sendable(message.content, f"messages[{number}].content"),
             author=_WIRE_AUTHORS[message.author],
         )
-        for message in messages
+        for number, message in enumerate(messages)
     ]
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from dataclasses import replace
-from urllib.request import getproxies, proxy_bypass
 
 # The openai package, which builds on httpx2, has no use here: the client sends one kind of request, needs the raw body
 # (some errors come with status 200) and has its own retries.
@@ -13,6 +13,7 @@ import httpx2
 
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import Endpoint, seconds
+from learntoask.core.network.proxy import proxy_for
 from learntoask.llm.apikey import ApiKey
 from learntoask.llm.wire import Denial, Fault, Reply, read_response
 
@@ -38,7 +39,7 @@ class EndpointConnections:
         self._extensions = {"timeout": {"connect": min(_LONGEST_CONNECT, self._seconds)}}
         self._key = ApiKey(endpoint, where=where)
         self._tls = ssl.create_default_context()
-        self._proxy = _proxy_for(self._url)
+        self._proxy = proxy_for(self._url.scheme, self._url.host, os.environ)
         self._idle: list[httpx2.AsyncHTTPTransport] = []
 
     async def post(self, body: bytes) -> Reply | Fault | Denial:
@@ -75,14 +76,6 @@ class EndpointConnections:
 
     def _connect(self) -> httpx2.AsyncHTTPTransport:
         return httpx2.AsyncHTTPTransport(verify=self._tls, proxy=self._proxy)
-
-
-def _proxy_for(url: httpx2.URL) -> str | None:
-    """Return the proxy for `url` from the environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY)."""
-    proxies = getproxies()
-    if proxy_bypass(url.host):
-        return None
-    return proxies.get(url.scheme) or proxies.get("all")
 
 
 def _hide_key(key: str | None, outcome: Reply | Fault | Denial) -> Reply | Fault | Denial:

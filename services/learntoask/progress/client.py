@@ -12,7 +12,7 @@ import grpc
 
 from learntoask.progress.remaining_time import RemainingTime
 from learntoask.progress.report import ProgressReport, to_wire
-from learntoask.rpc.channels import authorization
+from learntoask.rpc.channels import authorization, proxy_options
 from learntoask.wire import progress_pb2_grpc
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,9 @@ class ProgressPusher:
     """
 
     def __init__(self, address: str, *, token: Path, subject: ProgressReport) -> None:
+        """Raises InputError for an `address` that is not host:port."""
         self._address, self._token, self._subject = address, token, subject
+        self._options = proxy_options(address)
         self._remaining = RemainingTime()
         self._changed = threading.Condition()
         self._latest: ProgressReport | None = None
@@ -65,7 +67,7 @@ class ProgressPusher:
 
     def _push(self) -> None:
         pause = INTERVAL_SECONDS
-        with grpc.insecure_channel(self._address) as channel:
+        with grpc.insecure_channel(self._address, options=self._options) as channel:
             stub = progress_pb2_grpc.ProgressServiceStub(channel)
             while (report := self._next()) is not None:
                 sent = self._send(stub, report)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 
 from learntoask.core.errors import InputError
+from learntoask.core.network.address import split_host_port
+from learntoask.core.network.proxy import proxy_for
 
 Option = tuple[str, int | str]
+DIRECT: tuple[Option, ...] = (("grpc.enable_http_proxy", 0),)
+"""Options of a channel that never goes through a proxy."""
 GONE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 """Status codes of a server that is unreachable or shutting down.
 
@@ -42,15 +47,38 @@ class Tls:
 
 
 def open_channel(address: str, *, tls: Tls | None, options: Sequence[Option] = ()) -> grpc.aio.Channel:
-    """Open a channel to `address` (host:port), in plain text if `tls` is None. Raises InputError as `Tls` does."""
+    """Open a channel to `address` (host:port), in plain text if `tls` is None.
+
+    It goes through the proxy of the environment if core.network.proxy says so. Raises InputError for a wrong address or
+    proxy, and as `Tls` does.
+    """
+    options = [*proxy_options(address), *options]
     if tls is None:
         return grpc.aio.insecure_channel(address, options=options)
     name = [("grpc.ssl_target_name_override", tls.server_name)] if tls.server_name else []
     return grpc.aio.secure_channel(address, tls.credentials(), options=[*options, *name])
 
 
+def proxy_options(address: str, environment: Mapping[str, str] = os.environ) -> tuple[Option, ...]:
+    """Return the options that make a channel to `address` use the proxy of `environment`, or none.
+
+    Without them gRPC would read some of the variables itself, by another rule.
+    """
+    host, _ = split_host_port(address)
+    proxy = proxy_for("https", host, environment)
+    if proxy is None:
+        return DIRECT
+    if not proxy.startswith("http://"):
+        raise InputError(
+            f"gRPC can only use a proxy at an http:// address for {address}; exclude it in NO_PROXY"
+        )
+    return (("grpc.enable_http_proxy", 1), ("grpc.http_proxy", proxy))
+
+
 def authorization(token: str | None) -> tuple[tuple[str, str], ...]:
-    """Return call metadata with the bearer token, empty for None."""
+    """Return call metadata with the bearer token, empty for None. Raises InputError if no header can carry it."""
+    if token and not (token.isascii() and token.isprintable()):
+        raise InputError("the token has a line break or another character that is not printable ASCII")
     return (("authorization", f"Bearer {token}"),) if token else ()
 
 

@@ -24,6 +24,7 @@ class ListenConfig:
     host: str = "127.0.0.1"
     port: Port = 50051  # 0 takes a free port
     metrics_port: Port | None = None  # None: no metrics endpoint
+    metrics_token_file: Path | None = None  # bearer token that a scrape of /metrics must carry
     max_request_bytes: Positive = 8 * 2**20
 
     tls_certificate: Path | None = None

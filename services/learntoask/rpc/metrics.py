@@ -5,10 +5,13 @@ Children of labelled metrics are cached, because looking one up for each call wo
 
 from __future__ import annotations
 
+import hmac
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
+from pathlib import Path
 from threading import Thread
+from typing import Any
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
@@ -19,6 +22,10 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from learntoask.core.errors import InputError
+from learntoask.core.network.address import listening_host
+from learntoask.rpc.config import token_in
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -71,6 +78,34 @@ class CallMetrics:
         self.seconds: Callable[[str], Histogram] = cache(seconds.labels)
 
 
-def expose(registry: CollectorRegistry, *, host: str, port: int) -> tuple[WSGIServer, Thread]:
-    """Serve `/metrics` over HTTP from a thread; port 0 takes a free port (see `server_port` of the result)."""
-    return start_http_server(port, addr=host, registry=registry)
+def expose(
+    registry: CollectorRegistry, *, host: str, port: int, token_file: Path | None = None
+) -> tuple[WSGIServer, Thread]:
+    """Serve `/metrics` over HTTP from a thread; port 0 takes a free port (see `server_port` of the result).
+
+    With `token_file` only scrapes that carry its bearer token are answered; the file is read for each one, since a
+    mounted Secret may change. Raises InputError if the file is unreadable at the start, and OSError.
+    """
+    if token_file is None:
+        return start_http_server(port, addr=listening_host(host), registry=registry)
+    token_in(token_file)
+    server, thread = start_http_server(port, addr=listening_host(host), registry=registry)
+    server.set_app(_guarded(server.get_app(), token_file))
+    return server, thread
+
+
+def _guarded(app: Any, token_file: Path) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
+    """Return the WSGI application `app` for callers with the token alone."""
+
+    def answer(request: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        given = request.get("HTTP_AUTHORIZATION", "").encode()
+        try:
+            known = hmac.compare_digest(given, f"Bearer {token_in(token_file)}".encode())
+        except InputError:
+            known = False
+        if known:
+            return app(request, start_response)  # type: ignore[no-any-return]
+        start_response("401 Unauthorized", [("WWW-Authenticate", "Bearer"), ("Content-Length", "0")])
+        return []
+
+    return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,62 @@ import grpc
 
 from learntoask.core.errors import InputError
 from learntoask.rpc.config import ListenConfig
+from learntoask.rpc.logs import LOGGER
 
 _HEALTH = "/grpc.health."  # probes carry no token
 
 
 def server_credentials(config: ListenConfig) -> grpc.ServerCredentials | None:
-    """Return the credentials of a server with TLS, None for one without. Raises InputError if a file is unreadable."""
+    """Return the credentials of a server with TLS, None for one without. Raises InputError if a file is unreadable.
+
+    New connections use the files as they are then, so a renewed certificate needs no restart.
+    """
     if config.tls_certificate is None or config.tls_key is None:
         return None
-    authority = _read(config.tls_client_ca, "tls_client_ca") if config.tls_client_ca else None
-    return grpc.ssl_server_credentials(
-        [(_read(config.tls_key, "tls_key"), _read(config.tls_certificate, "tls_certificate"))],
-        root_certificates=authority,
-        require_client_auth=authority is not None,
+    certificates = _Certificates(config.tls_key, config.tls_certificate, config.tls_client_ca)
+    return grpc.dynamic_ssl_server_credentials(
+        certificates.read(), certificates.renewed, require_client_authentication=bool(config.tls_client_ca)
     )
+
+
+class _Certificates:
+    """Certificate, key and clients' authority of a server, which are read again once a file has changed."""
+
+    def __init__(self, key: Path, certificate: Path, authority: Path | None) -> None:
+        self._key, self._certificate, self._authority = key, certificate, authority
+        self._state: list[tuple[int, int]] = []
+
+    def read(self) -> grpc.ServerCertificateConfiguration:
+        """Read the files. Raises InputError if one is unreadable."""
+        state = self._seen()
+        read = grpc.ssl_server_certificate_configuration(
+            [(_read(self._key, "tls_key"), _read(self._certificate, "tls_certificate"))],
+            root_certificates=_read(self._authority, "tls_client_ca") if self._authority else None,
+        )
+        self._state = state
+        return read
+
+    def renewed(self) -> grpc.ServerCertificateConfiguration | None:
+        """Return the files if they changed, or None to keep those of before. gRPC asks for each new connection."""
+        if self._seen() == self._state:
+            return None
+        try:
+            read = self.read()
+        except InputError as error:  # in the middle of a renewal, or removed
+            LOGGER.warning("certificate kept", extra={"fields": {"error": str(error)}})
+            return None
+        LOGGER.info("certificate renewed", extra={"fields": {"file": str(self._certificate)}})
+        return read
+
+    def _seen(self) -> list[tuple[int, int]]:
+        """Return what tells versions of the files apart; nothing for a file that is missing."""
+        seen = []
+        for path in (self._key, self._certificate, self._authority):
+            with suppress(OSError):
+                if path is not None:
+                    found = path.stat()
+                    seen.append((found.st_mtime_ns, found.st_ino))
+        return seen
 
 
 class BearerToken(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types

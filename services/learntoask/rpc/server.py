@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
 from learntoask.core.errors import InputError
+from learntoask.core.network.address import join_host_port
 from learntoask.rpc.config import ListenConfig, bearer_token
 from learntoask.rpc.logs import LOGGER
 from learntoask.rpc.metrics import expose
@@ -62,8 +63,7 @@ class GrpcServer:
     @property
     def address(self) -> str:
         """`host:port` that clients connect to."""
-        host = self._listen.host
-        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        return join_host_port(self._listen.host, self.port)
 
     async def start(self) -> None:
         """Report SERVING and take calls. Raises InputError if the metrics port cannot be bound."""
@@ -130,7 +130,7 @@ class GrpcServer:
 
     def _bind(self) -> int:
         credentials = server_credentials(self._listen)
-        address = f"{self._listen.host}:{self._listen.port}"
+        address = join_host_port(self._listen.host, self._listen.port)
         try:
             if credentials is None:
                 return int(self._server.add_insecure_port(address))
@@ -140,7 +140,12 @@ class GrpcServer:
 
     def _start_metrics(self, port: int) -> None:
         try:
-            self._metrics_server, _ = expose(self._registry, host=self._listen.host, port=port)
+            self._metrics_server, _ = expose(
+                self._registry,
+                host=self._listen.host,
+                port=port,
+                token_file=self._listen.metrics_token_file,
+            )
         except OSError as error:
             raise InputError(f"metrics_port {port}: {error}") from error
         self.metrics_port = self._metrics_server.server_port

@@ -40,11 +40,14 @@ def open_bucket(
 ) -> Bucket:
     """Return the bucket `name` at the S3 service of `address`. Raises InputError for an invalid address."""
     from learntoask.store.s3.bucket import Bucket  # noqa: PLC0415
-    from learntoask.store.s3.client import connect  # noqa: PLC0415
+    from learntoask.store.s3.client import connect, connection_pool  # noqa: PLC0415
     from learntoask.store.s3.credentials import find_credentials  # noqa: PLC0415
+    from learntoask.store.s3.endpoint import s3_endpoint  # noqa: PLC0415
     from learntoask.store.s3.failures import Place  # noqa: PLC0415
 
-    credentials = find_credentials(address.credentials, environment)
-    client, endpoint = connect(address, credentials)
-    place = Place(bucket=name, endpoint=endpoint, credentials=credentials.source)
+    endpoint = s3_endpoint(address.endpoint, region=address.region, bucket=name)
+    pool = connection_pool(endpoint.url, environment, ca=address.ca)
+    credentials = find_credentials(address.credentials, environment, amazon=endpoint.amazon, ca=address.ca)
+    client = connect(endpoint, credentials, pool=pool)
+    place = Place(bucket=name, endpoint=endpoint.url, credentials=credentials.source)
     return Bucket(client, place=place, patience=patience)

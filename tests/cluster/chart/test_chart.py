@@ -29,16 +29,23 @@ MINIO = CHART / "ci" / "minio-values.yaml"
 TEAM = CHART / "ci" / "s3-namespaces-values.yaml"
 MONITORED = CHART / "ci" / "monitoring-values.yaml"
 LEAST = CHART / "ci" / "least-values.yaml"
+FOREIGN = {
+    "ServiceMonitor": "monitoring.coreos.com",
+    "PodMonitor": "monitoring.coreos.com",
+    "PrometheusRule": "monitoring.coreos.com",
+    "GRPCRoute": "gateway.networking.k8s.io",
+    "Certificate": "cert-manager.io",
+}
 combinations = pytest.mark.parametrize("values", COMBINATIONS, ids=lambda path: path.stem)
 
 
 @pytest.fixture(scope="module")
 def prepared(cluster: Cluster) -> Iterator[Cluster]:
     """A cluster with the namespaces of the combinations, which refuse pods that are not restricted, and with the
-    definitions of the Prometheus operator."""
-    for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule"):
-        cluster.kubectl("apply", "-f", "-", stdin=json.dumps(_foreign_definition(kind)))
-        cluster.kubectl("wait", "--for=condition=Established", f"crd/{kind.lower()}s.monitoring.coreos.com")
+    definitions of the Prometheus operator, the Gateway API and cert-manager."""
+    for kind, group in FOREIGN.items():
+        cluster.kubectl("apply", "-f", "-", stdin=json.dumps(_foreign_definition(kind, group)))
+        cluster.kubectl("wait", "--for=condition=Established", f"crd/{kind.lower()}s.{group}")
     for name in PREPARED:
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
@@ -211,6 +218,40 @@ def test_clients_of_gateways_are_those_that_were_named() -> None:
     assert asked["from"] == [{"podSelector": {}}]
 
 
+def test_scrapes_carry_the_token_that_the_operator_reads() -> None:
+    token = "metrics.tokenSecret=metrics-token"
+    objects, settings = rendered(MONITORED, token), _settings(MONITORED, token)
+    (deployment,) = of_kind(objects, "Deployment", "-operator")
+    pod = deployment["spec"]["template"]["spec"]
+    mounts = {one["mountPath"]: one["name"] for one in pod["containers"][0]["volumeMounts"]}
+    (volume,) = [
+        one for one in pod["volumes"] if one["name"] == mounts[settings.metrics_token_file.rpartition("/")[0]]
+    ]
+    assert volume["secret"]["secretName"] == settings.metrics_token_secret == "metrics-token"
+    endpoints = [of_kind(objects, "ServiceMonitor")[0]["spec"]["endpoints"][0]]
+    endpoints += of_kind(objects, "PodMonitor")[0]["spec"]["podMetricsEndpoints"]
+    for endpoint in endpoints:
+        assert endpoint["authorization"] == {"credentials": {"name": "metrics-token", "key": "token"}}
+    assert "authorization" not in json.dumps(of_kind(rendered(MONITORED), "PodMonitor"))
+
+
+def test_an_endpoint_is_reached_from_outside_by_route_and_ingress() -> None:
+    objects = rendered(MONITORED)
+    (endpoint,) = of_kind(objects, "AskEndpoint")
+    access = endpoint["spec"]["gateway"]
+    (route,) = of_kind(objects, "GRPCRoute")
+    assert route["spec"]["rules"] == [{"backendRefs": [{"name": "desk", "port": access["service"]["port"]}]}]
+    assert route["spec"]["hostnames"] == ["desk.example.com"]
+    (ingress,) = of_kind(objects, "Ingress")
+    (rule,) = ingress["spec"]["rules"]
+    service = rule["http"]["paths"][0]["backend"]["service"]
+    assert service == {"name": "desk", "port": {"number": access["service"]["port"]}}
+    assert rule["host"] in ingress["spec"]["tls"][0]["hosts"]
+    (certificate,) = of_kind(objects, "Certificate")
+    assert certificate["spec"]["secretName"] == access["access"]["tlsSecret"]
+    assert f"desk.{HOME}.svc" in certificate["spec"]["dnsNames"]
+
+
 def test_without_network_policies_there_are_none() -> None:
     assert of_kind(rendered(LEAST), "NetworkPolicy") == []
 
@@ -223,8 +264,8 @@ def test_the_dashboard_is_json_and_finds_its_data_source() -> None:
     assert all(one["datasource"]["uid"] == "${datasource}" and one["targets"] for one in drawn)
 
 
-def _settings(values: Path) -> Any:
-    (deployment,) = of_kind(rendered(values), "Deployment", "-operator")
+def _settings(*values: Path | str) -> Any:
+    (deployment,) = of_kind(rendered(*values), "Deployment", "-operator")
     container = deployment["spec"]["template"]["spec"]["containers"][0]
     return parse_settings([], {one["name"]: one.get("value", "operator-0") for one in container["env"]})
 
@@ -254,16 +295,19 @@ def _open(sides: list[Json]) -> list[Json]:
     ]
 
 
-def _foreign_definition(kind: str) -> Json:
-    """The smallest definition of a kind of the Prometheus operator that lets an object be stored."""
+def _foreign_definition(kind: str, group: str) -> Json:
+    """The smallest definition of a kind of another project that lets an object be stored."""
     plural = f"{kind.lower()}s"
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.monitoring.coreos.com"},
+        "metadata": {
+            "name": f"{plural}.{group}",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, for tests"},
+        },
         "spec": {
-            "group": "monitoring.coreos.com",
+            "group": group,
             "scope": "Namespaced",
             "names": {"plural": plural, "singular": kind.lower(), "kind": kind, "listKind": f"{kind}List"},
             "versions": [

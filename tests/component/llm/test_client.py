@@ -18,6 +18,7 @@ from learntoask.llm.journal import ReplyJournal
 from learntoask.llm.spending import Spending
 from learntoask.llm.structured_output import Form, ModelReply, NoAnswer, NoAnswerReason
 from worlds.llm.server import DRIP, HANG, RESET, LlmServer, Outcome, ReceivedRequest, Reply, Status
+from worlds.proxy import proxy
 
 KEY = "sk-very-secret-1234"
 
@@ -97,6 +98,18 @@ async def test_what_is_no_answer_is_told_apart_and_not_asked_again(
     with LlmServer(lambda asked: outcome) as server:
         assert totals(await ask(client_of(server.uri), "1+2")) == [reason]
     assert len(server.requests) == 1
+
+
+async def test_requests_go_through_the_proxy_of_the_environment_and_never_on_loopback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with LlmServer(right) as server, proxy(llm=int(server.uri.split(":")[2].split("/")[0])) as running:
+        monkeypatch.setenv("HTTP_PROXY", running.url)
+        path = server.uri.split("/", 3)[3]
+        assert totals(await ask(client_of(f"http://llm.example/{path}"), "1+2")) == [3]
+        assert running.seen == [("POST", "llm.example")]
+        assert totals(await ask(client_of(server.uri), "1+2")) == [3]
+        assert len(running.seen) == 1
 
 
 async def test_an_answer_in_a_fence_is_one() -> None:

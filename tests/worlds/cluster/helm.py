@@ -16,6 +16,8 @@ from worlds.cluster.toolchain import ROOT, tool
 CHART = ROOT / "charts" / "learntoask"
 COMBINATIONS = sorted((CHART / "ci").glob("*-values.yaml"))
 RELEASE, HOME = "lta-test", "learntoask-test"
+REGISTRY = "registry.example/team"
+"""The chart refuses to be installed without a registry."""
 PREPARED = (HOME, "team-a", "team-b")
 """Namespaces that the combinations of values refer to."""
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -95,4 +97,5 @@ class Release:
 
 
 def _given(values: tuple[Path | str, ...]) -> list[str]:
-    return [f"--values={value}" if isinstance(value, Path) else f"--set={value}" for value in values]
+    given = [f"--values={value}" if isinstance(value, Path) else f"--set={value}" for value in values]
+    return [f"--set=image.registry={REGISTRY}", *given]

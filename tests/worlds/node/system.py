@@ -34,7 +34,7 @@ _CLASS = "e2e"
 SMALL: Json = {"all": {"resources": {"requests": {"cpu": "100m", "memory": "512Mi"}}}}
 """`spec.pods` of runs, so that two stages and the servers fit on a node with two processors."""
 _VALUES: Json = {
-    "image": {"pullPolicy": "Never"},
+    "image": {"registry": "docker.io", "pullPolicy": "Never"},
     "test": {"pods": SMALL},
     "workloads": {"user": 34567},  # an arbitrary user, because images run as any
     "cleanup": {"schedule": "0 0 1 1 *"},  # started by hand

@@ -22,7 +22,7 @@ from learntoask_operator.endpoint.render.pods import (
 )
 from learntoask_operator.render.override import override_template
 from learntoask_operator.render.store import store_environment
-from learntoask_operator.render.volumes import progress_token
+from learntoask_operator.render.volumes import metrics_token_file, progress_token
 from learntoask_operator.settings import Settings
 
 _TLS, _CLIENTS = f"{contract.CONFIGURATION_FOLDER}/tls", f"{contract.CONFIGURATION_FOLDER}/clients"
@@ -91,6 +91,7 @@ def _environment(body: Json, spec: EndpointSpec, settings: Settings, *, drain: i
         HOST="0.0.0.0",
         PORT=PORT,
         METRICS_PORT=METRICS_PORT,
+        METRICS_TOKEN_FILE=metrics_token_file(settings),
         SERVERS=f"{servers_name(name)}.{namespace}.svc:{PORT}",
         DEADLINE_SECONDS=seconds(gateway.deadline),
         DRAIN_SECONDS=drain,

@@ -111,6 +111,7 @@ def _servers_service(name: str, traffic: tuple[str, ...]) -> Json:
         "metadata": {"name": servers_name(name), "labels": labels(name, SERVER)},
         "spec": {
             "clusterIP": "None",
+            "ipFamilyPolicy": "PreferDualStack",
             "selector": chosen,
             "ports": [{"name": "grpc", "port": PORT, "targetPort": "grpc", "protocol": "TCP"}],
         },
@@ -119,6 +120,11 @@ def _servers_service(name: str, traffic: tuple[str, ...]) -> Json:
 
 def _gateway_service(name: str, spec: EndpointSpec) -> Json:
     service = spec.gateway.service
+    given = {
+        "loadBalancerClass": service.load_balancer_class,
+        "loadBalancerSourceRanges": list(service.load_balancer_source_ranges),
+        "externalTrafficPolicy": service.external_traffic_policy,
+    }
     port = {
         "name": "grpc",
         "port": service.port,
@@ -132,15 +138,26 @@ def _gateway_service(name: str, spec: EndpointSpec) -> Json:
             "labels": labels(name, GATEWAY),
             "annotations": dict(service.annotations),
         },
-        "spec": {"type": service.type, "selector": selector(name, GATEWAY), "ports": [port]},
+        "spec": {
+            "type": service.type,
+            "ipFamilyPolicy": "PreferDualStack",
+            "selector": selector(name, GATEWAY),
+            "ports": [port],
+            **{field: value for field, value in given.items() if value},
+        },
     }
 
 
 def _disruption_budget(name: str, chosen: dict[str, str], marks: dict[str, str]) -> Json:
-    """One pod at a time may be evicted. That also holds for a single pod, which must not block the drain of a node."""
+    """One pod at a time may be evicted. That also holds for a single pod, which must not block the drain of a node, and
+    neither must one that is not ready."""
     return {
         "metadata": {"name": name, "labels": marks},
-        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": chosen}},
+        "spec": {
+            "maxUnavailable": 1,
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            "selector": {"matchLabels": chosen},
+        },
     }
 
 

@@ -11,7 +11,7 @@ from learntoask.core.pod_contract import CLAIMS_FOLDER, CONFIGURATION_FOLDER, LT
 
 from learntoask_operator.render.pod_template import pod_template
 from learntoask_operator.render.store import store_volumes
-from learntoask_operator.render.volumes import MountedVolume, claims_of, config_map, mount_at
+from learntoask_operator.render.volumes import MountedVolume, claims_of, config_map, metrics_token, mount_at
 from learntoask_operator.settings import Settings
 
 PORT, METRICS_PORT = 50051, 9090
@@ -56,7 +56,7 @@ def endpoint_template(
             "lifecycle": {"preStop": {"sleep": {"seconds": shutdown.pre_stop}}},
         },
         # One claim may hold store, model and pack.
-        [*scratch, *_distinct(mounts)],
+        [*scratch, *metrics_token(settings), *_distinct(mounts)],
         # PyTorch names its caches by USER, and fails for a user that only has a number.
         {LTA_HOME: WORK_FOLDER, "HOME": WORK_FOLDER, "USER": "learntoask", **environment},
         grace=shutdown.pre_stop + shutdown.drain + _LAST,

@@ -22,7 +22,7 @@ from learntoask_operator.endpoint.render.pods import (
 )
 from learntoask_operator.render.override import override_template
 from learntoask_operator.render.store import store_environment
-from learntoask_operator.render.volumes import MountedVolume, mount_at
+from learntoask_operator.render.volumes import MountedVolume, metrics_token_file, mount_at
 from learntoask_operator.settings import Settings
 
 _PRE_STOP = 15  # seconds until all gateways, kube-proxies and name servers know that the pod ends
@@ -75,6 +75,7 @@ def _environment(policy: PolicyReference, spec: EndpointSpec, settings: Settings
         HOST="0.0.0.0",
         PORT=PORT,
         METRICS_PORT=METRICS_PORT,
+        METRICS_TOKEN_FILE=metrics_token_file(settings),
         ENGINE=spec.engine,
         MAX_CONCURRENT=servers.max_concurrent,
         MAX_QUEUE=servers.max_queue,

@@ -100,6 +100,7 @@ def headless_service(body: Json, start: Start) -> Json:
         },
         "spec": {
             "clusterIP": "None",
+            "ipFamilyPolicy": "PreferDualStack",
             "publishNotReadyAddresses": True,
             "selector": {"batch.kubernetes.io/job-name": name},
             "ports": [{"name": "rendezvous", "port": _RENDEZVOUS_PORT}],

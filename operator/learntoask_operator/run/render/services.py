@@ -93,6 +93,8 @@ def service(body: Json, service: str) -> Json:
         "kind": "Service",
         "metadata": _metadata(body, service_name(run, service), labels),
         "spec": {
+            # vLLM listens on IPv4 alone.
+            **({} if service == JUDGE else {"ipFamilyPolicy": "PreferDualStack"}),
             "selector": labels,
             "ports": [{"name": "http" if service == JUDGE else "grpc", "port": port}],
         },

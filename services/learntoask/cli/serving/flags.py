@@ -18,6 +18,7 @@ _SERVER_OPTIONS = (
     click.option("--host", help="Address to listen on."),
     click.option("--port", type=int, help="Port to listen on; 0 takes a free one."),
     click.option("--metrics-port", type=int, help="Port of the Prometheus endpoint; none by default."),
+    click.option("--metrics-token-file", type=PATH, help="File with the bearer token of scrapes."),
     token_option,
     click.option("--tls-certificate", type=PATH, help="PEM certificate chain; turns TLS on."),
     click.option("--tls-key", type=PATH, help="PEM private key."),

@@ -215,7 +215,7 @@ RULES: Mapping[str, Rules] = {
         )
     ),
     "Pods": Rules(bare=True),
-    "PodTemplate": Rules(bare=True, named=("volumes",)),
+    "PodTemplate": Rules(bare=True, named=("volumes", "initContainers")),
     "Resources": Rules(bare=True),
     "PolicyReference": Rules(
         model=(
@@ -264,6 +264,21 @@ RULES: Mapping[str, Rules] = {
                 cel="!has(self.clientAuthoritySecret) || has(self.tlsSecret)",
                 message="clientAuthoritySecret needs tlsSecret",
                 path=".tlsSecret",
+            ),
+        )
+    ),
+    "GatewayServiceSettings": Rules(
+        model=(
+            Rule(
+                cel="(has(self.type) && self.type == 'LoadBalancer') || (!has(self.loadBalancerClass) && "
+                "(!has(self.loadBalancerSourceRanges) || size(self.loadBalancerSourceRanges) == 0))",
+                message="loadBalancerClass and loadBalancerSourceRanges need type LoadBalancer",
+                path=".type",
+            ),
+            Rule(
+                cel="!has(self.externalTrafficPolicy) || (has(self.type) && self.type != 'ClusterIP')",
+                message="externalTrafficPolicy needs type NodePort or LoadBalancer",
+                path=".type",
             ),
         )
     ),

@@ -22,6 +22,9 @@ from learntoask.core.manifest.run import Metadata
 
 # Given twice below, because pydantic omits a pattern that follows a validator from the JSON schema.
 _BUCKET = r"^s3://"
+_V4 = r"(\d{1,3}\.){3}\d{1,3}/(3[0-2]|[12]?\d)"
+_V6 = r"[0-9a-fA-F:.]*:[0-9a-fA-F:.]*/(12[0-8]|1[01]\d|[1-9]?\d)"
+AddressBlock = Annotated[str, Field(pattern=rf"^({_V4}|{_V6})$", max_length=50)]
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -185,6 +188,22 @@ class GatewayServiceSettings(ManifestModel):
     """Port of the Service."""
     annotations: Annotated[dict[str, str], Field(max_length=50)] = Field(default_factory=dict)
     """Annotations of the Service, for example for a load balancer or a DNS controller."""
+    load_balancer_class: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    """Class of the load balancer, such as `service.k8s.aws/nlb`; the cluster's default one if left out. Kubernetes does
+    not let it change while the Service is of type `LoadBalancer`."""
+    load_balancer_source_ranges: Annotated[tuple[AddressBlock, ...], Field(max_length=100)] = ()
+    """Blocks of addresses whose clients the load balancer lets in, such as `203.0.113.0/24`; every one if empty."""
+    external_traffic_policy: Literal["Cluster", "Local"] | None = None
+    """`Local` keeps the clients' addresses and only uses nodes with a gateway; `Cluster` uses every node. For the types
+    `NodePort` and `LoadBalancer`."""
+
+    @model_validator(mode="after")
+    def _fits_type(self) -> GatewayServiceSettings:
+        if self.type != "LoadBalancer" and (self.load_balancer_class or self.load_balancer_source_ranges):
+            raise ValueError("loadBalancerClass and loadBalancerSourceRanges need type LoadBalancer")
+        if self.type == "ClusterIP" and self.external_traffic_policy:
+            raise ValueError("externalTrafficPolicy needs type NodePort or LoadBalancer")
+        return self
 
 
 class GatewaySettings(ManifestModel):

@@ -76,6 +76,9 @@ class PodTemplate(ManifestModel):
     """Secrets with the credentials of image registries."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=100)] = ()
     """Environment variables of the container."""
+    env_from: Annotated[tuple[dict[str, JsonValue], ...], Field(max_length=50)] = ()
+    """Secrets and ConfigMaps whose keys become environment variables, as in a Kubernetes container:
+    `[{secretRef: {name: hub}}]`. Variables that the operator sets win over them."""
     resources: Resources = Resources()
     """Resource requests and limits; an amount given here replaces the default of the pod."""
     node_selector: Annotated[dict[str, Label], Field(max_length=50)] = Field(default_factory=dict)
@@ -84,12 +87,23 @@ class PodTemplate(ManifestModel):
     """Taints of nodes that the pod tolerates."""
     affinity: dict[str, JsonValue] = Field(default_factory=dict)
     """Affinity rules, as in a Kubernetes pod: `nodeAffinity`, `podAffinity`, `podAntiAffinity`."""
+    topology_spread_constraints: Annotated[tuple[dict[str, JsonValue], ...], Field(max_length=20)] = ()
+    """How the pods are spread over nodes or zones, as in a Kubernetes pod. They replace those of the operator."""
+    scheduler_name: OurResource | None = None
+    """Scheduler of the pod; the cluster's default one if left out."""
     priority_class_name: OurResource | None = None
     """PriorityClass of the pod."""
     runtime_class_name: OurResource | None = None
     """RuntimeClass of the pod, such as `nvidia`."""
     service_account_name: OurResource | None = None
     """ServiceAccount that the pod runs as. It needs no permissions."""
+    dns_policy: Literal["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"] | None = None
+    """Which name servers the pod asks; those of the cluster (`ClusterFirst`) if left out."""
+    dns_config: dict[str, JsonValue] = Field(default_factory=dict)
+    """Name servers, search domains and resolver options, as in a Kubernetes pod."""
+    init_containers: Annotated[tuple[dict[str, JsonValue], ...], Field(max_length=10)] = ()
+    """Containers that run before the pod's own, as in a Kubernetes pod, each with its `name` and `image`. Without a
+    `securityContext` they get the one of the pod's container."""
     volumes: Annotated[tuple[dict[str, JsonValue], ...], Field(max_length=50)] = ()
     """Volumes, as in a Kubernetes pod, each with its `name`; a volume of this name that the pod already has is
     replaced."""
@@ -107,9 +121,10 @@ class PodTemplate(ManifestModel):
 
     @model_validator(mode="after")
     def _named(self) -> PodTemplate:
-        for index, volume in enumerate(self.volumes):
-            if not isinstance(volume.get("name"), str):
-                raise ValueError(f"volumes.{index} has no name")
+        for field, items in (("volumes", self.volumes), ("initContainers", self.init_containers)):
+            for index, item in enumerate(items):
+                if not isinstance(item.get("name"), str):
+                    raise ValueError(f"{field}.{index} has no name")
         return self
 
     @property

@@ -15,7 +15,7 @@ from dataclasses import replace
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from learntoask.rpc.channels import Tls, open_channel
+from learntoask.rpc.channels import DIRECT, Tls, open_channel
 from learntoask.rpc.logs import LOGGER
 from learntoask.serving.conversation import SERVICE
 from learntoask.serving.gateway import routing
@@ -28,6 +28,7 @@ _WATCH_AGAIN_SECONDS = 0.5
 _LOOK_AGAIN_SECONDS = 1.0  # between look-ups while no server serves
 _LAST_ANSWERS_SECONDS = 60.0  # for the requests at a server that has left the list
 _OPTIONS = (
+    *DIRECT,  # servers are found by the addresses of their pods, which no NO_PROXY names
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2000),  # a restarted server is found soon

@@ -10,11 +10,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from learntoask.core.errors import InputError
+from learntoask.core.network.address import split_host_port
 from learntoask.rpc.channels import Tls
 from learntoask.rpc.config import ListenConfig, Positive, read_settings, token_in
 
 ENVIRONMENT_PREFIX = "LTA_GATEWAY_"
-_ADDRESS = re.compile(r"^(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):\d{1,5}$")
 
 Duration = Annotated[float, Field(gt=0)]  # seconds
 
@@ -61,8 +62,10 @@ class GatewayConfig(ListenConfig):
                 "servers: give host:port of at least one policy server (--server, LTA_GATEWAY_SERVERS one a line)"
             )
         for address in self.servers:
-            if not _ADDRESS.match(address):
-                raise ValueError(f"servers: {address!r} is not host:port")
+            try:
+                split_host_port(address)
+            except InputError as error:
+                raise ValueError(f"servers: {error}") from error
         if len({self.operator is None, self.operator_token is None, self.endpoint is None}) > 1:
             raise ValueError("operator, operator_token and endpoint belong together: give all or none")
         if self.records_uri is not None and self.records is None:

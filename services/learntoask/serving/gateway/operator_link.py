@@ -49,8 +49,9 @@ class OperatorLink:
         self._following: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Connect, and connect again whenever the stream ends."""
-        self._following = asyncio.create_task(self._follow())
+        """Connect, and connect again whenever the stream ends. Raises InputError as `open_channel` does."""
+        channel = open_channel(self._address, tls=None, options=_OPTIONS)
+        self._following = asyncio.create_task(self._follow(channel))
 
     async def close(self) -> None:
         """End the stream."""
@@ -59,8 +60,8 @@ class OperatorLink:
             with suppress(asyncio.CancelledError):
                 await self._following
 
-    async def _follow(self) -> None:
-        async with open_channel(self._address, tls=None, options=_OPTIONS) as channel:
+    async def _follow(self, channel: grpc.aio.Channel) -> None:
+        async with channel:
             stub = GatewayServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
             while True:
                 try:

@@ -3,53 +3,64 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import certifi
 from minio import Minio
 from minio.credentials import Provider
-from urllib3 import PoolManager, Timeout
+from urllib3 import PoolManager, ProxyManager, Retry, Timeout, make_headers
+from urllib3.util import parse_url
 
 from learntoask.core.errors import InputError
-from learntoask.store.address import StoreAddress
+from learntoask.core.network.proxy import proxy_for
+from learntoask.store.s3.endpoint import S3Endpoint
 
-AMAZON = "https://s3.amazonaws.com"
 _SOCKET_SECONDS = 60.0  # longest time without data; also the longest time to send one part
 _CONNECTIONS = 16
 
 
-def connect(address: StoreAddress, credentials: Provider) -> tuple[Minio, str]:
-    """Return the client and the address of its endpoint. Raises InputError for an invalid endpoint or certificate file.
-
-    No request is sent yet.
-    """
-    endpoint = address.endpoint or AMAZON
-    parts = urlsplit(endpoint)
-    if "@" in parts.netloc:
-        raise InputError(
-            "the store's endpoint must not carry credentials; give them in the environment or a file"
-        )
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise InputError(f"the store's endpoint {endpoint!r} is not of the form https://host:port")
-    pool = PoolManager(
-        timeout=Timeout(connect=_SOCKET_SECONDS, read=_SOCKET_SECONDS),
-        maxsize=_CONNECTIONS,
-        retries=False,
-        cert_reqs="CERT_REQUIRED",
-        ca_certs=_authorities(address.ca),
-    )
+def connect(endpoint: S3Endpoint, credentials: Provider, *, pool: PoolManager) -> Minio:
+    """Return the client. No request is sent yet. Raises InputError for an endpoint that it refuses."""
     try:
-        client = Minio(
-            parts.netloc,
-            secure=parts.scheme == "https",
-            region=address.region or (None if endpoint == AMAZON else "us-east-1"),
+        return Minio(
+            endpoint.host,
+            secure=endpoint.secure,
+            region=endpoint.region,
             credentials=credentials,
             http_client=pool,
         )
     except ValueError as error:
-        raise InputError(f"the store's endpoint {endpoint!r}: {error}") from error
-    return client, endpoint
+        raise InputError(f"the store's endpoint {endpoint.url!r}: {error}") from error
+
+
+def connection_pool(
+    url: str,
+    environment: Mapping[str, str],
+    *,
+    ca: Path | None = None,
+    seconds: float | None = None,
+    retries: Retry | bool = False,
+) -> PoolManager:
+    """Return connections for requests to `url`, through the proxy that `environment` names for it.
+
+    `seconds` is the longest time without data. Raises InputError for an invalid certificate file or proxy.
+    """
+    parts, seconds = parse_url(url), seconds or _SOCKET_SECONDS
+    settings = {
+        "timeout": Timeout(connect=seconds, read=seconds),
+        "maxsize": _CONNECTIONS,
+        "retries": retries,
+        "cert_reqs": "CERT_REQUIRED",
+        "ca_certs": _authorities(ca),
+    }
+    proxy = proxy_for(parts.scheme or "https", parts.host or "", environment)
+    if proxy is None:
+        return PoolManager(**settings)
+    login = parse_url(proxy).auth
+    return ProxyManager(
+        proxy, proxy_headers=make_headers(proxy_basic_auth=login) if login else None, **settings
+    )
 
 
 def _authorities(ca: Path | None) -> str:

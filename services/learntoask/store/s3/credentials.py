@@ -1,4 +1,5 @@
-"""Access keys of an S3 service, from the environment, a file or a mounted Secret. No message ever contains them.
+"""Access keys of an S3 service, from the environment, a file or a mounted Secret, or the keys of the identity that a
+cloud gives to this pod or machine. No message ever contains them.
 
 Files are read again for every request, so that a run that lasts for days uses the keys of a rotated Secret.
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 from minio.credentials import Credentials, Provider
 
 from learntoask.core.errors import InputError, StoreError
+from learntoask.store.s3.identity import find_identity, find_machine
 
 _VARIABLES = (
     ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
@@ -36,10 +38,14 @@ class FoundCredentials(Provider):
         return self._read()
 
 
-def find_credentials(path: Path | None, environment: Mapping[str, str]) -> FoundCredentials:
-    """Find the keys in `path` (a folder or a file), else in the environment, else in the AWS credentials file.
+def find_credentials(
+    path: Path | None, environment: Mapping[str, str], *, amazon: bool = False, ca: Path | None = None
+) -> FoundCredentials:
+    """Find the keys in `path` (a folder or a file), else in the environment, else those of the pod's identity, else in
+    the AWS credentials file, else, for Amazon's service (`amazon`), those of the machine.
 
-    Raises InputError that says where keys can be given.
+    `ca` is the authority of the service that gives keys for an identity. Raises InputError that says where keys can be
+    given.
     """
     if path is not None:
         return _check_readable(FoundCredentials(str(path), lambda: _read_path(path, environment)))
@@ -47,12 +53,17 @@ def find_credentials(path: Path | None, environment: Mapping[str, str]) -> Found
         if environment.get(access) and environment.get(secret):
             given = (environment[access], environment[secret], environment.get("AWS_SESSION_TOKEN"))
             return FoundCredentials(f"{access} in the environment", partial(Credentials, *given))
+    if identity := find_identity(environment, ca=ca):
+        return FoundCredentials(identity.source, identity.retrieve)
     shared = Path(environment.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials")
     if shared.is_file():
         return _check_readable(FoundCredentials(str(shared), lambda: _read_path(shared, environment)))
+    if amazon and (machine := find_machine(environment)):
+        return FoundCredentials(machine.source, machine.retrieve)
     raise InputError(
         "an s3:// address needs credentials, and none were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
-        "name a file or folder that holds them in LTA_STORE_CREDENTIALS or spec.store.credentials.file"
+        "name a file or folder that holds them in LTA_STORE_CREDENTIALS or spec.store.credentials.file, or give the "
+        "pod an identity (docs/stores.md)"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from learntoask.core.json_object import Json
@@ -126,6 +127,54 @@ def test_the_gateway_finds_servers_by_the_name_of_their_headless_service():
     assert env["LTA_GATEWAY_SERVERS"] == "desk-policy.clinic.svc:50051"
     assert "LTA_GATEWAY_RECORDS" not in env
     assert objects["Service", "desk"]["spec"]["ports"][0]["port"] == 50051
+
+
+def test_services_are_dual_stack_where_the_cluster_is():
+    services = [body["spec"] for (kind, _), body in rendered(spec_of()).items() if kind == "Service"]
+    assert {service["ipFamilyPolicy"] for service in services} == {"PreferDualStack"}
+    assert "externalTrafficPolicy" not in services[1]
+
+
+def test_a_load_balancer_has_the_class_ranges_and_traffic_policy_that_were_given():
+    given = {
+        "loadBalancerClass": "service.k8s.aws/nlb",
+        "loadBalancerSourceRanges": ["203.0.113.0/24"],
+        "externalTrafficPolicy": "Local",
+    }
+    spec = spec_of(gateway={"service": {"type": "LoadBalancer", **given}})
+    assert rendered(spec)["Service", "desk"]["spec"].items() >= given.items()
+
+
+def test_a_spread_that_people_give_replaces_the_default():
+    spread = {"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+    spec = spec_of(pods={"gateway": {"topologySpreadConstraints": [spread]}})
+    assert pod_of(spec, "gateway")["spec"]["topologySpreadConstraints"] == [spread]
+    (default,) = pod_of(spec, "policy-server")["spec"]["topologySpreadConstraints"]
+    assert default["topologyKey"] == "kubernetes.io/hostname"
+
+
+def test_pods_are_given_the_token_of_scrapes_if_there_is_one():
+    settings = replace(SETTINGS, metrics_token_secret="metrics-token")
+    for prefix, component in (("LTA_GATEWAY", "gateway"), ("LTA_SERVE", "policy-server")):
+        (pod,) = [
+            body["spec"]["template"]
+            for (kind, _), body in rendered(spec_of(), settings).items()
+            if kind == "Deployment" and body["metadata"]["labels"]["app.kubernetes.io/component"] == component
+        ]
+        path = env_of(pod)[f"{prefix}_METRICS_TOKEN_FILE"]
+        mounts = {one["mountPath"]: one["name"] for one in pod["spec"]["containers"][0]["volumeMounts"]}
+        volumes = {one["name"]: one for one in pod["spec"]["volumes"]}
+        secret = volumes[mounts[path.rpartition("/")[0]]]["secret"]
+        assert (secret["secretName"], path.rpartition("/")[2]) == ("metrics-token", "token")
+        assert f"{prefix}_METRICS_TOKEN_FILE" not in env_of(pod_of(spec_of(), component))
+
+
+def test_no_budget_keeps_a_node_from_draining():
+    budgets = [
+        body["spec"] for (kind, _), body in rendered(spec_of()).items() if kind == "PodDisruptionBudget"
+    ]
+    assert len(budgets) == 2
+    assert {budget["unhealthyPodEvictionPolicy"] for budget in budgets} == {"AlwaysAllow"}
 
 
 def test_callers_have_left_a_gateway_before_it_takes_no_more_calls():

@@ -262,6 +262,33 @@ def test_what_people_say_is_merged_and_leaves_the_rest() -> None:
     assert TEMPLATE["spec"]["containers"][0]["image"] == "ours", "the template itself stays"
 
 
+def test_pods_take_spreading_scheduler_names_variables_and_init_containers() -> None:
+    spread = {"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+    override = PodTemplate.model_validate(
+        {
+            "envFrom": [{"secretRef": {"name": "hub"}}],
+            "topologySpreadConstraints": [spread],
+            "schedulerName": "volcano",
+            "dnsPolicy": "None",
+            "dnsConfig": {"nameservers": ["192.0.2.53"]},
+            "initContainers": [
+                {"name": "wait", "image": "busybox"},
+                {"name": "own", "image": "busybox", "securityContext": {"runAsUser": 7}},
+            ],
+        }
+    )
+    merged = override_template(TEMPLATE, override)["spec"]
+    assert merged["containers"][0]["envFrom"] == [{"secretRef": {"name": "hub"}}]
+    assert merged["topologySpreadConstraints"] == [spread]
+    assert (merged["schedulerName"], merged["dnsPolicy"]) == ("volcano", "None")
+    assert merged["dnsConfig"] == {"nameservers": ["192.0.2.53"]}
+    first, second = merged["initContainers"]
+    assert first["securityContext"] == {"readOnlyRootFilesystem": True}, "the restricted level, as its pod"
+    assert second["securityContext"] == {"runAsUser": 7}
+    plain = override_template(TEMPLATE, PodTemplate())["spec"]
+    assert plain.keys() == TEMPLATE["spec"].keys()
+
+
 def test_what_is_said_for_one_stage_goes_before_what_is_said_for_all() -> None:
     pods = {"all": {"image": "all", "nodeSelector": {"a": "1"}}, "sft": {"image": "mine"}}
     pod, container, _ = pod_of(made(pods=pods))
