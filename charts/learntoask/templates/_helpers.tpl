@@ -87,7 +87,7 @@ annotations:
 
 {{- /* Namespaces that are prepared for runs and endpoints, as {"list": […]}. */ -}}
 {{- define "lta.namespaces" -}}
-{{ dict "list" (.Values.namespaces | uniq | default (list .Release.Namespace)) | toJson }}
+{{ dict "list" (.Values.namespaces | default list | uniq | default (list .Release.Namespace)) | toJson }}
 {{- end }}
 
 {{- define "lta.operatorAccount" -}}

@@ -177,9 +177,9 @@ def test_everything_is_denied_but_what_is_needed(values: Path) -> None:
         assert deny["podSelector"]["matchLabels"] == {"app.kubernetes.io/part-of": "learntoask"}
         assert deny["policyTypes"] == ["Ingress", "Egress"]
         assert "ingress" not in deny
-        assert deny["egress"] == [
-            {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
-        ]
+        (names,) = deny["egress"]
+        assert names.keys() == {"ports"}
+        assert {one["port"] for one in names["ports"]} == {53, 5353}
         allowed = {_component(one["podSelector"]): one for one in here if one is not deny}
         assert {"stage", "grader", "judge", "gateway", "policy-server"} <= allowed.keys()
         assert _reached(allowed["policy-server"]["ingress"], 50051) == ["gateway"]
