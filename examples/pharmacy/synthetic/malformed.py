@@ -37,7 +37,10 @@ def malformed_lines(rng: random.Random, sample: list[Line]) -> Iterator[tuple[st
     yield "empty message", reworded(content="   ")
     photo = base64.b64encode(rng.randbytes(52_000)).decode()
     yield "message too long", reworded(content=f"a photo of it: {photo}")
-    yield "not utf-8", reworded(content="bonjour, j'ai mal à la tête").decode().encode("latin-1", errors="replace")
+    yield (
+        "not utf-8",
+        reworded(content="bonjour, j'ai mal à la tête").decode().encode("latin-1", errors="replace"),
+    )
     only = [message for message in sample[0]["messages"] if message["role"] == "assistant"]
     yield "no user message", broken(messages=only)
     yield "no expert message", broken(messages=[{"role": "user", "content": "hello?"}])
