@@ -12,10 +12,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+import regex
+
 from learntoask.core.languages.phrases import PackPhrases
 from learntoask.core.pack import Pack
 from learntoask.core.records import STOP
-from learntoask.core.text.characters import plain_pattern, plain_text
+from learntoask.core.text.characters import plain_text
+from learntoask.core.text.patterns import compile_pattern
 from learntoask.core.text.sentences import clauses, ends_with_question_mark, has_question_mark, sentences
 from learntoask.core.text.words import ideographs, words
 
@@ -120,9 +123,9 @@ def _loops(said: tuple[str, ...], text: str, *, share: float) -> bool:
     return any(count > 1 and len(part) >= _LOOP_PHRASE for part, count in parts.items())
 
 
-def _compile(patterns: Iterable[str]) -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(plain_pattern(pattern), re.IGNORECASE) for pattern in patterns)
+def _compile(patterns: Iterable[str]) -> tuple[regex.Pattern[str], ...]:
+    return tuple(map(compile_pattern, patterns))
 
 
-def _any_matches(patterns: tuple[re.Pattern[str], ...], text: str) -> bool:
+def _any_matches(patterns: tuple[regex.Pattern[str], ...], text: str) -> bool:
     return any(pattern.search(text) for pattern in patterns)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from learntoask.core.languages.phrases import PHRASES, PackPhrases
 from learntoask.core.pack import Pack
-from learntoask.core.text.characters import plain_pattern
+from learntoask.core.text.characters import plain_text
+from learntoask.core.text.patterns import compile_pattern
 from learntoask.grading.fluency import FluencyGuard
 
 # By language: requests without a mark, statements, refusals with a mark, replies without an answer, answers.
@@ -152,7 +151,7 @@ def pack(language: str) -> Pack:
 
 
 def matches(patterns: tuple[str, ...], text: str) -> bool:
-    return any(re.search(plain_pattern(pattern), text, re.IGNORECASE) for pattern in patterns)
+    return any(compile_pattern(pattern).search(plain_text(text)) for pattern in patterns)
 
 
 def test_every_language_but_english_is_here() -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from dataclasses import dataclass
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
 
 from learntoask.core.pack import InformationField, Pack
-from learntoask.core.text.characters import plain_pattern, plain_text
+from learntoask.core.text.characters import plain_text
+from learntoask.core.text.patterns import compile_pattern
 from learntoask.core.text.words import stems
 from learntoask.grading.encoders.encoder import Encoder
 
@@ -25,7 +26,7 @@ class Candidate:
     name: str
     title_stems: frozenset[str]
     values: tuple[str, ...]  # the possible values, case-folded
-    patterns: tuple[re.Pattern[str], ...]
+    patterns: tuple[regex.Pattern[str], ...]
     keys: NDArray[np.uint64]  # hashes of its title's stems, of the field itself, and of "any field"
     key_values: NDArray[np.float64]  # feature values of the keys
 
@@ -101,7 +102,7 @@ def _candidate(field: InformationField, group: str) -> Candidate:
         name=field.name,
         title_stems=frozenset(title),
         values=tuple(plain_text(value).casefold() for value in field.values if len(value) >= _SHORTEST_VALUE),
-        patterns=tuple(re.compile(plain_pattern(pattern), re.IGNORECASE) for pattern in field.patterns),
+        patterns=tuple(map(compile_pattern, field.patterns)),
         keys=hashes([*title, f"#{group}.{field.name}", "*"]),
         key_values=np.array([1.0] * (len(title) + 1) + [_ANY_FIELD]),
     )

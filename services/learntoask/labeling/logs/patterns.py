@@ -9,9 +9,12 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from learntoask.core.text.characters import plain_pattern, plain_text
+import regex
 
-Search = Callable[[str], "re.Match[str] | None"]
+from learntoask.core.text.characters import plain_text
+from learntoask.core.text.patterns import compile_pattern
+
+Search = Callable[[str], "regex.Match[str] | None"]
 
 _REFERENCES = re.compile(
     r"\\[1-9]|\(\?P|\(\?\(|\(\?[aiLmsux]+\)"
@@ -36,12 +39,12 @@ def first_of(patterns: tuple[str, ...]) -> Search:
     if len(searches) == 1:
         return searches[0]
 
-    def search(text: str) -> re.Match[str] | None:
+    def search(text: str) -> regex.Match[str] | None:
         return next((match for pattern in searches if (match := pattern(text))), None)
 
     return search
 
 
 def _search(pattern: str) -> Search:
-    search = re.compile(plain_pattern(pattern), re.IGNORECASE).search
+    search = compile_pattern(pattern).search
     return lambda text: search(plain_text(text))
