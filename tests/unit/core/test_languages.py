@@ -181,7 +181,16 @@ def test_a_pack_can_replace_all_phrases() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["您多大？", "كم عمرك؟", "Πόσο χρονών είστε;", "Քանի՞ տարեկան եք:", "ስንት አመትህ ነው፧"]
+    "text",
+    [
+        "您多大？",
+        "كم عمرك؟",
+        "Πόσο χρονών είστε;",
+        "Քանի՞ տարեկան եք:",
+        "ስንት አመትህ ነው፧",
+        "How old❓",
+        "您多大❔",
+    ],
 )
 def test_every_script_has_its_question_mark(text: str) -> None:
     assert FluencyGuard(pack("xx")).asking(text)

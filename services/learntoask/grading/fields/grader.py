@@ -11,8 +11,9 @@ import numpy as np
 
 from learntoask.core.answer import decision_of
 from learntoask.core.pack import Pack
+from learntoask.core.text.characters import one_line
 from learntoask.grading.encoders.encoder import Encoder, Vectors
-from learntoask.grading.examples import fold_of, one_line
+from learntoask.grading.examples import fold_of
 from learntoask.grading.fields.candidates import PackFields
 from learntoask.grading.fields.features import PairFeatures
 from learntoask.grading.fields.fitted import ASKED_FROM, FittedModels

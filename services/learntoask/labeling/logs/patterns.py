@@ -1,6 +1,7 @@
 """Combine a pack's regular expressions into one search, because most callers only need to know whether any matches.
 
-The searches compare plain texts (core.text), so a curly apostrophe in a message or a pattern makes no difference.
+The searches read plain texts on one line (core.text), as graders do, so neither a curly apostrophe nor a line end makes
+a difference.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from functools import lru_cache
 
 import regex
 
-from learntoask.core.text.characters import plain_text
+from learntoask.core.text.characters import one_line, plain_text
 from learntoask.core.text.patterns import compile_pattern
 
 Search = Callable[[str], "regex.Match[str] | None"]
@@ -46,5 +47,12 @@ def first_of(patterns: tuple[str, ...]) -> Search:
 
 
 def _search(pattern: str) -> Search:
-    search = compile_pattern(pattern).search
-    return lambda text: search(plain_text(text))
+    compiled = compile_pattern(pattern)
+
+    def search(text: str) -> regex.Match[str] | None:
+        found = compiled.search(one_line(text))
+        if found is None and "\n" in text:  # the pattern may be about lines
+            found = compiled.search(plain_text(text))
+        return found
+
+    return search

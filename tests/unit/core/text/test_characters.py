@@ -34,6 +34,7 @@ def test_a_text_is_cleaned_of_what_nobody_sees(logged, read):
 def test_a_plain_text_has_one_form_of_apostrophes_quotes_and_joiners():
     assert plain_text("I’m “here” `now` ｢ok｣") == "I'm \"here\" 'now' ｢ok｣"
     assert plain_text("می\u200cخواهم") == plain_text("میخواهم")
+    assert plain_text("مـنذُ مَتى") == "منذ متى"
 
 
 @pytest.mark.parametrize(
