@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 
 import regex
 
-from learntoask.core.languages.phrases import PackPhrases
+from learntoask.core.languages.pack_phrases import PackPhrases
 from learntoask.core.pack import Pack
 from learntoask.core.records import STOP
 from learntoask.core.text.characters import plain_text

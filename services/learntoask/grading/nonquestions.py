@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from learntoask.core.languages.phrases import language_of
+from learntoask.core.languages.pack_phrases import language_of
 from learntoask.core.pack import Pack
 
 _ENGLISH = (

@@ -124,9 +124,7 @@ class RunDisplay(StepDisplay):
         self.clear()
         self._console.print(f"[yellow]■[/] {stage:9} stopped")
 
-    def ended(
-        self, stage: str, *, failure: str | None, took: float, warnings: Sequence[str] = ()
-    ) -> None:
+    def ended(self, stage: str, *, failure: str | None, took: float, warnings: Sequence[str] = ()) -> None:
         self._reported.add(stage)
         self.clear()
         if failure:

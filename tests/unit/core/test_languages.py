@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from learntoask.core.languages.phrases import PHRASES, PackPhrases
+from learntoask.core.languages.pack_phrases import PHRASES, PackPhrases
 from learntoask.core.pack import Pack
 from learntoask.core.text.characters import plain_text
 from learntoask.core.text.patterns import compile_pattern

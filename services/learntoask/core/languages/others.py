@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from learntoask.core.languages.english import Phrases
+from learntoask.core.languages.phrases import Phrases
 
 _FEW = r"^(?:\S+\s+){0,4}"  # the words before an interrogative, so that it does not begin a late subordinate clause
 
