@@ -101,8 +101,8 @@ class Fluency(PackModel):
     """Rules that a question must meet. A question that breaks one gets the grade 0 for content and format."""
 
     min_words: int = 2
-    """Smallest number of words. Scripts without spaces are divided into words by a dictionary, and each Chinese
-    character counts as a word."""
+    """Smallest number of words. Scripts without spaces are divided into words by a dictionary. Here each Chinese
+    character and every second Korean syllable count as a word."""
     max_words: int = 80
     """Largest number of words."""
     max_repeated_word_share: Annotated[float, Field(gt=0, le=1)] = 0.5

@@ -20,7 +20,7 @@ from learntoask.core.records import STOP
 from learntoask.core.text.characters import plain_text
 from learntoask.core.text.patterns import compile_pattern
 from learntoask.core.text.sentences import clauses, ends_with_question_mark, has_question_mark, sentences
-from learntoask.core.text.words import ideographs, words
+from learntoask.core.text.words import morphemes, words
 
 _CONTROL_TOKEN = re.compile(r"<\|[^>]*\|>|</?\w+\s*/?>|�")  # chat template leaks, markup, broken characters
 _LOOP_WORDS = 6  # in texts of so many words, no word may exceed the pack's share of them
@@ -68,7 +68,7 @@ class FluencyGuard:
     def _garbled(self, text: str) -> str | None:
         """Return what is wrong with the form of a plain text, whatever it says."""
         said, rules = words(text), self._rules
-        if max(len(said), ideographs(text)) < max(1, rules.min_words):
+        if max(len(said), morphemes(text)) < max(1, rules.min_words):
             return f"fewer than {rules.min_words} words (fluency.minWords)"
         if len(said) > rules.max_words:
             return f"more than {rules.max_words} words (fluency.maxWords)"
@@ -94,7 +94,7 @@ class FluencyGuard:
         if not parts or _any_matches(self._refusals, parts[-1]):
             return False
         apologises = any(_any_matches(self._refusals, part) for part in parts)
-        return not apologises or max(len(words(parts[-1])), ideographs(parts[-1])) > 1
+        return not apologises or max(len(words(parts[-1])), morphemes(parts[-1])) > 1
 
 
 def fluency_guard(pack: Pack) -> Callable[[str], bool]:
