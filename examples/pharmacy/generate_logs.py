@@ -5,7 +5,7 @@
 Writes `logs.jsonl` (one session a line, raw: no labels, malformed lines among them) and `gold.jsonl` (for each of those
 lines what is true about it: what each expert turn asked, what the user then gave, how the session ended, or what is
 wrong with the line), which only tests read. The same arguments give the same bytes. Standard library only. The
-languages are English, Japanese (`ja`) and Arabic (`ar`), each with a pack of its own.
+languages are English, Japanese (`ja`) and Arabic (`ar`), each with a pack.
 """
 
 from __future__ import annotations

@@ -101,7 +101,8 @@ class Fluency(PackModel):
     """Rules that a question must meet. A question that breaks one gets the grade 0 for content and format."""
 
     min_words: Annotated[int, Field(ge=0)] = 2
-    """Smallest number of words."""
+    """Smallest number of words. Scripts without spaces are divided into words by a dictionary. Here each Chinese
+    character and every second Korean syllable count as a word."""
     max_words: Annotated[int, Field(ge=1)] = 80
     """Largest number of words."""
     max_repeated_word_share: Annotated[float, Field(gt=0, le=1)] = 0.5
@@ -114,10 +115,11 @@ class Fluency(PackModel):
         r"\bi(?: am|'m)? (?:sorry|unable)\b",
         r"\bi (?:do not|don't|cannot|can't) (?:have|access|provide|book|make|help)\b",
     )
-    """Regular expressions that match apologies and refusals, which are never questions."""
+    """Regular expressions that match apologies and refusals, which are never questions. If left out, those of
+    `language` are recognised too."""
     questions: tuple[Pattern, ...] = ()
     """Regular expressions that match sentences that ask without a question mark ("Please tell me the date"). If left
-    out, English phrases are recognised when `language` is English, and only question marks otherwise."""
+    out, the phrases of `language` are used; a language without any is recognised by its question marks only."""
 
     @model_validator(mode="after")
     def _some_length_passes(self) -> Fluency:
@@ -153,7 +155,8 @@ class Pack(PackModel):
     version: int = 1
     """Version of the pack, for its author."""
     language: str = "en"
-    """Language of the logs, as an ISO 639-1 code."""
+    """Language of the logs, as an ISO 639-1 code. Its phrases for requests without a question mark, refusals and
+    non-answers are used where the pack gives none (docs/packs.md lists the languages)."""
     roles: Roles = Roles()
     stopping: str = "When nothing needed is missing, stop asking."
     """Condition for stopping in this domain, as the policy's prompt states it."""
@@ -184,7 +187,7 @@ class Pack(PackModel):
         r"^\W*(?:hm+|uh+|ok(?:ay)?|thanks?(?:\s+you)?|what)?\W*$",
     )
     """Regular expressions that match user messages without an answer ("I don't know", "one moment"), for the labeller
-    `lexicon`."""
+    `lexicon`. If left out, phrases of English and of `language` are used."""
     task_from: tuple[str, ...] = ("task",)
     """Keys of a session that name its task, as dotted paths (such as `annotations.service`); the values at several
     paths are joined by `/`."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession, Sample, Turn
-from learntoask.core.text.characters import plain_text
+from learntoask.core.text.characters import one_line
 from learntoask.grading.grades import GradeCase
 
 FOLDS = 5
@@ -78,11 +78,6 @@ def pack_questions(pack: Pack) -> Iterator[Example]:
                     text=one_line(text),
                     asked=frozenset({field.name}),
                 )
-
-
-def one_line(text: str) -> str:
-    """Return the plain text on one line, as graders read it."""
-    return " ".join(plain_text(text).split())
 
 
 def _expert_text(labelled: LabelledSession, turn: Turn) -> str:

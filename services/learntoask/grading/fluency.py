@@ -12,12 +12,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from learntoask.core.languages.phrases import PackPhrases
+from learntoask.core.languages.pack_phrases import PackPhrases
 from learntoask.core.pack import Pack
 from learntoask.core.records import STOP
-from learntoask.core.text.characters import plain_pattern, plain_text
+from learntoask.core.text.characters import plain_text
+from learntoask.core.text.patterns import Search, bounded_search
 from learntoask.core.text.sentences import clauses, ends_with_question_mark, has_question_mark, sentences
-from learntoask.core.text.words import ideographs, words
+from learntoask.core.text.words import morphemes, words
 
 _CONTROL_TOKEN = re.compile(r"<\|[^>]*\|>|</?\w+\s*/?>|�")  # chat template leaks, markup, broken characters
 _LOOP_WORDS = 6  # in texts of so many words, no word may exceed the pack's share of them
@@ -65,7 +66,7 @@ class FluencyGuard:
     def _garbled(self, text: str) -> str | None:
         """Return what is wrong with the form of a plain text, whatever it says."""
         said, rules = words(text), self._rules
-        if max(len(said), ideographs(text)) < max(1, rules.min_words):
+        if max(len(said), morphemes(text)) < max(1, rules.min_words):
             return f"fewer than {rules.min_words} words (fluency.minWords)"
         if len(said) > rules.max_words:
             return f"more than {rules.max_words} words (fluency.maxWords)"
@@ -91,7 +92,7 @@ class FluencyGuard:
         if not parts or _any_matches(self._refusals, parts[-1]):
             return False
         apologises = any(_any_matches(self._refusals, part) for part in parts)
-        return not apologises or max(len(words(parts[-1])), ideographs(parts[-1])) > 1
+        return not apologises or max(len(words(parts[-1])), morphemes(parts[-1])) > 1
 
 
 def fluency_guard(pack: Pack) -> Callable[[str], bool]:
@@ -120,9 +121,9 @@ def _loops(said: tuple[str, ...], text: str, *, share: float) -> bool:
     return any(count > 1 and len(part) >= _LOOP_PHRASE for part, count in parts.items())
 
 
-def _compile(patterns: Iterable[str]) -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(plain_pattern(pattern), re.IGNORECASE) for pattern in patterns)
+def _compile(patterns: Iterable[str]) -> tuple[Search, ...]:
+    return tuple(map(bounded_search, patterns))
 
 
-def _any_matches(patterns: tuple[re.Pattern[str], ...], text: str) -> bool:
-    return any(pattern.search(text) for pattern in patterns)
+def _any_matches(searches: tuple[Search, ...], text: str) -> bool:
+    return any(search(text) for search in searches)

@@ -6,7 +6,6 @@ not whether any of them is, because otherwise asking for three items at once wou
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +13,7 @@ from typing import Protocol
 from learntoask.core.answer import decision_of, is_exact_stop
 from learntoask.core.errors import TooManyMissing
 from learntoask.core.records import Decision, LabelledSession, Message, Sample
+from learntoask.core.status.conditions import shorten
 
 REMEDY = (
     "Where the grader is unsure, add example questions to the fields of the pack; where it did not answer, see to its "
@@ -153,5 +153,5 @@ def describe_missing(missing: Sequence[tuple[str, str]]) -> str:
     reasons = [reason for reason, _ in missing]
     commonest = max(sorted(set(reasons)), key=reasons.count)
     answers = dict.fromkeys(" ".join(text.split()) for reason, text in missing if reason == commonest)
-    shown = ", ".join(repr(textwrap.shorten(text, _SHOWN_LETTERS)) for text in list(answers)[:_SHOWN_ANSWERS])
+    shown = ", ".join(repr(shorten(text, _SHOWN_LETTERS)) for text in list(answers)[:_SHOWN_ANSWERS])
     return f"most often: {commonest}, as for {shown}"

@@ -6,12 +6,12 @@ a server answers with the fallback question only.
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 from learntoask.core.pack import Pack
+from learntoask.core.status.conditions import shorten
 from learntoask.grading.agreement import share
 from learntoask.grading.examples import Example
 from learntoask.grading.fluency import FluencyGuard
@@ -45,7 +45,7 @@ class GuardCheck:
                 self._refused[reason] += 1
                 texts = self._texts.setdefault(reason, {})
                 if len(texts) < _EXAMPLES:
-                    texts[textwrap.shorten(question.text, _SHOWN_LETTERS)] = None
+                    texts[shorten(question.text, _SHOWN_LETTERS)] = None
 
     @property
     def refused(self) -> int:

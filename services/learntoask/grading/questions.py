@@ -11,8 +11,9 @@ from pathlib import Path
 from learntoask.core.json_lines import read_records
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession, Split
+from learntoask.core.text.characters import one_line
 from learntoask.core.text.sentences import has_question_mark
-from learntoask.grading.examples import Example, expert_questions, idle_questions, one_line
+from learntoask.grading.examples import Example, expert_questions, idle_questions
 from learntoask.grading.fluency import fluency_guard
 
 _MOST_QUESTIONS = 16_000  # of all logs; more questions cost time and hardly improve the graders

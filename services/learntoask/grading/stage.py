@@ -87,6 +87,7 @@ def run(context: StageContext) -> StageSummary:
         fits[judge.role] = publish_judge(judge, context)
         (other,) = graders.values()
         figures[judge.role], same = measure_judge(judge, questions, other, context)
+    warnings: list[JsonValue] = [*_warnings(guard, choice, grades, questions)]
     reporting = figures["reporting"]
     assert isinstance(reporting, dict)
     record: dict[str, JsonValue] = {
@@ -101,12 +102,12 @@ def run(context: StageContext) -> StageSummary:
         "same_findings": same,
         "refused": _refused_shares(next(iter(graders.values())), questions, pack),
         "experts": guard.figures(),
-        "warnings": list(_warnings(guard, choice, grades, questions)),
+        "warnings": warnings,
         "encoder": {"name": encoder.name, "version": encoder.version},
         "fits": fits,
     }
     (context.out / "agreement.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    return {"agreement": record}
+    return {"agreement": record, "warnings": warnings}
 
 
 def _require_guard(questions: Questions, pack: Pack) -> GuardCheck:

@@ -10,10 +10,10 @@ from typing import Literal
 
 import numpy as np
 
-from learntoask.core.documents.patterns import SlowPattern
 from learntoask.core.manifest import Dataset, RunSpec, Train
 from learntoask.core.pack import Pack
 from learntoask.core.records import EndReason, LabelledSession, Session
+from learntoask.core.text.patterns import SlowPattern
 from learntoask.labeling.answer_lengths import AnswerLengths
 from learntoask.labeling.labellers.annotated import ANNOTATIONS
 from learntoask.labeling.labellers.choice import LabellerChoice, Method

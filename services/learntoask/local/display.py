@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from rich.console import Console
@@ -124,7 +124,7 @@ class RunDisplay(StepDisplay):
         self.clear()
         self._console.print(f"[yellow]■[/] {stage:9} stopped")
 
-    def ended(self, stage: str, *, failure: str | None, took: float) -> None:
+    def ended(self, stage: str, *, failure: str | None, took: float, warnings: Sequence[str] = ()) -> None:
         self._reported.add(stage)
         self.clear()
         if failure:
@@ -132,6 +132,8 @@ class RunDisplay(StepDisplay):
             self._console.print(failure, markup=False)
         else:
             self._console.print(f"[green]✓[/] {stage:9} {duration(took)}")
+        for warning in warnings:
+            self._console.print(f"  warning: {warning}", markup=False, style="yellow")
 
 
 def duration(seconds: float) -> str:

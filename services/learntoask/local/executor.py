@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import selectors
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,7 +38,9 @@ class Display(Protocol):
 
     def stopped(self, stage: str) -> None: ...
 
-    def ended(self, stage: str, *, failure: str | None, took: float) -> None: ...
+    def ended(
+        self, stage: str, *, failure: str | None, took: float, warnings: Sequence[str] = ()
+    ) -> None: ...
 
 
 @dataclass
@@ -157,7 +159,13 @@ class Executor:
         attempt = attempt.model_copy(update={"state": state, "finished": now, **(failure or {})})
         self._remember_stage(running.stage, attempt)
         message = failure["message"] if failure else None
-        self._display.ended(running.stage, failure=message, took=now - attempt.started)
+        summary = final.get("result", {}).get("summary", {})
+        self._display.ended(
+            running.stage,
+            failure=message,
+            took=now - attempt.started,
+            warnings=summary.get("warnings", ()),
+        )
 
     def _stop(self) -> None:
         """End the running stage on purpose, which does not count as an attempt."""

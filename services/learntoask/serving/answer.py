@@ -12,6 +12,7 @@ from typing import Literal
 from learntoask.client.types import Origin
 from learntoask.core.answer import is_exact_stop
 from learntoask.core.records import STOP, Message
+from learntoask.core.text.characters import clean_text
 from learntoask.core.text.sentences import sentences
 
 AskingSentences = Callable[[str], tuple[str, ...]]
@@ -43,7 +44,7 @@ def answer_of(text: str, *, asking: AskingSentences, fallback: str, may_stop: bo
     would contradict it. Of several questions only the first is asked, with the sentences that lead up to it, because a
     user is asked one thing at a time.
     """
-    text = text.strip()
+    text = clean_text(text).strip()
     if STOP in text:
         if may_stop:
             return PolicyAnswer(None, "model" if is_exact_stop(text) else "repaired")

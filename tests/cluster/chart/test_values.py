@@ -212,7 +212,10 @@ APART: dict[tuple[str, ...], str] = {
     ("operator.leaseRenewal=0s",): "operator.leaseRenewal (0s) must be at least 1s",
     ("operator.grace=0m",): "operator.grace (0m) must be at least 1s",
     ("minio.enabled=true", "store.uri=s3://other/lta"): "minio.bucket=other",
-    ("minio.enabled=true", "store.endpoint=https://s3.example"): "store.endpoint (https://s3.example) would be",
+    (
+        "minio.enabled=true",
+        "store.endpoint=https://s3.example",
+    ): "store.endpoint (https://s3.example) would be",
     ("minio.enabled=true", "store.credentialsSecret=keys"): "minio.existingSecret names a Secret",
     ("minio.enabled=true", "store.caConfigMap=authority"): "store.caConfigMap (authority) would be ignored",
     ("store.endpoint=https://s3.example",): "Set store.uri=s3://bucket/prefix",
@@ -220,7 +223,10 @@ APART: dict[tuple[str, ...], str] = {
     ("endpoint.enabled=true",): "endpoint.spec.policy.run=clinic",
     ("endpoint.enabled=true", "endpoint.spec.replicas=2"): "endpoint.spec.policy.run=clinic",
     (
-        "endpoint.enabled=true", "endpoint.spec.policy.run=clinic", "scope=namespaces", "namespaces={team-a}",
+        "endpoint.enabled=true",
+        "endpoint.spec.policy.run=clinic",
+        "scope=namespaces",
+        "namespaces={team-a}",
     ): "endpoint.namespace (learntoask-test) is not among",
     ("endpoint.route.enabled=true",): "needs endpoint.route.parentRefs",
     ("endpoint.ingress.enabled=true",): "needs endpoint.ingress.host",
@@ -234,8 +240,10 @@ APART: dict[tuple[str, ...], str] = {
     ("cleanup.schedule=@daily",): "Set store.uri or minio.enabled",
     ("metrics.port=8080",): "must differ from each other and from 8080",
     ("metrics.port=50055",): "must differ from each other and from 8080",
-    (r"workloads.serviceAccount.annotations.role=lta",): "workloads.serviceAccount.create=true and workloads.serviceAccount.name",
-}  # fmt: skip
+    (
+        "workloads.serviceAccount.annotations.role=lta",
+    ): "workloads.serviceAccount.create=true and workloads.serviceAccount.name",
+}
 
 
 @pytest.mark.parametrize("values", APART, ids=",".join)

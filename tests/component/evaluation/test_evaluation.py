@@ -229,6 +229,7 @@ def test_fewer_settings_make_a_smaller_report(tmp_path: Path) -> None:
     )
     assert (found.data.sessions, found.data.available) == (12, 90)
     assert any("12 of 90" in note for note in found.notes)
+    assert "The fluency guard refuses 40 of the experts' own 335 labelled questions (12%)." in found.notes
     assert not (tmp_path / "out" / "replay.jsonl").exists()
     assert "GRPO" not in report_page(found)
 

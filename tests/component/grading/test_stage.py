@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from learntoask.core.errors import InputError, StageError
-from learntoask.core.pack import Pack
+from learntoask.core.pack import Fluency, Pack
 from learntoask.grading.encoders import caching
 from learntoask.grading.encoders.hashing import HashingEncoder
 from learntoask.grading.fields.grader import FieldGrader
@@ -200,6 +200,23 @@ def test_too_few_labels_are_an_error_a_person_can_act_on(tmp_path):
     with pytest.raises(StageError, match=r"only 3 sessions .* patterns") as caught:
         run(context)
     assert caught.value.reason == "NothingToFitOn"
+
+
+def test_a_guard_that_refuses_the_experts_stops_the_run_or_is_warned_of(tmp_path):
+    def pack(**rules):
+        return PACK.model_copy(update={"fluency": Fluency(**rules)})
+
+    with pytest.raises(
+        StageError, match=r"own 180 labelled.*minWords.*as in '.*', '.*', '.*under fluency"
+    ) as caught:
+        run(grader_context(tmp_path / "strict", sessions(), pack=pack(min_words=30)))
+    assert caught.value.reason == "GuardRefusesExperts"
+    found = run(grader_context(tmp_path / "lax", sessions(), pack=pack(forbidden=(r"\bdestination\b",))))
+    assert 0.1 < found["agreement"]["experts"]["refused"]["value"] < 0.5
+    assert found["agreement"]["experts"]["reason"] == "a match of fluency.forbidden"
+    (warning,) = found["warnings"]
+    assert "the fluency guard refuses" in warning
+    assert "'What is your destination?'" in warning
 
 
 def test_one_field_and_four_sessions_are_enough(tmp_path):

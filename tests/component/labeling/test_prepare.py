@@ -181,6 +181,23 @@ def test_bad_lines_are_set_aside_and_the_run_goes_on(run: Run) -> None:
     assert run.progress.updates[-1][0] == run.progress.updates[-1][1] > 0
 
 
+def test_messages_are_cleaned_and_the_summary_says_how_many(run: Run) -> None:
+    plain, rich = log(1), log(2)
+    first, second = rich["messages"][0], rich["messages"][1]
+    first["content"] = f"<p>{first['content']}</p>"
+    second["content"] = "\u202b" + second["content"].replace(" ", "\u00a0\u200b")
+    summary = run.prepare(run.write([plain, rich]))
+    assert summary["messages_with_html"] == 1
+    assert summary["messages_with_unusual_characters"] == 1
+    assert [str(warning)[:20] for warning in summary["warnings"]] == [
+        "1 messages held HTML",
+        "1 messages held invi",
+    ]
+    read = [message.content for message in run.sessions()["s2"].messages]
+    assert read[:2] == [message["content"] for message in log(2)["messages"][:2]]
+    assert run.prepare(run.write([plain]))["warnings"] == []
+
+
 def test_extras_reach_the_labelled_sessions(run: Run) -> None:
     run.prepare(run.write([log(number, split="dev", customer={"tier": 2}) for number in range(5)]))
     run.label()

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from learntoask.core.manifest import load_manifest
+from learntoask.core.manifest import Dataset, load_manifest
 from learntoask.core.pack import load_pack
 from learntoask.core.prompt import system_prompt
+from learntoask.labeling.check import check_file
 
 PHARMACY = Path(__file__).parents[3] / "examples/pharmacy"
 
@@ -45,6 +46,19 @@ def test_another_seed_makes_other_chats(tmp_path: Path) -> None:
     lines = (tmp_path / "logs.jsonl").read_bytes().split(b"\n")[:-1]
     assert len(lines) == 54
     assert len(set(lines) - set((PHARMACY / "logs.jsonl").read_bytes().split(b"\n"))) > 50
+
+
+@pytest.mark.parametrize("language", ["ja", "ar"])
+def test_the_pack_of_another_language_fits_its_chats(language: str, tmp_path: Path) -> None:
+    generator = [sys.executable, str(PHARMACY / "generate_logs.py"), "--language", language]
+    subprocess.run([*generator, "--out", str(tmp_path)], check=True, timeout=60)
+    report = check_file(
+        tmp_path / "logs.jsonl", load_pack(PHARMACY / f"pack.{language}.yaml"), Dataset(uri="logs.jsonl")
+    )
+    assert report.sessions > 390
+    assert report.ends["completed"] > 300
+    assert all(field.given > 30 for field in report.coverage)
+    assert report.warnings == ()
 
 
 @pytest.mark.parametrize("name", ["run.yaml", "run-tiny.yaml"])

@@ -56,6 +56,10 @@ QUESTIONS = [
     "Which doctor do you want to see, and when?\nMornings or afternoons?",
     "Wo tut es weh?",
     "您从哪里出发，什么时候走？",
+    "多大？",
+    "나이는요?",
+    "年齢は？",
+    "有没有发烧，有没有咳嗽，有没有过敏？",
 ]
 
 NON_QUESTIONS = [

@@ -27,6 +27,11 @@ def answer(text: str, *, may_stop: bool = True) -> PolicyAnswer:
         (" <stop />\n", PolicyAnswer(None, "model")),
         ("Thank you. <stop />", PolicyAnswer(None, "repaired")),
         ("Which city? And which day?", PolicyAnswer("Which city?", "repaired")),
+        ("您多大年纪？您对什么药物过敏吗？", PolicyAnswer("您多大年纪？", "repaired")),
+        ("请问您今年多大了？", PolicyAnswer("请问您今年多大了？", "model")),
+        ("كم عمرك؟ هل لديك حساسية؟", PolicyAnswer("كم عمرك؟", "repaired")),
+        ("Which\u00a0city\u200b?", PolicyAnswer("Which city?", "model")),
+        ("\u200b\ufeff", PolicyAnswer(PACK.fallback, "fallback")),
         (
             "Fine. Which city is it? Which day is it? How many?",
             PolicyAnswer("Fine. Which city is it?", "repaired"),

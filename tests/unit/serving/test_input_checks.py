@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from learntoask.core.pack import Pack
 from learntoask.core.records import STOP, Message
 from learntoask.rpc.requests import InvalidRequest, check_bytes
-from learntoask.serving.input_checks import checked_task, context_of
+from learntoask.serving.input_checks import check_answerable, checked_task, context_of
 
 MANY = Pack.model_validate(
     {"name": "many", "tasks": [{"name": f"t{n:02}", "fields": [{"name": "f"}]} for n in range(12)]}
@@ -30,6 +30,22 @@ def test_sizes_are_bytes(text: str, limit: int):
     else:
         with pytest.raises(InvalidRequest):
             check_bytes("goal", text, most=limit)
+
+
+@pytest.mark.parametrize(
+    "text", ["\u200b\u200b", "\u00a0\u3000", "\u202b\u202c", "\ufe0f", "<p>&nbsp;</p><br/>"]
+)
+def test_a_message_that_shows_nothing_is_empty(text: str) -> None:
+    said = Message(role="user", content=text, author="user")
+    context = context_of([said], task="t00", goal="", pack=MANY)
+    with pytest.raises(InvalidRequest, match="the user's last message is empty"):
+        check_answerable(context.messages, field="messages")
+
+
+def test_the_policy_reads_messages_as_training_read_them() -> None:
+    said = Message(role="user", content="<b>My\u00a0head</b> hurts,\u200b I&#39;m ill", author="user")
+    (message,) = context_of([said], task="t00", goal="", pack=MANY).messages
+    assert message.content == "My head hurts, I'm ill"
 
 
 @given(st.lists(st.sampled_from(["<end>", STOP, "<e", "nd>", " ", "word", "<st"]), max_size=8))

@@ -14,7 +14,7 @@ from worlds.cluster.cluster import Cluster
 from worlds.cluster.operator_process import calls
 
 OUTCOME, SECONDS = "test.learntoask.io/outcome", "test.learntoask.io/seconds"
-STAGES = ("resolve", "fetch", "prepare", "label", "sft", "grader", "grpo", "evaluate", "gate", "serve")
+STAGES = ("resolve", "fetch", "prepare", "label", "grader", "sft", "grpo", "evaluate", "gate", "serve")
 OPERATOR_FLAGS = (
     "--store-uri=s3://artefacts/lta",
     "--listen=127.0.0.1",

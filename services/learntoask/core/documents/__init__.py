@@ -2,6 +2,5 @@
 
 input_checks    parse_document: YAML text -> model, or an InputError that lists every fault
 yaml_loader     YAML that refuses a key that is given twice
-patterns        regular expressions of packs, with a bound on the time of a search
 messages        what pydantic found, in the terms of the person who wrote the document
 """

@@ -5,21 +5,7 @@ Refusals and non-answers of English are the defaults of a pack (core.pack).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Phrases:
-    """Regular expressions of one language, searched in plain texts without regard to case.
-
-    `questions` find a request in a sentence without a question mark, `refusals` an apology or a refusal, and
-    `non_answers` a reply that answers nothing ("I don't know").
-    """
-
-    questions: tuple[str, ...]
-    refusals: tuple[str, ...] = ()
-    non_answers: tuple[str, ...] = ()
-
+from learntoask.core.languages.phrases import Phrases
 
 # Regular expressions that find a request in an English sentence without a question mark. They describe the language,
 # not a domain: interrogatives, inverted auxiliaries, imperatives that want an answer ("tell me the date"), and needs to

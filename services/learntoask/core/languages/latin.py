@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from learntoask.core.languages.english import Phrases
+from learntoask.core.languages.phrases import Phrases
 
 _SHORT = r"\b\D{0,30}$"  # what follows in a reply that says nothing else
 _WHOLE = (

@@ -58,8 +58,9 @@ class GraderSettings(ManifestModel):
     """`fields`: both graders are classifiers fitted on the labels, without a language model. `llm`: a language model,
     the judge, replaces one of the two."""
     encoder: Literal["minilm", "hashing"] = "minilm"
-    """Sentence encoder of the graders: `minilm` is the packaged all-MiniLM-L6-v2; `hashing` hashes character n-grams
-    and suits tiny runs."""
+    """Sentence encoder of the graders: `minilm` is the packaged all-MiniLM-L6-v2, which learned English; `hashing`
+    hashes character n-grams and suits tiny runs. Logs in a script that `minilm` cannot read get `hashing` instead, and
+    the report says so."""
     llm: LlmJudge | None = None
     """Settings of `method: llm`; the other method ignores them."""
     max_missing_share: Share = 0.2

@@ -176,18 +176,18 @@ STAGES: tuple[Stage, ...] = (
         settings=_label,
     ),
     Stage(
+        name="grader",  # before sft, since it refuses packs that nothing can be learned with
+        version=3,
+        inputs=("label",),
+        pack=lambda spec: "judging" if spec.grader.method == "llm" else "grading",
+        settings=_grader,
+    ),
+    Stage(
         name="sft",
         version=1,
         inputs=("fetch", "label"),
         pack="policy",
         settings=_sft,
-    ),
-    Stage(
-        name="grader",
-        version=3,
-        inputs=("label",),
-        pack=lambda spec: "judging" if spec.grader.method == "llm" else "grading",
-        settings=_grader,
     ),
     Stage(
         name="grpo",

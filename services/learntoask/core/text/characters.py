@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _SPACES = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000\x0b\x0c"
 _LINE_ENDS = re.compile("\r\n?|[\x85\u2028\u2029]")
@@ -25,7 +26,10 @@ _STRAY_JOINERS = re.compile(
 )
 # Variation selectors choose the shape of the character before them.
 _STRAY_SELECTORS = re.compile("(?:(?<=\\s)|^)[\ufe00-\ufe0f\U000e0100-\U000e01ef]+")
-_SHAPERS = re.compile("[\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+# Joiners, selectors, and what may be left out in writing: Arabic stretching and vowel signs, Hebrew points.
+_OPTIONAL = re.compile(
+    "[\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef\u0640\u064b-\u0652\u0670\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7]"
+)
 # Letters and digits that NFKC maps to ordinary ones: full and half width, ligatures, Arabic presentation forms,
 # mathematical alphabets. NFKC of everything would change punctuation, powers and fractions.
 _COMPATIBILITY = re.compile(
@@ -53,10 +57,10 @@ def clean_text(text: str) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Return the cleaned text with ASCII apostrophes, quotes and hyphens, and without joiners."""
+    """Return the cleaned text with ASCII apostrophes, quotes and hyphens, without joiners and optional vowel signs."""
     if text.isascii():
         return clean_text(text).replace("`", "'")
-    return unicodedata.normalize("NFC", _SHAPERS.sub("", clean_text(text)).translate(_TYPED_TABLE))
+    return unicodedata.normalize("NFC", _OPTIONAL.sub("", clean_text(text)).translate(_TYPED_TABLE))
 
 
 def plain_pattern(pattern: str) -> str:
@@ -64,4 +68,10 @@ def plain_pattern(pattern: str) -> str:
     if pattern.isascii():
         return pattern.replace("`", "'")
     typed = _ANY_SPACE.sub(" ", pattern).translate(_TYPED_TABLE)
-    return unicodedata.normalize("NFC", _SHAPERS.sub("", typed))
+    return unicodedata.normalize("NFC", _OPTIONAL.sub("", typed))
+
+
+@lru_cache(maxsize=256)  # a message is searched for many patterns
+def one_line(text: str) -> str:
+    """Return the plain text on one line with single spaces, as patterns and graders read it."""
+    return " ".join(plain_text(text).split())

@@ -6,9 +6,9 @@ import re
 
 from learntoask.core.text.words import words
 
-# ASCII, full-width, Arabic, Armenian, Ethiopic, Bamum, Vai and combined marks. Greek asks with a semicolon.
+# ASCII, full-width, Arabic, Armenian, Ethiopic, Bamum, Vai, combined and emoji marks. Greek asks with a semicolon.
 _MARK = (
-    r"(?:[?\uff1f\ufe56\u061f\u055e\u1367\ua60f\ua6f7\u2047-\u2049\u203d\u2e2e]"
+    r"(?:[?\uff1f\ufe56\u061f\u055e\u1367\ua60f\ua6f7\u2047-\u2049\u203d\u2753\u2754\u2e2e]"
     r"|(?<=[\u0370-\u03ff\u1f00-\u1fff])[;\u037e])"
 )
 _MARKS = re.compile(f"{_MARK}+")

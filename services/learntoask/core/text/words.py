@@ -54,9 +54,12 @@ def is_unspaced(text: str) -> bool:
     return not text.isascii() and _UNSPACED.search(text) is not None
 
 
-def ideographs(text: str) -> int:
-    """Return the number of Chinese characters. Each means something, so two of them can be a question (多大？)."""
-    return 0 if text.isascii() else len(_HAN.findall(text))
+def morphemes(text: str) -> int:
+    """Return about how many parts with a meaning the Chinese and Korean words of a text have.
+
+    In Chinese each character is one, so that 多大 asks how old, and in Korean about every second syllable (나이-는요).
+    """
+    return 0 if text.isascii() else len(_HAN.findall(text)) + len(_HANGUL.findall(text)) // 2
 
 
 def without_accents(word: str) -> str:

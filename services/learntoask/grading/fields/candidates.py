@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from dataclasses import dataclass
 
@@ -10,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learntoask.core.pack import InformationField, Pack
-from learntoask.core.text.characters import plain_pattern, plain_text
+from learntoask.core.text.characters import plain_text
+from learntoask.core.text.patterns import Search, bounded_search
 from learntoask.core.text.words import stems
 from learntoask.grading.encoders.encoder import Encoder
 
@@ -25,7 +25,7 @@ class Candidate:
     name: str
     title_stems: frozenset[str]
     values: tuple[str, ...]  # the possible values, case-folded
-    patterns: tuple[re.Pattern[str], ...]
+    patterns: tuple[Search, ...]
     keys: NDArray[np.uint64]  # hashes of its title's stems, of the field itself, and of "any field"
     key_values: NDArray[np.float64]  # feature values of the keys
 
@@ -101,7 +101,7 @@ def _candidate(field: InformationField, group: str) -> Candidate:
         name=field.name,
         title_stems=frozenset(title),
         values=tuple(plain_text(value).casefold() for value in field.values if len(value) >= _SHORTEST_VALUE),
-        patterns=tuple(re.compile(plain_pattern(pattern), re.IGNORECASE) for pattern in field.patterns),
+        patterns=tuple(map(bounded_search, field.patterns)),
         keys=hashes([*title, f"#{group}.{field.name}", "*"]),
         key_values=np.array([1.0] * (len(title) + 1) + [_ANY_FIELD]),
     )

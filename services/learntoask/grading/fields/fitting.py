@@ -205,7 +205,7 @@ class GraderFit:
         right = matches = 0
         for example in self._examples:
             for candidate in self.pack_fields.candidates[example.task]:
-                if any(pattern.search(example.text) for pattern in candidate.patterns):
+                if any(search(example.text) for search in candidate.patterns):
                     matches += 1
                     right += candidate.name in example.asked
         return (right + _TRUST * _TRUST_WEIGHT) / (matches + _TRUST_WEIGHT)

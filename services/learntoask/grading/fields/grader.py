@@ -11,8 +11,9 @@ import numpy as np
 
 from learntoask.core.answer import decision_of
 from learntoask.core.pack import Pack
+from learntoask.core.text.characters import one_line
 from learntoask.grading.encoders.encoder import Encoder, Vectors
-from learntoask.grading.examples import fold_of, one_line
+from learntoask.grading.examples import fold_of
 from learntoask.grading.fields.candidates import PackFields
 from learntoask.grading.fields.features import PairFeatures
 from learntoask.grading.fields.fitted import ASKED_FROM, FittedModels
@@ -112,9 +113,7 @@ class FieldGrader:
         probabilities = fitted.classifier.probabilities(pairs, fold=fold)
         asks = fitted.idle.asks(text, pairs, probabilities, fold=fold) if fitted.idle else 1.0
         candidates = self._pack_fields.candidates[task]
-        matched = np.array(
-            [any(pattern.search(text) for pattern in candidate.patterns) for candidate in candidates]
-        )
+        matched = np.array([any(search(text) for search in candidate.patterns) for candidate in candidates])
         probabilities = 1 - (1 - probabilities) * (1 - fitted.pattern_precision * matched)
         if matched.any():
             asks = max(asks, fitted.pattern_precision)

@@ -14,7 +14,7 @@ from learntoask.core.digest import digest_of
 from learntoask.core.pack import InformationField, Pack
 from learntoask.core.prompt import ChatMessage
 from learntoask.core.templates import render
-from learntoask.grading.examples import one_line
+from learntoask.core.text.characters import one_line
 from learntoask.grading.grades import GradeCase
 
 _WRITING = """\

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from learntoask.core.languages.phrases import PackPhrases
+from learntoask.core.languages.pack_phrases import PackPhrases
 from learntoask.core.pack import Pack
 from learntoask.core.records import Provenance, Session, UserAnswer
 from learntoask.labeling.labellers.exchanges import FieldPatterns, read_exchanges

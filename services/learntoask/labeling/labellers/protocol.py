@@ -11,8 +11,8 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
-from learntoask.core.documents.patterns import SlowPattern
 from learntoask.core.records import Item, Provenance, Session, UserAnswer
+from learntoask.core.text.patterns import SlowPattern
 from learntoask.labeling.logs.quarantine import Reason
 
 

@@ -1,6 +1,7 @@
 """Combine a pack's regular expressions into one search, because most callers only need to know whether any matches.
 
-The searches compare plain texts (core.text), so a curly apostrophe in a message or a pattern makes no difference.
+The searches read plain texts on one line (core.text), as graders do, so neither a curly apostrophe nor a line end makes
+a difference.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from learntoask.core.documents.patterns import Match, Search, SlowPattern, bounded_search
-from learntoask.core.text.characters import plain_pattern, plain_text
+from learntoask.core.text.characters import one_line, plain_text
+from learntoask.core.text.patterns import Match, Search, SlowPattern, bounded_search
 
 _REFERENCES = re.compile(
     r"\\[1-9]|\(\?P|\(\?\(|\(\?[aiLmsux]+\)"
@@ -52,5 +53,12 @@ def first_of(patterns: tuple[str, ...]) -> Search:
 
 
 def _search(pattern: str) -> Search:
-    search = bounded_search(plain_pattern(pattern))
-    return lambda text: search(plain_text(text))
+    bounded = bounded_search(pattern)
+
+    def search(text: str) -> Match | None:
+        found = bounded(one_line(text))
+        if found is None and "\n" in text:  # the pattern may be about lines
+            found = bounded(plain_text(text))
+        return found
+
+    return search

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from learntoask.core.documents.patterns import SlowPattern
 from learntoask.core.manifest import Dataset
 from learntoask.core.pack import Pack
 from learntoask.core.records import Session
+from learntoask.core.text.patterns import SlowPattern
 from learntoask.labeling.logs.lines import LogLine, read_lines
 from learntoask.labeling.logs.parsing import LogFormat, parse_session
 from learntoask.labeling.logs.quarantine import Rejected

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 from pydantic_core import from_json
 
 from learntoask.core.errors import StageError
@@ -192,6 +193,14 @@ def _nothing_left(quarantine: Quarantine) -> str:
     return f"the logs hold no usable session ({found}); `lta data check` lists what is wrong with each line"
 
 
+def _warnings(counts: ReadCounts) -> Iterator[JsonValue]:
+    """Yield what was changed in the logs, for `lta run` to show."""
+    if counts.html_messages:
+        yield f"{counts.html_messages} messages held HTML; they are read without its tags"
+    if counts.cleaned_messages:
+        yield f"{counts.cleaned_messages} messages held invisible or unusual characters; they are read without"
+
+
 def _summary(
     index: SessionIndex,
     counts: ReadCounts,
@@ -209,6 +218,7 @@ def _summary(
         "sessions": int(kept.sum()),
         "messages_with_html": counts.html_messages,
         "messages_with_unusual_characters": counts.cleaned_messages,
+        "warnings": list(_warnings(counts)),
         "quarantined": sum(quarantine.counts.values()),
         "quarantined_by_reason": dict(quarantine.counts.most_common()),
         "split": {name: int((outcomes == split).sum()) for split, name in enumerate(SPLITS)},

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from learntoask.core.text.characters import clean_text, plain_pattern, plain_text
+from learntoask.core.text.characters import clean_text, plain_text
+from learntoask.core.text.patterns import bounded_search
 
 
 @pytest.mark.parametrize(
@@ -35,6 +34,7 @@ def test_a_text_is_cleaned_of_what_nobody_sees(logged, read):
 def test_a_plain_text_has_one_form_of_apostrophes_quotes_and_joiners():
     assert plain_text("I’m “here” `now` ｢ok｣") == "I'm \"here\" 'now' ｢ok｣"
     assert plain_text("می\u200cخواهم") == plain_text("میخواهم")
+    assert plain_text("مـنذُ مَتى") == "منذ متى"
 
 
 @pytest.mark.parametrize(
@@ -46,10 +46,11 @@ def test_a_plain_text_has_one_form_of_apostrophes_quotes_and_joiners():
         ("می\u200cخواهم", "من میخواهم"),
         ("cafe\u0301", "Café"),
         ("多大？", "您多大？"),
+        (r"\bकितनी\b", "उम्र कितनी है"),
     ],
 )
 def test_a_pattern_finds_what_it_describes_however_it_is_typed(pattern, text):
-    assert re.search(plain_pattern(pattern), plain_text(text), re.IGNORECASE)
+    assert bounded_search(pattern)(plain_text(text))
 
 
 @given(st.text(max_size=60))

@@ -1,7 +1,8 @@
-"""Regular expressions of packs, with a bound on the time of one search.
+"""Regular expressions of packs, searched in plain texts of any script, with a bound on the time of one search.
 
 A pattern with a repetition inside a repetition can take longer than anybody waits, on one message. The package `regex`
-finds what `re` finds, can be told when to give up, and recognises many such patterns by itself.
+finds what `re` finds, can be told when to give up, and recognises many such patterns by itself. It also counts the
+vowel signs of Indic scripts as parts of words, while Python's `re` would find nothing for `\\bकितनी\\b`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from functools import lru_cache
 import regex
 
 from learntoask.core.errors import InputError
+from learntoask.core.text.characters import plain_pattern
 
 Match = regex.Match[str]
 Search = Callable[[str], Match | None]
@@ -38,8 +40,11 @@ class SlowPattern(InputError):
 
 @lru_cache(maxsize=8192)
 def bounded_search(pattern: str) -> Search:
-    """Return a search for `pattern`, ignoring case. It raises SlowPattern when it would take too long."""
-    compiled = regex.compile(pattern, regex.IGNORECASE)
+    """Return a search of texts from `plain_text` for `pattern`, ignoring case.
+
+    The search raises SlowPattern when it would take too long.
+    """
+    compiled = regex.compile(plain_pattern(pattern), regex.IGNORECASE)
 
     def search(text: str) -> Match | None:
         try:
