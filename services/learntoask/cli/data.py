@@ -15,6 +15,7 @@ from learntoask.cli.options import PATH, json_option
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import Dataset, StoreSettings, load_manifest
 from learntoask.core.pack import load_pack
+from learntoask.core.prompt import check_prompts
 from learntoask.labeling.check import CheckReport, CheckSettings, check_file
 from learntoask.labeling.labellers.choice import Method
 
@@ -41,7 +42,9 @@ def check(file: Path, pack: Path, manifest: Path | None, method: Method | None, 
     if method is not None:
         settings = dataclasses.replace(settings, method=method)
     dataset = spec.dataset if spec is not None else Dataset(uri=str(file))
-    report = check_file(file, load_pack(pack), dataset, settings=settings)
+    rules = load_pack(pack)
+    check_prompts(rules)
+    report = check_file(file, rules, dataset, settings=settings)
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(report), "ok": report.ok}, indent=2))
     else:

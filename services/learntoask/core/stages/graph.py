@@ -177,14 +177,14 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="sft",
-        version=1,
+        version=2,
         inputs=("fetch", "label"),
         pack="policy",
         settings=_sft,
     ),
     Stage(
         name="grader",
-        version=2,
+        version=3,
         inputs=("label",),
         pack=lambda spec: "judging" if spec.grader.method == "llm" else "grading",
         settings=_grader,

@@ -24,8 +24,9 @@ RECORDED = json.loads((HERE / "keys.json").read_text(encoding="utf-8"))
 CHANGED = {
     "prepare": "near-duplicates are found by what few sessions say; half an emoji no longer costs its session",
     "label": "annotated values that are true, false or numbers are taken as their text",
+    "sft": "an expert's answer is learned up to the length of a prompt only",
     "evaluate": "a report names its models by the digest that a served answer carries; records have all their keys",
-    "grader": "a weak policy's babble is graded 0, by two bounds that are part of a fitted grader",
+    "grader": "a weak policy's babble is graded 0, by two bounds that are part of a fitted grader; packed texts",
 }
 
 
