@@ -15,6 +15,7 @@ from learntoask.cli.options import PATH, json_option
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import Dataset, StoreSettings, load_manifest
 from learntoask.core.pack import load_pack
+from learntoask.core.prompt import check_prompts
 from learntoask.grading.examples import expert_questions
 from learntoask.grading.guard_check import FAIL_ABOVE, GUARD_REMEDY, WARN_ABOVE, GuardCheck
 from learntoask.labeling.check import CheckReport, CheckSettings, check_file
@@ -44,6 +45,7 @@ def check(file: Path, pack: Path, manifest: Path | None, method: Method | None, 
         settings = dataclasses.replace(settings, method=method)
     dataset = spec.dataset if spec is not None else Dataset(uri=str(file))
     rules = load_pack(pack)
+    check_prompts(rules)
     guard = GuardCheck(rules)
     report = check_file(
         file,

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-from learntoask.core.pack import Pack
+from pydantic.alias_generators import to_camel
+
+from learntoask.core.pack import InformationField, Pack
 from learntoask.core.records import STOP, Message
 from learntoask.core.templates import render
 
@@ -52,6 +54,35 @@ def system_prompt(
         stop=STOP,
         may_stop=may_stop,
         task=task.name,
+    )
+
+
+def check_prompts(pack: Pack) -> None:
+    """Render every prompt of the pack once for every task. Raises InputError that names the prompt at fault."""
+    for task in pack.tasks:
+        for may_stop in (True, False):
+            system_prompt(pack, task.name, may_stop=may_stop)
+        for name in ("micro_goal", "macro_goal", "judge"):
+            instructions(pack, name, task=task.name, goal=task.goal, fields=task.fields)
+
+
+def instructions(
+    pack: Pack,
+    prompt: Literal["micro_goal", "macro_goal", "judge"],
+    *,
+    task: str,
+    goal: str,
+    fields: Iterable[InformationField],
+) -> str:
+    """Render the instructions of a language model for one task. Raises InputError for an invalid template."""
+    return render(
+        getattr(pack.prompts, prompt),
+        where=f"pack {pack.name!r}, prompts.{to_camel(prompt)}",
+        goal=goal,
+        fields=list(fields),
+        roles=pack.roles,
+        task=task,
+        language=pack.language,
     )
 
 

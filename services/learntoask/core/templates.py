@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from learntoask.core.errors import InputError
 
+# An expression of a template raises what the same expression of Python raises.
+_FAULTS = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
 
 
@@ -19,7 +21,9 @@ def render(source: str, *, where: str, **variables: object) -> str:
     """
     try:
         return _template(source).render(**variables)
-    except TemplateError as error:
+    except TemplateSyntaxError as error:
+        raise InputError(f"{where}, line {error.lineno}: {error.message}") from error
+    except _FAULTS as error:
         raise InputError(f"{where}: {error}") from error
 
 

@@ -11,7 +11,8 @@
     stage        the stage label
     merge        one output of the stage label from the shards of several pods
     check        `lta data check`: a dry run of both stages that reports what a run would make of a log;
-                 problems: its list of faults;  answer_lengths: questions that are too long for a policy
+                 problems: its list of faults;  answer_lengths: questions that are too long for a policy;
+                 alike_sessions: large clusters of near-duplicates
 
 Both stages write what they refuse to quarantine.jsonl, with its line number, a reason and a remedy.
 """

@@ -14,6 +14,7 @@ from learntoask.core.manifest import Dataset, RunSpec, Train
 from learntoask.core.pack import Pack
 from learntoask.core.records import EndReason, LabelledSession, Session
 from learntoask.core.text.patterns import SlowPattern
+from learntoask.labeling.alike_sessions import AlikeSessions
 from learntoask.labeling.answer_lengths import AnswerLengths
 from learntoask.labeling.labellers.annotated import ANNOTATIONS
 from learntoask.labeling.labellers.choice import LabellerChoice, Method
@@ -130,35 +131,39 @@ def check_file(
 ) -> CheckReport:
     """Validate and label every line of the log at `path`.
 
-    Calls `progress` with the bytes read and the file's size, and `examine` with every labelled session. Near-duplicate
-    sessions are not searched for; the stage prepare counts them. Raises InputError when the file cannot be read.
+    Calls `progress` with the bytes read and the file's size, and `examine` with every labelled session. Large clusters
+    of near-duplicate sessions are warned of, which takes a second reading where there may be some. Raises InputError
+    when the file cannot be read, or when the search for a pattern of the pack does not end.
     """
     counts, sessions = _Counts(), SessionIndex()
     choice = LabellerChoice(pack, settings.method, unknown_items=settings.unknown_items)
     lengths = AnswerLengths(settings.max_new_tokens)
     reader, total = LogReader(pack, dataset), file_bytes(path)
-    for entry in reader.read(path):
-        counts.lines += 1
-        if entry.session is not None:
-            sessions.add(entry.session, line=entry.line.number, from_test=False, acts=entry.acts)
-            counts.several_stops += entry.acts > 1
-            counts.html_messages += entry.html_messages
-            counts.cleaned_messages += entry.cleaned_messages
-            labelled = _label(counts, entry.session, entry.line.number, pack, choice)
-            lengths.add(labelled)
-            if examine is not None:
-                examine(labelled)
-        elif entry.rejection is not None:
-            counts.quarantined[entry.rejection.reason.value] += 1
-            counts.problems.add(
-                entry.line.number, entry.rejection.reason, entry.rejection.where, str(entry.rejection)
-            )
-        else:
-            counts.blank += 1
-        if progress is not None and counts.lines % _STEP == 0:
-            progress(entry.line.end, total)
+    with AlikeSessions(dataset.near_duplicate) as alike:
+        for entry in reader.read(path):
+            counts.lines += 1
+            if entry.session is not None:
+                alike.add(entry.session, entry.line.number)
+                sessions.add(entry.session, line=entry.line.number, from_test=False, acts=entry.acts)
+                counts.several_stops += entry.acts > 1
+                counts.html_messages += entry.html_messages
+                counts.cleaned_messages += entry.cleaned_messages
+                labelled = _label(counts, entry.session, entry.line.number, pack, choice)
+                lengths.add(labelled)
+                if examine is not None:
+                    examine(labelled)
+            elif entry.rejection is not None:
+                counts.quarantined[entry.rejection.reason.value] += 1
+                counts.problems.add(
+                    entry.line.number, entry.rejection.reason, entry.rejection.where, str(entry.rejection)
+                )
+            else:
+                counts.blank += 1
+            if progress is not None and counts.lines % _STEP == 0:
+                progress(entry.line.end, total)
+        warnings = [*alike.warnings(reader, path), *filter(None, (lengths.warning(),))]
     _count_duplicate_ids(counts, sessions)
-    return _report(path, pack, counts, choice=choice, lengths=lengths, sessions=len(sessions))
+    return _report(path, pack, counts, choice=choice, warnings=warnings, sessions=len(sessions))
 
 
 def _label(
@@ -210,7 +215,7 @@ def _report(
     counts: _Counts,
     *,
     choice: LabellerChoice,
-    lengths: AnswerLengths,
+    warnings: Sequence[str],
     sessions: int,
 ) -> CheckReport:
     duplicates = counts.quarantined[Reason.DUPLICATE_SESSION_ID.value]
@@ -248,7 +253,7 @@ def _report(
         questions=counts.questions,
         unnamed_questions=counts.unnamed,
         coverage=coverage,
-        warnings=(*_warnings(counts, coverage), *filter(None, (lengths.warning(),))),
+        warnings=(*_warnings(counts, coverage), *warnings),
     )
 
 

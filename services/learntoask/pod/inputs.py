@@ -8,6 +8,7 @@ from pathlib import Path
 
 from learntoask.core.errors import InputError
 from learntoask.core.pack import Pack, parse_pack
+from learntoask.core.prompt import check_prompts
 from learntoask.core.stages.graph import pack_digests
 from learntoask.core.status.run import RunInputsRecord
 from learntoask.pod.environment import PodEnvironment
@@ -37,6 +38,7 @@ def fetch_inputs(pod: PodEnvironment, *, roles: Collection[str] | None) -> PodIn
     spec = pod.run.spec
     pack_path, _ = _fetch(pod, spec.pack.uri, "spec.pack.uri")
     pack = parse_pack(pack_path.read_text(encoding="utf-8"), where=spec.pack.uri)
+    check_prompts(pack)
     planned = pod.order.pack
     if planned is not None and pack_digests(pack)["whole"] != planned:
         raise _changed_input("spec.pack.uri", spec.pack.uri)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from jinja2 import TemplateError
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 from transformers.utils import GENERATION_CONFIG_NAME
 
@@ -22,6 +21,7 @@ from learntoask.core.manifest import Train
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import ChatMessage, Context, conversation, policy_messages
 from learntoask.core.records import STOP, LabelledSession, Session
+from learntoask.policy.chat_form import render_chat
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,12 @@ class PromptRenderer:
 
         A longer context keeps the system prompt and the most recent turns. The oldest turns are dropped whole, so that
         the conversation still begins with the user; if the last turn alone is too long, only its end is kept.
-        Raises InputError when the system prompt alone does not fit.
+        Raises InputError when the system prompt alone does not fit, or when the template refuses the conversation.
         """
         messages = policy_messages(
             self.pack, context.task, context.messages, goal=context.goal, may_stop=self.limits.may_stop
         )
-        tokens = self._prompt(messages)
+        tokens = prompt_tokens(self.tokenizer, messages)
         if len(tokens) <= self.limits.max_prompt_tokens:
             return tokens
         system, turns = messages[0], messages[1:]
@@ -112,19 +112,23 @@ class PromptRenderer:
         kept = bisect_left(
             starts,
             True,
-            key=lambda start: len(self._prompt([system, *turns[start:]])) <= self.limits.max_prompt_tokens,
+            key=lambda start: (
+                len(prompt_tokens(self.tokenizer, [system, *turns[start:]])) <= self.limits.max_prompt_tokens
+            ),
         )
         if kept < len(starts):
-            return self._prompt([system, *turns[starts[kept] :]])
+            return prompt_tokens(self.tokenizer, [system, *turns[starts[kept] :]])
         return self._end_of(system, turns[starts[-1]]["content"] if starts else "", task=context.task)
 
     def _end_of(self, system: ChatMessage, content: str, *, task: str) -> tuple[int, ...]:
         """The prompt with as much of the end of a single user message as fits."""
         tokens = self.tokenizer(content, add_special_tokens=False).input_ids
-        room = self.limits.max_prompt_tokens - len(self._prompt([system, {"role": "user", "content": ""}]))
+        room = self.limits.max_prompt_tokens - len(
+            prompt_tokens(self.tokenizer, [system, {"role": "user", "content": ""}])
+        )
         while room > 0:
             ending = str(self.tokenizer.decode(tokens[-room:])).strip()
-            prompt = self._prompt([system, {"role": "user", "content": ending}])
+            prompt = prompt_tokens(self.tokenizer, [system, {"role": "user", "content": ending}])
             if len(prompt) <= self.limits.max_prompt_tokens:
                 return prompt
             # The cut text may have more tokens than before.
@@ -133,12 +137,6 @@ class PromptRenderer:
             f"the system prompt of task {task!r} alone fills spec.train.maxPromptTokens "
             f"({self.limits.max_prompt_tokens}); raise it, or shorten the pack's prompt, goal or field descriptions"
         )
-
-    def _prompt(self, messages: list[ChatMessage]) -> tuple[int, ...]:
-        try:
-            return prompt_tokens(self.tokenizer, messages)
-        except TemplateError as error:
-            raise InputError(f"the base model's chat template refuses the conversation: {error}") from error
 
 
 def session_contexts(session: LabelledSession) -> list[Context]:
@@ -154,11 +152,13 @@ def prompt_tokens(tokenizer: PreTrainedTokenizerBase, messages: list[ChatMessage
     """Return the rendered conversation up to where the model's answer begins.
 
     The tokenizer's control tokens are removed from every message, in training and in serving, because a user who types
-    one must not be able to open a turn of another role.
+    one must not be able to open a turn of another role. Raises InputError when the template refuses the conversation.
     """
     control = _control_tokens(tokenizer)
-    plain = [{**message, "content": control.sub(" ", message["content"])} for message in messages]
-    text = tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
+    plain: list[ChatMessage] = [
+        {"role": message["role"], "content": control.sub(" ", message["content"])} for message in messages
+    ]
+    text = render_chat(tokenizer, plain)
     return tuple(tokenizer(text, add_special_tokens=False).input_ids)
 
 

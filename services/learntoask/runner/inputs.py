@@ -12,6 +12,7 @@ from learntoask.core.errors import InputError, StoreError
 from learntoask.core.manifest import LearnToAskRun, RunSpec, load_manifest
 from learntoask.core.pack import Pack, parse_pack
 from learntoask.core.pod_contract import CLAIMS_FOLDER, LTA_CLAIMS, LTA_CONFIG_MAPS
+from learntoask.core.prompt import check_prompts
 from learntoask.store.address import StoreAddress, address_of
 from learntoask.store.atomic_files import file_digest
 
@@ -63,6 +64,7 @@ def read_sources(manifest_path: Path, *, home: Path) -> Sources:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"spec.pack.uri: {pack_path} cannot be read: {error}") from error
     pack = parse_pack(pack_text, where=str(pack_path))
+    check_prompts(pack)
     return Sources(
         path=manifest_path.resolve(),
         manifest=manifest,

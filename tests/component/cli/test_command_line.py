@@ -138,6 +138,16 @@ def test_data_check_names_line_and_field_and_writes_nothing(
     assert sorted(folder.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    "command", [("data", "check", "logs.jsonl", "--pack", "pack.yaml"), ("run", "run.yaml")]
+)
+def test_a_faulty_prompt_of_the_pack_is_told_before_anything_is_computed(
+    folder: Path, refused: Callable[..., str], command: tuple[str, ...]
+) -> None:
+    (folder / "pack.yaml").write_text(PACK + "prompts: {judge: '{{ field }}'}\n")
+    assert "pack 'clinic', prompts.judge: 'field' is undefined" in refused(*command)
+
+
 def test_data_check_takes_labeller_and_limits_of_a_manifest(folder: Path, lta: Lta) -> None:
     ended = lta("data", "check", "logs.jsonl", "--pack", "pack.yaml", "--method", "annotated", "--json")
     assert json.loads(ended.stdout)["labellers"] == {"annotated": 1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 import tracemalloc
@@ -437,7 +438,7 @@ def test_items_that_the_pack_does_not_list_are_counted_by_name(run: Run) -> None
 def test_a_pattern_that_backtracks_without_end_is_named_with_its_line(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("learntoask.core.documents.patterns.LONGEST_SEARCH", 0.2)
+    monkeypatch.setattr("learntoask.core.text.patterns.LONGEST_SEARCH", 0.2)
     slow = r"(?:a|aa)+$"
     pack = PACK.model_copy(update={"exclusions": (r"\bspam\b", slow)})
     path = run.write([log(1), log(2, "a" * 200 + "!", "Which city?", "in Rome", f"Done {MARK}")])
@@ -449,6 +450,61 @@ def test_a_pattern_that_backtracks_without_end_is_named_with_its_line(
     run.pack = pack
     with pytest.raises(InputError, match="line 2 of"):
         run.prepare(path)
+
+
+# -- shared text -----------------------------------------------------------------------------------------------------
+
+GREETING = "Welcome to the workshop chat. " + " ".join(
+    f"Clause {number}: your messages may be kept for {number + 3} days and read by our staff to improve the service."
+    for number in range(25)
+)
+
+
+def workshop(number: int) -> dict[str, Any]:
+    """A chat of its own behind a greeting of 2.6 kB that all chats have."""
+    chance = random.Random(number)
+    name, kind, place, day = ("".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=9)) for _ in range(4))
+    texts = (
+        f"hello, this is {name}: my brakes squeal, it is the {place} one",
+        "Which city?",
+        f"in a city by {kind}",
+        "And when?",
+        f"on Friday {day}",
+        f"I booked you in. {MARK}",
+    )
+    session = log(number, *texts)
+    return {**session, "messages": [{"role": "assistant", "content": GREETING}, *session["messages"]]}
+
+
+def test_a_greeting_that_all_sessions_share_makes_them_no_near_duplicates(run: Run) -> None:
+    logs = [workshop(number) for number in range(120)]
+    summary = run.prepare(run.write(logs))
+    assert summary["split"] == {"train": 84, "validation": 12, "test": 24}
+    assert summary["largest_near_duplicate_cluster"] == 1
+    training, held_out = run.write(logs[:96], "train.jsonl"), run.write(logs[96:], "test.jsonl")
+    summary = run.prepare(training, held_out)
+    assert (summary["quarantined"], summary["sessions"]) == (0, 120)
+    assert summary["split"]["test"] == 24
+    assert check_file(run.write(logs), PACK, Dataset(uri="logs.jsonl")).warnings == ()
+
+
+def test_check_warns_of_a_large_cluster_and_names_what_it_shares(run: Run) -> None:
+    copies = [
+        log(number, *TALK[:3], "And when?", f"on Friday {number}", f"Done {MARK}") for number in range(30)
+    ]
+    path = run.write([*(log(number) for number in range(100, 150)), *copies])
+    (warning,) = check_file(path, PACK, Dataset(uri="logs.jsonl")).warnings
+    assert warning.startswith(
+        "30 of 80 sessions are nearly the same as that of line 51; they share 'i need a ticket"
+    )
+    assert "dataset.nearDuplicate" in warning
+
+
+TALK = (
+    "I need a ticket for the early train to the sea, with a window and a place for my bicycle",
+    "Which city?",
+    "in Rome",
+)
 
 
 # -- memory ----------------------------------------------------------------------------------------------------------

@@ -163,10 +163,7 @@ def test_the_end_of_an_answer_becomes_the_end_of_sequence(tiny: Path, tmp_path: 
             "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}",
             "without a special token",
         ),
-        (
-            "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}",
-            "no system",
-        ),
+        ("{{ raise_exception('no chats') }}", "refuses the conversation: no chats; use another base"),
     ],
 )
 def test_an_unusable_chat_template_is_an_input_error(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from learntoask.core.errors import InputError
 from learntoask.core.pack import load_pack, parse_pack
+from learntoask.core.prompt import check_prompts
 
 CASES = Path(__file__).parents[2] / "data" / "cases"
 TASKS = """
@@ -70,6 +71,27 @@ def test_merged_keys_of_yaml_may_be_overridden() -> None:
         "name: shop\ntasks:\n- &a {name: a, fields: [{name: x}]}\n- {<<: *a, name: b}", where="p"
     )
     assert [task.name for task in pack.tasks] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("key", "template", "message"),
+    [
+        ("policy", "{{ goal }", "prompts.policy, line 1"),
+        ("policy", "{{ gaol }}", "prompts.policy: 'gaol' is undefined"),
+        (
+            "policy",
+            "{% if not may_stop %}{{ fields + 1 }}{% endif %}",
+            "prompts.policy: can only concatenate",
+        ),
+        ("microGoal", "{% for field in fields %}", "prompts.microGoal, line 1"),
+        ("macroGoal", "{{ stop }}", "prompts.macroGoal: 'stop' is undefined"),
+        ("judge", "{{ 1 / 0 }}", "prompts.judge: division by zero"),
+    ],
+)
+def test_a_faulty_prompt_is_found_without_a_log(key: str, template: str, message: str) -> None:
+    pack = parse_pack(f"name: shop\ntasks: {TASKS}prompts: {{{key}: '{template}'}}", where="p")
+    with pytest.raises(InputError, match=message):
+        check_prompts(pack)
 
 
 def test_a_pack_that_is_no_text_is_refused(tmp_path: Path) -> None:

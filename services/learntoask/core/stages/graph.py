@@ -184,7 +184,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="sft",
-        version=1,
+        version=2,
         inputs=("fetch", "label"),
         pack="policy",
         settings=_sft,

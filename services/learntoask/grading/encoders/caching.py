@@ -12,6 +12,7 @@ import numpy as np
 from learntoask.core.stages.contract import ProgressCallback
 from learntoask.grading.encoders.encoder import Encoder, EncoderName, Vectors
 from learntoask.grading.encoders.hashing import HashingEncoder
+from learntoask.grading.encoders.text_arrays import text_arrays, texts_of
 
 _CACHED_TEXTS = 50_000  # 77 MB of MiniLM vectors
 _JOURNAL_TEXTS = 512  # texts between writes to the journal
@@ -68,7 +69,7 @@ class CachingEncoder:
         for part in sorted(journal.glob("*.npz")) if journal and journal.is_dir() else ():
             with np.load(part, allow_pickle=False) as stored:
                 if stored["vectors"].shape[1] == self.dimension:
-                    self.add(stored["texts"].tolist(), stored["vectors"])
+                    self.add(texts_of(stored), stored["vectors"])
 
     def add(self, texts: Sequence[str], vectors: Vectors) -> None:
         """Add known vectors of this encoder, [len(texts), dimension], to the cache."""
@@ -103,5 +104,5 @@ def _write(folder: Path, texts: list[str], vectors: Vectors) -> None:
     whole = folder / f"{len(list(folder.glob('*.npz'))):06d}.npz"
     partial = whole.with_suffix(".part")
     with partial.open("wb") as file:
-        np.savez(file, texts=np.array(texts), vectors=vectors)
+        np.savez(file, **text_arrays(texts), vectors=vectors)
     partial.replace(whole)

@@ -23,6 +23,7 @@ from learntoask.core.digest import digest_of
 from learntoask.core.errors import InputError
 from learntoask.core.pack import Pack
 from learntoask.grading.encoders.caching import CachingEncoder, load_encoder
+from learntoask.grading.encoders.text_arrays import text_arrays, texts_of
 from learntoask.grading.examples import Example
 from learntoask.grading.fields.classifiers import Arrays, LinearClassifier, classifier_of
 from learntoask.grading.fields.fitted import FittedModels, GradeBounds, IdleClassifier
@@ -64,7 +65,7 @@ def write_grader(
     }
     kept = sorted(set(texts))
     np.savez_compressed(folder / "models.npz", allow_pickle=False, **models)
-    np.savez(folder / "vectors.npz", texts=np.array(kept), vectors=encoder.encode(kept))
+    np.savez(folder / "vectors.npz", **text_arrays(kept), vectors=encoder.encode(kept))
     (folder / "grader.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     with (folder / "examples.jsonl").open("w", encoding="utf-8") as file:
         for example in fitted.examples:
@@ -95,7 +96,7 @@ def read_grader(folder: Path, pack: Pack) -> StoredGrader:
         )
     encoder = CachingEncoder(load_encoder(about["encoder"]["name"]))
     if encoder.version == about["encoder"]["version"]:
-        encoder.add(vectors["texts"].tolist(), vectors["vectors"].astype(np.float32))
+        encoder.add(texts_of(vectors), vectors["vectors"].astype(np.float32))
     fitted = FittedModels(
         examples=examples,
         lexical=_dense("lexical", models),

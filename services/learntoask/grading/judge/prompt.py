@@ -12,8 +12,7 @@ from functools import cached_property
 
 from learntoask.core.digest import digest_of
 from learntoask.core.pack import InformationField, Pack
-from learntoask.core.prompt import ChatMessage
-from learntoask.core.templates import render
+from learntoask.core.prompt import ChatMessage, instructions
 from learntoask.core.text.characters import one_line
 from learntoask.grading.grades import GradeCase
 
@@ -43,14 +42,8 @@ class JudgePrompt:
     def messages(self, case: GradeCase) -> list[ChatMessage]:
         """Return the messages about one case. Raises InputError when the pack's template is faulty."""
         task = self.pack.task(case.task)
-        rubric = render(
-            self.pack.prompts.judge,
-            where=f"pack {self.pack.name!r}, prompts.judge",
-            goal=task.goal,
-            fields=self._in_order(task.fields),
-            roles=self.pack.roles,
-            task=task.name,
-            language=self.pack.language,
+        rubric = instructions(
+            self.pack, "judge", task=task.name, goal=task.goal, fields=self._in_order(task.fields)
         )
         needed = [field.name for field in self._in_order(task.fields) if field.name in case.target]
         read = case.context[-self.context_messages :] if self.context_messages else ()

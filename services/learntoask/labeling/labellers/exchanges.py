@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from learntoask.core.documents.patterns import Search
 from learntoask.core.pack import InformationField
 from learntoask.core.records import Session
 from learntoask.core.text.characters import plain_text
+from learntoask.core.text.patterns import Search
 from learntoask.core.text.sentences import ends_with_question_mark, has_question_mark, question_marks
 from learntoask.labeling.labellers.protocol import Exchange
 from learntoask.labeling.logs.patterns import any_of, first_of

@@ -12,9 +12,8 @@ from functools import cached_property, lru_cache
 
 from learntoask.core.digest import digest_of
 from learntoask.core.pack import Pack
-from learntoask.core.prompt import ChatMessage
+from learntoask.core.prompt import ChatMessage, instructions
 from learntoask.core.records import Session, Turn
-from learntoask.core.templates import render
 
 _WRITING = """\
 The messages of the conversation are numbered. Answer with one JSON object and nothing else.
@@ -56,21 +55,10 @@ class LabelPrompts:
 
     def _render(self, task: str, goal: str) -> str:
         pack, roles = self.pack, self.pack.roles
-        templates = {"microGoal": pack.prompts.micro_goal}
+        fields = pack.task(task).fields
+        parts = [instructions(pack, "micro_goal", task=task, goal=goal, fields=fields)]
         if self.acts:
-            templates["macroGoal"] = pack.prompts.macro_goal
-        parts = [
-            render(
-                source,
-                where=f"pack {pack.name!r}, prompts.{name}",
-                goal=goal,
-                fields=list(pack.task(task).fields),
-                roles=roles,
-                task=task,
-                language=pack.language,
-            )
-            for name, source in templates.items()
-        ]
+            parts.append(instructions(pack, "macro_goal", task=task, goal=goal, fields=fields))
         writing = _WRITING + (_WRITING_ACT if self.acts else "")
         return "\n\n".join([*parts, writing.format(expert=roles.expert, user=roles.user)])
 

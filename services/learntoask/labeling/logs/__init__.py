@@ -11,6 +11,7 @@ endings         decide how a session ended and in which message the expert acts
 patterns        search a text for any of the pack's regular expressions
 reader          turn each line of a file into a session or a rejection
 duplicates      cluster near-duplicate sessions by MinHash
+shared_text     tell copies of one session from sessions that share a greeting or a menu
 session_index   the few bytes about every session that are needed at once
 split           assign clusters of sessions to train, validation and test
 quarantine      the reasons for a rejection and the file that lists them

@@ -37,14 +37,31 @@ Signature = NDArray[np.uint32]
 
 def signature(texts: Iterable[str]) -> Signature:
     """Return the signature [PERMUTATIONS] of a session's messages. Case and runs of white space have no effect."""
+    return minhash(shingles(text_bytes(texts)))
+
+
+def text_bytes(texts: Iterable[str]) -> bytes:
+    """Return the text of a session that is compared: messages in lower case, with single spaces, in UTF-8."""
     words = " ".join(texts).lower().split()
-    data = " ".join(words).encode().ljust(SHINGLE)
-    shingles = np.ndarray(shape=(len(data) - SHINGLE + 1,), dtype="<u8", buffer=data, strides=(1,))
+    return " ".join(words).encode().ljust(SHINGLE)
+
+
+def shingles(data: bytes) -> NDArray[np.uint32]:
+    """Return the hashes of all shingles of a text, in their order: [len(data) - SHINGLE + 1]."""
+    views = np.ndarray(shape=(len(data) - SHINGLE + 1,), dtype="<u8", buffer=data, strides=(1,))
+    hashes = np.empty(len(views), dtype=np.uint32)
+    for start in range(0, len(views), _CHUNK):
+        mixed = views[start : start + _CHUNK] * _MIX
+        hashes[start : start + _CHUNK] = (mixed ^ (mixed >> np.uint64(29))) * _MIX >> np.uint64(32)
+    return hashes
+
+
+def minhash(hashes: NDArray[np.uint32]) -> Signature:
+    """Return the signature of a set of at least one shingle."""
     smallest = np.full(PERMUTATIONS, np.iinfo(np.uint32).max, dtype=np.uint32)
-    for start in range(0, len(shingles), _CHUNK):
-        mixed = shingles[start : start + _CHUNK] * _MIX
-        hashes = ((mixed ^ (mixed >> np.uint64(29))) * _MIX >> np.uint64(32)).astype(np.uint32)
-        np.minimum(smallest, (hashes * _FACTORS + _SHIFTS).min(axis=1), out=smallest)
+    for start in range(0, len(hashes), _CHUNK):
+        permuted = hashes[start : start + _CHUNK] * _FACTORS + _SHIFTS
+        np.minimum(smallest, permuted.min(axis=1), out=smallest)
     return smallest
 
 

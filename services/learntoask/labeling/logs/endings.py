@@ -18,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from learntoask.core.documents.patterns import Search
 from learntoask.core.pack import Pack
 from learntoask.core.records import EndReason
+from learntoask.core.text.patterns import Search
 from learntoask.core.text.sentences import has_question_mark
 from learntoask.labeling.logs.parsing import LogMessage
 from learntoask.labeling.logs.patterns import any_of

@@ -11,9 +11,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from learntoask.core.documents.patterns import Search
 from learntoask.core.pack import Pack
 from learntoask.core.records import STOP, Session
+from learntoask.core.text.patterns import Search
 from learntoask.labeling.logs.endings import EndingRules, MessageRun, find_ending
 from learntoask.labeling.logs.parsing import LogMessage, LogSession
 from learntoask.labeling.logs.patterns import any_of

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from learntoask.labeling.logs.lines import JsonLinesWriter, file_bytes
 from learntoask.labeling.logs.quarantine import Quarantine, Reason
 from learntoask.labeling.logs.reader import LogReader, ReadLine
 from learntoask.labeling.logs.session_index import ENDS, SessionIndex
+from learntoask.labeling.logs.shared_text import without_shared_text
 from learntoask.labeling.logs.split import SPLITS, TEST, TRAIN, split_sessions
 
 _DUPLICATE, _NEAR_TEST = 3, 4  # outcomes of a session that gets no split (outcomes 0 to 2 are the splits)
@@ -60,7 +62,12 @@ def run(context: StageContext) -> StageSummary:
             raise StageError(
                 f"{problem}; `lta data check` lists what is wrong with each line", reason="NoTestSessions"
             )
-        groups = clusters(signatures, threshold=dataset.near_duplicate)
+        groups = without_shared_text(
+            clusters(signatures, threshold=dataset.near_duplicate),
+            partial(_messages, spool),
+            threshold=dataset.near_duplicate,
+            signatures=context.work / "rest.bin",
+        ).groups
         outcomes = _outcomes(index, groups, dataset)
         _write(context, index, outcomes, quarantine, spool=spool)
     spool.unlink()
@@ -117,6 +124,14 @@ def _lines(context: StageContext, index: SessionIndex, counts: ReadCounts) -> It
             yield source, entry
             if source == "dataset" and len(index) - before == context.spec.dataset.max_sessions:
                 break
+
+
+def _messages(spool: Path, wanted: NDArray[np.bool_]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the messages of the spooled sessions that the mask `wanted` [n] selects, each with its index."""
+    with spool.open("rb") as lines:
+        for index, (line, selected) in enumerate(zip(lines, wanted.tolist(), strict=True)):
+            if selected:
+                yield index, [message["content"] for message in from_json(line)["messages"]]
 
 
 def _outcomes(index: SessionIndex, groups: NDArray[np.int32], dataset: Dataset) -> NDArray[np.uint8]:

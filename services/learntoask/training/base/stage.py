@@ -9,7 +9,7 @@ import logging
 import os
 from pathlib import Path
 
-from jinja2 import TemplateError
+from pydantic import JsonValue
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -20,8 +20,10 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from learntoask.core.errors import InputError
+from learntoask.core.prompt import ChatMessage
 from learntoask.core.stages.contract import StageContext, StageSummary
 from learntoask.policy.architecture import check_architecture
+from learntoask.policy.chat_form import AS_IT_IS, chat_form, render_chat
 from learntoask.training.base.hub import fetch_from_hub
 from learntoask.training.base.packaged import PACKAGE, packaged_model, packaged_tokenizer
 from learntoask.training.base.tiny import tiny_model, tiny_tokenizer
@@ -49,7 +51,21 @@ def run(context: StageContext) -> StageSummary:
         "architecture": model.config.model_type,
         "parameters": model.num_parameters(),
         "vocabulary": len(tokenizer),
+        "chat_forms": _chat_forms(tokenizer),
     }
+
+
+def _chat_forms(tokenizer: PreTrainedTokenizerBase) -> dict[str, JsonValue]:
+    """Return in which form the template takes the conversations of logs, by who opens them; null if in none."""
+    forms: dict[str, JsonValue] = {}
+    for opener, expert_first in (("user", False), ("expert", True)):
+        form = chat_form(tokenizer, expert_first=expert_first)
+        forms[opener] = form.name if form is not None else None
+        if form is None:
+            logger.warning("the chat template takes no conversation that the %s opens, in no form", opener)
+        elif form is not AS_IT_IS:
+            logger.warning("conversations that the %s opens are rendered %s", opener, form.name)
+    return forms
 
 
 def _base(uri: str, context: StageContext) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -106,17 +122,15 @@ def _end_answers_with_eos(tokenizer: PreTrainedTokenizerBase, folder: Path) -> N
             f"base model {folder}: its tokenizer has no chat template; add chat_template.jinja to the folder"
         )
     answer = "yes"
-    conversation = [
+    conversation: list[ChatMessage] = [
         {"role": "system", "content": "ask"},
         {"role": "user", "content": "no"},
         {"role": "assistant", "content": answer},
     ]
     try:
-        text = str(tokenizer.apply_chat_template(conversation, tokenize=False))
-    except TemplateError as error:
-        raise InputError(
-            f"base model {folder}: its chat template refuses a system prompt: {error}"
-        ) from error
+        text = render_chat(tokenizer, conversation, add_generation_prompt=False)
+    except InputError as error:
+        raise InputError(f"base model {folder}: {error}", reason=error.reason) from error
     after = tokenizer(text.rpartition(answer)[2], add_special_tokens=False).input_ids
     special = set(tokenizer.added_tokens_decoder)
     ends = [token for token in after if token in special]

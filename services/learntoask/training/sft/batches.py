@@ -18,7 +18,7 @@ from learntoask.training.tree.layout import MicroBatch, SessionTree, fill_micro_
 class SftBatches:
     """The batches of a run. A resumed run needs no stored position, because each batch follows from its number.
 
-    `usable` are the sessions with at least one target. `fallbacks` and `cut` count contexts as `SupervisedTrees` does.
+    `usable` are the sessions with a target. `fallbacks`, `cut` and `cut_answers` count as in `SupervisedTrees`.
     """
 
     def __init__(self, policy: Policy, sessions: Sequence[LabelledSession], run: TrainingRun) -> None:
@@ -29,6 +29,7 @@ class SftBatches:
         self.usable = [session for session, found in zip(sessions, trees, strict=True) if found.trees]
         self.fallbacks = sum(found.fallbacks for found in trees)
         self.cut = sum(found.cut for found in trees)
+        self.cut_answers = sum(found.cut_answers for found in trees)
         self.per_epoch = math.ceil(len(self.usable) / self._settings.batch_sessions)
 
     def schedule(self) -> Schedule:

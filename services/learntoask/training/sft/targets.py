@@ -18,12 +18,14 @@ from learntoask.training.tree.rendering import render_session
 class SupervisedTrees:
     """The trees of one session, with the expert's answers as completions.
 
-    `fallbacks` and `cut` count its contexts as `tree.rendering.Rendering` does.
+    `fallbacks` and `cut` count its contexts as `tree.rendering.Rendering` does. `cut_answers` counts answers that were
+    longer than a prompt may be; only their beginning is learned, without the end of an answer.
     """
 
     trees: tuple[SessionTree, ...]
     fallbacks: int
     cut: int
+    cut_answers: int
 
     @property
     def size(self) -> int:
@@ -62,17 +64,21 @@ def supervised_trees(
     session = labelled.session
     trained = trained_turns(labelled, turns=turns, may_stop=policy.limits.may_stop)
     rendering = render_session(policy, session, turns=trained)
+    answers = {turn: completion_tokens(policy.tokenizer, expert_answer(session, turn)) for turn in trained}
+    longest = policy.limits.max_prompt_tokens
     trees = tuple(
         SessionTree(
             trunk=trunk.tokens,
-            completions=tuple(
-                Completion(end.attach, completion_tokens(policy.tokenizer, expert_answer(session, end.turn)))
-                for end in trunk.contexts
-            ),
+            completions=tuple(Completion(end.attach, answers[end.turn][:longest]) for end in trunk.contexts),
         )
         for trunk in rendering.trunks
     )
-    return SupervisedTrees(trees, rendering.fallbacks, rendering.cut)
+    return SupervisedTrees(
+        trees,
+        fallbacks=rendering.fallbacks,
+        cut=rendering.cut,
+        cut_answers=sum(len(answer) > longest for answer in answers.values()),
+    )
 
 
 @dataclass(frozen=True)

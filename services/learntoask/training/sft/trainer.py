@@ -31,8 +31,8 @@ class SftResult:
     """What SFT did. The published weights are those after `best_update` updates.
 
     That is the update of the lowest validation loss (`best_loss`, nats a target token), or the last one where there are
-    no validation sessions. With 0 epochs the base model is published unchanged. `fallbacks` and `cut` count contexts as
-    `tree.rendering.Rendering` does.
+    no validation sessions. With 0 epochs the base model is published unchanged. `fallbacks`, `cut` and `cut_answers`
+    count as in `targets.SupervisedTrees`.
     """
 
     updates: int
@@ -41,6 +41,7 @@ class SftResult:
     sessions: int
     fallbacks: int
     cut: int
+    cut_answers: int
 
 
 class SftTrainer:
@@ -157,6 +158,7 @@ class SftTrainer:
             sessions=len(self._batches.usable),
             fallbacks=self._batches.fallbacks,
             cut=self._batches.cut,
+            cut_answers=self._batches.cut_answers,
         )
 
 

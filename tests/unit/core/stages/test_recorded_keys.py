@@ -26,8 +26,10 @@ CHANGED = {
     "that nobody sees; half an emoji no longer costs its session",
     "label": "patterns and non-answers compare plain texts, so a curly apostrophe or another language is understood; "
     "annotated values that are true, false or numbers are taken as their text",
+    "sft": "an expert's answer is learned up to the length of a prompt only",
     "evaluate": "a report names its models by the digest that a served answer carries; records have all their keys",
-    "grader": "words, questions and non-answers are recognised in any script, by rules that compare plain texts",
+    "grader": "words, questions and non-answers are recognised in any script, by rules that compare plain texts; a "
+    "weak policy's babble is graded 0, by two bounds that are part of a fitted grader; packed texts",
 }
 
 
