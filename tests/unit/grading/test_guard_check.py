@@ -23,7 +23,9 @@ def test_the_commonest_reason_has_different_examples() -> None:
     figures = found.figures()
     assert figures["reason"] == "no sentence asks (fluency.questions, fluency.refusals)"
     assert figures["examples"] == ["好的。", "谢谢。", "知道了。"]
-    assert "refuses 8 of the experts' own 9 labelled questions (89%); most often: no sentence asks" in str(found)
+    assert "refuses 8 of the experts' own 9 labelled questions (89%); most often: no sentence asks" in str(
+        found
+    )
 
 
 def test_a_long_question_without_spaces_is_shown_from_its_beginning() -> None:
