@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from learntoask.cli.app import main
 from learntoask.client import Client, user
 from learntoask.core.pack import load_pack
 from learntoask.grading.fluency import fluency_guard
@@ -22,65 +21,10 @@ from learntoask.serving.process import local_server
 CASES = Path(__file__).resolve().parents[2] / "data" / "cases"
 
 
-def check(capsys: pytest.CaptureFixture[str], logs: Path, pack: Path, *flags: str) -> tuple[int, str]:
+def check(logs: Path, pack: Path, *flags: str) -> tuple[int, str]:
     """Exit code and output of `lta data check`, on one line."""
-    code = main(["data", "check", str(logs), "--pack", str(pack), *flags])
-    return code, " ".join(capsys.readouterr().out.split())
-
-
-def test_chinese_logs_are_checked_like_english_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out = check(capsys, CASES / "cjk" / "logs.jsonl", CASES / "cjk" / "pack.yaml")
-    assert code == 0
-    assert "80 lines, 80 sessions (80 completed, 0 abandoned, 0 handoff)" in out
-    assert "the fluency guard refuses 0 of the experts' own 223 labelled questions (0%)" in out
-    assert "warning" not in out
-
-
-def test_invisible_characters_are_as_if_they_were_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    case = CASES / "invisible-characters"
-    code, out = check(capsys, case / "logs.jsonl", case / "pack.yaml")
-    assert code == 2  # one message holds nothing else
-    assert "9 lines, 8 sessions (8 completed, 0 abandoned, 0 handoff)" in out
-    assert "24 decision points: 16 continue, 8 stop, 0 with nothing left to ask" in out
-    assert "18 messages hold invisible or unusual characters" in out
-    assert "line 8: empty-message: messages[0].content: the message is empty" in out
-    assert "match no pattern" not in out
-
-
-def test_html_is_read_as_its_text_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = CASES / "invisible-characters"
-    plain = json.loads((source / "logs.jsonl").read_text(encoding="utf-8").splitlines()[0])
-    rich = json.loads(json.dumps(plain))
-    rich["session_id"] = "html"
-    for message in rich["messages"]:
-        text = message["content"].replace(" ", "&nbsp;", 1).replace("I ", "<b>I</b> ")
-        message["content"] = f"<p>{text}</p><br/>"
-    rich["messages"][-1]["content"] = "&lt;p&gt;I booked you in for Friday &amp;amp; that is it.&lt;/p&gt;"
-    logs = tmp_path / "logs.jsonl"
-    logs.write_text("".join(json.dumps(line) + "\n" for line in (plain, rich)))
-    code, out = check(capsys, logs, source / "pack.yaml")
-    assert code == 0
-    assert "2 lines, 2 sessions (2 completed" in out
-    assert "6 decision points: 4 continue, 2 stop" in out
-    assert "6 messages hold HTML" in out
-    assert "refuses 0 of the experts' own 4 labelled questions" in out
-
-
-def test_a_guard_that_refuses_the_experts_is_told_of_with_examples(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pack = tmp_path / "pack.yaml"
-    text = (CASES / "cjk" / "pack.yaml").read_text(encoding="utf-8")
-    for words, stops in ((5, False), (12, True)):
-        pack.write_text(f"{text}\nfluency: {{minWords: {words}}}\n", encoding="utf-8")
-        code, out = check(capsys, CASES / "cjk" / "logs.jsonl", pack)
-        assert code == 0
-        assert f"fewer than {words} words (fluency.minWords), as in '" in out
-        assert "warning: " in out
-        assert ("A run would stop before it trains" in out) == stops
-    found = json.loads(check(capsys, CASES / "cjk" / "logs.jsonl", pack, "--json")[1])
-    assert found["experts"]["refused"]["value"] == 1.0
-    assert len(found["experts"]["examples"]) == 3
+    ended = lta(logs.parent, "data", "check", str(logs), "--pack", str(pack), *flags)
+    return ended.returncode, " ".join(ended.stdout.split())
 
 
 def lta(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -92,6 +36,59 @@ def lta(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+def test_chinese_logs_are_checked_like_english_ones() -> None:
+    code, out = check(CASES / "cjk" / "logs.jsonl", CASES / "cjk" / "pack.yaml")
+    assert code == 0
+    assert "80 lines, 80 sessions (80 completed, 0 abandoned, 0 handoff)" in out
+    assert "the fluency guard refuses 0 of the experts' own 223 labelled questions (0%)" in out
+    assert "warning" not in out
+
+
+def test_invisible_characters_are_as_if_they_were_not_there() -> None:
+    case = CASES / "invisible-characters"
+    code, out = check(case / "logs.jsonl", case / "pack.yaml")
+    assert code == 2  # one message holds nothing else
+    assert "9 lines, 8 sessions (8 completed, 0 abandoned, 0 handoff)" in out
+    assert "24 decision points: 16 continue, 8 stop, 0 with nothing left to ask" in out
+    assert "18 messages hold invisible or unusual characters" in out
+    assert "line 8: empty-message: messages[0].content: the message is empty" in out
+    assert "match no pattern" not in out
+
+
+def test_html_is_read_as_its_text_and_counted(tmp_path: Path) -> None:
+    source = CASES / "invisible-characters"
+    plain = json.loads((source / "logs.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    rich = json.loads(json.dumps(plain))
+    rich["session_id"] = "html"
+    for message in rich["messages"]:
+        text = message["content"].replace(" ", "&nbsp;", 1).replace("I ", "<b>I</b> ")
+        message["content"] = f"<p>{text}</p><br/>"
+    rich["messages"][-1]["content"] = "&lt;p&gt;I booked you in for Friday &amp;amp; that is it.&lt;/p&gt;"
+    logs = tmp_path / "logs.jsonl"
+    logs.write_text("".join(json.dumps(line) + "\n" for line in (plain, rich)))
+    code, out = check(logs, source / "pack.yaml")
+    assert code == 0
+    assert "2 lines, 2 sessions (2 completed" in out
+    assert "6 decision points: 4 continue, 2 stop" in out
+    assert "6 messages hold HTML" in out
+    assert "refuses 0 of the experts' own 4 labelled questions" in out
+
+
+def test_a_guard_that_refuses_the_experts_is_told_of_with_examples(tmp_path: Path) -> None:
+    pack = tmp_path / "pack.yaml"
+    text = (CASES / "cjk" / "pack.yaml").read_text(encoding="utf-8")
+    for words, stops in ((6, False), (12, True)):
+        pack.write_text(f"{text}\nfluency: {{minWords: {words}}}\n", encoding="utf-8")
+        code, out = check(CASES / "cjk" / "logs.jsonl", pack)
+        assert code == 0
+        assert f"fewer than {words} words (fluency.minWords), as in '" in out
+        assert "warning: " in out
+        assert ("A run would stop before it trains" in out) == stops
+    found = json.loads(check(CASES / "cjk" / "logs.jsonl", pack, "--json")[1])
+    assert found["experts"]["refused"]["value"] == 1.0
+    assert len(found["experts"]["examples"]) == 3
 
 
 @pytest.fixture(scope="module")
