@@ -322,7 +322,8 @@ def test_a_spec_that_only_our_model_refuses_is_told(endpoint: Endpoint):
 def test_a_run_that_does_not_exist_is_not_said_to_publish_later(endpoint: Endpoint):
     endpoint.apply(policy={"run": "ghost"})
     endpoint.reaches("Ready", "False", "WaitingForPolicy")
-    assert endpoint.message("Ready") == "run ghost does not exist in this namespace"
+    message = "there is no run ghost in this namespace; create it, or correct spec.policy.run"
+    assert endpoint.message("Ready") == message
 
 
 @pytest.mark.parametrize("listens", [True], indirect=True)
