@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from learntoask.core.json_object import Json
@@ -49,13 +49,16 @@ def status_of(
     name, generation = metadata["name"], metadata["generation"]
     traffic = decision.traffic if decision else ()
     ready = sum(observed.servers.get(revision, ObservedServers()).ready for revision in traffic)
+    rolled_out = _rolled_out(decision, observed, spec)
     findings = {
-        c.ROLLED_OUT: _rolled_out(decision, observed, spec),
+        c.ROLLED_OUT: rolled_out,
         c.GATEWAY_READY: _gateway_ready(observed.gateway),
         c.READY: _ready(ready, observed.gateway, spec, decision),
-        c.STALLED: _stalled(observed.refusal),
     }
-    conditions = _with_findings(before.conditions, findings, generation=generation, now=now)
+    stalled = observed.refusal is not None or rolled_out.reason == c.WARM_UP_FAILED
+    conditions = _with_findings(
+        before.conditions, findings | _outlook(rolled_out, stalled=stalled), generation=generation, now=now
+    )
     return EndpointStatus(
         observed_generation=generation,
         phase=_phase(findings),
@@ -73,7 +76,7 @@ def status_of(
 def refused_status(before: EndpointStatus, body: Json, refusal: Refusal, *, now: float) -> EndpointStatus:
     """The status of the endpoint `body`, whose spec is refused. What serves goes on serving."""
     generation = body["metadata"]["generation"]
-    findings = {c.ROLLED_OUT: _refused(refusal), c.STALLED: _stalled(refusal)}
+    findings = {c.ROLLED_OUT: _refused(refusal), **_outlook(_refused(refusal), stalled=True)}
     conditions = _with_findings(before.conditions, findings, generation=generation, now=now)
     return before.model_copy(update={"observed_generation": generation, "conditions": conditions})
 
@@ -82,8 +85,8 @@ def events_of(before: EndpointStatus, after: EndpointStatus) -> list[Event]:
     """An Event for every condition whose status or reason has changed."""
     events = []
     for condition in after.conditions:
-        if condition.type == c.STALLED:
-            continue  # it repeats the reason of another one
+        if condition.type in (c.RECONCILING, c.STALLED):
+            continue  # they repeat the reason of another one
         old = find_condition(before.conditions, condition.type)
         if old is not None and (old.status, old.reason) == (condition.status, condition.reason):
             continue
@@ -120,8 +123,11 @@ def _refused(refusal: Refusal) -> _Finding:
     return _Finding(status="False", reason=refusal.reason, message=refusal.message)
 
 
-def _stalled(refusal: Refusal | None) -> _Finding | None:
-    return _Finding(status="True", reason=refusal.reason, message=refusal.message) if refusal else None
+def _outlook(rolled_out: _Finding, *, stalled: bool) -> dict[str, _Finding | None]:
+    """The conditions that only exist while they are True: whether the rollout goes on by itself, or needs somebody."""
+    holds = replace(rolled_out, status="True")
+    going = rolled_out.status == "False" and not stalled
+    return {c.RECONCILING: holds if going else None, c.STALLED: holds if stalled else None}
 
 
 def _rolled_out(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from learntoask.core.json_object import Json
 from learntoask.core.pod_contract import LTA_PROGRESS_TOKEN, LTA_TERMINATION_LOG, TOKEN_FOLDER, TOKEN_NAME
-from learntoask.kube import CONFIG_MAP, SECRET, Kube
+from learntoask.kube import CONFIG_MAP, SECRET, Kind, Kube
 
 SITE = Path(__file__).parent / "pod_site"
 _PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -20,6 +20,10 @@ _TOKEN = f"{TOKEN_FOLDER}/{TOKEN_NAME}"
 
 class NotHere(Exception):
     """The pod needs something that this runner does not support."""
+
+
+class NotMounted(Exception):
+    """A volume cannot be mounted now, in a kubelet's words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +68,7 @@ class PodPlace:
         }
 
     async def furnish(self, kube: Kube) -> None:
-        """Create the volumes. Raises NotHere, and KubeError from the API server."""
+        """Create the volumes. Raises NotMounted, NotHere, and KubeError from the API server."""
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir(parents=True)
         volumes = {volume["name"]: volume for volume in self.pod["spec"].get("volumes", [])}
@@ -75,19 +79,26 @@ class PodPlace:
                 (folder / name).write_bytes(content)
 
     async def _contents(self, kube: Kube, volume: Json) -> Mapping[str, bytes]:
-        namespace = self.pod["metadata"]["namespace"]
         if "emptyDir" in volume:
             return {}
         if "configMap" in volume:
-            held = await kube.get(CONFIG_MAP, volume["configMap"]["name"], namespace=namespace)
+            held = await self._held(kube, CONFIG_MAP, volume["configMap"]["name"], volume["name"])
             return {name: text.encode() for name, text in held.get("data", {}).items()}
         if "secret" in volume:
-            held = await kube.get(SECRET, volume["secret"]["secretName"], namespace=namespace)
+            held = await self._held(kube, SECRET, volume["secret"]["secretName"], volume["name"])
             return {name: base64.b64decode(text) for name, text in held.get("data", {}).items()}
         if "projected" in volume:
             sources = [source["serviceAccountToken"] for source in volume["projected"]["sources"]]
             return {source["path"]: await self._token(kube, source) for source in sources}
         raise NotHere(f"volume {volume['name']}: this runner has no such kind")
+
+    async def _held(self, kube: Kube, kind: Kind, name: str, volume: str) -> Json:
+        """The object `name` that is mounted as `volume`."""
+        found = await kube.find(kind, name, namespace=self.pod["metadata"]["namespace"])
+        if found is None:
+            missing = f'{kind.kind.lower()} "{name}" not found'
+            raise NotMounted(f'MountVolume.SetUp failed for volume "{volume}" : {missing}')
+        return found
 
     async def _token(self, kube: Kube, source: Json) -> bytes:
         """A token that is bound to the pod, requested as a kubelet does."""
