@@ -177,7 +177,9 @@ class Loop:
     async def _reconcile_forever(self, ref: Ref, task: _Task) -> None:
         due, failures = None, 0
         await self._open.wait()
-        while True:
+        # A reconcile may find that its own object is gone. This task is then cancelled, which `_wait` may take for the
+        # end of its time limit.
+        while self._tasks.get(ref) is task:
             await _wait(task.woken, None if due is None else max(0.0, due - self._clock()))
             async with self._slots:
                 due, failed = await self._reconcile(ref, task, failures)

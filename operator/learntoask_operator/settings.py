@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from learntoask.core.errors import InputError
@@ -79,7 +80,70 @@ class Settings:
         return Path(self.kubeconfig) if self.kubeconfig else None
 
 
+FETCHED = ("s3://", "pvc:")
+"""Beginnings of addresses that pods can read from and write to."""
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 _DURATIONS = ("lease_time", "lease_renewal", "grace")
+_PORTS = ("progress_port", "health_port", "metrics_port")
+_NAMES = ("lease_name", "lease_namespace", "service_account", "store_credentials", "store_ca", "pod_name")
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+
+
+def fault_of(settings: Settings) -> tuple[str, str] | None:
+    """The first setting that makes no sense, and what to do; None if all do."""
+    given = asdict(settings)
+    if fault := next(((name, why) for name in _DURATIONS if (why := _fault_of_duration(given[name]))), None):
+        return fault
+    uri, endpoint, address = settings.store_uri, settings.store_endpoint, settings.progress_address
+    checks: list[tuple[str, object, str]] = [
+        (
+            "lease_renewal",
+            seconds(settings.lease_renewal) * 2 <= seconds(settings.lease_time),
+            "must be at most half of --lease-time, or one lost renewal loses the Lease",
+        ),
+        *((name, 0 <= given[name] <= 65535, "give a port from 0 to 65535") for name in _PORTS),
+        *(
+            (name, not given[name] or _NAME.fullmatch(given[name]), "give a name of an object")
+            for name in _NAMES
+        ),
+        *(
+            (
+                "namespaces",
+                name is None or _NAME.fullmatch(name),
+                "give names of namespaces, and commas between",
+            )
+            for name in settings.watched
+        ),
+        ("concurrency", settings.concurrency > 0, "give at least 1"),
+        ("pod_user", settings.pod_user >= 0, "give the number of a user, or 0"),
+        ("log_level", settings.log_level in _LEVELS, f"give {', '.join(_LEVELS)}"),
+        (
+            "image_pull_policy",
+            settings.image_pull_policy in _PULL_POLICIES,
+            f"give {', '.join(_PULL_POLICIES)}",
+        ),
+        (
+            "store_uri",
+            not uri or uri.startswith(FETCHED),
+            f"pods reach stores that begin with {', '.join(FETCHED)}",
+        ),
+        (
+            "store_endpoint",
+            not endpoint or endpoint.startswith(("https://", "http://")),
+            "begin with https://",
+        ),
+        ("progress_address", not address or _ADDRESS.fullmatch(address), "give host:port"),
+    ]
+    return next(((name, f"{why} (got {given[name]!r})") for name, fine, why in checks if not fine), None)
+
+
+def _fault_of_duration(text: str) -> str | None:
+    try:
+        return None if seconds(text) > 0 else "give at least 1s"
+    except ValueError as error:
+        return str(error)
 
 
 def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -96,15 +160,6 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         text = f"{setting.metadata['help']} [{variable}]".replace("%", "%%")
         parser.add_argument(flag, type=kind, default=default, help=text)
     settings = Settings(**vars(parser.parse_args(arguments)))
-    for name in _DURATIONS:
-        try:
-            positive = seconds(getattr(settings, name)) > 0
-        except ValueError as error:
-            raise InputError(f"--{name.replace('_', '-')}: {error}") from error
-        if not positive:
-            raise InputError(f"--{name.replace('_', '-')}: give at least 1s")
-    if seconds(settings.lease_renewal) * 2 > seconds(settings.lease_time):
-        raise InputError(
-            "--lease-renewal: must be at most half of --lease-time, or one lost renewal loses the Lease"
-        )
+    if fault := fault_of(settings):
+        raise InputError(f"--{fault[0].replace('_', '-')}: {fault[1]}")
     return settings

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from learntoask.core.json_object import Json
 from learntoask_operator.rbac import OWN, WATCHED, Right, rbac_objects
+from learntoask_operator.run.children import RunChildren
 from learntoask_operator.run.decide import decide
-from learntoask_operator.run.workload import RunChildren
 from learntoask_operator.settings import Settings
 from worlds.cluster.applied_manifests import collection, manifest, stored
 from worlds.cluster.cluster import Cluster

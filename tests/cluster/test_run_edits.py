@@ -70,6 +70,16 @@ def test_a_run_at_work_refuses_what_would_make_its_work_obsolete(
     assert f"{field} may only change while the run is suspended" in answer.message
 
 
+def test_pods_cannot_be_added_to_a_run_at_work(cluster: Cluster, namespace: str) -> None:
+    """They have no default, so that a run may have none."""
+    body = _at_work(cluster, namespace)
+    assert "pods" not in body["spec"]
+    answer = updated(cluster, _with(body, pods__all={"image": "first"}))
+    assert answer.status == 422
+    assert "spec.pods may only change while the run is suspended" in answer.message
+    assert updated(cluster, _with(body, attempts=9)).status == 200
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [

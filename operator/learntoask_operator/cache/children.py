@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from learntoask.core.json_object import Json
-from learntoask.core.pod_contract import ENDPOINT_LABEL, RUN_LABEL
-from learntoask.kube import ENDPOINT, RUN, Kind, Kube, follow
+from learntoask.core.pod_contract import ENDPOINT_LABEL, RUN_LABEL, STAGE_KEY_ANNOTATION
+from learntoask.kube import ENDPOINT, JOB, RUN, Kind, Kube, follow
 
 from learntoask_operator.cache.projections import METADATA_ONLY
 from learntoask_operator.cache.warnings import WarningCache
@@ -43,6 +43,7 @@ class ChildCache:
         self._by_owner: dict[Kind, dict[Ref, dict[str, _Child]]] = {kind: {} for kind in projections}
         self._synced: set[tuple[Kind, str | None]] = set()
         self._owner_of: dict[str, Ref] = {}  # by the uid of the child
+        self._computing: dict[str, set[tuple[Ref, str]]] = {}  # owners and names of Jobs, by stage key
         self.warnings = WarningCache(changed=self._warned)
 
     def of(self, owner: Ref, kind: Kind) -> list[Json]:
@@ -55,6 +56,13 @@ class ChildCache:
             if warnings := self.warnings.of(child.uid):
                 body["warnings"] = warnings
             found.append(body)
+        return found
+
+    def computing(self, key: str) -> list[Json]:
+        """The Jobs of all runs that compute, or computed, the stage `key`."""
+        found = []
+        for owner, name in self._computing.get(key, ()):
+            found += [job for job in self.of(owner, JOB) if job["metadata"]["name"] == name]
         return found
 
     def observed(self, kind: Kind, body: Json) -> None:
@@ -72,6 +80,8 @@ class ChildCache:
         if before is not None:
             self._owner_of.pop(before.uid, None)
         self._owner_of[metadata["uid"]] = owner
+        if key := _stage_key(kind, body):
+            self._computing.setdefault(key, set()).add((owner, metadata["name"]))
         named[metadata["name"]] = _Child(uid=metadata["uid"], version=version, body=kept, deleting=deleting)
         self._changed(owner)
 
@@ -123,7 +133,10 @@ class ChildCache:
     def _drop(self, kind: Kind, owner: Ref, name: str, *, uid: str) -> None:
         named = self._by_owner[kind].get(owner, {})
         if name in named and named[name].uid == uid:
-            del named[name]
+            if key := _stage_key(kind, decompress(named.pop(name).body)):
+                self._computing[key].discard((owner, name))
+                if not self._computing[key]:
+                    del self._computing[key]
             self._owner_of.pop(uid, None)
             if not named:
                 del self._by_owner[kind][owner]
@@ -139,6 +152,10 @@ class ChildCache:
                 self.listed(kind, namespace, change.items)
             for body in change.items if change.how != "listed" else ():
                 (self.gone if change.how == "gone" else self.observed)(kind, body)
+
+
+def _stage_key(kind: Kind, body: Json) -> str | None:
+    return (body["metadata"].get("annotations") or {}).get(STAGE_KEY_ANNOTATION) if kind == JOB else None
 
 
 def owner_of(body: Json) -> Ref | None:

@@ -37,7 +37,7 @@ def project_job(body: Json) -> Json:
         "metadata": _metadata(body),
         "spec": _pick(spec, "suspend", "completions", "parallelism"),
         "status": {
-            **_pick(status, "startTime", "completionTime", "active", "succeeded", "failed"),
+            **_pick(status, "startTime", "completionTime", "active", "ready", "succeeded", "failed"),
             "conditions": [
                 _pick(condition, *_CONDITION, "lastTransitionTime")
                 for condition in status.get("conditions") or ()

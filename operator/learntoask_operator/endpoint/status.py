@@ -115,8 +115,8 @@ def events_of(before: EndpointStatus, after: EndpointStatus) -> list[Event]:
     """An Event for every condition whose status or reason has changed."""
     events = []
     for condition in after.conditions:
-        if condition.type == c.STALLED:
-            continue  # it repeats what RolledOut says
+        if condition.type in (c.RECONCILING, c.STALLED):
+            continue  # they repeat what RolledOut says
         old = find_condition(before.conditions, condition.type)
         if old is not None and (old.status, old.reason) == (condition.status, condition.reason):
             continue
@@ -131,12 +131,17 @@ def events_of(before: EndpointStatus, after: EndpointStatus) -> list[Event]:
 def _conditions(
     before: EndpointStatus, findings: Mapping[str, Finding], *, generation: int, now: float
 ) -> tuple[Condition, ...]:
-    """The conditions with the findings. They also have Stalled while the rollout has failed."""
-    conditions, rollout = before.conditions, findings[c.ROLLED_OUT]
-    if rollout.reason in _FAILURES:
-        findings = {**findings, c.STALLED: replace(rollout, status="True")}
-    else:
-        conditions = remove_condition(conditions, c.STALLED)
+    """The conditions with the findings. Reconciling and Stalled repeat what RolledOut says, and only exist while they
+    are True: the rollout goes on by itself, or needs somebody."""
+    rollout = findings[c.ROLLED_OUT]
+    failed = rollout.reason in _FAILURES
+    holds = {c.RECONCILING: rollout.status == "False" and not failed, c.STALLED: failed}
+    conditions = before.conditions
+    for type, held in holds.items():
+        if held:
+            findings = {**findings, type: replace(rollout, status="True")}
+        else:
+            conditions = remove_condition(conditions, type)
     for type, finding in findings.items():
         conditions = set_condition(
             conditions,

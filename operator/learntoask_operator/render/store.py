@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from learntoask.core import pod_contract as contract
+from learntoask.core.digest import digest_of
 from learntoask.core.manifest import EndpointSpec, RunSpec
 
 from learntoask_operator.render import volumes
@@ -25,6 +26,14 @@ def store_environment(spec: RunSpec | EndpointSpec, settings: Settings) -> dict[
         contract.LTA_STORE_CA: f"{volumes.AUTHORITY}/ca.crt" if authority(spec, settings) else "",
     }
     return {name: value for name, value in given.items() if value}
+
+
+def store_identity(spec: RunSpec, settings: Settings, *, namespace: str) -> str:
+    """A digest that two runs have in common if they use the same store."""
+    environment = store_environment(spec, settings)
+    uri, endpoint = environment.get(contract.LTA_STORE, ""), environment.get(contract.LTA_STORE_ENDPOINT, "")
+    claim = namespace if not uri.startswith("s3://") else ""  # a claim of this name is another one elsewhere
+    return digest_of([uri.rstrip("/"), endpoint.rstrip("/"), claim])
 
 
 def store_volumes(spec: RunSpec | EndpointSpec, settings: Settings) -> list[volumes.MountedVolume]:

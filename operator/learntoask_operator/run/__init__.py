@@ -8,6 +8,7 @@ decide         run, children and clock → what to create, apply, delete and wri
 admission      whether a cluster can run the manifest at all (pure)
 requests       what people ask for by annotation (pure)
 stage_records  the records of the stages, before and after the plan (pure)
+children       the children of a run, and which ones to delete (pure)
 workload       which children the plan needs, and which ones must go (pure)
 status         phase, conditions, summaries and Events (pure)
 render/        Jobs, services, ConfigMaps, the AskEndpoint (pure)

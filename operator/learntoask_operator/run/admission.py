@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 from learntoask.core.manifest import RunSpec
 
-from learntoask_operator.settings import Settings
+from learntoask_operator.settings import FETCHED, Settings
 
-_FETCHED = ("s3://", "pvc:")
 _PUBLISHED_BASES = ("pypi:", "tiny:", "hf:")
 
 
@@ -20,15 +19,15 @@ def refusal(spec: RunSpec, settings: Settings) -> str | None:
 def _store(spec: RunSpec, settings: Settings) -> str | None:
     if spec.store.uri is None and not settings.store_uri:
         return "spec.store.uri: the operator has no default store; give s3://bucket/prefix"
-    return _reachable("spec.store.uri", spec.store.uri, _FETCHED) if spec.store.uri else None
+    return _reachable("spec.store.uri", spec.store.uri, FETCHED) if spec.store.uri else None
 
 
 def _inputs(spec: RunSpec, settings: Settings) -> str | None:
     given = [
-        ("spec.dataset.uri", spec.dataset.uri, _FETCHED),
-        ("spec.dataset.testUri", spec.dataset.test_uri, _FETCHED),
-        ("spec.pack.uri", spec.pack.uri, (*_FETCHED, "configMap:")),
-        ("spec.train.base.uri", spec.train.base.uri, (*_FETCHED, *_PUBLISHED_BASES)),
+        ("spec.dataset.uri", spec.dataset.uri, FETCHED),
+        ("spec.dataset.testUri", spec.dataset.test_uri, FETCHED),
+        ("spec.pack.uri", spec.pack.uri, (*FETCHED, "configMap:")),
+        ("spec.train.base.uri", spec.train.base.uri, (*FETCHED, *_PUBLISHED_BASES)),
     ]
     return next(
         (why for field, uri, allowed in given if uri and (why := _reachable(field, uri, allowed))), None

@@ -26,19 +26,13 @@ from learntoask_operator.events import Event
 from learntoask_operator.ownership import is_deleting
 from learntoask_operator.run import stage_records
 from learntoask_operator.run.admission import refusal
+from learntoask_operator.run.children import Removal, RunChildren, is_active, removal, service_removals
 from learntoask_operator.run.observe import ObservedStage, observe, observe_record
 from learntoask_operator.run.render.artefacts import artefact_list
 from learntoask_operator.run.requests import Requests, read_requests
 from learntoask_operator.run.stage_records import LatestProgress
 from learntoask_operator.run.status import ended_status, events_of, refused_status, status_of
-from learntoask_operator.run.workload import (
-    Removal,
-    RunChildren,
-    Workload,
-    is_active,
-    removal,
-    service_removals,
-)
+from learntoask_operator.run.workload import Workload
 from learntoask_operator.settings import Settings
 
 _NAMES = (RESOLVE, *(stage.name for stage in STAGES))
@@ -259,7 +253,8 @@ def _planned_record(
         stopped = stage_records.stop(record, seen, work.stops[name], gpus=gpus, now=work.now)
         return stopped.model_copy(update={"state": "Stopping"})
     if name in work.held:
-        waits = {"state": "Waiting", "reason": "ServiceNotReady", "message": work.held[name]}
+        reason, message = work.held[name]
+        waits = {"state": "Waiting", "reason": reason, "message": message}
         return record.model_copy(update=waits)
     status, start = work.statuses[name], work.starts.get(name)
     return stage_records.apply_plan(record, status, seen, start=start, progress=progress)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from learntoask.core.pod_contract import ATTEMPT_LABEL, RUN_LABEL, STAGE_LABEL
+from learntoask.core.pod_contract import ATTEMPT_LABEL, LABEL_PREFIX, RUN_LABEL, STAGE_LABEL
 
 from learntoask_operator.ownership import common_labels
 
+STORE_ANNOTATION = f"{LABEL_PREFIX}store"  # of Jobs: a digest that is the same for runs with the same store
 QUEUE, QUEUE_PRIORITY = "kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class"
 
 

@@ -36,11 +36,11 @@ from learntoask_operator.events import Event, EventQueue
 from learntoask_operator.loop import Ref, ref_of
 from learntoask_operator.metrics import Metrics
 from learntoask_operator.ownership import foreign_message, is_owned_by, refused_message
+from learntoask_operator.run.children import RunChildren
 from learntoask_operator.run.decide import RunDecision, decide
 from learntoask_operator.run.progress import ProgressBoard
 from learntoask_operator.run.render.endpoint import client_address, endpoint, endpoint_name
 from learntoask_operator.run.status import obstructed_status
-from learntoask_operator.run.workload import RunChildren
 from learntoask_operator.settings import Settings
 
 _CACHED = (JOB, DEPLOYMENT, SERVICE, CONFIG_MAP)
@@ -133,6 +133,7 @@ class RunReconciler:
             deployments=own(DEPLOYMENT),
             services=own(SERVICE),
             config_maps=own(CONFIG_MAP),
+            computing=self._children.computing,
         )
 
     async def _create_and_apply(self, run: Json, decision: RunDecision) -> Event | None:
@@ -195,7 +196,8 @@ class RunReconciler:
     async def _write(self, run: Json, status: RunStatus) -> bool:
         """Patch what changed in the status. False if the run has changed since it was observed, or is gone."""
         before = RunStatus.model_validate(run.get("status") or {})
-        patch = merge_patch(_dump(before), _dump(status))
+        # A status that does not exist yet has no defaults: all fields are written.
+        patch = merge_patch(_dump(before) if run.get("status") else {}, _dump(status))
         self._metrics.run_written(ref_of(RUN, run), before, status)
         if not patch:
             return True

@@ -180,9 +180,15 @@ def _stage_events(old: StageRecord, new: StageRecord) -> list[Event]:
     if new.attempt and (new.attempt, new.key) != (old.attempt, old.key) and not new.ended:
         found.append(Event(reason=c.STAGE_STARTED, message=attempt))
     if new.state == "Waiting" and new.reason and (new.attempt, new.reason) != (old.attempt, old.reason):
-        message = f"stage {new.name} waits: {new.reason}: {new.message}"
-        found.append(Event(reason=c.WAITING_FOR_PODS, message=message, type="Warning"))
+        found.append(_waiting_event(new))
     return found
+
+
+def _waiting_event(record: StageRecord) -> Event:
+    message = f"stage {record.name} waits: {record.reason}: {record.message}"
+    if record.reason == "ComputedElsewhere":
+        return Event(reason=c.WAITING_FOR_PODS, message=message)
+    return Event(reason=c.WAITING_FOR_PODS, message=message, type="Warning")
 
 
 def _phase_events(before: RunStatus, after: RunStatus) -> list[Event]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec, seconds
-from learntoask.core.pod_contract import STAGE_LABEL
+from learntoask.core.pod_contract import RUN_LABEL
+from learntoask.core.stages.graph import RESOLVE
 from learntoask.core.stages.planner import StageStatus, Start, Stop
 from learntoask.core.status.conditions import seconds_of
 from learntoask.core.status.run import RunInputsRecord, StageRecord
@@ -16,43 +17,21 @@ from learntoask.kube import CONFIG_MAP, DEPLOYMENT, JOB, SERVICE, Kind
 
 from learntoask_operator.causes import refused_pods, why_waiting
 from learntoask_operator.ownership import COMPONENT, is_deleting
+from learntoask_operator.render.store import store_identity
+from learntoask_operator.run.children import (
+    Removal,
+    RunChildren,
+    is_active,
+    removal,
+    service_removals,
+)
+from learntoask_operator.run.labels import STORE_ANNOTATION
 from learntoask_operator.run.observe import ObservedStage
-from learntoask_operator.run.pod_messages import has_ended
 from learntoask_operator.run.render import jobs, services
 from learntoask_operator.run.render.config_map import config_map
 from learntoask_operator.run.stage_records import RecordedPublication, pods_together
 from learntoask_operator.run.status import AT_WORK
 from learntoask_operator.settings import Settings
-
-Removal = tuple[Kind, str, str | None]
-"""Kind, name and uid of an object to delete; without a uid, any object of that name."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunChildren:
-    """The children that belong to one run, as the cache has them."""
-
-    jobs: Sequence[Json] = ()
-    pods: Sequence[Json] = ()
-    deployments: Sequence[Json] = ()
-    services: Sequence[Json] = ()
-    config_maps: Sequence[Json] = ()
-
-    def lacks(self, kind: Kind, name: str) -> bool:
-        """Whether the run has no child `name`, or only one that is being deleted."""
-        named = {DEPLOYMENT: self.deployments, SERVICE: self.services, CONFIG_MAP: self.config_maps}[kind]
-        return not any(child["metadata"]["name"] == name and not is_deleting(child) for child in named)
-
-    def jobs_of(self, stage: str) -> list[Json]:
-        return [job for job in self.jobs if _stage(job) == stage]
-
-    def pods_of(self, stage: str) -> list[Json]:
-        return [pod for pod in self.pods if _stage(pod) == stage]
-
-    def work_at(self, stage: str) -> bool:
-        """Whether a Job or a pod of the stage has not ended."""
-        jobs, pods = self.jobs_of(stage), self.pods_of(stage)
-        return any(is_active(job) for job in jobs) or any(not has_ended(pod) for pod in pods)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,25 +56,59 @@ class Workload:
     now: float
 
     @cached_property
-    def held(self) -> dict[str, str]:
-        """Stages that wait until a service they call is available, with the message.
-
-        After startDeadline they start anyway, and report themselves what they miss.
-        """
+    def held(self) -> dict[str, tuple[str, str]]:
+        """Stages that wait for something outside the run, with reason and message. They do not wait for ever."""
         found = {}
-        for name in self.starts:
-            for service in services.services_for(self.spec, name):
-                deployment = services.service_name(self._run, service)
-                existing = [
-                    child for child in self.children.deployments if child["metadata"]["name"] == deployment
-                ]
-                began = seconds_of(existing[0]["metadata"]["creationTimestamp"]) if existing else self.now
-                late = self.now >= began + seconds(self.spec.start_deadline)
-                if not services.available(existing, deployment) and not late:
-                    found[name] = (
-                        f"Deployment {deployment} is not available yet{self._why(service, existing)}"
-                    )
+        for name, start in self.starts.items():
+            if why := self._unavailable_service(name):
+                found[name] = ("ServiceNotReady", why)
+            elif other := self._computing_elsewhere(start):
+                found[name] = (
+                    "ComputedElsewhere",
+                    f"{other} computes the same output, which is then used here, too",
+                )
         return found
+
+    def _unavailable_service(self, stage: str) -> str | None:
+        """Why a service that the stage calls is not available.
+
+        After startDeadline the stage starts anyway, and reports itself what it misses.
+        """
+        for service in services.services_for(self.spec, stage):
+            deployment = services.service_name(self._run, service)
+            existing = [
+                child for child in self.children.deployments if child["metadata"]["name"] == deployment
+            ]
+            if not services.available(existing, deployment) and not self._too_old(existing):
+                return f"Deployment {deployment} is not available yet{self._why(service, existing)}"
+        return None
+
+    def _computing_elsewhere(self, start: Start) -> str | None:
+        """The Job of another run that computes the same output for the same store.
+
+        A Job that is not admitted, or whose pods do not run within startDeadline, is not waited for.
+        """
+        if start.stage == RESOLVE:
+            return None
+        metadata = self.body["metadata"]
+        store = store_identity(self.spec, self.settings, namespace=metadata["namespace"])
+        for job in self.children.computing(start.key):
+            other = job["metadata"]
+            own = (other["namespace"], other["labels"][RUN_LABEL]) == (
+                metadata["namespace"],
+                metadata["name"],
+            )
+            runs = job["status"].get("ready") or not (job["spec"].get("suspend") or self._too_old([job]))
+            if not own and is_active(job) and runs and other["annotations"].get(STORE_ANNOTATION) == store:
+                return f"Job {other['namespace']}/{other['name']}"
+        return None
+
+    def _too_old(self, children: Sequence[Json]) -> bool:
+        """Whether one of them has existed for longer than startDeadline."""
+        limit = seconds(self.spec.start_deadline)
+        return any(
+            self.now >= seconds_of(child["metadata"]["creationTimestamp"]) + limit for child in children
+        )
 
     @property
     def starting(self) -> list[Start]:
@@ -208,29 +221,3 @@ class Workload:
         """The stages that are at work or about to start, and that the plan does not stop."""
         busy = {name for name, stage in self.statuses.items() if stage.state in AT_WORK}
         return (busy | set(self.starts)) - set(self.stops)
-
-
-def service_removals(deployments: Iterable[Json]) -> list[Removal]:
-    """The Deployments that are not being deleted yet, each with the Service of its name."""
-    found: list[Removal] = []
-    for deployment in deployments:
-        if not is_deleting(deployment):
-            found += [removal(DEPLOYMENT, deployment), (SERVICE, deployment["metadata"]["name"], None)]
-    return found
-
-
-def removal(kind: Kind, child: Json) -> Removal:
-    return kind, child["metadata"]["name"], child["metadata"]["uid"]
-
-
-def is_active(job: Json) -> bool:
-    """Whether the Job has neither ended nor is being deleted."""
-    ended = any(
-        condition["type"] in ("Complete", "Failed") and condition["status"] == "True"
-        for condition in job["status"].get("conditions", ())
-    )
-    return not ended and not is_deleting(job)
-
-
-def _stage(child: Json) -> str:
-    return str(child["metadata"].get("labels", {}).get(STAGE_LABEL, ""))

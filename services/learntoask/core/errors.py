@@ -18,9 +18,11 @@ class LearnToAskError(Exception):
     """The base of all errors that a user can act on.
 
     `reason` is a CamelCase word for status fields (default: the class name); `str(error)` is the message for a person.
+    `retryable` tells whether the same attempt may succeed later without anybody's help.
     """
 
     exit_code = 1
+    retryable = False
 
     def __init__(self, message: str, *, reason: str | None = None) -> None:
         super().__init__(message)
@@ -44,7 +46,13 @@ class GateFailed(LearnToAskError):
 
 
 class StoreError(LearnToAskError):
+    """A store may recover, unless what is wrong is wrong with its address or credentials: then `retryable` is False."""
+
     exit_code = 5
+
+    def __init__(self, message: str, *, reason: str | None = None, retryable: bool = True) -> None:
+        super().__init__(message, reason=reason)
+        self.retryable = retryable
 
 
 class ClusterError(LearnToAskError):

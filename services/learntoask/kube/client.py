@@ -106,7 +106,9 @@ class Kube:
         while True:
             path = kind.path(namespace=namespace)
             page = await self._transport.call("GET", path, query=query, accept=accept)
-            for item in page["items"]:  # items of a list have no apiVersion and kind
+            for item in (
+                page["items"] or ()
+            ):  # null in an empty list of metadata; items have no apiVersion and kind
                 items.append({**item, "apiVersion": kind.api_version, "kind": kind.kind})
             following = page["metadata"].get("continue")
             if not following:

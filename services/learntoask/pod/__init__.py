@@ -3,6 +3,7 @@
 stage         `lta stage`: reads the order, runs the attempt, writes the termination message; begin here
 environment   variables and mounted files, parsed once (core.pod_contract has the names)
 inputs        domain pack and external files, fetched and compared with the planned digests
+store_check   tries the store out, as part of the stage `resolve`
 rendezvous    waits until the first of several workers has a name in the cluster's DNS
 child         the stage's process: its progress, its output, its exit code
 work_upload   copies checkpoints and journals to the store while the stage runs

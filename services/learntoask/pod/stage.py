@@ -21,6 +21,7 @@ from learntoask.pod.child import run_child
 from learntoask.pod.environment import PodEnvironment, read_environment, termination_log
 from learntoask.pod.inputs import fetch_inputs
 from learntoask.pod.rendezvous import wait_for_first_worker
+from learntoask.pod.store_check import check_store
 from learntoask.pod.termination import failure_message, success_message, write_message
 from learntoask.pod.work_upload import WorkUploader
 from learntoask.runner.request import StageRequest
@@ -51,12 +52,12 @@ def run_pod(environment: Mapping[str, str] = os.environ) -> int:
         with _disrupted_by_sigterm():
             pod = read_environment(environment)
             if pod.order.stage == RESOLVE:
+                check_store(pod)
                 write_message(log, TerminationMessage(inputs=fetch_inputs(pod, roles=None).record))
                 return 0
             return _run_stage(pod, lambda message: write_message(log, message))
     except LearnToAskError as error:
-        retryable = isinstance(error, StoreError)
-        write_message(log, failure_message(error.reason, str(error), retryable=retryable))
+        write_message(log, failure_message(error.reason, str(error), retryable=error.retryable))
         logger.error("%s: %s", error.reason, error)
         return error.exit_code
     except Disrupted:

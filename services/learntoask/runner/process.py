@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from learntoask.core.errors import LearnToAskError, StoreError
+from learntoask.core.errors import LearnToAskError
 from learntoask.core.process.parent_death import end_with_parent
 from learntoask.progress.throttled import ThrottledProgress
 from learntoask.runner.attempt import run_attempt
@@ -63,6 +63,5 @@ def main(request_path: Path, descriptor: int) -> int:
 
 
 def _report(error: LearnToAskError, pipe: MessagePipe) -> int:
-    # The same input fails the same way again, but a store may recover.
-    pipe.fail(error.reason, str(error), retryable=isinstance(error, StoreError))
+    pipe.fail(error.reason, str(error), retryable=error.retryable)
     return error.exit_code

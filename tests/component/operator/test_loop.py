@@ -115,6 +115,25 @@ async def test_a_listing_tells_which_deletions_nobody_reported() -> None:
     await loop.close(grace=1)
 
 
+async def test_an_object_whose_reconcile_finds_it_gone_is_reconciled_no_more() -> None:
+    """Even if the next reconcile is overdue already, because the one that found it took long."""
+
+    class Finds(Reconciles):
+        async def reconcile(self, seen: Json) -> float | None:
+            await super().reconcile(seen)
+            loop.gone(RUN, seen)
+            return 0.0
+
+    finds = Finds()
+    loop = Loop([finds])
+    loop.open()
+    loop.observed(RUN, run())
+    await until(lambda: finds.forgotten)
+    await asyncio.sleep(0.2)
+    assert (len(finds.seen), loop.objects) == (1, 0)
+    await loop.close(grace=1)
+
+
 async def test_a_pass_that_is_due_comes_without_an_event_and_a_failed_one_again() -> None:
     now = asyncio.get_running_loop().time
     reconciles = Reconciles(due=now() + 0.05)
@@ -229,8 +248,25 @@ def test_settings_come_from_flags_before_variables_and_must_make_sense() -> None
         (["--lease-time=5s"], "--lease-renewal"),
         (["--grace=soon"], "--grace"),
         (["--lease-renewal=0s"], "at least 1s"),
+        (["--log-level=LOUD"], "--log-level: give DEBUG"),
+        (["--concurrency=0"], "--concurrency: give at least 1"),
+        (["--store-uri=ftp://x"], "--store-uri"),
+        (["--store-endpoint=minio:9000"], "--store-endpoint"),
+        (["--metrics-port=70000"], "--metrics-port"),
+        (["--image-pull-policy=always"], "--image-pull-policy"),
+        (["--namespaces=a,B_b"], "--namespaces"),
+        (["--store-credentials=My Secret"], "--store-credentials"),
+        (["--progress-address=operator"], "--progress-address"),
+        (["--pod-user=-1"], "--pod-user"),
     ):
         with pytest.raises(InputError, match=message):
             parse_settings(arguments, {})
+    sensible = [
+        "--progress-address=[::1]:50055",
+        "--store-uri=pvc:store/lta",
+        "--namespaces=a,b",
+        "--log-level=DEBUG",
+    ]
+    assert parse_settings(sensible, {}).watched == ("a", "b")
     with pytest.raises(InputError, match="LTA_OPERATOR_CONCURRENCY"):
         parse_settings([], {"LTA_OPERATOR_CONCURRENCY": "many"})

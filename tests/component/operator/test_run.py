@@ -579,3 +579,54 @@ def test_a_run_that_is_over_says_so_everywhere() -> None:
     assert stalled is not None
     assert (stalled.status, stalled.reason, stalled.message) == ("True", "Cancelled", "wrong logs")
     assert find_condition(status.conditions, "Reconciling") is None
+
+
+def test_two_equal_runs_share_a_stage_under_way() -> None:
+    """The second one waits until the first has computed it, and then finds it published."""
+    world = World()
+    world.settle()
+    world.go("resolve")
+    alone = World()
+    alone.settle()
+    alone.go("resolve")
+    alone.settle()
+    (job,) = alone.jobs("fetch", active=True)
+    key = job["metadata"]["annotations"]["learntoask.io/stage-key"]
+    twin = {**job["metadata"], "name": f"twin-fetch-{key[:8]}-1", "uid": "twin", "resourceVersion": "1"}
+    twin["labels"] = {**twin["labels"], "learntoask.io/run": "twin"}
+    elsewhere = {**job, "metadata": twin, "status": {"active": 1, "ready": 1}}
+    world.children.observed(JOB, elsewhere)
+    world.settle()
+    assert world.jobs("fetch") == []
+    assert (world.stage("fetch").state, world.stage("fetch").reason) == ("Waiting", "ComputedElsewhere")
+    assert twin["name"] in world.stage("fetch").message
+    assert world.jobs("prepare"), "what nobody else computes goes on"
+    world.children.gone(JOB, elsewhere)
+    world.settle()
+    assert world.jobs("fetch", active=True)
+    world.run_to_end()
+
+
+@pytest.mark.parametrize("difference", ["store", "suspended", "late", "ended"])
+def test_what_another_run_does_not_compute_for_this_store_is_not_waited_for(difference: str) -> None:
+    world, alone = World(), World()
+    for one in (world, alone):
+        one.settle()
+        one.go("resolve")
+    alone.settle()
+    (job,) = alone.jobs("fetch", active=True)
+    metadata = {**job["metadata"], "name": "twin", "uid": "twin", "resourceVersion": "1"}
+    metadata["labels"] = {**metadata["labels"], "learntoask.io/run": "twin"}
+    other = {**job, "metadata": metadata, "status": {"active": 1}}
+    match difference:
+        case "store":
+            metadata["annotations"] = {**metadata["annotations"], "learntoask.io/store": "other"}
+        case "suspended":
+            other["spec"] = {**job["spec"], "suspend": True}
+        case "late":
+            world.now += 3 * 3600
+        case "ended":
+            other["status"] = {"conditions": [{"type": "Failed", "status": "True"}]}
+    world.children.observed(JOB, other)
+    world.settle()
+    assert world.jobs("fetch", active=True)

@@ -15,6 +15,7 @@ from learntoask.core.stages.graph import pack_digests
 from learntoask.runner.inputs import path_digest
 from learntoask.store.folder import FolderStore
 from learntoask.wire import grader_pb2, grader_pb2_grpc
+from worlds.minio import minio_server
 from worlds.pod import PHARMACY, PodWorld
 
 
@@ -171,3 +172,21 @@ def test_published_graders_are_served_to_other_pods(world: PodWorld) -> None:
     wrong = world.start({**order, "inputs": {"grader": {"key": "0" * 64, "output": "0" * 64}}}, *serving)
     assert wrong.ended()[0] == 5
     assert "are not in" in wrong.log
+
+
+def test_resolve_finds_what_is_wrong_with_the_store_before_any_stage_works(
+    world: PodWorld, tmp_path: Path
+) -> None:
+    """The first attempt says so, and that another one would say the same."""
+    with minio_server(tmp_path / "minio") as server:
+
+        def resolve(bucket: str, **variables: str) -> tuple[int, str, bool]:
+            store = {"LTA_STORE": f"s3://{bucket}/team", "LTA_STORE_ENDPOINT": server.endpoint}
+            code, words = world.start({"stage": "resolve"}, **store, **server.environment | variables).ended()
+            return code, words.get("reason", ""), words.get("retryable", True)
+
+        assert resolve("nosuch") == (5, "NoSuchBucket", False)
+        assert resolve("lta", AWS_SECRET_ACCESS_KEY="wrong") == (5, "CredentialsRefused", False)
+        assert resolve("lta") == (0, "", True)
+        left = server.client().list_objects("lta", prefix="team", recursive=True)
+        assert not [item.object_name for item in left if "manifest" in str(item.object_name)]

@@ -15,6 +15,8 @@ import socket
 import ssl
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -125,6 +127,21 @@ class ControlPlane:
         """Restart it at the same address with the same objects. `gracefully` lets it end its watches first."""
         self.stop_api_server(gracefully=gracefully)
         self.start_api_server()
+
+    @contextmanager
+    def elsewhere(self) -> Iterator[Path]:
+        """Let the API server listen at another port, which only the caller knows: everybody else finds no server, and
+        hears of nothing that happens meanwhile. Yields an admin's kubeconfig."""
+        usual = self.ports["api"]
+        self.stop_api_server()
+        self.ports["api"] = _free_ports("api")["api"]
+        self.start_api_server()
+        try:
+            yield self.kubeconfig_of("admin", groups=_ADMINS, path=self.folder / "elsewhere.kubeconfig")
+        finally:
+            self.stop_api_server()
+            self.ports["api"] = usual
+            self.start_api_server()
 
     def pause_etcd(self) -> None:
         """Make all requests that need etcd hang until `resume_etcd`."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from learntoask.core.json_object import Json
 from learntoask.core.pod_contract import LTA_PROGRESS_TOKEN, LTA_TERMINATION_LOG, TOKEN_FOLDER, TOKEN_NAME
-from learntoask.kube import CONFIG_MAP, SECRET, Kube
+from learntoask.kube import CONFIG_MAP, SECRET, Kind, Kube
 
 SITE = Path(__file__).parent / "pod_site"
 _PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -20,6 +20,10 @@ _TOKEN = f"{TOKEN_FOLDER}/{TOKEN_NAME}"
 
 class NotHere(Exception):
     """The pod needs something that this runner does not support."""
+
+
+class NotMounted(Exception):
+    """A volume cannot be mounted now, in a kubelet's words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +68,7 @@ class PodPlace:
         }
 
     async def furnish(self, kube: Kube) -> None:
-        """Create the volumes. Raises NotHere, and KubeError from the API server."""
+        """Create the volumes. Raises NotMounted, NotHere, and KubeError from the API server."""
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir(parents=True)
         volumes = {volume["name"]: volume for volume in self.pod["spec"].get("volumes", [])}
@@ -78,29 +82,41 @@ class PodPlace:
         if "emptyDir" in volume:
             return {}
         if "projected" in volume:
-            sources = [await self._source(kube, source) for source in volume["projected"]["sources"]]
+            sources = [
+                await self._source(kube, source, volume=volume["name"])
+                for source in volume["projected"]["sources"]
+            ]
             return {name: content for source in sources for name, content in source.items()}
         if "secret" in volume:
-            return await self._source(kube, {"secret": {"name": volume["secret"]["secretName"]}})
+            return await self._source(
+                kube, {"secret": {"name": volume["secret"]["secretName"]}}, volume=volume["name"]
+            )
         if "configMap" in volume:
-            return await self._source(kube, volume)
+            return await self._source(kube, volume, volume=volume["name"])
         raise NotHere(f"volume {volume['name']}: this runner has no such kind")
 
-    async def _source(self, kube: Kube, source: Json) -> Mapping[str, bytes]:
+    async def _source(self, kube: Kube, source: Json, *, volume: str) -> Mapping[str, bytes]:
         """The files of one source of a projected volume, which is also how a volume with a single source reads."""
-        namespace = self.pod["metadata"]["namespace"]
         if "serviceAccountToken" in source:
             asked = source["serviceAccountToken"]
             return {asked["path"]: await self._token(kube, asked)}
         if "configMap" in source:
-            held = await kube.get(CONFIG_MAP, source["configMap"]["name"], namespace=namespace)
+            held = await self._held(kube, CONFIG_MAP, source["configMap"]["name"], volume)
             return {name: text.encode() for name, text in held.get("data", {}).items()}
         if "secret" in source:
-            held = await kube.get(SECRET, source["secret"]["name"], namespace=namespace)
+            held = await self._held(kube, SECRET, source["secret"]["name"], volume)
             return {name: base64.b64decode(text) for name, text in held.get("data", {}).items()}
         if "downwardAPI" in source:
             return {item["path"]: self._field(item) for item in source["downwardAPI"]["items"]}
         raise NotHere(f"projected {', '.join(source)}: this runner has no such source")
+
+    async def _held(self, kube: Kube, kind: Kind, name: str, volume: str) -> Json:
+        """The object `name` that is mounted as `volume`."""
+        found = await kube.find(kind, name, namespace=self.pod["metadata"]["namespace"])
+        if found is None:
+            missing = f'{kind.kind.lower()} "{name}" not found'
+            raise NotMounted(f'MountVolume.SetUp failed for volume "{volume}" : {missing}')
+        return found
 
     def _field(self, item: Json) -> bytes:
         """The value of a field of the pod such as `metadata.namespace`."""

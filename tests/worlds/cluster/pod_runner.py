@@ -1,7 +1,8 @@
 """A node of processes: it runs the commands of pods as processes on this machine instead of containers.
 
 Like a kubelet it reports a heartbeat, creates volumes, starts the process, calls the gRPC readiness probe, serves logs,
-reports termination messages, and ends pods that are deleted. Each pod has its own address below 127.0.0.0/8, so that
+reports termination messages, and ends pods that are deleted. Of a volume that it cannot mount it tells by a Warning
+Event only, and tries again. Each pod has its own address below 127.0.0.0/8, so that
 all pods can listen at the same port. There are no images, no isolation and no limits.
 """
 
@@ -22,16 +23,20 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from learntoask.core.json_object import Json
-from learntoask.kube import LEASE, NODE, POD, SERVICE, Kube, KubeError, NotFound, follow
+from learntoask.kube import EVENT, LEASE, NODE, POD, SERVICE, Kube, KubeError, NotFound, follow
 
 from worlds.cluster.pod_logs import LogServer
-from worlds.cluster.pod_place import NotHere, PodPlace
+from worlds.cluster.pod_place import NotHere, NotMounted, PodPlace
 
 NAME = "process-node"
 _LEASES = "kube-node-lease"
 _BEAT_SECONDS = 5.0
 _PROBE_SECONDS = 0.5
 _RESTART_SECONDS = 1.0
+_FIRST_MOUNT_SECONDS, _LONGEST_MOUNT_SECONDS = (
+    0.5,
+    122.0,
+)  # between two tries; doubled after each, as a kubelet does
 
 
 def _now(*, micro: bool = False) -> str:
@@ -247,7 +252,7 @@ class PodRunner:
         """Run the pod's process, again and again if its restart policy says so."""
         pod = running.place.pod
         try:
-            await running.place.furnish(kube)
+            await self._mount(kube, running)
             command, environment = running.place.command(), running.place.environment()
         except (NotHere, KubeError, OSError) as error:
             waiting = {"waiting": {"reason": "CreateContainerConfigError", "message": str(error)}}
@@ -278,6 +283,42 @@ class PodRunner:
             running.restarts += 1
             await self._tell(kube, running, "Running", ended)
             await asyncio.sleep(_RESTART_SECONDS)
+
+    async def _mount(self, kube: Kube, running: RunningPod) -> None:
+        """Create the pod's volumes, which may take until somebody creates what they hold."""
+        tries, pause = 0, _FIRST_MOUNT_SECONDS
+        while not running.ending:
+            try:
+                return await running.place.furnish(kube)
+            except NotMounted as error:
+                tries += 1
+                if tries == 1:
+                    await self._tell(kube, running, "Pending", {"waiting": {"reason": "ContainerCreating"}})
+                await self._warn(kube, running.place.pod, "FailedMount", str(error), count=tries)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_MOUNT_SECONDS)
+
+    @staticmethod
+    async def _warn(kube: Kube, pod: Json, reason: str, message: str, *, count: int) -> None:
+        metadata = pod["metadata"]
+        event = {
+            "metadata": {"name": f"{metadata['name']}.{reason.lower()}", "namespace": metadata["namespace"]},
+            "involvedObject": {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "name": metadata["name"],
+                "namespace": metadata["namespace"],
+                "uid": metadata["uid"],
+            },
+            "type": "Warning",
+            "reason": reason,
+            "message": message,
+            "lastTimestamp": _now(),
+            "count": count,
+            "source": {"component": "kubelet", "host": NAME},
+        }
+        with suppress(KubeError):  # its namespace may be ending
+            await kube.apply(EVENT, event)
 
     async def _watch(self, kube: Kube, running: RunningPod) -> int:
         """Probe the readiness of the process until it ends, and return its exit code."""

@@ -21,7 +21,14 @@ from learntoask.core.status.run import RunInputsRecord
 from learntoask.kube import RUN
 
 from learntoask_operator.ownership import owner_reference
-from learntoask_operator.run.labels import QUEUE, QUEUE_PRIORITY, child_labels, job_name
+from learntoask_operator.render.store import store_identity
+from learntoask_operator.run.labels import (
+    QUEUE,
+    QUEUE_PRIORITY,
+    STORE_ANNOTATION,
+    child_labels,
+    job_name,
+)
 from learntoask_operator.run.render.pods import stage_template
 from learntoask_operator.run.stage_records import RecordedPublication, pods_of, pods_together
 from learntoask_operator.settings import Settings
@@ -70,7 +77,10 @@ def job(
             "name": name,
             "namespace": namespace,
             "labels": {**labels, **_queue_labels(metadata.get("labels") or {})},
-            "annotations": {STAGE_KEY_ANNOTATION: start.key},
+            "annotations": {
+                STAGE_KEY_ANNOTATION: start.key,
+                STORE_ANNOTATION: store_identity(spec, settings, namespace=namespace),
+            },
             "ownerReferences": [owner_reference(RUN, body)],
         },
         "spec": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,9 +168,7 @@ def custom_resource_definition(definition: Definition) -> dict[str, Any]:
             "spec": {**spec, "description": "The desired state."},
             "status": {**status, "description": "The observed state. Only the operator writes it."},
         },
-        "x-kubernetes-validations": [
-            rule.as_schema() for rule in _rules(definition, list(spec["properties"]))
-        ],
+        "x-kubernetes-validations": [rule.as_schema() for rule in _rules(definition, spec["properties"])],
     }
     subresources: Schema = {"status": {}}
     if definition.scalable:
@@ -208,7 +206,7 @@ def custom_resource_definition(definition: Definition) -> dict[str, Any]:
     }
 
 
-def _rules(definition: Definition, fields: Sequence[str]) -> list[Rule]:
+def _rules(definition: Definition, fields: Mapping[str, Schema]) -> list[Rule]:
     longest = definition.longest_name
     name = Rule(
         cel=f"size(self.metadata.name) <= {longest} && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
@@ -216,13 +214,15 @@ def _rules(definition: Definition, fields: Sequence[str]) -> list[Rule]:
     )
     if not definition.frozen_while_at_work:
         return [name]
-    return [name, *(_frozen(field) for field in fields if field not in MUTABLE)]
+    frozen = [field for field in fields if field not in MUTABLE]
+    return [name, *(_frozen(field, defaulted="default" in fields[field]) for field in frozen)]
 
 
-def _frozen(field: str) -> Rule:
+def _frozen(field: str, *, defaulted: bool) -> Rule:
     """Return the rule that `field` may not change while the run is active.
 
-    The rule checks whether the field is present, so that an object stored before the field existed can be updated.
+    An object stored before a field with a default existed can be updated, although the default was added. A field
+    without a default is added by people only, which is a change like any other.
     """
     at_rest = (
         "!has(oldSelf.status) || !has(oldSelf.status.started) || has(oldSelf.status.finished)"
@@ -231,8 +231,10 @@ def _frozen(field: str) -> Rule:
     unchanged = (
         f"!has(oldSelf.spec.{field}) || (has(self.spec.{field}) && self.spec.{field} == oldSelf.spec.{field})"
     )
+    if not defaulted:
+        unchanged = f"has(self.spec.{field}) == has(oldSelf.spec.{field}) && ({unchanged})"
     return Rule(
-        cel=f"{at_rest} || {unchanged}",
+        cel=f"{at_rest} || ({unchanged})",
         message=f"spec.{field} may only change while the run is suspended: set spec.suspend to true first",
         path=f".spec.{field}",
     )

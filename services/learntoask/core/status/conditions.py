@@ -28,8 +28,8 @@ SUCCEEDED = "Succeeded"
 """True: all stages are published. False: the run finished without that; see the reason. Unknown: it is not finished.
 The condition only changes back when the run is rewound or its manifest is edited."""
 RECONCILING = "Reconciling"
-"""True: the run goes on by itself. The condition only exists while it is True. Tools that follow the rules of kstatus,
-such as Flux, read it."""
+"""True: the run, or the rollout of the endpoint, goes on by itself. The condition only exists while it is True. Tools
+that follow the rules of kstatus, such as Flux, read it."""
 STALLED = "Stalled"
 """True: the run or endpoint goes no further until somebody does something: it failed, was cancelled, or is refused. The
 condition only exists while it is True. Tools that follow the rules of kstatus, such as Flux, read it."""

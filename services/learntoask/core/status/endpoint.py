@@ -56,7 +56,7 @@ class EndpointStatus(StatusModel):
     phase: Literal["Pending", "RollingOut", "Ready", "Degraded"] = "Pending"
     """Summary of the conditions, for printing."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = ()
-    """Conditions of the types Ready, RolledOut, GatewayReady and Stalled."""
+    """Conditions of the types Ready, RolledOut, GatewayReady, Reconciling and Stalled."""
     address: Annotated[str, Field(max_length=300)] = ""
     """Address for clients in the cluster: `name.namespace.svc:port`. Empty while the Service is somebody else's."""
     revision: Annotated[str, Field(max_length=63)] = ""

@@ -70,17 +70,20 @@ def store_error(error: Exception, *, doing: str, key: str, place: Place) -> Stor
         return StoreError(
             f"{where}: there is no bucket {place.bucket!r}. Create it, or correct spec.store.uri or LTA_STORE",
             reason="NoSuchBucket",
+            retryable=False,
         )
     if code in _REFUSED:
         return StoreError(
             f"{where}: the credentials are refused ({code}); they come from {place.credentials}",
             reason="CredentialsRefused",
+            retryable=code == "ExpiredToken",  # the next attempt may get a new one
         )
     if code == "AccessDenied" or http_status(error) == 403:
         return StoreError(
             f"{where}: access is denied. The credentials ({place.credentials}) need list, read, write, delete and "
             f"multipart rights on this bucket",
             reason="AccessDenied",
+            retryable=False,
         )
     if code == "PreconditionFailed":
         return StoreError(f"{where}: the object was replaced during the download; run again")
@@ -97,6 +100,7 @@ def store_error(error: Exception, *, doing: str, key: str, place: Place) -> Stor
             f"{where}: its certificate is not trusted ({first_line(error)}). Give the authority as spec.store.ca or "
             "in LTA_STORE_CA",
             reason="CertificateNotTrusted",
+            retryable=False,
         )
     if is_transient(error) and (isinstance(error, S3Error) or _broke_off(error)):
         how = f"{code}: {error.message}" if isinstance(error, S3Error) else "its answers break off"
