@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -370,3 +371,20 @@ def test_samples_without_a_grade_leave_the_comparison() -> None:
     old = Validation(total=1, ws_continue=1, ws_stop=1, wa_gh=1, samples=2, totals=((1.0, None), (1.0,)))
     new = Validation(total=2, ws_continue=1, ws_stop=1, wa_gh=1, samples=2, totals=((2.0, 4.0), (None,)))
     assert gain_lower_bound(new, over=old, confidence=0.5) == pytest.approx(1.0)
+
+
+def test_an_answer_longer_than_a_prompt_is_learned_from_its_beginning_and_counted() -> None:
+    policy = tiny.policy()
+    policy = replace(policy, limits=PromptLimits(max_prompt_tokens=200))
+    labelled = tiny.sessions(1)[0]
+    usual = supervised_trees(policy, labelled, turns="labelled")
+    assert usual.cut_answers == 0
+    record = labelled.session
+    long = record.messages[1].model_copy(update={"content": "Which dish would you like? " * 2000})
+    messages = (record.messages[0], long, *record.messages[2:])
+    changed = labelled.model_copy(update={"session": record.model_copy(update={"messages": messages})})
+    found = supervised_trees(policy, changed, turns="labelled")
+    assert found.cut_answers == 1
+    longest = max(len(one.tokens) for tree in found.trees for one in tree.completions)
+    assert longest == 200
+    assert found.size < 200 * (2 + 2 * len(labelled.samples))

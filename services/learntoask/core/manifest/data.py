@@ -50,8 +50,9 @@ class Dataset(ManifestModel):
     """Largest size of a line in bytes. A longer line is quarantined unread, so that a file without line breaks cannot
     fill the memory."""
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.8
-    """Similarity (share of common 8-byte pieces) from which two sessions count as near-duplicates. Near-duplicates go
-    into the same split; a session of `uri` that is a near-duplicate of one in `testUri` is left out and counted."""
+    """Similarity (share of common 8-byte pieces) from which two sessions count as near-duplicates. Text that
+    most sessions of a large group share, such as a greeting, does not count. Near-duplicates go into the same split; a
+    session of `uri` that is a near-duplicate of one in `testUri` is left out and counted."""
 
     corrupt: Corruption = Corruption()
 
