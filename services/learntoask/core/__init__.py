@@ -20,4 +20,5 @@ Begin with `records`, `manifest.run` and `stages.planner`.
     backoff, json_object          delays between retries; the type of undescribed JSON objects
     intervals                     confidence intervals of shares
     process/                      how a process ended; a process that ends with its parent
+    network/                      which requests go through a proxy; how host and port are written
 """

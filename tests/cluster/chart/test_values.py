@@ -77,7 +77,10 @@ def test_no_number_is_written_with_an_exponent(tmp_path: Path) -> None:
         "--set=image.registry=r.example,crds.install=false",
         *_EVERY_KIND,
     )
-    assert re.findall(r"\b\d(?:\.\d+)?e\+?\d+", text) == []
+    ours = [
+        part for part in text.split("\n---\n") if "session_id" not in part
+    ]  # without the logs of the test
+    assert re.findall(r"\b\d(?:\.\d+)?e\+?\d+", "".join(ours)) == []
     (pod,) = [pod["spec"] for pod in pod_templates(of_kind(rendered(values), "Deployment", "-operator"))]
     assert pod["securityContext"]["runAsUser"] == USER
     assert pod["containers"][0]["resources"]["limits"]["memory"] == 3000000000
@@ -212,10 +215,7 @@ APART: dict[tuple[str, ...], str] = {
     ("operator.leaseRenewal=0s",): "operator.leaseRenewal (0s) must be at least 1s",
     ("operator.grace=0m",): "operator.grace (0m) must be at least 1s",
     ("minio.enabled=true", "store.uri=s3://other/lta"): "minio.bucket=other",
-    (
-        "minio.enabled=true",
-        "store.endpoint=https://s3.example",
-    ): "store.endpoint (https://s3.example) would be",
+    ("minio.enabled=true", "store.endpoint=https://s3.example"): "store.endpoint (https://s3.example) would be",
     ("minio.enabled=true", "store.credentialsSecret=keys"): "minio.existingSecret names a Secret",
     ("minio.enabled=true", "store.caConfigMap=authority"): "store.caConfigMap (authority) would be ignored",
     ("store.endpoint=https://s3.example",): "Set store.uri=s3://bucket/prefix",
@@ -223,10 +223,7 @@ APART: dict[tuple[str, ...], str] = {
     ("endpoint.enabled=true",): "endpoint.spec.policy.run=clinic",
     ("endpoint.enabled=true", "endpoint.spec.replicas=2"): "endpoint.spec.policy.run=clinic",
     (
-        "endpoint.enabled=true",
-        "endpoint.spec.policy.run=clinic",
-        "scope=namespaces",
-        "namespaces={team-a}",
+        "endpoint.enabled=true", "endpoint.spec.policy.run=clinic", "scope=namespaces", "namespaces={team-a}",
     ): "endpoint.namespace (learntoask-test) is not among",
     ("endpoint.route.enabled=true",): "needs endpoint.route.parentRefs",
     ("endpoint.ingress.enabled=true",): "needs endpoint.ingress.host",
@@ -240,10 +237,8 @@ APART: dict[tuple[str, ...], str] = {
     ("cleanup.schedule=@daily",): "Set store.uri or minio.enabled",
     ("metrics.port=8080",): "must differ from each other and from 8080",
     ("metrics.port=50055",): "must differ from each other and from 8080",
-    (
-        "workloads.serviceAccount.annotations.role=lta",
-    ): "workloads.serviceAccount.create=true and workloads.serviceAccount.name",
-}
+    ("workloads.serviceAccount.annotations.role=lta",): "workloads.serviceAccount.create=true and workloads.s",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("values", APART, ids=",".join)
