@@ -28,12 +28,11 @@ def store_environment(spec: RunSpec | EndpointSpec, settings: Settings) -> dict[
     return {name: value for name, value in given.items() if value}
 
 
-def store_identity(spec: RunSpec, settings: Settings, *, namespace: str) -> str:
-    """A digest that two runs have in common if they use the same store."""
+def store_identity(spec: RunSpec, settings: Settings) -> str:
+    """A digest that two runs of a namespace have in common if they use the same store."""
     environment = store_environment(spec, settings)
-    uri, endpoint = environment.get(contract.LTA_STORE, ""), environment.get(contract.LTA_STORE_ENDPOINT, "")
-    claim = namespace if not uri.startswith("s3://") else ""  # a claim of this name is another one elsewhere
-    return digest_of([uri.rstrip("/"), endpoint.rstrip("/"), claim])
+    given = (environment.get(name, "") for name in (contract.LTA_STORE, contract.LTA_STORE_ENDPOINT))
+    return digest_of([address.rstrip("/") for address in given])
 
 
 def store_volumes(spec: RunSpec | EndpointSpec, settings: Settings) -> list[volumes.MountedVolume]:

@@ -84,23 +84,21 @@ class Workload:
         return None
 
     def _computing_elsewhere(self, start: Start) -> str | None:
-        """The Job of another run that computes the same output for the same store.
+        """The Job of another run of the namespace that computes the same output for the same store.
 
         A Job that is not admitted, or whose pods do not run within startDeadline, is not waited for.
         """
         if start.stage == RESOLVE:
             return None
-        metadata = self.body["metadata"]
-        store = store_identity(self.spec, self.settings, namespace=metadata["namespace"])
+        store = store_identity(self.spec, self.settings)
         for job in self.children.computing(start.key):
             other = job["metadata"]
-            own = (other["namespace"], other["labels"][RUN_LABEL]) == (
-                metadata["namespace"],
-                metadata["name"],
-            )
+            near = other["namespace"] == self.body["metadata"]["namespace"]
+            own = other["labels"][RUN_LABEL] == self._run
             runs = job["status"].get("ready") or not (job["spec"].get("suspend") or self._too_old([job]))
-            if not own and is_active(job) and runs and other["annotations"].get(STORE_ANNOTATION) == store:
-                return f"Job {other['namespace']}/{other['name']}"
+            same_store = other["annotations"].get(STORE_ANNOTATION) == store
+            if near and not own and same_store and runs and is_active(job):
+                return f"Job {other['name']}"
         return None
 
     def _too_old(self, children: Sequence[Json]) -> bool:

@@ -79,7 +79,7 @@ def job(
             "labels": {**labels, **_queue_labels(metadata.get("labels") or {})},
             "annotations": {
                 STAGE_KEY_ANNOTATION: start.key,
-                STORE_ANNOTATION: store_identity(spec, settings, namespace=namespace),
+                STORE_ANNOTATION: store_identity(spec, settings),
             },
             "ownerReferences": [owner_reference(RUN, body)],
         },
