@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -60,7 +61,9 @@ class PodPlace:
             "PATH": _PATH,
             "TMPDIR": self._here("/tmp"),
             "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(SITE),
+            "PYTHONPATH": os.pathsep.join(
+                [str(SITE), os.environ.get("PYTHONPATH", "")]
+            ),  # the code under test
             "LTA_TEST_NAMES": str(self.names),
             LTA_TERMINATION_LOG: str(self.termination_log),
             LTA_PROGRESS_TOKEN: self._here(_TOKEN),
