@@ -28,6 +28,7 @@ pytestmark = [
 MINIO = CHART / "ci" / "minio-values.yaml"
 TEAM = CHART / "ci" / "s3-namespaces-values.yaml"
 MONITORED = CHART / "ci" / "monitoring-values.yaml"
+EVERYTHING = CHART / "ci" / "everything-values.yaml"
 LEAST = CHART / "ci" / "least-values.yaml"
 FOREIGN = {
     "ServiceMonitor": "monitoring.coreos.com",
@@ -216,6 +217,14 @@ def test_clients_of_gateways_are_those_that_were_named() -> None:
     (own,) = of_kind(rendered(MINIO, "test.enabled=false"), "NetworkPolicy", "-gateway")
     (asked,) = [rule for rule in own["spec"]["ingress"] if rule["ports"][0]["port"] == 50051]
     assert asked["from"] == [{"podSelector": {}}]
+
+
+def test_every_account_whose_pods_reach_the_store_has_the_cloud_identity() -> None:
+    accounts = of_kind(rendered(EVERYTHING), "ServiceAccount")
+    reaching = [one for one in accounts if not one["metadata"]["name"].endswith("-operator")]
+    assert {one["metadata"]["name"] for one in reaching} == {"lta-pods", "lta-cleanup", "lta-test"}
+    for one in reaching:
+        assert one["metadata"]["annotations"]["eks.amazonaws.com/role-arn"] == "arn:aws:iam::1:role/lta"
 
 
 def test_scrapes_carry_the_token_that_the_operator_reads() -> None:
