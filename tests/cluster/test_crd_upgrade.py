@@ -54,9 +54,10 @@ def test_an_object_of_an_older_definition_keeps_working(own: Cluster, namespace:
     assert answer.status == 200, answer.message
     answer = updated(own, {**answer.body, "spec": {**answer.body["spec"], "attempts": 5}})
     assert answer.status == 200, answer.message
-    pods = {"sft": {"image": "new"}}  # a field that the stored object does not have yet
-    answer = updated(own, {**answer.body, "spec": {**answer.body["spec"], "pods": pods}})
-    assert answer.status == 200, answer.message
+    pods = {"sft": {"image": "new"}}  # a field without a default: only a person adds it, which is a change
+    refused = updated(own, {**answer.body, "spec": {**answer.body["spec"], "pods": pods}})
+    assert refused.status == 422
+    assert "spec.pods may only change while the run is suspended" in refused.message
     refused = updated(own, {**answer.body, "spec": changed(answer.body["spec"], "train.sft.epochs", 4)})
     assert refused.status == 422
     own.kubectl("delete", "ltar", "tried-out", "-n", namespace, "--timeout=20s")

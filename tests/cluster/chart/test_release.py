@@ -152,8 +152,8 @@ def test_the_operator_of_a_namespaced_release_works_with_the_rights_and_settings
         body = stored(cluster, manifest("AskEndpoint", _served(), name="live", namespace="team-b"))
         tried = _trial(cluster, tmp_path, places)
         runs.wait_phase("Succeeded", "clinic", patience=300)
-        until(
-            lambda: cluster.request("GET", _place(body)).body.get("status", {}).get("phase") == "Ready",
+        until(  # its pods are accepted and run; no process is in them that could see a server
+            lambda: _ready_reason(cluster.request("GET", _place(body)).body) == "GatewaysSilent",
             what="the endpoint in the other namespace",
         )
         said = tried.communicate(timeout=300)
@@ -227,6 +227,11 @@ def _flags(cluster: Cluster) -> list[str]:
         for name, value in given.items()
         if name.startswith(prefix)
     ]
+
+
+def _ready_reason(endpoint: Json) -> str:
+    conditions = endpoint.get("status", {}).get("conditions", [])
+    return next((str(found["reason"]) for found in conditions if found["type"] == "Ready"), "")
 
 
 def _served() -> Json:

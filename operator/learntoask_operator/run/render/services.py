@@ -22,6 +22,7 @@ from learntoask_operator.settings import Settings
 
 GRADER, JUDGE = "grader", "judge"
 _GRADER_PORT, _JUDGE_PORT = 50052, 8000
+_GRADER_METRICS = 9090
 _CALL_GRADERS = ("grpo", "evaluate")
 _CALL_JUDGE = ("grader", "grpo", "evaluate")
 
@@ -133,7 +134,10 @@ def _grader_template(
             "--host=0.0.0.0",
             f"--port={_GRADER_PORT}",
         ],
-        "ports": [{"name": "grpc", "containerPort": _GRADER_PORT}],
+        "ports": [
+            {"name": "grpc", "containerPort": _GRADER_PORT},
+            {"name": "metrics", "containerPort": _GRADER_METRICS},
+        ],
         "resources": {"requests": {"cpu": "500m", "memory": "2Gi"}},
         "startupProbe": {**probe, "periodSeconds": 2, "failureThreshold": 300},
         "readinessProbe": {**probe, "periodSeconds": 5, "failureThreshold": 2},
@@ -142,13 +146,29 @@ def _grader_template(
     pack = (spec.pack.uri,)
     template = pod_template(
         container,
-        run_volumes(spec, settings, configuration, claims=pack, config_maps=pack),
-        {**RUN_ENVIRONMENT, LTA_STAGE: order.variable(), **store_environment(spec, settings)},
+        [
+            *run_volumes(spec, settings, configuration, claims=pack, config_maps=pack),
+            *volumes.metrics_token(settings),
+        ],
+        {
+            **RUN_ENVIRONMENT,
+            LTA_STAGE: order.variable(),
+            **_metrics_environment(settings),
+            **store_environment(spec, settings),
+        },
         grace=30,
         settings=settings,
         metadata={"labels": dict(labels), "annotations": {}},
     )
     return override_pods(template, spec, "grader_service")
+
+
+def _metrics_environment(settings: Settings) -> dict[str, str]:
+    """The settings of the grader service that its command has no flags for."""
+    found = {"LTA_GRADER_SERVE_METRICS_PORT": str(_GRADER_METRICS)}
+    if token := volumes.metrics_token_file(settings):
+        found["LTA_GRADER_SERVE_METRICS_TOKEN_FILE"] = token
+    return found
 
 
 def _judge_template(spec: RunSpec, labels: Mapping[str, str], settings: Settings) -> Json:

@@ -11,6 +11,7 @@ from learntoask.core.json_object import Json
 from learntoask.core.manifest import Grpo, PodTemplate, RunSpec
 from learntoask.core.stages.planner import Start
 from learntoask.core.status.run import RunInputsRecord
+from learntoask.grader_service.config import read_config
 from learntoask_operator.render.override import override_template
 from learntoask_operator.render.security import pod_security
 from learntoask_operator.run.admission import refusal
@@ -196,6 +197,10 @@ def test_services_are_needed_by_the_stages_that_ask_them() -> None:
     ).params  # raises if the command lacks or does not know any
     port = rendered["grader"]["containers"][0]["ports"][0]["containerPort"]
     assert parsed == {"serve_graders": True, "host": "0.0.0.0", "port": port}
+    variables = {entry["name"]: entry["value"] for entry in rendered["grader"]["containers"][0]["env"]}
+    ports = {entry["name"]: entry["containerPort"] for entry in rendered["grader"]["containers"][0]["ports"]}
+    config = read_config(variables, {"host": parsed["host"], "port": parsed["port"]})
+    assert (config.port, config.metrics_port) == (ports["grpc"], ports["metrics"])
     assert services.services_for(spec(), "grpo") == ()
 
 
