@@ -61,9 +61,14 @@ def check(file: Path, pack: Path, manifest: Path | None, method: Method | None, 
         _present(Console(highlight=False), report, guard)
     if not report.ok:
         bad, failed = sum(report.quarantined.values()), sum(report.failed_labels.values())
+        then = (
+            "A run goes on without them"
+            if report.sessions
+            else "A run would stop, because no session is left"
+        )
         raise InputError(
             f"{file}: {report.sessions} sessions; {bad} lines would be quarantined and {failed} turns could not be "
-            "labelled. A run goes on without them",
+            f"labelled. {then}",
             reason="LogsHaveFaults",
         )
 

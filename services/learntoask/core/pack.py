@@ -21,6 +21,7 @@ from learntoask.core.default_prompts import (
     DEFAULT_POLICY_PROMPT,
 )
 from learntoask.core.documents.input_checks import parse_document
+from learntoask.core.documents.text_file import read_document
 from learntoask.core.errors import InputError
 from learntoask.core.manifest.model import ManifestModel, Pattern
 
@@ -95,6 +96,20 @@ class Roles(PackModel):
     """Values of `role` in the logs that mean the user."""
     expert_aliases: tuple[str, ...] = ("assistant", "agent", "expert", "operator")
     """Values of `role` in the logs that mean the expert."""
+
+    @model_validator(mode="after")
+    def _different_sides(self) -> Roles:
+        both = {_folded(name) for name in self.user_aliases} & {_folded(name) for name in self.expert_aliases}
+        if both:
+            raise ValueError(
+                f"userAliases and expertAliases both have {', '.join(sorted(both))}; name each side once"
+            )
+        return self
+
+
+def _folded(role: str) -> str:
+    """The role as the parser of logs compares it."""
+    return role.strip().lower()
 
 
 class Fluency(PackModel):
@@ -251,14 +266,11 @@ def load_pack(path: Path) -> Pack:
     A pack whose source has a restrictive licence is not in the repository; a script `make_pack.py` in the same folder
     creates it. If there is such a script, the error for a missing pack says to run it.
     """
-    try:
-        return parse_pack(path.read_text(encoding="utf-8"), where=str(path))
-    except FileNotFoundError as error:
+    if not path.exists():
         maker = path.with_name("make_pack.py")
         hint = f"make it: python {maker}" if maker.exists() else "check pack.uri in the manifest"
-        raise InputError(f"domain pack {path} does not exist; {hint}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"domain pack {path} cannot be read: {error}") from error
+        raise InputError(f"domain pack {path} does not exist; {hint}")
+    return parse_pack(read_document(path, what="domain pack"), where=str(path))
 
 
 def parse_pack(text: str, *, where: str) -> Pack:

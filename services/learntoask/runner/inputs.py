@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from learntoask.core.digest import folder_digest
+from learntoask.core.documents.text_file import read_document
 from learntoask.core.errors import InputError, StoreError
 from learntoask.core.manifest import LearnToAskRun, RunSpec, load_manifest
 from learntoask.core.pack import Pack, parse_pack
@@ -59,10 +60,12 @@ def read_sources(manifest_path: Path, *, home: Path) -> Sources:
     verified = {role: file.digest for role, file in found.items() if file.digest}
     files = {role: file.path for role, file in found.items()}
     pack_path = files.pop("pack")
-    try:
-        pack_text = pack_path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"spec.pack.uri: {pack_path} cannot be read: {error}") from error
+    for role in {"dataset", "test"} & files.keys():
+        if files[role].is_dir():
+            raise InputError(
+                f"{external_files(spec)[role][1]}: {files[role]} is a folder; name the file in it"
+            )
+    pack_text = read_document(pack_path, what="spec.pack.uri:")
     pack = parse_pack(pack_text, where=str(pack_path))
     check_prompts(pack)
     return Sources(

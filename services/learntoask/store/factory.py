@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from learntoask.core.errors import InputError
 from learntoask.store.address import StoreAddress, bucket_and_key
 from learntoask.store.folder import FolderStore
 from learntoask.store.protocol import Store
@@ -24,7 +25,10 @@ def open_store(
     No request is sent yet. Raises InputError for an invalid address; StoreError follows from the first use on.
     """
     if not address.is_s3:
-        return FolderStore(Path(address.uri))
+        folder = Path(address.uri)
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"the store's address {folder} is a file; name a folder or an s3:// address")
+        return FolderStore(folder)
     from learntoask.store.s3.store import S3Store  # noqa: PLC0415 - half a second of imports
 
     bucket, prefix = bucket_and_key(address.uri, field="the store's address")

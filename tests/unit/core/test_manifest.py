@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -180,3 +182,58 @@ def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:
     with pytest.raises(InputError, match=r"endpoint\.uri: .*must not carry credentials") as caught:
         parse_manifest(MINIMAL + _llm("uri: 'http://me:secret@h/v1'") + "\n", where="run.yaml")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {
+                "evaluate": {"replay": False},
+                "gate": {"thresholds": [{"metric": "sft.replay.coverage", "min": 0.1}]},
+            },
+            "sft.replay.coverage is measured only with evaluate.replay: true",
+        ),
+        (
+            {"evaluate": {"samples": 0}, "gate": {"thresholds": [{"metric": "sampled.Total", "min": 1}]}},
+            "sampled.Total is measured only with evaluate.samples of 1 or more",
+        ),
+        (
+            {"gate": {"thresholds": [{"metric": "TA", "min": 0.5}, {"metric": "TA", "max": 0.4}]}},
+            "TA cannot be at least 0.5 and at most 0.4",
+        ),
+    ],
+)
+def test_a_gate_that_cannot_be_passed_is_refused_before_anything_is_trained(
+    changes: dict[str, object], message: str
+) -> None:
+    spec = {"dataset": {"uri": "logs.jsonl"}, "pack": {"uri": "pack.yaml"}, **changes}
+    document = {
+        "apiVersion": "learntoask.io/v1alpha1",
+        "kind": "LearnToAskRun",
+        "metadata": {"name": "clinic"},
+        "spec": spec,
+    }
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        parse_manifest(json.dumps(document), where="run.yaml")
+    assert "got" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("kind: x\n".encode("utf-16"), "it is UTF-16; save the file as UTF-8"),
+        (b"kind: x\nname: caf\xe9\n", "line 2 is not UTF-8; save the file as UTF-8"),
+        (b"", "the document is empty"),
+    ],
+)
+def test_a_file_that_is_no_document_is_told(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=re.escape(message)):
+        load_manifest(path)
+
+
+def test_a_folder_instead_of_a_manifest_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder; name the file in it"):
+        load_manifest(tmp_path)

@@ -94,6 +94,12 @@ def test_a_faulty_prompt_is_found_without_a_log(key: str, template: str, message
         check_prompts(pack)
 
 
+def test_a_role_name_of_both_sides_is_refused() -> None:
+    roles = "roles: {userAliases: [user, Assistant], expertAliases: [assistant]}"
+    with pytest.raises(InputError, match="userAliases and expertAliases both have assistant"):
+        parse_pack(f"name: shop\ntasks: {TASKS}{roles}", where="p")
+
+
 def test_a_pack_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "pack.yaml"
     path.write_bytes(b"name: caf\xe9")

@@ -6,8 +6,10 @@ import errno
 from pathlib import Path
 
 import pytest
-from learntoask.core.errors import StoreError
+from learntoask.core.errors import InputError, StoreError
 from learntoask.core.stages.publication import Publication
+from learntoask.store.address import StoreAddress
+from learntoask.store.factory import open_store
 from learntoask.store.folder import FolderStore
 from learntoask.store.protocol import Publications
 
@@ -102,3 +104,9 @@ def test_publications_are_found_again_when_they_appear_later(store: FolderStore,
     publication = _publish(store, tmp_path)
     assert published.get("k" * 64) == publication
     assert list(published) == ["k" * 64]
+
+
+def test_a_file_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "logs.jsonl").write_text("{}")
+    with pytest.raises(InputError, match=r"logs\.jsonl is a file; name a folder"):
+        open_store(StoreAddress(uri=str(tmp_path / "logs.jsonl")))

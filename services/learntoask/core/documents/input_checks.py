@@ -59,7 +59,13 @@ def _problem(finding: ErrorDetails, model: type[BaseModel]) -> str:
     if finding["type"] == "missing":
         return problem(finding)
     if finding["type"] != "extra_forbidden":
-        return f"{problem(finding)} (got {_short(finding.get('input'))})"
+        value = finding.get("input")
+        if value is None and not path_of(finding):
+            return "the document is empty"
+        whole = finding["type"] == "value_error" and isinstance(
+            value, dict
+        )  # a rule between fields names them
+        return problem(finding) if whole else f"{problem(finding)} (got {_short(value)})"
     path = path_of(finding)
     known = _field_names(model, path[:-1])
     near = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)

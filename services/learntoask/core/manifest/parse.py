@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from learntoask.core.documents.input_checks import parse_document
-from learntoask.core.errors import InputError
+from learntoask.core.documents.text_file import read_document
 from learntoask.core.manifest.run import LearnToAskRun
 
 
 def load_manifest(path: Path) -> LearnToAskRun:
     """Read and validate the manifest at `path`. Raises InputError."""
-    try:
-        return parse_manifest(path.read_text(encoding="utf-8"), where=str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"manifest {path} cannot be read: {error}") from error
+    return parse_manifest(read_document(path, what="manifest"), where=str(path))
 
 
 def parse_manifest(text: str, *, where: str) -> LearnToAskRun:

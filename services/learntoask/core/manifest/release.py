@@ -57,6 +57,18 @@ class GateSettings(ManifestModel):
     thresholds: tuple[Threshold, ...] = ()
     """Thresholds that must all be met; without thresholds every policy passes."""
 
+    @model_validator(mode="after")
+    def _can_be_met(self) -> GateSettings:
+        for metric, bound in dict.fromkeys((found.metric, found.bound) for found in self.thresholds):
+            same = [found for found in self.thresholds if (found.metric, found.bound) == (metric, bound)]
+            least = max((found.min for found in same if found.min is not None), default=None)
+            most = min((found.max for found in same if found.max is not None), default=None)
+            if least is not None and most is not None and least > most:
+                raise ValueError(
+                    f"{metric} cannot be at least {least:g} and at most {most:g}; change one threshold"
+                )
+        return self
+
 
 class Serve(ManifestModel):
     """How the policy is served."""

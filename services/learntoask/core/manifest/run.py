@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from learntoask.core.manifest.data import Dataset, PackReference, StoreSettings
 from learntoask.core.manifest.grader import GraderSettings
@@ -61,6 +61,17 @@ class RunSpec(ManifestModel):
     `keep`: they stay in the store. `remove`: the ConfigMap `<run>-artefacts` lists them, so that `lta gc --cluster` can
     remove them."""
     pods: Pods = Pods()
+
+    @model_validator(mode="after")
+    def _gate_has_its_figures(self) -> RunSpec:
+        """A gate on a figure that the report will not have would refuse the policy after everything is trained."""
+        for name in (threshold.metric for threshold in self.gate.thresholds):
+            parts = name.split(".")
+            if "replay" in parts[:2] and not self.evaluate.replay:
+                raise ValueError(f"gate: {name} is measured only with evaluate.replay: true")
+            if "sampled" in parts[:2] and not self.evaluate.samples:
+                raise ValueError(f"gate: {name} is measured only with evaluate.samples of 1 or more")
+        return self
 
 
 class LearnToAskRun(ManifestModel):
