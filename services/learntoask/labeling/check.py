@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from learntoask.core.manifest import Dataset, RunSpec, Train
 from learntoask.core.pack import Pack
 from learntoask.core.records import EndReason, LabelledSession, Session
@@ -22,7 +20,7 @@ from learntoask.labeling.labellers.protocol import TurnLabel
 from learntoask.labeling.logs.lines import file_bytes
 from learntoask.labeling.logs.quarantine import Reason
 from learntoask.labeling.logs.reader import LogReader
-from learntoask.labeling.logs.session_index import SessionIndex
+from learntoask.labeling.logs.session_index import id_digest
 from learntoask.labeling.problems import Problem, Problems
 from learntoask.labeling.samples import make_samples
 
@@ -135,7 +133,8 @@ def check_file(
     of near-duplicate sessions are warned of, which takes a second reading where there may be some. Raises InputError
     when the file cannot be read, or when the search for a pattern of the pack does not end.
     """
-    counts, sessions = _Counts(), SessionIndex()
+    counts = _Counts()
+    first_lines: dict[tuple[int, int], int] = {}  # by session id, the line of its first session
     choice = LabellerChoice(pack, settings.method, unknown_items=settings.unknown_items)
     lengths = AnswerLengths(settings.max_new_tokens)
     reader, total = LogReader(pack, dataset), file_bytes(path)
@@ -143,12 +142,16 @@ def check_file(
         for entry in reader.read(path):
             counts.lines += 1
             if entry.session is not None:
-                alike.add(entry.session, entry.line.number)
-                sessions.add(entry.session, line=entry.line.number, from_test=False, acts=entry.acts)
+                number = entry.line.number
+                first = first_lines.setdefault(id_digest(entry.session.session_id), number)
+                if first != number:
+                    _count_duplicate_id(counts, number, first=first)
+                    continue
+                alike.add(entry.session, number)
                 counts.several_stops += entry.acts > 1
                 counts.html_messages += entry.html_messages
                 counts.cleaned_messages += entry.cleaned_messages
-                labelled = _label(counts, entry.session, entry.line.number, pack, choice)
+                labelled = _label(counts, entry.session, number, pack, choice)
                 lengths.add(labelled)
                 if examine is not None:
                     examine(labelled)
@@ -162,8 +165,7 @@ def check_file(
             if progress is not None and counts.lines % _STEP == 0:
                 progress(entry.line.end, total)
         warnings = [*alike.warnings(reader, path), *filter(None, (lengths.warning(),))]
-    _count_duplicate_ids(counts, sessions)
-    return _report(path, pack, counts, choice=choice, warnings=warnings, sessions=len(sessions))
+    return _report(path, pack, counts, choice=choice, warnings=warnings, sessions=len(first_lines))
 
 
 def _label(
@@ -198,15 +200,10 @@ def _label(
     return labelling.labelled
 
 
-def _count_duplicate_ids(counts: _Counts, sessions: SessionIndex) -> None:
-    first = sessions.first_occurrences()
-    for index in np.flatnonzero(first != np.arange(len(sessions))).tolist():
-        counts.quarantined[Reason.DUPLICATE_SESSION_ID.value] += 1
-        message = (
-            f"session_id: line {sessions.lines[int(first[index])]} has the same one; "
-            "give every session a different id"
-        )
-        counts.problems.add(sessions.lines[index], Reason.DUPLICATE_SESSION_ID, "session_id", message)
+def _count_duplicate_id(counts: _Counts, line: int, *, first: int) -> None:
+    counts.quarantined[Reason.DUPLICATE_SESSION_ID.value] += 1
+    message = f"session_id: line {first} has the same one; give every session a different id"
+    counts.problems.add(line, Reason.DUPLICATE_SESSION_ID, "session_id", message)
 
 
 def _report(
@@ -218,7 +215,6 @@ def _report(
     warnings: Sequence[str],
     sessions: int,
 ) -> CheckReport:
-    duplicates = counts.quarantined[Reason.DUPLICATE_SESSION_ID.value]
     coverage = tuple(
         FieldCoverage(
             task.name,
@@ -235,7 +231,7 @@ def _report(
         path=str(path),
         lines=counts.lines,
         blank_lines=counts.blank,
-        sessions=sessions - duplicates,
+        sessions=sessions,
         quarantined={reason: count for reason, count in counts.quarantined.most_common() if count},
         failed_labels=dict(counts.failed.most_common()),
         problems=counts.problems.listed(),
