@@ -28,6 +28,10 @@ TASKS = """
             r"field names occur twice .*\['x'\]",
         ),
         ("name: shop\ntasks: [{name: a, fields: [{name: x, patterns: ['(']}]}]", "'\\('.*regular expression"),
+        (
+            'name: shop\ntasks: [{name: a, fields: [{name: x, patterns: ["\\bday"]}]}]',
+            "backspace.*single quotes",
+        ),
         ("name: shop\ntasks: [{name: a, fields: [{name: x, answerPattern: [y]}]}]", "mean 'answerPatterns'"),
         (
             f"name: shop\ntasks: {TASKS}  - name: rental\n    fields: [{{name: day}}]",
