@@ -51,7 +51,7 @@ def _some_time(duration: str) -> str:
 
 
 def _valid_pattern(pattern: str) -> str:
-    if "\b" in pattern:  # what YAML makes of a pattern with \\b between double quotes
+    if "\b" in pattern:  # what YAML makes of a pattern with \b between double quotes
         raise ValueError(f"pattern {pattern!r} holds a backspace character; put it between single quotes")
     try:
         re.compile(pattern)

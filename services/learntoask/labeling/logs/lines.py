@@ -15,6 +15,7 @@ from learntoask.core.errors import InputError, LearnToAskError, StageError
 
 BOM = b"\xef\xbb\xbf"
 CHUNK = 1 << 20
+_PACKED = {b"\x1f\x8b": "is compressed by gzip", b"PK\x03\x04": "is a zip archive"}  # by the first bytes of the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,13 @@ class LogLine:
 def read_lines(path: Path, *, max_bytes: int) -> Iterator[LogLine]:
     """Yield every line of a file, blank ones included. Only the beginning of a line above `max_bytes` is kept.
 
-    Raises InputError, with the name of the file, when the file cannot be read.
+    Raises InputError, with the name of the file, when the file cannot be read or is compressed.
     """
     try:
         with path.open("rb", buffering=CHUNK) as file:
+            for beginning, kind in _PACKED.items():
+                if file.peek(len(beginning)).startswith(beginning):
+                    raise InputError(f"logs {path} {kind}; unpack it first")
             number = end = 0
             while text := file.readline(max_bytes + 2):
                 number += 1
