@@ -38,12 +38,12 @@ def read_lines(path: Path, *, max_bytes: int) -> Iterator[LogLine]:
     """
     try:
         with path.open("rb", buffering=CHUNK) as file:
-            for beginning, kind in _PACKED.items():
-                if file.peek(len(beginning)).startswith(beginning):
-                    raise InputError(f"logs {path} {kind}; unpack it first")
             number = end = 0
             while text := file.readline(max_bytes + 2):
                 number += 1
+                if number == 1 and text.startswith(tuple(_PACKED)):
+                    kind = next(kind for beginning, kind in _PACKED.items() if text.startswith(beginning))
+                    raise InputError(f"logs {path} {kind}; unpack it first")
                 end += len(text)
                 content = text.rstrip(b"\r\n")
                 too_long = len(content) > max_bytes
