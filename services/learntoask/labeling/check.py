@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from learntoask.core.languages.pack_phrases import PHRASES, language_of
 from learntoask.core.manifest import Dataset, RunSpec, Train
 from learntoask.core.pack import Pack
 from learntoask.core.records import EndReason, LabelledSession, Session
@@ -249,7 +250,17 @@ def _report(
         questions=counts.questions,
         unnamed_questions=counts.unnamed,
         coverage=coverage,
-        warnings=(*_warnings(counts, coverage), *warnings),
+        warnings=(*_language_warning(pack), *_warnings(counts, coverage), *warnings),
+    )
+
+
+def _language_warning(pack: Pack) -> Iterator[str]:
+    if language_of(pack) in PHRASES or pack.fluency.questions:
+        return
+    yield (
+        f"no phrases of language {pack.language!r} are known, so a request without a question mark is no question: "
+        f"give one of the codes {', '.join(sorted(PHRASES))}, or fluency.questions, fluency.refusals and nonAnswers in "
+        "the pack"
     )
 
 

@@ -558,6 +558,14 @@ def test_check_reports_what_a_run_would_find(run: Run) -> None:
     assert check_file(run.write([log(1)]), PACK, Dataset(uri="logs.jsonl")).ok
 
 
+def test_check_warns_of_a_language_without_phrases(run: Run) -> None:
+    path = run.write([log(1)])
+    report = check_file(path, PACK.model_copy(update={"language": "Korean"}), Dataset(uri="logs.jsonl"))
+    assert any("no phrases of language 'Korean'" in warning for warning in report.warnings)
+    known = check_file(path, PACK.model_copy(update={"language": "ko-KR"}), Dataset(uri="logs.jsonl"))
+    assert not any("no phrases" in warning for warning in known.warnings)
+
+
 def test_check_lists_the_same_problem_of_a_line_once_with_how_often(run: Run) -> None:
     item = {"item": "colour", "value": "red", "answer_msg": 4}
     turns = [{"msg": index, "requested": [item]} for index in (1, 3)] + [{"msg": 5, "requested": []}]
