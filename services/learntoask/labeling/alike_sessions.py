@@ -61,9 +61,8 @@ class AlikeSessions:
     def _read_again(
         self, reader: LogReader, path: Path, wanted: NDArray[np.bool_]
     ) -> Iterator[tuple[int, list[str]]]:
-        index = 0
+        index_of = {self._lines[index]: index for index in np.flatnonzero(wanted).tolist()}
         for entry in reader.read(path):
-            if entry.session is not None:
-                if wanted[index]:
-                    yield index, [message.content for message in entry.session.messages]
-                index += 1
+            index = index_of.get(entry.line.number)
+            if index is not None and entry.session is not None:
+                yield index, [message.content for message in entry.session.messages]

@@ -558,6 +558,20 @@ def test_check_reports_what_a_run_would_find(run: Run) -> None:
     assert check_file(run.write([log(1)]), PACK, Dataset(uri="logs.jsonl")).ok
 
 
+def test_check_names_the_shared_text_where_a_session_is_repeated(run: Run) -> None:
+    greeting = "Welcome to our desk, we are here from nine to five. " * 40
+    alike = [log(number, f"{greeting} ticket {number}", "Which city?", "Rome", MARK) for number in range(40)]
+    copies = [log(100 + number, "the same words again and again") for number in range(12)]
+    repeated = run.write([alike[0], alike[0], alike[0], *alike[1:], *copies], "repeated")
+    once = run.write([*alike, *copies], "once")
+    dataset = Dataset(uri="logs.jsonl")
+    lines = check_file(repeated, PACK, dataset).warnings
+    assert [line.replace("line 43", "line 41") for line in lines] == list(
+        check_file(once, PACK, dataset).warnings
+    )
+    assert any("sessions are nearly the same as that of line" in line for line in lines)
+
+
 def test_check_warns_of_a_language_without_phrases(run: Run) -> None:
     path = run.write([log(1)])
     report = check_file(path, PACK.model_copy(update={"language": "Korean"}), Dataset(uri="logs.jsonl"))
