@@ -7,7 +7,7 @@ gateways    what gateways tell the operator and are told by it
 decide      from one policy to the next without a failed call (pure)
 findings    what the conditions say, from pods and from what gateways see (pure)
 status      conditions, phase and Events (pure)
-apply       applies the objects, and says which one was refused or is somebody else's
+apply       applies the objects, and says which one was refused or belongs to another owner
 render/     Deployments, Services, PodDisruptionBudgets, autoscaler (pure)
 labels      labels and names of the objects
 """

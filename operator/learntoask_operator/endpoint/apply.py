@@ -1,7 +1,6 @@
 """Applies the objects of an endpoint, and says why one could not be applied.
 
-An object of somebody else is never changed, and one that the API server refuses does not keep the others from being
-applied.
+An object that belongs to another owner is never changed. The others are applied even if the API server refuses one.
 """
 
 from __future__ import annotations
@@ -97,7 +96,7 @@ class EndpointObjects:
             else:
                 faults.append(foreign)
         if any(fault.nameless for fault in faults) and not deployments:
-            return faults[0]  # servers that nobody could call would only cost
+            return faults[0]  # without its Service no client could call the servers
         for kind, body, digest in due:
             refused = await self._apply_one(kind, body)
             if refused is None:

@@ -1,4 +1,4 @@
-"""What the conditions of an endpoint say, from the decision, the pods and what the gateways see. Pure."""
+"""Derives what the conditions of an endpoint say from the decision, the pods and what the gateways see."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from learntoask_operator.endpoint.observe import ObservedServers
 class Views:
     """How many servers each gateway sees, by pod, and the address at which gateways tell that.
 
-    `address` is empty if they tell it to nobody; then nobody knows what they see.
+    `address` is empty if the operator does not listen to gateways; then `seen` says nothing.
     """
 
     address: str

@@ -8,6 +8,7 @@ from functools import partial
 from learntoask.core.documents.input_checks import explain
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import AskEndpoint, EndpointSpec, PolicyReference
+from learntoask.core.network.address import join_host_port
 from learntoask.core.status.endpoint import EndpointStatus
 from learntoask.kube import DEPLOYMENT, ENDPOINT, POD, RUN, Kind, Kube, NotFound, merge_patch
 from pydantic import ValidationError
@@ -20,7 +21,7 @@ from learntoask_operator.endpoint.gateways import GatewayBoard
 from learntoask_operator.endpoint.observe import ObservedEndpoint, ObservedServers, observe
 from learntoask_operator.endpoint.policy import follows_run, resolve_policy, waiting_for
 from learntoask_operator.endpoint.render.objects import Objects, render, revision_of
-from learntoask_operator.endpoint.render.pods import server_address
+from learntoask_operator.endpoint.render.pods import PORT
 from learntoask_operator.endpoint.render.servers import server_template
 from learntoask_operator.endpoint.status import events_of, fault_in, refused_status, status_of
 from learntoask_operator.events import EventQueue
@@ -145,7 +146,7 @@ class EndpointReconciler:
     ) -> None:
         """Tell the gateways where the servers are that get traffic. `pods` are all of the endpoint."""
         found = [observed.servers.get(revision, ObservedServers()).addresses for revision in decision.traffic]
-        addresses = sorted(server_address(ip) for pods in found for ip in pods.values())
+        addresses = sorted(join_host_port(ip, PORT) for pods in found for ip in pods.values())
         self._gateways.publish(ref, tuple(addresses), pods={pod["metadata"]["name"] for pod in pods})
 
     async def _write(self, body: Json, before: EndpointStatus, after: EndpointStatus) -> Json | None:

@@ -1,4 +1,4 @@
-"""The children of one run, and which of them are to be deleted. Pure."""
+"""Holds the children of one run, and finds those that are to be deleted. The functions are pure."""
 
 from __future__ import annotations
 

@@ -23,11 +23,10 @@ from learntoask.core.status.run import FINISHED_PHASES, Lineage, Phase, RunStatu
 from learntoask_operator.events import Event
 
 AT_WORK = ("Queued", "Waiting", "Running", "Stopping", "Retrying")
-_OWN_FAILURES = (
-    c.NEVER_STARTED,
-    c.CANNOT_START,
-    c.DEADLINE_EXCEEDED,
-)  # failures with an Event reason of the same name
+# Failures with an Event reason of the same name.
+_OWN_FAILURES = (c.NEVER_STARTED, c.CANNOT_START, c.DEADLINE_EXCEEDED)
+COMPUTED_ELSEWHERE = "ComputedElsewhere"
+"""Reason of a stage that waits because another run computes the same output."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +185,7 @@ def _stage_events(old: StageRecord, new: StageRecord) -> list[Event]:
 
 def _waiting_event(record: StageRecord) -> Event:
     message = f"stage {record.name} waits: {record.reason}: {record.message}"
-    if record.reason == "ComputedElsewhere":
+    if record.reason == COMPUTED_ELSEWHERE:
         return Event(reason=c.WAITING_FOR_PODS, message=message)
     return Event(reason=c.WAITING_FOR_PODS, message=message, type="Warning")
 

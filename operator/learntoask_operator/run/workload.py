@@ -30,7 +30,7 @@ from learntoask_operator.run.observe import ObservedStage
 from learntoask_operator.run.render import jobs, services
 from learntoask_operator.run.render.config_map import config_map
 from learntoask_operator.run.stage_records import RecordedPublication, pods_together
-from learntoask_operator.run.status import AT_WORK
+from learntoask_operator.run.status import AT_WORK, COMPUTED_ELSEWHERE
 from learntoask_operator.settings import Settings
 
 
@@ -64,7 +64,7 @@ class Workload:
                 found[name] = ("ServiceNotReady", why)
             elif other := self._computing_elsewhere(start):
                 found[name] = (
-                    "ComputedElsewhere",
+                    COMPUTED_ELSEWHERE,
                     f"{other} computes the same output, which is then used here, too",
                 )
         return found

@@ -99,7 +99,9 @@ class Roles(PackModel):
 
     @model_validator(mode="after")
     def _different_sides(self) -> Roles:
-        both = {_folded(name) for name in self.user_aliases} & {_folded(name) for name in self.expert_aliases}
+        both = {folded_role(name) for name in self.user_aliases} & {
+            folded_role(name) for name in self.expert_aliases
+        }
         if both:
             raise ValueError(
                 f"userAliases and expertAliases both have {', '.join(sorted(both))}; name each side once"
@@ -107,8 +109,8 @@ class Roles(PackModel):
         return self
 
 
-def _folded(role: str) -> str:
-    """The role as the parser of logs compares it."""
+def folded_role(role: str) -> str:
+    """Return a role name of logs in the form in which names are compared."""
     return role.strip().lower()
 
 

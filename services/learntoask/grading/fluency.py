@@ -53,15 +53,16 @@ class FluencyGuard:
 
     def asking(self, text: str) -> tuple[str, ...]:
         """Return the sentences of `text` that ask something; empty if the text is refused."""
-        if self._garbled(plain_text(text)):
-            return ()
-        return tuple(sentence for sentence in sentences(text) if self._asks(plain_text(sentence)))
+        return () if self._garbled(plain_text(text)) else self._asking(text)
 
     def refusal(self, text: str) -> str | None:
         """Return why `text` is refused, with the pack's key that decides; None for a question."""
         if garbled := self._garbled(plain_text(text)):
             return garbled
-        return None if self.asking(text) else "no sentence asks (fluency.questions, fluency.refusals)"
+        return None if self._asking(text) else "no sentence asks (fluency.questions, fluency.refusals)"
+
+    def _asking(self, text: str) -> tuple[str, ...]:
+        return tuple(sentence for sentence in sentences(text) if self._asks(plain_text(sentence)))
 
     def _garbled(self, text: str) -> str | None:
         """Return what is wrong with the form of a plain text, whatever it says."""

@@ -15,7 +15,8 @@ import yaml
 from pydantic import JsonValue
 
 from learntoask.core.documents.input_checks import check_document, parse_document
-from learntoask.core.errors import InputError, LearnToAskError
+from learntoask.core.documents.text_file import read_document
+from learntoask.core.errors import LearnToAskError
 from learntoask.core.manifest import LearnToAskRun, load_manifest
 from learntoask.core.manifest.sweep import Changes, LearnToAskSweep, Variant, merge_changes
 from learntoask.local.executor import Display, Executor
@@ -57,11 +58,7 @@ class MemberOutcome:
 
 def load_sweep(path: Path) -> LearnToAskSweep:
     """Read a sweep. Raises InputError that names file and field."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"sweep {path} cannot be read: {error}") from error
-    return parse_document(text, LearnToAskSweep, where=str(path))
+    return parse_document(read_document(path, what="sweep"), LearnToAskSweep, where=str(path))
 
 
 def write_members(sweep: LearnToAskSweep, *, path: Path, folder: Path) -> list[Member]:

@@ -18,8 +18,6 @@ from learntoask.core.stages.contract import Shard
 from learntoask.core.stages.graph import RESOLVE
 from learntoask.store.address import StoreAddress, address_of
 
-_TOKEN_FILE = f"{contract.TOKEN_FOLDER}/{contract.TOKEN_NAME}"
-
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerGroup:
@@ -82,7 +80,7 @@ def read_environment(environment: Mapping[str, str]) -> PodEnvironment:
         group=_group(environment, index),
         shard=Shard(index=index, count=shards) if shards > 1 else None,
         progress=environment.get(contract.LTA_PROGRESS_ADDRESS) or None,
-        token=Path(environment.get(contract.LTA_PROGRESS_TOKEN) or _TOKEN_FILE),
+        token=Path(environment.get(contract.LTA_PROGRESS_TOKEN) or contract.TOKEN_FILE),
         copy_seconds=float(_count(environment, contract.LTA_CHECKPOINT_SECONDS, default=30)),
     )
 

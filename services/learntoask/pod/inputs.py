@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from learntoask.core.documents.text_file import read_document
 from learntoask.core.errors import InputError
 from learntoask.core.pack import Pack, parse_pack
 from learntoask.core.prompt import check_prompts
@@ -37,7 +38,7 @@ def fetch_inputs(pod: PodEnvironment, *, roles: Collection[str] | None) -> PodIn
     """
     spec = pod.run.spec
     pack_path, _ = _fetch(pod, spec.pack.uri, "spec.pack.uri")
-    pack = parse_pack(pack_path.read_text(encoding="utf-8"), where=spec.pack.uri)
+    pack = parse_pack(read_document(pack_path, what="spec.pack.uri:"), where=spec.pack.uri)
     check_prompts(pack)
     planned = pod.order.pack
     if planned is not None and pack_digests(pack)["whole"] != planned:

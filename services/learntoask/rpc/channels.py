@@ -16,6 +16,13 @@ from learntoask.core.network.proxy import proxy_for
 Option = tuple[str, int | str]
 DIRECT: tuple[Option, ...] = (("grpc.enable_http_proxy", 0),)
 """Options of a channel that never goes through a proxy."""
+LASTING: tuple[Option, ...] = (
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.keepalive_time_ms", 20_000),  # our servers allow a ping every 10 s
+    ("grpc.keepalive_timeout_ms", 5_000),
+)
+"""Options of a channel that stays open: it reconnects soon, and finds out that the machine of its server is gone."""
 GONE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 """Status codes of a server that is unreachable or shutting down.
 

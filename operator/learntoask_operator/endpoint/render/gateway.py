@@ -76,7 +76,7 @@ def _operator(body: Json, settings: Settings) -> dict[str, str]:
     return variables(
         "LTA_GATEWAY_",
         OPERATOR=settings.progress_address,
-        OPERATOR_TOKEN=f"{contract.TOKEN_FOLDER}/{contract.TOKEN_NAME}",
+        OPERATOR_TOKEN=contract.TOKEN_FILE,
         ENDPOINT=body["metadata"]["name"],
     )
 

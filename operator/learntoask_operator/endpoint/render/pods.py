@@ -64,11 +64,6 @@ def endpoint_template(
     )
 
 
-def server_address(ip: str) -> str:
-    """Where the policy server in the pod with this IP address listens, as gateways write it."""
-    return f"[{ip}]:{PORT}" if ":" in ip else f"{ip}:{PORT}"
-
-
 def variables(prefix: str, **values: object) -> dict[str, str]:
     """Environment variables for the values that are not None; booleans and lists are written as servers read them."""
     return {prefix + name: _text(value) for name, value in values.items() if value is not None}

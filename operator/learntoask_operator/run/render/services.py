@@ -21,8 +21,7 @@ from learntoask_operator.run.stage_records import RecordedPublication
 from learntoask_operator.settings import Settings
 
 GRADER, JUDGE = "grader", "judge"
-_GRADER_PORT, _JUDGE_PORT = 50052, 8000
-_GRADER_METRICS = 9090
+_GRADER_PORT, _GRADER_METRICS, _JUDGE_PORT = 50052, 9090, 8000
 _CALL_GRADERS = ("grpo", "evaluate")
 _CALL_JUDGE = ("grader", "grpo", "evaluate")
 

@@ -62,10 +62,9 @@ def _problem(finding: ErrorDetails, model: type[BaseModel]) -> str:
         value = finding.get("input")
         if value is None and not path_of(finding):
             return "the document is empty"
-        whole = finding["type"] == "value_error" and isinstance(
-            value, dict
-        )  # a rule between fields names them
-        return problem(finding) if whole else f"{problem(finding)} (got {_short(value)})"
+        if finding["type"] == "value_error" and isinstance(value, dict):
+            return problem(finding)  # a rule between fields names them
+        return f"{problem(finding)} (got {_short(value)})"
     path = path_of(finding)
     known = _field_names(model, path[:-1])
     near = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)

@@ -305,7 +305,9 @@ def _check_deadline(
 ) -> _StageDecision:
     if latest.state == "waiting" and not latest.startable:
         message = f"no pod of attempt {latest.attempt} can start: {latest.reason}: {latest.message}"
-        stop = Stop(stage=stage, reason="CannotStart", message=message, failed=True, retryable=False)
+        stop = Stop(
+            stage=stage, reason=conditions.CANNOT_START, message=message, failed=True, retryable=False
+        )
         return _StageDecision(status=status, action=stop)
     if latest.state == "waiting":
         limit, reason = spec.start_deadline, conditions.NEVER_STARTED

@@ -15,10 +15,8 @@ from learntoask.core.errors import InputError, LearnToAskError, StageError
 
 BOM = b"\xef\xbb\xbf"
 CHUNK = 1 << 20
-_PACKED = {
-    b"\x1f\x8b": "is compressed by gzip",
-    b"PK\x03\x04": "is a zip archive",
-}  # by the first bytes of the file
+# By the first bytes of the file.
+_PACKED = {b"\x1f\x8b": "is compressed by gzip", b"PK\x03\x04": "is a zip archive"}
 
 
 @dataclass(frozen=True, slots=True)

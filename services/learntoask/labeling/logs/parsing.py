@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 from pydantic import JsonValue
 
 from learntoask.core.manifest import Dataset
-from learntoask.core.pack import Pack
+from learntoask.core.pack import Pack, folded_role
 from learntoask.core.records import Author, Role
 from learntoask.core.text.characters import clean_text
 from learntoask.core.text.html import text_of_html
@@ -62,8 +62,8 @@ class LogFormat:
     @classmethod
     def of(cls, pack: Pack, limits: Dataset) -> LogFormat:
         roles: dict[str, Role] = {"user": "user", "assistant": "assistant"}
-        roles |= {word.strip().lower(): "assistant" for word in pack.roles.expert_aliases}
-        roles |= {word.strip().lower(): "user" for word in pack.roles.user_aliases}
+        roles |= {folded_role(word): "assistant" for word in pack.roles.expert_aliases}
+        roles |= {folded_role(word): "user" for word in pack.roles.user_aliases}
         keys = {"session_id", "messages", "goal", *(path for path in pack.task_from if "." not in path)}
         paths = tuple(tuple(path.split(".")) for path in pack.task_from)
         return cls(pack, limits, roles, paths, frozenset(keys))
@@ -162,7 +162,7 @@ def _message(raw: object, index: int, form: LogFormat) -> LogMessage:
     word = raw.get("role")
     role = None
     if isinstance(word, str):
-        role = form.roles.get(word) or form.roles.get(word.strip().lower())
+        role = form.roles.get(word) or form.roles.get(folded_role(word))
     if role is None:
         raise Rejected(
             Reason.WRONG_ROLE,

@@ -15,7 +15,7 @@ from dataclasses import replace
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from learntoask.rpc.channels import DIRECT, Tls, open_channel
+from learntoask.rpc.channels import DIRECT, LASTING, Tls, open_channel
 from learntoask.rpc.logs import LOGGER
 from learntoask.serving.conversation import SERVICE
 from learntoask.serving.gateway import routing
@@ -29,11 +29,8 @@ _LOOK_AGAIN_SECONDS = 1.0  # between look-ups while no server serves
 _LAST_ANSWERS_SECONDS = 60.0  # for the requests at a server that has left the list
 _OPTIONS = (
     *DIRECT,  # servers are found by the addresses of their pods, which no NO_PROXY names
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.min_reconnect_backoff_ms", 200),
+    *LASTING,
     ("grpc.max_reconnect_backoff_ms", 2000),  # a restarted server is found soon
-    ("grpc.keepalive_time_ms", 20_000),  # finds servers whose machine is gone; they allow a ping every 10 s
-    ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
     # Channels of two gateways in one process would otherwise share connections and their back-off.
     ("grpc.use_local_subchannel_pool", 1),

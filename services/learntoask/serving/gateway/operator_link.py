@@ -15,7 +15,7 @@ import grpc
 
 from learntoask.core.backoff import Backoff
 from learntoask.core.errors import InputError
-from learntoask.rpc.channels import authorization, open_channel
+from learntoask.rpc.channels import LASTING, authorization, open_channel
 from learntoask.rpc.config import token_in
 from learntoask.rpc.logs import LOGGER
 from learntoask.serving.gateway.backends import BackendPool
@@ -24,16 +24,7 @@ from learntoask.wire.gateway_pb2_grpc import GatewayServiceStub
 
 _BACKOFF = Backoff(first=0.5, longest=10.0)
 _LOOK_SECONDS = 1.0  # between two looks at the servers, should a change not have been heard
-_OPTIONS = (
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.min_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 5000),
-    (
-        "grpc.keepalive_time_ms",
-        20_000,
-    ),  # finds an operator whose machine is gone; it allows a ping every 10 s
-    ("grpc.keepalive_timeout_ms", 5_000),
-)
+_OPTIONS = (*LASTING, ("grpc.max_reconnect_backoff_ms", 5000))
 
 
 class OperatorLink:
