@@ -17,15 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from learntoask.core.manifest.metric import METRICS
 from learntoask.core.records import Decision
-
-Floats: TypeAlias = NDArray[np.float64]
+from learntoask.statistics.bootstrap import Floats, Metrics
 
 COLUMNS = (
     "continues",
@@ -91,6 +88,18 @@ def sums_by_session(outcomes: Sequence[Outcome], sessions: Sequence[str]) -> Flo
     return sums
 
 
+def rows(outcomes: Sequence[Outcome]) -> Floats:
+    """Return what each completion adds to the sums, [completions, columns]."""
+    return np.array([_row(outcome) for outcome in outcomes]).reshape(len(outcomes), len(COLUMNS))
+
+
+def parts_of(metric: str, sums: Floats) -> tuple[Floats, Floats]:
+    """Return numerator and denominator of a metric, from `sums` of shape (…, columns)."""
+    column = {name: sums[..., index] for index, name in enumerate(COLUMNS)}
+    above, below = _RATIOS[metric]
+    return _add(column, above), _add(column, below)
+
+
 def metric_values(sums: Floats) -> dict[str, Floats]:
     """Return every metric of `sums` (shape (…, columns)) as an array of shape (…). A metric of 0 completions is NaN."""
     column = {name: sums[..., index] for index, name in enumerate(COLUMNS)}
@@ -101,6 +110,10 @@ def denominators(sums: Floats) -> dict[str, Floats]:
     """Return the number of completions that each metric is a mean over, as arrays of shape (…)."""
     column = {name: sums[..., index] for index, name in enumerate(COLUMNS)}
     return {name: _add(column, below) for name, (_, below) in _RATIOS.items()}
+
+
+REPORT_METRICS = Metrics(values=metric_values, denominators=denominators, shares=IN_UNIT_RANGE)
+"""The metrics of a report, of sums with the columns COLUMNS."""
 
 
 def identity_error(sums: Floats) -> float | None:

@@ -6,16 +6,33 @@ policies on the same sessions are paired.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learntoask.core.intervals import LEVEL, wilson
 from learntoask.core.records import Record
-from learntoask.evaluation.stats.metrics import COLUMNS, IN_UNIT_RANGE, Floats, denominators, metric_values
+
+Floats: TypeAlias = NDArray[np.float64]
 
 _CELLS_AT_ONCE = 4_000_000  # limit of resamples × sessions in memory (32 MB)
 _MAX_UNDEFINED = 0.05  # share of resamples in which a metric may be undefined if it is to have an interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """Metrics that are functions of the same sums, of shape (…, columns).
+
+    `values` and `denominators` return an array of shape (…) per metric: its value, NaN where it is undefined, and the
+    number of completions that it is a mean over. `shares` names the metrics that lie between 0 and 1.
+    """
+
+    values: Callable[[Floats], Mapping[str, Floats]]
+    denominators: Callable[[Floats], Mapping[str, Floats]]
+    shares: frozenset[str]
 
 
 class Estimate(Record):
@@ -66,19 +83,46 @@ def resampled_sums(sums: Floats, *, resamples: int, seed: int) -> Floats:
     return np.concatenate(parts)
 
 
-def estimates(sums: Floats, *, resamples: int, seed: int) -> dict[str, Estimate]:
+def percentile_intervals(
+    sums: Floats, values: Callable[[Floats], Mapping[str, Floats]], *, resamples: int, seed: int
+) -> dict[str, tuple[float, float, float]]:
+    """Return (value, low, high) of every metric of `sums` (sessions, columns); NaN where it is undefined.
+
+    The draws are counts of sessions, which is the faster way for few sessions, and resamples in which a metric is
+    undefined are left out. The recorded figures of graders depend on these draws.
+    """
+    sessions = len(sums)
+    draws: Floats = np.zeros((1, 0))
+    if sessions:
+        random = np.random.default_rng(seed)
+        draws = random.multinomial(sessions, np.full(sessions, 1 / sessions), size=resamples).astype(
+            np.float64
+        )
+    point, resampled = values(sums.sum(axis=0)), values(draws @ sums)
+    return {name: (float(value), *_percentiles(resampled[name])) for name, value in point.items()}
+
+
+def _percentiles(resampled: Floats) -> tuple[float, float]:
+    known = resampled[~np.isnan(resampled)]
+    if not known.size:
+        return np.nan, np.nan
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def estimates(sums: Floats, metrics: Metrics, *, resamples: int, seed: int) -> dict[str, Estimate]:
     """Return every metric with its interval, from the sums (sessions, columns) of one policy."""
     total = sums.sum(axis=0)
-    point, counts = metric_values(total), denominators(total)
-    drawn = metric_values(resampled_sums(sums, resamples=resamples, seed=seed))
-    sessions = {name: int((below > 0).sum()) for name, below in denominators(sums).items()}
+    point, counts = metrics.values(total), metrics.denominators(total)
+    drawn = metrics.values(resampled_sums(sums, resamples=resamples, seed=seed))
+    sessions = {name: int((below > 0).sum()) for name, below in metrics.denominators(sums).items()}
     return {
         name: _estimate(
             float(point[name]),
             drawn[name],
             n=round(float(counts[name])),
             sessions=sessions[name],
-            is_share=name in IN_UNIT_RANGE,
+            is_share=name in metrics.shares,
         )
         for name in point
     }
@@ -106,14 +150,19 @@ def mean_estimates(
 
 
 def contrasts(
-    strata: Sequence[Sequence[Floats]], coefficients: Sequence[float], *, resamples: int, seed: int
+    strata: Sequence[Sequence[Floats]],
+    coefficients: Sequence[float],
+    metrics: Metrics,
+    *,
+    resamples: int,
+    seed: int,
 ) -> dict[str, Difference]:
     """Return Σ coefficient · value over the runs for every metric, e.g. with (−1, +1) for after − before.
 
     A stratum holds one array of sums (sessions, columns) per run, for the same sessions in the same order. They are
     drawn together, so the runs are paired. A run without the stratum's sessions has an array of shape (0, columns).
     """
-    width = len(COLUMNS)
+    width = strata[0][0].shape[1]
     points = [np.zeros(width) for _ in coefficients]
     drawn = [np.zeros((resamples, width)) for _ in coefficients]
     for index, stratum in enumerate(strata):
@@ -127,12 +176,12 @@ def contrasts(
             points[run] += stratum[run].sum(axis=0)
             drawn[run] += together[:, place * width : (place + 1) * width]
     sessions = sum(max(map(len, stratum)) for stratum in strata)
-    value, resampled = _combined(points, coefficients), _combined(drawn, coefficients)
+    value, resampled = _combined(points, coefficients, metrics), _combined(drawn, coefficients, metrics)
     return {name: _difference(float(value[name]), resampled[name], sessions=sessions) for name in value}
 
 
-def _combined(sums: Sequence[Floats], coefficients: Sequence[float]) -> dict[str, Floats]:
-    found = [metric_values(of_run) for of_run in sums]
+def _combined(sums: Sequence[Floats], coefficients: Sequence[float], metrics: Metrics) -> dict[str, Floats]:
+    found = [metrics.values(of_run) for of_run in sums]
     return {
         name: np.sum([weight * run[name] for weight, run in zip(coefficients, found, strict=True)], axis=0)
         for name in found[0]
