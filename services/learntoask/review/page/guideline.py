@@ -1,0 +1,63 @@
+"""The guideline that reviewers can open beside a question: what each field of the task means, from the pack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from learntoask.core.pack import Pack
+from learntoask.core.records import Record
+
+_EXAMPLES = 3  # questions shown for a field
+
+
+class FieldNote(Record):
+    """A field as reviewers read it. `key` is its name in the pack, which choices have as their key."""
+
+    key: str
+    title: str
+    description: str
+    questions: tuple[str, ...] = ()
+
+
+class Guideline(Record):
+    """What a reviewer should know about a task."""
+
+    goal: str
+    stopping: str
+    fields: tuple[FieldNote, ...]
+
+
+class Wording(Record):
+    """What the page says about a domain: the names of the two sides, the language of the logs, guidelines by task."""
+
+    title: str
+    user: str = "user"
+    expert: str = "expert"
+    language: str = ""
+    guidelines: Mapping[str, Guideline] = {}
+
+
+def wording_of(pack: Pack, *, title: str) -> Wording:
+    """Return the wording of a pack's domain; `title` names the review, such as the name of the run."""
+    return Wording(
+        title=title,
+        user=pack.roles.user,
+        expert=pack.roles.expert,
+        language=pack.language,
+        guidelines={
+            task.name: Guideline(
+                goal=task.goal,
+                stopping=pack.stopping,
+                fields=tuple(
+                    FieldNote(
+                        key=field.name,
+                        title=field.title,
+                        description=field.description,
+                        questions=field.questions[:_EXAMPLES],
+                    )
+                    for field in task.fields
+                ),
+            )
+            for task in pack.tasks
+        },
+    )

@@ -1,0 +1,88 @@
+"""The page without JavaScript: forms and redirects."""
+
+from __future__ import annotations
+
+from worlds.review import question, yes_or_no
+
+WITHOUT_SCRIPT = {"script": False, "width": 360, "height": 740}
+
+
+def test_a_review_is_done_by_forms_alone(serve, open_page) -> None:
+    items = [yes_or_no(n) for n in range(3)]
+    running = serve(*items)
+    tab = open_page(running.link(), **WITHOUT_SCRIPT)
+    for _ in items:
+        tab.page.get_by_role("button", name="No, ask on").click()
+        tab.page.get_by_text("Others say something else").wait_for()
+        tab.page.get_by_role("link", name="Next").click()
+    tab.page.get_by_text("All answers are in").wait_for()
+    assert [response.answer for *_, response in running.queue.responses()] == [("no",)] * 3
+
+
+def test_several_choices_are_sent_together_and_seconds_are_counted(serve, open_page) -> None:
+    item = question(1)
+    running = serve(item)
+    tab = open_page(running.link(), **WITHOUT_SCRIPT)
+    tab.page.get_by_label("duration").check(force=True)
+    tab.page.get_by_label("allergies").check(force=True)
+    tab.page.get_by_role("button", name="Answer", exact=True).click()
+    tab.page.get_by_text("Others say something else").wait_for()
+    given = running.queue.given(item.digest, "ann")
+    assert given.answer == ("allergies", "duration")
+    assert 0 <= given.seconds < 60
+
+
+def test_a_mind_changed_on_the_revealed_page_is_a_second_event(serve, open_page) -> None:
+    item = yes_or_no(1)
+    running = serve(item)
+    tab = open_page(running.link(), **WITHOUT_SCRIPT)
+    tab.page.get_by_role("button", name="No, ask on").click()
+    tab.page.get_by_role("button", name="Yes, nothing is missing").click()
+    tab.page.get_by_text("Everybody agrees").wait_for()
+    given = running.queue.given(item.digest, "ann")
+    assert (given.blind, given.answer, given.revealed) == (("no",), ("yes",), True)
+
+
+def test_an_answer_is_undone_and_the_same_question_comes_back(serve, open_page) -> None:
+    running = serve(yes_or_no(1), yes_or_no(2))
+    tab = open_page(running.link(), **WITHOUT_SCRIPT)
+    first = tab.page.locator(".card").get_attribute("data-item")
+    tab.page.get_by_role("button", name="No, ask on").click()
+    tab.page.get_by_role("button", name="Undo").click()
+    tab.page.get_by_text("Your last answer is undone").wait_for()
+    assert tab.page.locator(".card").get_attribute("data-item") == first
+    assert tab.page.locator(".reveal").count() == 0
+
+
+def test_a_comment_a_skip_and_the_guideline_work_as_plain_pages(serve, open_page) -> None:
+    running = serve(yes_or_no(1), yes_or_no(2))
+    tab = open_page(running.link(), **WITHOUT_SCRIPT)
+    first = tab.page.locator(".card").get_attribute("data-item")
+    tab.page.get_by_text("Comment").first.click()
+    tab.page.get_by_label("Your comment").fill("hm")
+    tab.page.get_by_role("button", name="Save comment").click()
+    tab.page.get_by_text("Your comment is saved").wait_for()
+    assert running.queue.given(first, "ann").comments == ("hm",)
+    tab.page.get_by_role("link", name="Guideline").click()
+    tab.page.get_by_text("Substances that the patient does not tolerate").wait_for()
+    tab.page.get_by_role("link", name="Back").click()
+    tab.page.get_by_role("button", name="Skip").click()
+    tab.page.get_by_text("Skipped").wait_for()
+    assert tab.page.locator(".card").get_attribute("data-item") != first
+
+
+def test_a_form_that_is_sent_twice_records_one_answer(serve, open_page) -> None:
+    item = yes_or_no(1)
+    running = serve(item)
+    tab = open_page(running.link(), **WITHOUT_SCRIPT)
+    with tab.page.expect_request("**/answer") as sent:
+        tab.page.get_by_role("button", name="No, ask on").click()
+    tab.page.get_by_text("Others say something else").wait_for()
+    before = running.queue.given(item.digest, "ann")
+    again = tab.context.request.post(
+        sent.value.url,
+        data=sent.value.post_data,
+        headers={"content-type": "application/x-www-form-urlencoded"},
+    )
+    assert again.ok
+    assert running.queue.given(item.digest, "ann") == before
