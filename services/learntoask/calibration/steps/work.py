@@ -1,0 +1,111 @@
+"""What the stage calibrate knows and has decided so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from learntoask.calibration.agreement import Judgement
+from learntoask.calibration.anchor import Anchor
+from learntoask.calibration.answers import (
+    YES,
+    Answered,
+    Review,
+    collect,
+    read_answers,
+    read_earlier,
+)
+from learntoask.calibration.draw.findings import FINDINGS_FILE, GRADERS, LABELLER, Finding
+from learntoask.calibration.draw.stage import calibrate_settings, divide
+from learntoask.calibration.labels.evidence import TurnKey
+from learntoask.calibration.labels.sessions import LabelledLog, read_labelled
+from learntoask.calibration.revise.patterns import Edit
+from learntoask.calibration.weights import weighted
+from learntoask.core.json_lines import read_records
+from learntoask.core.manifest.calibrate import Calibrate
+from learntoask.core.pack import Pack
+from learntoask.core.stages.contract import StageContext
+from learntoask.review.records import ANSWERS_FILE, EARLIER_FILE, ITEMS_FILE, ReviewItem
+
+
+@dataclass
+class Work:
+    """The inputs of the stage, and what its steps have decided so far."""
+
+    context: StageContext
+    review: Review
+    findings: dict[TurnKey, Finding]
+    anchor: Anchor
+    pack: Pack  # revised
+    logs: list[LabelledLog]
+    edits: list[Edit] = field(default_factory=list)
+    rubric: str | None = None  # the judge's revised rubric
+
+    @classmethod
+    def read(cls, context: StageContext) -> Work:
+        """Read the answers, findings and labels. Raises InputError with the line that is wrong."""
+        items = read_records(context.inputs["draw"] / ITEMS_FILE, ReviewItem)
+        review = collect(items, read_answers(context.inputs["review"] / ANSWERS_FILE))
+        findings = list(read_records(context.inputs["draw"] / FINDINGS_FILE, Finding))
+        logs = read_labelled(
+            context.inputs["label"],
+            context.inputs["prepare"],
+            pack=context.pack,
+            faults=context.spec.dataset.corrupt,
+        )
+        measured, _ = divide(logs, seed=calibrate_settings(context).seed)
+        ids = {log.session_id for log in measured}
+        review = weighted(review, [one for one in findings if one.session_id in ids])
+        earlier = read_earlier(context.inputs["review"] / EARLIER_FILE)
+        return cls(
+            context=context,
+            review=review,
+            findings={(one.session_id, one.turn): one for one in findings},
+            anchor=Anchor(calibrate_settings(context), review, earlier=earlier),
+            pack=context.pack,
+            logs=logs,
+        )
+
+    @property
+    def settings(self) -> Calibrate:
+        return calibrate_settings(self.context)
+
+    @property
+    def to_learn(self) -> list[Answered]:
+        """The answers that labels and revisions may be made from."""
+        return self.review.of("show", "search")
+
+    @property
+    def trained(self) -> list[LabelledLog]:
+        """The sessions that are not measured on."""
+        return divide(self.logs, seed=self.settings.seed)[1]
+
+    def judges(self) -> dict[str, Judgement]:
+        """Return what labeller and graders find in each turn."""
+        return judges_of(self.findings)
+
+
+def judges_of(findings: Mapping[TurnKey, Finding]) -> dict[str, Judgement]:
+    """Return what labeller and graders find in each turn by these findings."""
+
+    def by(judge: str) -> Judgement:
+        def finds(key: TurnKey) -> frozenset[str] | None:
+            found = findings.get(key)
+            return frozenset(found.asks[judge]) if found is not None and judge in found.asks else None
+
+        return finds
+
+    return {judge: by(judge) for judge in (LABELLER, *GRADERS)}
+
+
+def stops_of(logs: Sequence[LabelledLog]) -> Judgement:
+    """Return whether the labels say that the expert acts at a turn."""
+    by_id = {log.session_id: log for log in logs}
+
+    def finds(key: TurnKey) -> frozenset[str] | None:
+        session = by_id[key[0]].labelled.session if key[0] in by_id else None
+        if session is None:
+            return None
+        return frozenset({YES} if session.stop_turn == key[1] else ())
+
+    return finds

@@ -1,0 +1,1 @@
+"""The goals of calibration, one module each; bench_calibration.py runs them and prints their rows."""
