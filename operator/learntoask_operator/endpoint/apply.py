@@ -5,6 +5,7 @@ An object that belongs to another owner is never changed. The others are applied
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 
 from learntoask.core.digest import digest_of
@@ -12,6 +13,7 @@ from learntoask.core.json_object import Json
 from learntoask.core.pod_contract import REVISION_LABEL
 from learntoask.core.status.conditions import CHILD_FOREIGN, CHILD_REFUSED
 from learntoask.kube import (
+    CONFIG_MAP,
     DEPLOYMENT,
     ENDPOINT,
     HPA,
@@ -26,11 +28,12 @@ from learntoask.kube import (
 
 from learntoask_operator.cache.children import ChildCache
 from learntoask_operator.endpoint.decide import EndpointDecision
-from learntoask_operator.endpoint.labels import SERVER, revision_name
+from learntoask_operator.endpoint.labels import SERVER, canary_name, revision_name, rollout_name
+from learntoask_operator.endpoint.render.autoscaler import autoscaler_names
 from learntoask_operator.endpoint.render.objects import Objects
 from learntoask_operator.endpoint.status import Fault
 from learntoask_operator.loop import Ref, ref_of
-from learntoask_operator.ownership import COMPONENT, foreign_message, is_owned_by, refused_message
+from learntoask_operator.ownership import COMPONENT, MANAGER, foreign_message, is_owned_by, refused_message
 
 _AGAIN_SECONDS = 600.0  # until an unchanged object is applied again, should another client have changed it
 
@@ -65,11 +68,14 @@ class EndpointObjects:
         fault = await self._apply(endpoint, objects, deployments, now=now)
         if fault is None:
             self._faults.pop(ref, None)
-            await self._scale_old(endpoint, decision, deployments)
+            rendered = {body["metadata"]["name"] for kind, body in objects if kind == DEPLOYMENT}
+            await self._scale_others(endpoint, decision, deployments, rendered)
         else:  # the old servers stay, because the new ones may not get their calls
             self._faults[ref] = fault
-        if not any(kind == HPA for kind, _ in objects):
-            await self._remove_autoscaler(ref, uid, now)
+        wanted = {(kind, body["metadata"]["name"]) for kind, body in objects}
+        for kind, name in _optional(ref.name):
+            if (kind, name) not in wanted:
+                await self._remove_unneeded(ref, kind, name, uid, now)
         return fault
 
     async def _apply(
@@ -107,11 +113,30 @@ class EndpointObjects:
 
     async def _apply_one(self, kind: Kind, body: Json) -> Fault | None:
         try:
+            if kind == DEPLOYMENT and "replicas" not in body["spec"]:
+                await self._leave_replicas(body["metadata"])
             written = await self._kube.apply(kind, body)
         except (Invalid, Forbidden) as error:
             return Fault(reason=CHILD_REFUSED, message=refused_message(kind, body, error))
         self._children.observed(kind, written)
         return None
+
+    async def _leave_replicas(self, metadata: Json) -> None:
+        """Keep the number of pods of a Deployment that is about to be applied without it.
+
+        The API server removes a field that its only owner no longer applies, and one pod would be left. So another
+        manager owns the field too, until an autoscaler changes it.
+        """
+        name, namespace = metadata["name"], metadata["namespace"]
+        found = await self._kube.find(DEPLOYMENT, name, namespace=namespace)
+        if found is None:
+            return
+        only = {
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"replicas": found["spec"]["replicas"]},
+        }
+        with suppress(Conflict):  # it was changed meanwhile, so it has an owner
+            await self._kube.apply(DEPLOYMENT, only, force=False, manager=f"{MANAGER}-replicas")
 
     async def _foreign(self, kind: Kind, body: Json, endpoint: Json) -> Fault | None:
         """The fault that an object of this name exists which the endpoint does not own."""
@@ -122,9 +147,11 @@ class EndpointObjects:
         nameless = kind == SERVICE and name == endpoint["metadata"]["name"]
         return Fault(reason=CHILD_FOREIGN, message=foreign_message(kind, body, "endpoint"), nameless=nameless)
 
-    async def _scale_old(self, endpoint: Json, decision: EndpointDecision, deployments: list[Json]) -> None:
-        """Scale the Deployments of earlier revisions, or delete them."""
-        ref, target = ref_of(ENDPOINT, endpoint), decision.revisions[0].name
+    async def _scale_others(
+        self, endpoint: Json, decision: EndpointDecision, deployments: list[Json], rendered: Collection[str]
+    ) -> None:
+        """Scale the Deployments of other revisions than the one that is rendered, or delete them."""
+        ref = ref_of(ENDPOINT, endpoint)
         for deployment in deployments:
             metadata = deployment["metadata"]
             labels = metadata.get("labels", {})
@@ -133,7 +160,10 @@ class EndpointObjects:
             revision = labels.get(REVISION_LABEL, "")
             if revision not in decision.scale:
                 await self._remove(DEPLOYMENT, ref, metadata["name"], metadata["uid"])
-            elif revision != target and deployment["spec"].get("replicas") != decision.scale[revision]:
+            elif (
+                metadata["name"] not in rendered
+                and deployment["spec"].get("replicas") != decision.scale[revision]
+            ):
                 written = await self._kube.patch(
                     DEPLOYMENT,
                     revision_name(ref.name, revision),
@@ -142,17 +172,23 @@ class EndpointObjects:
                 )
                 self._children.observed(DEPLOYMENT, written)
 
-    async def _remove_autoscaler(self, ref: Ref, uid: str, now: float) -> None:
+    async def _remove_unneeded(self, ref: Ref, kind: Kind, name: str, uid: str, now: float) -> None:
         memory = self._applied.setdefault(ref, {})
-        known = memory.get((HPA, ref.name))
+        known = memory.get((kind, name))
         if known and known[0] == "":
             return
-        found = await self._kube.find(HPA, ref.name, namespace=ref.namespace)
+        found = await self._kube.find(kind, name, namespace=ref.namespace)
         if found is not None and is_owned_by(found, uid):
-            await self._remove(HPA, ref, ref.name, found["metadata"]["uid"])
-        memory[HPA, ref.name] = ("", now)
+            await self._remove(kind, ref, name, found["metadata"]["uid"])
+        memory[kind, name] = ("", now)
 
     async def _remove(self, kind: Kind, ref: Ref, name: str, uid: str) -> None:
         with suppress(NotFound, Conflict):  # it is gone, or another object has its name
             await self._kube.delete(kind, name, namespace=ref.namespace, uid=uid)
         self._applied.get(ref, {}).pop((kind, name), None)
+
+
+def _optional(endpoint: str) -> list[tuple[Kind, str]]:
+    """The objects that an endpoint has at some times only."""
+    autoscalers = [(HPA, name) for name in autoscaler_names(endpoint)]
+    return [*autoscalers, (SERVICE, canary_name(endpoint)), (CONFIG_MAP, rollout_name(endpoint))]

@@ -10,22 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from learntoask.core.manifest import PolicyReference, seconds
+from learntoask.core.manifest import seconds
 from learntoask.core.manifest.ask_endpoint import Rollout
-from learntoask.core.status.conditions import WARM_UP_FAILED, seconds_of, timestamp
+from learntoask.core.status.conditions import ROLLED_BACK, WARM_UP_FAILED, seconds_of, timestamp
 from learntoask.core.status.endpoint import Revision
+from learntoask.core.status.rollout import RolloutStatus
 
 from learntoask_operator.endpoint.observe import ObservedServers
+from learntoask_operator.endpoint.trial import Target, Trial, conversations_over
 
 _LIVE = ("Pending", "WarmingUp", "Serving", "Draining")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """The revision that the spec asks for."""
-
-    name: str
-    policy: PolicyReference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,19 +28,25 @@ class EndpointDecision:
 
     `revisions` are to be remembered, the target first. `scale` is the number of servers of each revision; Deployments
     of other revisions are deleted. `traffic` has the one or more revisions that get calls, and `lead` is the one whose
-    domain pack the gateways use. `look_again` is when time alone changes the decision.
+    domain pack the gateways use. `rollout` is the state of the rollout in steps, and `told` the same as gateways follow
+    it, None while they follow none. `canary` is the revision that gets its calls, and `queued` the one that waits for
+    its end. `look_again` is when time alone changes the decision.
     """
 
     revisions: tuple[Revision, ...]
     scale: Mapping[str, int] = field(default_factory=dict)
     traffic: tuple[str, ...] = ()
     lead: str = ""
+    rollout: RolloutStatus | None = None
+    told: RolloutStatus | None = None
+    canary: str = ""
+    queued: str = ""
     look_again: float | None = None
 
 
 def decide(
     *,
-    target: Target,
+    trial: Trial,
     previous: str,
     revisions: Sequence[Revision],
     servers: Mapping[str, ObservedServers],
@@ -55,7 +55,8 @@ def decide(
     now: float,
 ) -> EndpointDecision:
     """Decide from the last decision (`previous` was its target, `revisions` are its records, newest first) and from the
-    existing `servers` of each revision."""
+    existing `servers` of each revision. `trial` says which revision is the target, and how it gets its traffic."""
+    target = trial.target
     new = _target_revision(target, previous, revisions, now)
     others = [revision for revision in revisions if revision.name != new.name]
     olds = [_with_counts(revision, servers) for revision in others if revision.state in _LIVE]
@@ -64,22 +65,36 @@ def decide(
     new = _with_counts(new, servers)
     if replicas:
         new = _advance(new, seen, rollout=rollout, replaceable=bool(serving), now=now)
+    if trial.failed and serving and new.state != "Failed":
+        new = new.model_copy(
+            update={"state": "Failed", "reason": ROLLED_BACK, "message": trial.failed[:2000]}
+        )
 
+    over = None if trial.state is None else conversations_over(trial.state, rollout)
     enough = max(1, replicas - rollout.max_unavailable)
     partly = rollout.max_surge < replicas  # there is no room for all new servers next to the old ones
-    if new.state == "Failed":
+    if new.state == "Failed" or (trial.hold and serving):
         traffic = serving
     elif not serving or replicas == 0 or (new.warm is not None and seen.ready >= enough):
         new, traffic = _serve(new), [new]
         olds = [_drain(revision, now) if revision.state == "Serving" else revision for revision in olds]
+    elif trial.weight and new.warm is not None:
+        new = _serve(new)  # promoted: its weight rises with its ready servers
+        traffic = serving
     elif new.warm is not None and seen.ready and partly:
         new = _serve(new)
         traffic = [*serving, new]
     else:
         traffic = serving
 
-    exchanging = partly and new.state != "Failed" and (seen.ready > 0 or rollout.max_surge == 0)
+    exchanging = (
+        partly and new.state != "Failed" and not trial.hold and (seen.ready > 0 or rollout.max_surge == 0)
+    )
     needed = max(0, replicas - rollout.max_unavailable - seen.ready) if exchanging else replicas
+    wanted = replicas
+    if trial.hold and serving:  # both policies have servers, and together no more than the surge allows
+        wanted = min(trial.servers, replicas)
+        needed = min(replicas, replicas + rollout.max_surge - wanted)
     # While two revisions get calls, only a pod's readiness selects it, so a draining pod would get calls too.
     drain = 0 if len(traffic) > 1 else seconds(rollout.drain)
     kept, scale = _scale_old(olds, needed=needed, replicas=replicas, drain=drain, now=now)
@@ -91,18 +106,34 @@ def decide(
     if new.state != "Failed":
         promised = sum(scale[revision.name] for revision in kept if revision.state == "Serving")
         scale[new.name] = _scale_new(
-            new, servers, replicas=replicas, surge=rollout.max_surge, promised=promised
+            new, servers, wanted=wanted, most=replicas + rollout.max_surge, promised=promised
         )
         if new.warm is None:
             wakes.append(seconds_of(new.created) + seconds(rollout.warm_up.deadline))
+    elif over is not None and now < over and seen.wanted:
+        scale[new.name] = seen.wanted  # conversations finish with the policy that was rolled back
+    wakes += [at for at in (over, trial.look_again) if at is not None]
     past = [revision for revision in others if revision.state not in _LIVE]
+    told = _told(trial, [revision.name for revision in traffic], is_over=over is not None and now >= over)
     return EndpointDecision(
         revisions=(new, *_history([*kept, *past], rollout.history)),
         scale=scale,
         traffic=tuple(revision.name for revision in traffic),
         lead=traffic[0].name if traffic else new.name,
+        rollout=trial.state,
+        told=told,
+        canary=told.canary if told is not None and told.canary in scale else "",
+        queued=trial.queued,
         look_again=min((wake for wake in wakes if wake > now), default=None),
     )
+
+
+def _told(trial: Trial, traffic: Sequence[str], *, is_over: bool) -> RolloutStatus | None:
+    """The rollout as gateways follow it: to the end of its conversations, and until a promoted policy has all calls."""
+    state = trial.state
+    if state is None or (is_over and (state.stage == "RolledBack" or list(traffic) == [state.canary])):
+        return None
+    return state.model_copy(update={"weight": trial.weight})
 
 
 def _target_revision(target: Target, previous: str, revisions: Sequence[Revision], now: float) -> Revision:
@@ -190,13 +221,13 @@ def _scale_old(
 
 
 def _scale_new(
-    new: Revision, servers: Mapping[str, ObservedServers], *, replicas: int, surge: int, promised: int
+    new: Revision, servers: Mapping[str, ObservedServers], *, wanted: int, most: int, promised: int
 ) -> int:
-    """How many servers the target gets while other revisions have servers, of which `promised` stay."""
+    """How many of `wanted` servers the target gets while other revisions have servers, of which `promised` stay, and
+    all together may have `most`."""
     others = sum(seen.pods for name, seen in servers.items() if name != new.name)
-    wanted = servers.get(new.name, ObservedServers()).wanted
-    most = replicas + surge
-    return max(0, min(replicas, max(most - others, wanted), most - promised))
+    existing = servers.get(new.name, ObservedServers()).wanted
+    return max(0, min(wanted, max(most - others, existing), most - promised))
 
 
 def _drained_at(revision: Revision, drain: int, now: float) -> float:

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from learntoask.core.manifest import EndpointSpec
 from learntoask.core.status import conditions as c
 from learntoask.core.status.conditions import ConditionStatus, find_condition
 from learntoask.core.status.endpoint import EndpointStatus, Revision
+from learntoask.rollout.decide import is_over
 
 from learntoask_operator.endpoint.decide import EndpointDecision
-from learntoask_operator.endpoint.observe import ObservedServers
+from learntoask_operator.endpoint.observe import ObservedAutoscaler, ObservedServers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Views:
-    """How many servers each gateway sees, by pod, and the address at which gateways tell that.
+    """How many servers each gateway sees, by pod, why it sees none, and the address at which gateways tell that.
 
     `address` is empty if the operator does not listen to gateways; then `seen` says nothing.
     """
 
     address: str
     seen: Mapping[str, int]
+    troubles: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,11 @@ def rolled_out(
         return Finding(status="False", reason=new.reason, message=f"{_label(new)}: {new.message}")
     if not spec.replicas:
         return Finding(status="True", reason=c.SCALED_TO_ZERO)
+    state = decision.rollout
+    if state is not None and not is_over(state) and state.canary == new.name:
+        waits = f"; revision {decision.queued} waits for the end" if decision.queued else ""
+        message = f"{_label(new)} gets {state.weight} % of the new conversations: {state.message}{waits}"
+        return Finding(status="False", reason=c.TRYING_POLICY, message=message)
     if new.name not in decision.traffic or new.warm is None:
         message = f"{_label(new)}: {seen.ready} of {decision.scale.get(new.name, 0)} servers are warm"
         return Finding(
@@ -64,6 +71,21 @@ def rolled_out(
     if seen.refusal:
         message += f" with {seen.ready} of {seen.wanted} servers; {seen.refusal}"
     return Finding(status="True", reason=c.ROLLOUT_COMPLETE, message=message)
+
+
+def rollout_healthy(decision: EndpointDecision | None) -> Finding | None:
+    """Whether something speaks against the policy that is or was tried; None if none was."""
+    state = decision.rollout if decision is not None else None
+    if state is None:
+        return None
+    if state.stage == "RolledBack":
+        return Finding(status="False", reason=state.reason, message=state.message)
+    if state.stage == "Promoted":
+        return Finding(status="True", reason=c.ROLLOUT_PROMOTED, message=state.message)
+    if state.reason in (c.ASSIGNMENT_SKEWED, c.ROLLOUT_TOO_LONG):
+        return Finding(status="False", reason=state.reason, message=state.message)
+    reason = c.ROLLOUT_PAUSED if state.paused else c.ROLLOUT_COLLECTING
+    return Finding(status="True", reason=reason, message=state.message)
 
 
 def gateway_ready(gateway: ObservedServers) -> Finding:
@@ -105,7 +127,9 @@ def ready_by_views(
         return Finding(status="False", reason=c.GATEWAY_STARTING)
     blind = sorted(pod for pod in gateway.addresses if views.seen.get(pod) == 0)
     if blind:
-        message = f"{', '.join(blind)}: sees no policy server; {_without_servers(spec)}"
+        trouble = next((why for pod in blind if (why := views.troubles.get(pod))), "")
+        sees = f"sees no policy server ({trouble})" if trouble else "sees no policy server"
+        message = f"{', '.join(blind)}: {sees}; {_without_servers(spec)}"
         return Finding(status="False", reason=c.SERVERS_NOT_SEEN, message=message)
     silent = sorted(gateway.addresses.keys() - views.seen.keys())
     known = find_condition(before.conditions, c.READY)
@@ -113,6 +137,19 @@ def ready_by_views(
         return Finding(status="True", reason=c.SERVING)
     message = f"{', '.join(silent)} has not told the operator at {views.address} which policy servers it sees"
     return Finding(status="Unknown", reason=c.GATEWAYS_SILENT, message=message)
+
+
+def autoscaled(autoscalers: Sequence[ObservedAutoscaler]) -> Finding | None:
+    """Whether the autoscalers do their work; None if there are none."""
+    if not autoscalers:
+        return None
+    blind = [one for one in autoscalers if one.active is False]
+    if blind:
+        message = "; ".join(f"HorizontalPodAutoscaler {one.name}: {one.message}" for one in blind)
+        return Finding(status="False", reason=c.AUTOSCALER_BLIND, message=message)
+    if all(one.active for one in autoscalers):
+        return Finding(status="True", reason=c.AUTOSCALING)
+    return Finding(status="Unknown", reason=c.AUTOSCALER_STARTING)
 
 
 def _without_servers(spec: EndpointSpec) -> str:

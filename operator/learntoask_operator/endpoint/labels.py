@@ -28,5 +28,15 @@ def servers_name(endpoint: str) -> str:
     return f"{endpoint}-policy"
 
 
+def canary_name(endpoint: str) -> str:
+    """Name of the headless Service of the servers of a policy that is tried."""
+    return f"{endpoint}-canary"
+
+
+def rollout_name(endpoint: str) -> str:
+    """Name of the ConfigMap with the rollout, which gateways follow."""
+    return f"{endpoint}-rollout"
+
+
 def revision_name(endpoint: str, revision: str) -> str:
     return f"{endpoint}-{revision}"

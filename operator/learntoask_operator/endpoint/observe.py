@@ -37,15 +37,33 @@ class ObservedServers:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ObservedAutoscaler:
+    """Whether an autoscaler reads its metric (None: it has not tried yet), and its own words about it."""
+
+    name: str
+    active: bool | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ObservedEndpoint:
-    """The policy servers by revision, and the gateways."""
+    """The policy servers by revision, the gateways, and the autoscalers of both."""
 
     servers: Mapping[str, ObservedServers] = field(default_factory=dict)
     gateway: ObservedServers = ObservedServers()
+    autoscalers: tuple[ObservedAutoscaler, ...] = ()
 
 
-def observe(deployments: Iterable[Json], pods: Sequence[Json], *, uid: str, now: float) -> ObservedEndpoint:
-    """Observe the Deployments that the endpoint with `uid` owns, and `pods` with the endpoint's labels."""
+def observe(
+    deployments: Iterable[Json],
+    pods: Sequence[Json],
+    *,
+    autoscalers: Iterable[Json] = (),
+    uid: str,
+    now: float,
+) -> ObservedEndpoint:
+    """Observe the Deployments and autoscalers that the endpoint with `uid` owns, and `pods` with the endpoint's
+    labels."""
     servers: dict[str, ObservedServers] = {}
     gateway = ObservedServers()
     for deployment in deployments:
@@ -57,7 +75,12 @@ def observe(deployments: Iterable[Json], pods: Sequence[Json], *, uid: str, now:
             gateway = _observe_deployment(deployment, _select(pods, GATEWAY), now)
         elif component == SERVER and revision is not None:
             servers[revision] = _observe_deployment(deployment, _select(pods, SERVER, revision), now)
-    return ObservedEndpoint(servers=servers, gateway=gateway)
+    scaling = [_observe_autoscaler(body) for body in autoscalers if is_owned_by(body, uid)]
+    return ObservedEndpoint(
+        servers=servers,
+        gateway=gateway,
+        autoscalers=tuple(sorted(scaling, key=lambda one: one.name)),
+    )
 
 
 def _observe_deployment(deployment: Json, pods: Sequence[Json], now: float) -> ObservedServers:
@@ -71,6 +94,15 @@ def _observe_deployment(deployment: Json, pods: Sequence[Json], now: float) -> O
         last_message=_last_message(pods, now),
         addresses={pod["metadata"]["name"]: pod["status"]["podIP"] for pod in pods if _is_ready(pod)},
     )
+
+
+def _observe_autoscaler(body: Json) -> ObservedAutoscaler:
+    name = body["metadata"]["name"]
+    for condition in body.get("status", {}).get("conditions") or ():
+        if condition["type"] == "ScalingActive" and condition["status"] in ("True", "False"):
+            message = f"{condition.get('reason', '')}: {condition.get('message', '')}"
+            return ObservedAutoscaler(name=name, active=condition["status"] == "True", message=message)
+    return ObservedAutoscaler(name=name)
 
 
 def _is_ready(pod: Json) -> bool:

@@ -6,9 +6,10 @@ from learntoask.core import pod_contract as contract
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import EndpointSpec, PolicyReference, seconds
 
-from learntoask_operator.endpoint.labels import servers_name
+from learntoask_operator.endpoint.labels import canary_name, rollout_name, servers_name
 from learntoask_operator.endpoint.render.pods import (
     DRAIN,
+    HEALTH_PORT,
     METRICS_PORT,
     PORT,
     TOKEN_FOLDER,
@@ -22,10 +23,19 @@ from learntoask_operator.endpoint.render.pods import (
 )
 from learntoask_operator.render.override import override_template
 from learntoask_operator.render.store import store_environment
-from learntoask_operator.render.volumes import metrics_token_file, progress_token
+from learntoask_operator.render.volumes import (
+    MountedVolume,
+    metrics_token_file,
+    mount_at,
+    progress_authority,
+    progress_authority_file,
+    progress_token,
+)
 from learntoask_operator.settings import Settings
 
 _TLS, _CLIENTS = f"{contract.CONFIGURATION_FOLDER}/tls", f"{contract.CONFIGURATION_FOLDER}/clients"
+_ROLLOUT = f"{contract.CONFIGURATION_FOLDER}/rollout"
+_SERVERS = f"{contract.CONFIGURATION_FOLDER}/servers"
 # Callers keep connections for hours, and no Service moves a connection. Asked to reconnect this often, they have all
 # left a pod that was told to end before it stops taking calls, and they find pods that were added.
 _RECONNECT = 30  # seconds
@@ -35,38 +45,70 @@ _RESOURCES = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory
 def gateway_template(body: Json, policy: PolicyReference, spec: EndpointSpec, settings: Settings) -> Json:
     """The pod template of the gateways of the endpoint `body`, without labels; `policy` has the domain pack."""
     access = spec.gateway.access
-    # The kubelet's gRPC probes speak no TLS.
-    probe: Json = {"tcpSocket": {"port": PORT}} if access.tls_secret else {"grpc": {"port": PORT}}
     arguments, mounts = pack_source(policy)
     if access.tls_secret:
         mounts.append(secret_mount(access.tls_secret, _TLS, volume="tls"))
     if access.client_authority_secret:
         mounts.append(secret_mount(access.client_authority_secret, _CLIENTS, volume="clients"))
+    if spec.servers.tls:
+        mounts.append(_authority(spec.servers.tls.secret))
     if settings.progress_address:
-        mounts.append(progress_token())
+        mounts += [progress_token(), *progress_authority(settings)]
+    if spec.rollout.strategy.mode != "replace":
+        mounts.append(_rollout(body["metadata"]["name"]))
     drain = max(seconds(spec.gateway.deadline), DRAIN)
     template = endpoint_template(
         {
             "name": "gateway",
             "image": settings.image,
             "command": ["lta", "gateway", *arguments],
-            "startupProbe": {**probe, "periodSeconds": 2, "failureThreshold": 60},
-            "readinessProbe": {**probe, "periodSeconds": 5, "failureThreshold": 2},
-            "livenessProbe": {**probe, "periodSeconds": 10, "failureThreshold": 3},
             "resources": _RESOURCES,
         },
         [*mounts, *store_mounts(spec, settings), *token_mounts(access.token_secret)],
         {
             **_environment(body, spec, settings, drain=drain),
             **_operator(body, settings),
+            **_tried(body, spec),
             **variables("", **{contract.LTA_PUBLICATION: policy.publication}),
             **store_environment(spec, settings),
         },
+        # A node without spare processors delays answers by seconds, and a restart would make that worse.
+        probes={
+            "startupProbe": {"timeoutSeconds": 5, "periodSeconds": 2, "failureThreshold": 60},
+            "readinessProbe": {"timeoutSeconds": 5, "periodSeconds": 5, "failureThreshold": 2},
+            "livenessProbe": {"timeoutSeconds": 5, "periodSeconds": 10, "failureThreshold": 6},
+        },
+        tls=access.tls_secret is not None,
         shutdown=Shutdown(pre_stop=_RECONNECT + 10, drain=drain),  # gRPC adds up to a tenth to _RECONNECT
         work="10Gi",
         settings=settings,
     )
     return override_template(template, spec.pods.gateway)
+
+
+def _authority(secret: str) -> MountedVolume:
+    """The authority of the servers' certificate, without their key."""
+    source = {"secretName": secret, "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+    return mount_at({"name": "servers", "secret": source}, _SERVERS, read_only=True)
+
+
+def _rollout(name: str) -> MountedVolume:
+    """The rollout, which exists once a policy is tried. Gateways hear of changes from the operator at once, and from
+    here within a minute."""
+    source = {"name": rollout_name(name), "optional": True}
+    return mount_at({"name": "rollout", "configMap": source}, _ROLLOUT, read_only=True)
+
+
+def _tried(body: Json, spec: EndpointSpec) -> dict[str, str]:
+    """Where a gateway finds a policy that is tried, if the endpoint tries policies."""
+    if spec.rollout.strategy.mode == "replace":
+        return {}
+    name, namespace = body["metadata"]["name"], body["metadata"]["namespace"]
+    return variables(
+        "LTA_GATEWAY_",
+        CANARY=f"{canary_name(name)}.{namespace}.svc:{PORT}",
+        ROLLOUT=f"{_ROLLOUT}/{contract.ROLLOUT_FILE}",
+    )
 
 
 def _operator(body: Json, settings: Settings) -> dict[str, str]:
@@ -77,6 +119,7 @@ def _operator(body: Json, settings: Settings) -> dict[str, str]:
         "LTA_GATEWAY_",
         OPERATOR=settings.progress_address,
         OPERATOR_TOKEN=contract.TOKEN_FILE,
+        OPERATOR_CA=progress_authority_file(settings),
         ENDPOINT=body["metadata"]["name"],
     )
 
@@ -86,13 +129,18 @@ def _environment(body: Json, spec: EndpointSpec, settings: Settings, *, drain: i
     gateway, access, records = spec.gateway, spec.gateway.access, spec.gateway.records
     default_records = f"{(spec.store.uri or settings.store_uri).rstrip('/')}/records/{namespace}/{name}"
     token = f"{TOKEN_FOLDER}/token" if access.token_secret else None
+    servers, tls = f"{servers_name(name)}.{namespace}.svc", spec.servers.tls
     return variables(
         "LTA_GATEWAY_",
         HOST="0.0.0.0",
         PORT=PORT,
         METRICS_PORT=METRICS_PORT,
         METRICS_TOKEN_FILE=metrics_token_file(settings),
-        SERVERS=f"{servers_name(name)}.{namespace}.svc:{PORT}",
+        SERVERS=f"{servers}:{PORT}",
+        SERVER_CA=f"{_SERVERS}/ca.crt" if tls else None,
+        SERVER_NAME=servers if tls else None,
+        SERVER_PLAIN_TEXT=True if tls and not tls.required else None,
+        HEALTH_PORT=HEALTH_PORT if access.tls_secret else None,
         DEADLINE_SECONDS=seconds(gateway.deadline),
         DRAIN_SECONDS=drain,
         MAX_CONNECTION_SECONDS=_RECONNECT,

@@ -7,18 +7,22 @@ from collections.abc import Mapping
 from learntoask.core.digest import digest_of
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import EndpointSpec, PolicyReference, seconds
-from learntoask.core.pod_contract import gateway_name
-from learntoask.kube import DEPLOYMENT, ENDPOINT, HPA, PDB, SERVICE, Kind
+from learntoask.core.pod_contract import ROLLOUT_FILE, gateway_name
+from learntoask.core.status.rollout import RolloutCounts, RolloutFile, RolloutStatus
+from learntoask.kube import CONFIG_MAP, DEPLOYMENT, ENDPOINT, HPA, PDB, SERVICE, Kind
 
 from learntoask_operator.endpoint.decide import EndpointDecision
 from learntoask_operator.endpoint.labels import (
     GATEWAY,
     SERVER,
+    canary_name,
     labels,
     revision_name,
+    rollout_name,
     selector,
     servers_name,
 )
+from learntoask_operator.endpoint.render.autoscaler import autoscalers
 from learntoask_operator.endpoint.render.gateway import gateway_template
 from learntoask_operator.endpoint.render.pods import PORT
 from learntoask_operator.endpoint.render.servers import server_template
@@ -26,6 +30,7 @@ from learntoask_operator.ownership import owner_reference
 from learntoask_operator.settings import Settings
 
 Objects = list[tuple[Kind, Json]]
+_NOBODY = "none"  # as a revision it selects no pod
 
 
 def revision_of(policy: PolicyReference, spec: EndpointSpec, settings: Settings) -> str:
@@ -61,8 +66,12 @@ def render(
         (SERVICE, _gateway_service(name, spec)),
         (PDB, _disruption_budget(gateway_name(name), selector(name, GATEWAY), labels(name, GATEWAY))),
     ]
-    if spec.autoscaling is not None:
-        objects.append((HPA, _autoscaler(name, spec)))
+    if decision.told is not None:
+        objects += [
+            (SERVICE, _headless_service(name, canary_name(name), decision.canary or _NOBODY)),
+            (CONFIG_MAP, _rollout(name, rollout_text(spec, decision.told))),
+        ]
+    objects += [(HPA, autoscaler) for autoscaler in autoscalers(name, spec)]
     for _, made in objects:
         made["metadata"] |= {
             "namespace": namespace,
@@ -92,7 +101,8 @@ def _gateways(name: str, template: Json, spec: EndpointSpec) -> Json:
     return {
         "metadata": {"name": gateway_name(name), "labels": marks},
         "spec": {
-            "replicas": spec.gateway.replicas,
+            # With an autoscaler the field is left to it (apply.py).
+            **({} if spec.gateway.autoscaling else {"replicas": spec.gateway.replicas}),
             "revisionHistoryLimit": 2,
             "selector": {"matchLabels": chosen},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
@@ -101,18 +111,35 @@ def _gateways(name: str, template: Json, spec: EndpointSpec) -> Json:
     }
 
 
+def rollout_text(spec: EndpointSpec, state: RolloutStatus) -> str:
+    """The rollout as gateways read it: without counts and words, so that it changes with the traffic alone."""
+    quiet = {"counts": RolloutCounts(), "verdicts": (), "message": "", "remaining": None, "judged": None}
+    state = state.model_copy(update={**quiet, "harmful": (), "safe": (), "reason": "", "paused": False})
+    return RolloutFile(strategy=spec.rollout.strategy, state=state).model_dump_json(
+        by_alias=True, exclude_none=True
+    )
+
+
+def _rollout(name: str, text: str) -> Json:
+    metadata = {"name": rollout_name(name), "labels": labels(name, GATEWAY)}
+    return {"metadata": metadata, "data": {ROLLOUT_FILE: text}}
+
+
 def _servers_service(name: str, traffic: tuple[str, ...]) -> Json:
     """The headless Service that gateways look up to find the servers with traffic.
 
     Two revisions only share traffic while no third one is ready, so readiness alone selects their pods.
     """
-    chosen = selector(name, SERVER, traffic[0] if len(traffic) == 1 else "")
+    return _headless_service(name, servers_name(name), traffic[0] if len(traffic) == 1 else "")
+
+
+def _headless_service(name: str, service: str, revision: str) -> Json:
     return {
-        "metadata": {"name": servers_name(name), "labels": labels(name, SERVER)},
+        "metadata": {"name": service, "labels": labels(name, SERVER)},
         "spec": {
             "clusterIP": "None",
             "ipFamilyPolicy": "PreferDualStack",
-            "selector": chosen,
+            "selector": selector(name, SERVER, revision),
             "ports": [{"name": "grpc", "port": PORT, "targetPort": "grpc", "protocol": "TCP"}],
         },
     }
@@ -157,27 +184,6 @@ def _disruption_budget(name: str, chosen: dict[str, str], marks: dict[str, str])
             "maxUnavailable": 1,
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
             "selector": {"matchLabels": chosen},
-        },
-    }
-
-
-def _autoscaler(name: str, spec: EndpointSpec) -> Json:
-    """Scales the endpoint and not a Deployment, because Deployments come and go with revisions."""
-    scaling = spec.autoscaling
-    assert scaling is not None
-    if scaling.metric == "cpu":
-        target: Json = {"type": "Utilization", "averageUtilization": scaling.target}
-        metric: Json = {"type": "Resource", "resource": {"name": "cpu", "target": target}}
-    else:
-        target = {"type": "AverageValue", "averageValue": str(scaling.target)}
-        metric = {"type": "Pods", "pods": {"metric": {"name": "lta_serving_in_flight"}, "target": target}}
-    return {
-        "metadata": {"name": name, "labels": labels(name, SERVER)},
-        "spec": {
-            "scaleTargetRef": {"apiVersion": ENDPOINT.api_version, "kind": ENDPOINT.kind, "name": name},
-            "minReplicas": scaling.min,
-            "maxReplicas": scaling.max,
-            "metrics": [metric],
         },
     }
 

@@ -11,10 +11,12 @@ from learntoask.core.pod_contract import CLAIMS_FOLDER, CONFIGURATION_FOLDER, LT
 
 from learntoask_operator.render.pod_template import pod_template
 from learntoask_operator.render.store import store_volumes
+from learntoask_operator.render.tracing import tracing_environment
 from learntoask_operator.render.volumes import MountedVolume, claims_of, config_map, metrics_token, mount_at
 from learntoask_operator.settings import Settings
 
 PORT, METRICS_PORT = 50051, 9090
+HEALTH_PORT = 50050  # of pods whose PORT speaks TLS, which the kubelet's probes do not
 DRAIN = 30  # seconds to finish answers
 _LAST = 15  # seconds for records and logs after the last answer
 TOKEN_FOLDER = f"{CONFIGURATION_FOLDER}/token"
@@ -32,16 +34,22 @@ class Shutdown:
 def endpoint_template(
     container: Json,
     mounts: Iterable[MountedVolume],
-    environment: Mapping[str, str],
+    environment: Mapping[str, str | Json],
     *,
+    probes: Mapping[str, Json],
+    tls: bool,
     shutdown: Shutdown,
     work: str,
     settings: Settings,
 ) -> Json:
     """A pod template with gRPC and metrics ports, a folder to work in of size `work`, and an orderly shutdown.
 
-    `container` has name, image, command, probes and resources.
+    `container` has name, image, command and resources; `probes` are its probes without what they call. With `tls` its
+    port speaks TLS, and the probes call another one.
     """
+    health = HEALTH_PORT if tls else PORT
+    probed = {name: {"grpc": {"port": health}, **probe} for name, probe in probes.items()}
+    tls_ports = [{"name": "health", "containerPort": HEALTH_PORT, "protocol": "TCP"}] if tls else []
     scratch = [
         mount_at({"name": "work", "emptyDir": {"sizeLimit": work}}, WORK_FOLDER, read_only=False),
         mount_at({"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}, "/tmp", read_only=False),
@@ -49,7 +57,9 @@ def endpoint_template(
     return pod_template(
         {
             **container,
+            **probed,
             "ports": [
+                *tls_ports,
                 {"name": "grpc", "containerPort": PORT, "protocol": "TCP"},
                 {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
             ],
@@ -58,7 +68,13 @@ def endpoint_template(
         # One claim may hold store, model and pack.
         [*scratch, *metrics_token(settings), *_distinct(mounts)],
         # PyTorch names its caches by USER, and fails for a user that only has a number.
-        {LTA_HOME: WORK_FOLDER, "HOME": WORK_FOLDER, "USER": "learntoask", **environment},
+        {
+            LTA_HOME: WORK_FOLDER,
+            "HOME": WORK_FOLDER,
+            "USER": "learntoask",
+            **environment,
+            **tracing_environment(settings, calls=True),
+        },
         grace=shutdown.pre_stop + shutdown.drain + _LAST,
         settings=settings,
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import EndpointSpec, PolicyReference, seconds
 from learntoask.core.manifest.quantity import byte_count
-from learntoask.core.pod_contract import LTA_POLICY, LTA_PUBLICATION
+from learntoask.core.pod_contract import CONFIGURATION_FOLDER, LTA_POLICY, LTA_PUBLICATION
 
 from learntoask_operator.endpoint.render.pods import (
     DRAIN,
+    HEALTH_PORT,
     METRICS_PORT,
     PORT,
     TOKEN_FOLDER,
@@ -16,6 +17,7 @@ from learntoask_operator.endpoint.render.pods import (
     claim_source,
     endpoint_template,
     pack_source,
+    secret_mount,
     store_mounts,
     token_mounts,
     variables,
@@ -25,6 +27,7 @@ from learntoask_operator.render.store import store_environment
 from learntoask_operator.render.volumes import MountedVolume, metrics_token_file, mount_at
 from learntoask_operator.settings import Settings
 
+_TLS = f"{CONFIGURATION_FOLDER}/tls"
 _PRE_STOP = 15  # seconds until all gateways, kube-proxies and name servers know that the pod ends
 _STARTUP_PERIOD = 5  # seconds between two startup probes
 _REQUESTS = {"cpu": "500m", "memory": "1Gi"}  # autoscaling by processor time needs a request
@@ -32,23 +35,15 @@ _REQUESTS = {"cpu": "500m", "memory": "1Gi"}  # autoscaling by processor time ne
 
 def server_template(policy: PolicyReference, spec: EndpointSpec, settings: Settings) -> Json:
     """The pod template of the servers of `policy`, without labels."""
-    probe = {"grpc": {"port": PORT}, "timeoutSeconds": 5}
     attempts = -(-seconds(spec.rollout.warm_up.deadline) // _STARTUP_PERIOD)
     arguments, source = _model_source(policy)
+    tls = spec.servers.tls
     shared = {"medium": "Memory", "sizeLimit": spec.servers.shared_memory}
     template = endpoint_template(
         {
             "name": "policy-server",
             "image": settings.server_image,
             "command": ["lta", "serve", *arguments],
-            # The server listens once the model is loaded and warm, and not before.
-            "startupProbe": {
-                **probe,
-                "periodSeconds": _STARTUP_PERIOD,
-                "failureThreshold": max(1, attempts),
-            },
-            "readinessProbe": {**probe, "periodSeconds": 5, "failureThreshold": 2},
-            "livenessProbe": {**probe, "periodSeconds": 10, "failureThreshold": 6},
             "resources": {
                 "requests": _REQUESTS,
                 **({"limits": {"nvidia.com/gpu": spec.gpus}} if spec.gpus else {}),
@@ -59,8 +54,20 @@ def server_template(policy: PolicyReference, spec: EndpointSpec, settings: Setti
             *store_mounts(spec, settings),
             mount_at({"name": "shm", "emptyDir": shared}, "/dev/shm", read_only=False),
             *token_mounts(spec.gateway.access.token_secret),
+            *([secret_mount(tls.secret, _TLS, volume="tls")] if tls else []),
         ],
         _environment(policy, spec, settings),
+        # The server listens once the model is loaded and warm, and not before.
+        probes={
+            "startupProbe": {
+                "timeoutSeconds": 5,
+                "periodSeconds": _STARTUP_PERIOD,
+                "failureThreshold": max(1, attempts),
+            },
+            "readinessProbe": {"timeoutSeconds": 5, "periodSeconds": 5, "failureThreshold": 2},
+            "livenessProbe": {"timeoutSeconds": 5, "periodSeconds": 10, "failureThreshold": 6},
+        },
+        tls=tls is not None,
         shutdown=Shutdown(pre_stop=_PRE_STOP, drain=DRAIN),
         work=spec.servers.cache,
         settings=settings,
@@ -83,12 +90,16 @@ def _environment(policy: PolicyReference, spec: EndpointSpec, settings: Settings
         MAX_PROMPT_TOKENS=servers.max_prompt_tokens,
         MAY_STOP=servers.may_stop,
         STOP_THRESHOLD=servers.stop_threshold,
+        REPEAT=servers.repeat,
         PRECISION=servers.precision,
         PREFIX_CACHE_BYTES=byte_count(servers.prefix_cache),
         DEADLINE_SECONDS=seconds(spec.gateway.deadline),
         DRAIN_SECONDS=DRAIN,
         WARM_UP=spec.rollout.warm_up.conversation,
         TOKEN_FILE=f"{TOKEN_FOLDER}/token" if spec.gateway.access.token_secret else None,
+        TLS_CERTIFICATE=f"{_TLS}/tls.crt" if servers.tls else None,
+        TLS_KEY=f"{_TLS}/tls.key" if servers.tls else None,
+        HEALTH_PORT=HEALTH_PORT if servers.tls else None,
     )
     keys = {LTA_PUBLICATION: policy.publication, LTA_POLICY: policy.policy}
     return {**own, **variables("", **keys), **store_environment(spec, settings)}

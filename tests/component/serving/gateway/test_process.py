@@ -14,20 +14,31 @@ from pathlib import Path
 import pytest
 import torch
 from learntoask.client import Client, user
+from learntoask.core.prompt import Context
+from learntoask.core.records import Message
 from learntoask.core.stages.publication import Publication
 from learntoask.store.folder import FolderStore
 from worlds.serving import PACK
-from worlds.serving_policy import save_policy
+from worlds.serving_policy import load_policy, save_policy
+from worlds.stopping_policy import learn_to_stop
 
 SERVED, TRAINED = "5" * 64, "7" * 64
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with a published policy."""
+    """A store with a published policy, which stops where it hurts: what it answers is no fallback."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("published")
-    save_policy(folder / "grpo" / "model")
+    model = folder / "grpo" / "model"
+    save_policy(model)
+    policy = load_policy(model)
+    learn_to_stop(
+        policy,
+        Context("refill", None, (Message(role="user", content="it hurts", author="user"),)),
+        updates=40,
+    )
+    policy.model.save_pretrained(model)
     (folder / "serve").mkdir()
     pack = PACK.model_copy(update={"demo": ("It hurts.", "Since monday."), "demo_task": "refill"})
     (folder / "serve" / "pack.json").write_text(pack.model_dump_json(by_alias=True))
@@ -96,6 +107,7 @@ def test_server_and_gateway_fetch_by_key_warm_up_and_answer_until_they_are_told_
             info = client.server_info()
             assert (info.pack, len(info.policy_revision)) == ("pharmacy", 64)
             decision = client.decide([user("it hurts")], task="refill")
+            assert (decision.origin, decision.stop) == ("model", True)
             assert decision.policy_revision == info.policy_revision
             server.send_signal(signal.SIGTERM)
             rest = server.communicate(timeout=120)[1]
