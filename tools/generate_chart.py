@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 from chart_schema import expanded
-from learntoask_operator.rbac import OWN, WATCHED, rules
+from learntoask_operator.rbac import OWN, SELECTING, WATCHED, rules
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "learntoask"
@@ -68,7 +68,7 @@ def files() -> dict[Path, str]:
         CHART / "files" / "crds" / path.name: _kept(path.read_text(encoding="utf-8"))
         for path in sorted((ROOT / "manifests" / "crds").glob("*.yaml"))
     }
-    rights = {"watched": rules(WATCHED), "own": rules(OWN)}
+    rights = {"watched": rules(WATCHED), "selecting": rules(SELECTING), "own": rules(OWN)}
     made[CHART / "files" / "operator-rules.yaml"] = HEAD + yaml.safe_dump(rights, sort_keys=False)
     # Read as bytes, because some lines of the logs are broken on purpose.
     lines = (EXAMPLE / "logs.jsonl").read_bytes().splitlines(keepends=True)

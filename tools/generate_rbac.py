@@ -20,6 +20,7 @@ ACCOUNT = ("learntoask", "learntoask-operator")
 def main() -> int:
     files = {
         RBAC / "cluster-wide.yaml": rbac_objects(account=ACCOUNT, watched=()),
+        RBAC / "labelled.yaml": rbac_objects(account=ACCOUNT, watched=(), selecting=True),
         RBAC / "namespaced.yaml": rbac_objects(account=ACCOUNT, watched=(ACCOUNT[0],)),
     }
     texts = {path: HEAD + yaml.safe_dump_all(objects, sort_keys=False) for path, objects in files.items()}

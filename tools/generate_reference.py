@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from learntoask.core.manifest import LearnToAskRun
+from learntoask.core.manifest.strategy import Strategy
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
 HEAD = """# Manifest reference
 
-This page lists every field of a `LearnToAskRun`: its type, its default and what it means. `make docs` generates it
+This page lists every field of a `LearnToAskRun`, and of the strategy of a [rollout](rollout.md): its type, its default
+and what it means. `make docs` generates it
 from the models in `services/learntoask/core/manifest/`; change their docstrings, not this page. [Your own
 logs](packs.md) shows a manifest at work, and `lta schema` prints the same as a JSON schema for editors.
 
@@ -36,7 +38,9 @@ def reference() -> str:
     """Return one table for each section of the spec: field, type, default, meaning."""
     schema = LearnToAskRun.model_json_schema(by_alias=True)
     definitions = schema["$defs"]
-    return "".join(_section("spec", definitions["RunSpec"], definitions, described={}))
+    run = _section("spec", definitions["RunSpec"], definitions, described={})
+    strategy = Strategy.model_json_schema(by_alias=True)
+    return "".join([*run, *_section("strategy", strategy, strategy["$defs"], described={})])
 
 
 def _section(
@@ -72,7 +76,11 @@ def _reference_of(field: dict[str, Any]) -> str | None:
 
 def _type(field: dict[str, Any]) -> str:
     options = [option for option in field.get("anyOf", [field]) if option.get("type") != "null"]
-    option = options[0]
+    words = [f" \\| `{option['const']}`" for option in options[1:] if "const" in option]
+    return "".join([_type_of_one(options[0]), *words])
+
+
+def _type_of_one(option: dict[str, Any]) -> str:
     if "enum" in option:
         return " \\| ".join(f"`{value}`" for value in option["enum"])
     bounds = [
@@ -94,6 +102,8 @@ def _default(name: str, field: dict[str, Any], model: dict[str, Any]) -> str:
     value = field.get("default")
     if value in (None, []) or isinstance(value, dict):
         return "–"
+    if isinstance(value, list) and isinstance(value[0], dict):
+        return "see its table"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

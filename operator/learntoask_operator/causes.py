@@ -12,18 +12,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from learntoask.core.json_object import Json
-from learntoask.core.status.conditions import shorten
+from learntoask.core.status.conditions import seconds_of, shorten
 from learntoask.kube import quantity
 
 _FRESH = 600.0  # seconds; a cause that lasts is told again sooner than that
+CLAIMS_SECONDS = 10.0
+"""Time after which a pod that the scheduler has not looked at waits for its ResourceClaims; nobody tells that."""
 _SILENT = (None, "ContainerCreating", "PodInitializing")
 _ABSENT = (
-    r'(secret|configmap|persistentvolumeclaim|serviceaccount|RuntimeClass) "[^"]+" not found|does not exist'
+    r"(secret|configmap|persistentvolumeclaim|serviceaccount|RuntimeClass|resourceclaim(template)?(\.resource\.k8s\.io)?)"
+    r' "[^"]+" not found|does not exist'
 )
 _LASTING = {
     "FailedCreate": re.compile(
         rf"{_ABSENT}|no PriorityClass|must specify|usage per |violates PodSecurity|is invalid: |denied the request"
     ),
+    "FailedResourceClaimCreation": re.compile(_ABSENT),
     "FailedMount": re.compile(rf"{_ABSENT}|non-existent"),
     "Unschedulable": re.compile(_ABSENT),
     "CreateContainerConfigError": re.compile(rf"{_ABSENT}|couldn't find key|runAsNonRoot"),
@@ -59,7 +63,12 @@ def why_waiting(
     for pod in pods:
         if pod["status"].get("phase", "Pending") != "Pending":
             continue
-        found = _from_scheduler(pod, now) or _from_container(pod, now) or _from_warnings(pod, now, of="pod")
+        found = (
+            _from_scheduler(pod, now)
+            or _from_container(pod, now)
+            or _from_warnings(pod, now, of="pod")
+            or _from_claims(pod, now)
+        )
         if found is not None:
             return found
     if creator is not None and len(pods) < wanted:
@@ -91,6 +100,22 @@ def _from_container(pod: Json, now: float) -> Cause | None:
             reason = str(waiting["reason"])
             return _cause(reason, str(waiting.get("message") or reason), at=now, about=_name("pod", pod))
     return None
+
+
+def named_claims(pod: Json) -> list[str]:
+    """The ResourceClaims that the pod names; those that are made for it are not among them."""
+    claims = pod.get("spec", {}).get("resourceClaims") or ()
+    return [claim["resourceClaimName"] for claim in claims if "resourceClaimName" in claim]
+
+
+def _from_claims(pod: Json, now: float) -> Cause | None:
+    """The scheduler leaves a pod aside, without a word, until the claims that it names exist."""
+    looked_at = any(condition["type"] == "PodScheduled" for condition in pod["status"].get("conditions", ()))
+    names = named_claims(pod)
+    if looked_at or not names or now < seconds_of(pod["metadata"]["creationTimestamp"]) + CLAIMS_SECONDS:
+        return None
+    message = f"the scheduler waits until the resourceClaims that it names exist: {', '.join(names)}"
+    return _cause("WaitingForClaims", message, at=now, about=_name("pod", pod))
 
 
 def _from_warnings(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -77,7 +77,7 @@ class _Task:
 
 
 class Loop:
-    """`concurrency` bounds how many objects are reconciled at once."""
+    """`concurrency` bounds how many objects are reconciled at once. Objects outside of `namespaces` are ignored."""
 
     def __init__(
         self,
@@ -85,10 +85,11 @@ class Loop:
         *,
         observer: Observer | None = None,
         concurrency: int = 16,
+        namespaces: Container[str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._reconcilers = {reconciler.kind: reconciler for reconciler in reconcilers}
-        self._observer, self._clock = observer, clock
+        self._observer, self._clock, self._namespaces = observer, clock, namespaces
         self._slots = asyncio.Semaphore(concurrency)
         self._tasks: dict[Ref, _Task] = {}
         self._open = asyncio.Event()
@@ -104,6 +105,8 @@ class Loop:
     def observed(self, kind: Kind, body: Json) -> None:
         """Take the object `body` from an event or from the answer to a write; ignore one older than the known one."""
         ref, metadata = ref_of(kind, body), body["metadata"]
+        if self._namespaces is not None and ref.namespace not in self._namespaces:
+            return
         version, known = int(metadata["resourceVersion"]), self._tasks.get(ref)
         if known is None or (known.uid != metadata["uid"] and version > known.version):
             self._end(ref)
@@ -119,8 +122,7 @@ class Loop:
         ref = ref_of(kind, body)
         known = self._tasks.get(ref)
         if known is not None and known.uid == body["metadata"]["uid"]:
-            self._end(ref)
-            self._reconcilers[kind].forget(ref)
+            self._forget(ref)
 
     def listed(self, kind: Kind, namespace: str | None, bodies: Iterable[Json], *, version: int) -> None:
         """`bodies` are all objects of `kind` that existed at `version`, in `namespace` if one is given: those that are
@@ -129,8 +131,12 @@ class Loop:
         for ref, task in list(self._tasks.items()):
             among = ref.kind == kind and namespace in (None, ref.namespace)
             if among and task.version <= version and task.uid not in present:
-                self._end(ref)
-                self._reconcilers[kind].forget(ref)
+                self._forget(ref)
+
+    def leave(self, namespace: str) -> None:
+        """Reconcile the objects of `namespace` no more."""
+        for ref in [ref for ref in self._tasks if ref.namespace == namespace]:
+            self._forget(ref)
 
     def wake(self, ref: Ref) -> None:
         """Reconcile the object soon, because something that concerns it happened; ignore an unknown object."""
@@ -168,6 +174,10 @@ class Loop:
     def _start(self, ref: Ref, task: _Task) -> None:
         self._tasks[ref] = task
         task.task = asyncio.create_task(self._reconcile_forever(ref, task), name=str(ref))
+
+    def _forget(self, ref: Ref) -> None:
+        self._end(ref)
+        self._reconcilers[ref.kind].forget(ref)
 
     def _end(self, ref: Ref) -> None:
         known = self._tasks.pop(ref, None)

@@ -127,13 +127,18 @@ class EndpointGauges:
 
     def __init__(self) -> None:
         self._endpoints: dict[Ref, tuple[str, str]] = {}
+        self._rollouts: dict[Ref, tuple[str, int]] = {}
 
     def status_written(self, ref: Ref, status: EndpointStatus) -> None:
         rolled_out = find_condition(status.conditions, ROLLED_OUT)
         self._endpoints[ref] = (status.phase, rolled_out.reason if rolled_out else "")
+        self._rollouts.pop(ref, None)
+        if status.rollout is not None:
+            self._rollouts[ref] = (status.rollout.reason, status.rollout.weight)
 
     def forget(self, ref: Ref) -> None:
         self._endpoints.pop(ref, None)
+        self._rollouts.pop(ref, None)
 
     def collect(self) -> Iterable[Metric]:
         info = GaugeMetricFamily(
@@ -141,4 +146,11 @@ class EndpointGauges:
         )
         for ref, (phase, rollout) in self._endpoints.items():
             info.add_metric([ref.namespace, ref.name, phase, rollout], 1)
-        return [info]
+        weights = GaugeMetricFamily(
+            "lta_endpoint_rollout_weight",
+            "Percent of the new conversations that a policy gets that is or was tried, by what its rollout waits for",
+            labels=["namespace", "endpoint", "reason"],
+        )
+        for ref, (reason, weight) in self._rollouts.items():
+            weights.add_metric([ref.namespace, ref.name, reason], weight)
+        return [info, weights]

@@ -34,6 +34,7 @@ from learntoask_operator.leader.lease import Lease, LeaseLost
 from learntoask_operator.leader.thread import LeaseThread
 from learntoask_operator.loop import Loop
 from learntoask_operator.metrics import Metrics
+from learntoask_operator.namespaces import ServedNamespaces
 from learntoask_operator.ownership import MANAGER
 from learntoask_operator.run.progress import ProgressBoard
 from learntoask_operator.run.reconciler import RunReconciler
@@ -60,7 +61,8 @@ class _Process:
     def __init__(self, kube: Kube, settings: Settings, metrics: Metrics) -> None:
         self._kube, self._settings, self._metrics = kube, settings, metrics
         self._events = EventQueue(kube, clock=time.time)
-        self._loop = Loop(observer=metrics, concurrency=settings.concurrency)
+        self._namespaces = ServedNamespaces(settings.namespace_selector)
+        self._loop = Loop(observer=metrics, concurrency=settings.concurrency, namespaces=self._namespaces)
         self._children = ChildCache(PROJECTIONS, changed=self._loop.wake)
         self._progress = ProgressBoard(wake=self._loop.wake, clock=time.time)
         self._gateways = GatewayBoard(wake=self._loop.wake)
@@ -119,7 +121,7 @@ class _Process:
                 self._metrics.registry,
                 host=settings.listen,
                 port=settings.metrics_port,
-                token_file=Path(settings.metrics_token_file) if settings.metrics_token_file else None,
+                token_file=_file(settings.metrics_token_file),
             )
         except OSError as error:
             why = f"--health-port, --metrics-port: cannot listen on {settings.listen}: {error.strerror}"
@@ -155,6 +157,8 @@ class _Process:
                 group.create_task(self._open_when_synced(), name="sync")
                 group.create_task(self._watch(stop), name="objects")
                 group.create_task(self._watch_deletions(), name="deletions")
+                served = self._namespaces.watch(self._kube, self._loop, self._kinds)
+                group.create_task(served, name="namespaces")
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
         finally:
@@ -187,7 +191,13 @@ class _Process:
             yield
             return
         server = ProgressServer(
-            ListenConfig(host=self._settings.listen, port=self._settings.progress_port, drain_seconds=1.0),
+            ListenConfig(
+                host=self._settings.listen,
+                port=self._settings.progress_port,
+                drain_seconds=1.0,
+                tls_certificate=_file(self._settings.progress_certificate),
+                tls_key=_file(self._settings.progress_key),
+            ),
             verify=TokenVerifier(self._kube.server_keys),
             on_report=lambda report, identity: self._progress.report(report),
             gateways=self._gateways,
@@ -218,6 +228,10 @@ class _Process:
     async def _label(self, pod: str, namespace: str, value: str | None) -> None:
         patch = {"metadata": {"labels": {LEADER_LABEL: value}}}
         await self._kube.patch(POD, pod, patch, namespace=namespace)
+
+
+def _file(setting: str) -> Path | None:
+    return Path(setting) if setting else None
 
 
 async def _cancel(*tasks: asyncio.Task[object]) -> None:

@@ -52,7 +52,12 @@ WATCHED = (
         verbs=("create", "get", "list", "watch"),
         use="the manifest that pods read, made again if it is deleted",
     ),
-    Right(group="", resource="configmaps", verbs=("patch",), use="spec.artefacts"),
+    Right(
+        group="",
+        resource="configmaps",
+        verbs=("delete", "patch"),
+        use="spec.artefacts, and the rollouts that gateways follow, which end",
+    ),
     Right(
         group="apps",
         resource="deployments",
@@ -75,12 +80,15 @@ WATCHED = (
         group="autoscaling",
         resource="horizontalpodautoscalers",
         verbs=("create", "delete", "get", "list", "patch", "watch"),
-        use="spec.autoscaling",
+        use="spec.autoscaling and spec.gateway.autoscaling",
     ),
     Right(group="", resource="events", verbs=("create",), use="what kubectl describe shows"),
     Right(group="", resource="events", verbs=("list", "watch"), use="why pods do not start"),
 )
 """Rights in every namespace that the operator watches."""
+
+SELECTING = (Right(group="", resource="namespaces", verbs=("list", "watch"), use="namespaces by label"),)
+"""Rights in the whole cluster of an operator that serves the namespaces with a label."""
 
 OWN = (
     Right(
@@ -125,14 +133,16 @@ def binding(name: str, *, account: tuple[str, str], namespace: str | None) -> Js
     }
 
 
-def rbac_objects(*, account: tuple[str, str], watched: tuple[str, ...]) -> list[Json]:
+def rbac_objects(
+    *, account: tuple[str, str], watched: tuple[str, ...], selecting: bool = False
+) -> list[Json]:
     """All roles and bindings of an operator that watches the namespaces `watched`, or the whole cluster if there are
-    none."""
+    none; `selecting`: those of the cluster that have a label."""
     own = f"{NAME}-own"
     objects = [role(own, OWN, namespace=account[0]), binding(own, account=account, namespace=account[0])]
     for namespace in watched or (None,):
         objects += [
-            role(NAME, WATCHED, namespace=namespace),
+            role(NAME, WATCHED + SELECTING if selecting else WATCHED, namespace=namespace),
             binding(NAME, account=account, namespace=namespace),
         ]
     return objects

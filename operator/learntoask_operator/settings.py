@@ -11,6 +11,7 @@ from pathlib import Path
 
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import seconds
+from learntoask.core.network.address import split_host_port
 
 PREFIX = "LTA_OPERATOR_"
 
@@ -37,6 +38,10 @@ class Settings:
     store_credentials: str = _setting("", "Secret with accessKey and secretKey, in the namespace of each run")
     store_ca: str = _setting("", "ConfigMap with the key ca.crt, in the namespace of each run")
     namespaces: str = _setting("", "namespaces to watch, separated by commas; empty: all")
+    namespace_selector: str = _setting(
+        "",
+        "label selector of the namespaces to serve, such as learntoask.io/runs=enabled; empty: all that are watched",
+    )
     service_account: str = _setting(
         "", "service account of the pods of runs and endpoints; empty: the namespace's default"
     )
@@ -48,6 +53,13 @@ class Settings:
         "host:port at which pods tell their progress, and gateways which servers they see; empty: they tell nothing",
     )
     progress_port: int = _setting(50055, "port for progress of pods; 0 takes a free one")
+    progress_certificate: str = _setting(
+        "", "file of the certificate that pods are shown at that port; empty: it speaks plain text"
+    )
+    progress_key: str = _setting("", "file of that certificate's key")
+    progress_ca: str = _setting(
+        "", "ConfigMap with the authority of that certificate under ca.crt, in the namespace of each pod"
+    )
     health_port: int = _setting(8080, "port of /healthz and /readyz; 0 takes a free one")
     metrics_port: int = _setting(9090, "port of /metrics; 0 takes a free one")
     metrics_token_file: str = _setting(
@@ -56,6 +68,14 @@ class Settings:
     metrics_token_secret: str = _setting(
         "",
         "Secret with the key token, in the namespace of each pod: the same for gateways, servers and graders",
+    )
+    tracing_endpoint: str = _setting(
+        "", "OTLP receiver of the pods' traces, such as http://collector:4317; empty: no traces"
+    )
+    tracing_protocol: str = _setting("grpc", "protocol of that receiver: grpc or http/protobuf")
+    tracing_ratio: float = _setting(1.0, "share of the calls that are traced, unless the caller decides")
+    tracing_headers_secret: str = _setting(
+        "", "Secret with the key headers (name=value, …) for that receiver, in the namespace of each pod"
     )
     listen: str = _setting("0.0.0.0", "address that the ports of health, metrics and progress listen on")
     lease_name: str = _setting("learntoask-operator", "name of the Lease for leader election")
@@ -83,11 +103,24 @@ class Settings:
 FETCHED = ("s3://", "pvc:")
 """Beginnings of addresses that pods can read from and write to."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
-_ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
+_LABEL = r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
+_TERM = rf"(!?{_LABEL}|{_LABEL}\s*(=|==|!=)\s*{_VALUE}|{_LABEL}\s+(in|notin)\s+\(\s*{_VALUE}(\s*,\s*{_VALUE})*\s*\))"
+_SELECTOR = re.compile(rf"\s*{_TERM}(\s*,\s*{_TERM})*\s*")
 _DURATIONS = ("lease_time", "lease_renewal", "grace")
 _PORTS = ("progress_port", "health_port", "metrics_port")
-_NAMES = ("lease_name", "lease_namespace", "service_account", "store_credentials", "store_ca", "pod_name")
+_NAMES = (
+    "lease_name",
+    "lease_namespace",
+    "service_account",
+    "store_credentials",
+    "store_ca",
+    "pod_name",
+    "progress_ca",
+    "tracing_headers_secret",
+)
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_PROTOCOLS = ("grpc", "http/protobuf")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 
 
@@ -96,7 +129,10 @@ def fault_of(settings: Settings) -> tuple[str, str] | None:
     given = asdict(settings)
     if fault := next(((name, why) for name in _DURATIONS if (why := _fault_of_duration(given[name]))), None):
         return fault
-    uri, endpoint, address = settings.store_uri, settings.store_endpoint, settings.progress_address
+    if settings.progress_address and (why := _fault_of_address(settings.progress_address)):
+        return "progress_address", why
+    uri, endpoint = settings.store_uri, settings.store_endpoint
+    receiver = settings.tracing_endpoint
     checks: list[tuple[str, object, str]] = [
         (
             "lease_renewal",
@@ -116,6 +152,16 @@ def fault_of(settings: Settings) -> tuple[str, str] | None:
             )
             for name in settings.watched
         ),
+        (
+            "namespace_selector",
+            not settings.namespace_selector or _SELECTOR.fullmatch(settings.namespace_selector),
+            "give a label selector, such as team=care,stage in (test, live)",
+        ),
+        (
+            "namespace_selector",
+            not (settings.namespace_selector and settings.namespaces),
+            "give --namespaces or --namespace-selector, not both",
+        ),
         ("concurrency", settings.concurrency > 0, "give at least 1"),
         ("pod_user", settings.pod_user >= 0, "give the number of a user, or 0"),
         ("log_level", settings.log_level in _LEVELS, f"give {', '.join(_LEVELS)}"),
@@ -134,7 +180,18 @@ def fault_of(settings: Settings) -> tuple[str, str] | None:
             not endpoint or endpoint.startswith(("https://", "http://")),
             "begin with https://",
         ),
-        ("progress_address", not address or _ADDRESS.fullmatch(address), "give host:port"),
+        (
+            "tracing_endpoint",
+            not receiver or re.fullmatch(r"https?://[^\s/]+:\d{1,5}(/\S*)?", receiver),
+            "give http://host:port or https://host:port",
+        ),
+        ("tracing_protocol", settings.tracing_protocol in _PROTOCOLS, f"give {' or '.join(_PROTOCOLS)}"),
+        ("tracing_ratio", 0 <= settings.tracing_ratio <= 1, "give a share from 0 to 1"),
+        (
+            "progress_ca",
+            len({bool(given[name]) for name in ("progress_certificate", "progress_key", "progress_ca")}) == 1,
+            "belongs to --progress-certificate and --progress-key: give all three or none",
+        ),
     ]
     return next(((name, f"{why} (got {given[name]!r})") for name, fine, why in checks if not fine), None)
 
@@ -144,6 +201,14 @@ def _fault_of_duration(text: str) -> str | None:
         return None if seconds(text) > 0 else "give at least 1s"
     except ValueError as error:
         return str(error)
+
+
+def _fault_of_address(address: str) -> str | None:
+    try:
+        split_host_port(address)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:

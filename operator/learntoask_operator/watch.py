@@ -43,6 +43,7 @@ async def watch(kube: Kube, loop: Loop, kinds: Iterable[Kind], settings: Setting
             token=token.strip() or None,
             certificate_path=configuration.cert_file,
             private_key_path=configuration.key_file,
+            proxy_url=access.proxy(),
             default_namespace=access.namespace,
         )
 

@@ -1,117 +1,41 @@
-"""Measures the cost of the gateway against calling a policy server directly.
+"""Measure the goals of the gateway and of its rollouts, with policy servers that decode nothing.
 
-Policy servers that decode nothing, the gateway and this driver are separate processes, which share the cores of a small
-machine. Calls/s through the gateway therefore depend on all of them; the gateway's own cost is its processor time per
-call.
+    python tests/bench/bench_gateway.py [--goal 4 5 8] [--quick] [--check]
+
+Servers, gateways and this driver are processes of one machine. Goal 4 measures goal 6, too: how soon a rollback is
+followed; that an operator that is killed decides the same is a test (tests/component/operator/test_trial.py).
+`--quick` takes about a minute of processor time. `--check` exits with 1 if a goal is not held.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import itertools
-import multiprocessing
-import os
-import statistics
-import tempfile
+import sys
 import time
-from multiprocessing.connection import Connection
-from pathlib import Path
 
-import grpc
-from bench_serving import measure, request, serve_policy
-from learntoask.core.pack import Pack
-from learntoask.rpc.logs import structured_logs
-from learntoask.serving.gateway.config import GatewayConfig
-from learntoask.serving.gateway.process import GatewayServer
-from learntoask.wire import ask_pb2_grpc
+from calibration_goals.rows import HEADING
+from gateway_goals import copies, cost, pinning
 
-PACK = Pack.model_validate(
-    {"name": "bench", "tasks": [{"name": "default", "fields": [{"name": "duration"}]}]}
-)
-CLIENTS = (1, 32)
+GOALS = {4: pinning.rows, 5: copies.rows, 8: cost.rows}
 
 
-def serve_gateway(pipe: Connection, servers: tuple[str, ...], pack: str) -> None:
-    async def main() -> None:
-        gateway = GatewayServer(GatewayConfig(servers=servers, pack=Path(pack), port=0, metrics_port=0))
-        await gateway.start()
-        pipe.send(gateway.port)
-        await asyncio.to_thread(pipe.recv)
-        await gateway.drain()
-
-    with open("/dev/null", "w") as sink, structured_logs(stream=sink):
-        asyncio.run(main())
-
-
-def processor_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-async def drive(ports: dict[str, int], pids: dict[str, int], *, seconds: float, rounds: int) -> None:
-    found: dict[tuple[str, int], list[float]] = {}
-    processor = dict.fromkeys(itertools.product(ports, CLIENTS), 0.0)
-    names = itertools.count()
-    for _ in range(rounds):  # alternately, so that a slow moment of the machine affects both
-        for clients in CLIENTS:
-            for name, port in ports.items():
-                async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                    stub = ask_pb2_grpc.AskServiceStub(channel)
-
-                    async def ask(stub=stub) -> None:
-                        asked = request()
-                        asked.conversation_id = f"bench-{next(names)}"
-                        await stub.Decide(asked)
-
-                    before = processor_seconds(pids[name])
-                    latencies = await measure(ask, clients=clients, seconds=seconds)
-                    spent = processor_seconds(pids[name]) - before
-                    processor[name, clients] += spent / 1.2  # the warm-up adds a fifth
-                    found.setdefault((name, clients), []).extend(latencies)
-    print(f"{'':8}{'clients':>8}{'calls/s':>10}{'p50 ms':>9}{'p95 ms':>9}{'its CPU µs/call':>18}")
-    for (name, clients), latencies in sorted(found.items(), key=lambda item: (item[0][1], item[0][0])):
-        p50, p95 = statistics.median(latencies), statistics.quantiles(latencies, n=20)[18]
-        cost = processor[name, clients] / len(latencies)
-        rate = len(latencies) / (seconds * rounds)
-        print(f"{name:8}{clients:>8}{rate:>10.0f}{p50 * 1e3:>9.2f}{p95 * 1e3:>9.2f}{cost * 1e6:>18.0f}")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--servers", type=int, default=2)
-    arguments = parser.parse_args()
-    context = multiprocessing.get_context("spawn")
-    started = []
-
-    def start(target, *extra: object) -> tuple[int, int]:
-        here, there = context.Pipe()
-        process = context.Process(target=target, args=(there, *extra), daemon=True)
-        process.start()
-        started.append((process, here))
-        return here.recv(), process.pid
-
-    with tempfile.TemporaryDirectory() as folder:
-        pack = Path(folder) / "pack.json"
-        pack.write_text(PACK.model_dump_json(by_alias=True))
-        servers = [start(serve_policy) for _ in range(arguments.servers)]
-        addresses = tuple(f"127.0.0.1:{port}" for port, _ in servers)
-        front, front_pid = start(serve_gateway, addresses, str(pack))
-        time.sleep(0.5)
-        asyncio.run(
-            drive(
-                {"direct": servers[0][0], "gateway": front},
-                {"direct": servers[0][1], "gateway": front_pid},
-                seconds=arguments.seconds,
-                rounds=arguments.rounds,
-            )
-        )
-        for process, pipe in started:
-            pipe.send("stop")
-            process.join(10)
+def main() -> int:
+    """Run the goals, print their table, and return the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--goal", type=int, nargs="+", choices=sorted(GOALS), default=sorted(GOALS))
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    short = 0
+    print(HEADING)
+    for goal in options.goal:
+        start = time.monotonic()
+        for row in GOALS[goal](quick=options.quick):
+            print(row.line(), flush=True)
+            short += row.held is False
+        print(f"goal {goal}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    return int(options.check and short > 0)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -47,7 +47,7 @@ class Quiet:
 def labelled_sessions(pack: Pack, count: int) -> list[LabelledSession]:
     spec = RunSpec.model_validate(
         {
-            "dataset": {"uri": "train.jsonl", "maxSessions": count, "testShare": 0, "validationShare": 0},
+            "dataset": {"uri": "train.jsonl", "maxSessions": count, "testShare": 0.01, "validationShare": 0},
             "pack": {"uri": "pack.yaml"},
             "label": {"method": "annotated"},
         }

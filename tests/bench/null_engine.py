@@ -39,7 +39,7 @@ class NullEngine:
         ]
         self._drafts = cycle([Draft(text, -4.6, usage) for text in texts])
 
-    async def decide(self, context: Context) -> Draft:
+    async def decide(self, context: Context, *, barred: tuple[tuple[int, ...], ...] = ()) -> Draft:
         return next(self._drafts)
 
     def cache_bytes(self) -> int:

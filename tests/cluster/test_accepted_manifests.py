@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 from learntoask.core.manifest import EndpointSpec, RunSpec
-from learntoask.core.manifest.metric import metric_names
+from learntoask.core.manifest.grader_metric import needs_judge
+from learntoask.core.manifest.metric import GRADER_PREFIX, metric_names
 from worlds.cluster.applied_manifests import ENDPOINT, KEY, MODEL, PRICES, RUN, changed, manifest, tried
 from worlds.cluster.cluster import Cluster
 from worlds.cluster.toolchain import ROOT
@@ -16,10 +17,17 @@ from worlds.cluster.toolchain import ROOT
 SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
 DEEPSPEED = {"zero_optimization": {"offload_optimizer": {"device": "cpu"}}}
 PARAMETERS = {"chat_template_kwargs": {"enable_thinking": False}, "max_tokens": None, "stop": ["\n"]}
+_OF_A_JUDGE = {name for name in metric_names() if needs_judge(name.removeprefix(GRADER_PREFIX))}
+_OF_PEOPLE = {name for name in metric_names() if {"corrected", "calibration"} & set(name.split("."))}
 CASES: list[tuple[str, dict[str, Any], str, Any]] = [
     ("LearnToAskRun", RUN, "dataset.uri", "pvc:logs/2026/clinic.jsonl"),
     ("LearnToAskRun", RUN, "dataset.testUri", "s3://logs/test@2026.jsonl"),
-    ("LearnToAskRun", RUN, "dataset", {"uri": "s3://l/a", "testUri": "s3://l/b", "validationShare": 0.99}),
+    (
+        "LearnToAskRun",
+        RUN,
+        "dataset",
+        {"uri": "s3://logs/a", "testUri": "s3://logs/b", "validationShare": 0.99, "testShare": 0},
+    ),
     ("LearnToAskRun", RUN, "dataset.validationShare", 0),
     ("LearnToAskRun", RUN, "pack.uri", "configMap:packs/clinic.yaml"),
     ("LearnToAskRun", RUN, "label", {"method": "lexicon", "llm": {"endpoint": MODEL}}),
@@ -49,14 +57,32 @@ CASES: list[tuple[str, dict[str, Any], str, Any]] = [
     ("LearnToAskRun", RUN, "train.distributed.deepspeed", DEEPSPEED),
     ("LearnToAskRun", RUN, "train.grpo", {"updates": 0, "learningRate": 1, "confidence": 0.5}),
     ("LearnToAskRun", RUN, "train.lora", {}),
-    ("LearnToAskRun", RUN, "gate.thresholds", [{"metric": "grader.any.path", "max": -1.5e-9}]),
+    ("LearnToAskRun", RUN, "gate.thresholds", [{"metric": "gap.Total", "max": -1.5e-9}]),
     (
         "LearnToAskRun",
         RUN,
         "gate.thresholds",
-        [{"metric": one, "min": 0} for one in sorted(metric_names())[:256]],
+        [{"metric": name, "min": 0} for name in sorted(metric_names() - _OF_A_JUDGE - _OF_PEOPLE)[-256:]],
     ),
     ("LearnToAskRun", RUN, "serve", {"port": 0, "prefixCache": "1000000", "redact": [r"(?<=id )\d+"]}),
+    (
+        "LearnToAskRun",
+        {**RUN, "calibrate": {"onDeadline": "fail", "deadline": "48h"}},
+        "gate.thresholds",
+        [
+            {"metric": "calibration.kappa", "min": 0.6, "bound": "lowerOneSided"},
+            *({"metric": name, "min": 0} for name in sorted(_OF_PEOPLE)),
+        ],
+    ),
+    (
+        "LearnToAskRun",
+        RUN,
+        "gate.thresholds",
+        [{"metric": "grpo-sft.TA", "min": -1, "bound": "lowerOneSided"}],
+    ),
+    ("LearnToAskRun", RUN, "gate.thresholds", [{"metric": "replay.questions", "min": 2, "max": 9}]),
+    ("LearnToAskRun", RUN, "stageDeadline", "8784h"),
+    ("LearnToAskRun", RUN, "startDeadline", "31622400s"),
     ("LearnToAskRun", RUN, "attempts", 100),
     ("LearnToAskRun", RUN, "ttl", "0s"),
     ("LearnToAskRun", RUN, "pods.all.resources", {"limits": {"cpu": 4, "memory": "1.5Gi"}}),
@@ -77,6 +103,28 @@ CASES: list[tuple[str, dict[str, Any], str, Any]] = [
             "dnsConfig": {"nameservers": ["192.0.2.53"], "options": [{"name": "ndots", "value": "1"}]},
         },
     ),
+    (
+        "LearnToAskRun",
+        RUN,
+        "pods",
+        {
+            "all": {"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]},
+            "sft": {
+                "resourceClaims": [{"name": "link", "resourceClaimName": "shared"}],
+                "resources": {"claims": [{"name": "gpu", "request": "gpu/large"}, {"name": "link"}]},
+            },
+        },
+    ),
+    (
+        "AskEndpoint",
+        ENDPOINT,
+        "pods.policyServer",
+        {
+            "resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}],
+            "resources": {"claims": [{"name": "gpu"}]},
+        },
+    ),
+    ("AskEndpoint", ENDPOINT, "gateway.autoscaling", {"min": 2, "max": 2, "target": 90}),
     ("AskEndpoint", ENDPOINT, "gateway.service", {"type": "NodePort", "externalTrafficPolicy": "Local"}),
     (
         "AskEndpoint",
@@ -93,6 +141,33 @@ CASES: list[tuple[str, dict[str, Any], str, Any]] = [
     ("AskEndpoint", ENDPOINT, "replicas", 0),
     ("AskEndpoint", ENDPOINT, "autoscaling", {"min": 2, "max": 2}),
     ("AskEndpoint", ENDPOINT, "rollout", {"maxSurge": 0, "maxUnavailable": 1}),
+    ("AskEndpoint", ENDPOINT, "rollout.strategy", {"mode": "canary", "shadow": {"pairs": 50}}),
+    (
+        "AskEndpoint",
+        ENDPOINT,
+        "rollout.strategy",
+        {
+            "mode": "ab",
+            "steps": [{"weight": 50}],
+            "primary": "outcome",
+            "guards": [
+                {"metric": "outcome", "outcome": {"name": "booked", "labels": ["yes"]}},
+                {"metric": "error", "margin": 0.02},
+            ],
+            "limits": {"latency": "2s"},
+        },
+    ),
+    (
+        "AskEndpoint",
+        ENDPOINT,
+        "rollout.strategy.guards",
+        [
+            {"metric": "outcome", "outcome": {"name": "booked", "labels": ["yes"]}},
+            {"metric": "outcome", "outcome": {"name": "rating", "atLeast": 3}},
+        ],
+    ),
+    ("AskEndpoint", ENDPOINT, "servers.tls", {"secret": "desk-policy-tls"}),
+    ("AskEndpoint", ENDPOINT, "servers.tls", {"secret": "desk-policy-tls", "required": False}),
     ("AskEndpoint", ENDPOINT, "gateway.access", {"tlsSecret": "tls", "clientAuthoritySecret": "ca"}),
 ]
 MODELS = {"LearnToAskRun": RunSpec, "AskEndpoint": EndpointSpec}

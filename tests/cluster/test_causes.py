@@ -52,7 +52,6 @@ def node(operator: OperatorProcess, cluster: Cluster, tmp_path: Path) -> Iterato
     """A node that mounts and runs pods as a kubelet does, as processes."""
     with PodRunner(cluster.kubeconfig, tmp_path / "pods"):
         yield
-    cluster.kubectl("delete", "node", "process-node", "--ignore-not-found")
 
 
 def _events(runs: Runs, name: str) -> list[Json]:
@@ -133,14 +132,28 @@ def test_a_job_that_the_api_server_refuses_is_told_and_goes_on_once_it_is_mended
 def test_a_run_deleted_while_nobody_hears_of_it_gets_no_jobs_and_leaves_no_trace(
     runs: Runs, plane: ControlPlane, operator: OperatorProcess
 ) -> None:
-    """The run is deleted at an API server that only the test knows, and its Job goes when the usual one is back."""
+    """The run is deleted at an API server that only the test knows, and its namespace is made again. The Job goes when
+    the usual one is back."""
     runs.apply("gone")
     runs.apply("kept")
     for name in ("gone", "kept"):
         runs.wait(lambda _, name=name: runs.objects("jobs", of=name), name)
     with plane.elsewhere() as kubeconfig:
-        command = [tool("kubectl"), "--kubeconfig", kubeconfig, "-n", runs.namespace, "delete", "ltar/gone"]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+        def kubectl(*arguments: str, stdin: str = "") -> str:
+            command = [tool("kubectl"), "--kubeconfig", kubeconfig, "-n", runs.namespace, *arguments]
+            done = subprocess.run(
+                command, input=stdin, check=True, capture_output=True, text=True, timeout=60
+            )
+            return done.stdout
+
+        kubectl("delete", "ltar/gone")
+        kubectl("delete", "namespace", runs.namespace, "--wait=false")
+        ending = json.loads(kubectl("get", "namespace", runs.namespace, "-o", "json"))
+        ending["spec"]["finalizers"] = []  # its controller does not hear of it either
+        path = f"/api/v1/namespaces/{runs.namespace}/finalize"
+        kubectl("replace", "--raw", path, "-f", "-", stdin=json.dumps(ending))
+        kubectl("create", "namespace", runs.namespace)
         back = time.time()
     until(lambda: not runs.objects("jobs", of="gone"), what="the garbage collector to delete its Job")
     runs.apply("later")
@@ -152,6 +165,10 @@ def test_a_run_deleted_while_nobody_hears_of_it_gets_no_jobs_and_leaves_no_trace
         call for call in calls(plane.audit_log, since=back) if call.user == ACCOUNT and call.name == "gone"
     ]
     assert len([call for call in asked if call.status == 404]) <= 2
+    new = runs.apply("gone")["metadata"]["uid"]
+    runs.wait(lambda _: runs.objects("jobs", of="gone"), "gone")
+    (job,) = runs.objects("jobs", of="gone")
+    assert [owner["uid"] for owner in job["metadata"]["ownerReferences"]] == [new]
 
 
 def _metrics(operator: OperatorProcess) -> str:

@@ -21,6 +21,7 @@ import grpc
 import pytest
 from learntoask.core.json_object import Json
 from learntoask.core.pod_contract import PROGRESS_AUDIENCE
+from learntoask.core.status.rollout import RolloutCounts
 from learntoask.wire import gateway_pb2
 from learntoask.wire.gateway_pb2_grpc import GatewayServiceStub
 from worlds.cluster.applied_manifests import RUN, collection, manifest, stored
@@ -28,6 +29,7 @@ from worlds.cluster.cluster import Cluster
 from worlds.cluster.control_plane import ControlPlane
 from worlds.cluster.operator_process import OperatorProcess, allow_everything, calls
 from worlds.cluster.runs import OPERATOR_FLAGS, until
+from worlds.rollout import counted
 
 pytestmark = [pytest.mark.usefixtures("operator", "fake_node"), pytest.mark.timeout(300)]
 NEVER = {"pods": {"policyServer": {"annotations": {"test.learntoask.io/outcome": "never-start"}}}}
@@ -86,11 +88,15 @@ class Endpoint:
             if "learntoask.io/revision" in one["metadata"]["labels"]
         }
 
-    def asked(self) -> str:
-        """The revision that the Service selects for the gateways."""
-        return self.children("services", "api/v1")["desk-policy"]["spec"]["selector"].get(
-            "learntoask.io/revision", ""
-        )
+    def asked(self, service: str = "desk-policy") -> str:
+        """The revision that the Service selects for the gateways; empty if it selects none, or does not exist."""
+        found = self.children("services", "api/v1").get(service)
+        return found["spec"]["selector"].get("learntoask.io/revision", "") if found else ""
+
+    def mounted_rollout(self) -> Json:
+        """The state of the rollout that gateways have as a file; without an id if they have none."""
+        found = self.children("configmaps", "api/v1").get("desk-rollout")
+        return dict(json.loads(found["data"]["rollout.json"])["state"]) if found else {"id": ""}
 
     def events(self) -> list[str]:
         items = self.children("events", "api/v1").values()
@@ -107,10 +113,20 @@ def listens(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def operator(plane: ControlPlane, namespace: str, tmp_path: Path, listens: str) -> Iterator[OperatorProcess]:
+def traces(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Flags by which the operator's pods send traces; none unless a test asks for them."""
+    if not getattr(request, "param", False):
+        return ()
+    return ("--tracing-endpoint=http://collector.watch.svc:4317", "--tracing-headers-secret=otel")
+
+
+@pytest.fixture
+def operator(
+    plane: ControlPlane, namespace: str, tmp_path: Path, listens: str, traces: tuple[str, ...]
+) -> Iterator[OperatorProcess]:
     """An operator with a Lease long enough for a busy machine, because nothing restarts the operator here."""
     allow_everything(plane)
-    flags = (*OPERATOR_FLAGS, "--lease-time=60s", "--lease-renewal=5s")
+    flags = (*OPERATOR_FLAGS, *traces, "--lease-time=60s", "--lease-renewal=5s")
     if listens:
         flags += (f"--progress-address={listens}", f"--progress-port={listens.partition(':')[2]}")
     operator = OperatorProcess(
@@ -145,12 +161,82 @@ def test_an_endpoint_gets_its_children_and_says_where_to_ask(endpoint: Endpoint,
     )
 
 
+def test_gateways_are_handed_to_their_autoscaler_without_losing_any(endpoint: Endpoint, cluster: Cluster):
+    def gateways() -> int:
+        return int(endpoint.children("deployments")["desk-gateway"]["spec"]["replicas"])
+
+    numbers: set[int] = set()
+    endpoint.apply(replicas=1, gateway={"replicas": 4})
+    endpoint.reaches("GatewayReady", "True", "GatewayAvailable")
+    assert gateways() == 4
+    endpoint.change(gateway={"autoscaling": {"min": 2, "max": 6}})
+    until(
+        lambda: (
+            numbers.add(gateways())
+            or "desk-gateway" in endpoint.children("horizontalpodautoscalers", "apis/autoscaling/v2")
+        ),
+        what="the autoscaler of the gateways",
+    )
+    until(
+        lambda: numbers.add(gateways()) or "f:replicas" not in _applied_spec(endpoint),
+        what="the operator to give up the number",
+    )
+    assert numbers == {4}, "not one pod was taken away meanwhile"
+    # There is no metrics server here, and the autoscaler says so.
+    endpoint.reaches("Autoscaled", "False", "AutoscalerBlind")
+    assert "HorizontalPodAutoscaler desk-gateway: FailedGetResourceMetric" in endpoint.message("Autoscaled")
+    cluster.kubectl("scale", "deployment/desk-gateway", "-n", endpoint.namespace, "--replicas=1")
+    until(lambda: gateways() == 2, what="the autoscaler to keep its smallest number")
+    endpoint.change(gateway={"maxInFlight": 7})  # a new pod template does not touch the number
+    until(
+        lambda: '"7"' in json.dumps(endpoint.children("deployments")["desk-gateway"]["spec"]["template"]),
+        what="the new template",
+    )
+    assert gateways() == 2
+    endpoint.change(gateway={"autoscaling": None, "replicas": 3})
+    until(
+        lambda: (
+            gateways() == 3
+            and not endpoint.children("horizontalpodautoscalers", "apis/autoscaling/v2")
+            and endpoint.condition("Autoscaled") == ("", "")
+        ),
+        what="the number of the spec",
+    )
+
+
+def _applied_spec(endpoint: Endpoint) -> Json:
+    """The fields of the gateways' Deployment that the operator owns."""
+    owners = endpoint.children("deployments")["desk-gateway"]["metadata"]["managedFields"]
+    ours = (one for one in owners if one["manager"] == "learntoask-operator" and one["operation"] == "Apply")
+    return dict(next(ours)["fieldsV1"]["f:spec"])
+
+
 def test_its_pods_are_admitted_by_the_restricted_level(cluster: Cluster, endpoint: Endpoint, namespace: str):
     cluster.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     gateway = {"access": {"tokenSecret": "token", "tlsSecret": "cert"}, "records": {"enabled": True}}
-    endpoint.apply(engine="vllm", gpus=1, gateway=gateway)
+    endpoint.apply(engine="vllm", gpus=1, gateway=gateway, servers={"tls": {"secret": "servers"}})
     endpoint.reaches("Ready", "True", "Serving")  # refused pods would never run
-    assert len(endpoint.children("pods", "api/v1")) == 4
+    pods = endpoint.children("pods", "api/v1").values()
+    assert len(pods) == 4
+    secrets = [
+        [
+            one["secret"].get("items")
+            for one in pod["spec"]["volumes"]
+            if one.get("secret", {}).get("secretName") == "servers"
+        ]
+        for pod in pods
+    ]
+    assert sorted(secrets, key=str) == [[None], [None], *[[[{"key": "ca.crt", "path": "ca.crt"}]]] * 2]
+
+
+@pytest.mark.parametrize("traces", [True], indirect=True)
+def test_traces_reach_the_pods_by_the_operators_settings(endpoint: Endpoint):
+    endpoint.apply(replicas=1)
+    endpoint.reaches("Ready", "True", "Serving")
+    for pod in endpoint.children("pods", "api/v1").values():
+        found = {one["name"]: one for one in pod["spec"]["containers"][0]["env"]}
+        assert found["OTEL_EXPORTER_OTLP_ENDPOINT"]["value"] == "http://collector.watch.svc:4317"
+        assert found["OTEL_EXPORTER_OTLP_HEADERS"]["valueFrom"]["secretKeyRef"]["name"] == "otel"
 
 
 def test_a_new_policy_takes_over_in_order_and_the_old_one_goes(
@@ -359,6 +445,59 @@ def test_ready_is_what_the_gateways_say_and_they_learn_of_servers_at_once(
         endpoint.reaches("Ready", "False", "ServersNotSeen")
 
 
+CANARY: Json = {
+    "mode": "canary",
+    "observeWithin": "1s",
+    "steps": [{"weight": 10, "minConversations": 20}, {"weight": 50}],
+    "guards": [{"metric": "abandoned", "margin": 0.1}],
+    "minConversations": 50,
+}
+
+
+@pytest.mark.parametrize("listens", [True], indirect=True)
+def test_a_policy_is_tried_promoted_or_rolled_back_by_what_gateways_count(
+    cluster: Cluster, endpoint: Endpoint, listens: str, namespace: str
+):
+    """The test speaks for the gateways, whose pods are simulated."""
+    endpoint.apply(rollout={"maxSurge": 1, "drain": "1s", "strategy": CANARY})
+    endpoint.reaches("RolledOut", "True", "RolloutComplete")
+    old = endpoint.asked()
+    pods = endpoint.children("pods", "api/v1")
+    name = next(name for name in sorted(pods) if name.startswith("desk-gateway-"))
+    with grpc.insecure_channel(listens) as channel:
+        gateway = Gateway(cluster, namespace, pods[name], channel)
+        gateway.sees(2)
+        for letter, canary, end in (("b", (20, 25), "RolledBack"), ("c", (2, 20), "RolloutComplete")):
+            endpoint.change(policy=published(letter))
+            endpoint.reaches("RolledOut", "False", "TryingPolicy")
+            rollout = endpoint.status["rollout"]
+            assert (rollout["weight"], rollout["verdict"], endpoint.asked()) == (10, "Hold", old)
+            chosen = rollout["canary"]
+            # The status is written first, and the objects follow.
+            until(lambda chosen=chosen: endpoint.asked("desk-canary") == chosen, what="the canary's Service")
+            until(lambda id=rollout["id"]: endpoint.mounted_rollout()["id"] == id, what="the ConfigMap")
+            shown = cluster.kubectl("-n", namespace, "get", "askep", "desk")
+            assert all(word in shown for word in ("CANARY", "WEIGHT", "VERDICT", "Hold", chosen))
+            while (told := gateway.told_of_rollout())["id"] != rollout["id"]:
+                pass
+            counts = counted(canary, (18, 180), weight=10)
+            gateway.sees(2, id=rollout["id"], counts=counts)
+            if end == "RolledBack":
+                endpoint.reaches("RolledOut", "False", "RolledBack")
+                assert "80.0% of 25 conversations" in endpoint.message("RolloutHealthy")
+                assert endpoint.asked() == old
+                while told["weight"] != 0:
+                    told = gateway.told_of_rollout()
+                until(lambda: "HarmShown" in endpoint.events(), what="an Event with the metric")
+                continue
+            until(lambda: endpoint.status["rollout"]["weight"] == 50, what="the second step")
+            gateway.sees(2, id=rollout["id"], counts=counts.plus(counted((40, 400), (40, 400), weight=50)))
+            endpoint.reaches("RolledOut", "True", "RolloutComplete")
+            assert endpoint.condition("RolloutHealthy") == ("True", "Promoted")
+            until(lambda chosen=chosen: endpoint.asked() == chosen, what="all traffic at the new policy")
+            until(lambda: not endpoint.mounted_rollout()["id"], what="the end of what gateways follow")
+
+
 class Gateway:
     """What a gateway's pod says to the operator and hears from it."""
 
@@ -377,8 +516,17 @@ class Gateway:
             iter(self._views.get, None), metadata=(("authorization", f"Bearer {token}"),), timeout=200
         )
 
-    def sees(self, servers: int) -> None:
-        self._views.put(gateway_pb2.GatewayView(endpoint="desk", serving=servers))
+    def sees(self, servers: int, *, id: str = "", counts: RolloutCounts | None = None) -> None:
+        """Tell how many servers it sees, and what it has counted of the rollout `id`."""
+        view = gateway_pb2.GatewayView(endpoint="desk", serving=servers)
+        if counts is not None:
+            view.rollout.id, view.rollout.start = id, "only"
+            view.rollout.counts = counts.model_dump_json(by_alias=True, exclude_defaults=True)
+        self._views.put(view)
+
+    def told_of_rollout(self) -> Json:
+        """Wait for what the operator tells next, and return the state of the rollout in it."""
+        return dict(json.loads(next(self._call).rollout or "{}").get("state", {"id": "", "weight": -1}))
 
     def told(self) -> set[str]:
         """Wait for what the operator tells next."""

@@ -112,7 +112,7 @@ def test_nothing_is_stuck_without_an_operator(
     runs: Runs, cluster: Cluster, operator: OperatorProcess
 ) -> None:
     runs.apply("one", pods={"label": {SECONDS: "10m"}})
-    runs.apply("two")
+    runs.apply("two", dataset__seed=2)  # or it would wait for what `one` computes
     runs.wait(lambda _: runs.stage("label").get("state") == "Running")
     runs.wait_phase("Succeeded", "two")
     operator.kill()

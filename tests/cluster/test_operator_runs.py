@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from learntoask.core.json_object import Json
 from worlds.cluster.applied_manifests import collection
 from worlds.cluster.cluster import Cluster
 from worlds.cluster.runs import OUTCOME, SECONDS, STAGES, Runs, until
@@ -34,9 +36,10 @@ def test_a_run_reaches_its_end(runs: Runs, cluster: Cluster) -> None:
     endpoint = cluster.request("GET", f"{collection('AskEndpoint', runs.namespace)}/one").body
     assert "ownerReferences" not in endpoint["metadata"]
     assert endpoint["spec"]["policy"]["publication"] == runs.stage("serve")["key"]
-    table = cluster.kubectl("get", "ltar", "-n", runs.namespace)
-    assert table.splitlines()[1].split()[0] == "one"
-    assert "RunSucceeded" in table
+    head, row = cluster.kubectl("get", "ltar", "-n", runs.namespace, "-o", "wide").splitlines()
+    cells = {name: row[head.index(name) :].split("  ")[0] for name in ("NAME", "REASON", "PHASE", "ENDPOINT")}
+    address = f"one.{runs.namespace}.svc:50051"
+    assert list(cells.values()) == ["one", "RunSucceeded", "Succeeded", address]
 
 
 def test_a_stage_that_fails_is_tried_again_and_then_fails_the_run(runs: Runs) -> None:
@@ -84,6 +87,28 @@ def test_a_suspended_run_stops_may_change_and_goes_on(runs: Runs) -> None:
     assert [one for one in runs.attempts() if one[0] == "prepare"] == [("prepare", 1)]
 
 
+def test_equal_runs_that_start_at_once_compute_every_stage_once(runs: Runs) -> None:
+    """At no time two Jobs of different runs compute the same output."""
+    names = ("first", "second")
+    for name in names:
+        runs.apply(name, pods={"all": {SECONDS: "2s"}})
+    for name in names:
+        runs.wait_phase("Succeeded", name)
+    jobs: dict[tuple[str, str], list[Json]] = {}
+    for job in runs.objects("jobs"):
+        metadata = job["metadata"]
+        key = metadata["annotations"]["learntoask.io/stage-key"]
+        jobs.setdefault((metadata["labels"]["learntoask.io/stage"], key), []).append(job)
+    shared = {stage: made for (stage, _), made in jobs.items() if stage != "resolve"}
+    assert set(shared) == set(STAGES) - {"resolve"}
+    for stage, made in shared.items():
+        assert len(made) == len(names), "a run looks up what another one has computed"
+        spans = sorted(
+            (job["metadata"]["creationTimestamp"], job["status"]["completionTime"]) for job in made
+        )
+        assert all(after[0] >= before[1] for before, after in pairwise(spans)), (stage, spans)
+
+
 def test_a_run_is_cancelled(runs: Runs) -> None:
     runs.apply(pods={"label": {SECONDS: "10m"}})
     runs.wait(lambda _: runs.stage("label").get("state") == "Running")
@@ -117,7 +142,7 @@ def test_deletion_at_every_stage(runs: Runs) -> None:
 def test_a_namespace_is_emptied_of_all_that_runs_in_it(runs: Runs, cluster: Cluster) -> None:
     """The namespace itself stays for half of the pods' grace period, so the test does not wait for that."""
     runs.apply("one", pods={"label": {SECONDS: "10m"}})
-    runs.apply("two")
+    runs.apply("two", dataset__seed=2)  # or it would wait for what `one` computes
     runs.wait(lambda _: runs.stage("label").get("state") == "Running")
     runs.wait_phase("Succeeded", "two")
     cluster.request("DELETE", f"/api/v1/namespaces/{runs.namespace}")

@@ -5,110 +5,26 @@ The cluster is the one that docs/cluster.md describes for development: pods are 
 
 from __future__ import annotations
 
-import json
-import os
-import secrets
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from learntoask.client import Client, Decision, user
-from learntoask.core.json_object import Json
 from worlds.cluster.cluster import Cluster
-from worlds.cluster.control_plane import ControlPlane
-from worlds.cluster.operator_process import OperatorProcess, allow_everything
-from worlds.cluster.pod_runner import PodRunner
+from worlds.cluster.development import DevelopmentCluster, development_cluster
 from worlds.cluster.toolchain import ROOT
-from worlds.minio import MinioServer, minio_server
 
 PHARMACY = ROOT / "examples" / "pharmacy"
 RUN = "pharmacy-tiny"
 RUN_PATIENCE, SERVE_PATIENCE = 1200.0, 480.0
 
 
-@pytest.fixture(scope="module")
-def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
-    with minio_server(tmp_path_factory.mktemp("minio")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def place(cluster: Cluster, minio: MinioServer) -> Iterator[str]:
-    """A namespace with the Secret that has the store's keys."""
-    with cluster.namespace(f"pharmacy-{secrets.token_hex(3)}") as name:
-        keys = {"accessKey": minio.access_key, "secretKey": minio.secret_key}
-        secret = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "store", "namespace": name},
-            "stringData": keys,
-        }
-        cluster.kubectl("apply", "-f", "-", stdin=json.dumps(secret))
-        yield name
-
-
-@pytest.fixture(scope="module")
-def operator(
-    cluster: Cluster, minio: MinioServer, place: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OperatorProcess]:
-    if cluster.plane is None:
-        pytest.skip("runs pods as processes of this machine, so it needs a cluster of its own")
-    plane: ControlPlane = cluster.plane
-    allow_everything(plane)
-    flags = (
-        f"--store-uri={minio.address().uri}",
-        f"--store-endpoint={minio.endpoint}",
-        "--store-credentials=store",
-        f"--namespaces={place}",
-        "--lease-namespace=default",
-        "--listen=127.0.0.1",
-        "--health-port=0",
-        "--metrics-port=0",
-        "--progress-port=51055",
-        "--progress-address=127.0.0.1:51055",
-        "--lease-time=4s",
-        "--lease-renewal=2s",
-    )
-    process = OperatorProcess(plane, tmp_path_factory.mktemp("operator"), flags)
-    process.start()
-    yield process
-    process.stop()
-
-
-@pytest.fixture(scope="module")
-def pods(
-    cluster: Cluster, operator: OperatorProcess, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PodRunner]:
-    with PodRunner(cluster.kubeconfig, tmp_path_factory.mktemp("pods")) as runner:
-        yield runner
-
-
-def lta(cluster: Cluster, minio: MinioServer, folder: Path, *arguments: str) -> str:
-    """Run `lta` as on a laptop, and return its output."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("LTA_")},
-        **minio.environment,
-        "KUBECONFIG": str(cluster.kubeconfig),
-        "LTA_STORE": minio.address().uri,
-        "LTA_STORE_ENDPOINT": minio.endpoint,
-        "COLUMNS": "160",
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "learntoask.cli.app", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def development(cluster: Cluster, tmp_path: Path) -> Iterator[DevelopmentCluster]:
+    with development_cluster(cluster, tmp_path) as made:
+        yield made
 
 
 def smaller(folder: Path) -> Path:
@@ -132,23 +48,6 @@ def smaller(folder: Path) -> Path:
     return path
 
 
-def status_of(cluster: Cluster, minio: MinioServer, folder: Path, place: str) -> Json:
-    return dict(json.loads(lta(cluster, minio, folder, "status", "--cluster", RUN, "-n", place, "--json")))
-
-
-def gateway_addresses(cluster: Cluster, place: str) -> list[str]:
-    """The addresses of all ready gateway pods."""
-    answer = cluster.request(
-        "GET", f"/api/v1/namespaces/{place}/pods?labelSelector=app.kubernetes.io/component=gateway"
-    )
-    found = []
-    for pod in answer.body["items"]:
-        conditions = {one["type"]: one["status"] for one in pod["status"].get("conditions", [])}
-        if conditions.get("Ready") == "True":
-            found.append(f"{pod['status']['podIP']}:50051")
-    return found
-
-
 def asked(address: str) -> Decision:
     """The answer of a gateway to a customer."""
     with Client(address, timeout=60) as client:
@@ -156,47 +55,39 @@ def asked(address: str) -> Decision:
 
 
 @pytest.mark.timeout(1900)
-def test_from_a_manifest_to_an_answer(
-    cluster: Cluster,
-    minio: MinioServer,
-    place: str,
-    operator: OperatorProcess,
-    pods: PodRunner,
-    tmp_path: Path,
-) -> None:
-    applied = lta(cluster, minio, tmp_path, "apply", str(smaller(tmp_path)), "-n", place)
+def test_from_a_manifest_to_an_answer(development: DevelopmentCluster, tmp_path: Path) -> None:
+    place = development.namespace
+    applied = development.lta("apply", str(smaller(tmp_path)), "-n", place, folder=tmp_path)
     assert "logs.jsonl uploaded" in applied
     assert "pack.yaml uploaded" in applied
-    seen: list[Json] = []
-    deadline = time.monotonic() + RUN_PATIENCE
-    while not seen or seen[-1]["outcome"] not in ("Succeeded", "Failed"):
-        assert time.monotonic() < deadline, f"{seen[-1]}\n{operator.log.read_text()[-5000:]}"
-        assert operator.alive, operator.log.read_text()[-5000:]
-        time.sleep(3)
-        seen.append(status_of(cluster, minio, tmp_path, place))
-    assert seen[-1]["outcome"] == "Succeeded", f"{seen[-1]}\n{operator.log.read_text()[-3000:]}"
-    print(lta(cluster, minio, tmp_path, "status", "--cluster", RUN, "-n", place))
-    assert {one["state"] for one in seen[-1]["stages"]} == {"Published"}
+    seen = development.follow(RUN, folder=tmp_path, until=lambda _: False, patience=RUN_PATIENCE)
+    assert seen[-1]["outcome"] == "Succeeded", f"{seen[-1]}\n{development.operator.log.read_text()[-3000:]}"
+    print(development.lta("status", "--cluster", RUN, "-n", place, folder=tmp_path))
+    assert {stage["state"] for stage in seen[-1]["stages"]} == {"Published"}
     pushed = [
-        one for status in seen for one in status["stages"] if one["progress"] and one["progress"]["percent"]
+        stage
+        for status in seen
+        for stage in status["stages"]
+        if stage["progress"] and stage["progress"]["percent"]
     ]
     assert pushed, "no progress was ever seen"
-    said = lta(cluster, minio, tmp_path, "logs", RUN, "-n", place, "--stage", "fetch")
+    said = development.lta("logs", RUN, "-n", place, "--stage", "fetch", folder=tmp_path)
     assert "fetch 1: " in said
     assert "stage fetch has ended well" in said
-    assert lta(cluster, minio, tmp_path, "logs", RUN, "-n", place, "--stage", "fetch", "-f") == said
+    assert development.lta("logs", RUN, "-n", place, "--stage", "fetch", "-f", folder=tmp_path) == said
 
     # An endpoint that is Ready answers at once, through each of its gateways.
-    cluster.kubectl(
+    kubectl = development.cluster.kubectl
+    kubectl(
         *("wait", "--for=condition=Ready", f"askep/{RUN}", "-n", place, f"--timeout={SERVE_PATIENCE:.0f}s"),
         timeout=SERVE_PATIENCE + 10,
     )
-    served = next(one for one in seen[-1]["stages"] if one["stage"] == "serve")["summary"]["revision"]
-    gateways = gateway_addresses(cluster, place)
+    served = next(stage for stage in seen[-1]["stages"] if stage["stage"] == "serve")["summary"]["revision"]
+    gateways = development.ready_pods("gateway")
     assert gateways
-    for address in gateways:
-        decision = asked(address)
+    for pod in gateways:
+        decision = asked(f"{pod['status']['podIP']}:50051")
         assert (decision.origin, decision.policy_revision) == ("model", served)
         assert decision.stop or decision.message.content
-    shown = cluster.kubectl("get", "ltar", RUN, "-n", place, "-o", "jsonpath={.status.endpoint.address}")
+    shown = kubectl("get", "ltar", RUN, "-n", place, "-o", "jsonpath={.status.endpoint.address}")
     assert shown == f"{RUN}.{place}.svc:50051"

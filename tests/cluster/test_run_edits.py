@@ -135,7 +135,9 @@ def test_kubectl_get_tells_how_a_run_goes(cluster: Cluster, namespace: str) -> N
         "observedGeneration": 1,
         "lastTransitionTime": "2026-01-31T12:00:00Z",
     }
-    _at_work(cluster, namespace, reason="Running", conditions=[condition], gpuHours=1.5)
+    served = {"name": "desk", "address": "desk.team.svc:50051"}
+    status = {"reason": "Running", "conditions": [condition], "gpuHours": 1.5, "endpoint": served}
+    _at_work(cluster, namespace, **status)
     table = cluster.kubectl("get", "ltar", "-n", namespace, "-o", "wide")
     head, row = table.splitlines()[:2]
     columns = [
@@ -153,6 +155,7 @@ def test_kubectl_get_tells_how_a_run_goes(cluster: Cluster, namespace: str) -> N
     assert head.split() == columns
     assert row.split()[:4] == ["tried-out", "sft", "12", "%"]
     assert row.split()[4:6] == ["Unknown", "Running"]
+    assert row.split()[7:] == ["Running", "1.5", "desk.team.svc:50051"]
 
 
 def test_kubectl_scale_sets_the_replicas_of_an_endpoint(cluster: Cluster, namespace: str) -> None:

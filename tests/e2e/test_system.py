@@ -21,23 +21,27 @@ RUN = "pharmacy-tiny"
 SERVICE = f"{RUN}.{PLACE}.svc:50051"
 OPERATORS = f"app.kubernetes.io/component=operator,app.kubernetes.io/instance={RELEASE}"
 _UPDATES = 16  # GRPO updates: enough time to disturb the training
-_RATE = 20.0  # asks a second
-# Origins of answers that the policy gave. A model as small as this often needs repair; the fallbacks do not count.
+_RATE, _MOST = 20.0, 8  # asks a second, and at a time
+# Origins of answers that the policy gave under load; the fallbacks do not count. An idle server gives the memorised
+# answer, which needs no repair. In batches of other sizes vLLM rounds differently, which may change a token.
 _POLICY: set[Origin] = {"model", "repaired"}
+_SFT = {"epochs": 12, "batchSessions": 2, "learningRate": 0.002, "keptShare": 0, "shuffleFields": False}
 
 
 def manifest(folder: Path) -> Path:
-    """The example's tiny run, with a training long enough to be interrupted, and served by vLLM."""
+    """The example's tiny run, with a training long enough to be interrupted, and served by vLLM.
+
+    Its policy memorises a few sessions, so that its questions are well formed. GRPO changes it by next to nothing.
+    """
     body = yaml.safe_load((PHARMACY / "run-tiny.yaml").read_text())
     spec = body["spec"]
     spec["dataset"]["uri"], spec["pack"]["uri"] = str(PHARMACY / "logs.jsonl"), str(PHARMACY / "pack.yaml")
     spec["grader"]["maxMissingShare"] = 1.0  # such a policy writes what no grader can grade
     spec["train"]["checkpointEvery"] = 2
-    spec["train"]["grpo"]["updates"] = _UPDATES
-    spec["serve"] = {
-        "engine": "vllm",
-        "maxNewTokens": 16,
-    }  # it answers at length, and two servers share few processors
+    spec["dataset"]["maxSessions"] = 24
+    spec["train"]["sft"] = _SFT
+    spec["train"]["grpo"] |= {"updates": _UPDATES, "learningRate": 1e-9}
+    spec["serve"] = {"engine": "vllm"}
     spec["pods"] = SMALL
     path = folder / "run.yaml"
     path.write_text(yaml.safe_dump(body))
@@ -104,14 +108,14 @@ def test_another_pod_is_answered_through_the_service(system: System) -> None:
     with system.phases("one answer"):
         system.start_python("ask", clients.ASK.format(address=SERVICE))
         decision = json.loads(system.finished_python("ask"))
-    assert decision["origin"] in _POLICY
+    assert decision["origin"] == "model"
     assert decision["stop"] or decision["said"]
 
 
 @pytest.mark.timeout(2400)
 def test_an_upgrade_during_traffic_fails_no_ask(system: System) -> None:
     before = _revision(system)
-    system.start_python("traffic", clients.TRAFFIC.format(address=SERVICE, rate=_RATE))
+    system.start_python("traffic", clients.TRAFFIC.format(address=SERVICE, rate=_RATE, most=_MOST))
     time.sleep(15)
     at = time.time()
     with system.phases("helm upgrade to other images, with its rollout"):
@@ -131,7 +135,7 @@ def test_an_upgrade_during_traffic_fails_no_ask(system: System) -> None:
         took = [(seconds, origin) for began, seconds, origin in seen["took"] if first <= began < last]
         late = sum(origin not in _POLICY for _, origin in took)
         p95 = _p95([seconds for seconds, _ in took])
-        print(f"  {name}: {len(took)} asks, p95 {p95:.3f} s, {late} answered by the fallback for being late")
+        print(f"  {name}: {len(took)} asks, p95 {p95:.3f} s, {late} not answered by the policy")
     assert seen["failed"] == []
     assert {origin for _, _, origin in seen["took"]} <= _POLICY
 
@@ -185,7 +189,7 @@ def test_uninstalling_leaves_what_people_made(system: System) -> None:
     assert not any("operator" in name for kind, name in names if kind == "Deployment")
     with system.phases("one answer without an operator"):
         system.start_python("ask-again", clients.ASK.format(address=SERVICE))
-        assert json.loads(system.finished_python("ask-again"))["origin"] in _POLICY
+        assert json.loads(system.finished_python("ask-again"))["origin"] == "model"
     system.kubectl("delete", "ltar,askep", "--all", "--timeout=60s")  # no finalizer holds them back
 
 

@@ -22,7 +22,7 @@ from learntoask.core.records import (
 )
 from learntoask.core.stages.contract import ProgressCallback
 from learntoask.evaluation.decisions import UngradedDecision, targets
-from learntoask.evaluation.policy import Dialogue
+from learntoask.evaluation.policy import Dialogue, Reply
 from learntoask.grading.grades import REFUSED, Grade, GradeCase, MissingGrade, question_grade
 
 PACK: Pack = parse_pack(
@@ -154,9 +154,9 @@ class SkilledPolicy:
         progress(len(sessions), len(sessions))
         return answers
 
-    def reply(self, dialogues: Sequence[Dialogue], *, seed: int) -> list[str]:
+    def reply(self, dialogues: Sequence[Dialogue]) -> list[Reply]:
         self.calls.append("reply")
-        return [self._reply(dialogue) for dialogue in dialogues]
+        return [Reply(text=text, draft=text) for text in map(self._reply, dialogues)]
 
     def _reply(self, dialogue: Dialogue) -> str:
         said = " ".join(message.content for message in dialogue.messages if message.role == "assistant")
@@ -213,6 +213,8 @@ AGREEMENT = {
     "same_findings": {"value": 0.958, "n": 331},
     "refused": {"made": {"value": 1.0, "n": 120}},
     "gold": {"labellers": ["annotated"], "note": "annotations of the logs"},
+    "experts": {"refused": {"value": 0.119, "low": 0.089, "high": 0.158, "n": 335}},
+    "unsure": {"rewarding": {"no_grade": {"value": 0.051, "low": 0.03, "high": 0.08, "n": 335}}},
     "warnings": ["the fluency guard refuses 40 of the experts' own 335 labelled questions (12%)"],
 }
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from learntoask.core.json_object import Json
-from learntoask.kube import ENDPOINT, JOB, POD, RUN, AlreadyExists, Conflict, Kind, NotFound
+from learntoask.kube import DEPLOYMENT, ENDPOINT, JOB, POD, RUN, AlreadyExists, Conflict, Kind, NotFound
 
 Key = tuple[Kind, str, str]
 
@@ -29,6 +29,7 @@ class FakeKube:
         self.writes: list[str] = []
         self.crash_after: int | None = None
         self.refuse: Callable[[str, Kind], Exception | None] = lambda verb, kind: None
+        self._shared: set[Key] = set()  # Deployments whose number of pods has another owner than the operator
         self._now, self._versions, self._uids = now, itertools.count(1), itertools.count(1)
 
     # --- the interface of Kube ---
@@ -51,12 +52,18 @@ class FakeKube:
         self._record_write("create", kind)
         return made
 
-    async def apply(self, kind: Kind, body: Json, *, force: bool = True) -> Json:
+    async def apply(self, kind: Kind, body: Json, *, force: bool = True, manager: str | None = None) -> Json:
         self._check_refusal("apply", kind)
         key = (kind, body["metadata"]["namespace"], body["metadata"]["name"])
         before = self.objects.get(key)
         if before and not force and before["metadata"].get("annotations", {}).get("test/owner") == "people":
             raise Conflict('conflict with "kubectl"', status=409)
+        if manager:
+            self._shared.add(key)
+            body = {**body, "spec": {**(before or {}).get("spec", {}), **body["spec"]}}
+        elif kind == DEPLOYMENT:
+            own = before["spec"]["replicas"] if before and key in self._shared else 1
+            body = {**body, "spec": {"replicas": own, **body["spec"]}}
         made = self.put(
             kind, {**(before or {}), **body, "metadata": {**(before or body)["metadata"], **body["metadata"]}}
         )

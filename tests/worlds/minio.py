@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,8 @@ from learntoask.store.s3.bucket import Bucket
 from learntoask.store.s3.retry import PATIENCE, Patience
 from learntoask.store.s3.store import S3Store
 from minio import Minio
+from minio.credentials import StaticProvider
+from minio.minioadmin import MinioAdmin
 from urllib3 import PoolManager
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,6 +82,19 @@ class MinioServer:
             return Minio(host, self.access_key, self.secret_key, secure=False)
         trusting = PoolManager(ca_certs=str(self.certificates / "authority" / "ca.pem"))
         return Minio(host, self.access_key, self.secret_key, http_client=trusting)
+
+    def user(self, name: str, actions: Iterable[str]) -> dict[str, str]:
+        """Create a user who may do `actions` (such as `s3:GetObject`) in every bucket. Return the user's keys as
+        variables."""
+        secret = secrets.token_hex(16)
+        statement = {"Effect": "Allow", "Action": list(actions), "Resource": ["arn:aws:s3:::*"]}
+        provider = StaticProvider(self.access_key, self.secret_key)
+        host, secure = f"127.0.0.1:{self.port}", self.certificates is not None
+        admin = MinioAdmin(endpoint=host, credentials=provider, secure=secure)
+        admin.user_add(name, secret)
+        admin.policy_add(name, policy={"Version": "2012-10-17", "Statement": [statement]})
+        admin.policy_set(name, user=name)
+        return {"AWS_ACCESS_KEY_ID": name, "AWS_SECRET_ACCESS_KEY": secret}
 
     def start(self) -> None:
         command = [minio_command(), "server", self.data, "--address", f"127.0.0.1:{self.port}", "--quiet"]

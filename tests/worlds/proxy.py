@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import select
+import selectors
 import socket
 import socketserver
 import threading
@@ -22,6 +22,7 @@ class Proxy(socketserver.ThreadingTCPServer):
 
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 128  # with five, clients that connect at once wait for repeated packets
 
     def __init__(self, places: Mapping[str, int]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -47,14 +48,20 @@ class _Handler(BaseHTTPRequestHandler):
         with socket.create_connection(("127.0.0.1", port)) as upstream:
             self.send_response(HTTPStatus.OK)
             self.end_headers()
-            pair = (self.connection, upstream)
-            while True:
-                for source in select.select(pair, (), ())[0]:
-                    data = source.recv(65536)
-                    if not data:
-                        self.close_connection = True
-                        return
-                    (pair[1] if source is pair[0] else pair[0]).sendall(data)
+            # select() knows only the first 1,024 descriptors of a process, and a worker of the tests may have more.
+            with selectors.DefaultSelector() as ready:
+                ready.register(self.connection, selectors.EVENT_READ, upstream)
+                ready.register(upstream, selectors.EVENT_READ, self.connection)
+                while True:
+                    for key, _ in ready.select():
+                        try:
+                            data = key.fileobj.recv(65536)
+                        except ConnectionResetError:  # the client was killed
+                            data = b""
+                        if not data:
+                            self.close_connection = True
+                            return
+                        key.data.sendall(data)
 
     def _forward(self) -> None:
         parts = urlsplit(self.path)

@@ -46,7 +46,7 @@ class ScriptedEngine:
         self.cancelled = 0
         self.closed = False
 
-    async def decide(self, context: Context) -> Draft:
+    async def decide(self, context: Context, *, barred: tuple[tuple[int, ...], ...] = ()) -> Draft:
         self.contexts.append(context)
         self.running += 1
         try:

@@ -5,6 +5,9 @@ or by a crash loop only. values.schema.json checks each value alone. */ -}}
 {{- include "lta.storeProblems" . }}
 {{- include "lta.operatorProblems" . }}
 {{- include "lta.endpointProblems" . }}
+{{- include "lta.reviewProblems" . }}
+{{- include "lta.tracingProblems" . }}
+{{- include "lta.progressProblems" . }}
 {{- end }}
 
 {{- /* Without a registry, a container runtime would fetch images of these names from strangers on Docker Hub. */ -}}
@@ -46,6 +49,13 @@ or by a crash loop only. values.schema.json checks each value alone. */ -}}
 {{- end }}
 
 {{- define "lta.operatorProblems" -}}
+{{- $byLabel := eq .Values.scope "labels" -}}
+{{- if and $byLabel (not .Values.namespaceSelector) }}
+- scope=labels needs namespaceSelector, such as namespaceSelector=learntoask.io/runs=enabled.
+{{- end }}
+{{- if and (not $byLabel) .Values.namespaceSelector }}
+- namespaceSelector ({{ .Values.namespaceSelector }}) would be ignored. Set scope=labels, or leave it out.
+{{- end }}
 {{- with .Values.operator }}
 {{- $lease := include "lta.seconds" .leaseTime | int64 -}}
 {{- $renewal := include "lta.seconds" .leaseRenewal | int64 -}}
@@ -71,6 +81,20 @@ or by a crash loop only. values.schema.json checks each value alone. */ -}}
 {{- end }}
 {{- end }}
 
+{{- define "lta.reviewProblems" -}}
+{{- with .Values.review }}
+{{- if and (or .route.enabled .ingress.enabled) (not .run) }}
+- review.route and review.ingress need review.run, the run whose page is reached.
+{{- end }}
+{{- if and .route.enabled (not .route.parentRefs) }}
+- review.route.enabled needs review.route.parentRefs, the Gateways that the route attaches to.
+{{- end }}
+{{- if and .ingress.enabled (not .ingress.host) }}
+- review.ingress.enabled needs review.ingress.host: without it the Ingress would take the requests of every host.
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "lta.endpointProblems" -}}
 {{- with .Values.endpoint }}
 {{- $namespace := .namespace | default $.Release.Namespace -}}
@@ -90,8 +114,38 @@ or by a crash loop only. values.schema.json checks each value alone. */ -}}
 {{- if and .certificate.enabled .enabled (ne $secret (dig "gateway" "access" "tlsSecret" "" .spec)) }}
 - endpoint.certificate writes the Secret {{ $secret }}, which the endpoint does not use. Set endpoint.spec.gateway.access.tlsSecret={{ $secret }}.
 {{- end }}
+{{- $servers := include "lta.serverCertificateSecret" $ -}}
+{{- if and .serverCertificate.enabled (not .serverCertificate.issuerRef.name) }}
+- endpoint.serverCertificate.enabled needs endpoint.serverCertificate.issuerRef.name, an issuer of cert-manager.
+{{- end }}
+{{- if and .serverCertificate.enabled .enabled (ne $servers (dig "servers" "tls" "secret" "" .spec)) }}
+- endpoint.serverCertificate writes the Secret {{ $servers }}, which the endpoint does not use. Set endpoint.spec.servers.tls.secret={{ $servers }}.
+{{- end }}
 {{- if and .enabled (eq $.Values.scope "namespaces") (not (has $namespace (include "lta.namespaces" $ | fromJson).list)) }}
 - endpoint.namespace ({{ $namespace }}) is not among `namespaces`, the only ones that the operator watches with scope=namespaces. Add it there, or set endpoint.namespace to one of them.
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "lta.tracingProblems" -}}
+{{- with .Values.tracing }}
+{{- if and .headersSecret (not .endpoint) }}
+- tracing.headersSecret ({{ .headersSecret }}) belongs to tracing.endpoint, which is empty, and would be ignored. Set tracing.endpoint=http://collector.namespace.svc:4317.
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "lta.progressProblems" -}}
+{{- $secret := include "lta.progressSecret" . -}}
+{{- with .Values.progress }}
+{{- if and $secret (not .tls.caConfigMap) }}
+- progress.tls needs progress.tls.caConfigMap: without the authority pods would refuse the certificate in {{ $secret }}.
+{{- end }}
+{{- if and .tls.caConfigMap (not $secret) }}
+- progress.tls.caConfigMap ({{ .tls.caConfigMap }}) belongs to a certificate, which is missing. Set progress.tls.secret, or progress.tls.issuerRef.name for one of cert-manager.
+{{- end }}
+{{- if and $secret (not .enabled) }}
+- progress.tls ({{ $secret }}) would be ignored, since progress.enabled is false. Leave one of them out.
 {{- end }}
 {{- end }}
 {{- end }}

@@ -110,6 +110,42 @@ annotations:
 {{ .Values.endpoint.certificate.secretName | default (printf "%s-tls" .Values.endpoint.name) }}
 {{- end }}
 
+{{- /* Secret with the certificate of its policy servers. */ -}}
+{{- define "lta.serverCertificateSecret" -}}
+{{ .Values.endpoint.serverCertificate.secretName | default (printf "%s-policy-tls" .Values.endpoint.name) }}
+{{- end }}
+
+{{- /* Secret with the certificate that the operator shows to pods; empty for plain text. */ -}}
+{{- define "lta.progressSecret" -}}
+{{- with .Values.progress.tls -}}
+{{- if get (.issuerRef | default dict) "name" -}}
+{{ .secret | default (printf "%s-progress-tls" (include "lta.fullname" $)) }}
+{{- else -}}
+{{ .secret }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- /* A Certificate of cert-manager. Arguments: root, component, namespace, name, secret, hosts, of (issuerRef, duration). */ -}}
+{{- define "lta.certificate" }}
+---
+apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata:
+  {{- include "lta.metadata" (pick . "root" "component" "namespace" "name") | nindent 2 }}
+spec:
+  secretName: {{ .secret | quote }}
+  issuerRef:
+    {{- toYaml .of.issuerRef | nindent 4 }}
+  dnsNames:
+    {{- range .hosts }}
+    - {{ . | quote }}
+    {{- end }}
+  {{- with .of.duration }}
+  duration: {{ . | quote }}
+  {{- end }}
+{{- end }}
+
 {{- define "lta.storeUri" -}}
 {{- if .Values.minio.enabled -}}
 {{ .Values.store.uri | default (printf "s3://%s/lta" .Values.minio.bucket) }}
@@ -209,7 +245,7 @@ capabilities: {drop: [ALL]}
 {{- /* Rights to what the release watches: a ClusterRole, or a Role in each namespace. Arguments: root, component, name, rules, subject. */ -}}
 {{- define "lta.watchedRights" }}
 {{- $this := pick . "root" "component" "name" }}
-{{- if eq .root.Values.scope "cluster" }}
+{{- if ne .root.Values.scope "namespaces" }}
 {{- $name := printf "%s-%s" .root.Release.Namespace .name }}
 {{- include "lta.boundRole" (merge (dict "prefix" "Cluster" "name" $name "rules" .rules "subject" .subject) $this) }}
 {{- else }}

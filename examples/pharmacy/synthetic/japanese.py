@@ -1,4 +1,8 @@
-"""The wording of the synthetic pharmacy logs in Japanese. `wording` explains the names."""
+"""The wording of the synthetic pharmacy logs in Japanese. `wording` explains the names.
+
+It is no translation: its experts have an order, habits and levels of politeness of their own, and many of their
+requests have no question mark.
+"""
 
 from __future__ import annotations
 
@@ -6,149 +10,216 @@ from synthetic.wording import OPTIONAL, REQUIRED, Expert
 
 __all__ = ("OPTIONAL", "REQUIRED")
 
+# A counter in Tokyo: polite, and about half of the requests are statements with a full stop.
 SATO = Expert(
     name="sato",
     order=(
         "symptom",
-        "age",
+        "other_symptoms",
         "duration",
-        "other_medicines",
         "allergies",
+        "age",
         "pregnancy",
+        "other_medicines",
         "conditions",
         "tried",
-        "other_symptoms",
     ),
     questions={
-        "symptom": ("どうされましたか？", "どのような症状でしょうか。", "お困りの症状を教えてください。"),
+        "symptom": (
+            "本日はどのようなご症状でいらっしゃいますか。",
+            "お困りの症状をお聞かせください。",
+            "どこがどのようにおつらいか、お教えいただけますと幸いです。",
+        ),
         "duration": (
-            "いつからですか？",
-            "症状が出てからどのくらい経ちますか。",
-            "始まったのは何日前でしょうか？",
+            "いつ頃からでいらっしゃいますか。",
+            "症状が出始めた日をお伺いいたします。",
+            "どのくらい前からのご症状か、お聞かせ願えますか。",
         ),
         "age": (
-            "ご年齢を教えていただけますか。",
-            "おいくつでいらっしゃいますか？",
-            "使われる方は何歳ですか？",
+            "恐れ入りますが、お年を伺ってもよろしいですか。",
+            "お使いになる方のご年齢をお願いいたします。",
+            "おいくつでいらっしゃいますか。",
         ),
         "other_symptoms": (
-            "ほかに気になる症状はありますか？",
-            "お熱はございますか。",
-            "それ以外に具合の悪いところはないですか？",
+            "ほかに気になるところはございますか。",
+            "お熱や咳がおありでしたらお知らせください。",
+            "そのほかのお加減はいかがでしょうか。",
         ),
         "other_medicines": (
-            "現在、お飲みになっているお薬はありますか？",
-            "ほかに服用中の薬がございましたら教えてください。",
-            "病院から出ている薬はありますか？",
+            "ただいま服用中のお薬をお知らせください。",
+            "お薬手帳に載っているものがございましたら、お聞かせください。",
+            "ほかにお飲みのお薬はございますか。",
         ),
         "allergies": (
-            "アレルギーはお持ちですか？",
-            "お薬や食べ物で合わないものはございますか。",
-            "薬でかぶれたことはありますか？",
+            "お薬でアレルギーが出たことはございますか。",
+            "体に合わないお薬や食べ物をお教えください。",
+            "アレルギーの有無をお伺いいたします。",
         ),
         "conditions": (
-            "持病はございますか？",
-            "治療中のご病気があれば教えてください。",
-            "高血圧や糖尿病などはありませんか？",
+            "ご持病がございましたらお聞かせください。",
+            "治療中のご病気はございますか。",
         ),
-        "pregnancy": ("妊娠中または授乳中ではありませんか？", "妊娠の可能性はございますか。"),
+        "pregnancy": (
+            "ご妊娠中、または授乳中でいらっしゃいますか。",
+            "妊娠の可能性についてお伺いいたします。",
+        ),
         "tried": (
-            "これまでに何かお使いになりましたか？",
-            "すでに試されたお薬はありますか。",
-            "ご自宅で何か対処されましたか？",
+            "これまでに試されたことをお聞かせください。",
+            "すでに何かお使いになりましたでしょうか。",
         ),
     },
-    acks=("かしこまりました。", "ありがとうございます。", "承知しました。", "なるほど。"),
-    thorough=0.3,
-    double=0.1,
-    burst=0.1,
+    acks=(
+        "かしこまりました。",
+        "さようでございますか。",
+        "お大事になさってくださいね。",
+        "承知いたしました。",
+    ),
+    thorough=0.4,
+    double=0.05,
+    burst=0.05,
+    typo=0.01,
 )
 
+# Types on a telephone: half-sentences that end in a particle, seldom a mark, several messages in a row.
 TANAKA = Expert(
     name="tanaka",
     order=(
+        "age",
+        "symptom",
+        "tried",
+        "duration",
+        "other_medicines",
+        "other_symptoms",
+        "allergies",
+        "pregnancy",
+        "conditions",
+    ),
+    questions={
+        "symptom": ("今日はどうしたんですか", "どのへんがつらい感じ？", "症状おしえて"),
+        "duration": ("いつから？", "何日くらい続いてる感じですか", "けっこう長いです？"),
+        "age": ("年いくつ？", "何歳の人が飲む？", "歳だけ教えてもらっていい？"),
+        "other_symptoms": ("熱とかは？", "ほかにしんどいとこある？", "鼻とか咳は大丈夫そう？"),
+        "other_medicines": (
+            "今なんか薬のんでる？",
+            "ふだん飲んでる薬あったら教えて",
+            "病院の薬ってあります？",
+        ),
+        "allergies": ("アレルギーある？", "薬でブツブツ出たことあります？", "ダメな食べ物とかあれば教えて"),
+        "conditions": ("持病とかは？", "どこか病院かかってます？", "血圧高いとか言われてない？"),
+        "pregnancy": ("妊娠の可能性は？", "赤ちゃんに母乳あげてたりします？"),
+        "tried": ("もう何か使ってみた？", "市販のは試しました？", "今までに飲んだやつある？"),
+    },
+    acks=("ふむふむ", "りょうかいです", "なるほど〜", "はーい"),
+    thorough=0.2,
+    double=0.45,
+    burst=0.5,
+    typo=0.06,
+)
+
+# Osaka: dialect, and what is typed in kana or with half-width letters now and then.
+YAMAMOTO = Expert(
+    name="yamamoto",
+    order=(
         "symptom",
         "duration",
-        "other_symptoms",
-        "tried",
-        "age",
-        "allergies",
         "other_medicines",
         "conditions",
+        "age",
+        "tried",
+        "allergies",
+        "other_symptoms",
         "pregnancy",
     ),
     questions={
-        "symptom": ("今日はどうしました？", "どこがつらいの？", "何の薬を探してます？"),
-        "duration": ("いつ頃から？", "もう長いんですか？", "昨日今日の話ですか、それとも前から？"),
-        "age": ("何歳ですか？", "年は？", "大人の方ですよね、おいくつ？"),
-        "other_symptoms": ("熱は？", "咳や鼻水は出てます？", "ほかは大丈夫？"),
-        "other_medicines": ("今ほかに飲んでる薬ある？", "毎日飲んでる薬とかあります？", "お医者さんの薬は？"),
-        "allergies": ("アレルギーは？", "薬で蕁麻疹が出たことある？", "食べられないものとかあります？"),
-        "conditions": ("持病ある？", "病院に通ってることはあります？", "血圧とか大丈夫ですか？"),
-        "pregnancy": ("妊娠はしてないですよね？", "赤ちゃんにお乳あげてます？"),
-        "tried": ("もう何か飲んだ？", "今まで何か試しました？", "自分で何か塗ったりしました？"),
+        "symptom": ("どないしはりました？", "どこが痛いんやろか", "どんな具合か言うてみて"),
+        "duration": ("いつからそないなってますのん？", "もうなんにちになる？", "だいぶ前からやろか"),
+        "age": ("おいくつですのん？", "なんさいの方が飲まはるんですか", "ねんれい教えてくれはる？"),
+        "other_symptoms": ("ほかにしんどいとこあらへん？", "熱はあらへん？", "せきも出ますのん？"),
+        "other_medicines": (
+            "ほかに薬飲んではる？",
+            "お医者さんからもろてる薬ありますか",
+            "毎日飲んではる薬は？",
+        ),
+        "allergies": ("アレルギーはあらへん？", "ｱﾚﾙｷﾞｰあったら言うてな", "体に合わんもんありますか"),
+        "conditions": ("なんか持病ありますのん？", "お医者さん通うてはる？"),
+        "pregnancy": ("おなかに赤ちゃんいてはる？", "おちち飲ませてはりますか"),
+        "tried": ("なんか試さはった？", "もう薬つけはりました？"),
     },
-    acks=("はい。", "了解です。", "そうですか。", "わかりました。"),
-    thorough=0.25,
-    double=0.35,
-    burst=0.3,
+    acks=("そうですかぁ。", "はいはい。", "そらつらいなぁ。", "おおきに。"),
+    thorough=0.3,
+    double=0.2,
+    burst=0.25,
     typo=0.04,
+    redundant=0.08,
+    late=0.15,
 )
 
+# A mail-order desk: long formal sentences that name the reason first.
 SUZUKI = Expert(
     name="suzuki",
     order=(
-        "age",
-        "symptom",
-        "duration",
         "conditions",
         "other_medicines",
+        "symptom",
+        "age",
+        "duration",
         "allergies",
         "pregnancy",
-        "other_symptoms",
         "tried",
+        "other_symptoms",
     ),
     questions={
-        "symptom": ("恐れ入りますが、症状を詳しくお聞かせください。", "どういったことでお悩みでしょうか？"),
-        "duration": (
-            "その症状はいつ頃から続いていらっしゃいますか？",
-            "発症された日を教えていただけますでしょうか。",
+        "symptom": (
+            "お薬を選ばせていただくため、ご症状を具体的にご記入ください。",
+            "今回ご相談になりたいご症状をお知らせいただけますでしょうか。",
         ),
-        "age": ("差し支えなければご年齢をお伺いしてもよろしいでしょうか？", "生まれた年をお聞かせください。"),
+        "duration": (
+            "そのご症状は、何日前から続いておられますでしょうか。",
+            "発症の時期について、おおよそで結構ですのでお知らせください。",
+        ),
+        "age": (
+            "用量が変わりますので、服用される方の年齢をお知らせください。",
+            "差し支えなければ、満年齢をお聞かせいただけますでしょうか。",
+        ),
         "other_symptoms": (
-            "発熱や吐き気など、ほかの症状は伴っていますか？",
-            "随伴する症状がございましたらお知らせください。",
+            "あわせて発熱、吐き気などの症状がございましたらご記入ください。",
+            "ご相談の症状以外に、体調の変化はございますでしょうか。",
         ),
         "other_medicines": (
-            "併用されているお薬やサプリメントはございますか？",
-            "常用薬がありましたらお聞かせください。",
+            "飲み合わせを確認いたしますので、併用中の医薬品をすべてお知らせください。",
+            "現在、継続して服用されている医薬品やサプリメントはございますでしょうか。",
         ),
         "allergies": (
-            "過去にお薬や食品でアレルギーを起こされたことはございますか？",
-            "避けるべき成分はございますでしょうか。",
+            "安全のため、アレルギー歴をご申告ください。",
+            "過去に医薬品や食品で、発疹などの過敏症状が出たことはございますでしょうか。",
         ),
         "conditions": (
-            "喘息や糖尿病などの既往歴はございますか？",
-            "現在、通院されている疾患はありますでしょうか。",
+            "念のため、既往歴をお知らせください。",
+            "現在治療中、または通院中のご病気はございますでしょうか。",
         ),
         "pregnancy": (
-            "現在、ご妊娠中またはご授乳中でいらっしゃいますか？",
-            "妊娠されている可能性はございませんか？",
+            "妊娠中または授乳中の方にはお渡しできない品がございます。該当されますでしょうか。",
+            "妊娠、授乳の有無をお知らせください。",
         ),
-        "tried": ("これまでに使用された治療薬はございますか？", "すでに何らかの処置をなさいましたか。"),
+        "tried": (
+            "今回の症状に対して、すでにお使いになった薬がございましたらご記入ください。",
+            "これまでに行われた処置はございますでしょうか。",
+        ),
     },
-    acks=("ご回答ありがとうございます。", "承りました。"),
-    thorough=0.5,
-    double=0.05,
+    acks=("ご回答ありがとうございます。", "確認いたしました。"),
+    thorough=0.6,
+    double=0.1,
+    burst=0.0,
+    typo=0.0,
 )
 
-EXPERTS = (SATO, TANAKA, SUZUKI)
-EXPERT_WEIGHTS = (3, 3, 2)
+EXPERTS = (SATO, TANAKA, YAMAMOTO, SUZUKI)
+EXPERT_WEIGHTS = (3, 4, 3, 2)
 
 
 def both(first: str, second: str) -> str:
     """Two questions in one message."""
-    return f"{first}あと、{second}"
+    return f"{first} それと、{second}"
 
 
 COMPLAINTS = (

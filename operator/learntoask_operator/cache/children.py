@@ -7,7 +7,8 @@ that follows closely could act on a picture older than the operator's own last a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from learntoask.core.json_object import Json
@@ -44,6 +45,7 @@ class ChildCache:
         self._synced: set[tuple[Kind, str | None]] = set()
         self._owner_of: dict[str, Ref] = {}  # by the uid of the child
         self._computing: dict[str, set[tuple[Ref, str]]] = {}  # owners and names of Jobs, by stage key
+        self._coming: list[Json] = []  # Jobs that are about to be created
         self.warnings = WarningCache(changed=self._warned)
 
     def of(self, owner: Ref, kind: Kind) -> list[Json]:
@@ -58,9 +60,22 @@ class ChildCache:
             found.append(body)
         return found
 
+    @contextmanager
+    def creating(self, jobs: Iterable[Json], *, at: str) -> Iterator[None]:
+        """While the context is open, `computing` knows `jobs`, which are about to be created. Two reconciles at the
+        same time would otherwise both create a Job for a stage that their runs share."""
+        coming = [
+            {**job, "metadata": {**job["metadata"], "creationTimestamp": at}, "status": {}} for job in jobs
+        ]
+        self._coming += coming
+        try:
+            yield
+        finally:
+            self._coming = [job for job in self._coming if not any(job is own for own in coming)]
+
     def computing(self, key: str) -> list[Json]:
-        """The Jobs of all runs that compute, or computed, the stage `key`."""
-        found = []
+        """The Jobs of all runs that compute, computed or are about to compute the stage `key`."""
+        found = [job for job in self._coming if _stage_key(JOB, job) == key]
         for owner, name in self._computing.get(key, ()):
             found += [job for job in self.of(owner, JOB) if job["metadata"]["name"] == name]
         return found

@@ -47,9 +47,10 @@ def project_job(body: Json) -> Json:
 
 
 def project_pod(body: Json) -> Json:
-    status = body.get("status", {})
+    spec, status = body.get("spec", {}), body.get("status", {})
     return {
         "metadata": _metadata(body),
+        "spec": _pick(spec, "resourceClaims"),
         "status": {
             **_pick(status, "phase", "startTime", "reason", "message", "podIP"),
             "conditions": [
@@ -77,16 +78,25 @@ def project_deployment(body: Json) -> Json:
     }
 
 
+def project_autoscaler(body: Json) -> Json:
+    conditions = body.get("status", {}).get("conditions") or ()
+    return {
+        "metadata": _metadata(body),
+        "status": {"conditions": [_pick(condition, *_CONDITION) for condition in conditions]},
+    }
+
+
 def project_metadata(body: Json) -> Json:
     return {"metadata": _metadata(body)}
 
 
-METADATA_ONLY = (SERVICE, CONFIG_MAP, PDB, HPA)
+METADATA_ONLY = (SERVICE, CONFIG_MAP, PDB)
 """Kinds of which the operator reads only that they exist and whose they are; the API server sends no more of them."""
 PROJECTIONS = {
     JOB: project_job,
     POD: project_pod,
     DEPLOYMENT: project_deployment,
+    HPA: project_autoscaler,
     **dict.fromkeys(METADATA_ONLY, project_metadata),
 }
 

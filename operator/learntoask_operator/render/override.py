@@ -25,7 +25,7 @@ _RESERVED = (LABEL_PREFIX, "app.kubernetes.io/", "batch.kubernetes.io/")
 def override_template(template: Json, override: PodTemplate) -> Json:
     """A copy of the pod template `template` with `override` merged into its metadata, spec and first container.
 
-    Variables, volumes, mounts, init containers, resource amounts and labels replace those of the same name.
+    Variables, volumes, mounts, init containers, resource amounts, claims and labels replace those of the same name.
     Tolerations, pull secrets and sources of variables are added. Labels and annotations that the operator relies on are
     never replaced.
     """
@@ -44,11 +44,10 @@ def override_template(template: Json, override: PodTemplate) -> Json:
         if dumped.get(field):
             spec[field] = dumped[field]
     _add_init_containers(spec, dumped["initContainers"], container["securityContext"])
-    container["env"] = _merge_by(container.get("env", ()), dumped["env"], "name")
-    container["volumeMounts"] = _merge_by(
-        container.get("volumeMounts", ()), dumped["volumeMounts"], "mountPath"
-    )
-    spec["volumes"] = _merge_by(spec.get("volumes", ()), dumped["volumes"], "name")
+    _merge_into(container, "env", dumped["env"], "name")
+    _merge_into(container, "volumeMounts", dumped["volumeMounts"], "mountPath")
+    _merge_into(spec, "volumes", dumped["volumes"], "name")
+    _merge_into(spec, "resourceClaims", dumped["resourceClaims"], "name")
     if dumped["envFrom"]:
         container["envFrom"] = [*container.get("envFrom", ()), *dumped["envFrom"]]
     secrets = [{"name": name} for name in dumped["imagePullSecrets"]]
@@ -58,7 +57,7 @@ def override_template(template: Json, override: PodTemplate) -> Json:
     for field in ("nodeSelector", "affinity"):
         if dumped[field]:
             spec[field] = {**spec.get(field, {}), **dumped[field]}
-    container["resources"] = _amounts(container.get("resources", {}), dumped["resources"])
+    container["resources"] = _resources(container.get("resources", {}), dumped["resources"])
     if override.writable_root:
         container["securityContext"] = {
             **container.get("securityContext", {}),
@@ -71,7 +70,13 @@ def _add_init_containers(spec: Json, given: Iterable[Json], security: Json) -> N
     """Add init containers to a pod, by default with the security context of its own container."""
     if given:
         secured = [{"securityContext": dict(security), **container} for container in given]
-        spec["initContainers"] = _merge_by(spec.get("initContainers", ()), secured, "name")
+        _merge_into(spec, "initContainers", secured, "name")
+
+
+def _merge_into(target: Json, field: str, given: Iterable[Json], key: str) -> None:
+    """Merge the list `given` into a field of `target`, which stays as it is if there is nothing to merge."""
+    if given:
+        target[field] = _merge_by(target.get(field, ()), given, key)
 
 
 def _merge_by(items: Iterable[Json], given: Iterable[Json], key: str) -> list[Json]:
@@ -80,12 +85,14 @@ def _merge_by(items: Iterable[Json], given: Iterable[Json], key: str) -> list[Js
     return list({**named, **{item[key]: item for item in given}}.values())
 
 
-def _amounts(resources: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
-    """`resources` with the `given` amounts. A given limit removes the default request, because the API server refuses a
-    pod whose request is above its limit."""
+def _resources(resources: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
+    """`resources` with the `given` amounts and claims. A given limit removes the default request, because the API
+    server refuses a pod whose request is above its limit."""
     limits = {**resources.get("limits", {}), **given["limits"]}
     defaults = {
         name: value for name, value in resources.get("requests", {}).items() if name not in given["limits"]
     }
     requests = {**defaults, **given["requests"]}
-    return {name: amounts for name, amounts in (("requests", requests), ("limits", limits)) if amounts}
+    claims = _merge_by(resources.get("claims", ()), given["claims"], "name")
+    merged = {"requests": requests, "limits": limits, "claims": claims}
+    return {name: amounts for name, amounts in merged.items() if amounts}

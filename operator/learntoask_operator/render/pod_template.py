@@ -14,7 +14,7 @@ from learntoask_operator.settings import Settings
 def pod_template(
     container: Json,
     mounted: Iterable[MountedVolume],
-    environment: Mapping[str, str],
+    environment: Mapping[str, str | Json],
     *,
     grace: int,
     settings: Settings,
@@ -22,7 +22,8 @@ def pod_template(
 ) -> Json:
     """A pod with one `container` (name, image, command, probes, resources), within the restricted level.
 
-    It has no token of the API server. `grace` is the seconds from SIGTERM to SIGKILL.
+    It has no token of the API server. `environment` maps names to values, or to what a value comes from. `grace` is the
+    seconds from SIGTERM to SIGKILL.
     """
     mounted = list(mounted)
     spec: Json = {
@@ -35,7 +36,10 @@ def pod_template(
             {
                 **container,
                 "imagePullPolicy": settings.image_pull_policy,
-                "env": [{"name": name, "value": value} for name, value in environment.items()],
+                "env": [
+                    {"name": name, "value" if isinstance(value, str) else "valueFrom": value}
+                    for name, value in environment.items()
+                ],
                 "volumeMounts": [item.mount for item in mounted],
                 "securityContext": container_security(),
                 "terminationMessagePolicy": "FallbackToLogsOnError",

@@ -18,6 +18,7 @@ from learntoask.core.pod_contract import (
 from learntoask_operator.settings import Settings
 
 STORE, AUTHORITY = "/etc/learntoask-store", "/etc/learntoask-authority"
+_PROGRESS_AUTHORITY = "/etc/learntoask-operator"
 _METRICS_TOKEN = "/etc/learntoask-metrics"
 CONFIG_MAPS_FOLDER = "/etc/learntoask-config-maps"
 
@@ -77,6 +78,17 @@ def progress_token() -> MountedVolume:
     }
     volume = {"name": "progress-token", "projected": {"sources": [source], "defaultMode": 0o440}}
     return mount_at(volume, TOKEN_FOLDER, read_only=True)
+
+
+def progress_authority(settings: Settings) -> list[MountedVolume]:
+    """The authority of the operator's certificate, if pods speak TLS with it."""
+    name = settings.progress_ca
+    return [config_map(name, _PROGRESS_AUTHORITY, volume="progress-authority")] if name else []
+
+
+def progress_authority_file(settings: Settings) -> str | None:
+    """Path of that authority in the pod."""
+    return f"{_PROGRESS_AUTHORITY}/ca.crt" if settings.progress_ca else None
 
 
 def scratch() -> list[MountedVolume]:

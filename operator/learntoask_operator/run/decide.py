@@ -14,8 +14,9 @@ from learntoask.core.digest import digest_of
 from learntoask.core.documents.input_checks import explain
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec, seconds
-from learntoask.core.stages.graph import RESOLVE, STAGES, RunInputs
-from learntoask.core.stages.planner import Allowance, Observed, Plan, plan, plan_resolution
+from learntoask.core.stages.graph import RESOLVE, REVIEW, RunInputs, stages_of
+from learntoask.core.stages.planner import Allowance, Observed, Plan, Review, plan, plan_resolution
+from learntoask.core.stages.review import review_end, waiting_message
 from learntoask.core.status import conditions as c
 from learntoask.core.status.conditions import seconds_of
 from learntoask.core.status.run import FINISHED_PHASES, RunInputsRecord, RunStatus, StageRecord
@@ -29,13 +30,13 @@ from learntoask_operator.run.admission import refusal
 from learntoask_operator.run.children import Removal, RunChildren, is_active, removal, service_removals
 from learntoask_operator.run.observe import ObservedStage, observe, observe_record
 from learntoask_operator.run.render.artefacts import artefact_list
+from learntoask_operator.run.render.services import review_address
 from learntoask_operator.run.requests import Requests, read_requests
 from learntoask_operator.run.stage_records import LatestProgress
 from learntoask_operator.run.status import ended_status, events_of, refused_status, status_of
 from learntoask_operator.run.workload import Workload
 from learntoask_operator.settings import Settings
 
-_NAMES = (RESOLVE, *(stage.name for stage in STAGES))
 _LOOK_AGAIN = 5.0  # seconds until another reconcile, while it waits for something that no watch reports
 _PATIENCE = 300.0  # seconds that a run to be deleted waits until its children are gone
 
@@ -75,7 +76,12 @@ def decide(
     except ValidationError as error:
         spec, why = None, f"spec: {explain(error, RunSpec)}"
     annotations = body["metadata"].get("annotations") or {}
-    asked = read_requests(annotations, handled=before.handled, reruns=before.reruns)
+    asked = read_requests(
+        annotations,
+        handled=before.handled,
+        reruns=before.reruns,
+        calibrated=spec is not None and spec.calibrate is not None,
+    )
     if spec is None or why is not None:
         status = refused_status(before, why or "", generation=generation, now=now)
         return RunDecision(status=status, events=tuple(events_of(before, status)))
@@ -92,7 +98,7 @@ def _decide_finished(spec: RunSpec, before: RunStatus, children: RunChildren, *,
     finished = seconds_of(before.finished) if before.finished else now
     expires = finished + seconds(spec.ttl) if spec.ttl else None
     services = service_removals(children.deployments)
-    status = ended_status(before, ending={name for name in _NAMES if children.work_at(name)})
+    status = ended_status(before, ending={name for name in _names(spec) if children.work_at(name)})
     if expires is None or now < expires:
         running = [removal(JOB, job) for job in children.jobs if is_active(job)]
         return RunDecision(status=status, deletes=(*running, *services), wake_at=expires)
@@ -119,15 +125,25 @@ def _decide_unfinished(
     settings: Settings,
     now: float,
 ) -> RunDecision:
-    old = {name: before.record(name) or StageRecord(name=name) for name in _NAMES}
+    old = {name: before.record(name) or StageRecord(name=name) for name in _names(spec)}
     seen = _observe_stages(spec, old, children, now)
-    gpus = {name: stage_records.gpus_of(spec, name) for name in _NAMES}
+    gpus = {name: stage_records.gpus_of(spec, name) for name in old}
     records = _settle_stages(old, seen, gpus, asked, now)
+    if REVIEW in records:
+        records[REVIEW] = stage_records.settle_review(records[REVIEW], progress.get(REVIEW), now=now)
     inputs_key = _inputs_key(spec, asked.reruns)
     inputs = _inputs(before, records[RESOLVE], seen[RESOLVE], key=inputs_key)
     used = stage_records.allowance(records, seen, spec, now)
     current = _plan(
-        spec, records, seen, inputs=inputs, inputs_key=inputs_key, used=used, asked=asked, now=now
+        spec,
+        records,
+        seen,
+        inputs=inputs,
+        inputs_key=inputs_key,
+        used=used,
+        asked=asked,
+        reviews=_reviews(body, spec, records, progress.get(REVIEW), now=now),
+        now=now,
     )
     work = Workload(
         body=body,
@@ -145,7 +161,7 @@ def _decide_unfinished(
     )
     after = [
         _planned_record(records[name], seen[name], work, progress=progress.get(name), gpus=gpus[name])
-        for name in _NAMES
+        for name in records
     ]
     base = before.model_copy(
         update={
@@ -170,6 +186,11 @@ def _decide_unfinished(
         serve=_keys_to_serve(current, status, records),
         wake_at=min((at for at in wakes if at is not None), default=None),
     )
+
+
+def _names(spec: RunSpec) -> tuple[str, ...]:
+    """The stages of the run, `resolve` first."""
+    return (RESOLVE, *(stage.name for stage in stages_of(spec)))
 
 
 def _observe_stages(
@@ -213,12 +234,13 @@ def _plan(
     inputs_key: str,
     used: Allowance,
     asked: Requests,
+    reviews: Mapping[str, Review],
     now: float,
 ) -> Plan:
     """The plan for the stages, or for `resolve` alone until the digests of the inputs are known."""
     observed = {
         name: attempt
-        for name in _NAMES
+        for name in records
         if (attempt := _latest_attempt(seen[name], records[name], now)) is not None
     }
     if inputs is None:
@@ -233,7 +255,37 @@ def _plan(
         now=now,
         allowance=used,
         cancelled=asked.cancelled,
+        reviews=reviews,
     )
+
+
+def _reviews(
+    body: Json,
+    spec: RunSpec,
+    records: Mapping[str, StageRecord],
+    pushed: LatestProgress | None,
+    *,
+    now: float,
+) -> dict[str, Review]:
+    """What is known of the review of the run, by its key."""
+    record, drawn = records.get(REVIEW), records.get("draw")
+    if spec.calibrate is None or record is None or drawn is None or not record.key or not drawn.finished:
+        return {}
+    end = review_end(spec.calibrate, drawn=seconds_of(drawn.finished))
+    metadata = body["metadata"]
+    where = review_address(spec, run=metadata["name"], namespace=metadata["namespace"])
+    if pushed is None or pushed.key != record.key:
+        message = record.message or f"people have to answer at {where}; its page starts"
+    else:
+        message = waiting_message(
+            missing=pushed.missing,
+            needed=pushed.needed,
+            remaining_seconds=pushed.progress.remaining_seconds,
+            where=where,
+        )
+    failed = spec.calibrate.on_deadline == "fail" and end is not None and now >= end
+    wake = None if end is None or now >= end else end
+    return {record.key: Review(message=message, failed=failed, wake_at=wake)}
 
 
 def _latest_attempt(seen: ObservedStage, record: StageRecord, now: float) -> Observed | None:

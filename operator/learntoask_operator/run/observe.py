@@ -17,7 +17,7 @@ from learntoask.core.stages.planner import Observed
 from learntoask.core.status.conditions import seconds_of, shorten, timestamp
 from learntoask.core.status.run import Failure, StageRecord
 
-from learntoask_operator.causes import why_waiting
+from learntoask_operator.causes import CLAIMS_SECONDS, named_claims, why_waiting
 from learntoask_operator.ownership import is_deleting
 from learntoask_operator.run.pod_messages import (
     disruption_of,
@@ -186,7 +186,8 @@ class _JobAttempt:
         wanted = int(self.job["spec"].get("parallelism", 1))
         cause = why_waiting(self.pods, now=self.now, creator=self.job, wanted=wanted)
         if cause is None:
-            return self._stage("waiting", started=since)
+            told = since + CLAIMS_SECONDS if any(map(named_claims, self.pods)) else self.now
+            return self._stage("waiting", started=since, look_again=told if self.now < told else None)
         patience_ends = since + _MENDED_WITHIN
         return self._stage(
             "waiting",

@@ -44,7 +44,7 @@ class ProgressBoard:
         if report.attempt == newest.attempt:
             newest.reports[report.index] = report
         now = self._clock()
-        if now - self._woken.get(run, 0.0) >= _EVERY:
+        if report.output or now - self._woken.get(run, 0.0) >= _EVERY:
             self._woken[run] = now
             self._wake(run)
 
@@ -65,5 +65,13 @@ def _combine(attempt: _NewestAttempt) -> LatestProgress:
     left = [report.remaining_seconds for report in reports if report.remaining_seconds is not None]
     percent = round(min(100.0, 100 * done / total), 1) if total > 0 else 0.0
     remaining = round(max(left)) if left else None
-    progress = StageProgress(percent=percent, remaining_seconds=remaining, message=reports[0].message)
-    return LatestProgress(attempt=attempt.attempt, progress=progress, metrics=dict(reports[0].metrics))
+    first = reports[0]
+    return LatestProgress(
+        attempt=attempt.attempt,
+        progress=StageProgress(percent=percent, remaining_seconds=remaining, message=first.message),
+        metrics=dict(first.metrics),
+        key=first.key,
+        output=first.output,
+        missing=max(0, round(total - done)),
+        needed=round(total),
+    )

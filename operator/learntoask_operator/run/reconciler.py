@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -42,9 +42,10 @@ from learntoask_operator.run.progress import ProgressBoard
 from learntoask_operator.run.render.endpoint import client_address, endpoint, endpoint_name
 from learntoask_operator.run.status import obstructed_status
 from learntoask_operator.settings import Settings
+from learntoask_operator.status_writer import AGAIN_SECONDS, StatusWriter
 
 _CACHED = (JOB, DEPLOYMENT, SERVICE, CONFIG_MAP)
-_SOON, _LATER = 2.0, 30.0  # seconds until another reconcile
+_FAULT_SECONDS = 30.0  # until a child that the API server refused is tried again
 _KEPT_WHEN_ZERO = ("percent", "exitCode", "attempt", "observedGeneration", "gpuHours", "retryable")
 _log = logging.getLogger(__name__)
 
@@ -71,7 +72,8 @@ class RunReconciler:
         self._gone = gone
         self._kube, self._children, self._events = kube, children, events
         self._progress, self._settings = progress, settings
-        self._metrics, self._observed, self._clock = metrics, observed, clock
+        self._metrics, self._clock = metrics, clock
+        self._statuses = StatusWriter(kube, RUN, observed=observed, gone=gone)
 
     def forget(self, ref: Ref) -> None:
         self._progress.forget(ref)
@@ -93,23 +95,26 @@ class RunReconciler:
             with suppress(NotFound, Conflict):
                 await self._kube.delete(RUN, run.name, namespace=run.namespace, uid=uid)
             return None
-        if decision.creates and not await self._exists(run, uid):
-            self._gone(RUN, body)
-            return None
-        status, events = decision.status, decision.events
-        obstacle = await self._create_and_apply(body, decision)
+        jobs = [child for kind, child in decision.creates if kind == JOB]
+        with self._children.creating(jobs, at=timestamp(now)):
+            if decision.creates and not await self._exists(run, uid):
+                self._gone(RUN, body)
+                return None
+            obstacle = await self._create_and_apply(body, decision)
+        status = decision.status
+        events: Sequence[Event] = decision.events
         if obstacle is None and decision.serve is not None:
             served = await self._serve(body, status, decision.serve)
             status, obstacle = (status, served) if isinstance(served, Event) else (served, None)
         if obstacle is not None:
             status, events = obstructed_status(body, obstacle, now=now)
         if not await self._write(body, status):
-            return now + _SOON
+            return now + AGAIN_SECONDS
         # The end of an attempt is written down before its Job is deleted.
         await self._delete(run, decision, now)
         self._post(body, events)
         if obstacle is not None:
-            return now + (_SOON if obstacle.type == "Normal" else _LATER)
+            return now + (AGAIN_SECONDS if obstacle.type == "Normal" else _FAULT_SECONDS)
         return decision.wake_at
 
     async def _exists(self, run: Ref, uid: str) -> bool:
@@ -194,29 +199,12 @@ class RunReconciler:
         return _with_served(status, publication, None)
 
     async def _write(self, run: Json, status: RunStatus) -> bool:
-        """Patch what changed in the status. False if the run has changed since it was observed, or is gone."""
+        """Write what changed in the status. False if the run has changed since it was observed, or is gone."""
         before = RunStatus.model_validate(run.get("status") or {})
         # A status that does not exist yet has no defaults: all fields are written.
         patch = merge_patch(_dump(before) if run.get("status") else {}, _dump(status))
         self._metrics.run_written(ref_of(RUN, run), before, status)
-        if not patch:
-            return True
-        metadata = run["metadata"]
-        try:
-            written = await self._kube.patch_status(
-                RUN,
-                metadata["name"],
-                patch,
-                namespace=metadata["namespace"],
-                resource_version=metadata["resourceVersion"],
-            )
-        except Conflict:
-            return False
-        except NotFound:
-            self._gone(RUN, run)
-            return False
-        self._observed(RUN, written)
-        return True
+        return await self._statuses.write(run, patch) is not None
 
     def _post(self, run: Json, events: Iterable[Event]) -> None:
         for event in events:

@@ -30,16 +30,16 @@ class Requests:
 
 
 def read_requests(
-    annotations: Mapping[str, str], *, handled: Mapping[str, str], reruns: Mapping[str, int]
+    annotations: Mapping[str, str], *, handled: Mapping[str, str], reruns: Mapping[str, int], calibrated: bool
 ) -> Requests:
-    """What `annotations` ask for that is not `handled` yet."""
+    """What `annotations` ask for that is not `handled` yet. `calibrated`: the run has `spec.calibrate`."""
     asked = {name: annotations[name] for name in (RERUN_ANNOTATION, RETRY_ANNOTATION) if name in annotations}
     new = {name: value for name, value in asked.items() if handled.get(name) != value[:_LONGEST_VALUE]}
     rewound_to, refused = None, None
     if RERUN_ANNOTATION in new:
         stage = new[RERUN_ANNOTATION].partition("=")[0].strip()
         try:
-            reruns = _rewind(reruns, stage)
+            reruns = _rewind(reruns, stage, calibrated=calibrated)
             rewound_to = stage
         except InputError as error:
             refused = f"annotation {RERUN_ANNOTATION}: {error}"
@@ -56,7 +56,7 @@ def read_requests(
     )
 
 
-def _rewind(reruns: Mapping[str, int], stage: str) -> Mapping[str, int]:
+def _rewind(reruns: Mapping[str, int], stage: str, *, calibrated: bool) -> Mapping[str, int]:
     if stage == RESOLVE:
         return {**reruns, RESOLVE: reruns.get(RESOLVE, 0) + 1}
-    return rewind_counters(reruns, stage)
+    return rewind_counters(reruns, stage, calibrated=calibrated)

@@ -33,11 +33,16 @@ class RecordedPublication:
 
 @dataclass(frozen=True, kw_only=True)
 class LatestProgress:
-    """The latest progress that the pods of attempt `attempt` pushed."""
+    """The latest progress that the pods of attempt `attempt` pushed. Of a review, `key` and `output` are what its pod
+    has published, and `missing` of `needed` answers are not there yet."""
 
     attempt: int
     progress: StageProgress
     metrics: Mapping[str, float]
+    key: str = ""
+    output: str = ""
+    missing: int = 0
+    needed: int = 0
 
 
 def settle(record: StageRecord, seen: ObservedStage, *, gpus: float, now: float) -> StageRecord:
@@ -77,6 +82,23 @@ def settle(record: StageRecord, seen: ObservedStage, *, gpus: float, now: float)
     if observed.state == "disrupted":
         return _with_end(record, seen, gpus=gpus, now=now, ended="Disrupted", **why)
     return record
+
+
+def settle_review(record: StageRecord, pushed: LatestProgress | None, *, now: float) -> StageRecord:
+    """`record` of a review, once the pod that serves it has published the answers."""
+    if pushed is None or not pushed.output or pushed.key != record.key or record.ended == "Published":
+        return record
+    return record.model_copy(
+        update={
+            "state": "Published",
+            "ended": "Published",
+            "output": pushed.output,
+            "finished": timestamp(now),
+            "progress": None,
+            "reason": "",
+            "message": "",
+        }
+    )
 
 
 def stop(record: StageRecord, seen: ObservedStage, action: Stop, *, gpus: float, now: float) -> StageRecord:
@@ -135,6 +157,11 @@ def apply_plan(
             changes["finished"] = None
         if progress is not None and progress.attempt == observed.attempt:
             changes |= {"progress": progress.progress, "metrics": dict(progress.metrics)}
+    elif status.state == "Reviewing":
+        changes |= {"key": status.key, "reason": status.reason, "message": status.message}
+        if status.key != record.key:
+            changes |= {"ended": "", "finished": None, **_NO_OUTPUT}
+        changes["progress"] = progress.progress if progress and progress.key == status.key else None
     elif status.state == "Failed":
         changes |= {"reason": status.reason[:128], "message": status.message, "progress": None}
     elif status.state in ("Published", "Pending"):

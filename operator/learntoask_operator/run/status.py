@@ -8,7 +8,7 @@ from functools import partial
 
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec
-from learntoask.core.stages.graph import RESOLVE
+from learntoask.core.stages.graph import CALIBRATE, RESOLVE, REVIEW
 from learntoask.core.stages.planner import Allowance, Outcome, Plan
 from learntoask.core.status import conditions as c
 from learntoask.core.status.conditions import (
@@ -22,7 +22,7 @@ from learntoask.core.status.run import FINISHED_PHASES, Lineage, Phase, RunStatu
 
 from learntoask_operator.events import Event
 
-AT_WORK = ("Queued", "Waiting", "Running", "Stopping", "Retrying")
+AT_WORK = ("Reviewing", "Queued", "Waiting", "Running", "Stopping", "Retrying")
 # Failures with an Event reason of the same name.
 _OWN_FAILURES = (c.NEVER_STARTED, c.CANNOT_START, c.DEADLINE_EXCEEDED)
 COMPUTED_ELSEWHERE = "ComputedElsewhere"
@@ -195,7 +195,7 @@ def _phase_events(before: RunStatus, after: RunStatus) -> list[Event]:
         case "Succeeded":
             return [Event(reason=c.RUN_SUCCEEDED, message="every stage is published")]
         case "Failed":
-            known = (c.GATE_FAILED, c.BUDGET_EXHAUSTED)
+            known = (c.GATE_FAILED, c.GRADER_NOT_CALIBRATED, c.REVIEW_DEADLINE_EXCEEDED, c.BUDGET_EXHAUSTED)
             reason = after.reason if after.reason in known else c.RUN_FAILED
             return [Event(reason=reason, message=after.message, type="Warning")]
         case "Cancelled":
@@ -224,6 +224,7 @@ def _summarize(plan: Plan, records: Sequence[StageRecord]) -> _Summary:
         ("Retrying", c.RETRYING),
         ("Waiting", c.WAITING_FOR_PODS),
         ("Queued", c.QUEUED),
+        ("Reviewing", c.WAITING_FOR_REVIEW),
     ):
         if state in by_state:
             record = by_state[state]
@@ -323,6 +324,8 @@ def _lineage(before: RunStatus, records: Mapping[str, StageRecord]) -> Lineage |
         labels=output("label"),
         graders=output("grader"),
         policy=output("grpo"),
+        answers=output(REVIEW),
+        calibration=output(CALIBRATE),
         report=output("evaluate"),
         served=served,
     )

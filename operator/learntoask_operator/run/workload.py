@@ -8,8 +8,8 @@ from functools import cached_property
 
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec, seconds
-from learntoask.core.pod_contract import RUN_LABEL
-from learntoask.core.stages.graph import RESOLVE
+from learntoask.core.pod_contract import RUN_LABEL, STAGE_KEY_ANNOTATION, service_name
+from learntoask.core.stages.graph import RESOLVE, REVIEW
 from learntoask.core.stages.planner import StageStatus, Start, Stop
 from learntoask.core.status.conditions import seconds_of
 from learntoask.core.status.run import RunInputsRecord, StageRecord
@@ -75,7 +75,7 @@ class Workload:
         After startDeadline the stage starts anyway, and reports itself what it misses.
         """
         for service in services.services_for(self.spec, stage):
-            deployment = services.service_name(self._run, service)
+            deployment = service_name(self._run, service)
             existing = [
                 child for child in self.children.deployments if child["metadata"]["name"] == deployment
             ]
@@ -149,9 +149,11 @@ class Workload:
         found: list[tuple[Kind, Json]] = []
         for service in sorted(self._needed):
             found.append((SERVICE, services.service(self.body, service)))
-            graders = self.records["grader"].key
-            unknown = service == services.GRADER and graders not in self.published
-            name = services.service_name(self._run, service)
+            read = {services.GRADER: services.graders_of(self.spec), REVIEW: "draw"}.get(service)
+            unknown = read is not None and self.records[read].key not in self.published
+            # The first reconcile with the key of a review has not written it to the record yet.
+            unknown = unknown or (service == REVIEW and not self.records[REVIEW].key)
+            name = service_name(self._run, service)
             if not self.inputs or unknown or not self.children.lacks(DEPLOYMENT, name):
                 continue
             deployment = services.deployment(
@@ -160,7 +162,7 @@ class Workload:
                 service,
                 inputs=self.inputs,
                 published=self.published,
-                graders=graders,
+                records=self.records,
                 configuration=self.configuration_name or self.configured,
                 settings=self.settings,
             )
@@ -187,11 +189,18 @@ class Workload:
             found += [(JOB, job, uid) for job, uid in stage.superfluous]
             if name in self.stops:
                 found += [removal(JOB, job) for job in self.children.jobs_of(name) if is_active(job)]
-        keep = {services.service_name(self._run, service) for service in self._needed}
+        keep = {service_name(self._run, service) for service in self._needed}
         found += service_removals(
-            child for child in self.children.deployments if child["metadata"]["name"] not in keep
+            child
+            for child in self.children.deployments
+            if child["metadata"]["name"] not in keep or self._asks_something_else(child)
         )
         return tuple(dict.fromkeys(found))
+
+    def _asks_something_else(self, deployment: Json) -> bool:
+        """Whether it serves the page of a review that this one has superseded."""
+        key = deployment["metadata"].get("annotations", {}).get(STAGE_KEY_ANNOTATION)
+        return key is not None and self.records.get(REVIEW, StageRecord(name=REVIEW)).key != key
 
     def _job(self, start: Start) -> Json:
         assert self.configuration is not None

@@ -18,10 +18,13 @@ class CommandSource(NamedTuple):
 
 
 COMMANDS = {
+    "init": CommandSource("init", "init", "Make a pack and a manifest from logs."),
     "run": CommandSource("run", "run", "Run every stage of a manifest on this machine."),
     "sweep": CommandSource("sweep", "sweep", "Run variants of a manifest and compare them."),
     "status": CommandSource("status", "status", "Show the stages of a run: state, duration, digests."),
-    "data": CommandSource("data", "data", "Check logs before a run; upload files to a store."),
+    "review": CommandSource("review", "review", "Answer a run's questions; import and export answers."),
+    "data": CommandSource("data", "data", "Check logs before a run; read labels; upload files."),
+    "pack": CommandSource("pack", "pack", "Show what a pack misses, by the logs."),
     "evaluate": CommandSource(
         "evaluation", "evaluate", "Evaluate any model on the held-out sessions of a run."
     ),
@@ -33,6 +36,9 @@ COMMANDS = {
     "chat": CommandSource("serving.chat", "chat", "Talk to a policy in the terminal."),
     "gateway": CommandSource(
         "serving.gateway", "gateway", "Serve one address in front of several policy servers."
+    ),
+    "rollout": CommandSource(
+        "rollout.commands", "rollout", "Show and steer the rollout of a new policy, replay or simulate it."
     ),
     "grader": CommandSource(
         "serving.grader", "grader", "Serve the graders of a run over gRPC, or probe them."
@@ -56,8 +62,8 @@ COMMANDS = {
     "stage": CommandSource("pod", "stage", "Compute one stage in a pod."),
 }
 SECTIONS = {
-    "Runs": ("data", "run", "status", "report", "compare", "evaluate", "sweep", "gc", "schema"),
-    "Servers": ("serve", "chat", "gateway", "grader"),
+    "Runs": ("data", "run", "review", "status", "report", "compare", "evaluate", "sweep", "gc", "schema"),
+    "Servers": ("serve", "chat", "gateway", "rollout", "grader"),
     "Clusters": ("apply", "logs", "suspend", "resume", "rerun", "retry", "rollback", "try"),
 }
 HIDDEN = set(COMMANDS) - {name for names in SECTIONS.values() for name in names}

@@ -11,20 +11,26 @@ from rich.console import Console
 from rich.table import Table
 
 from learntoask.cli.cluster.upload import given_store, upload_file
+from learntoask.cli.labels import labels
 from learntoask.cli.options import PATH, json_option
 from learntoask.core.errors import InputError
-from learntoask.core.manifest import Dataset, StoreSettings, load_manifest
-from learntoask.core.pack import load_pack
+from learntoask.core.manifest import Dataset, RunSpec, StoreSettings, load_manifest
+from learntoask.core.pack import Pack, load_pack
 from learntoask.core.prompt import check_prompts
-from learntoask.grading.examples import expert_questions
-from learntoask.grading.guard_check import FAIL_ABOVE, GUARD_REMEDY, WARN_ABOVE, GuardCheck
+from learntoask.grading.expert_check import ExpertCheck
 from learntoask.labeling.check import CheckReport, CheckSettings, check_file
 from learntoask.labeling.labellers.choice import Method
+
+_LISTED = 8  # patterns that match nothing
+_SHOWN = 110  # characters of a question
 
 
 @click.group
 def data() -> None:
-    """Check logs before a run; upload files to a store."""
+    """Check logs before a run; read their labels; upload files to a store."""
+
+
+data.add_command(labels)
 
 
 @data.command
@@ -40,25 +46,9 @@ def data() -> None:
 def check(file: Path, pack: Path, manifest: Path | None, method: Method | None, as_json: bool) -> None:
     """Validate and label every line without writing anything. Exit with 2 if lines would be quarantined."""
     spec = load_manifest(manifest).spec if manifest is not None else None
-    settings = CheckSettings.of(spec) if spec is not None else CheckSettings()
-    if method is not None:
-        settings = dataclasses.replace(settings, method=method)
-    dataset = spec.dataset if spec is not None else Dataset(uri=str(file))
-    rules = load_pack(pack)
-    check_prompts(rules)
-    guard = GuardCheck(rules)
-    report = check_file(
-        file,
-        rules,
-        dataset,
-        settings=settings,
-        examine=lambda labelled: guard.add(expert_questions(labelled, rules)),
+    report = check_logs(
+        None if as_json else Console(highlight=False), file, load_pack(pack), spec, method=method
     )
-    if as_json:
-        found = {**dataclasses.asdict(report), "experts": guard.figures(), "ok": report.ok}
-        click.echo(json.dumps(found, indent=2))
-    else:
-        _present(Console(highlight=False), report, guard)
     if not report.ok:
         bad, failed = sum(report.quarantined.values()), sum(report.failed_labels.values())
         then = (
@@ -73,6 +63,26 @@ def check(file: Path, pack: Path, manifest: Path | None, method: Method | None, 
         )
 
 
+def check_logs(
+    console: Console | None, file: Path, pack: Pack, spec: RunSpec | None, *, method: Method | None = None
+) -> CheckReport:
+    """Check the logs for the run `spec`, or for default settings, and print the findings; as JSON without a console."""
+    settings = CheckSettings.of(spec) if spec is not None else CheckSettings()
+    if method is not None:
+        settings = dataclasses.replace(settings, method=method)
+    dataset = spec.dataset if spec is not None else Dataset(uri=str(file))
+    check_prompts(pack)
+    experts = ExpertCheck(pack)
+    report = check_file(file, pack, dataset, settings=settings, examine=experts.add)
+    experts.finish()
+    if console is None:
+        found = {**dataclasses.asdict(report), **experts.figures(), "ok": report.ok}
+        click.echo(json.dumps(found, indent=2))
+    else:
+        _present(console, report, experts)
+    return report
+
+
 @data.command("push")
 @click.argument("files", type=PATH, nargs=-1, required=True, help="Logs, packs, folders with a base model.")
 @click.option("--store", help="s3://bucket/prefix; LTA_STORE by default.")
@@ -84,7 +94,7 @@ def push(files: tuple[Path, ...], store: str | None) -> None:
         click.echo(upload_file(file, address, console))
 
 
-def _present(console: Console, report: CheckReport, guard: GuardCheck) -> None:
+def _present(console: Console, report: CheckReport, experts: ExpertCheck) -> None:
     ends = ", ".join(f"{count} {end}" for end, count in report.ends.items())
     console.print(f"{report.lines} lines, {report.sessions} sessions ({ends})")
     console.print(
@@ -98,10 +108,7 @@ def _present(console: Console, report: CheckReport, guard: GuardCheck) -> None:
         console.print(
             f"{report.cleaned_messages} messages hold invisible or unusual characters; a run reads them without"
         )
-    if report.unnamed_questions:
-        console.print(
-            f"{report.unnamed_questions} of {report.questions} questions match no pattern of the pack"
-        )
+    _present_patterns(console, report)
     if report.coverage:
         table = Table(title="fields", title_justify="left")
         for heading in ("task", "field", "sessions", "asked in", "given in"):
@@ -109,13 +116,28 @@ def _present(console: Console, report: CheckReport, guard: GuardCheck) -> None:
         for row in report.coverage:
             table.add_row(row.task, row.field, str(row.sessions), str(row.asked), str(row.given))
         console.print(table)
-    if guard.questions:
-        console.print(str(guard), markup=False)
-    if guard.refused_share > WARN_ABOVE:
-        stops = "A run would stop before it trains. " if guard.refused_share > FAIL_ABOVE else ""
-        console.print(f"warning: {stops}{GUARD_REMEDY}", markup=False, style="yellow")
+    for finding in experts.findings():
+        console.print(finding, markup=False)
+    for warning in experts.warnings():
+        console.print(f"warning: {warning}", markup=False, style="yellow")
     for warning in report.warnings:
         console.print(f"warning: {warning}", markup=False, style="yellow")
     for problem in report.problems:
-        times = f" ({problem.times} times on this line)" if problem.times > 1 else ""
-        console.print(f"line {problem.line}: {problem.reason}: {problem.message}{times}", markup=False)
+        console.print(str(problem), markup=False, soft_wrap=True)
+
+
+def _present_patterns(console: Console, report: CheckReport) -> None:
+    """Print the questions that no pattern matches, and the patterns that match no message."""
+    if report.unnamed_questions:
+        console.print(
+            f"{report.unnamed_questions} of {report.questions} questions match no pattern of the pack"
+            + (", most often these and others like them:" if report.unmatched else "")
+        )
+        for group in report.unmatched:
+            console.print(f"  {group.count} × {group.example[:_SHOWN]}", markup=False)
+    if report.never_matched:
+        console.print(f"{len(report.never_matched)} patterns match no message:")
+        for task, where, pattern in report.never_matched[:_LISTED]:
+            console.print(f"  {task}: {where}: {pattern}", markup=False, soft_wrap=True)
+        if len(report.never_matched) > _LISTED:
+            console.print(f"  and {len(report.never_matched) - _LISTED} more; --json lists all")

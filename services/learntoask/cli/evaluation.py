@@ -17,6 +17,7 @@ from learntoask.core.errors import InputError
 from learntoask.core.stages.contract import StageContext
 from learntoask.local.display import StepDisplay
 from learntoask.local.view import view
+from learntoask.policy.stopping import published_stopping
 from learntoask.runner.home import home_folder
 
 
@@ -36,19 +37,23 @@ def evaluate(run: str, model: Path, out: Path, as_json: bool) -> None:
 
     shown = view(run, home=home_folder())
     spec, pack = shown.sources.spec, shown.sources.pack
+    chosen = spec.train.stop_threshold == "auto"
+    stopping = published_stopping(shown.output("grpo")) if chosen else None
     out.mkdir(parents=True, exist_ok=True)
     console = Console(stderr=as_json, highlight=False)
     with (
         TemporaryDirectory() as work,
         StepDisplay(console) as progress,
-        open_graders(shown.output("grader"), settings=spec.grader, pack=pack, work=Path(work)) as graders,
+        open_graders(
+            shown.trained_with("grader"), settings=spec.grader, pack=pack, work=Path(work)
+        ) as graders,
     ):
         context = StageContext(
             stage="evaluate",
             key=digest_of({"model": str(model.resolve()), "run": run}),
             spec=spec,
             pack=pack,
-            inputs={"label": shown.output("label")},
+            inputs={"label": shown.trained_with("label")},
             files={},
             out=out,
             work=Path(work),
@@ -58,7 +63,7 @@ def evaluate(run: str, model: Path, out: Path, as_json: bool) -> None:
             context,
             models={model.resolve().name: model},
             graders=graders,
-            load_policy=policy_loader(spec, pack),
+            load_policy=policy_loader(spec, pack, stopping),
         )
     if as_json:
         click.echo(json.dumps(headline(found), indent=2))
@@ -83,6 +88,13 @@ def compare(a: str, b: str, as_json: bool) -> None:
     console = Console(highlight=False)
     console.print(comparison_table(found))
     console.print(f"{found.shared} sessions in both, {found.only_a} only in A, {found.only_b} only in B")
+    if found.answers[0] != found.answers[1]:
+        console.print(
+            f"Labels and graders were corrected by people in {_corrected_runs(found.answers)}, so labels differ, too."
+        )
+    for side, reason in zip("AB", found.published, strict=True):
+        if reason is not None:
+            console.print(f"{side}: {reason}", markup=False)
     if not found.same_grader:
         console.print(
             "[yellow]The two were graded by different graders: content differences may be the graders'.[/]"
@@ -113,3 +125,10 @@ def _evaluation_folder(name: str) -> Path:
         if (Path(name) / "report.json").is_file()
         else view(name, home=home_folder()).output("evaluate")
     )
+
+
+def _corrected_runs(answers: tuple[str | None, str | None]) -> str:
+    """Name the runs that asked people."""
+    if None not in answers:
+        return "both runs, by different answers"
+    return "A alone" if answers[0] else "B alone"

@@ -14,10 +14,11 @@ from rich.panel import Panel
 from learntoask.cli.interruption import continuable
 from learntoask.cli.metrics_table import metrics_table
 from learntoask.cli.options import manifest_argument
-from learntoask.cli.run_table import run_json, run_table
-from learntoask.core.errors import GateFailed, LearnToAskError, StageError
-from learntoask.core.stages.graph import resolve_stage
+from learntoask.cli.run_table import print_published, run_json, run_table
+from learntoask.core.errors import GateFailed, InputError, LearnToAskError, StageError
+from learntoask.core.stages.graph import resolve_stage, stages_of
 from learntoask.core.stages.planner import Plan
+from learntoask.core.status.conditions import GATE_FAILED, GRADER_NOT_CALIBRATED
 from learntoask.local.display import RunDisplay
 from learntoask.local.estimate import expected_seconds, size_of
 from learntoask.local.executor import Executor
@@ -30,15 +31,19 @@ from learntoask.runner.run_folder import RunFolder
 @click.command
 @manifest_argument
 @click.option("--from", "rewind_to", metavar="STAGE", help="Compute this stage and all after it again.")
+@click.option("--until", metavar="STAGE", help="Compute only this stage and those that it needs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress goes to stderr.")
-def run(manifest: Path, rewind_to: str | None, as_json: bool) -> None:
+def run(manifest: Path, rewind_to: str | None, until: str | None, as_json: bool) -> None:
     """Run every stage whose inputs changed: fetch, prepare, label, grader, sft, grpo, evaluate, gate, serve.
 
     Results are in the folder .lta (LTA_HOME). To continue a run that was stopped or killed, start it again.
     """
     home = home_folder()
     stage = resolve_stage(rewind_to) if rewind_to else None
+    last = resolve_stage(until) if until else None
     sources = read_sources(manifest, home=home)
+    if last is not None and last not in {known.name for known in stages_of(sources.spec)}:
+        raise InputError(f"this run has no stage {last}, because its manifest has no spec.calibrate")
     folder = RunFolder(home, sources.manifest.metadata.name)
     console = Console(stderr=as_json, highlight=False)
     again = (
@@ -47,7 +52,7 @@ def run(manifest: Path, rewind_to: str | None, as_json: bool) -> None:
     expected = expected_seconds(sources.spec, size_of(sources))
     with folder.locked(), continuable(console, again), RunDisplay(console, expected=expected) as display:
         executor = Executor(sources=sources, folder=folder, home=home, display=display)
-        outcome = executor.run(rewind_to=stage)
+        outcome = executor.run(rewind_to=stage, until=last)
     shown = view_of(sources, folder)
     if as_json:
         click.echo(json.dumps(run_json(shown), indent=2))
@@ -60,7 +65,8 @@ def _raise_for(outcome: Plan) -> None:
     if outcome.outcome == "Suspended":
         raise LearnToAskError("the run is suspended (spec.suspend is true); set it to false and run again")
     if outcome.outcome == "Failed":
-        kind = GateFailed if outcome.reason == "GateFailed" else StageError
+        refusals = (GATE_FAILED, GRADER_NOT_CALIBRATED)
+        kind = GateFailed if outcome.reason in refusals else StageError
         raise kind(outcome.message, reason=outcome.reason)
 
 
@@ -72,9 +78,12 @@ def _present(console: Console, shown: RunView) -> None:
     )
     if isinstance(headline, dict):
         console.print(metrics_table(headline))
+        print_published(console, shown)
     if "serve" in shown.publications:
         _print_demo(console, shown)
     name = shown.folder.name
+    if "label" in shown.publications and "sft" not in shown.publications:
+        console.print(f"  [bold]lta data labels {name}[/]   read labelled sessions")
     if "evaluate" in shown.publications:
         report = shown.output("evaluate") / "report.html"
         console.print(f"Report: [bold]{os.path.relpath(report)}[/]")

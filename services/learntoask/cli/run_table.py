@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -59,6 +60,13 @@ def run_table(shown: RunView) -> Table:
             f"[dim]{lineage}[/]",
         )
     return table
+
+
+def print_published(console: Console, shown: RunView) -> None:
+    """Say which policy was published and why, once the run has evaluated it."""
+    evaluated = shown.publications.get("evaluate")
+    if evaluated is not None and (reason := evaluated.summary.get("published")):
+        console.print(str(reason), markup=False)
 
 
 def cluster_run_table(run: ShownRun, *, now: float) -> Table:

@@ -38,7 +38,7 @@ def status(run: str | None, as_json: bool, cluster: bool, namespace: str | None,
 def _show_local_runs(names: list[str], home: Path, *, as_json: bool, all_runs: bool) -> None:
     from rich.console import Console  # noqa: PLC0415 - these take a second; without a run nothing needs them
 
-    from learntoask.cli.run_table import run_json, run_table  # noqa: PLC0415
+    from learntoask.cli.run_table import print_published, run_json, run_table  # noqa: PLC0415
     from learntoask.local.view import view  # noqa: PLC0415
 
     views = [view(name, home=home) for name in names]
@@ -49,6 +49,7 @@ def _show_local_runs(names: list[str], home: Path, *, as_json: bool, all_runs: b
     console = Console()
     for shown in views:
         console.print(run_table(shown))
+        print_published(console, shown)
         if shown.plan.message:
             console.print(shown.plan.message, markup=False, style="red")
         if shown.outcome == "Stopped":

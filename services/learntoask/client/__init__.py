@@ -13,16 +13,18 @@ a conversation is replayed there. Begin with `asynchronous`, which does the work
     types         arguments and results
     asynchronous  AsyncClient: deadlines, retries, conversations
     blocking      Client: the same on an event loop in a thread
+    assignments   to which policy of a rollout each conversation belongs
     channel_pool  one channel for each address
     wire          plain records to protobuf and back
 """
 
 from learntoask.client.asynchronous import AsyncClient, AsyncConversation
 from learntoask.client.blocking import Client, Conversation
-from learntoask.client.types import CallFailed, Decision, ServerInfo, Usage, assistant, user
+from learntoask.client.types import Assignment, CallFailed, Decision, ServerInfo, Usage, assistant, user
 from learntoask.rpc.channels import Tls
 
 __all__ = [
+    "Assignment",
     "AsyncClient",
     "AsyncConversation",
     "CallFailed",

@@ -11,16 +11,19 @@ from typing import Any, TypeVar
 
 import grpc
 
+from learntoask.client.assignments import Assignments
 from learntoask.client.channel_pool import ChannelPool
-from learntoask.client.types import CallFailed, Decision, ServerInfo, user
-from learntoask.client.wire import decision_from, failure, info_from, sendable, to_wire
+from learntoask.client.types import Assignment, CallFailed, Decision, ServerInfo, user
+from learntoask.client.wire import decision_from, failure, info_from, sendable, to_wire, to_wire_assignment
 from learntoask.core.backoff import Backoff
 from learntoask.core.errors import InputError
 from learntoask.core.records import Message
+from learntoask.rpc import tracing
 from learntoask.rpc.channels import GONE, Tls
 from learntoask.wire import ask_pb2 as wire
 
 Result = TypeVar("Result")
+_DECIDE = f"{wire.DESCRIPTOR.services_by_name['AskService'].full_name}/Decide"
 _BACKOFF = Backoff(first=0.1, longest=3.0)
 _LONGEST = 365 * 86_400.0  # seconds; gRPC ends calls with a greater deadline, or an infinite one, at once
 
@@ -41,6 +44,7 @@ class AsyncClient:
         attempts: int = 4,
     ) -> None:
         self._pool = ChannelPool(addresses, token=token, tls=tls)
+        self._assignments = Assignments()
         self._timeout = timeout
         self._attempts = max(attempts, len(self._pool.addresses))
 
@@ -61,21 +65,61 @@ class AsyncClient:
         task: str = "",
         goal: str = "",
         conversation_id: str = "",
+        assignment: Assignment | None = None,
         timeout: float | None = None,
     ) -> Decision:
-        """Decide what to do next in a conversation whose last message is the user's. Raises CallFailed."""
+        """Decide what to do next in a conversation whose last message is the user's. Raises CallFailed.
+
+        With a `conversation_id` a conversation stays with its policy while a gateway tries another one. The client
+        remembers the `assignment` of its last decision; pass it only if another client made that.
+        """
+        known = assignment or self._assignments.of(conversation_id)
         request = wire.DecideRequest(
             messages=to_wire(messages),
             task=sendable(task, "task"),
             goal=sendable(goal, "goal"),
             conversation_id=sendable(conversation_id, "conversation_id"),
+            assignment=to_wire_assignment(known),
         )
 
         async def attempt(seconds: float) -> Decision:
-            response = await self._pool.stub().Decide(request, timeout=seconds, metadata=self._pool.metadata)
+            with tracing.calling_from_application(_DECIDE) as headers:
+                metadata = (*self._pool.metadata, *headers)
+                response = await self._pool.stub().Decide(request, timeout=seconds, metadata=metadata)
             return decision_from(response.decision)
 
-        return await self.retry(attempt, timeout=timeout)
+        decision = await self.retry(attempt, timeout=timeout)
+        self._assignments.note(conversation_id, decision.assignment)
+        return decision
+
+    async def report_outcome(
+        self,
+        conversation_id: str,
+        name: str,
+        value: str | float,
+        *,
+        assignment: Assignment | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Report what came of a conversation: a label such as "yes", or a number. Repeating a report changes nothing.
+
+        Pass the `assignment` of its last decision if another client made that. Raises CallFailed.
+        """
+        known = assignment or self._assignments.of(conversation_id)
+        request = wire.ReportOutcomeRequest(
+            conversation_id=sendable(conversation_id, "conversation_id"),
+            name=sendable(name, "name"),
+            assignment=to_wire_assignment(known),
+        )
+        if isinstance(value, str):
+            request.label = sendable(value, "value")
+        else:
+            request.number = value
+
+        async def attempt(seconds: float) -> None:
+            await self._pool.stub().ReportOutcome(request, timeout=seconds, metadata=self._pool.metadata)
+
+        await self.retry(attempt, timeout=timeout)
 
     async def server_info(self, *, timeout: float | None = None) -> ServerInfo:
         """Ask which policy and pack the server serves. Raises CallFailed."""
@@ -108,7 +152,8 @@ class AsyncClient:
 
     def open_stream(self) -> Any:
         """Open a Converse stream at the current address."""
-        return self._pool.stub().Converse(metadata=self._pool.metadata)
+        headers = tracing.headers_of_application()
+        return self._pool.stub().Converse(metadata=(*self._pool.metadata, *headers))
 
     async def retry(
         self, attempt: Callable[[float], Awaitable[Result]], *, timeout: float | None = None
@@ -180,12 +225,16 @@ class AsyncConversation:
 
         async def attempt(_seconds: float) -> Decision:
             try:
-                return decision_from((await self._exchange(message)).decision)
+                decision = decision_from((await self._exchange(message)).decision)
             except BaseException:
                 if self._stream is not None:
                     self._stream.cancel()
                     self._stream = None
                 raise
+            assignment = to_wire_assignment(decision.assignment)
+            if assignment is not None:  # for another gateway, should this one go away
+                self._opening.assignment.CopyFrom(assignment)
+            return decision
 
         decision = await self._client.retry(attempt, timeout=timeout)
         self.messages += [message, decision.message]

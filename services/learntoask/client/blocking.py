@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from learntoask.client.asynchronous import AsyncClient, AsyncConversation
 from learntoask.client.channel_pool import FORKED
-from learntoask.client.types import Decision, ServerInfo
+from learntoask.client.types import Assignment, Decision, ServerInfo
 from learntoask.core.records import Message
 from learntoask.rpc.channels import Tls
 
@@ -60,13 +60,36 @@ class Client:
         task: str = "",
         goal: str = "",
         conversation_id: str = "",
+        assignment: Assignment | None = None,
         timeout: float | None = None,
     ) -> Decision:
-        """Decide what to do next in a conversation whose last message is the user's. Raises CallFailed."""
+        """Decide what to do next in a conversation whose last message is the user's. Raises CallFailed.
+
+        See AsyncClient.decide for `conversation_id` and `assignment`.
+        """
         return self.run(
             self._client.decide(
-                messages, task=task, goal=goal, conversation_id=conversation_id, timeout=timeout
+                messages,
+                task=task,
+                goal=goal,
+                conversation_id=conversation_id,
+                assignment=assignment,
+                timeout=timeout,
             )
+        )
+
+    def report_outcome(
+        self,
+        conversation_id: str,
+        name: str,
+        value: str | float,
+        *,
+        assignment: Assignment | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Report what came of a conversation, as AsyncClient.report_outcome. Raises CallFailed."""
+        self.run(
+            self._client.report_outcome(conversation_id, name, value, assignment=assignment, timeout=timeout)
         )
 
     def server_info(self, *, timeout: float | None = None) -> ServerInfo:

@@ -32,10 +32,20 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Assignment:
+    """To which policy of a rollout a conversation belongs. `token` is what the client sends back to the gateway."""
+
+    rollout: str
+    arm: Literal["control", "canary"]
+    token: bytes
+
+
+@dataclass(frozen=True)
 class Decision:
     """What to do next: ask `question`, or stop if it is None.
 
-    A gateway whose policy servers do not answer asks the domain pack's fallback question, with origin `no_server`.
+    A gateway whose policy servers do not answer asks the domain pack's fallback question, with origin `no_server`. One
+    that tries a new policy tells the `assignment` of the conversation.
     """
 
     question: str | None
@@ -44,6 +54,7 @@ class Decision:
     policy_revision: str
     usage: Usage
     request_id: str
+    assignment: Assignment | None = None
 
     @property
     def stop(self) -> bool:

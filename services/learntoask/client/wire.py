@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import grpc
 
-from learntoask.client.types import CallFailed, Decision, Origin, ServerInfo, Usage
+from learntoask.client.types import Assignment, CallFailed, Decision, Origin, ServerInfo, Usage
 from learntoask.core.records import Author, Message, Role
 from learntoask.rpc.calls import REQUEST_ID
 from learntoask.wire import ask_pb2 as wire
@@ -67,7 +67,21 @@ def decision_from(decision: wire.Decision) -> Decision:
             decision.usage.prompt_tokens, decision.usage.cached_tokens, decision.usage.completion_tokens
         ),
         request_id=decision.request_id,
+        assignment=_assignment(decision.assignment) if decision.HasField("assignment") else None,
     )
+
+
+def _assignment(assignment: wire.Assignment) -> Assignment:
+    return Assignment(
+        rollout=assignment.rollout,
+        arm="canary" if assignment.arm == wire.ARM_CANARY else "control",
+        token=assignment.SerializeToString(),
+    )
+
+
+def to_wire_assignment(assignment: Assignment | None) -> wire.Assignment | None:
+    """Convert an assignment back to what the gateway sent."""
+    return None if assignment is None else wire.Assignment.FromString(assignment.token)
 
 
 def info_from(info: wire.GetServerInfoResponse) -> ServerInfo:

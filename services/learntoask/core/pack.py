@@ -23,7 +23,7 @@ from learntoask.core.default_prompts import (
 from learntoask.core.documents.input_checks import parse_document
 from learntoask.core.documents.text_file import read_document
 from learntoask.core.errors import InputError
-from learntoask.core.manifest.model import ManifestModel, Pattern
+from learntoask.core.manifest.model import ManifestModel, Pattern, SelectivePattern
 
 
 class PackModel(ManifestModel):
@@ -39,7 +39,7 @@ class InformationField(PackModel):
     """Meaning of the field, in one phrase. The grader and the prompts read it."""
     required: bool = True
     """Whether the task cannot be completed without a value of this field."""
-    patterns: tuple[Pattern, ...] = ()
+    patterns: tuple[SelectivePattern, ...] = ()
     """Regular expressions (searched, ignoring case) that match an expert's message that asks for this field."""
     answer_patterns: tuple[Pattern, ...] = ()
     """Regular expressions that match a user's message that gives a value; the value is group 1, or the whole match."""
@@ -102,6 +102,8 @@ class Roles(PackModel):
         both = {folded_role(name) for name in self.user_aliases} & {
             folded_role(name) for name in self.expert_aliases
         }
+        if folded_role(self.user) == folded_role(self.expert):
+            raise ValueError(f"user and expert are both {self.user!r}; give each side another name")
         if both:
             raise ValueError(
                 f"userAliases and expertAliases both have {', '.join(sorted(both))}; name each side once"
@@ -117,26 +119,26 @@ def folded_role(role: str) -> str:
 class Fluency(PackModel):
     """Rules that a question must meet. A question that breaks one gets the grade 0 for content and format."""
 
-    min_words: Annotated[int, Field(ge=0)] = 2
+    min_words: Annotated[int, Field(ge=0, le=100_000)] = 2
     """Smallest number of words. Scripts without spaces are divided into words by a dictionary. Here each Chinese
     character and every second Korean syllable count as a word."""
-    max_words: Annotated[int, Field(ge=1)] = 80
+    max_words: Annotated[int, Field(ge=1, le=100_000)] = 80
     """Largest number of words."""
     max_repeated_word_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Largest share of the words that may be the same word. It detects garbled repetition and applies to questions of 6
     or more words."""
-    forbidden: tuple[Pattern, ...] = ()
+    forbidden: tuple[SelectivePattern, ...] = ()
     """Regular expressions that match no good question of this domain."""
-    refusals: tuple[Pattern, ...] = (
+    refusals: tuple[SelectivePattern, ...] = (
         r"\bas an? (ai|language model)\b",
         r"\bi(?: am|'m)? (?:sorry|unable)\b",
         r"\bi (?:do not|don't|cannot|can't) (?:have|access|provide|book|make|help)\b",
     )
     """Regular expressions that match apologies and refusals, which are never questions. If left out, those of
     `language` are recognised too."""
-    questions: tuple[Pattern, ...] = ()
+    questions: tuple[SelectivePattern, ...] = ()
     """Regular expressions that match sentences that ask without a question mark ("Please tell me the date"). If left
-    out, the phrases of `language` are used; a language without any is recognised by its question marks only."""
+    out, the phrases of `language` are used. A run learns further ones from the labels (docs/grading.md)."""
 
     @model_validator(mode="after")
     def _some_length_passes(self) -> Fluency:
@@ -169,7 +171,7 @@ class Pack(PackModel):
 
     name: str
     """Name of the pack in messages and reports."""
-    version: int = 1
+    version: Annotated[int, Field(ge=0, le=2**53)] = 1
     """Version of the pack, for its author."""
     language: str = "en"
     """Language of the logs, as an ISO 639-1 code. Its phrases for requests without a question mark, refusals and
@@ -180,17 +182,17 @@ class Pack(PackModel):
     stop_at: Literal["acts", "asking_done"] = "acts"
     """Turn that is labelled as the stop. `acts`: the turn in which the expert acts. `asking_done`: the first turn at
     which nothing is left to ask; the session ends there."""
-    end_markers: tuple[str, ...] = ("<stop>", "<stop />")
+    end_markers: tuple[Annotated[str, Field(min_length=1)], ...] = ("<stop>", "<stop />")
     """Literal strings in expert messages that mark the expert's action. They are removed from the messages."""
     require_end_marker: bool = False
     """Whether a session without an end marker counts as abandoned even if its last message is the expert's."""
-    action_patterns: tuple[Pattern, ...] = ()
+    action_patterns: tuple[SelectivePattern, ...] = ()
     """Regular expressions that match an expert message in which the expert acts, for logs without end markers."""
-    handoff_patterns: tuple[Pattern, ...] = ()
+    handoff_patterns: tuple[SelectivePattern, ...] = ()
     """Regular expressions that match an expert message that hands the conversation over to another person."""
-    exclusions: tuple[Pattern, ...] = ()
+    exclusions: tuple[SelectivePattern, ...] = ()
     """Regular expressions. A session with a message that matches one (a test chat, spam) is left out and counted."""
-    non_answers: tuple[Pattern, ...] = (
+    non_answers: tuple[SelectivePattern, ...] = (
         r"^\W*(?:(?:sorry|hm+|uh+|well|honestly|oh)\W+)*(?:i\s+)?(?:(?:really|honestly|just)\s+)?"
         r"(?:do\s*n['’]?o?t|ca\s*n['’]?(?:no)?t|couldn['’]?t|could\s+not)\s+(?:really\s+)?"
         r"(?:know|remember|recall|say|tell)\b\D{0,30}$",

@@ -30,6 +30,9 @@ STAGE_KEY_ANNOTATION = "learntoask.io/stage-key"
 COMPLETION_INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
 """Kubernetes sets it on the pods of an Indexed Job."""
 
+ROLLOUT_FILE = "rollout.json"
+"""Key of the ConfigMap with an endpoint's rollout, and name of the file that its gateways follow."""
+
 # --- annotations by which people ask the operator for something ------------------------------------------------------
 RERUN_ANNOTATION = "learntoask.io/rerun"
 """On a run: `STAGE=WORD` runs the stage and all stages that depend on it again. A new WORD repeats that."""
@@ -37,6 +40,12 @@ RETRY_ANNOTATION = "learntoask.io/retry"
 """On a run: a new value forgives all failures so far; a failed stage continues from its checkpoint."""
 CANCEL_ANNOTATION = "learntoask.io/cancel"
 """On a run: ends it; the value is the reason."""
+ROLLOUT_PAUSED_ANNOTATION = "learntoask.io/rollout-paused"
+"""On an endpoint: `true` keeps its rollout at the present weight. Harm still leads to a rollback."""
+ROLLOUT_ORDER_ANNOTATION = "learntoask.io/rollout-order"
+"""On an endpoint: `promote ID` or `abort ID` ends the rollout ID (`status.rollout.id`), whatever the evidence is."""
+ROLLOUT_JUDGED_ANNOTATION = "learntoask.io/rollout-judged"
+"""On an endpoint: what people said about copies, as JSON (`JudgedPairs` of core.status.rollout)."""
 
 # --- environment variables of a pod; each constant equals its value --------------------------------------------------
 LTA_STAGE: Final = "LTA_STAGE"
@@ -57,8 +66,12 @@ LTA_SHARDS: Final = "LTA_SHARDS"
 """Number of pods that compute one shard of a stage each."""
 LTA_PROGRESS_ADDRESS: Final = "LTA_PROGRESS_ADDRESS"
 """`host:port` of the operator's ProgressService, which is that of its GatewayService too."""
+LTA_REVIEW_KEY: Final = "LTA_REVIEW_KEY"
+"""File with the key that signs the links of a review."""
 LTA_PROGRESS_TOKEN: Final = "LTA_PROGRESS_TOKEN"
 """File with the projected service-account token that the pod shows there."""
+LTA_PROGRESS_CA: Final = "LTA_PROGRESS_CA"
+"""File with the authority of the operator's certificate; without it pods speak plain text with the operator."""
 LTA_CHECKPOINT_SECONDS: Final = "LTA_CHECKPOINT_SECONDS"
 """Seconds between two uploads of checkpoints."""
 LTA_TERMINATION_LOG: Final = "LTA_TERMINATION_LOG"
@@ -95,6 +108,11 @@ LONGEST_TERMINATION_MESSAGE = 4096
 def gateway_name(endpoint: str) -> str:
     """Name of an endpoint's Deployment of gateways, with which the names of their pods begin."""
     return f"{endpoint}-gateway"
+
+
+def service_name(run: str, service: str) -> str:
+    """Name of the Deployment and Service of a run's `service`, with which the names of its pods begin."""
+    return f"{run}-{service}-service"
 
 
 class StageOrder(BaseModel):

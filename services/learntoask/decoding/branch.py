@@ -29,8 +29,8 @@ class Branch:
     value a token, of the distribution it was drawn from: at `temperature` if sampled, at 1 otherwise. `ended` tells an
     answer that ended itself from one that was cut at `max_new_tokens`.
 
-    With `stop_branch` the branch is speculative: the question is decoded in parallel with the forced stop string. Its
-    first token may not be that of the stop, and it is cancelled when log p(stop) reaches `cancel_above`.
+    A greedy answer begins with none of the token sequences `barred`. With `stop_branch` the branch is speculative: the
+    question is decoded in parallel with the forced stop string, and cancelled when log p(stop) reaches `cancel_above`.
     """
 
     attach: int
@@ -38,6 +38,7 @@ class Branch:
     temperature: float = 1.0
     numbers: Uniforms | None = None
     forced: tuple[int, ...] = ()
+    barred: tuple[tuple[int, ...], ...] = ()
     stop_branch: Branch | None = None
     cancel_above: float = 0.0
     tokens: list[int] = field(default_factory=list)
@@ -48,6 +49,11 @@ class Branch:
     def greedy(self) -> bool:
         """Whether each token is the likeliest one."""
         return not self.forced and self.numbers is None
+
+    @property
+    def barred_next(self) -> tuple[int, ...]:
+        """The tokens that may not come next."""
+        return barred_after(self.tokens, self.barred)
 
     @property
     def cancelled(self) -> bool:
@@ -81,17 +87,39 @@ class Trunk:
 
 
 def decision_branches(
-    attach: int, max_new_tokens: int, *, stop: tuple[int, ...], threshold: float | None
+    attach: int,
+    max_new_tokens: int,
+    *,
+    stop: tuple[int, ...],
+    threshold: float | None,
+    barred: tuple[tuple[int, ...], ...] = (),
 ) -> tuple[Branch, Branch]:
     """Return the branches of one decision: the greedy answer, and the forced stop string for its probability.
 
     The answer (`Branch.outcome`) is the stop if its probability is at least `threshold`, else the greedy question. With
-    None greedy decoding decides, token by token.
+    None greedy decoding decides, token by token. The question begins with none of the token sequences `barred`.
     """
     forced = Branch(attach, len(stop), forced=stop)
     if threshold is None:
-        return Branch(attach, max_new_tokens), forced
-    return Branch(attach, max_new_tokens, stop_branch=forced, cancel_above=math.log(threshold)), forced
+        return Branch(attach, max_new_tokens, barred=barred), forced
+    question = Branch(
+        attach,
+        max_new_tokens,
+        barred=(stop[:1], *barred),
+        stop_branch=forced,
+        cancel_above=math.log(threshold),
+    )
+    return question, forced
+
+
+def barred_after(tokens: Sequence[int], barred: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Return the tokens that would make `tokens` one of the beginnings `barred`."""
+    drawn = len(tokens)
+    return tuple(
+        beginning[-1]
+        for beginning in barred
+        if len(beginning) == drawn + 1 and list(beginning[:-1]) == list(tokens)
+    )
 
 
 def choose(logits: Tensor, places: Sequence[tuple[int, Branch]]) -> tuple[list[int], list[float]]:
@@ -116,15 +144,11 @@ def choose(logits: Tensor, places: Sequence[tuple[int, Branch]]) -> tuple[list[i
             tokens[list(forced)] = torch.tensor(list(forced.values()), device=device)
         if greedy:
             tokens[greedy] = logs.argmax(dim=-1)[rows[greedy]]
-        questions = {
-            i: branch.stop_branch.forced[0]
-            for i, branch in group
-            if branch.stop_branch is not None and not branch.tokens
-        }
-        if questions:
-            barred = torch.tensor(list(questions.values()), device=device)
-            allowed = logs[rows[list(questions)]].scatter(1, barred[:, None], float("-inf"))
-            tokens[list(questions)] = allowed.argmax(dim=-1)
+        for i, branch in group:
+            if branch.greedy and (barred := branch.barred_next):
+                tokens[i] = (
+                    logs[rows[i]].index_fill(0, torch.tensor(barred, device=device), -torch.inf).argmax()
+                )
         every = [i for i, _ in group]
         logprobs[every] = logs[rows[every], tokens[every]]
     return tokens.tolist(), logprobs.tolist()

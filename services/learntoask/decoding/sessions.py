@@ -6,10 +6,9 @@ sessions are decoded as one batch. Within float tolerance, the results equal tho
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Protocol
 
 import numpy as np
@@ -136,32 +135,26 @@ def decide_sessions(
     ]
 
 
-def decode_contexts(
+def decide_contexts(
     policy: Policy,
     contexts: Sequence[Context],
     *,
-    temperature: float,
     max_new_tokens: int,
-    seed: int,
-    progress: ProgressCallback | None = None,
-) -> list[SampledAnswer]:
-    """Return one answer for each context, for conversations that are not logged sessions (replay).
+    barred: Sequence[tuple[tuple[int, ...], ...]] | None = None,
+) -> list[PointAnswers]:
+    """Return the greedy answer and the stop's probability after each context, for conversations that are not logged.
 
-    A sampled answer follows from the seed and its context. Equal contexts get different samples.
+    `barred` has the token sequences with which the answer to each context must not begin (`decoding.next_question`).
     """
     prompts = [policy.context_tokens(context) for context in contexts]
-    seen: Counter[str] = Counter()
-    branches = []
-    for prompt in prompts:
-        if temperature == 0:
-            branches.append(_greedy(policy, len(prompt), max_new_tokens))
-            continue
-        name = blake2b(np.asarray(prompt).tobytes(), digest_size=16).hexdigest()
-        numbers = uniforms(seed, name, seen[name], count=max_new_tokens)
-        branches.append([Branch(len(prompt), max_new_tokens, temperature, numbers)])
-        seen[name] += 1
-    _decode(policy, _trunks(prompts, branches), progress)
-    return [_answer(policy, answer.outcome) for answer, *_ in branches]
+    branches = [
+        list(_decision(policy, len(prompt), max_new_tokens, barred=beginnings))
+        for prompt, beginnings in zip(prompts, barred or [()] * len(prompts), strict=True)
+    ]
+    _decode(policy, _trunks(prompts, branches), None)
+    return [
+        PointAnswers(_answer(policy, question.outcome), (), sum(stop.logprobs)) for question, stop in branches
+    ]
 
 
 def _decode_sessions(
@@ -233,8 +226,16 @@ def _sampled(session: LabelledSession, turn: int, attach: int, params: SamplingP
     ]
 
 
-def _decision(policy: Policy, attach: int, max_new_tokens: int) -> tuple[Branch, Branch]:
-    return decision_branches(attach, max_new_tokens, stop=policy.stop_tokens, threshold=policy.stop_threshold)
+def _decision(
+    policy: Policy, attach: int, max_new_tokens: int, *, barred: tuple[tuple[int, ...], ...] = ()
+) -> tuple[Branch, Branch]:
+    return decision_branches(
+        attach,
+        max_new_tokens,
+        stop=policy.stop_tokens,
+        threshold=policy.stop_threshold,
+        barred=barred,
+    )
 
 
 def _greedy(policy: Policy, attach: int, max_new_tokens: int) -> list[Branch]:

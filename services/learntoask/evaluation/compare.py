@@ -16,9 +16,9 @@ from learntoask.core.manifest.metric import METRICS
 from learntoask.core.records import Record
 from learntoask.evaluation.decisions import DecisionRecord, Decoding
 from learntoask.evaluation.report_schema import EvaluationReport, read_report
-from learntoask.evaluation.stats.bootstrap import Difference, contrasts
-from learntoask.evaluation.stats.metrics import metric_values
+from learntoask.evaluation.stats.metrics import REPORT_METRICS, metric_values
 from learntoask.evaluation.summary import decision_sums
+from learntoask.statistics.bootstrap import Difference, contrasts
 
 _RESAMPLES = 2000
 _SEED = 0
@@ -50,7 +50,9 @@ class Comparison(Record):
 
     The `shared` sessions have the same decision points and labels in both runs and are paired. Those of `only_a` and
     `only_b` are resampled independently, and so are the `changed` ones, which have the same id but other decision
-    points or labels. `settings` maps the path of every setting that differs to its two values (a, b).
+    points or labels. `settings` maps the path of every setting that differs to its two values (a, b). `answers` are the
+    digests of the answers by which people corrected labels and graders, None in a run that asked nobody. `published`
+    says which policy each run published and why.
     """
 
     a: str
@@ -61,6 +63,8 @@ class Comparison(Record):
     changed: int
     settings: dict[str, tuple[JsonValue, JsonValue]]
     same_grader: bool
+    answers: tuple[str | None, str | None] = (None, None)
+    published: tuple[str | None, str | None] = (None, None)
     rows: tuple[MetricComparison, ...]
 
 
@@ -110,8 +114,10 @@ def _compare(
         only_a=len(pairing.only_a - pairing.changed),
         only_b=len(pairing.only_b - pairing.changed),
         changed=len(pairing.changed),
-        settings=_changes(first.settings, second.settings),
+        settings=_changes(_settings(first), _settings(second)),
         same_grader=first.grader.reporting == second.grader.reporting,
+        answers=(_answers(first), _answers(second)),
+        published=(_published(first), _published(second)),
         rows=tuple(rows),
     )
 
@@ -145,6 +151,32 @@ def comparison_table(comparison: Comparison, *, decoding: Decoding = "greedy") -
         )
         policy = row.policy
     return table
+
+
+def _settings(report: EvaluationReport) -> dict[str, JsonValue]:
+    """Return what the figures follow from: settings, pack, graders, and the amount of data."""
+    data = report.data
+    return {
+        **report.settings,
+        "data": {
+            "trainingSessions": data.training_sessions,
+            "heldOutSessions": data.available,
+            "labelled by": ", ".join(sorted(data.labellers)),
+        },
+        "graders": {
+            "reporting": report.grader.reporting[:16],
+            "rewarding": report.grader.rewarding[:16],
+        },
+    }
+
+
+def _published(report: EvaluationReport) -> str | None:
+    return report.choice.reason if report.choice else None
+
+
+def _answers(report: EvaluationReport) -> str | None:
+    digests = (report.calibration or {}).get("digests")
+    return str(digests["answers"]) if isinstance(digests, dict) else None
 
 
 class _Pairing:
@@ -181,7 +213,7 @@ def _metric_comparisons(
         (decision_sums(_in_sessions(a, pairing.only_a)), nothing),
         (nothing, decision_sums(_in_sessions(b, pairing.only_b))),
     ]
-    differences = contrasts(strata, (-1, 1), resamples=_RESAMPLES, seed=_SEED)
+    differences = contrasts(strata, (-1, 1), REPORT_METRICS, resamples=_RESAMPLES, seed=_SEED)
     values_a, values_b = (metric_values(decision_sums(run).sum(axis=0)) for run in (a, b))
     return [
         MetricComparison(

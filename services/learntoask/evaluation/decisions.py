@@ -12,6 +12,7 @@ from learntoask.core.answer import decision_of
 from learntoask.core.records import Decision, LabelledSession, Message, Record
 from learntoask.evaluation.stats.metrics import Outcome
 from learntoask.grading.grades import Grade, GradeCase, Grader, MissingGrade, stop_grade
+from learntoask.labeling.repeated_questions import Repetition
 
 Decoding = Literal["greedy", "sampled"]
 GraderName = Literal["reporting", "rewarding"]
@@ -40,7 +41,8 @@ class DecisionRecord(Record):
 
     `turn` is an index into the session's turns and `target` holds the fields of the micro-goal. `seen` tells whether
     training had sessions of the task's group. `stop_logprob` is the log-probability of the whole stop string, or None
-    if it was not measured.
+    if it was not measured. `served` is the answer that the server gives in place of a repeated question, None if it
+    gives `response`. `repetition` and `served_repetition` say how these two repeat a question.
     """
 
     session: str
@@ -59,6 +61,9 @@ class DecisionRecord(Record):
     reporting: RecordedGrade
     rewarding: RecordedGrade
     stop_logprob: float | None = None
+    served: str | None = None
+    repetition: Repetition | None = None
+    served_repetition: Repetition | None = None
 
     @property
     def decision(self) -> Decision:
@@ -91,6 +96,7 @@ class UngradedDecision(Record):
     finished: bool
     tokens: int
     stop_logprob: float | None = None
+    served: str | None = None
 
 
 def outcome(decision: DecisionRecord, grader: GraderName) -> Outcome:

@@ -13,27 +13,36 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from learntoask.calibration.truth import HumanPoint
 from learntoask.core.digest import folder_digest
 from learntoask.core.json_lines import read_records, write_records
 from learntoask.core.manifest import Evaluate
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession
 from learntoask.core.stages.contract import Progress, ProgressCallback
+from learntoask.evaluation.corrected import corrected_metrics
 from learntoask.evaluation.decisions import DecisionRecord, Decoding, contexts, grade_decisions
 from learntoask.evaluation.heldout import HeldOut, choose
 from learntoask.evaluation.policy import PolicyLoader, PolicyUnderTest
+from learntoask.evaluation.repeats import repeats_of_decisions, repetitions_of
 from learntoask.evaluation.replay import ReplayedSession, replay, replay_report
 from learntoask.evaluation.report_schema import Pair, PolicyReport
-from learntoask.evaluation.stats.bootstrap import Difference
-from learntoask.evaluation.summary import decoding_report, gap_growth, paired_differences, stop_probability
+from learntoask.evaluation.stops import stop_probability, stops_by_turn
+from learntoask.evaluation.summary import decoding_report, gap_growth, paired_differences
 from learntoask.grading.grades import Grader
+from learntoask.labeling.repeated_questions import RepeatReader
+from learntoask.policy.stopping import Stopping
+from learntoask.statistics.bootstrap import Difference
 
 _PART = 64  # sessions per journal file: at most so many are decoded again after a kill
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSetup:
-    """What every policy of an evaluation shares: sessions, graders, settings, and the folder `work` of the journal."""
+    """What every policy of an evaluation shares: sessions, graders, settings, and the folder `work` of the journal.
+
+    `human_points` are what people say is true at some decision points; empty if nobody was asked.
+    """
 
     held_out: HeldOut
     pack: Pack
@@ -44,6 +53,9 @@ class EvaluationSetup:
     load_policy: PolicyLoader
     work: Path
     progress: Progress
+    human_points: Sequence[HumanPoint] = ()
+    stopping: Stopping | None = None
+    """What `stopThreshold: auto` chose for the last policy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +68,10 @@ class EvaluatedPolicy:
     report: PolicyReport
 
 
-def evaluate_policy(name: str, model: Path, setup: EvaluationSetup) -> EvaluatedPolicy:
-    """Evaluate the policy in folder `model` under the name `name`.
+def evaluate_policy(
+    name: str, model: Path, setup: EvaluationSetup, *, is_last: bool = True
+) -> EvaluatedPolicy:
+    """Evaluate the policy in folder `model` under the name `name`; the last one of a run is the one that is published.
 
     The model is loaded only if the journal is incomplete.
     """
@@ -76,8 +90,16 @@ def evaluate_policy(name: str, model: Path, setup: EvaluationSetup) -> Evaluated
             decoding: decoding_report(of_decoding, resamples=resamples, seed=seed)
             for decoding, of_decoding in decisions.items()
         },
-        stop_probability=stop_probability(decisions["greedy"], resamples=resamples, seed=seed),
+        stop_probability=stop_probability(
+            decisions["greedy"],
+            temperature=setup.stopping.temperature if setup.stopping and is_last else None,
+            resamples=resamples,
+            seed=seed,
+        ),
+        stops_by_turn=stops_by_turn(decisions["greedy"]),
+        repeats=repeats_of_decisions(decisions["greedy"], resamples=resamples, seed=seed),
         replay=replay_report(replays, resamples=resamples, seed=seed) if replays else None,
+        corrected=corrected_metrics(decisions["greedy"], setup.human_points),
     )
     return EvaluatedPolicy(name=name, decisions=decisions, replays=replays, report=report)
 
@@ -151,6 +173,7 @@ def _decide(
         strict=True,
     )
     groups = [setup.pack.task(decision.task).group_name for decision in decisions]
+    repetitions = repetitions_of(decisions, RepeatReader(setup.pack), before)
     return [
         DecisionRecord(
             **dict(decision),
@@ -159,8 +182,12 @@ def _decide(
             seen=group in setup.held_out.seen_groups,
             reporting=reporting,
             rewarding=rewarding,
+            repetition=drafted,
+            served_repetition=served,
         )
-        for decision, group, (reporting, rewarding) in zip(decisions, groups, grades, strict=True)
+        for decision, group, (reporting, rewarding), (drafted, served) in zip(
+            decisions, groups, grades, repetitions, strict=True
+        )
     ]
 
 
@@ -175,7 +202,6 @@ def _replays(
             policy=policy(),
             grader=setup.reporting,
             pack=setup.pack,
-            seed=setup.seed,
             progress=lambda done, total: setup.progress.update(done, total, f"{name}: session replay"),
         )
         write_records(journal, replayed)

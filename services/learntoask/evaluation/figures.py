@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from learntoask.core.manifest.metric import GRADER_PREFIX
+from learntoask.core.manifest.metric import CALIBRATION_PREFIX, CORRECTED, GRADER_PREFIX, REPEATS
 from learntoask.evaluation.report_schema import EvaluationReport, PolicyReport
-from learntoask.evaluation.stats.bootstrap import Difference, Estimate
+from learntoask.statistics.bootstrap import Difference, Estimate
 
 _DECODING_PREFIXES = {"greedy": "", "sampled": "sampled."}
 
@@ -39,6 +39,7 @@ def figures(report: EvaluationReport) -> dict[str, Figure]:
         if pair.decoding == "greedy":
             scope = f"{pair.after}-{pair.before}"
             named |= {f"{scope}.{name}": _difference(found) for name, found in pair.metrics.items()}
+    named |= _of_calibration(report.calibration or {})
     return named | {GRADER_PREFIX + name: figure for name, figure in _numbers(report.grader.agreement)}
 
 
@@ -50,9 +51,37 @@ def _of_policy(policy: PolicyReport) -> Iterator[tuple[str, Figure]]:
         for group, part in found.groups.items():
             for name, estimate in part.metrics.items():
                 yield f"{prefix}{group}.{name}", _estimate(estimate)
+    for name, estimate in policy.corrected.items():
+        yield f"{CORRECTED}.{name}", _estimate(estimate)
+    for name, estimate in policy.repeats.items():
+        yield f"{REPEATS}.{name}", _estimate(estimate)
     if policy.replay:
         for name, estimate in policy.replay.metrics.items():
             yield f"replay.{name}", _estimate(estimate)
+
+
+def _of_calibration(record: Mapping[str, JsonValue]) -> dict[str, Figure]:
+    """Return the figures of calibration.json that a gate may name."""
+    if not record:
+        return {}
+    grader = _at(record, "agreement", "after", "asks_for", "reporting")
+    low, high, bound = (_number(grader.get(name)) for name in ("low", "high", "bound"))
+    people = _at(record, "people", "between")
+    return {
+        f"{CALIBRATION_PREFIX}kappa": Figure(
+            value=_number(grader.get("kappa")), lower=low, upper=high, lower_one_sided=bound
+        ),
+        f"{CALIBRATION_PREFIX}people.kappa": Figure(value=_number(people.get("kappa"))),
+        f"{CALIBRATION_PREFIX}answers": Figure(value=_number(_at(record, "answers").get("given"))),
+    }
+
+
+def _at(record: Mapping[str, JsonValue], *path: str) -> Mapping[str, JsonValue]:
+    """Return the object at `path`, empty if there is none."""
+    for name in path:
+        found = record.get(name)
+        record = found if isinstance(found, dict) else {}
+    return record
 
 
 def _numbers(node: JsonValue, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Figure]]:

@@ -22,6 +22,14 @@ class Dialogue:
     messages: tuple[Message, ...]
 
 
+@dataclass(frozen=True)
+class Reply:
+    """What the policy answers, and its greedy answer `draft`, which may have been a repeated question."""
+
+    text: str
+    draft: str
+
+
 class PolicyUnderTest(Protocol):
     def decide(
         self,
@@ -34,8 +42,8 @@ class PolicyUnderTest(Protocol):
     ) -> list[UngradedDecision]:
         """Return one greedy and `samples` sampled answers for every labelled decision point."""
 
-    def reply(self, dialogues: Sequence[Dialogue], *, seed: int) -> list[str]:
-        """Return one greedy answer per dialogue, in order."""
+    def reply(self, dialogues: Sequence[Dialogue]) -> list[Reply]:
+        """Return one greedy answer per dialogue, in order, as the server would give it."""
 
 
 PolicyLoader = Callable[[Path], PolicyUnderTest]

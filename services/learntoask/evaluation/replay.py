@@ -18,7 +18,7 @@ A session that the log does not bring to a stop has no verdict; it counts only f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
@@ -27,10 +27,12 @@ from learntoask.core.answer import decision_of
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession, Message, Record
 from learntoask.core.stages.contract import ProgressCallback
-from learntoask.evaluation.policy import Dialogue, PolicyUnderTest
+from learntoask.evaluation.policy import Dialogue, PolicyUnderTest, Reply
+from learntoask.evaluation.repeats import PutQuestion, repeat_shares
 from learntoask.evaluation.report_schema import ReplayReport
-from learntoask.evaluation.stats.bootstrap import mean_estimates
 from learntoask.grading.grades import GradeCase, Grader, MissingGrade
+from learntoask.labeling.repeated_questions import RepeatReader, Repetition
+from learntoask.statistics.bootstrap import mean_estimates
 
 ReplayVerdict = Literal["on-time", "too-early", "too-late", "endless"]
 SPARE_QUESTIONS = 3  # how many more than the expert's questions (or the wanted items) a replay may have
@@ -49,6 +51,10 @@ class ReplayedSession(Record):
     unanswered: int
     missing: int
     transcript: tuple[tuple[str, str], ...]
+    drafts: tuple[Repetition | None, ...] = ()
+    """How each question that the policy drafted repeats; the server may have put another one in its place."""
+    puts: tuple[Repetition | None, ...] = ()
+    """How each question that was put repeats."""
 
 
 class LoggedUser:
@@ -93,6 +99,8 @@ class _ReplayState:
     unanswered: int = 0
     missing: int = 0
     stop: str | None = None  # the policy's stopping answer, verbatim
+    drafts: list[Repetition | None] = field(default_factory=list)
+    puts: list[Repetition | None] = field(default_factory=list)
 
     @property
     def covered(self) -> frozenset[str]:
@@ -110,6 +118,12 @@ class _ReplayState:
     def add(self, role: Literal["user", "assistant"], text: str) -> None:
         self.messages.append(Message(role=role, content=text, author="user" if role == "user" else "policy"))
 
+    def count_repeats(self, reply: Reply, reader: RepeatReader) -> None:
+        read = reader.read(self.labelled.session.task, self.messages)
+        for text, found in ((reply.draft, self.drafts), (reply.text, self.puts)):
+            if decision_of(text) == "continue":
+                found.append(read.repetition(text))
+
     def verdict(self) -> ReplayVerdict | None:
         if self.labelled.session.stop_turn is None:
             return None
@@ -126,21 +140,22 @@ def replay(
     policy: PolicyUnderTest,
     grader: Grader,
     pack: Pack,
-    seed: int,
     progress: ProgressCallback,
 ) -> list[ReplayedSession]:
     """Replay every session that has a decision point; each round advances all open sessions by one turn."""
     states = [_start(labelled, pack) for labelled in sessions if labelled.session.turns]
+    reader = RepeatReader(pack)
     while active := [state for state in states if not state.over]:
         progress(len(states) - len(active), len(states))
-        answers = policy.reply([state.dialogue() for state in active], seed=seed)
+        replies = policy.reply([state.dialogue() for state in active])
         asking = []
-        for state, answer in zip(active, answers, strict=True):
-            if decision_of(answer) == "stop":
-                state.stop = answer
+        for state, reply in zip(active, replies, strict=True):
+            state.count_repeats(reply, reader)
+            if decision_of(reply.text) == "stop":
+                state.stop = reply.text
             else:
-                state.add("assistant", answer)
-                asking.append((state, answer))
+                state.add("assistant", reply.text)
+                asking.append((state, reply.text))
         _answer(asking, grader)
     progress(len(states), len(states))
     return [_result(state, name) for state in states]
@@ -204,6 +219,8 @@ def _result(state: _ReplayState, policy: str) -> ReplayedSession:
             [(message.role, message.content) for message in state.messages]
             + ([("assistant", state.stop)] if state.stop is not None else [])
         ),
+        drafts=tuple(state.drafts),
+        puts=tuple(state.puts),
     )
 
 
@@ -226,7 +243,18 @@ def replay_report(replays: Sequence[ReplayedSession], *, resamples: int, seed: i
     }
     return ReplayReport(
         sessions=len(replays),
-        metrics=mean_estimates(columns, resamples=resamples, seed=seed),
+        metrics=mean_estimates(columns, resamples=resamples, seed=seed)
+        | repeat_shares(
+            [
+                PutQuestion(row, served, repetition)
+                for row, replay in enumerate(replays)
+                for served, questions in ((False, replay.drafts), (True, replay.puts))
+                for repetition in questions
+            ],
+            sessions=len(replays),
+            resamples=resamples,
+            seed=seed,
+        ),
         expert_questions=float(expert.mean()) if replays else 0.0,
         unanswered=sum(replay.unanswered for replay in replays),
         missing=sum(replay.missing for replay in replays),

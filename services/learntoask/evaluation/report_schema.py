@@ -12,8 +12,10 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from learntoask.core.documents.messages import problem, where_of
 from learntoask.core.errors import InputError
 from learntoask.core.records import Decision
+from learntoask.core.stages.policy_choice import PolicyChoice
 from learntoask.evaluation.decisions import Decoding
-from learntoask.evaluation.stats.bootstrap import Difference, Estimate
+from learntoask.policy.stopping import Stopping
+from learntoask.statistics.bootstrap import Difference, Estimate
 
 SCHEMA_VERSION = 1
 Metrics = dict[str, Estimate]
@@ -56,12 +58,38 @@ class StopBin(ReportModel):
     stop_share: float
 
 
+class CalibratedStop(ReportModel):
+    """The stop probability after the log-odds are divided by `temperature`."""
+
+    temperature: float
+    bins: list[StopBin]
+    calibration_error: float | None
+
+
 class StopProbability(ReportModel):
     """The policy's probability of the whole stop string at the held-out decision points."""
 
     mean_at_continue: Estimate
     mean_at_stop: Estimate
     bins: list[StopBin]
+    calibration_error: float | None = None
+    """Expected calibration error (ECE) over `bins`."""
+    area_under_curve: float | None = None
+    """Chance that the probability at a stop is greater than at a decision to go on."""
+    calibrated: CalibratedStop | None = None
+    """The probability that the server reports; None if it reports that of the model."""
+
+
+class StopsOfTurn(ReportModel):
+    """Where experts and policy stop, at the decision points of expert turn `turn` (0 is the first)."""
+
+    turn: int
+    continues: int
+    wrong_stops: int
+    """Stops of the policy among `continues`."""
+    expert_stops: int
+    right_stops: int
+    """Stops of the policy among `expert_stops`."""
 
 
 class DecodingReport(ReportModel):
@@ -100,7 +128,12 @@ class PolicyReport(ReportModel):
     """Digest of the model's folder (SHA-256)."""
     decodings: dict[Decoding, DecodingReport]
     stop_probability: StopProbability | None = None
+    stops_by_turn: list[StopsOfTurn] = []
+    repeats: Metrics = {}
+    """Shares of the questions under greedy decoding that repeat (core.manifest.metric.REPEAT_METRICS)."""
     replay: ReplayReport | None = None
+    corrected: Metrics = {}
+    """Metrics under greedy decoding, corrected by what people say is true (PPI++); empty without their answers."""
 
 
 class Pair(ReportModel):
@@ -173,11 +206,17 @@ class EvaluationReport(ReportModel):
     under_test: str
     """The last policy trained. The headline figures, the gate and the misses are about it."""
     settings: dict[str, JsonValue]
+    choice: PolicyChoice | None = None
+    """Which policy the grpo stage published, and why; None for other evaluations."""
+    stopping: Stopping | None = None
+    """What `train.stopThreshold: auto` chose."""
     policies: list[PolicyReport]
     pairs: list[Pair]
     gap_growth: dict[str, Difference]
     """The gap of the policy under test minus that of the SFT policy (greedy); reward hacking makes it grow."""
     grader: GraderReport
+    calibration: dict[str, JsonValue] | None = None
+    """Content of the calibrate stage's calibration.json; None if nobody was asked."""
     data: DataReport
     curves: list[TrainingCurve]
     misses: list[Miss]

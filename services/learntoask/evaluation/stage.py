@@ -18,6 +18,7 @@ from learntoask.core.json_lines import write_records
 from learntoask.core.manifest import GraderSettings
 from learntoask.core.pack import Pack
 from learntoask.core.stages.contract import StageContext, StageSummary
+from learntoask.evaluation.calibration import read_human_points
 from learntoask.evaluation.evaluate import EvaluatedPolicy, EvaluationSetup, evaluate_policy
 from learntoask.evaluation.heldout import read_held_out
 from learntoask.evaluation.policy import PolicyLoader
@@ -25,6 +26,7 @@ from learntoask.evaluation.report.assemble import assemble, headline
 from learntoask.evaluation.report.html import render
 from learntoask.evaluation.report_schema import EvaluationReport
 from learntoask.grading.grades import REMEDY, Grader, describe_missing
+from learntoask.policy.stopping import published_stopping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +52,17 @@ def run(context: StageContext) -> StageSummary:
         inputs["grader"], settings=spec.grader, pack=context.pack, work=context.work
     ) as graders:
         report = evaluate_models(
-            context, models=models, graders=graders, load_policy=policy_loader(spec, context.pack)
+            context,
+            models=models,
+            graders=graders,
+            load_policy=policy_loader(spec, context.pack, published_stopping(inputs["grpo"])),
         )
-    return {"headline": headline(report), "underTest": report.under_test, "sessions": report.data.sessions}
+    summary: StageSummary = {
+        "headline": headline(report),
+        "underTest": report.under_test,
+        "sessions": report.data.sessions,
+    }
+    return summary | ({"published": report.choice.reason} if report.choice else {})
 
 
 def evaluate_models(
@@ -77,10 +87,12 @@ def evaluate_models(
         load_policy=load_policy,
         work=context.work,
         progress=context.progress,
+        human_points=read_human_points(context.inputs["label"]),
+        stopping=published_stopping(context.inputs["grpo"]) if "grpo" in context.inputs else None,
     )
     evaluated = []
     for name, model in models.items():
-        evaluated.append(evaluate_policy(name, model, setup))
+        evaluated.append(evaluate_policy(name, model, setup, is_last=name == list(models)[-1]))
         if name != "base":  # a grader may be unable to grade what an untrained model says
             _require_grades(evaluated[-1], spec.grader.max_missing_share)
     report = assemble(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
-
 from learntoask.core.errors import StageError
 from learntoask.core.manifest.metric import GAP_METRICS
 from learntoask.evaluation.decisions import DecisionRecord, GraderName, outcome
@@ -15,20 +13,16 @@ from learntoask.evaluation.report_schema import (
     IdentityCheck,
     MissingGrades,
     Pair,
-    StopBin,
-    StopProbability,
     TaskGroup,
 )
-from learntoask.evaluation.stats.bootstrap import Difference, contrasts, estimates, mean_estimates
 from learntoask.evaluation.stats.metrics import (
     COLUMNS,
     IDENTITY_TOLERANCE,
-    Floats,
+    REPORT_METRICS,
     identity_error,
     sums_by_session,
 )
-
-_STOP_BINS = 10
+from learntoask.statistics.bootstrap import Difference, Floats, contrasts, estimates
 
 
 def session_order(decisions: Sequence[DecisionRecord]) -> list[str]:
@@ -46,13 +40,17 @@ def decoding_report(decisions: Sequence[DecisionRecord], *, resamples: int, seed
     sums = decision_sums(decisions)
     return DecodingReport(
         completions=len(decisions),
-        metrics=estimates(sums, resamples=resamples, seed=seed),
+        metrics=estimates(sums, REPORT_METRICS, resamples=resamples, seed=seed),
         groups=_groups(decisions, resamples=resamples, seed=seed),
         identity=_identity(sums),
         missing=_missing(decisions, sums),
         truncated=sum(not decision.finished for decision in decisions),
-        rewarding=estimates(decision_sums(decisions, "rewarding"), resamples=resamples, seed=seed),
-        gap=_gap_metrics(contrasts([_both_graders(decisions)], (-1, 1), resamples=resamples, seed=seed)),
+        rewarding=estimates(
+            decision_sums(decisions, "rewarding"), REPORT_METRICS, resamples=resamples, seed=seed
+        ),
+        gap=_gap_metrics(
+            contrasts([_both_graders(decisions)], (-1, 1), REPORT_METRICS, resamples=resamples, seed=seed)
+        ),
     )
 
 
@@ -66,7 +64,11 @@ def paired_differences(
     if {decision.point for decision in before} != {decision.point for decision in after}:
         raise ValueError("paired policies must have decided at the same points")
     found = contrasts(
-        [(decision_sums(before), decision_sums(after))], (-1, 1), resamples=resamples, seed=seed
+        [(decision_sums(before), decision_sums(after))],
+        (-1, 1),
+        REPORT_METRICS,
+        resamples=resamples,
+        seed=seed,
     )
     return Pair(before=before[0].policy, after=after[0].policy, decoding=before[0].decoding, metrics=found)
 
@@ -76,32 +78,7 @@ def gap_growth(
 ) -> dict[str, Difference]:
     """Compute how much the rewarding grader's lead over the reporting grader grew through training."""
     blocks = [*_both_graders(before), *_both_graders(after)]
-    return _gap_metrics(contrasts([blocks], (1, -1, -1, 1), resamples=resamples, seed=seed))
-
-
-def stop_probability(
-    decisions: Sequence[DecisionRecord], *, resamples: int, seed: int
-) -> StopProbability | None:
-    """Compute mean stop probability per class and its calibration; None if it was not measured."""
-    known = [
-        (decision, float(np.exp(decision.stop_logprob)))
-        for decision in decisions
-        if decision.stop_logprob is not None
-    ]
-    if not known:
-        return None
-    place = {session: index for index, session in enumerate(session_order(decisions))}
-    by_class = {truth: (np.zeros(len(place)), np.zeros(len(place))) for truth in ("continue", "stop")}
-    for decision, probability in known:
-        above, below = by_class[decision.truth]
-        above[place[decision.session]] += probability
-        below[place[decision.session]] += 1
-    means = mean_estimates(dict(by_class), resamples=resamples, seed=seed)
-    return StopProbability(
-        mean_at_continue=means["continue"],
-        mean_at_stop=means["stop"],
-        bins=_bins([(probability, decision.truth == "stop") for decision, probability in known]),
-    )
+    return _gap_metrics(contrasts([blocks], (1, -1, -1, 1), REPORT_METRICS, resamples=resamples, seed=seed))
 
 
 def _groups(decisions: Sequence[DecisionRecord], *, resamples: int, seed: int) -> dict[str, TaskGroup]:
@@ -114,7 +91,7 @@ def _groups(decisions: Sequence[DecisionRecord], *, resamples: int, seed: int) -
     return {
         name: TaskGroup(
             sessions=len(session_order(part)),
-            metrics=estimates(decision_sums(part), resamples=resamples, seed=seed),
+            metrics=estimates(decision_sums(part), REPORT_METRICS, resamples=resamples, seed=seed),
         )
         for name, part in parts.items()
     }
@@ -161,25 +138,3 @@ def _both_graders(decisions: Sequence[DecisionRecord]) -> tuple[Floats, Floats]:
 
 def _gap_metrics(found: dict[str, Difference]) -> dict[str, Difference]:
     return {name: found[name] for name in GAP_METRICS}
-
-
-def _bins(pairs: Sequence[tuple[float, bool]]) -> list[StopBin]:
-    bins = []
-    for index in range(_STOP_BINS):
-        low, high = index / _STOP_BINS, (index + 1) / _STOP_BINS
-        inside = [
-            (probability, stops)
-            for probability, stops in pairs
-            if min(int(probability * _STOP_BINS), _STOP_BINS - 1) == index
-        ]
-        if inside:
-            bins.append(
-                StopBin(
-                    low=low,
-                    high=high,
-                    n=len(inside),
-                    mean=sum(probability for probability, _ in inside) / len(inside),
-                    stop_share=sum(stops for _, stops in inside) / len(inside),
-                )
-            )
-    return bins

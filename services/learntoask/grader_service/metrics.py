@@ -9,12 +9,15 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from learntoask.grading.grades import Grade, MissingGrade
 from learntoask.rpc.metrics import CallMetrics
+from learntoask.wire import grader_pb2 as wire
 
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class GraderMetrics(CallMetrics):
     """Metrics of one grader service."""
+
+    service = wire.DESCRIPTOR.services_by_name["GraderService"].full_name
 
     def __init__(self) -> None:
         super().__init__("lta_grader")

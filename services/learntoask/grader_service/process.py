@@ -69,4 +69,4 @@ def run_service(
 ) -> None:
     """Serve until SIGTERM. `ready` gets the address once the service takes calls. Raises InputError before that."""
     make = partial(make_server, config, folder, pack, judge)
-    run(make, log_level=config.log_level, ready=ready)
+    run(make, name="learntoask-grader", log_level=config.log_level, ready=ready)

@@ -22,7 +22,7 @@ from learntoask.rpc.calls import Call, Overloaded
 from learntoask.rpc.requests import InvalidRequest, Unparsable, require_parsed, tolerant_parser
 from learntoask.wire import grader_pb2 as wire
 
-SERVICE = wire.DESCRIPTOR.services_by_name["GraderService"].full_name
+SERVICE = GraderMetrics.service
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,11 @@ encoders/     sentence encoders of the model-free grader
 
 examples      questions with the fields they ask for
 questions     all examples of the labelled sessions, for fitting and measuring
-guard_check   how many of the experts' own questions the guard refuses
+cues          cues of requests without a question mark, as published
+learned_cues  learn these cues from the labels
+guard_check   how many of the experts' own questions the guard refuses, and what to change
+unsure_check  how many of them a grader gives no grade
+expert_check  both, for `lta data check`
 nonquestions  templates of what an untrained model says instead of asking
 agreement     how far a grader agrees with labels
 stage         the stage grader: fit or publish two graders and measure them

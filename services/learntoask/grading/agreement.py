@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from learntoask.core.intervals import LEVEL, wilson
+from learntoask.core.intervals import wilson
 from learntoask.grading.grades import Grade, MissingGrade
+from learntoask.statistics.bootstrap import percentile_intervals
+from learntoask.statistics.kappa import kappa
 
 _RESAMPLES = 1000
 _COUNTS = (
@@ -61,20 +63,6 @@ def share(outcomes: Sequence[bool]) -> JsonValue:
     return {"value": round(hits / count, 4), "low": round(low, 4), "high": round(high, 4), "n": count}
 
 
-def kappa(counts: _Counts) -> NDArray[np.float64]:
-    """Return Cohen's κ, [...], of counts [..., columns].
-
-    The last four columns count (question, field) pairs by who calls the field asked: both, only the grader, only the
-    gold, neither. κ is 1 if they never differ, even if all pairs are of one kind.
-    """
-    both, grader, gold, neither = np.moveaxis(counts[..., -4:], -1, 0)
-    total = np.maximum(both + grader + gold + neither, 1)
-    observed = (both + neither) / total
-    says, is_so = (both + grader) / total, (both + gold) / total
-    chance = says * is_so + (1 - says) * (1 - is_so)
-    return np.where(chance < 1, (observed - chance) / np.where(chance < 1, 1 - chance, 1), 1.0)
-
-
 def _figures(graded: Sequence[GradedQuestion], seed: int) -> dict[str, JsonValue]:
     per_session: dict[str, _Counts] = {}
     for question in graded:
@@ -95,18 +83,11 @@ def cluster_bootstrap(
 
     Whole sessions are drawn with replacement. `metrics` maps counts [..., counts] to one array [...] per metric.
     """
-    sessions = len(table)
-    draws = np.zeros((1, 0))
-    if sessions:
-        draws = np.random.default_rng(seed).multinomial(
-            sessions, np.full(sessions, 1 / sessions), size=_RESAMPLES
-        )
-    point, resampled = metrics(table.sum(axis=0)), metrics(draws @ table)
-    found: dict[str, JsonValue] = {}
-    for name, value in point.items():
-        low, high = _interval(resampled[name])
-        found[name] = {"value": _number(value), "low": _number(low), "high": _number(high)}
-    return found
+    found = percentile_intervals(table, metrics, resamples=_RESAMPLES, seed=seed)
+    return {
+        name: {"value": _number(value), "low": _number(low), "high": _number(high)}
+        for name, (value, low, high) in found.items()
+    }
 
 
 def _counts(question: GradedQuestion) -> _Counts:
@@ -138,27 +119,19 @@ def _metrics(counts: _Counts) -> dict[str, NDArray[np.float64]]:
         "any_hit_of_all": _ratio(hit, questions),  # a missing grade counts as a miss
         "exact": _ratio(exact, graded),
         "pair_agreement": _ratio(both + neither, pairs),
-        "kappa": np.where(pairs > 0, kappa(counts), np.nan),
+        # Of (question, field) pairs, by who calls the field asked.
+        "kappa": np.where(pairs > 0, kappa(counts[..., -4:].reshape(*counts.shape[:-1], 2, 2)), np.nan),
         "missing": _ratio(missing, questions),
         "refused": _ratio(refused, questions),
     }
-
-
-def _interval(resampled: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the percentile interval over the resamples that have a value."""
-    known = resampled[~np.isnan(resampled)]
-    if not known.size:
-        return np.nan, np.nan
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
 
 
-def _number(value: float | NDArray[np.float64]) -> float | None:
-    return None if np.isnan(value) else round(float(value), 4)
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else round(value, 4)
 
 
 def same_fields(first: Iterable[Grade | MissingGrade], second: Iterable[Grade | MissingGrade]) -> list[bool]:

@@ -47,7 +47,7 @@ def asking_turns(labelled: LabelledSession, pack: Pack) -> Iterator[tuple[Sample
     session = labelled.session
     known = pack.task(session.task).field_names
     for sample in labelled.samples:
-        text = _expert_text(labelled, session.turns[sample.turn])
+        text = expert_text(labelled, session.turns[sample.turn])
         asked = known.intersection(sample.requested)
         if text and asked:
             yield sample, Example(session_id=session.session_id, task=session.task, text=text, asked=asked)
@@ -60,7 +60,7 @@ def idle_questions(labelled: LabelledSession, is_question: Callable[[str], bool]
     if any(sample.provenance.labeller == ANNOTATED for sample in labelled.samples):
         asking = {sample.turn for sample in labelled.samples if sample.requested or sample.decision == "stop"}
         texts += [
-            _expert_text(labelled, turn) for number, turn in enumerate(session.turns) if number not in asking
+            expert_text(labelled, turn) for number, turn in enumerate(session.turns) if number not in asking
         ]
     for text in texts:
         if is_question(text):
@@ -80,6 +80,7 @@ def pack_questions(pack: Pack) -> Iterator[Example]:
                 )
 
 
-def _expert_text(labelled: LabelledSession, turn: Turn) -> str:
+def expert_text(labelled: LabelledSession, turn: Turn) -> str:
+    """Return what the expert says in a turn, on one line."""
     messages = labelled.session.messages[turn.start : turn.end]
     return one_line(" ".join(message.content for message in messages if message.author == "expert"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from learntoask.core.languages.pack_phrases import PackPhrases
 from learntoask.core.pack import Pack
@@ -19,6 +20,7 @@ from learntoask.core.text.characters import plain_text
 from learntoask.core.text.patterns import Search, bounded_search
 from learntoask.core.text.sentences import clauses, ends_with_question_mark, has_question_mark, sentences
 from learntoask.core.text.words import morphemes, words
+from learntoask.grading.cues import NO_CUES, LearnedCues
 
 _CONTROL_TOKEN = re.compile(r"<\|[^>]*\|>|</?\w+\s*/?>|�")  # chat template leaks, markup, broken characters
 _LOOP_WORDS = 6  # in texts of so many words, no word may exceed the pack's share of them
@@ -28,14 +30,50 @@ _STUTTER_SHARE = 1 / 3  # share of the text from which a stutter makes it garble
 _LONGEST_WORD = 40  # letters; a longer word is noise
 
 
+class Refusal(NamedTuple):
+    """Why a text is refused, with the pack's key that decides, and what to change where experts' questions are."""
+
+    reason: str
+    remedy: str
+
+
+NO_ASKING = Refusal(
+    "no sentence asks (fluency.questions)",
+    "if the experts ask without question marks, set language in the pack to that of the logs, or add patterns to "
+    "fluency.questions",
+)
+_APOLOGY = Refusal(
+    "an apology or a refusal (fluency.refusals)",
+    "narrow fluency.refusals in the pack so that no question of the experts matches it",
+)
+_NOISE = Refusal(
+    f"a word of more than {_LONGEST_WORD} letters",
+    "if links or codes stand in the questions, remove them from the export; if the export lost the spaces, mend it",
+)
+_LEAK = Refusal(
+    "a tag, an end marker or a broken character",
+    "remove what is no text from the export, and name the markers of the expert's action under endMarkers in the pack",
+)
+_SPEAKER = Refusal(
+    "a line that begins with the name of a speaker",
+    "remove the names before the messages from the export, or the word from userAliases and expertAliases in the pack",
+)
+_FORBIDDEN = Refusal("a match of fluency.forbidden", "narrow fluency.forbidden in the pack")
+_REPETITION = Refusal(
+    "repetition (fluency.maxRepeatedWordShare)",
+    "if the export holds a message twice, mend it; if one word really recurs so often, raise "
+    "fluency.maxRepeatedWordShare in the pack",
+)
+
+
 class FluencyGuard:
     """The guard with the rules in `pack.fluency`.
 
     A sentence without a question mark asks something if one of the pack's cues matches, or of its language's if the
-    pack has none.
+    pack has none, or one that the run learned from its experts.
     """
 
-    def __init__(self, pack: Pack) -> None:
+    def __init__(self, pack: Pack, learned: LearnedCues = NO_CUES) -> None:
         phrases = PackPhrases.of(pack)
         roles = (
             pack.roles.user,
@@ -46,6 +84,7 @@ class FluencyGuard:
         )
         self._rules = pack.fluency
         self._cues = _compile(phrases.questions)
+        self._learned = learned
         self._refusals = _compile(phrases.refusals)
         self._forbidden = _compile(pack.fluency.forbidden)
         self._next_speaker = re.compile(rf"^\s*(?:{'|'.join(map(re.escape, roles))})\s*[:：]", re.I | re.M)
@@ -55,39 +94,55 @@ class FluencyGuard:
         """Return the sentences of `text` that ask something; empty if the text is refused."""
         return () if self._garbled(plain_text(text)) else self._asking(text)
 
-    def refusal(self, text: str) -> str | None:
-        """Return why `text` is refused, with the pack's key that decides; None for a question."""
+    def refusal(self, text: str) -> Refusal | None:
+        """Return why `text` is refused; None for a question."""
         if garbled := self._garbled(plain_text(text)):
             return garbled
-        return None if self._asking(text) else "no sentence asks (fluency.questions, fluency.refusals)"
+        if self._asking(text):
+            return None
+        apologises = _any_matches(self._refusals, plain_text(text))
+        return _APOLOGY if apologises and self._would_ask(text) else NO_ASKING
 
     def _asking(self, text: str) -> tuple[str, ...]:
         return tuple(sentence for sentence in sentences(text) if self._asks(plain_text(sentence)))
 
-    def _garbled(self, text: str) -> str | None:
+    def _would_ask(self, text: str) -> bool:
+        """Whether a sentence would ask if it were no apology."""
+        return has_question_mark(text) or any(self._has_cue(plain_text(part)) for part in sentences(text))
+
+    def _has_cue(self, sentence: str) -> bool:
+        return _any_matches(self._cues, sentence) or self._learned.match(sentence)
+
+    def _garbled(self, text: str) -> Refusal | None:
         """Return what is wrong with the form of a plain text, whatever it says."""
         said, rules = words(text), self._rules
         if max(len(said), morphemes(text)) < max(1, rules.min_words):
-            return f"fewer than {rules.min_words} words (fluency.minWords)"
+            return Refusal(
+                f"fewer than {rules.min_words} words (fluency.minWords)",
+                "set fluency.minWords in the pack to the length of the shortest question",
+            )
         if len(said) > rules.max_words:
-            return f"more than {rules.max_words} words (fluency.maxWords)"
+            return Refusal(
+                f"more than {rules.max_words} words (fluency.maxWords)",
+                "raise fluency.maxWords in the pack, or remove what surrounds the questions from the export",
+            )
         if max(map(len, said)) > _LONGEST_WORD:
-            return f"a word of more than {_LONGEST_WORD} letters"
+            return _NOISE
         if _CONTROL_TOKEN.search(text) or any(marker in text for marker in self._markers):
-            return "a tag, an end marker or a broken character"
+            return _LEAK
         if self._next_speaker.search(text):
-            return "a line that begins with the name of a speaker"
+            return _SPEAKER
         if _any_matches(self._forbidden, text):
-            return "a match of fluency.forbidden"
+            return _FORBIDDEN
         if _loops(said, text, share=rules.max_repeated_word_share):
-            return "repetition (fluency.maxRepeatedWordShare)"
+            return _REPETITION
         return None
 
     def _asks(self, sentence: str) -> bool:
         if not ends_with_question_mark(sentence):
             if _any_matches(self._refusals, sentence):
                 return False
-            return has_question_mark(sentence) or _any_matches(self._cues, sentence)
+            return has_question_mark(sentence) or self._has_cue(sentence)
         # "I'm sorry, which city was that?" asks and "I can't book that, sorry?" does not, so the last clause decides.
         parts = clauses(sentence)
         if not parts or _any_matches(self._refusals, parts[-1]):

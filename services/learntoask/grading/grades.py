@@ -150,8 +150,13 @@ def require_answers(
 
 def describe_missing(missing: Sequence[tuple[str, str]]) -> str:
     """Return the commonest reason among `missing` (reason, answer), at least one, and its first answers."""
+    reason, answers = missing_examples(missing)
+    return f"most often: {reason}, as for {', '.join(map(repr, answers))}"
+
+
+def missing_examples(missing: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
+    """Return the commonest reason among `missing` (reason, answer), at least one, and its first different answers."""
     reasons = [reason for reason, _ in missing]
     commonest = max(sorted(set(reasons)), key=reasons.count)
     answers = dict.fromkeys(" ".join(text.split()) for reason, text in missing if reason == commonest)
-    shown = ", ".join(repr(shorten(text, _SHOWN_LETTERS)) for text in list(answers)[:_SHOWN_ANSWERS])
-    return f"most often: {commonest}, as for {shown}"
+    return commonest, [shorten(text, _SHOWN_LETTERS) for text in list(answers)[:_SHOWN_ANSWERS]]

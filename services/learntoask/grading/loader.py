@@ -11,7 +11,7 @@ from learntoask.core.manifest import LlmJudge
 from learntoask.core.pack import Pack
 from learntoask.grading.fields.grader import FieldGrader
 from learntoask.grading.fields.storage import stored_digest
-from learntoask.grading.judge.judge import JUDGE_FILE, Judge, read_judge
+from learntoask.grading.judge.judge import JUDGE_FILE, Judge, published_pack, read_judge
 
 LoadedGrader = FieldGrader | Judge
 
@@ -27,8 +27,8 @@ def load_grader(
     """
     if not (folder / JUDGE_FILE).exists():
         return FieldGrader.load(folder, pack)
-    published, digest = read_judge(folder)
-    found = Judge(judge or published, pack, journal=journal)
+    published, digest, cues = read_judge(folder)
+    found = Judge(judge or published, published_pack(folder, pack), journal=journal, cues=cues)
     if found.digest != digest:
         found.close()
         raise InputError(

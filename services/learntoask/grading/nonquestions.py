@@ -2,12 +2,13 @@
 
 The texts are templates with names of the pack's fields, because they are hard to refuse if they mention what a question
 would ask for. The stage grader measures with them whether a grader refuses non-questions; no grader is fitted on them.
-Languages without templates are measured with lists and repetitions of the fields' names.
+Every language also has what the experts of the logs say on acting, with the fields' names behind it. Languages without
+templates have lists and repetitions of the names besides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from learntoask.core.languages.pack_phrases import language_of
 from learntoask.core.pack import Pack
@@ -145,10 +146,15 @@ _TRANSLATED = {
 }
 
 
-def non_questions(pack: Pack) -> Iterator[tuple[str, str]]:
-    """Yield (task, text) pairs: every template of the pack's language once per task, with two of its fields."""
+def non_questions(pack: Pack, told: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
+    """Yield (task, text) pairs: every template of the pack's language once per task, with two of its fields.
+
+    `told` are sentences of the experts that ask nothing.
+    """
     language = language_of(pack)
     templates = _ENGLISH if language == "en" else (*_IN_ANY_LANGUAGE, *_TRANSLATED.get(language, ()))
+    escaped = (text.replace("{", "{{").replace("}", "}}") for text in told)
+    templates += tuple(f"{text} {{a}}, {{b}}." for text in escaped)
     for task in pack.tasks:
         titles = [field.title for field in task.fields]
         for number, template in enumerate(templates):

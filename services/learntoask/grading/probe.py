@@ -33,11 +33,13 @@ def probe_grader(
     reverse: Judge | None = None
     if isinstance(grader, Judge):
         journal = work / "judge-reversed.jsonl"
-        reverse = Judge(grader.settings, pack, journal=journal, reverse=True, spending=grader.spending)
-    split = read_questions(labelled, pack).evaluation_split
-    probes = read_probes(labelled, pack, split=split, at_most=at_most)
+        reverse = Judge(
+            grader.settings, pack, journal=journal, reverse=True, spending=grader.spending, cues=grader.cues
+        )
+    questions = read_questions(labelled, pack)
+    probes = read_probes(labelled, pack, split=questions.evaluation_split, at_most=at_most)
     try:
-        _, figures = run_probes(grader, probes, pack=pack, reversed_grader=reverse)
+        _, figures = run_probes(grader, probes, filler=questions.filler(), reversed_grader=reverse)
         if isinstance(grader, Judge):
             figures["asked"] = grader.spending.counts()
     finally:

@@ -8,7 +8,7 @@ what a policy learns to exploit in the first. With method `llm`, a language mode
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import JsonValue
@@ -18,6 +18,7 @@ from learntoask.core.manifest import LlmJudge
 from learntoask.core.pack import Pack
 from learntoask.core.stages.contract import StageContext, StageSummary
 from learntoask.grading.agreement import GradedQuestion, agreement, same_fields, share
+from learntoask.grading.cues import LearnedCues
 from learntoask.grading.encoders.caching import CachingEncoder, EncoderChoice, choose_encoder, load_encoder
 from learntoask.grading.examples import Example, pack_questions
 from learntoask.grading.fields.classifiers import Kind
@@ -26,21 +27,20 @@ from learntoask.grading.fields.fitting import fit_grader
 from learntoask.grading.fields.grader import FieldGrader
 from learntoask.grading.fields.storage import write_grader
 from learntoask.grading.grades import (
-    REMEDY,
     Grade,
     GradeCase,
     Grader,
     MissingGrade,
-    describe_missing,
     require_answers,
 )
-from learntoask.grading.guard_check import FAIL_ABOVE, GUARD_REMEDY, WARN_ABOVE, GuardCheck
+from learntoask.grading.guard_check import FAIL_ABOVE, WARN_ABOVE, GuardCheck
 from learntoask.grading.judge.stage import measure_judge, publish_judge
 from learntoask.grading.nonquestions import non_questions
 from learntoask.grading.questions import Questions, SessionQuestions, read_questions
+from learntoask.grading.unsure_check import FEWEST_SESSIONS, UnsureCheck
 
 _KINDS: tuple[tuple[str, Kind], ...] = (("rewarding", "linear"), ("reporting", "trees"))
-_FEWEST_SESSIONS = 4
+_SHOWN_CUES = 10
 _HEADLINE = ("any_hit", "any_hit_of_all", "pair_agreement", "kappa", "missing")
 
 
@@ -52,18 +52,22 @@ class PublishedGrader:
     about: dict[str, JsonValue]
 
 
-def run(context: StageContext) -> StageSummary:
-    """Fit or publish the graders, and measure them.
+Adjust = Callable[[str, FieldGrader], None]
+"""Called with the role and the fitted grader before it is published; it may change the grader's bounds."""
+
+
+def run(context: StageContext, adjust: Adjust | None = None) -> StageSummary:
+    """Fit or publish the graders, and measure them. The stage calibrate adjusts them before.
 
     Raises StageError when the labels hold too little to fit on, when the fluency guard refuses most of the experts'
     questions, or when a judge grades too badly; TooManyMissing when a grader gives no grade for too many of them.
     """
     pack, settings = context.pack, context.spec.grader
     questions = read_questions(context.inputs["label"] / "labelled.jsonl", pack)
-    if len(questions.sessions) < _FEWEST_SESSIONS:
+    if len(questions.sessions) < FEWEST_SESSIONS:
         raise StageError(
             f"only {len(questions.sessions)} sessions hold an expert question whose fields are known; two graders need "
-            f"{_FEWEST_SESSIONS}. Add patterns to the fields of the pack (label.method: lexicon), or use logs whose "
+            f"{FEWEST_SESSIONS}. Add patterns to the fields of the pack (label.method: lexicon), or use logs whose "
             "annotations say what was asked (label.method: annotated)",
             reason="NothingToFitOn",
         )
@@ -75,19 +79,21 @@ def run(context: StageContext) -> StageSummary:
     _encode_questions(questions, context, encoder)
     judge = settings.llm if settings.method == "llm" else None
     made = {
-        role: _fit_and_publish(role, kind, part, context, encoder)
+        role: _fit_and_publish(role, kind, part, questions.cues, context, encoder, adjust)
         for role, (kind, part) in _fit_plan(questions, judge).items()
     }
     graders = {role: published.grader for role, published in made.items()}
     fits: dict[str, JsonValue] = {role: published.about for role, published in made.items()}
-    figures, grades = measure(graders, questions, pack=pack, max_missing_share=settings.max_missing_share)
+    figures, grades, unsure = measure(
+        graders, questions, pack=pack, max_missing_share=settings.max_missing_share
+    )
     if judge is None:
         same = share(same_fields(grades["rewarding"], grades["reporting"]))
     else:
-        fits[judge.role] = publish_judge(judge, context)
+        fits[judge.role] = publish_judge(judge, questions.cues, context)
         (other,) = graders.values()
-        figures[judge.role], same = measure_judge(judge, questions, other, context)
-    warnings: list[JsonValue] = [*_warnings(guard, choice, grades, questions)]
+        figures[judge.role], same, unsure[judge.role] = measure_judge(judge, questions, other, context)
+    warnings: list[JsonValue] = [*_warnings(guard, choice, unsure.values())]
     reporting = figures["reporting"]
     assert isinstance(reporting, dict)
     record: dict[str, JsonValue] = {
@@ -102,6 +108,8 @@ def run(context: StageContext) -> StageSummary:
         "same_findings": same,
         "refused": _refused_shares(next(iter(graders.values())), questions, pack),
         "experts": guard.figures(),
+        "unsure": {role: check.figures() for role, check in unsure.items()},
+        **({"cues": _learned(questions.cues)} if questions.cues else {}),
         "warnings": warnings,
         "encoder": {"name": encoder.name, "version": encoder.version},
         "fits": fits,
@@ -112,12 +120,12 @@ def run(context: StageContext) -> StageSummary:
 
 def _require_guard(questions: Questions, pack: Pack) -> GuardCheck:
     """Raises StageError when the fluency guard refuses most of the experts' questions."""
-    guard = GuardCheck(pack)
+    guard = GuardCheck(pack, questions.cues)
     for session in questions.sessions:
         guard.add(session.asked)
     if guard.refused_share > FAIL_ABOVE:
         raise StageError(
-            f"{guard}. A policy that asks like the experts would be graded 0. {GUARD_REMEDY}",
+            f"{guard}. A policy that asks like the experts would be graded 0. {guard.remedy}",
             reason="GuardRefusesExperts",
         )
     return guard
@@ -126,26 +134,14 @@ def _require_guard(questions: Questions, pack: Pack) -> GuardCheck:
 def _warnings(
     guard: GuardCheck,
     choice: EncoderChoice,
-    grades: Mapping[str, list[Grade | MissingGrade]],
-    questions: Questions,
+    unsure: Iterable[UnsureCheck],
 ) -> Iterator[str]:
     """Yield what a person should look at, for the report."""
     if choice.reason:
         yield choice.reason
     if guard.refused_share > WARN_ABOVE:
-        yield f"{guard}. {GUARD_REMEDY}"
-    texts = [example.text for session in questions.evaluation_sessions() for example in session.asked]
-    for role, found in grades.items():
-        missing = [
-            (grade.reason, text)
-            for grade, text in zip(found, texts, strict=True)
-            if isinstance(grade, MissingGrade)
-        ]
-        if len(missing) > WARN_ABOVE * len(found):
-            yield (
-                f"the {role} grader gives no grade for {len(missing)} of {len(found)} of the experts' own questions; "
-                f"{describe_missing(missing)}. {REMEDY}"
-            )
+        yield f"{guard}. {guard.remedy}"
+    yield from filter(None, (check.warning() for check in unsure))
 
 
 def _fit_plan(
@@ -162,35 +158,40 @@ def _fit_plan(
 
 def measure(
     graders: Mapping[str, Grader], questions: Questions, *, pack: Pack, max_missing_share: float
-) -> tuple[dict[str, JsonValue], dict[str, list[Grade | MissingGrade]]]:
-    """Return the agreement of each grader with the labels of held-out questions, and its grades of them."""
+) -> tuple[dict[str, JsonValue], dict[str, list[Grade | MissingGrade]], dict[str, UnsureCheck]]:
+    """Return each grader's agreement with the labels of held-out questions, its grades of them, and their check."""
     asked = [(session, example) for session in questions.evaluation_sessions() for example in session.asked]
     grades = {
         role: grader.grade([example.case() for _, example in asked]) for role, grader in graders.items()
     }
     figures: dict[str, JsonValue] = {}
+    texts = [example.text for _, example in asked]
+    checks = {role: UnsureCheck.of(f"{role} grader", found, texts) for role, found in grades.items()}
     for role, found in grades.items():
         require_answers(
             found,
-            [example.text for _, example in asked],
+            texts,
             max_missing_share=max_missing_share,
             where=f"{role} grader, expert questions",
         )
+        checks[role].require()
         figures[role] = agreement(
             [
                 _graded_question(session, example, grade, questions, pack)
                 for (session, example), grade in zip(asked, found, strict=True)
             ]
         )
-    return figures, grades
+    return figures, grades, checks
 
 
 def _fit_and_publish(
     role: str,
     kind: Kind,
     sessions: Sequence[SessionQuestions],
+    cues: LearnedCues,
     context: StageContext,
     encoder: CachingEncoder,
+    adjust: Adjust | None,
 ) -> PublishedGrader:
     examples = [example for session in sessions for example in session.asked]
     idle = [example for session in sessions for example in session.idle]
@@ -205,8 +206,13 @@ def _fit_and_publish(
         kind=kind,
         encoder=encoder,
         step=step,
+        cues=cues,
     )
-    digest = write_grader(context.out / role, grader.fitted, pack=context.pack, encoder=encoder, texts=texts)
+    if adjust is not None:
+        adjust(role, grader)
+    digest = write_grader(
+        context.out / role, grader.fitted, pack=context.pack, encoder=encoder, texts=texts, cues=cues
+    )
     about: dict[str, JsonValue] = {
         "kind": kind,
         "digest": digest,
@@ -234,7 +240,7 @@ def _refused_shares(grader: Grader, questions: Questions, pack: Pack) -> dict[st
     """
     made = [
         GradeCase(session_id="", task=task, response=text, target=frozenset())
-        for task, text in non_questions(pack)
+        for task, text in non_questions(pack, questions.told())
     ]
     statements = [
         GradeCase(session_id=session.session_id, task=session.task, response=text, target=frozenset())
@@ -244,6 +250,16 @@ def _refused_shares(grader: Grader, questions: Questions, pack: Pack) -> dict[st
         name: share([isinstance(grade, Grade) and not grade.is_question for grade in grader.grade(cases)])
         for name, cases in (("made", made), ("user_messages", statements))
     }
+
+
+def _learned(cues: LearnedCues) -> dict[str, JsonValue]:
+    """Return what a person should know of the learned cues."""
+    shown: list[JsonValue] = [
+        {"begins": f"{text} …", "ends": f"… {text}", "is": text}[cue.place]
+        for cue in cues.cues[:_SHOWN_CUES]
+        for text in (" ".join(cue.words),)
+    ]
+    return {"requests_without_a_mark": len(cues.cues), "examples": shown}
 
 
 def _gold(questions: Questions) -> dict[str, JsonValue]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from kubernetes.aio import client, config
 
 from learntoask.core.errors import InputError
+from learntoask.core.network.proxy import proxy_for
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -24,6 +27,12 @@ class ClusterAccess:
     @property
     def server(self) -> str:
         return str(self.configuration.host).rstrip("/")
+
+    def proxy(self, environment: Mapping[str, str] = os.environ) -> str | None:
+        """Return the URL of the proxy for calls: the kubeconfig's `proxy-url`, else what the variables say; None for a
+        direct connection. Raises InputError for a proxy that is not a URL."""
+        parts = urlsplit(self.server)
+        return self.configuration.proxy or proxy_for(parts.scheme, parts.hostname or "", environment)
 
     async def headers(self) -> dict[str, str]:
         """Return the authorization header of one call. The token of a service account is read again every minute."""

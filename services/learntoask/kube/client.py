@@ -122,15 +122,16 @@ class Kube:
             "POST", path, query=self._write_query(), body=body, deadline=deadline
         )
 
-    async def apply(self, kind: Kind, body: Json, *, force: bool = True) -> Json:
+    async def apply(self, kind: Kind, body: Json, *, force: bool = True, manager: str | None = None) -> Json:
         """Apply `body` (server-side apply) and return the object.
 
         The fields in `body` are set and owned by this client. Fields that this client set before and that `body` lacks
-        are removed, and all other fields stay. Without `force`, a field of another owner is a Conflict.
+        are removed, and all other fields stay. Without `force`, a field to which another owner gave another value is a
+        Conflict. `manager` is the owner in place of this client.
         """
         metadata = body["metadata"]
         path = kind.path(namespace=metadata.get("namespace"), name=metadata["name"])
-        query = {**self._write_query(), "force": "true" if force else "false"}
+        query = {**self._write_query(manager), "force": "true" if force else "false"}
         whole = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
         return await self._transport.call(
             "PATCH", path, query=query, body=whole, content_type="application/apply-patch+yaml"
@@ -252,8 +253,8 @@ class Kube:
         """Return the keys (JWKS) that the server signs service account tokens with."""
         return await self._transport.call("GET", "/openid/v1/jwks")
 
-    def _write_query(self) -> dict[str, str]:
-        return {"fieldManager": self._manager, "fieldValidation": "Strict"}
+    def _write_query(self, manager: str | None = None) -> dict[str, str]:
+        return {"fieldManager": manager or self._manager, "fieldValidation": "Strict"}
 
 
 def _selectors(labels: str | None, fields: str | None) -> dict[str, str]:

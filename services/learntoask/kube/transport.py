@@ -39,17 +39,16 @@ class Transport:
     ) -> None:
         access.configuration.connection_pool_maxsize = connections
         self._access, self._called = access, called or (lambda method, path, status: None)
+        self._proxy = access.proxy()  # aiohttp reads the same variables by other rules
         self._rest = RESTClientObject(access.configuration)
         # Watches stay open for minutes, so they do not count against the limit of connections.
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, ssl=self._rest.ssl_context),
             read_bufsize=2**18,
-            trust_env=True,
         )
         self._streams = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=self._rest.ssl_context),
             read_bufsize=2**21,
-            trust_env=True,
         )
 
     async def close(self) -> None:
@@ -158,7 +157,7 @@ class Transport:
                 data=data,
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=10, sock_read=silence),
-                proxy=configuration.proxy or None,
+                proxy=self._proxy,
                 server_hostname=configuration.tls_server_name or None,
             ) as response:
                 self._called(method, path, response.status)

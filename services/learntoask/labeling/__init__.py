@@ -12,6 +12,7 @@
     merge        one output of the stage label from the shards of several pods
     check        `lta data check`: a dry run of both stages that reports what a run would make of a log;
                  problems: its list of faults;  answer_lengths: questions that are too long for a policy;
+                 unmatched: questions that no pattern matches;
                  alike_sessions: large clusters of near-duplicates
 
 Both stages write what they refuse to quarantine.jsonl, with its line number, a reason and a remedy.

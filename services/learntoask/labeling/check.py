@@ -18,14 +18,17 @@ from learntoask.labeling.answer_lengths import AnswerLengths
 from learntoask.labeling.labellers.annotated import ANNOTATIONS
 from learntoask.labeling.labellers.choice import LabellerChoice, Method
 from learntoask.labeling.labellers.protocol import TurnLabel
+from learntoask.labeling.logs.broad_patterns import BroadPatterns
 from learntoask.labeling.logs.lines import file_bytes
 from learntoask.labeling.logs.quarantine import Reason
 from learntoask.labeling.logs.reader import LogReader
 from learntoask.labeling.logs.session_index import id_digest
 from learntoask.labeling.problems import Problem, Problems
 from learntoask.labeling.samples import make_samples
+from learntoask.labeling.unmatched import QuestionGroup, UnmatchedQuestions
 
 ENOUGH = 20  # sessions of a task from which a field that no expert asks for is worth a warning
+FEWEST_SESSIONS = 4  # that the stage grader fits two graders on
 _STEP = 500  # lines between progress reports
 _NAMED = 10  # of the annotated items that the pack does not list, the commonest
 
@@ -86,6 +89,10 @@ class CheckReport:
     )
     questions: int  # expert messages with a question (labeller `lexicon`)
     unnamed_questions: int  # those of them that no pattern matches
+    unmatched: tuple[QuestionGroup, ...]  # the commonest of these, grouped by their words
+    never_matched: tuple[
+        tuple[str, str, str], ...
+    ]  # task, place in the pack, and pattern that matches no message
     coverage: tuple[FieldCoverage, ...]
     warnings: tuple[str, ...]  # valid logs that will train a poor policy, and why
 
@@ -100,6 +107,7 @@ class _Counts:
     """The counts that accumulate over the lines of the file."""
 
     lines: int = 0
+    first_line: bytes = b""  # that is not blank
     blank: int = 0
     several_stops: int = 0
     html_messages: int = 0
@@ -137,7 +145,8 @@ def check_file(
     counts = _Counts()
     first_lines: dict[tuple[int, int], int] = {}  # by session id, the line of its first session
     choice = LabellerChoice(pack, settings.method, unknown_items=settings.unknown_items)
-    lengths = AnswerLengths(settings.max_new_tokens)
+    lengths, broad = AnswerLengths(settings.max_new_tokens), BroadPatterns(pack)
+    unmatched = UnmatchedQuestions(pack)
     reader, total = LogReader(pack, dataset), file_bytes(path)
     with AlikeSessions(dataset.near_duplicate) as alike:
         for entry in reader.read(path):
@@ -154,9 +163,12 @@ def check_file(
                 counts.cleaned_messages += entry.cleaned_messages
                 labelled = _label(counts, entry.session, number, pack, choice)
                 lengths.add(labelled)
+                broad.add(entry.session)
+                unmatched.add(labelled.session)
                 if examine is not None:
                     examine(labelled)
             elif entry.rejection is not None:
+                counts.first_line = counts.first_line or entry.line.text[:100].strip()
                 counts.quarantined[entry.rejection.reason.value] += 1
                 counts.problems.add(
                     entry.line.number, entry.rejection.reason, entry.rejection.where, str(entry.rejection)
@@ -165,8 +177,21 @@ def check_file(
                 counts.blank += 1
             if progress is not None and counts.lines % _STEP == 0:
                 progress(entry.line.end, total)
-        warnings = [*alike.warnings(reader, path), *filter(None, (lengths.warning(),))]
-    return _report(path, pack, counts, choice=choice, warnings=warnings, sessions=len(first_lines))
+        warnings = [
+            *broad.warnings(excluded=counts.quarantined[Reason.EXCLUDED.value]),
+            *alike.warnings(reader, path),
+            *filter(None, (lengths.warning(),)),
+        ]
+    return _report(
+        path,
+        pack,
+        counts,
+        choice=choice,
+        warnings=warnings,
+        sessions=len(first_lines),
+        unmatched=unmatched.groups() if counts.unnamed else (),
+        never_matched=tuple(broad.never()) if choice.used["lexicon"] else (),
+    )
 
 
 def _label(
@@ -215,6 +240,8 @@ def _report(
     choice: LabellerChoice,
     warnings: Sequence[str],
     sessions: int,
+    unmatched: tuple[QuestionGroup, ...],
+    never_matched: tuple[tuple[str, str, str], ...],
 ) -> CheckReport:
     coverage = tuple(
         FieldCoverage(
@@ -249,6 +276,8 @@ def _report(
         cleaned_messages=counts.cleaned_messages,
         questions=counts.questions,
         unnamed_questions=counts.unnamed,
+        unmatched=unmatched,
+        never_matched=never_matched,
         coverage=coverage,
         warnings=(*_language_warning(pack), *_warnings(counts, coverage), *warnings),
     )
@@ -258,19 +287,35 @@ def _language_warning(pack: Pack) -> Iterator[str]:
     if language_of(pack) in PHRASES or pack.fluency.questions:
         return
     yield (
-        f"no phrases of language {pack.language!r} are known, so a request without a question mark is no question: "
-        f"give one of the codes {', '.join(sorted(PHRASES))}, or fluency.questions, fluency.refusals and nonAnswers in "
-        "the pack"
+        f"no phrases of language {pack.language!r} are known, so a request without a question mark is a question only "
+        f"where the labels teach it: give one of the codes {', '.join(sorted(PHRASES))}, or fluency.questions, "
+        "fluency.refusals and nonAnswers in the pack"
     )
+
+
+def _no_session(first_line: bytes) -> str:
+    """Return why a file holds no session at all, as its first line shows."""
+    if not first_line:
+        return "no line is a session, because the file is empty"
+    if first_line.startswith(b"["):
+        return "no line is a session, because the file is one JSON list: jq -c '.[]' FILE writes its entries on lines"
+    if first_line == b"{":
+        return "no line is a session, because the objects span several lines: jq -c . FILE writes each on one"
+    return "no line is a session"
 
 
 def _warnings(counts: _Counts, coverage: Sequence[FieldCoverage]) -> Iterator[str]:
     if not counts.tasks:
-        yield "no line is a session"
+        yield _no_session(counts.first_line)
         return
+    if counts.tasks.total() < FEWEST_SESSIONS:
+        yield (
+            f"a run needs {FEWEST_SESSIONS} sessions or more for its graders and splits, and these are "
+            f"{counts.tasks.total()}"
+        )
     if not counts.decisions["stop"]:
         yield "no session holds a stop: check endMarkers, actionPatterns and requireEndMarker of the pack"
-    if not counts.decisions["continue"]:
+    if not counts.decisions["continue"] and not counts.asked:
         yield "no decision point has anything left to ask: check that the pack's fields and patterns fit these logs"
     if counts.several_stops:
         yield f"{counts.several_stops} sessions hold several end markers; the first one counts and ends the session"
@@ -282,6 +327,18 @@ def _warnings(counts: _Counts, coverage: Sequence[FieldCoverage]) -> Iterator[st
         )
     if counts.unnamed > counts.questions / 2:
         yield f"{counts.unnamed} of {counts.questions} questions match no pattern of the pack, so `lexicon` misses them"
+    unanswered = [
+        f"{entry.task}: {entry.field}"
+        for entry in coverage
+        if entry.asked and (not counts.decisions["continue"] or (not entry.given and entry.asked >= ENOUGH))
+    ]
+    if unanswered:
+        more = f" and {len(unanswered) - 5} more" if len(unanswered) > 5 else ""
+        yield (
+            f"experts ask for {', '.join(unanswered[:5])}{more}, but no answer of a user counts, so nothing is learned "
+            "from these questions: check that nonAnswers of the pack matches no answer, and that answerPatterns of "
+            "these fields match them"
+        )
     never = [
         f"{entry.task}: {entry.field}" for entry in coverage if not entry.asked and entry.sessions >= ENOUGH
     ]

@@ -139,6 +139,12 @@ def _check(counts: LabelCounts, quarantined: Counter[str], label: Label) -> None
             "endMarkers, actionPatterns and requireEndMarker of the pack, or set label.requireStops: false",
             reason="NoStops",
         )
+    if not counts.splits["test"]:
+        raise StageError(
+            f"none of the {counts.decisions.total()} labelled decision points is in the test split, so no policy could "
+            "be evaluated; raise spec.dataset.testShare or give held-out logs in spec.dataset.testUri",
+            reason="NothingToEvaluate",
+        )
 
 
 def _summary(counts: LabelCounts, quarantined: Counter[str], label: Label) -> StageSummary:

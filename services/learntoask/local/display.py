@@ -103,11 +103,25 @@ class RunDisplay(StepDisplay):
                 self._reported.add(status.name)
                 short = (status.output or "")[:12]
                 self._console.print(f"[green]✓[/] {status.name:9} unchanged, taken from the store ({short})")
+            if status.state == "Reviewing":
+                self._show_review(status.message)
             if status.state == "Retrying" and f"{status.name}/{status.attempt}" not in self._reported:
                 self._reported.add(f"{status.name}/{status.attempt}")
                 self._console.print(
                     f"[yellow]↻[/] {status.name:9} is tried again (attempt {status.attempt + 1})"
                 )
+
+    def _show_review(self, message: str) -> None:
+        """Say once what is needed, and then, on a terminal, how much is still missing."""
+        if "review" not in self._reported:
+            self._reported.add("review")
+            self._console.print(f"[yellow]…[/] {'review':9} {message}", highlight=False)
+        self.update(0, 0, f"review: {message}")
+
+    def waiting(self, stage: str) -> None:
+        """Another run computes the stage."""
+        self.clear()
+        self._console.print(f"… {stage:9} another run computes the same output, which is then used here, too")
 
     def started(self, stage: str, attempt: int) -> None:
         again = f" (attempt {attempt})" if attempt > 1 else ""

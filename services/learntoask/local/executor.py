@@ -1,11 +1,13 @@
 """The loop of a run on this machine: observe, plan, act and wait, until the plan says that the run is over.
 
 The planner makes all decisions. This module starts and stops the processes of the stages and remembers how they ended.
-One stage runs at a time, because two would only share the cores.
+One stage runs at a time, because two would only share the cores. A stage that another run of the same home folder
+computes is waited for, and then taken from the store.
 """
 
 from __future__ import annotations
 
+import os
 import selectors
 import time
 from collections.abc import Callable, Sequence
@@ -13,17 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from learntoask.core.stages.graph import STAGE_BY_NAME, rewind_counters
+from learntoask.core.stages.graph import STAGE_BY_NAME, needed_for, pack_digests, rewind_counters
 from learntoask.core.stages.planner import Plan, Start, Stop
 from learntoask.core.stages.publication import PinnedPublication
+from learntoask.local.reviews import LocalReviews
+from learntoask.local.stage_lock import StageLock
 from learntoask.local.view import plan_of
+from learntoask.rpc.tracing import tracing
 from learntoask.runner.child import StageChild, crash
 from learntoask.runner.inputs import Sources
 from learntoask.runner.request import StageRequest
 from learntoask.runner.run_folder import Attempt, RunFolder, RunState
+from learntoask.runner.stage_trace import SERVICE, StageTrace, TracedAttempt
 from learntoask.store.factory import open_store
 from learntoask.store.protocol import Publications
 
+_LOOK_AGAIN = 1.0  # seconds between two looks at what others compute or answer
 _LOG_TAIL = 400  # characters of a crashed stage's log that its failure message quotes
 
 
@@ -31,6 +38,8 @@ class Display(Protocol):
     """Receiver of the events of a run."""
 
     def planned(self, plan: Plan) -> None: ...
+
+    def waiting(self, stage: str) -> None: ...
 
     def started(self, stage: str, attempt: int) -> None: ...
 
@@ -47,8 +56,10 @@ class Display(Protocol):
 class _Running:
     stage: str
     child: StageChild
+    trace: StageTrace
     log: Path
     log_start: int  # bytes that earlier attempts have written to the log
+    lock: StageLock
 
 
 class Executor:
@@ -58,34 +69,62 @@ class Executor:
         self._sources, self._folder = sources, folder
         self._home, self._display = home, display
         self._digests = sources.digests()
-        self._published = Publications(open_store(sources.store))
+        store = open_store(sources.store)
+        self._published = Publications(store)
+        self._reviews = LocalReviews(sources, folder, store)
         self._state = folder.read() or RunState(manifest=str(sources.path))
         self._running: _Running | None = None
+        self._awaited: set[str] = set()  # stages that another run computes
 
-    def run(self, *, rewind_to: str | None = None, now: Callable[[], float] = time.time) -> Plan:
-        """Run until the plan's outcome is no longer `Running`, and return that plan.
+    def run(
+        self,
+        *,
+        rewind_to: str | None = None,
+        until: str | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> Plan:
+        """Run until the plan's outcome is no longer `Running`, or stage `until` is published, and return that plan.
+
+        With `until`, only that stage and what it needs are computed.
 
         Earlier failures do not count any more. An exception, such as those of Ctrl-C and SIGTERM, first stops the
         running stage.
         """
-        reruns = rewind_counters(self._state.reruns, rewind_to) if rewind_to else self._state.reruns
+        reruns = self._rewound(rewind_to) if rewind_to else self._state.reruns
+        needed = needed_for(until, calibrated=self._sources.spec.calibrate is not None) if until else None
         kept = {name: attempt for name, attempt in self._state.stages.items() if attempt.state == "published"}
         self._remember(RunState(manifest=str(self._sources.path), reruns=reruns, stages=kept))
-        try:
-            while True:
-                current = self.plan(now())
-                self._display.planned(current)
-                for action in current.actions:
-                    self._act(action, now())
-                if current.outcome != "Running" and self._running is None:
-                    return current
-                self._wait(until=current.wake_at, now=now)
-        finally:
-            if self._running:
-                self._stop()
+        with tracing(SERVICE):
+            try:
+                while True:
+                    current = self.plan(now())
+                    self._display.planned(current)
+                    self._awaited.intersection_update(action.stage for action in current.actions)
+                    for action in current.actions:
+                        if needed is None or action.stage in needed:
+                            self._act(action, now())
+                    over = current.outcome != "Running" or (until is not None and _published(current, until))
+                    if over and self._running is None:
+                        return current
+                    self._wait(until=current.wake_at, now=now)
+            finally:
+                if self._running:
+                    self._stop()
+
+    def _rewound(self, stage: str) -> dict[str, int]:
+        calibrated = self._sources.spec.calibrate is not None
+        return rewind_counters(self._state.reruns, stage, calibrated=calibrated)
 
     def plan(self, now: float) -> Plan:
-        return plan_of(self._sources, self._state, self._published, digests=self._digests, now=now)
+        return plan_of(
+            self._sources,
+            self._state,
+            self._published,
+            self._reviews,
+            digests=self._digests,
+            now=now,
+            publish=True,
+        )
 
     def _act(self, action: Start | Stop, now: float) -> None:
         if isinstance(action, Stop):
@@ -101,6 +140,23 @@ class Executor:
             self._start(action, now)
 
     def _start(self, start: Start, now: float) -> None:
+        """Start the stage, unless another run computes it or has just published it."""
+        lock = StageLock.acquire(self._home, key=start.key, store=self._sources.store.uri)
+        if lock is None:
+            if start.stage not in self._awaited:
+                self._display.waiting(start.stage)
+                self._awaited.add(start.stage)
+            return
+        if start.key in self._published:
+            lock.release()
+            return
+        try:
+            self._start_locked(start, lock, now)
+        except BaseException:
+            lock.release()
+            raise
+
+    def _start_locked(self, start: Start, lock: StageLock, now: float) -> None:
         log = self._folder.log(start.stage, start.attempt)
         log.parent.mkdir(parents=True, exist_ok=True)
         roles = STAGE_BY_NAME[start.stage].files
@@ -122,10 +178,28 @@ class Executor:
                 if role in self._digests
             },
         )
+        trace = StageTrace(
+            TracedAttempt(
+                run=request.run,
+                stage=start.stage,
+                key=start.key,
+                attempt=start.attempt,
+                pack=pack_digests(request.pack)["whole"],
+                inputs=request.inputs,
+                files={role: digest for role, (_, digest) in request.files.items()},
+            )
+        )
         with log.open("ab") as out:
             log_start = out.tell()
-            child = StageChild.start(request, at=self._folder.path / "request.json", output=out)
-        self._running = _Running(stage=start.stage, child=child, log=log, log_start=log_start)
+            child = StageChild.start(
+                request,
+                at=self._folder.path / "request.json",
+                output=out,
+                environment={**os.environ, **trace.variables},
+            )
+        self._running = _Running(
+            stage=start.stage, child=child, trace=trace, log=log, log_start=log_start, lock=lock
+        )
         attempt = Attempt(key=start.key, state="running", attempt=start.attempt, started=now)
         self._remember_stage(start.stage, attempt)
         self._display.started(start.stage, start.attempt)
@@ -133,7 +207,8 @@ class Executor:
     def _wait(self, *, until: float | None, now: Callable[[], float]) -> None:
         """Wait until the stage ends or `until` passes, and show its progress."""
         if self._running is None:
-            time.sleep(max(0.0, min(until - now(), 1.0)) if until else 0.05)
+            patience = _LOOK_AGAIN if self._awaited or self._reviews.by_key else 0.05
+            time.sleep(max(0.0, min(until - now(), patience)) if until else patience)
             return
         running = self._running
         with selectors.DefaultSelector() as selector:
@@ -154,6 +229,8 @@ class Executor:
         """Remember how the running attempt ended: with a `result` or a `failure`."""
         running, self._running = self._running, None
         assert running is not None
+        running.trace.end(final)
+        running.lock.release()
         attempt, failure = self._state.stages[running.stage], final.get("failure")
         state = "failed" if failure else "published"
         attempt = attempt.model_copy(update={"state": state, "finished": now, **(failure or {})})
@@ -172,6 +249,8 @@ class Executor:
         running, self._running = self._running, None
         assert running is not None
         running.child.end()
+        running.trace.stop("stopped on purpose")
+        running.lock.release()
         self._remember(self._state.without_running())
         self._display.stopped(running.stage)
 
@@ -181,6 +260,10 @@ class Executor:
     def _remember(self, state: RunState) -> None:
         self._state = state
         self._folder.write(state)
+
+
+def _published(plan: Plan, stage: str) -> bool:
+    return any(status.name == stage and status.state == "Published" for status in plan.stages)
 
 
 def _crash(running: _Running, code: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,9 @@ import yaml
 from pydantic import JsonValue
 
 from learntoask.core.documents.input_checks import check_document, parse_document
+from learntoask.core.documents.messages import Path as FieldPath
 from learntoask.core.documents.text_file import read_document
+from learntoask.core.documents.yaml_loader import positions
 from learntoask.core.errors import LearnToAskError
 from learntoask.core.manifest import LearnToAskRun, load_manifest
 from learntoask.core.manifest.sweep import Changes, LearnToAskSweep, Variant, merge_changes
@@ -67,9 +69,9 @@ def write_members(sweep: LearnToAskSweep, *, path: Path, folder: Path) -> list[M
     base = load_manifest(base_path).model_dump(mode="json", by_alias=True, exclude_unset=True)
     manifests = {
         variant.name: _manifest(
-            variant, sweep=sweep, base=base, base_folder=base_path.resolve().parent, where=path
+            variant, place, sweep=sweep, base=base, base_folder=base_path.resolve().parent, where=path
         )
-        for variant in sweep.spec.all_variants
+        for variant, place in zip(sweep.spec.all_variants, _places(sweep), strict=True)
     }
     folder.mkdir(parents=True, exist_ok=True)
     found = []
@@ -108,15 +110,37 @@ def run_member(member: Member, *, home: Path, display: Display) -> MemberOutcome
     )
 
 
+def _places(sweep: LearnToAskSweep) -> Iterator[FieldPath]:
+    """Yield the path of the entry that each variant comes from, in the order of `all_variants`."""
+    yield from (("spec", "variants", index) for index in range(len(sweep.spec.variants)))
+    for index, curve in enumerate(sweep.spec.curves):
+        yield from [("spec", "curves", index)] * len(curve.values)
+
+
 def _manifest(
-    variant: Variant, *, sweep: LearnToAskSweep, base: Changes, base_folder: Path, where: Path
+    variant: Variant,
+    place: FieldPath,
+    *,
+    sweep: LearnToAskSweep,
+    base: Changes,
+    base_folder: Path,
+    where: Path,
 ) -> dict[str, JsonValue]:
     spec = merge_changes(merge_changes(base["spec"], sweep.spec.spec), variant.spec)  # type: ignore[arg-type]
     for keys in _PATHS:
         _anchor(spec, keys, base_folder)
     name = f"{sweep.metadata.name}-{variant.name}"
     manifest = {**base, "metadata": {"name": name}, "spec": spec}
-    check_document(manifest, LearnToAskRun, where=f"{where}: variant {variant.name!r} is no valid run")
+
+    def line(field: FieldPath) -> str:
+        """Name the line of the sweep that gives the field; where the base manifest gives it, that of the variant."""
+        written = positions(read_document(where, what="sweep"))
+        own, shared = (*place, *field), ("spec", *field)
+        in_shared = written.depth(shared) - 1 > written.depth(own) - len(place)
+        at = written.line(shared if in_shared else own)
+        return f"{where}:{at}: variant {variant.name!r} is no valid run"
+
+    check_document(manifest, LearnToAskRun, where=line)
     return manifest
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from learntoask.core.errors import InputError
-from learntoask.core.stages.graph import RunInputs, pack_digests
+from learntoask.core.stages.graph import RunInputs, final_publisher, pack_digests
 from learntoask.core.stages.planner import Observed, Plan, plan
 from learntoask.core.stages.publication import Publication
+from learntoask.local.reviews import LocalReviews
 from learntoask.runner.home import run_names
 from learntoask.runner.inputs import Sources, read_sources
 from learntoask.runner.materialise import materialise
@@ -34,6 +36,11 @@ class RunView:
         """The plan's outcome, or `Stopped` when no process works on an unfinished run."""
         return "Stopped" if self.plan.outcome == "Running" and not self.folder.active else self.plan.outcome
 
+    def trained_with(self, stage: Literal["label", "grader"]) -> Path:
+        """Return the folder with the labels or graders that the run trains and reports with: those of `stage`, or what
+        people made of them. Raises InputError as `output` does."""
+        return self.output(final_publisher(stage, calibrated=self.sources.spec.calibrate is not None))
+
     def output(self, stage: str) -> Path:
         """Return the folder with the published files of `stage`. Raises InputError when it has published nothing."""
         publication = self.publications.get(stage)
@@ -52,7 +59,8 @@ def view_of(sources: Sources, folder: RunFolder) -> RunView:
         state = state.without_running()
     store = open_store(sources.store)
     published = Publications(store)
-    current = plan_of(sources, state, published, digests=sources.digests(), now=time.time())
+    reviews = LocalReviews(sources, folder, store)
+    current = plan_of(sources, state, published, reviews, digests=sources.digests(), now=time.time())
     found = {status.name: published[status.key] for status in current.stages if status.output and status.key}
     return RunView(folder=folder, store=store, sources=sources, state=state, plan=current, publications=found)
 
@@ -72,13 +80,33 @@ def view(name_or_manifest: str, *, home: Path) -> RunView:
 
 
 def plan_of(
-    sources: Sources, state: RunState, published: Publications, *, digests: dict[str, str], now: float
+    sources: Sources,
+    state: RunState,
+    published: Publications,
+    reviews: LocalReviews,
+    *,
+    digests: dict[str, str],
+    now: float,
+    publish: bool = False,
 ) -> Plan:
-    """Return the plan of a run on this machine."""
+    """Return the plan of a run on this machine. With `publish`, the answers of a review that has ended are published
+    first."""
     observed = {
         name: Observed(**attempt.model_dump())
         for name, attempt in state.stages.items()
         if attempt.state != "published"
     }
     inputs = RunInputs(pack=pack_digests(sources.pack), files=digests, reruns=state.reruns)
-    return plan(spec=sources.spec, inputs=inputs, published=published, observed=observed, now=now)
+
+    def current() -> Plan:
+        return plan(
+            spec=sources.spec,
+            inputs=inputs,
+            published=published,
+            observed=observed,
+            now=now,
+            reviews=reviews.by_key,
+        )
+
+    found = current()
+    return current() if reviews.update(found, published, now=now, publish=publish) else found

@@ -45,8 +45,8 @@ class PodEnvironment:
     """All that a pod is told.
 
     `index` is the pod's index in its Job, from 0. `progress` is the operator's `host:port`, or None to push no
-    progress; `token` is the file that the pod identifies itself with there. Checkpoints are uploaded every
-    `copy_seconds`.
+    progress; `token` is the file that the pod identifies itself with there, and `progress_ca` has the authority of the
+    operator's certificate. Checkpoints are uploaded every `copy_seconds`.
     """
 
     order: StageOrder
@@ -58,6 +58,7 @@ class PodEnvironment:
     shard: Shard | None
     progress: str | None
     token: Path
+    progress_ca: Path | None
     copy_seconds: float
 
 
@@ -81,6 +82,7 @@ def read_environment(environment: Mapping[str, str]) -> PodEnvironment:
         shard=Shard(index=index, count=shards) if shards > 1 else None,
         progress=environment.get(contract.LTA_PROGRESS_ADDRESS) or None,
         token=Path(environment.get(contract.LTA_PROGRESS_TOKEN) or contract.TOKEN_FILE),
+        progress_ca=Path(ca) if (ca := environment.get(contract.LTA_PROGRESS_CA)) else None,
         copy_seconds=float(_count(environment, contract.LTA_CHECKPOINT_SECONDS, default=30)),
     )
 

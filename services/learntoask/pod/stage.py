@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from types import FrameType
 
 from learntoask.core.errors import InputError, LearnToAskError, StoreError
@@ -24,14 +25,17 @@ from learntoask.pod.rendezvous import wait_for_first_worker
 from learntoask.pod.store_check import check_store
 from learntoask.pod.termination import failure_message, success_message, write_message
 from learntoask.pod.work_upload import WorkUploader
+from learntoask.rpc.tracing import tracing
 from learntoask.runner.request import StageRequest
 from learntoask.runner.run_folder import RunFolder
+from learntoask.runner.stage_trace import SERVICE, StageTrace, TracedAttempt
 from learntoask.store.factory import open_store
 from learntoask.store.protocol import Store
 from learntoask.store.unfinished import Checkpoints, share_key, unfinished_address
 
 logger = logging.getLogger(__name__)
-_RESUMABLE = ("label", "grader", "sft", "grpo", "evaluate")  # the other stages start from their beginning
+# The other stages start from their beginning.
+_RESUMABLE = ("label", "grader", "draw", "calibrate", "sft", "grpo", "evaluate")
 _SIGTERM_CODE = 128 + signal.SIGTERM
 
 
@@ -47,31 +51,71 @@ def run_pod(environment: Mapping[str, str] = os.environ) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
-    log = termination_log(environment)
+    with tracing(SERVICE):
+        return _run_traced(environment, _LastWords(termination_log(environment)))
+
+
+class _LastWords:
+    """Writes the termination message, and ends the trace of the attempt with it once there is one."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self.trace: StageTrace | None = None
+
+    def write(self, message: TerminationMessage) -> None:
+        write_message(self._log, message)
+        if self.trace is not None:
+            fields = message.model_dump()
+            self.trace.end({"failure": fields} if message.reason else {"result": fields})
+
+
+def _run_traced(environment: Mapping[str, str], words: _LastWords) -> int:
     try:
         with _disrupted_by_sigterm():
             pod = read_environment(environment)
+            words.trace = StageTrace(_traced_attempt(pod))
+            words.trace.mark_logs()
             if pod.order.stage == RESOLVE:
                 check_store(pod)
-                write_message(log, TerminationMessage(inputs=fetch_inputs(pod, roles=None).record))
+                words.write(TerminationMessage(inputs=fetch_inputs(pod, roles=None).record))
                 return 0
-            return _run_stage(pod, lambda message: write_message(log, message))
+            return _run_stage(pod, words.write, words.trace.variables)
     except LearnToAskError as error:
-        write_message(log, failure_message(error.reason, str(error), retryable=error.retryable))
+        words.write(failure_message(error.reason, str(error), retryable=error.retryable))
         logger.error("%s: %s", error.reason, error)
         return error.exit_code
     except Disrupted:
-        write_message(log, _disruption_message())
+        words.write(_disruption_message())
         return _SIGTERM_CODE
     except Exception as error:
         traceback.print_exc()
         message = f"{type(error).__name__}: {error}"
-        write_message(log, failure_message("InternalError", message, retryable=True))
+        words.write(failure_message("InternalError", message, retryable=True))
         return 1
 
 
-def _run_stage(pod: PodEnvironment, write: Callable[[TerminationMessage], None]) -> int:
-    """Run the attempt unless its output is published; `write` gets the termination message. Return the exit code."""
+def _traced_attempt(pod: PodEnvironment) -> TracedAttempt:
+    order, metadata = pod.order, pod.run.metadata
+    return TracedAttempt(
+        run=metadata.name,
+        namespace=metadata.namespace or "",
+        stage=order.stage,
+        key=order.key,
+        attempt=order.attempt,
+        index=pod.index,
+        pack=order.pack or "",
+        inputs=order.inputs,
+        files=order.files,
+    )
+
+
+def _run_stage(
+    pod: PodEnvironment, write: Callable[[TerminationMessage], None], variables: Mapping[str, str]
+) -> int:
+    """Run the attempt unless its output is published; `write` gets the termination message. Return the exit code.
+
+    `variables` are added to the environment of the stage's process.
+    """
     started, order = time.monotonic(), pod.order
     store = open_store(pod.store)
     published = store.find(order.key)
@@ -104,7 +148,7 @@ def _run_stage(pod: PodEnvironment, write: Callable[[TerminationMessage], None])
         with uploader or nullcontext(), _progress_pusher(pod) as push:
             final, code = run_child(
                 request,
-                variables=pod.group.variables if pod.group else {},
+                variables={**variables, **(pod.group.variables if pod.group else {})},
                 at=folder.path / "request.json",
                 on_progress=push,
             )
@@ -174,6 +218,7 @@ def _progress_pusher(pod: PodEnvironment) -> Iterator[Callable[[Json], None]]:
         return
     from learntoask.progress.client import ProgressPusher  # noqa: PLC0415 - grpc
     from learntoask.progress.report import ProgressReport  # noqa: PLC0415
+    from learntoask.rpc.channels import Tls  # noqa: PLC0415
 
     subject = ProgressReport(
         namespace=pod.run.metadata.namespace or "default",
@@ -182,7 +227,8 @@ def _progress_pusher(pod: PodEnvironment) -> Iterator[Callable[[Json], None]]:
         attempt=pod.order.attempt,
         index=pod.index,
     )
-    with ProgressPusher(pod.progress, token=pod.token, subject=subject) as pusher:
+    tls = Tls(authority=pod.progress_ca) if pod.progress_ca else None
+    with ProgressPusher(pod.progress, token=pod.token, tls=tls, subject=subject) as pusher:
         yield pusher.update
 
 

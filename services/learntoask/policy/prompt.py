@@ -22,6 +22,7 @@ from learntoask.core.pack import Pack
 from learntoask.core.prompt import ChatMessage, Context, conversation, policy_messages
 from learntoask.core.records import STOP, LabelledSession, Session
 from learntoask.policy.chat_form import render_chat
+from learntoask.policy.stopping import Stopping, threshold_of
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,12 @@ class PromptLimits:
     stop_threshold: float | None = None
 
     @classmethod
-    def of(cls, train: Train) -> PromptLimits:
-        """Return the limits that the manifest's `spec.train` asks for."""
+    def of(cls, train: Train, chosen: Stopping | None = None) -> PromptLimits:
+        """Return the limits that the manifest's `spec.train` asks for. `chosen` is what `stopThreshold: auto` chose."""
         return cls(
             max_prompt_tokens=train.max_prompt_tokens,
             may_stop=train.reward.mode != "ask_only",
-            stop_threshold=train.stop_threshold,
+            stop_threshold=threshold_of(train.stop_threshold, chosen),
         )
 
 

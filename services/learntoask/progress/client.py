@@ -10,9 +10,10 @@ from typing import Any, Self
 
 import grpc
 
+from learntoask.core.errors import InputError
 from learntoask.progress.remaining_time import RemainingTime
 from learntoask.progress.report import ProgressReport, to_wire
-from learntoask.rpc.channels import authorization, proxy_options
+from learntoask.rpc.channels import Tls, authorization, open_blocking_channel
 from learntoask.wire import progress_pb2_grpc
 
 logger = logging.getLogger(__name__)
@@ -26,13 +27,14 @@ class ProgressPusher:
     """Sends the progress of `subject` to the operator at `address`, at most every two seconds.
 
     A report that cannot be sent is dropped, and the pause before the next one doubles. `token` is the file of the
-    projected token; it is read for every call, because the kubelet renews it. Use it with `with`.
+    projected token; it is read for every call, because the kubelet renews it. After a failure the files of `tls` are
+    read again too. Use it with `with`.
     """
 
-    def __init__(self, address: str, *, token: Path, subject: ProgressReport) -> None:
-        """Raises InputError for an `address` that is not host:port."""
-        self._address, self._token, self._subject = address, token, subject
-        self._options = proxy_options(address)
+    def __init__(self, address: str, *, token: Path, tls: Tls | None = None, subject: ProgressReport) -> None:
+        """Raises InputError for an `address` that is not host:port, and for a file that cannot be read."""
+        self._address, self._token, self._tls, self._subject = address, token, tls, subject
+        self._channel = open_blocking_channel(address, tls=tls)
         self._remaining = RemainingTime()
         self._changed = threading.Condition()
         self._latest: ProgressReport | None = None
@@ -61,19 +63,33 @@ class ProgressPusher:
             metrics={name: float(value) for name, value in progress["metrics"].items()},
             remaining_seconds=self._remaining.remaining(done, total, message),
         )
+        self.report(report)
+
+    def report(self, report: ProgressReport) -> None:
+        """Keep a whole report as the next one."""
         with self._changed:
             self._latest = report
             self._changed.notify()
 
     def _push(self) -> None:
         pause = INTERVAL_SECONDS
-        with grpc.insecure_channel(self._address, options=self._options) as channel:
-            stub = progress_pb2_grpc.ProgressServiceStub(channel)
-            while (report := self._next()) is not None:
-                sent = self._send(stub, report)
-                pause = INTERVAL_SECONDS if sent else min(2 * pause, _LONGEST_PAUSE_SECONDS)
-                with self._changed:
-                    self._changed.wait_for(lambda: self._over, pause)
+        while (report := self._next()) is not None:
+            sent = self._send(progress_pb2_grpc.ProgressServiceStub(self._channel), report)
+            if not sent and self._tls is not None:
+                self._renew()
+            pause = INTERVAL_SECONDS if sent else min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            with self._changed:
+                self._changed.wait_for(lambda: self._over, pause)
+        self._channel.close()
+
+    def _renew(self) -> None:
+        try:
+            renewed = open_blocking_channel(self._address, tls=self._tls)
+        except InputError as error:  # in the middle of a renewal
+            logger.warning("authority of the operator kept: %s", error)
+            return
+        self._channel.close()
+        self._channel = renewed
 
     def _next(self) -> ProgressReport | None:
         """Wait for a report and return the latest one; None after the end."""

@@ -9,25 +9,58 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import grpc
+from pydantic import ValidationError
 
 from learntoask.core.pod_contract import gateway_name
+from learntoask.core.status.rollout import RolloutCounts
 from learntoask.progress.callers import Verify, calling_pod
 from learntoask.progress.tokens import PodIdentity
 from learntoask.rpc.requests import InvalidRequest, Unparsable, require_parsed, tolerant_parser
+from learntoask.wire import ask_pb2 as wire
 from learntoask.wire import gateway_pb2
 
 _SERVICE = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"].full_name
+_LONGEST_ID = 63
+_MOST_COUNTS = 100_000  # characters
+_MOST_TEXT = 300  # characters of what a gateway says about its trouble
 _Code = grpc.StatusCode
 
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayView:
-    """What the gateway in `pod` of an endpoint sees: it may ask `serving` policy servers now."""
+    """What the gateway in `pod` of an endpoint sees: it may ask `serving` policy servers now.
+
+    While there are none, `trouble` says why one could not be reached, if one is known. `outcomes` were reported to it,
+    and count at another gateway.
+    """
 
     namespace: str
     endpoint: str
     pod: str
     serving: int
+    trouble: str = ""
+    rollout: CountsView | None = None
+    outcomes: tuple[wire.ReportOutcomeRequest, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountsView:
+    """What a gateway has counted of the rollout `id` since its `start`."""
+
+    id: str
+    start: str
+    counts: RolloutCounts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Servers:
+    """What a gateway is told: addresses (`ip:port`) of servers, of those of a policy that is tried, its rollout, and
+    `outcomes` that other gateways were told since the last message."""
+
+    addresses: tuple[str, ...] = ()
+    canary: tuple[str, ...] = ()
+    rollout: str = ""
+    outcomes: tuple[wire.ReportOutcomeRequest, ...] = ()
 
 
 class Gateways(Protocol):
@@ -36,8 +69,8 @@ class Gateways(Protocol):
     def seen(self, view: GatewayView) -> None:
         """Take what a gateway sees; it must be quick."""
 
-    def servers(self, namespace: str, endpoint: str) -> AsyncIterator[tuple[str, ...]]:
-        """Iterate over the addresses of the endpoint's servers, as soon as they are known and after each change."""
+    def servers(self, namespace: str, endpoint: str) -> AsyncIterator[Servers]:
+        """Iterate over the endpoint's servers, as soon as they are known and after each change."""
 
 
 def gateway_handlers(verify: Verify, gateways: Gateways) -> grpc.GenericRpcHandler:
@@ -83,6 +116,7 @@ class _GatewayService:
             told = require_parsed(request)
             if told.serving < 0:
                 raise InvalidRequest("serving", f"{told.serving} servers; give 0 or more")
+            rollout = _counts(told.rollout) if told.HasField("rollout") else None
         except InvalidRequest as error:
             await context.abort(_Code.INVALID_ARGUMENT, str(error))
         if not told.endpoint or not identity.pod.startswith(f"{gateway_name(told.endpoint)}-"):
@@ -91,9 +125,37 @@ class _GatewayService:
                 f"pod {identity.namespace}/{identity.pod} is no gateway of endpoint {told.endpoint}",
             )
         return GatewayView(
-            namespace=identity.namespace, endpoint=told.endpoint, pod=identity.pod, serving=told.serving
+            namespace=identity.namespace,
+            endpoint=told.endpoint,
+            pod=identity.pod,
+            serving=told.serving,
+            trouble=told.trouble[:_MOST_TEXT],
+            rollout=rollout,
+            outcomes=tuple(told.outcomes),
         )
 
     async def _tell(self, endpoint: str, identity: PodIdentity, context: grpc.aio.ServicerContext) -> None:
-        async for addresses in self._gateways.servers(identity.namespace, endpoint):
-            await context.write(gateway_pb2.PolicyServers(addresses=addresses))
+        async for servers in self._gateways.servers(identity.namespace, endpoint):
+            await context.write(
+                gateway_pb2.PolicyServers(
+                    addresses=servers.addresses,
+                    canary_addresses=servers.canary,
+                    rollout=servers.rollout,
+                    outcomes=servers.outcomes,
+                )
+            )
+
+
+def _counts(view: gateway_pb2.RolloutView) -> CountsView:
+    """Read counts. Raises InvalidRequest."""
+    if not 0 < len(view.id) <= _LONGEST_ID or not 0 < len(view.start) <= _LONGEST_ID:
+        raise InvalidRequest("rollout", f"give id and start, of at most {_LONGEST_ID} characters")
+    if len(view.counts) > _MOST_COUNTS:
+        raise InvalidRequest(
+            "rollout.counts", f"{len(view.counts)} characters, at most {_MOST_COUNTS} are read"
+        )
+    try:
+        counts = RolloutCounts.model_validate_json(view.counts)
+    except ValidationError as error:
+        raise InvalidRequest("rollout.counts", f"{error.error_count()} values are no counts") from error
+    return CountsView(id=view.id, start=view.start, counts=counts)

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from learntoask.core.pod_contract import service_name
+from learntoask.core.stages.graph import REVIEW
 from learntoask.rpc.requests import InvalidRequest
 from learntoask.wire import progress_pb2
 
@@ -18,7 +20,8 @@ _MOST_TEXT = 200  # characters of a message or of a metric's name that are kept
 class ProgressReport:
     """Progress of a stage: `done` of `total` units of the step `message`; a total of 0 means unknown.
 
-    `index` is the pod's index in its Job, from 0. `remaining_seconds` is an estimate.
+    `index` is the pod's index in its Job, from 0. `remaining_seconds` is an estimate. A pod that serves a review also
+    gives the `key` of that stage and, once the answers are published, the digest of the `output`.
     """
 
     namespace: str
@@ -31,6 +34,8 @@ class ProgressReport:
     message: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     remaining_seconds: float | None = None
+    key: str = ""
+    output: str = ""
 
 
 def to_wire(report: ProgressReport) -> progress_pb2.ReportRequest:
@@ -46,6 +51,8 @@ def to_wire(report: ProgressReport) -> progress_pb2.ReportRequest:
         message=report.message,
         metrics=report.metrics,
         remaining_seconds=report.remaining_seconds,
+        key=report.key,
+        output=report.output,
     )
 
 
@@ -75,6 +82,8 @@ def from_wire(request: progress_pb2.ReportRequest) -> ProgressReport:
         message=request.message[:_MOST_TEXT],
         metrics=dict(sorted(finite.items())[:_MOST_METRICS]),
         remaining_seconds=request.remaining_seconds if request.HasField("remaining_seconds") else None,
+        key=request.key[:_MOST_TEXT],
+        output=request.output[:_MOST_TEXT],
     )
 
 
@@ -82,7 +91,9 @@ def pod_of(report: ProgressReport) -> re.Pattern[str]:
     """Return a pattern for the names of the attempt's pods.
 
     A name is `<run>-<stage>-<8 characters of the key>-<attempt>`, the pod's index if there are several, and five random
-    characters from Kubernetes.
+    characters from Kubernetes. The pod of a review belongs to a Deployment.
     """
     run, stage = re.escape(report.run), re.escape(report.stage)
+    if report.stage == REVIEW:
+        return re.compile(rf"^{re.escape(service_name(report.run, REVIEW))}-[0-9a-z]+-[0-9a-z]{{5}}$")
     return re.compile(rf"^{run}-{stage}-[0-9a-z]{{8}}-{report.attempt}(-{report.index})?-[0-9a-z]{{5}}$")

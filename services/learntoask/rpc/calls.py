@@ -6,15 +6,36 @@ import asyncio
 import random
 import time
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import grpc
 
 from learntoask.core.errors import InputError
+from learntoask.rpc import tracing
 from learntoask.rpc.logs import LOGGER, log_call
 from learntoask.rpc.metrics import CallMetrics
 from learntoask.rpc.requests import MAX_ID_LENGTH, InvalidRequest
 
+if TYPE_CHECKING:
+    from learntoask.rpc.spans import LiveSpan
+
 REQUEST_ID = "x-request-id"
+# What a span keeps of a call's log line, besides the request's id: nothing that a caller wrote.
+_SPAN_FIELDS = frozenset(
+    {
+        "action",
+        "answers",
+        "cached_tokens",
+        "cases",
+        "completion_tokens",
+        "messages",
+        "origin",
+        "policy_revision",
+        "prompt_tokens",
+        "server",
+        "stop_probability",
+    }
+)
 Code = grpc.StatusCode
 
 
@@ -62,13 +83,19 @@ def status_of(error: BaseException, *, request_id: str) -> tuple[grpc.StatusCode
 class Call:
     """Context manager around the making of one answer: an exception inside aborts the call with its status.
 
-    `fields` become keys of the call's log line.
+    `fields` become keys of the call's log line. `within` is the call of the stream that this answer belongs to.
     """
 
-    __slots__ = ("_context", "_metrics", "_started", "fields", "method", "request_id")
+    __slots__ = ("_context", "_metrics", "_span", "_started", "_within", "fields", "method", "request_id")
 
     def __init__(
-        self, method: str, context: grpc.aio.ServicerContext, metrics: CallMetrics, *, request_id: str = ""
+        self,
+        method: str,
+        context: grpc.aio.ServicerContext,
+        metrics: CallMetrics,
+        *,
+        request_id: str = "",
+        within: Call | None = None,
     ) -> None:
         self._started = time.perf_counter()
         self._context = context
@@ -76,8 +103,16 @@ class Call:
         self.method = method
         self.request_id = request_id or _request_id(context)
         self.fields: dict[str, object] = {}
+        self._within = within
+        self._span: LiveSpan | None = None
 
     async def __aenter__(self) -> Call:
+        self._span = tracing.serving(
+            self._metrics.service,
+            self.method,
+            self._context,
+            within=None if self._within is None else self._within._span,
+        )
         return self
 
     async def __aexit__(
@@ -116,6 +151,14 @@ class Call:
             LOGGER.error("call", exc_info=error, extra={"fields": fields})
         else:
             log_call(fields)
+        if self._span is not None:
+            kept = {
+                f"learntoask.{name}": value
+                for name, value in self.fields.items()
+                if name in _SPAN_FIELDS and isinstance(value, (str, int, float))
+            }
+            self._span.set({"learntoask.request_id": self.request_id, **kept})
+            self._span.end_call(code.name, error)
 
 
 def _request_id(context: grpc.aio.ServicerContext) -> str:

@@ -12,6 +12,7 @@ import grpc
 from learntoask.core.errors import InputError
 from learntoask.core.network.address import split_host_port
 from learntoask.core.network.proxy import proxy_for
+from learntoask.rpc.files import Versions, file_versions, read_file
 
 Option = tuple[str, int | str]
 DIRECT: tuple[Option, ...] = (("grpc.enable_http_proxy", 0),)
@@ -44,16 +45,37 @@ class Tls:
     key: Path | None = None
     server_name: str | None = None
 
-    def credentials(self) -> grpc.ChannelCredentials:
+    def read(self) -> ReadTls:
         """Read the files. Raises InputError if one cannot be read."""
-        return grpc.ssl_channel_credentials(
-            root_certificates=_read(self.authority),
-            private_key=_read(self.key),
-            certificate_chain=_read(self.certificate),
+        versions = self.versions
+        credentials = grpc.ssl_channel_credentials(
+            root_certificates=_content(self.authority),
+            private_key=_content(self.key),
+            certificate_chain=_content(self.certificate),
         )
+        return ReadTls(credentials=credentials, server_name=self.server_name, versions=versions)
+
+    @property
+    def versions(self) -> Versions:
+        """What tells the files as they are now from those of before."""
+        return file_versions((self.authority, self.certificate, self.key))
 
 
-def open_channel(address: str, *, tls: Tls | None, options: Sequence[Option] = ()) -> grpc.aio.Channel:
+@dataclass(frozen=True, kw_only=True)
+class ReadTls:
+    """The content of the files of a `Tls`, which had these `versions`."""
+
+    credentials: grpc.ChannelCredentials
+    server_name: str | None
+    versions: Versions
+
+    def options(self) -> list[Option]:
+        return [("grpc.ssl_target_name_override", self.server_name)] if self.server_name else []
+
+
+def open_channel(
+    address: str, *, tls: Tls | ReadTls | None, options: Sequence[Option] = ()
+) -> grpc.aio.Channel:
     """Open a channel to `address` (host:port), in plain text if `tls` is None.
 
     It goes through the proxy of the environment if core.network.proxy says so. Raises InputError for a wrong address or
@@ -62,8 +84,17 @@ def open_channel(address: str, *, tls: Tls | None, options: Sequence[Option] = (
     options = [*proxy_options(address), *options]
     if tls is None:
         return grpc.aio.insecure_channel(address, options=options)
-    name = [("grpc.ssl_target_name_override", tls.server_name)] if tls.server_name else []
-    return grpc.aio.secure_channel(address, tls.credentials(), options=[*options, *name])
+    found = tls.read() if isinstance(tls, Tls) else tls
+    return grpc.aio.secure_channel(address, found.credentials, options=[*options, *found.options()])
+
+
+def open_blocking_channel(address: str, *, tls: Tls | None, options: Sequence[Option] = ()) -> grpc.Channel:
+    """Open a channel for calls from threads, as `open_channel` does."""
+    options = [*proxy_options(address), *options]
+    if tls is None:
+        return grpc.insecure_channel(address, options=options)
+    found = tls.read()
+    return grpc.secure_channel(address, found.credentials, options=[*options, *found.options()])
 
 
 def proxy_options(address: str, environment: Mapping[str, str] = os.environ) -> tuple[Option, ...]:
@@ -89,10 +120,5 @@ def authorization(token: str | None) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {token}"),) if token else ()
 
 
-def _read(path: Path | None) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+def _content(path: Path | None) -> bytes | None:
+    return None if path is None else read_file(path, "TLS")

@@ -25,6 +25,9 @@ class ListenConfig:
     port: Port = 50051  # 0 takes a free port
     metrics_port: Port | None = None  # None: no metrics endpoint
     metrics_token_file: Path | None = None  # bearer token that a scrape of /metrics must carry
+    health_port: Port | None = (
+        None  # plain-text port of the health service alone, for probes that speak no TLS
+    )
     max_request_bytes: Positive = 8 * 2**20
 
     tls_certificate: Path | None = None

@@ -59,8 +59,11 @@ class SingleThreadCounter(Collector):
 class CallMetrics:
     """Calls and latencies of one server; `prefix` begins the names of its metrics.
 
-    Each server has its own registry, so that several servers of one process (in tests) do not share counts.
+    Each server has its own registry, so that several servers of one process (in tests) do not share counts. `service`
+    is the full name of the gRPC service.
     """
+
+    service = ""
 
     def __init__(self, prefix: str) -> None:
         self.registry = CollectorRegistry()

@@ -14,6 +14,7 @@ import uvloop
 
 from learntoask.rpc.logs import structured_logs
 from learntoask.rpc.server import GrpcServer
+from learntoask.rpc.tracing import tracing
 
 AnyServer = TypeVar("AnyServer", bound=GrpcServer)
 
@@ -65,12 +66,13 @@ def _start_reload(work: Awaitable[None], stop: asyncio.Event) -> asyncio.Task[No
 def run(
     make: Callable[[], Awaitable[AnyServer]],
     *,
+    name: str = "learntoask",
     log_level: str,
     ready: Callable[[str], None] | None = None,
     reload: Callable[[AnyServer], Awaitable[None]] | None = None,
 ) -> None:
-    """Run `serve` on an event loop, with structured logs on standard error."""
-    with structured_logs(level=log_level):
+    """Run `serve` on an event loop, with structured logs on standard error. `name` is the server's in traces."""
+    with structured_logs(level=log_level), tracing(name):
         uvloop.run(serve(make, ready=ready, reload=reload))  # gRPC goes round the loop five times a call
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import grpc
 
 from learntoask.core.errors import InputError
 from learntoask.rpc.config import ListenConfig
+from learntoask.rpc.files import Versions, file_versions, read_file
 from learntoask.rpc.logs import LOGGER
 
 _HEALTH = "/grpc.health."  # probes carry no token
@@ -35,21 +35,21 @@ class _Certificates:
 
     def __init__(self, key: Path, certificate: Path, authority: Path | None) -> None:
         self._key, self._certificate, self._authority = key, certificate, authority
-        self._state: list[tuple[int, int]] = []
+        self._versions: Versions = ()
 
     def read(self) -> grpc.ServerCertificateConfiguration:
         """Read the files. Raises InputError if one is unreadable."""
-        state = self._seen()
+        versions = self._seen()
         read = grpc.ssl_server_certificate_configuration(
-            [(_read(self._key, "tls_key"), _read(self._certificate, "tls_certificate"))],
-            root_certificates=_read(self._authority, "tls_client_ca") if self._authority else None,
+            [(read_file(self._key, "tls_key"), read_file(self._certificate, "tls_certificate"))],
+            root_certificates=read_file(self._authority, "tls_client_ca") if self._authority else None,
         )
-        self._state = state
+        self._versions = versions
         return read
 
     def renewed(self) -> grpc.ServerCertificateConfiguration | None:
         """Return the files if they changed, or None to keep those of before. gRPC asks for each new connection."""
-        if self._seen() == self._state:
+        if self._seen() == self._versions:
             return None
         try:
             read = self.read()
@@ -59,15 +59,8 @@ class _Certificates:
         LOGGER.info("certificate renewed", extra={"fields": {"file": str(self._certificate)}})
         return read
 
-    def _seen(self) -> list[tuple[int, int]]:
-        """Return what tells versions of the files apart; nothing for a file that is missing."""
-        seen = []
-        for path in (self._key, self._certificate, self._authority):
-            with suppress(OSError):
-                if path is not None:
-                    found = path.stat()
-                    seen.append((found.st_mtime_ns, found.st_ino))
-        return seen
+    def _seen(self) -> Versions:
+        return file_versions((self._key, self._certificate, self._authority))
 
 
 class BearerToken(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
@@ -109,10 +102,3 @@ def _refusal(handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
         (True, True): grpc.stream_stream_rpc_method_handler,
     }
     return kinds[handler.request_streaming, handler.response_streaming](refuse)
-
-
-def _read(path: Path, name: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{name}: {path} cannot be read: {error}") from error

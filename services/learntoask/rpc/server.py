@@ -58,6 +58,8 @@ class GrpcServer:
         self._health_names = (name, health.OVERALL_HEALTH)
         self._server = self._make_server(handlers, name)
         self.port = self._bind()
+        self.health_port: int | None = None
+        self._probes = self._make_probes()
         self._draining: asyncio.Task[None] | None = None
 
     @property
@@ -72,6 +74,8 @@ class GrpcServer:
         if self._listen.metrics_port is not None:
             self._start_metrics(self._listen.metrics_port)
         await self._server.start()
+        if self._probes is not None:
+            await self._probes.start()
         LOGGER.info("serving", extra={"fields": {"address": self.address, "metrics_port": self.metrics_port}})
 
     async def drain(self) -> None:
@@ -91,6 +95,8 @@ class GrpcServer:
         await asyncio.sleep(self._listen.drain_delay_seconds)
         await self._stop(self._listen.drain_seconds)
         await self.close()
+        if self._probes is not None:
+            await self._probes.stop(None)
         if self.metrics_port is not None:
             self._metrics_server.shutdown()
             self._metrics_server.server_close()
@@ -126,6 +132,19 @@ class GrpcServer:
         server.add_generic_rpc_handlers((handlers,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((name, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        return server
+
+    def _make_probes(self) -> grpc.aio.Server | None:
+        """A second server in plain text that only tells the health: the kubelet's probes speak no TLS."""
+        if self._listen.health_port is None:
+            return None
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        address = join_host_port(self._listen.host, self._listen.health_port)
+        try:
+            self.health_port = int(server.add_insecure_port(address))
+        except RuntimeError as error:
+            raise InputError(f"health_port: cannot listen on {address}: {error}") from error
         return server
 
     def _bind(self) -> int:

@@ -9,6 +9,7 @@
     publishing     call the stage's function and publish its files
     shards         a stage that several pods share
     materialise    published files -> a folder
+    stage_trace    the trace of a stage
     extras         which extra installs a missing package
 
 Begin with `process`, then `attempt`.

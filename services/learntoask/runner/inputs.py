@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from learntoask.core.digest import folder_digest
 from learntoask.core.documents.text_file import read_document
 from learntoask.core.errors import InputError, StoreError
 from learntoask.core.manifest import LearnToAskRun, RunSpec, load_manifest
+from learntoask.core.manifest.address import HUB_MODEL
 from learntoask.core.pack import Pack, parse_pack
 from learntoask.core.pod_contract import CLAIMS_FOLDER, LTA_CLAIMS, LTA_CONFIG_MAPS
 from learntoask.core.prompt import check_prompts
@@ -127,6 +129,8 @@ def local_path(uri: str, folder: Path, *, field: str) -> Path:
         hint = ""
         if (folder / "make_pack.py").exists() and path.name == "pack.yaml":
             hint = f". It is made from data: run `python {folder / 'make_pack.py'}` first"
+        if field == "spec.train.base.uri" and re.fullmatch(HUB_MODEL, f"hf:{uri}"):
+            hint = f". For a model of the Hugging Face Hub write hf:{uri}"
         raise InputError(f"{field}: {path} does not exist{hint}")
     return path
 

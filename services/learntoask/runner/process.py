@@ -17,9 +17,11 @@ from typing import Any
 from learntoask.core.errors import LearnToAskError
 from learntoask.core.process.parent_death import end_with_parent
 from learntoask.progress.throttled import ThrottledProgress
+from learntoask.rpc.tracing import tracing
 from learntoask.runner.attempt import run_attempt
 from learntoask.runner.extras import missing_extra
 from learntoask.runner.request import StageRequest
+from learntoask.runner.stage_trace import SERVICE, computing
 
 
 class MessagePipe:
@@ -48,7 +50,8 @@ def main(request_path: Path, descriptor: int) -> int:
     progress = ThrottledProgress(lambda report: pipe.send(progress=report))
     try:
         request = StageRequest.model_validate_json(request_path.read_bytes())
-        publication = run_attempt(request, progress)
+        with tracing(SERVICE), computing(request.stage):
+            publication = run_attempt(request, progress)
     except LearnToAskError as error:
         return _report(error, pipe)
     except Exception as error:

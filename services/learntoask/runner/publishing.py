@@ -20,6 +20,8 @@ _MODULES = {
     "prepare": "learntoask.labeling.logs.stage",
     "label": "learntoask.labeling.stage",
     "grader": "learntoask.grading.stage",
+    "draw": "learntoask.calibration.draw.stage",
+    "calibrate": "learntoask.calibration.stage",
     "sft": "learntoask.training.sft.stage",
     "grpo": "learntoask.training.grpo.stage",
     "evaluate": "learntoask.evaluation.stage",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,11 @@ from pydantic import Field
 
 from learntoask.core.manifest import Precision, RunSpec, seconds
 from learntoask.core.manifest.quantity import byte_count
+from learntoask.core.manifest.release import Repeat
+from learntoask.policy.stopping import Stopping, threshold_of
 from learntoask.rpc.config import ListenConfig, Positive, read_settings
+from learntoask.serving.records.redaction import compiled_patterns
+from learntoask.statistics.binary_calibration import rescale
 
 ENVIRONMENT_PREFIX = "LTA_SERVE_"
 
@@ -34,6 +38,9 @@ class ServeConfig(ListenConfig):
     may_stop: bool = True  # False for a policy trained with reward mode ask_only
     # The policy stops if its probability of stopping is at least this; None lets greedy decoding decide.
     stop_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    # The log-odds of the model's probability of stopping are divided by this, which calibrates it.
+    stop_temperature: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    repeat: Repeat = "avoid"  # a question that was put, or for a field that the user gave
     deadline_seconds: Annotated[float, Field(gt=0)] = 30.0  # longest time for one answer
     prefix_cache_bytes: Annotated[int, Field(ge=0)] = 2**30
     warm_up: bool = False  # answer the pack's demo conversation before taking calls
@@ -49,15 +56,16 @@ class ServeConfig(ListenConfig):
 
     log_messages: bool = False  # write the messages into the log
 
+    @property
+    def model_stop_threshold(self) -> float | None:
+        """The threshold for the probability as the model gives it."""
+        if self.stop_threshold is None or self.stop_temperature == 1:
+            return self.stop_threshold
+        return rescale(math.log(self.stop_threshold), 1 / self.stop_temperature)
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        for pattern in self.redact:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(
-                    f"redact pattern {pattern!r} is not a regular expression: {error}"
-                ) from error
+        compiled_patterns(self.redact)
 
 
 def read_config(
@@ -72,9 +80,14 @@ def read_config(
     )
 
 
-def settings_of(spec: RunSpec) -> dict[str, object]:
-    """Return the settings in a run's manifest, as defaults for `read_config`."""
+def settings_of(spec: RunSpec, stopping: Stopping | None = None) -> dict[str, object]:
+    """Return the settings in a run's manifest, as defaults for `read_config`.
+
+    `stopping` is what `train.stopThreshold: auto` chose.
+    """
     serve = spec.serve
+    threshold = threshold_of(spec.train.stop_threshold, stopping)
+    temperature = stopping.temperature if stopping is not None else 1.0
     return {
         "host": serve.host,
         "port": serve.port,
@@ -85,13 +98,16 @@ def settings_of(spec: RunSpec) -> dict[str, object]:
         "max_new_tokens": serve.max_new_tokens,
         "max_prompt_tokens": spec.train.max_prompt_tokens,
         "may_stop": spec.train.reward.mode != "ask_only",
-        "stop_threshold": spec.train.stop_threshold,
+        # Exactly the manifest's number, unless it is on another scale.
+        "stop_threshold": threshold if temperature == 1 else rescale(math.log(threshold), temperature),
+        "stop_temperature": temperature,
+        "repeat": serve.repeat,
         "deadline_seconds": float(seconds(serve.deadline)),
         "prefix_cache_bytes": byte_count(serve.prefix_cache),
         "redact": serve.redact,
     }
 
 
-def config_of(spec: RunSpec, *, model: Path, pack: Path) -> ServeConfig:
+def config_of(spec: RunSpec, *, model: Path, pack: Path, stopping: Stopping | None = None) -> ServeConfig:
     """Return the settings in a run's manifest, without flags and environment."""
-    return read_config({}, {"model": model, "pack": pack}, defaults=settings_of(spec))
+    return read_config({}, {"model": model, "pack": pack}, defaults=settings_of(spec, stopping))

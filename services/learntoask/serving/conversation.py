@@ -17,7 +17,7 @@ from learntoask.serving.metrics import ConversationMetrics
 from learntoask.serving.wire import opening as read_opening
 from learntoask.wire import ask_pb2 as wire
 
-SERVICE = wire.DESCRIPTOR.services_by_name["AskService"].full_name
+SERVICE = ConversationMetrics.service
 
 
 class OpenConversation(Protocol):
@@ -104,14 +104,16 @@ class ConversationService(ABC):
                 name = opening.conversation_id or name
                 stream.fields["conversation_id"] = name
                 conversation = self.open_conversation(opening, conversation=name)
-                stream.fields["answers"] = await self._answer_all(conversation, context)
+                stream.fields["answers"] = await self._answer_all(conversation, context, stream)
             finally:
                 self._conversations -= 1
                 self._call_metrics.conversations.dec()
                 if self._ended_records:
                     self._ended_records.end(name)
 
-    async def _answer_all(self, conversation: OpenConversation, context: grpc.aio.ServicerContext) -> int:
+    async def _answer_all(
+        self, conversation: OpenConversation, context: grpc.aio.ServicerContext, stream: Call
+    ) -> int:
         """Answer until the caller closes the stream, and return the number of answers."""
         answers = 0
         unanswered = conversation.unanswered
@@ -122,7 +124,7 @@ class ConversationService(ABC):
                     return answers
                 conversation.add(event)
             unanswered = False
-            async with Call("Converse.answer", context, self._call_metrics) as call:
+            async with Call("Converse.answer", context, self._call_metrics, within=stream) as call:
                 decision = await conversation.answer(context, call)
             await context.write(wire.ConverseResponse(decision=decision))
             answers += 1
@@ -138,14 +140,15 @@ class ConversationService(ABC):
         return None if event is grpc.aio.EOF else require_parsed(event)
 
 
-def handlers(service: ConversationService) -> grpc.GenericRpcHandler:
+def handlers(service: ConversationService, **others: grpc.RpcMethodHandler) -> grpc.GenericRpcHandler:
     """Register the service's methods with a deserializer that reports malformed bytes as INVALID_ARGUMENT.
 
-    The generated registration would report them as INTERNAL.
+    The generated registration would report them as INTERNAL. `others` are methods that only this service has.
     """
     return grpc.method_handlers_generic_handler(
         SERVICE,
         {
+            **others,
             "Decide": grpc.unary_unary_rpc_method_handler(
                 service.decide, tolerant_parser(wire.DecideRequest), wire.DecideResponse.SerializeToString
             ),

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import math
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
+from learntoask.decoding.next_question import QuestionSearch
+from learntoask.grading.cues import NO_CUES, LearnedCues, read_cues
 from learntoask.grading.fluency import FluencyGuard
+from learntoask.labeling.repeated_questions import RepeatReader
 from learntoask.rpc.calls import Overloaded
 from learntoask.serving.answer import PolicyAnswer, answer_of
 from learntoask.serving.deadlines import Deadlines
-from learntoask.serving.engines.protocol import Engine, TokenUsage
+from learntoask.serving.engines.protocol import Draft, Engine, TokenUsage
 from learntoask.serving.metrics import ServingMetrics
 from learntoask.serving.policy_lock import PolicyLock
+from learntoask.statistics.binary_calibration import rescale
 
 _KNOWN_ANSWERS = 4096
 
@@ -38,7 +43,10 @@ class PolicyDecision(NamedTuple):
 class Decider:
     """Decides with one engine. Construct it inside the event loop that runs it.
 
-    `capacity` bounds running and waiting decisions together; `deadline_seconds` bounds each of them.
+    `capacity` bounds running and waiting decisions together; `deadline_seconds` bounds each of them. With
+    `avoid_repeats` no question is put twice in a conversation, and none for fields that the user has given; the policy
+    then asks its next likely question or stops. `stop_threshold` is the one that the engine decides with, and
+    `stop_temperature` calibrates the probability in its answers.
     """
 
     def __init__(
@@ -51,6 +59,10 @@ class Decider:
         capacity: int,
         deadline_seconds: float,
         may_stop: bool = True,
+        stop_threshold: float | None = None,
+        stop_temperature: float = 1.0,
+        avoid_repeats: bool = False,
+        cues: LearnedCues = NO_CUES,
     ) -> None:
         self.revision = revision
         self._engine = engine
@@ -59,10 +71,23 @@ class Decider:
         self._capacity = capacity
         self._deadlines = Deadlines()
         self._deadline_seconds = deadline_seconds
+        self._pack = pack
+        self._may_stop = may_stop
+        self._stop_threshold = stop_threshold
+        self._stop_temperature = stop_temperature
+        self._repeats = RepeatReader(pack) if avoid_repeats else None
+        self._answer_of = self._answers(cues)
+
+    def _answers(self, cues: LearnedCues) -> Callable[[str], PolicyAnswer]:
         # A policy generates the same few hundred texts again and again, and checking one costs as much as the rest of a
         # call.
-        self._answer_of = lru_cache(maxsize=_KNOWN_ANSWERS)(
-            partial(answer_of, asking=FluencyGuard(pack).asking, fallback=pack.fallback, may_stop=may_stop)
+        return lru_cache(maxsize=_KNOWN_ANSWERS)(
+            partial(
+                answer_of,
+                asking=FluencyGuard(self._pack, cues).asking,
+                fallback=self._pack.fallback,
+                may_stop=self._may_stop,
+            )
         )
 
     @property
@@ -85,21 +110,55 @@ class Decider:
                 self._deadlines.begin(wait, seconds=deadline)
                 async with self._policy_lock:
                     draft, revision = await self._engine.decide(context), self.revision
+                    answer, usage = self._answer_of(draft.text), draft.usage
+                    if self._repeats is not None and answer.question is not None:
+                        answer, usage = await self._unrepeated(context, draft, self._repeats)
         finally:
             self._deadlines.end(wait)
-        answer = self._answer_of(draft.text)
-        self._metrics.count_decision(answer.action, answer.origin, draft.usage)
-        # A log-probability summed in float32 can come out slightly above 0.
-        stop_probability = math.exp(min(draft.stop_logprob, 0.0))
-        return PolicyDecision(answer, stop_probability, draft.usage, draft.text, revision)
+        self._metrics.count_decision(answer.action, answer.origin, usage)
+        stop_probability = rescale(draft.stop_logprob, self._stop_temperature)
+        return PolicyDecision(answer, stop_probability, usage, draft.text, revision)
 
-    async def reload(self, folder: Path, *, revision: str) -> None:
+    async def _unrepeated(
+        self, context: Context, draft: Draft, reader: RepeatReader
+    ) -> tuple[PolicyAnswer, TokenUsage]:
+        """Return the answer for `draft`, or the next likely one that repeats no question, with the tokens of all."""
+        read = reader.read(context.task, context.messages)
+
+        def repeats(text: str) -> bool:
+            answer = self._answer_of(text)
+            if answer.question is None:
+                return False
+            if search.refused and answer.origin == "fallback":
+                return True  # the candidate is no question, so it cannot take the place of one
+            return read.repetition(answer.question) is not None
+
+        search = QuestionSearch(
+            repeats=repeats,
+            stop_probability=rescale(draft.stop_logprob, 1.0),
+            threshold=self._stop_threshold if self._may_stop else None,
+            last_resort=lambda: read.last_resort(may_stop=self._may_stop),
+        )
+        usage = draft.usage
+        while (text := search.offer(draft)) is None:
+            draft = await self._engine.decide(context, barred=search.barred)
+            usage = replace(usage, completion=usage.completion + draft.usage.completion)
+        answer = self._answer_of(text)
+        if search.refused:
+            is_fallback = answer.question == self._pack.fallback
+            answer = replace(answer, origin="fallback" if is_fallback else "repaired")
+            self._metrics.count_avoided_repeat(answer.action, answer.origin)
+        return answer, usage
+
+    async def reload(self, folder: Path, *, revision: str, stop_temperature: float = 1.0) -> None:
         """Decide with the weights of `folder` from now on. Running decisions finish first, later ones wait.
 
         After an exception the engine is unusable and every decision fails.
         """
         async with self._policy_lock.exclusive():
             self._engine = await self._engine.with_weights(folder)
+            self._answer_of = self._answers(read_cues(folder))
+            self._stop_temperature = stop_temperature
             self.revision = revision
 
     @property

@@ -8,12 +8,15 @@ from prometheus_client import Counter, Gauge
 
 from learntoask.rpc.metrics import CallMetrics, SingleThreadCounter
 from learntoask.serving.engines.protocol import TokenUsage
+from learntoask.wire import ask_pb2 as wire
 
 _PROMPT, _CACHED, _COMPLETION = ("prompt",), ("cached",), ("completion",)
 
 
 class ConversationMetrics(CallMetrics):
     """Metrics of any server of AskService; `prefix` begins their names."""
+
+    service = wire.DESCRIPTOR.services_by_name["AskService"].full_name
 
     def __init__(self, prefix: str) -> None:
         super().__init__(prefix)
@@ -37,6 +40,12 @@ class ServingMetrics(ConversationMetrics):
         self._tokens = SingleThreadCounter(
             "lta_serving_tokens", "Tokens by kind", ["kind"], registry=self.registry
         ).counts
+        self._avoided_repeats = SingleThreadCounter(
+            "lta_serving_avoided_repeats",
+            "Questions that the policy would have repeated, by the action and the origin of the answer instead",
+            ["action", "origin"],
+            registry=self.registry,
+        ).counts
         # Prometheus computes no rate from a counter whose first sample is not 0.
         self._tokens |= dict.fromkeys((_PROMPT, _CACHED, _COMPLETION), 0)
 
@@ -47,6 +56,10 @@ class ServingMetrics(ConversationMetrics):
         tokens[_PROMPT] += usage.prompt
         tokens[_CACHED] += usage.cached
         tokens[_COMPLETION] += usage.completion
+
+    def count_avoided_repeat(self, action: str, origin: str) -> None:
+        """Count a decision that would have repeated a question."""
+        self._avoided_repeats[action, origin] += 1
 
     def watch(self, *, in_flight: Callable[[], float], cache_bytes: Callable[[], float]) -> None:
         """Add two gauges whose values are read at each scrape."""

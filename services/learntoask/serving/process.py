@@ -48,7 +48,7 @@ def _engine(config: ServeConfig, pack: Pack) -> Engine:
     limits = PromptLimits(
         max_prompt_tokens=config.max_prompt_tokens,
         may_stop=config.may_stop,
-        stop_threshold=config.stop_threshold,
+        stop_threshold=config.model_stop_threshold,
     )
     if config.engine == "vllm":
         return start_vllm(
@@ -99,4 +99,10 @@ def run_server(
         except InputError as error:
             LOGGER.error("not reloaded", extra={"fields": {"error": str(error)}})
 
-    run(partial(make_server, config), log_level=config.log_level, ready=ready, reload=reload)
+    run(
+        partial(make_server, config),
+        name="learntoask-policy-server",
+        log_level=config.log_level,
+        ready=ready,
+        reload=reload,
+    )

@@ -49,6 +49,8 @@ def fetch_policy(store: Store, publication: str, policy: str, *, cache: Path) ->
         "max_new_tokens": published.get("maxNewTokens"),
         "may_stop": published.get("mayStop"),
         "stop_threshold": published.get("stopThreshold"),
+        "stop_temperature": published.get("stopTemperature"),
+        "repeat": published.get("repeat"),
     }
     return PublishedPolicy(
         model=trained / "model",

@@ -10,6 +10,7 @@ from learntoask.core.digest import folder_digest
 from learntoask.core.errors import InputError, LearnToAskError
 from learntoask.core.pack import Pack, load_pack
 from learntoask.core.stages.graph import pack_digests
+from learntoask.grading.cues import read_cues
 from learntoask.rpc.logs import LOGGER
 from learntoask.rpc.server import GrpcServer
 from learntoask.serving.config import ServeConfig
@@ -19,7 +20,8 @@ from learntoask.serving.demo import warm_up
 from learntoask.serving.engines.protocol import Engine
 from learntoask.serving.engines.weights import weights_shape
 from learntoask.serving.metrics import ServingMetrics
-from learntoask.serving.records.log import RecordLog, redaction
+from learntoask.serving.records.log import RecordLog
+from learntoask.serving.records.redaction import redaction
 from learntoask.serving.records.writer import RecordWriter
 from learntoask.serving.service import PolicyAskService
 
@@ -64,6 +66,10 @@ class PolicyServer(GrpcServer):
             capacity=config.max_concurrent + config.max_queue,
             deadline_seconds=config.deadline_seconds,
             may_stop=config.may_stop,
+            stop_threshold=config.model_stop_threshold,
+            stop_temperature=config.stop_temperature,
+            avoid_repeats=config.repeat == "avoid",
+            cues=read_cues(config.model),
         )
         self.metrics.watch(in_flight=lambda: decider.in_flight, cache_bytes=decider.cache_bytes)
         service = PolicyAskService(
@@ -104,12 +110,12 @@ class PolicyServer(GrpcServer):
             raise InputError(
                 f"{config.model} has another architecture or tokenizer than the policy served; start a server with it"
             )
-        if config.stop_threshold != self.config.stop_threshold:
+        if config.model_stop_threshold != self.config.model_stop_threshold:
             raise InputError(
                 f"the policy stops at probability {config.stop_threshold}, this server at "
                 f"{self.config.stop_threshold}; start a server with it"
             )
-        await self._decider.reload(config.model, revision=revision)
+        await self._decider.reload(config.model, revision=revision, stop_temperature=config.stop_temperature)
         LOGGER.info("serving another revision", extra={"fields": {"policy_revision": revision}})
 
     async def close(self) -> None:

@@ -16,6 +16,7 @@ from learntoask.client import CallFailed, Client
 from learntoask.core.errors import StageError
 from learntoask.core.stages.contract import StageContext, StageSummary
 from learntoask.core.stages.graph import pack_digests
+from learntoask.policy.stopping import published_stopping
 from learntoask.serving.config import config_of
 from learntoask.serving.demo import demo_task
 from learntoask.serving.process import local_server
@@ -28,7 +29,13 @@ def run(context: StageContext) -> StageSummary:
     pack = context.pack
     published_pack = context.out / "pack.json"
     _write(published_pack, pack.model_dump(mode="json", by_alias=True))
-    config = config_of(context.spec, model=context.inputs["grpo"] / "model", pack=published_pack)
+    trained = context.inputs["grpo"]
+    config = config_of(
+        context.spec,
+        model=trained / "model",
+        pack=published_pack,
+        stopping=published_stopping(trained),
+    )
     config = replace(config, host="127.0.0.1", port=0, deadline_seconds=_ANSWER_SECONDS)
     context.progress.update(0, len(pack.demo) + 1, "starting the policy server")
     with local_server(config) as server, Client(server.address, timeout=_ANSWER_SECONDS) as client:
@@ -49,6 +56,8 @@ def run(context: StageContext) -> StageSummary:
             "defaultTask": pack.default_task,
             "mayStop": config.may_stop,
             "stopThreshold": config.stop_threshold,
+            "stopTemperature": config.stop_temperature,
+            "repeat": config.repeat,
             "maxPromptTokens": config.max_prompt_tokens,
             "maxNewTokens": config.max_new_tokens,
         },

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import StoreSettings
+from learntoask.core.manifest.address import BUCKET
 from learntoask.core.pod_contract import (
     LTA_STORE,
     LTA_STORE_CA,
@@ -24,7 +25,7 @@ from learntoask.core.pod_contract import (
     LTA_STORE_REGION,
 )
 
-_BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+_BUCKET = re.compile(f"^{BUCKET}$")
 _SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*://|pvc:|hf:|s3:)")
 _KEY = re.compile(r"^[A-Za-z0-9!_.*'()/=+@, -]*$")
 

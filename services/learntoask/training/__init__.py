@@ -10,8 +10,7 @@
        |- run             the settings of a run
        |- journal         metrics of every update
        |- policy_folder   open and publish the policy
-       |- field_order     shuffle the fields of prompts
-       '- corruption      faults put into sessions on purpose
+       '- field_order     shuffle the fields of prompts
 
 Read tree/layout first, which defines what is computed, then sft/trainer, the shorter of the two loops, then grpo/loss
 and grpo/trainer. The model itself is in `learntoask.policy`, sampling in `learntoask.decoding`.

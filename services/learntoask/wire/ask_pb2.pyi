@@ -20,6 +20,12 @@ class Author(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     AUTHOR_EXPERT: _ClassVar[Author]
     AUTHOR_POLICY: _ClassVar[Author]
 
+class Arm(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ARM_UNSPECIFIED: _ClassVar[Arm]
+    ARM_CONTROL: _ClassVar[Arm]
+    ARM_CANARY: _ClassVar[Arm]
+
 class Origin(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ORIGIN_UNSPECIFIED: _ClassVar[Origin]
@@ -34,6 +40,9 @@ AUTHOR_UNSPECIFIED: Author
 AUTHOR_USER: Author
 AUTHOR_EXPERT: Author
 AUTHOR_POLICY: Author
+ARM_UNSPECIFIED: Arm
+ARM_CONTROL: Arm
+ARM_CANARY: Arm
 ORIGIN_UNSPECIFIED: Origin
 ORIGIN_MODEL: Origin
 ORIGIN_REPAIRED: Origin
@@ -51,16 +60,18 @@ class Message(_message.Message):
     def __init__(self, role: _Optional[_Union[Role, str]] = ..., content: _Optional[str] = ..., author: _Optional[_Union[Author, str]] = ...) -> None: ...
 
 class DecideRequest(_message.Message):
-    __slots__ = ("messages", "task", "goal", "conversation_id")
+    __slots__ = ("messages", "task", "goal", "conversation_id", "assignment")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     GOAL_FIELD_NUMBER: _ClassVar[int]
     CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNMENT_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     task: str
     goal: str
     conversation_id: str
-    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., task: _Optional[str] = ..., goal: _Optional[str] = ..., conversation_id: _Optional[str] = ...) -> None: ...
+    assignment: Assignment
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., task: _Optional[str] = ..., goal: _Optional[str] = ..., conversation_id: _Optional[str] = ..., assignment: _Optional[_Union[Assignment, _Mapping]] = ...) -> None: ...
 
 class DecideResponse(_message.Message):
     __slots__ = ("decision",)
@@ -71,16 +82,18 @@ class DecideResponse(_message.Message):
 class ConverseRequest(_message.Message):
     __slots__ = ("open", "user_message")
     class Open(_message.Message):
-        __slots__ = ("conversation_id", "task", "goal", "history")
+        __slots__ = ("conversation_id", "task", "goal", "history", "assignment")
         CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
         TASK_FIELD_NUMBER: _ClassVar[int]
         GOAL_FIELD_NUMBER: _ClassVar[int]
         HISTORY_FIELD_NUMBER: _ClassVar[int]
+        ASSIGNMENT_FIELD_NUMBER: _ClassVar[int]
         conversation_id: str
         task: str
         goal: str
         history: _containers.RepeatedCompositeFieldContainer[Message]
-        def __init__(self, conversation_id: _Optional[str] = ..., task: _Optional[str] = ..., goal: _Optional[str] = ..., history: _Optional[_Iterable[_Union[Message, _Mapping]]] = ...) -> None: ...
+        assignment: Assignment
+        def __init__(self, conversation_id: _Optional[str] = ..., task: _Optional[str] = ..., goal: _Optional[str] = ..., history: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., assignment: _Optional[_Union[Assignment, _Mapping]] = ...) -> None: ...
     OPEN_FIELD_NUMBER: _ClassVar[int]
     USER_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     open: ConverseRequest.Open
@@ -94,7 +107,7 @@ class ConverseResponse(_message.Message):
     def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("ask", "stop", "stop_probability", "policy_revision", "usage", "origin", "request_id")
+    __slots__ = ("ask", "stop", "stop_probability", "policy_revision", "usage", "origin", "request_id", "assignment")
     ASK_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
     STOP_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
@@ -102,6 +115,7 @@ class Decision(_message.Message):
     USAGE_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNMENT_FIELD_NUMBER: _ClassVar[int]
     ask: Ask
     stop: Stop
     stop_probability: float
@@ -109,7 +123,30 @@ class Decision(_message.Message):
     usage: Usage
     origin: Origin
     request_id: str
-    def __init__(self, ask: _Optional[_Union[Ask, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., stop_probability: _Optional[float] = ..., policy_revision: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., origin: _Optional[_Union[Origin, str]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    assignment: Assignment
+    def __init__(self, ask: _Optional[_Union[Ask, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., stop_probability: _Optional[float] = ..., policy_revision: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., origin: _Optional[_Union[Origin, str]] = ..., request_id: _Optional[str] = ..., assignment: _Optional[_Union[Assignment, _Mapping]] = ...) -> None: ...
+
+class Assignment(_message.Message):
+    __slots__ = ("rollout", "arm", "weight", "born", "gateway", "events", "stopped", "moved", "adopted")
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
+    ARM_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    BORN_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    STOPPED_FIELD_NUMBER: _ClassVar[int]
+    MOVED_FIELD_NUMBER: _ClassVar[int]
+    ADOPTED_FIELD_NUMBER: _ClassVar[int]
+    rollout: str
+    arm: Arm
+    weight: int
+    born: float
+    gateway: str
+    events: _containers.RepeatedScalarFieldContainer[str]
+    stopped: bool
+    moved: bool
+    adopted: bool
+    def __init__(self, rollout: _Optional[str] = ..., arm: _Optional[_Union[Arm, str]] = ..., weight: _Optional[int] = ..., born: _Optional[float] = ..., gateway: _Optional[str] = ..., events: _Optional[_Iterable[str]] = ..., stopped: _Optional[bool] = ..., moved: _Optional[bool] = ..., adopted: _Optional[bool] = ...) -> None: ...
 
 class Ask(_message.Message):
     __slots__ = ("question",)
@@ -130,6 +167,24 @@ class Usage(_message.Message):
     cached_tokens: int
     completion_tokens: int
     def __init__(self, prompt_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ...) -> None: ...
+
+class ReportOutcomeRequest(_message.Message):
+    __slots__ = ("conversation_id", "name", "label", "number", "assignment")
+    CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNMENT_FIELD_NUMBER: _ClassVar[int]
+    conversation_id: str
+    name: str
+    label: str
+    number: float
+    assignment: Assignment
+    def __init__(self, conversation_id: _Optional[str] = ..., name: _Optional[str] = ..., label: _Optional[str] = ..., number: _Optional[float] = ..., assignment: _Optional[_Union[Assignment, _Mapping]] = ...) -> None: ...
+
+class ReportOutcomeResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class GetServerInfoRequest(_message.Message):
     __slots__ = ()

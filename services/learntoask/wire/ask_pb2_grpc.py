@@ -49,6 +49,11 @@ class AskServiceStub:
                 request_serializer=learntoask_dot_v1_dot_ask__pb2.GetServerInfoRequest.SerializeToString,
                 response_deserializer=learntoask_dot_v1_dot_ask__pb2.GetServerInfoResponse.FromString,
                 _registered_method=True)
+        self.ReportOutcome = channel.unary_unary(
+                '/learntoask.v1.AskService/ReportOutcome',
+                request_serializer=learntoask_dot_v1_dot_ask__pb2.ReportOutcomeRequest.SerializeToString,
+                response_deserializer=learntoask_dot_v1_dot_ask__pb2.ReportOutcomeResponse.FromString,
+                _registered_method=True)
 
 
 class AskServiceServicer:
@@ -76,6 +81,18 @@ class AskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportOutcome(self, request, context):
+        """What came of a conversation, such as "booked" or a rating; hours later, too. Only gateways take outcomes. The same
+        report again changes nothing, so a client may repeat it.
+
+        NOT_FOUND: the gateway has not served this conversation, and the request has no `assignment` that says which one did.
+        ALREADY_EXISTS: another value was reported for this outcome before; the first one counts.
+        UNIMPLEMENTED: this is a policy server; report to the gateway.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AskServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -93,6 +110,11 @@ def add_AskServiceServicer_to_server(servicer, server):
                     servicer.GetServerInfo,
                     request_deserializer=learntoask_dot_v1_dot_ask__pb2.GetServerInfoRequest.FromString,
                     response_serializer=learntoask_dot_v1_dot_ask__pb2.GetServerInfoResponse.SerializeToString,
+            ),
+            'ReportOutcome': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportOutcome,
+                    request_deserializer=learntoask_dot_v1_dot_ask__pb2.ReportOutcomeRequest.FromString,
+                    response_serializer=learntoask_dot_v1_dot_ask__pb2.ReportOutcomeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -176,6 +198,33 @@ class AskService:
             '/learntoask.v1.AskService/GetServerInfo',
             learntoask_dot_v1_dot_ask__pb2.GetServerInfoRequest.SerializeToString,
             learntoask_dot_v1_dot_ask__pb2.GetServerInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportOutcome(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/learntoask.v1.AskService/ReportOutcome',
+            learntoask_dot_v1_dot_ask__pb2.ReportOutcomeRequest.SerializeToString,
+            learntoask_dot_v1_dot_ask__pb2.ReportOutcomeResponse.FromString,
             options,
             channel_credentials,
             insecure,

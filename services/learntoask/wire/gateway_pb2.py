@@ -22,19 +22,22 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from learntoask.wire import ask_pb2 as learntoask_dot_v1_dot_ask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1blearntoask/v1/gateway.proto\x12\rlearntoask.v1\"0\n\x0bGatewayView\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x0f\n\x07serving\x18\x02 \x01(\x05\"\"\n\rPolicyServers\x12\x11\n\taddresses\x18\x01 \x03(\t2X\n\x0eGatewayService\x12\x46\n\x06\x46ollow\x12\x1a.learntoask.v1.GatewayView\x1a\x1c.learntoask.v1.PolicyServers(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1blearntoask/v1/gateway.proto\x12\rlearntoask.v1\x1a\x17learntoask/v1/ask.proto\"\xa5\x01\n\x0bGatewayView\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x0f\n\x07serving\x18\x02 \x01(\x05\x12\x0f\n\x07trouble\x18\x03 \x01(\t\x12+\n\x07rollout\x18\x04 \x01(\x0b\x32\x1a.learntoask.v1.RolloutView\x12\x35\n\x08outcomes\x18\x05 \x03(\x0b\x32#.learntoask.v1.ReportOutcomeRequest\"8\n\x0bRolloutView\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\t\x12\x0e\n\x06\x63ounts\x18\x03 \x01(\t\"\x84\x01\n\rPolicyServers\x12\x11\n\taddresses\x18\x01 \x03(\t\x12\x18\n\x10\x63\x61nary_addresses\x18\x02 \x03(\t\x12\x0f\n\x07rollout\x18\x03 \x01(\t\x12\x35\n\x08outcomes\x18\x04 \x03(\x0b\x32#.learntoask.v1.ReportOutcomeRequest2X\n\x0eGatewayService\x12\x46\n\x06\x46ollow\x12\x1a.learntoask.v1.GatewayView\x1a\x1c.learntoask.v1.PolicyServers(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'learntoask.v1.gateway_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GATEWAYVIEW']._serialized_start=46
-  _globals['_GATEWAYVIEW']._serialized_end=94
-  _globals['_POLICYSERVERS']._serialized_start=96
-  _globals['_POLICYSERVERS']._serialized_end=130
-  _globals['_GATEWAYSERVICE']._serialized_start=132
-  _globals['_GATEWAYSERVICE']._serialized_end=220
+  _globals['_GATEWAYVIEW']._serialized_start=72
+  _globals['_GATEWAYVIEW']._serialized_end=237
+  _globals['_ROLLOUTVIEW']._serialized_start=239
+  _globals['_ROLLOUTVIEW']._serialized_end=295
+  _globals['_POLICYSERVERS']._serialized_start=298
+  _globals['_POLICYSERVERS']._serialized_end=430
+  _globals['_GATEWAYSERVICE']._serialized_start=432
+  _globals['_GATEWAYSERVICE']._serialized_end=520
 # @@protoc_insertion_point(module_scope)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1clearntoask/v1/progress.proto\x12\rlearntoask.v1\"\xae\x02\n\rReportRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\r\n\x05stage\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x12\r\n\x05index\x18\x05 \x01(\x05\x12\x0c\n\x04\x64one\x18\x06 \x01(\x01\x12\r\n\x05total\x18\x07 \x01(\x01\x12\x0f\n\x07message\x18\x08 \x01(\t\x12:\n\x07metrics\x18\t \x03(\x0b\x32).learntoask.v1.ReportRequest.MetricsEntry\x12\x1e\n\x11remaining_seconds\x18\n \x01(\x01H\x00\x88\x01\x01\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x14\n\x12_remaining_seconds\"\x10\n\x0eReportResponse2X\n\x0fProgressService\x12\x45\n\x06Report\x12\x1c.learntoask.v1.ReportRequest\x1a\x1d.learntoask.v1.ReportResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1clearntoask/v1/progress.proto\x12\rlearntoask.v1\"\xcb\x02\n\rReportRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\r\n\x05stage\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x12\r\n\x05index\x18\x05 \x01(\x05\x12\x0c\n\x04\x64one\x18\x06 \x01(\x01\x12\r\n\x05total\x18\x07 \x01(\x01\x12\x0f\n\x07message\x18\x08 \x01(\t\x12:\n\x07metrics\x18\t \x03(\x0b\x32).learntoask.v1.ReportRequest.MetricsEntry\x12\x1e\n\x11remaining_seconds\x18\n \x01(\x01H\x00\x88\x01\x01\x12\x0b\n\x03key\x18\x0b \x01(\t\x12\x0e\n\x06output\x18\x0c \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x14\n\x12_remaining_seconds\"\x10\n\x0eReportResponse2X\n\x0fProgressService\x12\x45\n\x06Report\x12\x1c.learntoask.v1.ReportRequest\x1a\x1d.learntoask.v1.ReportResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,11 +34,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTREQUEST_METRICSENTRY']._loaded_options = None
   _globals['_REPORTREQUEST_METRICSENTRY']._serialized_options = b'8\001'
   _globals['_REPORTREQUEST']._serialized_start=48
-  _globals['_REPORTREQUEST']._serialized_end=350
-  _globals['_REPORTREQUEST_METRICSENTRY']._serialized_start=282
-  _globals['_REPORTREQUEST_METRICSENTRY']._serialized_end=328
-  _globals['_REPORTRESPONSE']._serialized_start=352
-  _globals['_REPORTRESPONSE']._serialized_end=368
-  _globals['_PROGRESSSERVICE']._serialized_start=370
-  _globals['_PROGRESSSERVICE']._serialized_end=458
+  _globals['_REPORTREQUEST']._serialized_end=379
+  _globals['_REPORTREQUEST_METRICSENTRY']._serialized_start=311
+  _globals['_REPORTREQUEST_METRICSENTRY']._serialized_end=357
+  _globals['_REPORTRESPONSE']._serialized_start=381
+  _globals['_REPORTRESPONSE']._serialized_end=397
+  _globals['_PROGRESSSERVICE']._serialized_start=399
+  _globals['_PROGRESSSERVICE']._serialized_end=487
 # @@protoc_insertion_point(module_scope)

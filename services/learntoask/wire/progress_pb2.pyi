@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ReportRequest(_message.Message):
-    __slots__ = ("namespace", "run", "stage", "attempt", "index", "done", "total", "message", "metrics", "remaining_seconds")
+    __slots__ = ("namespace", "run", "stage", "attempt", "index", "done", "total", "message", "metrics", "remaining_seconds", "key", "output")
     class MetricsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +25,8 @@ class ReportRequest(_message.Message):
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
     REMAINING_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     run: str
     stage: str
@@ -35,7 +37,9 @@ class ReportRequest(_message.Message):
     message: str
     metrics: _containers.ScalarMap[str, float]
     remaining_seconds: float
-    def __init__(self, namespace: _Optional[str] = ..., run: _Optional[str] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., index: _Optional[int] = ..., done: _Optional[float] = ..., total: _Optional[float] = ..., message: _Optional[str] = ..., metrics: _Optional[_Mapping[str, float]] = ..., remaining_seconds: _Optional[float] = ...) -> None: ...
+    key: str
+    output: str
+    def __init__(self, namespace: _Optional[str] = ..., run: _Optional[str] = ..., stage: _Optional[str] = ..., attempt: _Optional[int] = ..., index: _Optional[int] = ..., done: _Optional[float] = ..., total: _Optional[float] = ..., message: _Optional[str] = ..., metrics: _Optional[_Mapping[str, float]] = ..., remaining_seconds: _Optional[float] = ..., key: _Optional[str] = ..., output: _Optional[str] = ...) -> None: ...
 
 class ReportResponse(_message.Message):
     __slots__ = ()

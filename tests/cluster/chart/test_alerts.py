@@ -107,6 +107,24 @@ FAULTS = [
         'endpoint="desk", namespace="team"',
     ),
     Fault(
+        "LearnToAskRolledBack",
+        {'lta_endpoint_info{namespace="team",endpoint="desk",phase="Ready",rollout="RolledBack"}': "1x300"},
+        3,
+        'endpoint="desk", namespace="team"',
+    ),
+    Fault(
+        "LearnToAskRolloutHeld",
+        {'lta_endpoint_info{namespace="team",endpoint="desk",phase="Ready",rollout="TryingPolicy"}': "1x300"},
+        3 * 24 * 60 + 2,
+        'endpoint="desk", namespace="team"',
+    ),
+    Fault(
+        "LearnToAskAssignmentSkewed",
+        {'lta_endpoint_rollout_weight{namespace="team",endpoint="desk",reason="AssignmentSkewed"}': "10x300"},
+        7,
+        'endpoint="desk", namespace="team"',
+    ),
+    Fault(
         "LearnToAskMissingGrades",
         {_grades("missing"): _counter(1)},
         20,

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from learntoask.core.json_object import Json
-from learntoask_operator.rbac import OWN, WATCHED, rules
+from learntoask.core.pod_contract import service_name
+from learntoask_operator.rbac import OWN, SELECTING, WATCHED, rules
 from learntoask_operator.settings import parse_settings
 from worlds.cluster.cluster import Cluster
 from worlds.cluster.helm import CHART, COMBINATIONS, HOME, PREPARED, helm, of_kind, pod_templates, rendered
@@ -27,6 +28,7 @@ pytestmark = [
 ]
 MINIO = CHART / "ci" / "minio-values.yaml"
 TEAM = CHART / "ci" / "s3-namespaces-values.yaml"
+LABELLED = CHART / "ci" / "labels-values.yaml"
 MONITORED = CHART / "ci" / "monitoring-values.yaml"
 EVERYTHING = CHART / "ci" / "everything-values.yaml"
 LEAST = CHART / "ci" / "least-values.yaml"
@@ -35,6 +37,7 @@ FOREIGN = {
     "PodMonitor": "monitoring.coreos.com",
     "PrometheusRule": "monitoring.coreos.com",
     "GRPCRoute": "gateway.networking.k8s.io",
+    "HTTPRoute": "gateway.networking.k8s.io",
     "Certificate": "cert-manager.io",
 }
 combinations = pytest.mark.parametrize("values", COMBINATIONS, ids=lambda path: path.stem)
@@ -154,6 +157,20 @@ def test_the_rights_are_those_that_the_operator_is_tested_under() -> None:
             assert one.get("automountServiceAccountToken", True) is may
 
 
+def test_namespaces_by_label_take_one_right_more() -> None:
+    objects = rendered(LABELLED)
+    settings = _settings(LABELLED)
+    assert (settings.watched, settings.namespace_selector) == (
+        (None,),
+        "learntoask.io/runs in (enabled, trial)",
+    )
+    (role,) = of_kind(objects, "ClusterRole", "-operator")
+    assert role["rules"] == rules(WATCHED + SELECTING)
+    (cleanup,) = of_kind(objects, "CronJob")
+    pod = cleanup["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert not [one for one in pod["containers"][0]["args"] if one.startswith("--namespace")]
+
+
 def test_progress_goes_to_the_acting_replica_alone() -> None:
     objects = rendered(MINIO)
     (service,) = of_kind(objects, "Service", "-progress")
@@ -195,7 +212,7 @@ def test_everything_is_denied_but_what_is_needed(values: Path) -> None:
         store = {one["ports"][0]["port"] for one in allowed["policy-server"]["egress"]}
         assert store == ({9000} if values == MINIO else {9443})
     (operator,) = [one["spec"] for one in policies if one["metadata"]["name"].endswith("-operator")]
-    assert _reached(operator["ingress"], 50055) == ["stage", "gateway"]
+    assert _reached(operator["ingress"], 50055) == ["stage", "review", "gateway"]
     ports = [port["port"] for rule in operator["egress"] for port in rule["ports"]]
     assert ports == ([443, 6443] if values == MINIO else [6443])
 
@@ -244,6 +261,23 @@ def test_scrapes_carry_the_token_that_the_operator_reads() -> None:
     assert "authorization" not in json.dumps(of_kind(rendered(MONITORED), "PodMonitor"))
 
 
+def test_the_operator_knows_the_receiver_of_traces_and_pods_may_reach_it() -> None:
+    settings = _settings(EVERYTHING)
+    assert settings.tracing_endpoint == "https://otel.example:4318/tenant"
+    assert (settings.tracing_protocol, settings.tracing_ratio) == ("http/protobuf", 0.05)
+    assert settings.tracing_headers_secret == "otel"
+    for component in ("-stage", "-gateway", "-policy-server", "-grader"):
+        for values, reached in ((EVERYTHING, True), (LEAST, False)):
+            for policy in of_kind(rendered(values, "networkPolicy.enabled=true"), "NetworkPolicy", component):
+                ports = [
+                    one["port"]
+                    for rule in policy["spec"]["egress"]
+                    if "to" not in rule
+                    for one in rule["ports"]
+                ]
+                assert (4318 in ports) is reached
+
+
 def test_an_endpoint_is_reached_from_outside_by_route_and_ingress() -> None:
     objects = rendered(MONITORED)
     (endpoint,) = of_kind(objects, "AskEndpoint")
@@ -256,9 +290,65 @@ def test_an_endpoint_is_reached_from_outside_by_route_and_ingress() -> None:
     service = rule["http"]["paths"][0]["backend"]["service"]
     assert service == {"name": "desk", "port": {"number": access["service"]["port"]}}
     assert rule["host"] in ingress["spec"]["tls"][0]["hosts"]
+    front, servers = of_kind(objects, "Certificate")
+    assert front["spec"]["secretName"] == access["access"]["tlsSecret"]
+    assert f"desk.{HOME}.svc" in front["spec"]["dnsNames"]
+    assert servers["spec"]["secretName"] == endpoint["spec"]["servers"]["tls"]["secret"]
+    assert servers["spec"]["dnsNames"] == [f"desk-policy.{HOME}.svc"]
+    assert servers["spec"]["duration"] == "720h"
+
+
+def test_the_certificate_of_the_operator_is_for_the_address_that_pods_call() -> None:
+    objects, settings = rendered(EVERYTHING), _settings(EVERYTHING)
     (certificate,) = of_kind(objects, "Certificate")
-    assert certificate["spec"]["secretName"] == access["access"]["tlsSecret"]
-    assert f"desk.{HOME}.svc" in certificate["spec"]["dnsNames"]
+    assert certificate["spec"]["dnsNames"] == [settings.progress_address.rpartition(":")[0]]
+    (deployment,) = of_kind(objects, "Deployment", "-operator")
+    pod = deployment["spec"]["template"]["spec"]
+    folder = settings.progress_certificate.rpartition("/")[0]
+    (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["mountPath"] == folder]
+    (volume,) = [one for one in pod["volumes"] if one["name"] == mount["name"]]
+    assert volume["secret"]["secretName"] == certificate["spec"]["secretName"]
+    assert settings.progress_ca == "lta-authority"
+    own = ("progress.tls.secret=own", "progress.tls.issuerRef=null")
+    assert of_kind(rendered(EVERYTHING, *own), "Certificate") == []
+    assert _settings(LEAST).progress_certificate == ""
+
+
+def test_the_page_of_a_review_is_reached_from_outside_by_route_and_ingress() -> None:
+    objects = rendered(
+        LEAST,
+        "review.run=clinic",
+        "review.namespace=care",
+        "review.route.enabled=true",
+        "review.route.parentRefs[0].name=public",
+        "review.ingress.enabled=true",
+        "review.ingress.host=review.example",
+    )
+    (route,) = of_kind(objects, "HTTPRoute")
+    name = service_name("clinic", "review")
+    assert route["spec"]["rules"] == [{"backendRefs": [{"name": name, "port": 8080}]}]
+    (ingress,) = of_kind(objects, "Ingress")
+    backend = ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+    assert backend == {"name": name, "port": {"number": 8080}}
+    assert {route["metadata"]["namespace"], ingress["metadata"]["namespace"]} == {"care"}
+
+
+def test_pages_of_reviews_are_open_to_reviewers_alone_and_may_tell_the_operator() -> None:
+    (policy,) = of_kind(
+        rendered(
+            LEAST,
+            "networkPolicy.enabled=true",
+            "networkPolicy.reviewers[0].podSelector.matchLabels.app=proxy",
+        ),
+        "NetworkPolicy",
+        "-review",
+    )
+    assert policy["spec"]["ingress"] == [
+        {
+            "from": [{"podSelector": {"matchLabels": {"app": "proxy"}}}],
+            "ports": [{"port": 8080, "protocol": "TCP"}],
+        }
+    ]
 
 
 def test_without_network_policies_there_are_none() -> None:

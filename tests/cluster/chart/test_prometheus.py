@@ -17,8 +17,16 @@ from urllib.request import urlopen
 import pytest
 import yaml
 from learntoask.core.json_object import Json
-from learntoask.core.status.conditions import ROLLED_OUT, WARM_UP_FAILED, set_condition
+from learntoask.core.status.conditions import (
+    ASSIGNMENT_SKEWED,
+    ROLLED_BACK,
+    ROLLED_OUT,
+    TRYING_POLICY,
+    WARM_UP_FAILED,
+    set_condition,
+)
 from learntoask.core.status.endpoint import EndpointStatus
+from learntoask.core.status.rollout import RolloutStatus
 from learntoask.core.status.run import RunStatus, StageRecord
 from learntoask.grader_service.metrics import GraderMetrics
 from learntoask.grading.grades import MissingGrade
@@ -27,11 +35,16 @@ from learntoask.rpc.metrics import expose
 from learntoask.serving.engines.protocol import TokenUsage
 from learntoask.serving.gateway.metrics import GatewayMetrics
 from learntoask.serving.metrics import ServingMetrics
+from learntoask.serving.rollout.events import EventReader
+from learntoask.serving.rollout.ledger import Ledger
+from learntoask.serving.rollout.metrics import RolloutCollector
+from learntoask.serving.rollout.traffic import Traffic
 from learntoask_operator.loop import Ref
 from learntoask_operator.metrics import Metrics as OperatorMetrics
 from prometheus_client import CollectorRegistry
 from worlds.cluster.helm import CHART, HOME, of_kind, rendered
 from worlds.cluster.toolchain import missing, tool
+from worlds.serving import PACK
 
 _ABSENT = missing("helm", "prometheus")
 pytestmark = [
@@ -41,11 +54,15 @@ pytestmark = [
     pytest.mark.timeout(240),
 ]
 _PATIENCE = 90.0
+_THEN = "2026-01-01T00:00:00Z"
 _POD = {"namespace": "team", "learntoask_io_endpoint": "desk", "learntoask_io_revision": "r1"}
 CALLED_FOR = {
     "LearnToAskRunStuck",
     "LearnToAskRunFailed",
     "LearnToAskRolloutFailed",
+    "LearnToAskRolledBack",
+    "LearnToAskRolloutHeld",
+    "LearnToAskAssignmentSkewed",
     "LearnToAskMissingGrades",
     "LearnToAskNoServers",
     "LearnToAskFallbackShare",
@@ -76,11 +93,24 @@ class Processes:
         for name, phase in (("busy", "Running"), ("sad", "Failed")):
             status = RunStatus(phase=phase, stage="sft", gpu_hours=1.5)
             made.operator.runs.status_written(Ref(kind=RUN, namespace="team", name=name), status)
-        conditions = set_condition((), ROLLED_OUT, "False", reason=WARM_UP_FAILED, generation=1, now=0.0)
-        made.operator.endpoints.status_written(
-            Ref(kind=ENDPOINT, namespace="team", name="desk"),
-            EndpointStatus(phase="Degraded", conditions=conditions),
+        ledger = Ledger(EventReader(PACK), gateway="gateway", clock=time.time)
+        ledger.set_traffic(Traffic(rollout="r", weight=10))
+        ledger.counts.add_birth(10, "canary")
+        ledger.counts.add(10, "canary", {"abandoned": True})
+        RolloutCollector(ledger, registry=made.gateway.registry)
+        skewed = RolloutStatus(
+            id="r", stage="Steps", weight=10, started=_THEN, step_started=_THEN, reason=ASSIGNMENT_SKEWED
         )
+        for name, phase, reason, rollout in (
+            ("desk", "Degraded", WARM_UP_FAILED, None),
+            ("worse", "Ready", ROLLED_BACK, None),
+            ("skewed", "Ready", TRYING_POLICY, skewed),
+        ):
+            conditions = set_condition((), ROLLED_OUT, "False", reason=reason, generation=1, now=0.0)
+            made.operator.endpoints.status_written(
+                Ref(kind=ENDPOINT, namespace="team", name=name),
+                EndpointStatus(phase=phase, conditions=conditions, rollout=rollout),
+            )
         return made
 
     def work(self) -> None:
@@ -88,7 +118,7 @@ class Processes:
         for failed in (True, False):
             self.operator.reconciled(ref, waited=20.0, took=0.1, failed=failed)
         self.operator.called("GET", "/apis/batch/v1/namespaces/team/jobs", 200)
-        times = {"started": "2026-01-01T00:00:00Z", "finished": "2026-01-01T00:01:00Z"}
+        times = {"started": _THEN, "finished": "2026-01-01T00:01:00Z"}
         ended = StageRecord(name="sft", state="Published", settled=1, ended="Published", **times)
         self.operator.run_written(
             Ref(kind=RUN, namespace="team", name="over"), RunStatus(), RunStatus(stages=(ended,))

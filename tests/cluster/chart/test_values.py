@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 import yaml
 from learntoask.core.json_object import Json
 from worlds.cluster.cluster import Cluster
-from worlds.cluster.helm import CHART, COMBINATIONS, helm, of_kind, pod_templates, rendered
+from worlds.cluster.helm import CHART, COMBINATIONS, REGISTRY, helm, of_kind, pod_templates, rendered
 from worlds.cluster.toolchain import ROOT, missing
 
 pytestmark = [
@@ -129,7 +131,7 @@ def test_the_api_server_accepts_a_release_whose_names_are_numbers(cluster: Clust
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(body))
     text = helm(
         "template", "2024", str(CHART), "--namespace=1234", f"--values={EVERYTHING}",
-        "--set=fullnameOverride=,namespaces=null,test.enabled=false",
+        "--set=fullnameOverride=,namespaces=null,test.enabled=false,progress.tls.issuerRef=null,progress.tls.secret=tls",
         *_EVERY_KIND,
     )  # fmt: skip
     try:
@@ -195,6 +197,10 @@ WRONG: dict[str, tuple[str, ...]] = {
     "operator.strategy.type=Rolling": ("strategy", "type"),
     "minio.persistence.accessModes={RWO}": ("accessModes",),
     "image.pullPolicy=IfNotThere": ("pullPolicy",),
+    "tracing.endpoint=collector:4317": ("tracing", "endpoint"),
+    "tracing.endpoint=http://collector": ("tracing", "endpoint"),
+    "tracing.protocol=http": ("tracing", "protocol"),
+    "tracing.sampleRatio=5": ("tracing", "sampleRatio"),
 }
 
 
@@ -226,6 +232,9 @@ APART: dict[tuple[str, ...], str] = {
         "endpoint.enabled=true", "endpoint.spec.policy.run=clinic", "scope=namespaces", "namespaces={team-a}",
     ): "endpoint.namespace (learntoask-test) is not among",
     ("endpoint.route.enabled=true",): "needs endpoint.route.parentRefs",
+    ("review.ingress.enabled=true", "review.ingress.host=r.example"): "need review.run",
+    ("review.ingress.enabled=true", "review.run=clinic"): "needs review.ingress.host",
+    ("review.route.enabled=true", "review.run=clinic"): "needs review.route.parentRefs",
     ("endpoint.ingress.enabled=true",): "needs endpoint.ingress.host",
     ("endpoint.certificate.enabled=true",): "needs endpoint.certificate.issuerRef.name",
     (
@@ -235,8 +244,23 @@ APART: dict[tuple[str, ...], str] = {
         "endpoint.certificate.issuerRef.name=internal",
     ): "Set endpoint.spec.gateway.access.tlsSecret=ask-tls",
     ("cleanup.schedule=@daily",): "Set store.uri or minio.enabled",
+    ("scope=labels",): "scope=labels needs namespaceSelector",
+    ("namespaceSelector=team=care",): "namespaceSelector (team=care) would be ignored",
     ("metrics.port=8080",): "must differ from each other and from 8080",
     ("metrics.port=50055",): "must differ from each other and from 8080",
+    ("endpoint.serverCertificate.enabled=true",): "needs endpoint.serverCertificate.issuerRef.name",
+    (
+        "endpoint.enabled=true",
+        "endpoint.spec.policy.run=clinic",
+        "endpoint.serverCertificate.enabled=true",
+        "endpoint.serverCertificate.issuerRef.name=internal",
+    ): "Set endpoint.spec.servers.tls.secret=ask-policy-tls",
+    ("progress.tls.secret=own",): "needs progress.tls.caConfigMap",
+    ("progress.tls.caConfigMap=authority",): "Set progress.tls.secret",
+    (
+        "progress.enabled=false", "progress.tls.secret=own", "progress.tls.caConfigMap=authority",
+    ): "since progress.enabled is false",
+    ("tracing.headersSecret=otel",): "Set tracing.endpoint=http://collector.namespace.svc:4317",
     ("workloads.serviceAccount.annotations.role=lta",): "workloads.serviceAccount.create=true and workloads.s",
 }  # fmt: skip
 
@@ -253,6 +277,7 @@ def test_values_that_do_not_fit_together_are_refused_with_what_to_do(values: tup
 OURS = ("operator", "services", "trainer", "policyServer")
 RIGHT = (
     ("operator.leaseTime=1m", "operator.leaseRenewal=30s"),
+    ("scope=labels", "namespaceSelector=team in (care\\,desk)\\,!test"),
     ("operator.leaseTime=08s", "operator.leaseRenewal=04s"),
     ("minio.enabled=true", "store.uri=s3://learntoask/other"),
     ("image.registry=", *(f"images.{name}.repository=localhost/lta" for name in OURS)),
@@ -270,9 +295,48 @@ def test_what_is_right_is_accepted(values: tuple[str, ...]) -> None:
     assert rendered(*values)
 
 
+def _values_on_pages() -> list[tuple[str, ...]]:
+    """What each command and each phrase of a page passes to helm by `--set`."""
+    pages = [ROOT / "README.md", CHART / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    found = []
+    for page in pages:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        for code in re.findall(r"^ *helm .*|`--set [^`]*`", text, re.MULTILINE):
+            words = shlex.split(code.strip("`"), comments=True)
+            found.append(tuple(value for flag, value in pairwise(words) if flag == "--set"))
+    return [values for values in found if values]
+
+
+@pytest.mark.parametrize("values", _values_on_pages(), ids=" ".join)
+def test_values_that_a_page_sets_are_accepted(values: tuple[str, ...]) -> None:
+    assert of_kind(rendered(*values), "Deployment", "-operator")
+
+
 def test_the_grace_period_is_ten_seconds_longer_than_the_operators() -> None:
     (deployment,) = of_kind(rendered("operator.grace=1m30s"), "Deployment", "-operator")
     assert deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 100
+
+
+def test_an_image_with_a_digest_is_pulled_by_it() -> None:
+    digests = {name: f"sha256:{number}" + "0" * 63 for number, name in enumerate(OURS)}
+    pinned = [f"images.{name}.digest={digest}" for name, digest in digests.items()]
+    tags = [f"images.{name}.tag=old" for name in OURS]
+    objects = rendered(*pinned, *tags)
+    (deployment,) = of_kind(objects, "Deployment", "-operator")
+    images = {
+        "operator": deployment["spec"]["template"]["spec"]["containers"][0]["image"],
+        "services": _environment(deployment)["LTA_OPERATOR_IMAGE"],
+        "trainer": _environment(deployment)["LTA_OPERATOR_TRAINER_IMAGE"],
+        "policyServer": _environment(deployment)["LTA_OPERATOR_SERVER_IMAGE"],
+    }
+    assert {name: image.partition("@")[2] for name, image in images.items()} == digests
+    assert all(image.startswith(f"{REGISTRY}/") and ":old" not in image for image in images.values())
+
+
+def test_every_service_is_dual_stack_where_the_cluster_is() -> None:
+    services = of_kind(rendered("minio.enabled=true"), "Service")
+    assert len(services) == 3
+    assert {service["spec"]["ipFamilyPolicy"] for service in services} == {"PreferDualStack"}
 
 
 def test_names_are_looked_up_where_dns_servers_listen() -> None:

@@ -48,8 +48,10 @@ def lta(folder: Path, *arguments: str, threads: int) -> subprocess.CompletedProc
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(
+    ("seed", "threads"),
+    [(0, 1), (1, 2), *(pytest.param(*other, marks=pytest.mark.slow) for other in ((0, 2), (1, 1)))],
+)
 def test_run_tiny_ends_with_a_report(folder: Path, seed: int, threads: int) -> None:
     # From SFT on, since what is before it has no arithmetic that another number of threads changes.
     ended = lta(folder, "run", str(manifest(folder, seed)), "--from", "sft", "--json", threads=threads)

@@ -77,7 +77,7 @@ async def test_a_policy_is_asked_and_everything_taken_away(monkeypatch: pytest.M
         cluster = Cluster(_at("sft"), _at("serve"), SERVED, endpoint=(waiting, _ready(server.address)))
         answered, told = _try(cluster)
         decision = await answered
-    assert decision.question == "What else about my throat?"
+    assert (decision.origin, decision.question) == ("model", "What else about my throat?")
     assert told == ["sft: Running", "serve: Running", "endpoint small: Pending", f"asking {server.address}"]
     assert cluster.all(RUN) == cluster.all(ENDPOINT) == []
 

@@ -25,8 +25,8 @@ from learntoask.decoding import sessions as sampling
 from learntoask.decoding.sessions import (
     SampledAnswer,
     SamplingParams,
+    decide_contexts,
     decide_sessions,
-    decode_contexts,
     decode_sessions,
 )
 from learntoask.policy.model import Policy
@@ -173,8 +173,8 @@ def test_greedy_decoding_is_that_of_transformers(template: str) -> None:
             assert answer.finished == (answer.tokens[-1] == policy.end_of_turn)
             assert answer.finished or len(answer.tokens) == 24
     contexts = [context for labelled in SESSIONS for context in session_contexts(labelled)]
-    free = decode_contexts(policy, contexts, temperature=0, max_new_tokens=24, seed=0)
-    assert [answer.text for answer in free] == [answer.text for turns in decoded for (answer,) in turns]
+    free = decide_contexts(policy, contexts, max_new_tokens=24)
+    assert [point.greedy.text for point in free] == [answer.text for turns in decoded for (answer,) in turns]
 
 
 def test_a_threshold_decides_and_what_is_asked_does_not_begin_as_a_stop() -> None:
@@ -185,8 +185,8 @@ def test_a_threshold_decides_and_what_is_asked_does_not_begin_as_a_stop() -> Non
     bound = (sorted(probable)[len(probable) // 2] + sorted(probable)[len(probable) // 2 - 1]) / 2
     decided = with_limits(policy, stop_threshold=math.exp(bound))
 
-    answers = decode_contexts(decided, contexts, temperature=0, max_new_tokens=24, seed=0)
-    plain = decode_contexts(policy, contexts, temperature=0, max_new_tokens=24, seed=0)
+    answers = [point.greedy for point in decide_contexts(decided, contexts, max_new_tokens=24)]
+    plain = [point.greedy for point in decide_contexts(policy, contexts, max_new_tokens=24)]
     begun_as_stops = 0
     for context, answer, greedy, logprob in zip(contexts, answers, plain, probable, strict=True):
         if logprob >= bound:
@@ -288,14 +288,18 @@ def test_the_stop_probability_is_that_of_the_whole_stop_string() -> None:
     assert flat == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_context_given_twice_has_two_samples_and_the_order_does_not_matter() -> None:
-    contexts = [*session_contexts(SESSIONS[3]), session_contexts(SESSIONS[3])[0]]
-    options = {"temperature": 1.0, "max_new_tokens": 20, "seed": 0}
-    answers = [answer.tokens for answer in decode_contexts(POLICY, contexts, **options)]
-
-    assert answers[0] != answers[-1]
-    backwards = [answer.tokens for answer in decode_contexts(POLICY, contexts[:-1][::-1], **options)]
-    assert backwards[::-1] == answers[:-1]
+def test_an_answer_does_not_begin_as_what_is_barred() -> None:
+    contexts = session_contexts(SESSIONS[3])
+    first = [point.greedy for point in decide_contexts(POLICY, contexts, max_new_tokens=8)]
+    barred = [(answer.tokens[:3],) for answer in first]
+    second = decide_contexts(POLICY, contexts, max_new_tokens=8, barred=barred)
+    for context, before, point in zip(contexts, first, second, strict=True):
+        begun = before.tokens[:3][:-1]
+        assert point.greedy.tokens[: len(begun)] == begun
+        prompt = POLICY.context_tokens(context)
+        logits = POLICY.model(torch.tensor([prompt + begun])).logits[0, -1].float()
+        assert point.greedy.tokens[len(begun)] == int(logits.topk(2).indices[1])
+        assert_logprobs(POLICY, prompt, point.greedy)
 
 
 def test_progress_counts_completions() -> None:

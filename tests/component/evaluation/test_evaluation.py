@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from learntoask.calibration.truth import HumanPoint
 from learntoask.core.errors import InputError, StageError, TooManyMissing
-from learntoask.core.json_lines import read_records
+from learntoask.core.json_lines import read_records, write_records
 from learntoask.core.manifest import GraderSettings, RunSpec, Threshold
 from learntoask.core.manifest.metric import metric_names
+from learntoask.core.records import LabelledSession
 from learntoask.core.stages.contract import StageContext
+from learntoask.core.stages.policy_choice import PolicyChoice, publish_choice
 from learntoask.evaluation.compare import compare, comparison_table
 from learntoask.evaluation.decisions import DecisionRecord
 from learntoask.evaluation.evaluate import _PART
@@ -23,6 +27,7 @@ from learntoask.evaluation.report.html import render, report_page
 from learntoask.evaluation.report_schema import EvaluationReport, read_report
 from learntoask.evaluation.stage import Graders, evaluate_models, open_graders
 from learntoask.grading.grades import Grade, GradeCase, MissingGrade
+from learntoask.policy.stopping import Stopping, publish_stopping
 from worlds import evaluation as world
 
 LABELLING = {  # llm.json of a label stage with a language model
@@ -45,7 +50,12 @@ SKILLS = {
 
 
 def evaluate(
-    folder: Path, *, policies: dict[str, world.SkilledPolicy] = SKILLS, test: int = 90, **settings: object
+    folder: Path,
+    *,
+    policies: dict[str, world.SkilledPolicy] = SKILLS,
+    test: int = 90,
+    inputs: dict[str, Path] | None = None,
+    **settings: object,
 ) -> EvaluationReport:
     """Evaluate in `folder`. A second call keeps the folder `work` and empties `out`."""
     out, work, label = folder / "out", folder / "work", folder / "label"
@@ -63,7 +73,7 @@ def evaluate(
     (label / "llm.json").write_text(json.dumps(LABELLING))
     rows = [{"update": 0, "kind": "train", "loss": 2.0}, {"update": 1, "kind": "train", "loss": float("nan")}]
     (folder / "sft" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    inputs = {"label": label, "sft": folder / "sft"}
+    inputs = {"label": label, "sft": folder / "sft", **(inputs or {})}
     context = stage_context({"bootstrap": 200, **settings}, inputs=inputs, out=out, work=work)
     graders = Graders(
         reporting=world.NameGrader(), rewarding=world.NameGrader(lenient=True), agreement=world.AGREEMENT
@@ -128,7 +138,10 @@ def test_the_identity_is_checked_for_every_policy_and_decoding(report: Evaluatio
 
 
 def test_every_name_that_a_threshold_may_have_is_in_a_full_report(report: EvaluationReport) -> None:
-    assert {name for name in figures(report) if not name.startswith("grader.")} == metric_names()
+    of_people = {name for name in metric_names() if {"corrected", "calibration"} & set(name.split("."))}
+    of_graders = {name for name in metric_names() if name.startswith("grader.")}
+    found = {name for name in figures(report) if not name.startswith("grader.")}
+    assert found == metric_names() - of_people - of_graders
 
 
 def test_seen_and_unseen_tasks_are_told_apart_by_the_groups_training_has(report: EvaluationReport) -> None:
@@ -231,7 +244,13 @@ def test_fewer_settings_make_a_smaller_report(tmp_path: Path) -> None:
     assert any("12 of 90" in note for note in found.notes)
     assert "The fluency guard refuses 40 of the experts' own 335 labelled questions (12%)." in found.notes
     assert not (tmp_path / "out" / "replay.jsonl").exists()
-    assert "GRPO" not in report_page(found)
+    page = report_page(found)
+    assert "GRPO" not in page
+    for fact, shown in (
+        ("experts, refused", "0.119 (0.089 – 0.158, n = 335)"),
+        ("unsure, rewarding, no grade", "0.051 (0.030 – 0.080, n = 335)"),
+    ):
+        assert f"<dt>{fact}</dt><dd>{shown}</dd>" in page
 
 
 def test_the_choice_of_sessions_does_not_depend_on_the_file(tmp_path: Path) -> None:
@@ -332,6 +351,56 @@ class Reader(HTMLParser):
         self.text += data
 
 
+def test_the_report_says_which_policy_was_published_and_why(tmp_path: Path) -> None:
+    (tmp_path / "grpo").mkdir()
+    choice = PolicyChoice(policy="sft", reason="The SFT policy was published because <nothing> helped.")
+    publish_choice(tmp_path / "grpo", choice)
+    publish_stopping(
+        tmp_path / "grpo", Stopping(threshold=0.3, temperature=2.0, sessions=5, points=20, stops=4)
+    )
+    found = evaluate(tmp_path, test=10, inputs={"grpo": tmp_path / "grpo"}, replay=False)
+    assert found.choice == choice
+    page = report_page(found)
+    assert "the SFT policy, because GRPO brought no confirmed gain" in page
+    assert "because &lt;nothing&gt; helped" in page
+    assert "chosen at 20 decision points (4 stops) of 5 sessions" in page
+    assert compare(tmp_path / "out", tmp_path / "out").published == (choice.reason, choice.reason)
+    calibrated = found.policy("grpo").stop_probability.calibrated
+    assert calibrated.temperature == 2.0
+    assert found.policy("sft").stop_probability.calibrated is None
+
+
+def test_stops_are_counted_by_turn(report: EvaluationReport, folder: Path) -> None:
+    every = read_records(folder / "out" / "decisions.jsonl", DecisionRecord)
+    decisions = [d for d in every if (d.policy, d.decoding) == ("sft", "greedy")]
+    rows = report.policy("sft").stops_by_turn
+    assert sum(row.continues + row.expert_stops for row in rows) == len(decisions)
+    assert [row.turn for row in rows] == sorted({d.turn for d in decisions})
+    wrong = [d.turn for d in decisions if d.truth == "continue" and d.decision == "stop"]
+    assert [row.wrong_stops for row in rows] == [wrong.count(row.turn) for row in rows]
+    assert wrong
+    # All stops of this world are equally probable, and more probable than going on.
+    assert report.policy("sft").stop_probability.area_under_curve == 1.0
+
+
+def test_what_differs_between_runs_is_told_with_data_pack_and_graders(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(folder / "out", other)
+    report = json.loads((other / "report.json").read_text())
+    report["settings"]["dataset"]["maxSessions"] = 7
+    report["settings"]["pack"]["grading"] = "another"
+    report["grader"]["rewarding"] = "another"
+    report["data"]["training_sessions"] += 100
+    (other / "report.json").write_text(json.dumps(report))
+    settings = compare(folder / "out", other).settings
+    assert set(settings) == {
+        "dataset.maxSessions",
+        "pack.grading",
+        "graders.rewarding",
+        "data.trainingSessions",
+    }
+
+
 def test_the_page_is_whole_and_needs_nothing_from_outside(report: EvaluationReport, folder: Path) -> None:
     reader = Reader()
     reader.feed((folder / "out" / "report.html").read_text(encoding="utf-8"))
@@ -368,6 +437,56 @@ def test_a_run_compared_with_itself_differs_in_nothing(folder: Path) -> None:
     assert found.settings == {}
     assert {row.policy for row in found.rows} == {"base", "sft", "grpo"}
     assert all(row.difference.value in (0.0, None) and not row.difference.significant for row in found.rows)
+
+
+def test_a_report_shows_what_people_say_and_the_comparison_says_that_they_did(
+    folder: Path, tmp_path: Path
+) -> None:
+    labels = tmp_path / "label"
+    labels.mkdir()
+    shutil.copy(folder / "label" / "labelled.jsonl", labels)
+    kappa = {"kappa": 0.8, "low": 0.7, "high": 0.9, "bound": 0.72, "answers": 40}
+    judges = dict.fromkeys(("labeller", "rewarding", "reporting"), kappa)
+    record = {
+        "agreement": {"before": {"asks_for": judges}, "after": {"asks_for": judges}},
+        "gate": {
+            "verdict": "passed",
+            "judges": {name: {"verdict": "passed", "reason": "κ = 0.80"} for name in judges},
+        },
+        "answers": {"given": 110, "wanted": 120, "cannot_say": 3},
+        "people": {"between": {"kappa": 0.9, "items": 12}},
+        "labels": {"purged": 4},
+        "revisions": [{"what": "bounds <b>", "outcome": "accepted", "reason": "κ rose"}],
+        "digests": {"answers": "a" * 64},
+    }
+    (labels / "calibration.json").write_text(json.dumps(record))
+    points = []
+    for labelled in read_records(labels / "labelled.jsonl", LabelledSession):
+        if labelled.session.split == "test":
+            for sample in labelled.samples:
+                target = frozenset(item.field for item in sample.remaining)
+                points.append(
+                    HumanPoint(
+                        session_id=labelled.session.session_id,
+                        turn=sample.turn,
+                        decision=sample.decision,
+                        target=target,
+                        stratum="s",
+                        inclusion=0.5,
+                    )
+                )
+    write_records(labels / "truth.jsonl", points[:60])
+    made = evaluate(tmp_path, replay=False)
+    tested = made.policies[-1]
+    plain = tested.decodings["greedy"].metrics["WA-GH"].value
+    assert tested.corrected["WA-GH"].value == pytest.approx(plain, abs=0.05)
+    known = figures(made)
+    assert known["calibration.kappa"].lower_one_sided == 0.72
+    assert known["corrected.WA-GH"].value == tested.corrected["WA-GH"].value
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "What people say" in page
+    assert "bounds &lt;b&gt;" in page
+    assert compare(folder / "out", tmp_path / "out").answers == (None, "a" * 64)
 
 
 def test_comparing_two_runs_pairs_the_sessions_they_share(folder: Path, tmp_path: Path) -> None:

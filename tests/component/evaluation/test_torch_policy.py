@@ -9,6 +9,7 @@ import pytest
 from learntoask.core.manifest import RunSpec
 from learntoask.evaluation.policy import Dialogue, PolicyUnderTest
 from learntoask.evaluation.torch_policy import policy_loader
+from learntoask.labeling.repeated_questions import ReadConversation
 from worlds import tiny_training as tiny
 
 
@@ -67,7 +68,28 @@ def test_a_replay_begins_with_the_greedy_answer_of_the_first_decision(opened: Po
         )
         for labelled in sessions
     ]
-    assert opened.reply(dialogues, seed=0) == first
+    assert [reply.draft for reply in opened.reply(dialogues)] == first
+
+
+def test_a_repeated_question_is_not_served(opened: PolicyUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = tiny.sessions(2)
+    plain = opened.decide(sessions, samples=0, temperature=1.0, seed=0, progress=lambda done, total: None)
+    assert {answer.served for answer in plain} == {None}
+    refused = plain[0].response
+
+    def repetition(read: ReadConversation, question: str) -> str | None:
+        return "same-text" if question == refused else None
+
+    monkeypatch.setattr(ReadConversation, "repetition", repetition)
+    again = opened.decide(sessions, samples=0, temperature=1.0, seed=0, progress=lambda done, total: None)
+    assert [answer.response for answer in again] == [answer.response for answer in plain]
+    for answer in again:
+        assert answer.served != refused
+        assert (answer.served is None) == (answer.response != refused)
+    first = sessions[0].session
+    dialogue = Dialogue(first.session_id, first.task, first.goal, sessions[0].context(sessions[0].samples[0]))
+    (reply,) = opened.reply([dialogue])
+    assert (reply.draft, reply.text) == (refused, again[0].served)
 
 
 def test_in_the_runs_bfloat16_the_decisions_are_about_as_sure(opened: PolicyUnderTest, folder: Path) -> None:

@@ -22,7 +22,7 @@ from learntoask.grading.loader import load_grader, published_digest
 from learntoask.grading.probe import probe_grader
 from learntoask.grading.stage import run
 from learntoask.rpc.process import in_thread
-from worlds.grader import PACK, grader_context, sessions
+from worlds.grader import PACK, grader_context, labelled_session, sessions
 from worlds.llm.judge import (
     case,
     first_come,
@@ -151,9 +151,15 @@ def test_a_spent_budget_stops_the_stage():
         asked.grade([case(CITY, "destination"), case(BOTH, "destination")])
 
 
+THANKS = (
+    "Thank you so much for your patience. I really appreciate it and I am glad to be of service to you today."
+)
+POLITE = labelled_session(900, [(f"{THANKS} Where are you leaving from?", ["departure_city"])])
+
+
 def publish(folder: Path, server: LlmServer) -> StageContext:
     """Run the grader stage with a judge."""
-    context = grader_context(folder, sessions())
+    context = grader_context(folder, [*sessions(), POLITE])
     context.spec.grader = GraderSettings(method="llm", encoder="hashing", llm=settings(server.uri))
     run(context)
     return context
@@ -180,7 +186,7 @@ def test_the_stage_measures_the_judge_on_held_out_questions_and_probes(perfectly
     assert record["rewarding"]["asked"]["requests"] <= 4 * 36
     assert record["fits"]["rewarding"]["kind"] == "llm"
     assert record["fits"]["reporting"]["kind"] == "trees"
-    assert record["fits"]["reporting"]["sessions"] == 60  # it gets all of them, not one half
+    assert record["fits"]["reporting"]["sessions"] == 61  # it gets all of them, not one half
     assert record["kappa"] == record["reporting"]["kappa"]
     assert record["same_findings"]["value"] >= 0.8
 
@@ -223,7 +229,7 @@ def test_a_judge_that_talks_nonsense_is_not_published(tmp_path: Path):
 def test_bias_by_length_and_by_position_shows(
     tmp_path: Path, script: Script, biased: str, fair: str, figure: str
 ):
-    context = grader_context(tmp_path, sessions())
+    context = grader_context(tmp_path, [*sessions(), POLITE])
     with LlmServer(script) as server:
         figures = probe_grader(
             None,

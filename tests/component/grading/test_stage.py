@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from learntoask.core.errors import InputError, StageError
+from learntoask.core.errors import InputError, StageError, TooManyMissing
+from learntoask.core.manifest import Dataset, GraderSettings
+from learntoask.core.manifest.grader_metric import grader_metric_names
 from learntoask.core.pack import Fluency, Pack
 from learntoask.grading.encoders import caching
 from learntoask.grading.encoders.hashing import HashingEncoder
 from learntoask.grading.fields.grader import FieldGrader
-from learntoask.grading.grades import REFUSED, Grade, GradeCase
+from learntoask.grading.grades import REFUSED, Grade, GradeCase, MissingGrade
 from learntoask.grading.stage import run
+from learntoask.labeling.check import check_file
+from worlds import swahili
 from worlds.grader import PACK, WORDINGS, grader_context, labelled_session, sessions, with_questions
 
 
@@ -42,6 +49,20 @@ def test_both_graders_agree_with_the_labels_and_say_so(published):
     assert record["measured_on"] == {"split": "test", "sessions": 12, "questions": 36}
     assert record["gold"]["labellers"] == ["annotated"]
     assert record["refused"]["made"]["value"] >= 0.98
+
+
+def test_a_gate_may_name_every_figure(published):
+    def numbers(node, path=()):
+        for name, child in node.items():
+            if isinstance(child, dict) and "value" not in child:
+                yield from numbers(child, (*path, name))
+            elif isinstance(child, dict) or (isinstance(child, int | float) and not isinstance(child, bool)):
+                yield ".".join((*path, name))
+
+    record = json.loads((published.out / "agreement.json").read_text(encoding="utf-8"))
+    del record["encoder"]  # its version is no figure
+    found = set(numbers(record))
+    assert {"kappa", "rewarding.exact", "fits.reporting.sessions"} <= found <= grader_metric_names()
 
 
 def test_the_two_are_fitted_on_different_sessions_and_are_of_different_kinds(published):
@@ -207,7 +228,7 @@ def test_a_guard_that_refuses_the_experts_stops_the_run_or_is_warned_of(tmp_path
         return PACK.model_copy(update={"fluency": Fluency(**rules)})
 
     with pytest.raises(
-        StageError, match=r"own 180 labelled.*minWords.*as in '.*', '.*', '.*under fluency"
+        StageError, match=r"own 180 labelled.*minWords.*as in '.*', '.*', '.*Set fluency.minWords"
     ) as caught:
         run(grader_context(tmp_path / "strict", sessions(), pack=pack(min_words=30)))
     assert caught.value.reason == "GuardRefusesExperts"
@@ -217,6 +238,52 @@ def test_a_guard_that_refuses_the_experts_stops_the_run_or_is_warned_of(tmp_path
     (warning,) = found["warnings"]
     assert "the fluency guard refuses" in warning
     assert "'What is your destination?'" in warning
+
+
+@pytest.mark.parametrize(("of_ten", "stops"), [(2, False), (6, True)])
+def test_graders_that_are_unsure_of_the_experts_stop_the_run_or_are_warned_of(
+    tmp_path, monkeypatch, of_ten: int, stops: bool
+):
+    """`maxMissingShare` allows any share here."""
+    plain = FieldGrader.grade
+
+    def unsure(self, cases):
+        grades = plain(self, cases)
+        return [MissingGrade("unsure") if at % 10 < of_ten else grade for at, grade in enumerate(grades)]
+
+    monkeypatch.setattr(FieldGrader, "grade", unsure)
+    spec = SimpleNamespace(grader=GraderSettings(encoder="hashing", max_missing_share=1))
+    context = replace(grader_context(tmp_path, sessions()), spec=spec)
+    told = "rewarding grader gives no grade for .* of the experts' own labelled questions"
+    if stops:
+        with pytest.raises(TooManyMissing, match=told):
+            run(context)
+        return
+    found = run(context)
+    assert re.search(told, found["warnings"][0])
+    assert found["agreement"]["warnings"] == found["warnings"]
+
+
+def test_requests_without_a_mark_are_learned_and_published_with_each_grader(tmp_path):
+    labelled = []
+    logs = swahili.write_logs(tmp_path / "logs.jsonl", 30)
+    check_file(logs, swahili.PACK, Dataset(uri="logs.jsonl"), examine=labelled.append)
+    context = grader_context(tmp_path / "stage", labelled, pack=swahili.PACK)
+    record = run(context)["agreement"]
+    assert record["experts"]["refused"]["value"] <= 0.02
+    assert record["refused"]["made"]["value"] >= 0.98
+    assert record["any_hit"]["value"] >= 0.95
+    assert record["unsure"]["rewarding"]["no_grade"]["value"] <= 0.1
+    assert "naomba …" in record["cues"]["examples"]
+    for role in ("rewarding", "reporting"):
+        folder = context.out / role
+        grader = FieldGrader.load(folder, swahili.PACK)
+        assert grader.digest == record["fits"][role]["digest"]
+        (grade,) = grader.grade([case("Naomba kujua umri wako.", task="default", target="umri")])
+        assert isinstance(grade, Grade)
+        assert grade.content == 1.0
+        (folder / "cues.json").write_text("[]")
+        assert FieldGrader.load(folder, swahili.PACK).digest != grader.digest
 
 
 def test_one_field_and_four_sessions_are_enough(tmp_path):

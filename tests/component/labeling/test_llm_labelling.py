@@ -312,8 +312,9 @@ def test_without_end_markers_the_model_says_where_the_expert_acts(tmp_path: Path
         chat("done", "hi", "which bike?", "a city bike", "which day?", "Friday", done, "no, thanks", "Bye!"),
         chat("left", "hi", "which bike?", "a race bike", "which day?", "let me see"),
     ]
-    (tmp_path / "logs.jsonl").write_text("\n".join(map(json.dumps, logs)))
-    run = LabelRun(tmp_path, logs=tmp_path / "logs.jsonl", pack=BIKES).prepare()
+    for name, chats in (("logs", logs[:1]), ("test", logs[1:])):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, chats)))
+    run = LabelRun(tmp_path, logs=tmp_path / "logs.jsonl", pack=BIKES).prepare(tmp_path / "test.jsonl")
     with LlmServer(LexiconModel(BIKES, task="default", acts="I book you in")) as server:
         summary = run.llm(server.uri, perSession=per_session)
     bike, day = {"bike": "city"}, {"day": "friday"}
@@ -324,4 +325,7 @@ def test_without_end_markers_the_model_says_where_the_expert_acts(tmp_path: Path
         ("left", 0): ("continue", {"bike"}, {"bike": "race"}),
     }
     assert summary["stops_moved"] == 1
-    assert len(run.labelled()[0].session.turns) == 3
+    assert {each.session.session_id: len(each.session.turns) for each in run.labelled()} == {
+        "done": 3,
+        "left": 2,
+    }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
 import tracemalloc
@@ -27,6 +26,7 @@ from learntoask.labeling.check import CheckSettings, check_file
 from learntoask.labeling.logs import stage as prepare
 
 ROOT = Path(__file__).parents[3]
+BOILERPLATE = ROOT / "tests/data/cases/boilerplate"
 DATA = Path(os.environ.get("LTA_DATA", ROOT / "../shared/data"))
 MARK = "<done>"
 PACK = Pack.model_validate(
@@ -251,10 +251,11 @@ def test_contexts_are_whole_prefixes_without_markers(
 ) -> None:
     run = Run(tmp_path_factory.mktemp("leak"))
     run.pack = PACK.model_copy(update={"stop_at": stop_at, "require_end_marker": mark})
-    good = log(99)
-    raw = {f"s{number}": messages for number, messages in enumerate(logs)} | {"s99": good["messages"]}
-    run.spec = {"validation_share": 0.0, "test_share": 0.0}
-    run.prepare(run.write([{"session_id": name, "messages": messages} for name, messages in raw.items()]))
+    good = {f"s{number}": log(number)["messages"] for number in (98, 99)}
+    raw = {f"s{number}": messages for number, messages in enumerate(logs)} | good
+    run.spec = {"validation_share": 0.0}
+    sessions = [{"session_id": name, "messages": messages} for name, messages in raw.items()]
+    run.prepare(run.write(sessions[:-1]), test=run.write(sessions[-1:], "test.jsonl"))
     run.label()
     assert sum(1 for _ in run.quarantine()) + len(run.labelled()) == len(raw)
     for one in run.labelled():
@@ -403,9 +404,22 @@ def test_logs_without_any_stop_cannot_teach_stopping(run: Run) -> None:
         run.label()
     assert caught.value.reason == "NoStops"
     run.label_spec = {"require_stops": False}
-    assert run.label()["samples"] == {"continue": 3}
-    (warning,) = check_file(path, PACK, Dataset(uri="logs.jsonl")).warnings
+    run.prepare(path, test=run.write([log(9, "hey", "Which city?", "Oslo", "And when?")], "test.jsonl"))
+    assert run.label()["samples"] == {"continue": 4}
+    few, warning = check_file(path, PACK, Dataset(uri="logs.jsonl")).warnings
+    assert few.startswith("a run needs 4 sessions or more")
     assert warning.startswith("no session holds a stop")
+
+
+def test_logs_whose_test_sessions_have_no_label_are_refused_before_anything_is_trained(run: Run) -> None:
+    silent = log(9, "hi", "Hello! Bye", "bye", "Bye")
+    run.label_spec = {"require_stops": False}
+    run.prepare(run.write([log(number) for number in range(8)]), test=run.write([silent], "test.jsonl"))
+    with pytest.raises(
+        StageError, match=r"none of the \d+ labelled decision points is in the test split"
+    ) as caught:
+        run.label()
+    assert caught.value.reason == "NothingToEvaluate"
 
 
 def test_items_that_the_pack_does_not_list_are_counted_by_name(run: Run) -> None:
@@ -454,38 +468,24 @@ def test_a_pattern_that_backtracks_without_end_is_named_with_its_line(
 
 # -- shared text -----------------------------------------------------------------------------------------------------
 
-GREETING = "Welcome to the workshop chat. " + " ".join(
-    f"Clause {number}: your messages may be kept for {number + 3} days and read by our staff to improve the service."
-    for number in range(25)
-)
-
-
-def workshop(number: int) -> dict[str, Any]:
-    """A chat of its own behind a greeting of 2.6 kB that all chats have."""
-    chance = random.Random(number)
-    name, kind, place, day = ("".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=9)) for _ in range(4))
-    texts = (
-        f"hello, this is {name}: my brakes squeal, it is the {place} one",
-        "Which city?",
-        f"in a city by {kind}",
-        "And when?",
-        f"on Friday {day}",
-        f"I booked you in. {MARK}",
-    )
-    session = log(number, *texts)
-    return {**session, "messages": [{"role": "assistant", "content": GREETING}, *session["messages"]]}
-
 
 def test_a_greeting_that_all_sessions_share_makes_them_no_near_duplicates(run: Run) -> None:
-    logs = [workshop(number) for number in range(120)]
-    summary = run.prepare(run.write(logs))
+    run.pack = load_pack(BOILERPLATE / "pack.yaml")
+    logs = BOILERPLATE / "logs.jsonl"
+    summary = run.prepare(logs)
     assert summary["split"] == {"train": 84, "validation": 12, "test": 24}
     assert summary["largest_near_duplicate_cluster"] == 1
-    training, held_out = run.write(logs[:96], "train.jsonl"), run.write(logs[96:], "test.jsonl")
-    summary = run.prepare(training, held_out)
-    assert (summary["quarantined"], summary["sessions"]) == (0, 120)
+    # These experts indeed never ask since when.
+    (warning,) = check_file(logs, run.pack, Dataset(uri="logs.jsonl")).warnings
+    assert warning == "no expert ever asks for default: since"
+
+
+def test_a_greeting_that_the_test_logs_share_takes_nothing_from_training(run: Run) -> None:
+    run.pack = load_pack(BOILERPLATE / "pack.yaml")
+    summary = run.prepare(BOILERPLATE / "logs.jsonl", BOILERPLATE / "test.jsonl")
+    assert Counter(one["reason"] for one in run.quarantine()) == {"duplicate-session-id": 24}
+    assert sum(summary["split"].values()) - summary["split"]["test"] == 96
     assert summary["split"]["test"] == 24
-    assert check_file(run.write(logs), PACK, Dataset(uri="logs.jsonl")).warnings == ()
 
 
 def test_check_warns_of_a_large_cluster_and_names_what_it_shares(run: Run) -> None:
@@ -584,8 +584,49 @@ def test_check_lists_the_same_problem_of_a_line_once_with_how_often(run: Run) ->
     item = {"item": "colour", "value": "red", "answer_msg": 4}
     turns = [{"msg": index, "requested": [item]} for index in (1, 3)] + [{"msg": 5, "requested": []}]
     report = check_file(run.write([log(1, annotations={"turns": turns})]), PACK, Dataset(uri="logs.jsonl"))
-    assert [(one.line, one.reason, one.times) for one in report.problems] == [(1, "unknown-field", 2)]
+    assert [(problem.line, problem.reason, problem.times) for problem in report.problems] == [
+        (1, "unknown-field", 2)
+    ]
+    assert str(report.problems[0]).endswith("(2 times on this line)")
     assert report.failed_labels == {"unknown-field": 2}
+
+
+def test_check_lists_the_same_problem_of_many_lines_once_with_the_lines(run: Run) -> None:
+    wrong = [
+        {"session_id": f"w{number}", "messages": [{"role": "robot", "content": "x"}]} for number in range(8)
+    ]
+    tasks = [log(number, task=f"task {'abcdefgh'[number]}") for number in range(8)]
+    report = check_file(run.write([*wrong, *tasks]), PACK, Dataset(uri="logs.jsonl"))
+    assert [(problem.line, problem.reason, problem.lines) for problem in report.problems] == [
+        (1, "wrong-role", 8),
+        (9, "unknown-task", 1),
+        (10, "unknown-task", 1),
+        (11, "unknown-task", 1),
+        (12, "unknown-task", 5),
+    ]
+    assert str(report.problems[0]).endswith("(also in lines 2, 3, 4, 5 and 3 more; 8 times in all)")
+    assert "'task d'" in (rest := report.problems[-1].message)
+    assert rest.endswith("Others have other values")
+    assert report.quarantined == {"wrong-role": 8, "unknown-task": 8}
+
+
+def test_check_says_why_a_file_holds_no_session(run: Run) -> None:
+    session = log(1)
+    for content, says in (
+        (b"", "the file is empty"),
+        (json.dumps([session], indent=1).encode(), "one JSON list: jq -c '.[]'"),
+        (json.dumps(session, indent=1).encode(), "the objects span several lines: jq -c ."),
+    ):
+        (warning,) = check_file(run.write([content]), PACK, Dataset(uri="logs.jsonl")).warnings
+        assert says in warning
+
+
+def test_check_says_that_no_answer_counts_rather_than_that_nothing_is_asked(run: Run) -> None:
+    pack = PACK.model_copy(update={"non_answers": ("in|on",)})
+    path = run.write([log(number) for number in range(20)])
+    warnings = check_file(path, pack, Dataset(uri="logs.jsonl")).warnings
+    assert any("nonAnswers of the pack" in warning for warning in warnings)
+    assert not any("nothing left to ask" in warning for warning in warnings)
 
 
 def test_check_says_which_labeller_it_used_and_why(run: Run) -> None:
@@ -608,11 +649,11 @@ def test_check_says_which_labeller_it_used_and_why(run: Run) -> None:
 
 def test_check_warns_of_a_limit_that_cuts_most_questions_of_the_experts(run: Run) -> None:
     question = "So that I can book the right one for you, which city would you like to travel to?"
-    path = run.write([log(number, f"hi {number}", question, "in Rome", MARK) for number in range(3)])
+    path = run.write([log(number, f"hi {number}", question, "in Rome", MARK) for number in range(4)])
     dataset = Dataset(uri="logs.jsonl")
     assert check_file(path, PACK, dataset).warnings == ()
     (warning,) = check_file(path, PACK, dataset, settings=CheckSettings(max_new_tokens=16)).warnings
-    assert warning.startswith("3 of 3 questions of the experts are longer than about 16 tokens")
+    assert warning.startswith("4 of 4 questions of the experts are longer than about 16 tokens")
     assert "train.maxNewTokens" in warning
 
 

@@ -13,10 +13,11 @@ from learntoask.core.manifest import AskEndpoint
 from learntoask.core.status.conditions import WARM_UP_FAILED
 from learntoask.core.status.endpoint import EndpointStatus
 from learntoask.kube import JOB, Invalid
-from learntoask_operator.endpoint.decide import EndpointDecision, Target, decide
+from learntoask_operator.endpoint.decide import EndpointDecision, decide
 from learntoask_operator.endpoint.findings import Views
 from learntoask_operator.endpoint.observe import ObservedEndpoint, ObservedServers
 from learntoask_operator.endpoint.status import Fault, refused_status, status_of
+from learntoask_operator.endpoint.trial import Target, without_trial
 from lupa.lua51 import LuaRuntime
 from worlds.operator import World
 
@@ -141,7 +142,7 @@ def served(ready: int, **broken: Any) -> tuple[ObservedEndpoint, EndpointDecisio
     ).spec
     servers = {"r": ObservedServers(wanted=1, pods=1, ready=ready)}
     decided = decide(
-        target=Target(name="r", policy=spec.policy),
+        trial=without_trial(Target(name="r", policy=spec.policy)),
         previous="",
         revisions=(),
         servers=servers,

@@ -1,9 +1,16 @@
-"""The loop, the cache of children, the Lease and the settings, in this process."""
+"""The loop, the cache of children, the Lease, the settings, and the ports of the process."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import re
+import socket
+import sys
+from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 from learntoask.core.errors import InputError
@@ -14,6 +21,7 @@ from learntoask_operator.cache.projections import PROJECTIONS
 from learntoask_operator.leader.lease import Lease, LeaseLost
 from learntoask_operator.loop import Loop, Ref
 from learntoask_operator.settings import parse_settings
+from worlds.cluster.processes import start
 from worlds.fake_kube import FakeKube
 from worlds.waiting import until
 
@@ -97,6 +105,24 @@ async def test_an_older_version_is_passed_over_and_another_object_of_the_name_is
     await until(lambda: ("a", 9) in reconciles.seen)
     loop.gone(RUN, run(version=10, uid="new"))
     assert (loop.objects, reconciles.forgotten) == (0, ["a"])
+    await loop.close(grace=1)
+
+
+async def test_objects_of_namespaces_that_are_not_served_are_left_alone() -> None:
+    reconciles, served = Reconciles(takes=0.2), {"n"}
+    loop = Loop([reconciles], namespaces=served)
+    loop.open()
+    elsewhere = run("b")
+    elsewhere["metadata"]["namespace"] = "m"
+    loop.observed(RUN, run("a"))
+    loop.observed(RUN, elsewhere)
+    await until(lambda: reconciles.seen)
+    assert loop.objects == 1
+    served.clear()
+    loop.leave("n")
+    assert (loop.objects, reconciles.forgotten) == (0, ["a"])
+    loop.observed(RUN, run("a", version=2))  # what a reconcile under way has written
+    assert (loop.objects, reconciles.ended) == (0, 0)
     await loop.close(grace=1)
 
 
@@ -255,9 +281,17 @@ def test_settings_come_from_flags_before_variables_and_must_make_sense() -> None
         (["--metrics-port=70000"], "--metrics-port"),
         (["--image-pull-policy=always"], "--image-pull-policy"),
         (["--namespaces=a,B_b"], "--namespaces"),
+        (["--namespace-selector=team=care,in live"], "--namespace-selector: give a label selector"),
+        (["--namespace-selector=team in care"], "--namespace-selector: give a label selector"),
+        (["--namespace-selector=team=care", "--namespaces=a"], "not both"),
         (["--store-credentials=My Secret"], "--store-credentials"),
         (["--progress-address=operator"], "--progress-address"),
         (["--pod-user=-1"], "--pod-user"),
+        (["--tracing-endpoint=collector:4317"], "--tracing-endpoint: give http://host:port"),
+        (["--tracing-protocol=http"], "--tracing-protocol: give grpc or http/protobuf"),
+        (["--progress-certificate=/c", "--progress-key=/k"], "--progress-ca: belongs to"),
+        (["--progress-ca=authority"], "give all three or none"),
+        (["--tracing-ratio=5"], "--tracing-ratio"),
     ):
         with pytest.raises(InputError, match=message):
             parse_settings(arguments, {})
@@ -268,5 +302,52 @@ def test_settings_come_from_flags_before_variables_and_must_make_sense() -> None
         "--log-level=DEBUG",
     ]
     assert parse_settings(sensible, {}).watched == ("a", "b")
+    for selector in ("team", "!team", "a.io/team==care, stage!=dev", "stage in (test, live),x notin ( y )"):
+        assert parse_settings([f"--namespace-selector={selector}"], {}).watched == (None,)
     with pytest.raises(InputError, match="LTA_OPERATOR_CONCURRENCY"):
         parse_settings([], {"LTA_OPERATOR_CONCURRENCY": "many"})
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0", "::"])
+async def test_probes_and_metrics_are_served_to_both_families_and_metrics_for_their_token(
+    tmp_path: Path, listen: str
+) -> None:
+    """The process answers while it waits for the Lease, which no API server gives it here."""
+    kubeconfig, token, log = tmp_path / "kubeconfig", tmp_path / "token", tmp_path / "log"
+    kubeconfig.write_text(
+        json.dumps(
+            {
+                "current-context": "c",
+                "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+                "users": [{"name": "u", "user": {}}],
+            }
+        )
+    )
+    token.write_text("of-prometheus\n")
+    ports = [f"--{name}-port=0" for name in ("health", "metrics", "progress")]
+    settings = [f"--kubeconfig={kubeconfig}", f"--listen={listen}", f"--metrics-token-file={token}"]
+    command = [sys.executable, "-m", "learntoask_operator", *settings, *ports]
+    process = start(command, log=log, outlive=False)
+    try:
+        await until(lambda: "health on port" in log.read_text() or not process.alive)
+        found = re.search(r"health on port (\d+), metrics on port (\d+)", log.read_text())
+        assert found is not None, log.read_text()
+        for host in ["127.0.0.1", "[::1]"] if socket.has_dualstack_ipv6() else ["127.0.0.1"]:
+            for path in ("healthz", "readyz"):
+                assert _get(f"{host}:{found[1]}/{path}") == (200, "ok")
+            for given in ("", "Bearer wrong"):
+                assert _get(f"{host}:{found[2]}/metrics", given) == (401, "")
+            status, text = _get(f"{host}:{found[2]}/metrics", "Bearer of-prometheus")
+            assert (status, "lta_operator_leader" in text) == (200, True)
+    finally:
+        process.kill()
+
+
+def _get(url: str, authorization: str = "") -> tuple[int, str]:
+    request = Request(f"http://{url}", headers={"Authorization": authorization})
+    try:
+        with build_opener(ProxyHandler({})).open(request, timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as refused:
+        return refused.code, refused.read().decode()

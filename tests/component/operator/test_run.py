@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from learntoask.core.json_object import Json
 from learntoask.core.pod_contract import STAGE_LABEL
 from learntoask.core.status.conditions import find_condition
-from learntoask.kube import CONFIG_MAP, DEPLOYMENT, ENDPOINT, JOB, POD, RUN, SERVICE, Forbidden, Invalid
+from learntoask.kube import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    ENDPOINT,
+    JOB,
+    POD,
+    RUN,
+    SERVICE,
+    Forbidden,
+    Invalid,
+    Kind,
+)
+from learntoask.progress.report import ProgressReport
 from worlds.operator import World, attempt_of
 
 STAGES = ["resolve", "fetch", "prepare", "label", "grader", "sft", "grpo", "evaluate", "gate", "serve"]
@@ -433,6 +448,25 @@ def test_what_somebody_has_to_mend_fails_early_and_a_retry_goes_on() -> None:
     assert world.status.phase == "Succeeded"
 
 
+def test_an_image_that_the_registry_refuses_fails_early() -> None:
+    world = World()
+    world.settle()
+    world.make_pods()
+    said = 'failed to pull image "lta:1": unauthorized: authentication required'
+    (pod,) = world.pods("resolve")
+    for reason, after in (("ErrImagePull", 5), ("ImagePullBackOff", 30), ("ErrImagePull", 35)):
+        world.now += after
+        waiting = {"name": "stage", "state": {"waiting": {"reason": reason, "message": said}}}
+        world.kube.put(POD, {**pod, "status": {"phase": "Pending", "containerStatuses": [waiting]}})
+        world.settle()
+    assert said in world.stage("resolve").message
+    world.finish_deleted()
+    world.settle()
+    assert (world.status.phase, world.status.reason) == ("Failed", "CannotStart")
+    assert said in world.status.message
+    assert [attempt_of(job) for job in world.jobs("resolve")] in ([], [1]), "no other attempt was made"
+
+
 def test_what_was_missing_at_first_and_came_does_not_fail_a_run_that_still_loads_its_image() -> None:
     world = World()
     world.settle()
@@ -556,7 +590,14 @@ def test_no_job_is_made_for_a_run_whose_deletion_nobody_heard_of() -> None:
     assert world._seen is None, "it is forgotten"
 
 
-def test_a_run_that_is_over_says_so_everywhere() -> None:
+@pytest.mark.parametrize(
+    ("phase", "reason", "left"),
+    [
+        ("Cancelled", "Cancelled", {"Pending", "Published"}),
+        ("Failed", "Broken", {"Pending", "Published", "Failed"}),
+    ],
+)
+def test_a_run_that_is_over_says_so_everywhere(phase: str, reason: str, left: set[str]) -> None:
     world = World()
     world.settle()
     world.go("resolve")
@@ -564,20 +605,38 @@ def test_a_run_that_is_over_says_so_everywhere() -> None:
     world.make_pods()
     for pod in world.pods(alive=True):
         world.begin(pod)
+    (job,) = world.jobs("prepare", active=True)
+    world.progress.report(
+        ProgressReport(
+            namespace="default",
+            run="clinic",
+            stage="prepare",
+            attempt=1,
+            index=0,
+            key=job["metadata"]["annotations"]["learntoask.io/stage-key"],
+            done=1,
+            total=2,
+        )
+    )
     world.settle()
-    world.annotate(cancel="wrong logs")
+    assert world.status.progress == "50%"
+    if phase == "Cancelled":
+        world.annotate(cancel="Broken it is")
+    else:
+        world.fail(world.pods("fetch", alive=True)[0], retryable=False)
     world.watch()
     world.operate()
-    assert world.status.stage != "", "its pods still end"
+    assert "prepare" in world.status.stage, "its pods still end"
     world.settle()
     world.finish_deleted()
     world.settle()
     status = world.status
-    assert (status.phase, status.stage, status.progress) == ("Cancelled", "", "")
-    assert {record.state for record in status.stages} <= {"Pending", "Published"}
+    assert (status.phase, status.stage, status.progress) == (phase, "", "")
+    assert {record.state for record in status.stages} == left
     stalled = find_condition(status.conditions, "Stalled")
     assert stalled is not None
-    assert (stalled.status, stalled.reason, stalled.message) == ("True", "Cancelled", "wrong logs")
+    assert (stalled.status, stalled.reason) == ("True", reason)
+    assert "Broken it is" in stalled.message
     assert find_condition(status.conditions, "Reconciling") is None
 
 
@@ -605,6 +664,37 @@ def test_two_equal_runs_share_a_stage_under_way() -> None:
     world.settle()
     assert world.jobs("fetch", active=True)
     world.run_to_end()
+
+
+def test_two_equal_runs_that_are_reconciled_at_once_create_one_job_of_a_stage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second one is decided about while the first one's Job is on its way to the API server."""
+    world = World()
+    world.settle()
+    world.go("resolve")
+    world.edit(suspend=True)
+    world.settle()
+    assert (world.status.phase, world.jobs(active=True)) == ("Suspended", [])
+    world.edit(suspend=False)
+    twin = {name: value for name, value in world.run["metadata"].items() if name != "uid"}
+    world.kube.put(RUN, {**world.run, "metadata": {**twin, "name": "twin"}})
+    create = world.kube.create
+
+    async def slow(kind: Kind, body: Json, *, deadline: float = 0) -> Json:
+        await asyncio.sleep(0)
+        return await create(kind, body, deadline=deadline)
+
+    monkeypatch.setattr(world.kube, "create", slow)
+
+    async def reconcile_both() -> None:
+        await asyncio.gather(*(world.reconciler.reconcile(body) for body in world.kube.all(RUN)))
+
+    asyncio.run(reconcile_both())
+    assert [job["metadata"]["labels"]["learntoask.io/run"] for job in world.jobs("fetch")] == ["clinic"]
+    twin_status = world.kube.objects[RUN, "default", "twin"]["status"]
+    (fetch,) = [stage for stage in twin_status["stages"] if stage["name"] == "fetch"]
+    assert (fetch["state"], fetch["reason"]) == ("Waiting", "ComputedElsewhere")
 
 
 @pytest.mark.parametrize("difference", ["store", "suspended", "late", "ended"])

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -48,6 +49,17 @@ def test_inputs_are_found_and_reported(world: PodWorld) -> None:
             "files": {"dataset": path_digest(PHARMACY / "logs.jsonl")},
         }
     }
+
+
+def test_resolve_refuses_a_pack_with_a_faulty_prompt(tmp_path: Path) -> None:
+    pack = tmp_path / "pack.yaml"
+    text = (PHARMACY / "pack.yaml").read_text(encoding="utf-8")
+    pack.write_text(f"{text}\nprompts: {{judge: '{{{{ field }}}}'}}\n", encoding="utf-8")
+    world = PodWorld(tmp_path / "world", {"pack": {"uri": str(pack)}})
+    code, words = world.start({"stage": "resolve"}).ended()
+    world.close()
+    assert (code, words["retryable"]) == (2, False)
+    assert "prompts.judge" in words["message"]
 
 
 def test_what_is_published_is_not_computed_again(world: PodWorld) -> None:
@@ -190,3 +202,31 @@ def test_resolve_finds_what_is_wrong_with_the_store_before_any_stage_works(
         assert resolve("lta") == (0, "", True)
         left = server.client().list_objects("lta", prefix="team", recursive=True)
         assert not [item.object_name for item in left if "manifest" in str(item.object_name)]
+
+
+_RIGHTS = {
+    "s3:GetObject",
+    "s3:PutObject",
+    "s3:DeleteObject",
+    "s3:ListBucket",
+    "s3:ListBucketMultipartUploads",
+    "s3:ListMultipartUploadParts",
+    "s3:AbortMultipartUpload",
+}
+
+
+def test_resolve_finds_every_right_that_the_policy_of_the_keys_lacks(world: PodWorld, tmp_path: Path) -> None:
+    with minio_server(tmp_path / "minio") as server:
+
+        def resolve(number: int, lacks: set[str]) -> tuple[int, dict[str, Any]]:
+            keys = server.user(f"user{number}", _RIGHTS - lacks)
+            store = {"LTA_STORE": "s3://lta/team", "LTA_STORE_ENDPOINT": server.endpoint}
+            return world.start({"stage": "resolve"}, **store, **keys).ended()
+
+        read_only = _RIGHTS - {"s3:GetObject", "s3:ListBucket"}
+        for number, lacks in enumerate((read_only, *({right} for right in sorted(_RIGHTS)))):
+            code, words = resolve(number, lacks)
+            assert (code, words.get("reason"), words.get("retryable")) == (5, "AccessDenied", False), lacks
+            assert "need list, read, write, delete and multipart rights on this bucket" in words["message"]
+            assert "AWS_ACCESS_KEY_ID" in words["message"], "it says where the keys come from"
+        assert resolve(99, set())[0] == 0, "and these rights are enough"

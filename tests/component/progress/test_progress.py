@@ -19,9 +19,11 @@ from learntoask.progress.client import ProgressPusher
 from learntoask.progress.report import ProgressReport, to_wire
 from learntoask.progress.server import ProgressServer
 from learntoask.progress.tokens import PodIdentity, TokenVerifier
+from learntoask.rpc.channels import Tls
 from learntoask.rpc.config import ListenConfig
 from learntoask.wire import progress_pb2_grpc
 from learntoask_operator.endpoint.gateways import GatewayBoard
+from worlds.cluster.certificates import Authority
 from worlds.waiting import until
 
 KEYS = {
@@ -96,6 +98,41 @@ def clock() -> list[float]:
 @pytest.fixture
 def heard() -> list[tuple[ProgressReport, PodIdentity]]:
     return []
+
+
+async def test_a_pod_reports_over_tls_and_takes_a_renewed_authority(
+    api: ApiServer, certificates: Path, tmp_path: Path
+) -> None:
+    heard: list[ProgressReport] = []
+    server = ProgressServer(
+        ListenConfig(
+            port=0,
+            drain_seconds=0.5,
+            tls_certificate=certificates / "server.pem",
+            tls_key=certificates / "server.key",
+        ),
+        verify=TokenVerifier(api.keys, now=lambda: 0.0),
+        on_report=lambda report, identity: heard.append(report),
+        gateways=GatewayBoard(wake=lambda ref: None),
+    )
+    await server.start()
+    held = tmp_path / "token"
+    held.write_text(token())
+    mounted = Authority(tmp_path).identity.certificate  # not yet that of the operator
+    with ProgressPusher(server.address, token=held, tls=Tls(authority=mounted), subject=SUBJECT) as pusher:
+        pusher.update(PROGRESS)
+        await until(lambda: pusher._failure_logged)
+        assert not heard
+        (tmp_path / "new").write_bytes((certificates / "ca.pem").read_bytes())
+        (tmp_path / "new").replace(mounted)
+
+        def told() -> bool:
+            pusher.update(PROGRESS)
+            return bool(heard)
+
+        await until(told)
+    assert heard[0].done == PROGRESS["done"]
+    await server.drain()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The Python examples of README, pages and client run as they are against a server with the example pack."""
+"""The Python examples of README, pages and client run as they are against a gateway with the example pack."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 import learntoask.client
 import pytest
 from learntoask.core.pack import load_pack
+from worlds.gateway import gateway
 from worlds.serving import ScriptedEngine, serving
 
 ROOT = Path(__file__).resolve().parents[3]
-PHARMACY = load_pack(ROOT / "examples" / "pharmacy" / "pack.yaml")
+PHARMACY = ROOT / "examples" / "pharmacy" / "pack.yaml"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = [
     (f"{page.name}:{number}", code)
@@ -34,9 +35,12 @@ def _on(address: str, code: str) -> str:
 
 async def _run(code: str) -> ScriptedEngine:
     engine = ScriptedEngine()
-    async with serving(engine, pack=PHARMACY) as server:
+    async with (
+        serving(engine, pack=load_pack(PHARMACY)) as server,
+        gateway(PHARMACY, server.address) as front,
+    ):
         names = vars(learntoask.client).copy()
-        await asyncio.to_thread(exec, _on(server.address, code), names)
+        await asyncio.to_thread(exec, _on(front.address, code), names)
     return engine
 
 

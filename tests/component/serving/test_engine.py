@@ -15,7 +15,7 @@ from learntoask.core.errors import InputError
 from learntoask.core.prompt import Context
 from learntoask.core.records import STOP, Message
 from learntoask.decoding.decoder import Decoder
-from learntoask.decoding.sessions import decode_contexts
+from learntoask.decoding.sessions import decide_contexts
 from learntoask.policy.model import Policy
 from learntoask.serving.config import ServeConfig
 from learntoask.serving.engines.protocol import Draft
@@ -77,7 +77,8 @@ CONTEXTS = [
 
 def alone(policy: Policy, asked: Context) -> tuple[str, float]:
     """Return text and stop log-probability of training's sampler for a single context."""
-    (answer,) = decode_contexts(policy, [asked], temperature=0, max_new_tokens=NEW_TOKENS, seed=0)
+    (point,) = decide_contexts(policy, [asked], max_new_tokens=NEW_TOKENS)
+    answer = point.greedy
     return answer.text, stop_logprobs(policy, [asked])[0]
 
 
@@ -111,6 +112,18 @@ async def test_a_threshold_decides_as_in_the_sampler(policy: Policy):
         assert_same(draft, alone(decided, asked))
     assert [draft.text for draft in drafts].count(STOP) == len(CONTEXTS) - 3
     assert {draft.usage.completion for draft in drafts if draft.text == STOP} == {len(policy.stop_tokens)}
+
+
+async def test_another_answer_begins_otherwise(policy: Policy):
+    async with engine_of(policy) as engine:
+        first = await engine.decide(CONTEXTS[0])
+        second = await engine.decide(CONTEXTS[0], barred=(first.tokens[:2],))
+    (point,) = decide_contexts(policy, CONTEXTS[:1], max_new_tokens=NEW_TOKENS, barred=[(first.tokens[:2],)])
+    assert second.tokens == point.greedy.tokens
+    assert second.logprobs == pytest.approx(point.greedy.logprobs, abs=1e-4)
+    assert second.tokens[0] == first.tokens[0]
+    assert second.tokens[1] != first.tokens[1]
+    assert second.usage.cached == second.usage.prompt - 1
 
 
 async def test_a_turn_is_computed_from_where_the_last_one_ended(policy: Policy):
@@ -263,7 +276,9 @@ async def test_a_user_cannot_open_a_turn_of_another_role(policy: Policy, monkeyp
 async def test_converse_and_decide_give_the_same_answers_and_a_stream_keeps_its_cache(
     folder: Path, policy: Policy
 ):
-    config = ServeConfig(model=folder, pack=Path(), port=0, max_new_tokens=NEW_TOKENS, deadline_seconds=120)
+    config = ServeConfig(
+        model=folder, pack=Path(), port=0, repeat="allow", max_new_tokens=NEW_TOKENS, deadline_seconds=120
+    )
     async with engine_of(policy) as fresh, engine_of(policy) as kept:
         streaming = PolicyServer(config, ServedPolicy(engine=kept, pack=PACK, revision="r", shape=""))
         calling = PolicyServer(config, ServedPolicy(engine=fresh, pack=PACK, revision="r", shape=""))

@@ -16,6 +16,7 @@ from learntoask.labeling.logs import stage as prepare
 from learntoask.serving.answer import PolicyAnswer
 from learntoask.serving.records import log as records
 from learntoask.serving.records.log import RecordedDecision, RecordLog
+from learntoask.serving.records.redaction import redaction
 from worlds.serving import PACK, ScriptedEngine, recorded, request, samples, serving, stub_of
 from worlds.waiting import until
 
@@ -63,7 +64,7 @@ async def test_served_conversations_come_back_as_logs_in_which_only_experts_are_
             key="k",
             spec=RunSpec.model_validate(
                 {
-                    "dataset": {"uri": "logs.jsonl", "testShare": 0, "validationShare": 0},
+                    "dataset": {"uri": "logs.jsonl", "validationShare": 0},
                     "pack": {"uri": "pack.yaml"},
                 }
             ),
@@ -90,6 +91,13 @@ async def test_redaction_reaches_every_message_and_the_goal(tmp_path: Path):
     assert line["messages"][0]["content"] == "[redacted] &amp; me"
     assert line["messages"][1]["content"] == "What else about [redacted] &amp; me?"
     assert line["goal"] == "Call [redacted] &amp; co"
+
+
+def test_a_text_that_a_pattern_searches_without_end_is_redacted_as_a_whole(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("learntoask.serving.records.redaction.LONGEST_SEARCH", 0.01)
+    redact = redaction((r"(a|a)+$", "name"), None)
+    assert redact("a" * 60 + "!") == "[redacted]"
+    assert redact("name") == "[redacted]"
 
 
 async def test_a_redaction_that_fails_records_nothing(tmp_path: Path):

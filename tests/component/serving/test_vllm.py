@@ -16,7 +16,7 @@ import torch
 from learntoask.core.errors import InputError
 from learntoask.core.prompt import Context
 from learntoask.core.records import STOP, Message
-from learntoask.decoding.sessions import decode_contexts
+from learntoask.decoding.sessions import decide_contexts
 from learntoask.policy.model import Policy
 from learntoask.policy.prompt import PromptLimits, PromptRenderer
 from learntoask.serving.decider import Decider
@@ -92,7 +92,8 @@ async def engine(policy: tuple[Path, Policy]) -> AsyncIterator[VllmEngine]:
 
 def assert_same(draft: Draft, policy: Policy, asked: Context) -> None:
     policy = with_limits(policy, stop_threshold=THRESHOLD)
-    (answer,) = decode_contexts(policy, [asked], temperature=0, max_new_tokens=NEW_TOKENS, seed=0)
+    (point,) = decide_contexts(policy, [asked], max_new_tokens=NEW_TOKENS)
+    answer = point.greedy
     assert draft.text == answer.text
     stop_logprob = stop_logprobs(policy, [asked])[0]
     assert draft.stop_logprob == pytest.approx(stop_logprob, abs=2e-3)
@@ -128,7 +129,8 @@ async def test_below_the_threshold_a_question_is_asked_and_above_it_none(
 ) -> None:
     """Use the same vLLM with another threshold, and without one."""
     stops = stop_logprobs(policy[1], [FINISHED])[0]
-    (greedy,) = decode_contexts(policy[1], [FINISHED], temperature=0, max_new_tokens=NEW_TOKENS, seed=0)
+    (point,) = decide_contexts(policy[1], [FINISHED], max_new_tokens=NEW_TOKENS)
+    greedy = point.greedy
     for threshold in (math.exp(stops) * 1.01, None):
         prompting = replace(engine._prompting, limits=PromptLimits(stop_threshold=threshold))
         other = VllmEngine(engine._llm, prompting, max_new_tokens=NEW_TOKENS, cache_bytes=2**30)
@@ -139,6 +141,17 @@ async def test_below_the_threshold_a_question_is_asked_and_above_it_none(
             assert STOP not in draft.text
             assert draft.text[:1] != STOP[:1]
         assert draft.stop_logprob == pytest.approx(stops, abs=2e-3)
+
+
+async def test_another_answer_begins_otherwise(engine: VllmEngine, policy: tuple[Path, Policy]) -> None:
+    first = await engine.decide(CONTEXTS[0])
+    barred = ((first.tokens[:2]),)
+    second = await engine.decide(CONTEXTS[0], barred=barred)
+    decided = with_limits(policy[1], stop_threshold=THRESHOLD)
+    (point,) = decide_contexts(decided, CONTEXTS[:1], max_new_tokens=NEW_TOKENS, barred=[barred])
+    assert second.tokens == point.greedy.tokens
+    assert second.logprobs == pytest.approx(point.greedy.logprobs, abs=2e-3)
+    assert second.tokens[:2] != first.tokens[:2]
 
 
 async def test_the_next_turn_is_computed_from_the_last_one(engine: VllmEngine) -> None:
@@ -185,8 +198,8 @@ async def test_other_weights_are_taken_without_losing_a_decision(
     await asyncio.gather(*asking)
     for revision, one in (("old", old), ("new", new)):
         decided = with_limits(one, stop_threshold=THRESHOLD)
-        answers = decode_contexts(decided, CONTEXTS, temperature=0, max_new_tokens=NEW_TOKENS, seed=0)
-        assert said[revision] == {(number, answer.text) for number, answer in enumerate(answers)}
+        points = decide_contexts(decided, CONTEXTS, max_new_tokens=NEW_TOKENS)
+        assert said[revision] == {(number, point.greedy.text) for number, point in enumerate(points)}
     assert said["old"] != said["new"]
     await decider.reload(folder, revision="old")
 

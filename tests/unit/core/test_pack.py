@@ -51,6 +51,24 @@ TASKS = """
         ),
         ("name: shop\ntasks: [{name: a, fields: [{name: yes}]}]", r"tasks\.0\.fields\.0\.name: must be text"),
         ("name: [", "not valid YAML"),
+        ("name: shop\n\ttasks: []", "pack.yaml:2: .*indent with spaces, not with tabs"),
+        (
+            "name: shop\nroles: {expert: User, user: user}\ntasks: [{name: a, fields: [{name: x}]}]",
+            "are both 'user'",
+        ),
+        (
+            "name: shop\nendMarkers: ['']\ntasks: [{name: a, fields: [{name: x}]}]",
+            "endMarkers.0: must not be empty",
+        ),
+        (
+            "name: shop\nnonAnswers: ['.']\ntasks: [{name: a, fields: [{name: x}]}]",
+            "nonAnswers.0: pattern '.' matches every message",
+        ),
+        (
+            "name: shop\ntasks: [{name: a, fields: [{name: x, patterns: ['a*']}]}]",
+            "'a\\*' matches every message",
+        ),
+        (f"name: shop\ntasks: {TASKS}demoTask: repairs", "pack.yaml:7: document: demoTask 'repairs'"),
     ],
 )
 def test_a_faulty_pack_is_refused_by_file_and_field(text: str, message: str) -> None:
@@ -62,7 +80,7 @@ def test_a_faulty_pack_is_refused_by_file_and_field(text: str, message: str) -> 
 def test_one_wrong_field_is_one_line_of_the_message() -> None:
     with pytest.raises(InputError) as caught:
         parse_pack("name: shop\ntasks: [{name: a, fields: [{name: x, values: [1]}]}]", where="p")
-    assert str(caught.value) == "p: tasks.0.fields.0.values.0: must be text; put it in quotes (got 1)"
+    assert str(caught.value) == "p:2: tasks.0.fields.0.values.0: must be text; put it in quotes (got 1)"
 
 
 def test_a_key_that_is_given_twice_is_refused_with_both_lines() -> None:

@@ -18,7 +18,7 @@ from learntoask.core.records import (
     Turn,
     UserAnswer,
 )
-from learntoask.evaluation.policy import Dialogue
+from learntoask.evaluation.policy import Dialogue, Reply
 from learntoask.evaluation.replay import LoggedUser, ReplayedSession, replay, replay_report
 from learntoask.grading.grades import Grade, GradeCase, MissingGrade, question_grade
 
@@ -75,9 +75,10 @@ class Script:
         self.lines = lines
         self.shown: list[Dialogue] = []
 
-    def reply(self, dialogues: Sequence[Dialogue], *, seed: int) -> list[str]:
+    def reply(self, dialogues: Sequence[Dialogue]) -> list[Reply]:
         self.shown += dialogues
-        return [self.lines[min(_policy_turns(dialogue), len(self.lines) - 1)] for dialogue in dialogues]
+        lines = [self.lines[min(_policy_turns(dialogue), len(self.lines) - 1)] for dialogue in dialogues]
+        return [Reply(text=line, draft=line) for line in lines]
 
 
 def _policy_turns(dialogue: Dialogue) -> int:
@@ -105,7 +106,6 @@ def run(policy: Script, *sessions: LabelledSession) -> list[ReplayedSession]:
         policy=policy,
         grader=NameGrader(),
         pack=PACK,
-        seed=0,
         progress=lambda done, total: None,
     )
 
@@ -202,9 +202,9 @@ def test_all_open_sessions_are_decoded_together() -> None:
     calls: list[int] = []
 
     class Counting(Script):
-        def reply(self, dialogues: Sequence[Dialogue], *, seed: int) -> list[str]:
+        def reply(self, dialogues: Sequence[Dialogue]) -> list[Reply]:
             calls.append(len(dialogues))
-            return super().reply(dialogues, seed=seed)
+            return super().reply(dialogues)
 
     run(Counting("age and dose?", "<stop />"), *[log()] * 7)
     assert calls == [7, 7]
@@ -224,3 +224,19 @@ def test_the_report_counts_items_questions_and_verdicts() -> None:
     assert (value["on-time"], value["too-early"], value["too-late"], value["endless"]) == (0.5, 0.5, 0.0, 0.0)
     assert found.metrics["on-time"].n == 2
     assert found.sessions == 3
+
+
+def test_repeated_questions_are_counted_as_drafted_and_as_put() -> None:
+    class Guarded(Script):
+        """Drafts its first line again and again, and puts the next one."""
+
+        def reply(self, dialogues: Sequence[Dialogue]) -> list[Reply]:
+            return [Reply(text=reply.text, draft=self.lines[0]) for reply in super().reply(dialogues)]
+
+    (found,) = run(Guarded("age?", "dose?", "<stop />"))
+    assert found.drafts == (None, "same-text", "same-text")
+    assert found.puts == (None, None)
+    metrics = replay_report([found], resamples=100, seed=0).metrics
+    assert metrics["same-text"].value == pytest.approx(2 / 3)
+    assert (metrics["same-text-served"].value, metrics["same-text-served"].n) == (0, 2)
+    assert (metrics["known-field"].value, metrics["known-field"].n) == (0, 3)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from learntoask.grading.agreement import GradedQuestion, agreement, kappa, same_fields, share
+from learntoask.grading.agreement import GradedQuestion, agreement, same_fields, share
 from learntoask.grading.grades import REFUSED, MissingGrade, question_grade
 
 FIELDS = frozenset("abcd")
@@ -72,14 +71,6 @@ def test_groups_appear_where_there_are_both():
 def test_nothing_gives_no_figures_and_no_error():
     assert agreement([])["any_hit"] == {"value": None, "low": None, "high": None}
     assert share([]) == {"value": None, "low": None, "high": None, "n": 0}
-
-
-def test_kappa_of_perfect_chance_and_opposite_judgements():
-    counts = np.zeros((3, 10))
-    counts[0, -4:] = 5, 0, 0, 5
-    counts[1, -4:] = 5, 5, 5, 5
-    counts[2, -4:] = 0, 5, 5, 0
-    assert kappa(counts) == pytest.approx([1.0, 0.0, -1.0])
 
 
 def test_share_with_wilsons_interval():

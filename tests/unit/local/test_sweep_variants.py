@@ -10,11 +10,11 @@ import yaml
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import load_manifest
 from learntoask.core.manifest.sweep import merge_changes
-from learntoask.evaluation.stats.bootstrap import Difference, Estimate
 from learntoask.evaluation.stats.metrics import HEADLINE
 from learntoask.evaluation.sweep.html import sweep_page
 from learntoask.evaluation.sweep.report import SweepReport, VariantReport, curve_report
 from learntoask.local.sweeps import load_sweep, write_members
+from learntoask.statistics.bootstrap import Difference, Estimate
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 HEAD = {"apiVersion": "learntoask.io/v1alpha1", "metadata": {"name": "clinic"}}
@@ -39,6 +39,16 @@ def test_changes_are_merged_and_null_restores_a_default() -> None:
         "gate": {"thresholds": []},
     }
     assert spec["train"] == {"seed": 1, "sft": {"epochs": 3}}
+
+
+def test_a_key_that_a_sweep_gives_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
+    path = written(tmp_path, {"variants": [{"name": "base"}]})
+    lines = path.read_text(encoding="utf-8").splitlines()
+    first = next(number for number, line in enumerate(lines, 1) if line.startswith("spec:"))
+    path.write_text("\n".join([*lines, "spec: {base: other.yaml}"]) + "\n", encoding="utf-8")
+    told = f"key 'spec' is given twice, in lines {first} and {len(lines) + 1}"
+    with pytest.raises(InputError, match=told):
+        load_sweep(path)
 
 
 def test_variants_are_runs_of_their_own(tmp_path: Path) -> None:
@@ -75,6 +85,15 @@ def test_variants_are_runs_of_their_own(tmp_path: Path) -> None:
             "variant 'a'.*did you mean 'method'",
         ),
         ({"curves": [{"field": "train.method", "values": [0, 1]}]}, "variant 'method-0'"),
+        # The line is that of the field where the sweep has it.
+        (
+            {"variants": [{"name": "a"}, {"name": "b", "spec": {"train": {"method": "x"}}}]},
+            r"sweep.yaml:12: variant 'b' is no valid run: spec.train.method",
+        ),
+        (
+            {"spec": {"train": {"method": "x"}}, "variants": [{"name": "a"}]},
+            r"sweep.yaml:9: variant 'a' is no valid run: spec.train.method",
+        ),
         ({"curves": [{"field": "train.seed", "values": [0]}]}, "values"),
     ],
 )

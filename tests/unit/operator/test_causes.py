@@ -27,6 +27,23 @@ def job(*warnings: tuple[str, str, float]) -> Json:
     return warned({"metadata": {"name": "j"}, "status": {}}, *warnings)
 
 
+def test_a_pod_that_the_scheduler_leaves_aside_waits_for_the_claims_that_it_names() -> None:
+    made = {"name": "p", "creationTimestamp": "2023-11-14T22:13:10Z"}  # 10 s before NOW
+    claims = [
+        {"name": "gpu", "resourceClaimName": "shared"},
+        {"name": "own", "resourceClaimTemplateName": "one"},
+    ]
+    unseen = {"metadata": made, "spec": {"resourceClaims": claims}, "status": {"phase": "Pending"}}
+    cause = why_waiting([unseen], now=NOW)
+    assert cause is not None
+    assert (cause.reason, cause.lasting) == ("WaitingForClaims", False)
+    assert cause.message.endswith("exist: shared")
+    assert why_waiting([unseen], now=NOW - 1) is None
+    assert why_waiting([{**unseen, "spec": {"resourceClaims": claims[1:]}}], now=NOW) is None
+    seen = {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "True"}]}
+    assert why_waiting([{**unseen, "status": seen}], now=NOW) is None
+
+
 @pytest.mark.parametrize(
     ("message", "lasting"),
     [

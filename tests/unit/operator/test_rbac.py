@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from learntoask_operator.rbac import OWN, WATCHED, rbac_objects, rules
+from learntoask_operator.rbac import OWN, SELECTING, WATCHED, rbac_objects, rules
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -17,7 +17,7 @@ def test_the_committed_roles_are_current() -> None:
 
 
 def test_no_secret_and_no_finalizer_is_touched_and_nothing_is_a_wildcard() -> None:
-    for rule in [*rules(WATCHED), *rules(OWN)]:
+    for rule in [*rules(WATCHED), *rules(OWN), *rules(SELECTING)]:
         named = [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
         assert "*" not in named
         assert "secrets" not in named
@@ -28,5 +28,8 @@ def test_a_namespaced_install_asks_for_nothing_of_the_cluster() -> None:
     objects = rbac_objects(account=("home", "operator"), watched=("a", "b"))
     assert {one["kind"] for one in objects} == {"Role", "RoleBinding"}
     assert {one["metadata"]["namespace"] for one in objects} == {"home", "a", "b"}
+    assert "namespaces" not in {
+        name for one in objects for rule in one.get("rules", ()) for name in rule["resources"]
+    }
     wide = rbac_objects(account=("home", "operator"), watched=())
     assert {one["kind"] for one in wide} == {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}

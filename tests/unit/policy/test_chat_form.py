@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from learntoask.core.errors import InputError
-from learntoask.core.prompt import ChatMessage
+from learntoask.core.prompt import ChatMessage, conversation
+from learntoask.core.records import Message
 from learntoask.policy.chat_form import chat_form
 from learntoask.policy.prompt import prompt_tokens
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -87,12 +88,27 @@ def test_a_conversation_keeps_its_texts_and_grows_by_appending(
     assert tokens[: len(earlier)] == earlier
 
 
+@pytest.mark.parametrize("first", ["user", "assistant"])
+def test_neighbours_of_one_role_are_one_turn_for_a_template_that_wants_roles_to_alternate(first: str) -> None:
+    said = [(first, "hello"), (first, "it is me"), *[(turn["role"], turn["content"]) for turn in TURNS[1:]]]
+    if first == "assistant":
+        said[2:2] = [("user", "my brakes squeal"), ("user", "and it drops its chain")]
+    messages = [
+        Message(role=role, content=text, author="expert" if role == "assistant" else "user")  # type: ignore[arg-type]
+        for role, text in said
+    ]
+    base = tokenizer(STRICT)
+    text = base.decode(prompt_tokens(base, [SYSTEM, *conversation(messages)]))
+    assert "hello\nit is me" in text
+    assert [text.count(message.content) for message in messages] == [1] * len(messages)
+
+
 def test_what_a_template_takes_in_no_form_is_refused_with_what_to_do() -> None:
     base = tokenizer(NO_EMPTY_TURN.replace("ns.next = 'assistant'", "ns.next = 'nobody'"))
     assert chat_form(base, expert_first=True) is None
     with pytest.raises(InputError, match=r"refuses the conversation: .*use another base") as caught:
         prompt_tokens(base, [SYSTEM, GREETING, *TURNS])
-    assert caught.value.reason == "ChatTemplateRefuses"
+    assert (caught.value.reason, caught.value.retryable) == ("ChatTemplateRefuses", False)
 
 
 def test_a_template_that_refuses_only_openings_says_to_leave_them_out() -> None:

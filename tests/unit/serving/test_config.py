@@ -8,9 +8,11 @@ import pytest
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import RunSpec
 from learntoask.core.manifest.quantity import byte_count
+from learntoask.policy.stopping import Stopping
 from learntoask.rpc.config import bearer_token
 from learntoask.serving.config import config_of, read_config
-from learntoask.serving.records.log import redaction, task_keys
+from learntoask.serving.records.log import task_keys
+from learntoask.serving.records.redaction import redaction
 
 NEEDED = {"model": "m", "pack": "p.yaml"}
 
@@ -75,6 +77,18 @@ def test_the_manifest_says_how_to_serve():
     )
     assert (config.may_stop, config.max_prompt_tokens, config.redact) == (False, 512, ("x+",))
     assert config.precision == "float32"
+
+
+def test_a_chosen_threshold_is_on_the_scale_of_the_calibrated_probability():
+    spec = RunSpec.model_validate(
+        {"dataset": {"uri": "x"}, "pack": {"uri": "y"}, "train": {"stopThreshold": "auto"}}
+    )
+    chosen = Stopping(threshold=0.2, temperature=2.0, sessions=9, points=30, stops=9)
+    config = config_of(spec, model=Path("m"), pack=Path("p"), stopping=chosen)
+    assert config.stop_threshold == pytest.approx(1 / 3)  # odds of 1/4 become odds of 1/2
+    assert config.model_stop_threshold == pytest.approx(0.2)
+    plain = config_of(spec, model=Path("m"), pack=Path("p"))
+    assert (plain.stop_threshold, plain.model_stop_threshold, plain.stop_temperature) == (0.2, 0.2, 1.0)
 
 
 @pytest.mark.parametrize(

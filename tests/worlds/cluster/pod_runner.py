@@ -1,6 +1,6 @@
 """A node of processes: it runs the commands of pods as processes on this machine instead of containers.
 
-Like a kubelet it reports a heartbeat, creates volumes, starts the process, calls the gRPC readiness probe, serves logs,
+Like a kubelet it reports a heartbeat, creates volumes, starts the process, calls the readiness probe, serves logs,
 reports termination messages, and ends pods that are deleted. Of a volume that it cannot mount it tells by a Warning
 Event only, and tries again. Each pod has its own address below 127.0.0.0/8, so that
 all pods can listen at the same port. There are no images, no isolation and no limits.
@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
+import httpx2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from learntoask.core.json_object import Json
 from learntoask.kube import EVENT, LEASE, NODE, POD, SERVICE, Kube, KubeError, NotFound, follow
@@ -109,7 +110,14 @@ class PodRunner:
             if running.process and running.process.poll() is None:
                 running.process.kill()
                 running.process.wait(30)
+        # Pods of other tests would be put on a node that nobody serves any more.
+        with suppress(KubeError, OSError):
+            self._loop.run_until_complete(self._delete_node())
         self._loop.close()
+
+    async def _delete_node(self) -> None:
+        async with Kube.connect(kubeconfig=self.kubeconfig) as kube:
+            await kube.delete(NODE, NAME)
 
     async def _follow(self) -> None:
         async with Kube.connect(kubeconfig=self.kubeconfig) as kube:
@@ -198,7 +206,8 @@ class PodRunner:
         leaving = "deletionTimestamp" in pod["metadata"]
         if uid not in self.running and not over:
             self._count += 1
-            address = f"127.1.{self._count // 250}.{self._count % 250 + 1}"
+            # The port of the logs tells apart runners that work at the same time.
+            address = f"127.{self._logs.port >> 8}.{self._logs.port & 255}.{self._count % 250 + 1}"
             root = self.folder / f"{name}-{uid[:8]}"
             place = PodPlace(root=root, address=address, names=self._names, pod=pod)
             self.running[uid] = RunningPod(place)
@@ -323,15 +332,33 @@ class PodRunner:
     async def _watch(self, kube: Kube, running: RunningPod) -> int:
         """Probe the readiness of the process until it ends, and return its exit code."""
         assert running.process
-        probe = running.place.container.get("readinessProbe", {}).get("grpc")
+        probe = running.place.container.get("readinessProbe", {})
         while (code := running.process.poll()) is None:
-            ready = await self._serves(running, probe["port"]) if probe else True
+            ready = await self._passes(running, probe)
             if ready != running.ready and running.process.poll() is None:
                 running.ready = ready
                 self._tell_names()
                 await self._tell(kube, running, "Running", {"running": {"startedAt": running.started}})
             await asyncio.sleep(_PROBE_SECONDS)
         return code if code >= 0 else 128 - code
+
+    async def _passes(self, running: RunningPod, probe: Json) -> bool:
+        if "grpc" in probe:
+            return await self._serves(running, probe["grpc"]["port"])
+        if "httpGet" in probe:
+            asked = probe["httpGet"]
+            return await self._answers(running, asked["port"], asked["path"])
+        return True
+
+    @staticmethod
+    async def _answers(running: RunningPod, port: int, path: str) -> bool:
+        """Whether the process answers an HTTP request with success. Named ports are not looked up."""
+        if not isinstance(port, int):
+            return True
+        with suppress(httpx2.HTTPError):
+            async with httpx2.AsyncClient(timeout=5, trust_env=False) as client:
+                return (await client.get(f"http://{running.place.address}:{port}{path}")).is_success
+        return False
 
     @staticmethod
     async def _serves(running: RunningPod, port: int) -> bool:

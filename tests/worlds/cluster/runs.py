@@ -24,7 +24,7 @@ OPERATOR_FLAGS = (
     "--lease-time=8s",  # a busy machine may delay a renewal, and an operator that loses the Lease ends
     "--lease-renewal=2s",
 )
-PATIENCE = 120.0
+PATIENCE = 240.0
 
 
 def until(condition: Callable[[], Any], *, what: str | Callable[[], str], patience: float = PATIENCE) -> Any:
@@ -85,9 +85,18 @@ class Runs:
         """Wait until the status fulfils `condition`, and return it."""
         deadline = time.monotonic() + patience
         while not condition(status := self.status(name)):
-            assert time.monotonic() < deadline, f"run {name} stays at {status}"
+            assert time.monotonic() < deadline, f"run {name} stays at {status}\n{self._children(name)}"
             time.sleep(0.1)
         return status
+
+    def _children(self, name: str) -> str:
+        """The states of the run's Jobs and pods, for the message of a failed test."""
+        kinds = {kind: self.objects(kind, of=name) for kind in ("jobs", "pods")}
+        return "\n".join(
+            f"{kind}/{each['metadata']['name']}: {each.get('status')}"
+            for kind, objects in kinds.items()
+            for each in objects
+        )
 
     def wait_phase(self, phase: str, name: str = "one", *, patience: float = PATIENCE) -> Json:
         return self.wait(lambda status: status.get("phase") == phase, name, patience=patience)

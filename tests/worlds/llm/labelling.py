@@ -31,8 +31,9 @@ class LabelRun:
     pack: Pack = field(default_factory=lambda: load_pack(PHARMACY / "pack.yaml"))
     sessions: int = 30
 
-    def prepare(self) -> LabelRun:
-        prepare.run(self._context("prepare", "prepare", {"dataset": self.logs}, {}))
+    def prepare(self, test: Path | None = None) -> LabelRun:
+        files = {"dataset": self.logs} | ({} if test is None else {"test": test})
+        prepare.run(self._context("prepare", "prepare", files, {}))
         return self
 
     def label(self, name: str = "label", **label: Any) -> StageSummary:

@@ -224,7 +224,7 @@ class LexiconModel:
             stop_turn=None,
         )
         items = []
-        for exchange in read_exchanges(session, self._fields, self._non_answer).found:
+        for exchange in read_exchanges(session.messages, self._fields, self._non_answer).found:
             if exchange.asked >= start:
                 quote = None if exchange.answered is None else messages[exchange.answered].content
                 items.append(

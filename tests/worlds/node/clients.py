@@ -40,7 +40,7 @@ TRAFFIC = dedent(
     from learntoask.client import CallFailed, Client, user
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
-    took, failed = [], []
+    took, failed, free = [], [], threading.Semaphore({most})
     def ask(number):
         began = time.time()
         try:
@@ -48,14 +48,17 @@ TRAFFIC = dedent(
             took.append((began, time.time() - began, decision.origin))
         except CallFailed as error:
             failed.append((began, str(error)))
-    with Client("{address}", timeout=60) as client, ThreadPoolExecutor(64) as pool:
+        finally:
+            free.release()
+    with Client("{address}", timeout=60) as client, ThreadPoolExecutor({most}) as pool:
         number = 0
         while not over.wait(1 / {rate}) and not os.path.exists("/tmp/over"):
-            number += 1
-            pool.submit(ask, number)
+            if free.acquire(blocking=False):  # a busy machine answers fewer, and no queue grows here
+                number += 1
+                pool.submit(ask, number)
     print(json.dumps({{"took": took, "failed": failed}}))
     """
 )
-"""Asks `rate` questions a second, each in a new conversation, until /tmp/over exists."""
+"""Asks up to `rate` questions a second, each in a new conversation and `most` at a time, until /tmp/over exists."""
 
 END = "open('/tmp/over', 'w')"

@@ -13,6 +13,7 @@ from learntoask_operator.render import volumes
 from learntoask_operator.render.override import override_template
 from learntoask_operator.render.pod_template import pod_template
 from learntoask_operator.render.store import store_environment, store_volumes
+from learntoask_operator.render.tracing import tracing_environment
 from learntoask_operator.run.pod_messages import CONTAINER
 from learntoask_operator.settings import Settings
 
@@ -25,7 +26,15 @@ _REQUESTS: dict[str, Json] = {
 }
 _TRAINING: Json = {"cpu": "1", "memory": "4Gi"}
 # Seconds from SIGTERM to SIGKILL. A trainer then writes a checkpoint and uploads it.
-_GRACE = {"sft": 300, "grpo": 300, "grader": 60, "evaluate": 60, "label": 60}
+_GRACE = {
+    "sft": 300,
+    "grpo": 300,
+    "label": 60,
+    "grader": 60,
+    "draw": 60,
+    "calibrate": 60,
+    "evaluate": 60,
+}
 _SHORT_GRACE = 30
 RUN_ENVIRONMENT = {
     contract.LTA_HOME: contract.WORK_FOLDER,
@@ -50,10 +59,14 @@ def stage_template(
     """The pod template of a stage: `lta stage`, which reads from `variables` what to do."""
     addresses = (spec.dataset.uri, spec.dataset.test_uri, spec.pack.uri, spec.train.base.uri)
     mounted = run_volumes(spec, settings, configuration, claims=addresses, config_maps=addresses)
-    environment = {**RUN_ENVIRONMENT, **store_environment(spec, settings), **variables}
-    if settings.progress_address:
-        mounted.append(volumes.progress_token())
-        environment[contract.LTA_PROGRESS_ADDRESS] = settings.progress_address
+    environment: dict[str, str | Json] = {
+        **RUN_ENVIRONMENT,
+        **store_environment(spec, settings),
+        **tracing_environment(settings, calls=False),
+        **variables,
+    }
+    mounted += progress_volumes(settings)
+    environment |= progress_environment(settings)
     container = {
         "name": CONTAINER,
         "image": _image(spec, stage, settings),
@@ -70,6 +83,23 @@ def stage_template(
     )
     template["spec"]["restartPolicy"] = "Never"
     return override_pods(template, spec, stage)
+
+
+def progress_volumes(settings: Settings) -> list[volumes.MountedVolume]:
+    """Mounts of a pod that tells the operator how far it is."""
+    if not settings.progress_address:
+        return []
+    return [volumes.progress_token(), *volumes.progress_authority(settings)]
+
+
+def progress_environment(settings: Settings) -> dict[str, str]:
+    """Variables of a pod that tells the operator how far it is."""
+    if not settings.progress_address:
+        return {}
+    found = {contract.LTA_PROGRESS_ADDRESS: settings.progress_address}
+    if authority := volumes.progress_authority_file(settings):
+        found[contract.LTA_PROGRESS_CA] = authority
+    return found
 
 
 def run_volumes(

@@ -6,24 +6,42 @@ from collections.abc import Mapping
 
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import RunSpec
-from learntoask.core.pod_contract import CLAIMS_FOLDER, LTA_STAGE, WORK_FOLDER, StageOrder
+from learntoask.core.pod_contract import (
+    CLAIMS_FOLDER,
+    LTA_REVIEW_KEY,
+    LTA_STAGE,
+    STAGE_KEY_ANNOTATION,
+    WORK_FOLDER,
+    StageOrder,
+    service_name,
+)
+from learntoask.core.stages.graph import REVIEW, final_publisher
 from learntoask.core.stages.publication import PinnedPublication
-from learntoask.core.status.run import RunInputsRecord
+from learntoask.core.status.run import RunInputsRecord, StageRecord
 from learntoask.kube import RUN
 
 from learntoask_operator.ownership import is_deleting, owner_reference
 from learntoask_operator.render import volumes
 from learntoask_operator.render.pod_template import pod_template
 from learntoask_operator.render.store import store_environment
+from learntoask_operator.render.tracing import tracing_environment
 from learntoask_operator.run.labels import child_labels
-from learntoask_operator.run.render.pods import RUN_ENVIRONMENT, override_pods, run_volumes
+from learntoask_operator.run.render.pods import (
+    RUN_ENVIRONMENT,
+    override_pods,
+    progress_environment,
+    progress_volumes,
+    run_volumes,
+)
 from learntoask_operator.run.stage_records import RecordedPublication
 from learntoask_operator.settings import Settings
 
 GRADER, JUDGE = "grader", "judge"
-_GRADER_PORT, _GRADER_METRICS, _JUDGE_PORT = 50052, 9090, 8000
+_GRADER_PORT, _GRADER_METRICS, _JUDGE_PORT, _REVIEW_PORT = 50052, 9090, 8000, 8080
+_REVIEW_KEY = "/etc/learntoask-review"
+_PORTS = {GRADER: ("grpc", _GRADER_PORT), JUDGE: ("http", _JUDGE_PORT), REVIEW: ("http", _REVIEW_PORT)}
 _CALL_GRADERS = ("grpo", "evaluate")
-_CALL_JUDGE = ("grader", "grpo", "evaluate")
+_CALL_JUDGE = ("grader", "draw", "calibrate", "grpo", "evaluate")
 
 
 def services_for(spec: RunSpec, stage: str) -> tuple[str, ...]:
@@ -33,11 +51,9 @@ def services_for(spec: RunSpec, stage: str) -> tuple[str, ...]:
         found.append(JUDGE)
     if _serves_graders(spec) and stage in _CALL_GRADERS:
         found.append(GRADER)
+    if stage == REVIEW:
+        found.append(REVIEW)
     return tuple(found)
-
-
-def service_name(run: str, service: str) -> str:
-    return f"{run}-{service}-service"
 
 
 def grader_address(spec: RunSpec, *, run: str, namespace: str) -> str | None:
@@ -52,6 +68,17 @@ def judge_address(spec: RunSpec, *, run: str, namespace: str) -> str | None:
     return f"http://{service_name(run, JUDGE)}.{namespace}.svc:{_JUDGE_PORT}/v1"
 
 
+def graders_of(spec: RunSpec) -> str:
+    """The stage that publishes the graders of the run."""
+    return final_publisher("grader", calibrated=spec.calibrate is not None)
+
+
+def review_address(spec: RunSpec, *, run: str, namespace: str) -> str:
+    """The address of the review page: that of the manifest, or that of its Service."""
+    given = spec.calibrate.review.address if spec.calibrate else None
+    return given or f"http://{service_name(run, REVIEW)}.{namespace}.svc:{_REVIEW_PORT}"
+
+
 def deployment(
     body: Json,
     spec: RunSpec,
@@ -59,23 +86,35 @@ def deployment(
     *,
     inputs: RunInputsRecord,
     published: Mapping[str, RecordedPublication],
-    graders: str | None,
+    records: Mapping[str, StageRecord],
     configuration: str,
     settings: Settings,
 ) -> Json:
-    """The Deployment of `service`; `graders` is the key of the published grader stage."""
+    """The Deployment of `service`, which reads what the stages of `records` have published."""
     run = body["metadata"]["name"]
     labels = child_labels(run, component=service)
     if service == JUDGE:
         template, replicas = _judge_template(spec, labels, settings), 1
+    elif service == REVIEW:
+        drawn = published[records["draw"].key or ""]
+        order = StageOrder(
+            stage=REVIEW,
+            key=records[REVIEW].key or "",
+            inputs={"draw": PinnedPublication(key=drawn.key, output=drawn.output)},
+            pack=inputs.pack.get("whole"),
+        )
+        template, replicas = _review_template(spec, labels, order, configuration, settings), 1
     else:
-        order = _grader_order(published[graders or ""], inputs)
+        order = _grader_order(published[records[graders_of(spec)].key or ""], inputs)
         template = _grader_template(spec, labels, order, configuration, settings)
         replicas = spec.grader.replicas
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": _metadata(body, service_name(run, service), labels),
+        "metadata": {
+            **_metadata(body, service_name(run, service), labels),
+            **({"annotations": {STAGE_KEY_ANNOTATION: records[REVIEW].key}} if service == REVIEW else {}),
+        },
         "spec": {
             "replicas": replicas,
             "revisionHistoryLimit": 1,
@@ -87,7 +126,8 @@ def deployment(
 
 def service(body: Json, service: str) -> Json:
     run = body["metadata"]["name"]
-    labels, port = child_labels(run, component=service), _JUDGE_PORT if service == JUDGE else _GRADER_PORT
+    labels = child_labels(run, component=service)
+    protocol, port = _PORTS[service]
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -96,7 +136,7 @@ def service(body: Json, service: str) -> Json:
             # vLLM listens on IPv4 alone.
             **({} if service == JUDGE else {"ipFamilyPolicy": "PreferDualStack"}),
             "selector": labels,
-            "ports": [{"name": "http" if service == JUDGE else "grpc", "port": port}],
+            "ports": [{"name": protocol, "port": port}],
         },
     }
 
@@ -153,6 +193,7 @@ def _grader_template(
             **RUN_ENVIRONMENT,
             LTA_STAGE: order.variable(),
             **_metrics_environment(settings),
+            **tracing_environment(settings, calls=True),
             **store_environment(spec, settings),
         },
         grace=30,
@@ -160,6 +201,46 @@ def _grader_template(
         metadata={"labels": dict(labels), "annotations": {}},
     )
     return override_pods(template, spec, "grader_service")
+
+
+def _review_template(
+    spec: RunSpec, labels: Mapping[str, str], order: StageOrder, configuration: str, settings: Settings
+) -> Json:
+    """The page on which people answer. It keeps nothing: every answer is in the store before the page says so."""
+    health = {"httpGet": {"path": "/healthz", "port": _REVIEW_PORT}, "timeoutSeconds": 5}
+    ready = {"httpGet": {"path": "/readyz", "port": _REVIEW_PORT}, "timeoutSeconds": 5}
+    container = {
+        "name": REVIEW,
+        "image": settings.image,
+        "command": ["lta", "stage", "--serve-review", "--host=0.0.0.0", f"--port={_REVIEW_PORT}"],
+        "ports": [{"name": "http", "containerPort": _REVIEW_PORT}],
+        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
+        "startupProbe": {**health, "periodSeconds": 2, "failureThreshold": 150},
+        "readinessProbe": {**ready, "periodSeconds": 5, "failureThreshold": 2},
+        "livenessProbe": {**health, "periodSeconds": 20, "failureThreshold": 3},
+    }
+    pack = (spec.pack.uri,)
+    mounted = run_volumes(spec, settings, configuration, claims=pack, config_maps=pack)
+    environment = {
+        **RUN_ENVIRONMENT,
+        LTA_STAGE: order.variable(),
+        **store_environment(spec, settings),
+    }
+    assert spec.calibrate is not None
+    if spec.calibrate.review.key_secret:
+        mounted.append(volumes.secret(spec.calibrate.review.key_secret, _REVIEW_KEY, volume="review-key"))
+        environment[LTA_REVIEW_KEY] = f"{_REVIEW_KEY}/key"
+    mounted += progress_volumes(settings)
+    environment |= progress_environment(settings)
+    template = pod_template(
+        container,
+        mounted,
+        environment,
+        grace=30,
+        settings=settings,
+        metadata={"labels": dict(labels), "annotations": {}},
+    )
+    return override_pods(template, spec, REVIEW)
 
 
 def _metrics_environment(settings: Settings) -> dict[str, str]:

@@ -75,9 +75,9 @@ def probe(run: str, role: str, questions: int, as_json: bool) -> None:
     console = Console(stderr=as_json, highlight=False)
     with TemporaryDirectory() as work, console.status("asking"):
         figures = probe_grader(
-            None if role == "manifest" else shown.output("grader") / role,
+            None if role == "manifest" else shown.trained_with("grader") / role,
             judge=shown.sources.spec.grader.llm,
-            labelled=shown.output("label") / "labelled.jsonl",
+            labelled=shown.trained_with("label") / "labelled.jsonl",
             pack=shown.sources.pack,
             at_most=questions,
             work=Path(work),
@@ -117,4 +117,4 @@ def _published_graders(name: str, pack: Path | None) -> tuple[Path, Pack, LlmJud
             raise InputError(f"{name} is a folder; give the domain pack of its graders with --pack")
         return Path(name), load_pack(pack), None
     shown = view(name, home=home_folder())
-    return shown.output("grader"), shown.sources.pack, shown.sources.spec.grader.llm
+    return shown.trained_with("grader"), shown.sources.pack, shown.sources.spec.grader.llm

@@ -8,6 +8,7 @@ from typing import Any
 
 from learntoask.core.errors import InputError
 from learntoask.local.view import view
+from learntoask.policy.stopping import published_stopping
 from learntoask.runner.home import home_folder
 from learntoask.serving.config import ServeConfig, read_config, settings_of
 from learntoask.serving.published import fetch_path, fetch_policy
@@ -36,8 +37,10 @@ def policy_config(
     if "serve" not in shown.publications:
         reason = shown.plan.message or "it has not come that far; see `lta status`"
         raise InputError(f"run {shown.folder.name!r} has no policy to serve: {reason}")
-    files = {"model": shown.output("grpo") / "model", "pack": shown.output("serve") / "pack.json"}
-    return read_config(os.environ, {**flags, **files}, defaults=settings_of(shown.sources.spec))
+    trained = shown.output("grpo")
+    files = {"model": trained / "model", "pack": shown.output("serve") / "pack.json"}
+    defaults = settings_of(shown.sources.spec, published_stopping(trained))
+    return read_config(os.environ, {**flags, **files}, defaults=defaults)
 
 
 def published_config(publication: str, policy: str | None, flags: Mapping[str, Any]) -> ServeConfig:

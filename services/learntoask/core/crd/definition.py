@@ -123,6 +123,14 @@ DEFINITIONS: tuple[Definition, ...] = (
                 name="Reason", path=_condition("Ready", "reason"), description="Cause of the status of Ready."
             ),
             Column(name="Revision", path=".status.revision", description="The revision that serves."),
+            Column(name="Canary", path=".status.canary", description="The revision that is tried."),
+            Column(
+                name="Weight",
+                path=".status.rollout.weight",
+                type="integer",
+                description="Percent of the new conversations that the canary gets.",
+            ),
+            Column(name="Verdict", path=".status.rollout.verdict", description="Verdict about the canary."),
             Column(
                 name="Servers",
                 path=".status.readyReplicas",

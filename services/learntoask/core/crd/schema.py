@@ -12,8 +12,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from learntoask.core.crd.rules import SOME_TIME, WITHOUT_CREDENTIALS, Rule, Rules
-from learntoask.core.manifest.model import ADDRESS_FORMAT, POSITIVE_DURATION_FORMAT
+from learntoask.core.crd.rules import BOUNDED_TIME, SOME_TIME, WITHOUT_CREDENTIALS, Rule, Rules, matching
+from learntoask.core.manifest.address import ADDRESS_FORMAT
+from learntoask.core.manifest.duration import DURATION_FORMAT, POSITIVE_DURATION_FORMAT
+from learntoask.core.manifest.form import WORDS
 
 Schema = dict[str, Any]
 LONGEST_STRING = 4096
@@ -24,7 +26,11 @@ _KEPT = frozenset(
 )
 _KEPT |= {"minProperties", "maxProperties", "minimum", "maximum", "multipleOf"}
 _NAME: Schema = {"type": "string", "maxLength": 253, "description": "Its name."}
-_RULE_OF_FORMAT = {ADDRESS_FORMAT: WITHOUT_CREDENTIALS, POSITIVE_DURATION_FORMAT: SOME_TIME}
+_RULES_OF_FORMAT = {
+    ADDRESS_FORMAT: (WITHOUT_CREDENTIALS,),
+    DURATION_FORMAT: (BOUNDED_TIME,),
+    POSITIVE_DURATION_FORMAT: (BOUNDED_TIME, SOME_TIME),
+}
 _ANYTHING: Schema = {"x-kubernetes-preserve-unknown-fields": True}
 
 
@@ -37,6 +43,24 @@ def structural_schema(model: type[BaseModel], rules: Mapping[str, Rules], *, def
     """
     whole = model.model_json_schema(by_alias=True)
     return _Converter(whole.get("$defs", {}), rules, defaults).model(whole, model.__name__)
+
+
+def _without_descriptions(properties: Mapping[str, Schema]) -> dict[str, Schema]:
+    """Return the schemas of an object's fields without the texts that describe them."""
+
+    def bare(node: Any) -> Any:
+        if isinstance(node, list):
+            return [bare(child) for child in node]
+        if not isinstance(node, dict):
+            return node
+        # A field may be called `description`, too, and is a schema then.
+        return {
+            name: bare(child)
+            for name, child in node.items()
+            if name != "description" or not isinstance(child, str)
+        }
+
+    return {name: bare(field) for name, field in properties.items()}
 
 
 class _Converter:
@@ -62,6 +86,9 @@ class _Converter:
             properties[name]["x-kubernetes-list-map-keys"] = list(keys)
         for name in rules.named:
             properties[name]["items"] |= {"required": ["name"], "properties": {"name": dict(_NAME)}}
+        if rules.described_in is not None:
+            for name in properties.keys() - {rules.described_in}:
+                properties[name]["properties"] = _without_descriptions(properties[name]["properties"])
         result: Schema = {"type": "object", "properties": properties}
         if "description" in schema:
             result["description"] = _text(schema["description"])
@@ -76,6 +103,8 @@ class _Converter:
                 text = next(option for option in options if option["type"] == "string")
                 pattern = {"pattern": text["pattern"]} if "pattern" in text else {}
                 return _described({"x-kubernetes-int-or-string": True, **pattern}, field)
+            if [option.get("type") for option in options] == ["number", "string"]:
+                return self._number_or_word(field, options)
             raise ValueError(f"{path}: a choice between types cannot be expressed in a structural schema")
         own = {key: value for key, value in field.items() if key != "anyOf"}
         converted = self._value({**(options[0] if options else {}), **own}, path)
@@ -85,6 +114,21 @@ class _Converter:
                 converted["default"] = default
                 _mention(default, converted)
         return _with_rules(converted, rules)
+
+    def _number_or_word(self, field: Schema, options: Sequence[Schema]) -> Schema:
+        """Return the schema of a number in bounds or a certain word, for which a structural schema has no type."""
+        number, word = options
+        own: Schema = {**_ANYTHING}
+        if self._defaults:
+            own["default"] = field["default"]
+        bounds = self._bounds("number", number, "")
+        # Bounds of numbers hold for no other type, and the other bounds only admit an empty value of it.
+        nothing_else = {"maxLength": 0, "maxItems": 0, "maxProperties": 0}
+        own["anyOf"] = [{"enum": [word["const"]]}, {**bounds, **nothing_else}]
+        described = _described(own, field)
+        if self._defaults:
+            _mention(field["default"], described)
+        return described
 
     def _bare(self, field: Schema) -> bool:
         return "$ref" in field and self._rules.get(_name_of(field["$ref"]), Rules()).bare
@@ -111,12 +155,12 @@ class _Converter:
         result = {key: value for key, value in schema.items() if key in _KEPT}
         if "description" in result:
             result["description"] = _text(result["description"])
-        rule = _RULE_OF_FORMAT.get(schema.get("format", ""))
-        if rule is not None:
-            return _with_rules({**result, **self._bounds(kind, schema, path)}, (rule,))
+        rules = list(_RULES_OF_FORMAT.get(schema.get("format", ""), ()))
+        if WORDS in schema:  # the API server tells a pattern that does not match, but not what it means
+            rules.insert(0, Rule(cel=matching(result.pop("pattern")), message=schema[WORDS]))
         if schema.get("format") == "date-time":
             result["format"] = "date-time"
-        return {**result, **self._bounds(kind, schema, path)}
+        return _with_rules({**result, **self._bounds(kind, schema, path)}, rules)
 
     def _bounds(self, kind: str, schema: Schema, path: str) -> Schema:
         """Return the additions for a value of type `kind`: its element schema, and a bound if it has none."""
@@ -155,6 +199,9 @@ def _name_of(reference: str) -> str:
 def _default(value: Any, schema: Schema) -> Any:
     """Return `value` without the parts that equal the defaults of nested fields, or None if nothing is left."""
     properties = schema.get("properties")
+    if isinstance(value, list):  # an element's missing fields get their own defaults; a null would be refused
+        inner = schema.get("items", {})
+        value = [_default(element, inner) if isinstance(element, dict) else element for element in value]
     if properties is None or not isinstance(value, dict):
         return None if value in (None, [], {}) else value
     own = {}

@@ -15,6 +15,7 @@ _FIELDS = "must be fields with values (`name: value`)"
 _TEXT = "must be text"
 _NUMBER = "must be a number"
 _WHOLE = "must be a whole number"
+_TRUTH = "must be true or false"
 _MESSAGES = {
     "missing": "is required",
     "extra_forbidden": "unknown field",
@@ -36,8 +37,8 @@ _MESSAGES = {
     "float_type": _NUMBER,
     "float_parsing": _NUMBER,
     "finite_number": "must be a finite number",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
+    "bool_type": _TRUTH,
+    "bool_parsing": _TRUTH,
     "path_type": "must be a path",
     "literal_error": "must be {expected}",
     "enum": "must be {expected}",
@@ -54,19 +55,31 @@ _MESSAGES = {
     "assertion_error": "{error}",
     "json_invalid": "is not JSON: {error}",
 }
+_NOTHING = re.compile(r"(?!)")
+_DIGITS = re.compile(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?")
+_IN_QUOTES = {_WHOLE: _DIGITS, _NUMBER: _DIGITS, _TRUTH: re.compile(r"true|false", re.IGNORECASE)}
+"""Texts that are values of these kinds but for their quotes."""
 _UNION_MEMBER = re.compile(
     r"^(?:constrained|function|nullable|json-or-python|lax-or-strict|chain|tagged-union)\b.*|^literal\[.*"
 )
 
 
-def path_of(finding: ErrorDetails) -> tuple[int | str, ...]:
+Path = tuple[int | str, ...]
+
+
+def path_of(finding: ErrorDetails) -> Path:
     """Return the keys that lead to the fault, as the document has them."""
     return tuple(part for part in finding["loc"] if not _UNION_MEMBER.match(str(part)))
 
 
 def where_of(finding: ErrorDetails, otherwise: str = "document") -> str:
     """Return the dotted path of the fault; `otherwise` if the whole document is at fault."""
-    return ".".join(str(part) for part in path_of(finding)) or otherwise
+    return dotted(path_of(finding), otherwise)
+
+
+def dotted(path: Path, otherwise: str = "document") -> str:
+    """Return the path of a field with dots; `otherwise` for that of the whole document."""
+    return ".".join(str(part) for part in path) or otherwise
 
 
 def problem(finding: ErrorDetails) -> str:
@@ -80,4 +93,7 @@ def problem(finding: ErrorDetails) -> str:
     text = template.format_map(context)
     if template is _TEXT and isinstance(finding.get("input"), bool | int | float):
         text += "; put it in quotes"
+    value = finding.get("input")
+    if isinstance(value, str) and _IN_QUOTES.get(template, _NOTHING).fullmatch(value):
+        text += "; leave the quotes out"
     return text

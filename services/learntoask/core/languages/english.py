@@ -59,4 +59,21 @@ _QUESTIONS: tuple[str, ...] = (
     r"^(?:(?:and|also|then)\s+)?(?:your|the|which|what|number|name)\b\D*\bplease\W*$",
 )
 
-ENGLISH = Phrases(questions=_QUESTIONS)
+_SMALL_TALK: tuple[str, ...] = (
+    r"\b(?:how|what) (?:can|may|could) (?:i|we) (?:help|do|assist)\b",
+    r"\bhow are you\b",
+    r"\b(?:may|can) (?:i|we) (?:help|assist)\b",
+    r"\b(?:any|some)thing (?:else|more|further)\b.*\b(?:add|mind|need|help|know|do for|assist)\b",
+    r"^\W*(?:and |is there |will there be )?anything else\W*$",
+    r"\bis (?:that|this|it|everything) (?:all|correct|right|ok|okay|fine|accurate)\b",
+    r"\b(?:correct|right|okay|confirm|am i right)\W*$",
+    r"\bdo(?:es)? (?:that|this|these|it|they) (?:sound|work|look)\b",
+    r"\b(?:confirm|verify)(?:ing)?\b",
+    r"\bare you (?:still )?there\b",
+)
+_HANDOFFS: tuple[str, ...] = (
+    r"\b(?:transfer|connect|refer|forward|escalat|redirect|hand|pass|put)\w*\b.{0,25}\b(?:you|this|it)\b",
+    r"\b(?:colleague|supervisor|manager|specialist|another (?:agent|department))\b",
+)
+
+ENGLISH = Phrases(questions=_QUESTIONS, small_talk=_SMALL_TALK, handoffs=_HANDOFFS)

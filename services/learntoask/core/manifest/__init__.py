@@ -6,22 +6,27 @@ Begin with `run`. The docstrings of models and fields are the descriptions that 
       data           logs, domain pack and store
       label          how decision points are labelled
       grader         who grades questions, and where
+      calibrate      what people are asked, and what follows from their answers
       train, scale   base model, SFT, GRPO, reward; adapters and several workers
-      release        evaluation, gate and serving;  metric: the names of what a report measures
+      release        evaluation, gate and serving;  metric, grader_metric: the names of what a report measures
       pod            changes of the pods in a cluster
     ask_endpoint   AskEndpoint, a policy that is served in a cluster
+      strategy       how a new policy gets its share of the conversations
     sweep          LearnToAskSweep, several runs that are compared
     endpoint       an OpenAI-compatible server, used by label and grader
-    model, quantity   the base class and the field types: durations, names, addresses, amounts of memory
+    model          the base class and the field types that several use
+    form, address, duration, quantity   texts of a certain form, and what they allow in words
     parse          from YAML to a validated LearnToAskRun
 """
 
 from learntoask.core.manifest.ask_endpoint import AskEndpoint, EndpointSpec, PolicyReference
+from learntoask.core.manifest.calibrate import Calibrate
 from learntoask.core.manifest.data import Corruption, Dataset, PackReference, StoreCredentials, StoreSettings
+from learntoask.core.manifest.duration import Duration, seconds
 from learntoask.core.manifest.endpoint import Budget, Endpoint, Prices
 from learntoask.core.manifest.grader import GraderSettings, JudgeServer, LlmJudge
 from learntoask.core.manifest.label import Label, LlmLabelling
-from learntoask.core.manifest.model import Duration, ManifestModel, Precision, seconds
+from learntoask.core.manifest.model import ManifestModel, Precision
 from learntoask.core.manifest.parse import load_manifest, parse_manifest
 from learntoask.core.manifest.pod import Pods, PodTemplate
 from learntoask.core.manifest.release import Evaluate, GateSettings, Serve, Threshold
@@ -33,6 +38,7 @@ __all__ = [
     "AskEndpoint",
     "Base",
     "Budget",
+    "Calibrate",
     "Corruption",
     "Dataset",
     "Distributed",

@@ -6,26 +6,28 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from learntoask.core.manifest.address import BUCKET, Address, ModelFolderAddress
 from learntoask.core.manifest.data import PackReference, StoreSettings
-from learntoask.core.manifest.model import (
-    Address,
-    Duration,
-    ManifestModel,
-    Name,
-    Pattern,
-    PositiveDuration,
-    Precision,
-)
-from learntoask.core.manifest.pod import PodTemplate
+from learntoask.core.manifest.duration import Duration, PositiveDuration
+from learntoask.core.manifest.form import Form
+from learntoask.core.manifest.model import ManifestModel, Name, Pattern, Precision
+from learntoask.core.manifest.pod import PodTemplate, check_claims
 from learntoask.core.manifest.quantity import Quantity
+from learntoask.core.manifest.release import Repeat
 from learntoask.core.manifest.run import Metadata
+from learntoask.core.manifest.strategy import Strategy
 
-# Given twice below, because pydantic omits a pattern that follows a validator from the JSON schema.
-_BUCKET = r"^s3://"
 _V4 = r"(\d{1,3}\.){3}\d{1,3}/(3[0-2]|[12]?\d)"
 _V6 = r"[0-9a-fA-F:.]*:[0-9a-fA-F:.]*/(12[0-8]|1[01]\d|[1-9]?\d)"
-AddressBlock = Annotated[str, Field(pattern=rf"^({_V4}|{_V6})$", max_length=50)]
-Key = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+AddressBlock = Annotated[
+    str,
+    Field(max_length=50),
+    Form(
+        f"{_V4}|{_V6}", "write a block of addresses with its length, such as 203.0.113.0/24 or 2001:db8::/32"
+    ),
+]
+Key = Annotated[str, Field(max_length=64), Form(r"[0-9a-f]{64}", "give a key of 64 digits 0-9 and a-f")]
+RecordsFolder = Annotated[Address, Form(rf"s3://{BUCKET}(/.*)?", "write s3://bucket/folder")]
 
 
 class PolicyReference(ManifestModel):
@@ -38,7 +40,7 @@ class PolicyReference(ManifestModel):
     """Key of a published serve stage (64 hex digits), which holds the domain pack and the prompt settings."""
     policy: Key | None = None
     """Key of the published training stage that holds the model (64 hex digits)."""
-    uri: Address | None = None
+    uri: ModelFolderAddress | None = None
     """Model folder to serve instead of a run's policy: `s3://bucket/folder` or `pvc:claim/folder`."""
     pack: PackReference | None = None
     """Domain pack that the model at `uri` was trained with: `s3://bucket/key`, `pvc:claim/path` or
@@ -59,6 +61,18 @@ class PolicyReference(ManifestModel):
         return self
 
 
+class ServerTls(ManifestModel):
+    """TLS between gateways and policy servers."""
+
+    secret: Name
+    """Secret of type kubernetes.io/tls with the servers' certificate for the name `ENDPOINT-policy.NAMESPACE.svc`, and
+    under `ca.crt` the authority that signed it, as cert-manager writes it. Servers and gateways take a renewed one
+    without a restart."""
+    required: bool = True
+    """Whether gateways ask servers with TLS alone. To turn TLS on for an endpoint that answers, set false until the new
+    servers have the traffic: gateways then also ask servers that speak no TLS."""
+
+
 class PolicyServers(ManifestModel):
     """How every policy server decodes. A field that is left out keeps the value that the policy was published with."""
 
@@ -74,6 +88,8 @@ class PolicyServers(ManifestModel):
     """Whether the policy may stop asking; false for a policy that was trained with reward mode `ask_only`."""
     stop_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     """The policy stops when its probability of stopping is at least this; a lower value stops sooner."""
+    repeat: Repeat | None = None
+    """Whether the policy may repeat a question (`allow`), or asks its next likely one or stops instead (`avoid`)."""
     precision: Precision | None = None
     """Number format that servers compute in: `float32`, `bfloat16`, or `auto` for the faster one."""
     prefix_cache: Quantity = "1Gi"
@@ -82,6 +98,9 @@ class PolicyServers(ManifestModel):
     """Size of /dev/shm, which the processes of vLLM share."""
     cache: Quantity = "20Gi"
     """Disk space for the fetched model; give several times the size of the model."""
+    tls: ServerTls | None = None
+    """Encrypts what gateways and servers tell each other, and lets gateways make sure of the servers' name. Left out,
+    they speak plain text."""
 
 
 class Autoscaling(ManifestModel):
@@ -126,6 +145,8 @@ class Rollout(ManifestModel):
     `replicas` all traffic moves at once; with fewer both policies answer for a while."""
     max_unavailable: Annotated[int, Field(ge=0, le=1000)] = 0
     """Number of policy servers that may be missing from `replicas` during a rollout."""
+    strategy: Strategy = Strategy()
+    """Which conversations the new policy gets, and what decides that it gets all of them."""
     warm_up: WarmUp = WarmUp()
     drain: Duration = "30s"
     """How long old servers keep running after they are taken out of the traffic. It has to cover the time that gateways
@@ -137,6 +158,10 @@ class Rollout(ManifestModel):
     def _moves(self) -> Rollout:
         if not (self.max_surge or self.max_unavailable):
             raise ValueError("maxSurge and maxUnavailable are both 0: no server could ever be exchanged")
+        if self.strategy.mode != "replace" and not self.max_surge:
+            raise ValueError(
+                "strategy needs maxSurge of 1 or more, because both policies run while one is tried"
+            )
         return self
 
 
@@ -153,7 +178,7 @@ class Records(ManifestModel):
 
     enabled: bool = False
     """Write served conversations into the store."""
-    uri: Annotated[Address, Field(pattern=_BUCKET, json_schema_extra={"pattern": _BUCKET})] | None = None
+    uri: RecordsFolder | None = None
     """Folder for the records, `s3://bucket/folder`. By default it is `records/ENDPOINT` in the store."""
     redact: Annotated[tuple[Pattern, ...], Field(max_length=100)] = ()
     """Regular expressions (Python syntax); every match in a recorded message is replaced by `[redacted]`."""
@@ -206,11 +231,30 @@ class GatewayServiceSettings(ManifestModel):
         return self
 
 
+class GatewayAutoscaling(ManifestModel):
+    """A HorizontalPodAutoscaler that sets the number of gateway pods by their CPU use."""
+
+    min: Annotated[int, Field(ge=1, le=100)] = 2
+    """Smallest number of gateway pods."""
+    max: Annotated[int, Field(ge=1, le=100)]
+    """Largest number of gateway pods."""
+    target: Annotated[int, Field(ge=1, le=1000)] = 70
+    """Mean CPU use that the autoscaler aims at, in percent of the CPU request (`pods.gateway.resources`)."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> GatewayAutoscaling:
+        if self.min > self.max:
+            raise ValueError("min is greater than max")
+        return self
+
+
 class GatewaySettings(ManifestModel):
     """The gateway, which takes the calls of clients and sends each one to a policy server."""
 
     replicas: Annotated[int, Field(ge=1, le=100)] = 2
-    """Number of gateway pods."""
+    """Number of gateway pods; ignored with `autoscaling`."""
+    autoscaling: GatewayAutoscaling | None = None
+    """Leave it out to set `replicas` yourself."""
     service: GatewayServiceSettings = GatewayServiceSettings()
     access: Access = Access()
     fallback: Fallback = Fallback()
@@ -230,6 +274,12 @@ class EndpointPods(ManifestModel):
     """The pods of the gateway."""
     policy_server: PodTemplate = PodTemplate()
     """The pods of the policy servers."""
+
+    @model_validator(mode="after")
+    def _claims_known(self) -> EndpointPods:
+        check_claims("gateway", self.gateway)
+        check_claims("policyServer", self.policy_server)
+        return self
 
 
 class EndpointSpec(ManifestModel):

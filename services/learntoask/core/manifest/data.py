@@ -6,7 +6,15 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from learntoask.core.manifest.model import Address, ManifestModel, Name, Share, Uri
+from learntoask.core.manifest.address import Address, LogsAddress, PackAddress, Uri
+from learntoask.core.manifest.form import Form
+from learntoask.core.manifest.model import ManifestModel, Name, Share
+
+Region = Annotated[
+    str,
+    Field(max_length=63),
+    Form("[a-z0-9-]+", "use lower-case letters a-z, digits and -, as in eu-central-1"),
+]
 
 
 class Corruption(ManifestModel):
@@ -29,24 +37,25 @@ class Corruption(ManifestModel):
 class Dataset(ManifestModel):
     """The logs to learn from, and how their sessions are divided into splits."""
 
-    uri: Address
+    uri: LogsAddress
     """Logs, as one JSON session on each line: a path relative to the manifest, or `s3://bucket/key`. In a cluster also
     `pvc:claim/path`."""
-    test_uri: Address | None = None
+    test_uri: LogsAddress | None = None
     """Held-out logs, in the same format. If given, they are the test split, and `testShare` is ignored."""
     validation_share: Share = 0.1
     """Share of the sessions of `uri` in the validation split, on which the policy that is published is chosen."""
     test_share: Share = 0.2
-    """Share of the sessions of `uri` that are held out for the report, if `testUri` is not given."""
+    """Share of the sessions of `uri` that are held out for the report, if `testUri` is not given. It must then be above
+    0, because a run ends with a report."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     """Random seed of the split. Near-duplicate sessions always go into the same split."""
-    max_sessions: Annotated[int, Field(ge=1)] | None = None
+    max_sessions: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     """Use only this many sessions, the first ones of `uri`."""
-    max_message_bytes: Annotated[int, Field(ge=1)] = 65536
+    max_message_bytes: Annotated[int, Field(ge=1, le=2**30)] = 65536
     """Largest size of a message in bytes; a session with a longer one is quarantined."""
-    max_messages: Annotated[int, Field(ge=2)] = 1000
+    max_messages: Annotated[int, Field(ge=2, le=1_000_000)] = 1000
     """Largest number of messages of a session; a longer one is quarantined."""
-    max_line_bytes: Annotated[int, Field(ge=1)] = 8 * 1024 * 1024
+    max_line_bytes: Annotated[int, Field(ge=1, le=2**30)] = 8 * 1024 * 1024
     """Largest size of a line in bytes. A longer line is quarantined unread, so that a file without line breaks cannot
     fill the memory."""
     near_duplicate: Annotated[float, Field(gt=0, le=1)] = 0.8
@@ -57,11 +66,17 @@ class Dataset(ManifestModel):
     corrupt: Corruption = Corruption()
 
     @model_validator(mode="after")
-    def _leaves_training(self) -> Dataset:
+    def _every_split_has_its_share(self) -> Dataset:
         held_out = self.validation_share + (0.0 if self.test_uri else self.test_share)
         if held_out >= 1:
             raise ValueError(
                 "validationShare and testShare leave no session to train on; their sum must be below 1"
+            )
+        if self.test_uri == self.uri:
+            raise ValueError("testUri is the same as uri; give other logs, or leave it out and use testShare")
+        if not self.test_uri and not self.test_share:
+            raise ValueError(
+                "testShare 0 holds out no session for the report; raise it, or give held-out logs in testUri"
             )
         return self
 
@@ -69,7 +84,7 @@ class Dataset(ManifestModel):
 class PackReference(ManifestModel):
     """The domain pack: the fields of information, prompts and patterns of one domain."""
 
-    uri: Address
+    uri: PackAddress
     """Domain pack (YAML): a path relative to the manifest, or `s3://bucket/key`. In a cluster also `pvc:claim/path` or
     `configMap:name/key`."""
 
@@ -97,7 +112,7 @@ class StoreSettings(ManifestModel):
     endpoint: Address | None = None
     """Address of the S3 service, such as `https://minio.example:9000`. LTA_STORE_ENDPOINT takes precedence. Without
     either it is AWS_ENDPOINT_URL, or else Amazon S3."""
-    region: Annotated[str, Field(pattern=r"^[a-z0-9-]+$", max_length=63)] | None = None
+    region: Region | None = None
     """Region of the bucket. LTA_STORE_REGION takes precedence. Without either it is AWS_REGION; Amazon's service is
     asked for it if that is not set."""
     ca: Uri | None = None

@@ -7,11 +7,21 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from learntoask.core.manifest.model import Address, Duration, ManifestModel, PositiveDuration
+from learntoask.core.manifest.address import Address
+from learntoask.core.manifest.duration import Duration, PositiveDuration
+from learntoask.core.manifest.form import Form
+from learntoask.core.manifest.model import ManifestModel
 
-Price = Annotated[float, Field(ge=0)]
-# Given twice below, because pydantic omits a pattern that follows a validator from the JSON schema.
-_HTTP = r"^https?://\S+$"
+Price = Annotated[float, Field(ge=0, le=1_000_000_000)]
+HttpAddress = Annotated[
+    Address,
+    Form(r"https?://[^\s/]\S*", "write an address that begins with http:// or https://, without spaces"),
+]
+VariableName = Annotated[
+    str,
+    Field(max_length=256),
+    Form("[A-Za-z_][A-Za-z0-9_]*", "give the name of an environment variable: letters, digits and _"),
+]
 _SET_BY_CLIENT = frozenset({"messages", "model", "n", "response_format", "seed", "stream", "stream_options"})
 
 
@@ -29,11 +39,11 @@ class Prices(ManifestModel):
 class Endpoint(ManifestModel):
     """An OpenAI-compatible server, such as vLLM."""
 
-    uri: Annotated[Address, Field(pattern=_HTTP, json_schema_extra={"pattern": _HTTP})]
+    uri: HttpAddress
     """Base address of the API, such as `http://judge.models.svc:8000/v1`."""
     model: Annotated[str, Field(min_length=1, max_length=300)]
     """Name of the model on the server."""
-    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    api_key_env: VariableName | None = None
     """Environment variable that holds the API key. A manifest never holds the key itself."""
     api_key_file: Annotated[str, Field(max_length=4096)] | None = None
     """File that holds the API key, as an absolute path. It is read for every request, so that a mounted Secret can be
@@ -46,7 +56,7 @@ class Endpoint(ManifestModel):
     """How long a request is retried after errors (status 429 or 5xx, timeouts, lost connections)."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     """Random seed that is sent with every request; the temperature is 0."""
-    max_tokens: Annotated[int, Field(ge=16)] = 1024
+    max_tokens: Annotated[int, Field(ge=16, le=1_000_000)] = 1024
     """Largest number of tokens of an answer. A longer answer is requested once more with twice as many."""
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
     """Further fields of the request, such as `{chat_template_kwargs: {enable_thinking: false}}`. With `null` a field
@@ -95,9 +105,9 @@ class Budget(ManifestModel):
     """What a stage may spend on language models. A stage that has spent it fails with the reason BudgetSpent; its
     answers are kept, so that the stage continues from them when the budget is raised."""
 
-    requests: Annotated[int, Field(ge=1)] | None = None
+    requests: Annotated[int, Field(ge=1, le=10**12)] | None = None
     """Largest number of requests, including retries."""
-    tokens: Annotated[int, Field(ge=1)] | None = None
+    tokens: Annotated[int, Field(ge=1, le=10**15)] | None = None
     """Largest number of prompt and generated tokens. Requests that are already sent may exceed it."""
-    cost: Annotated[float, Field(gt=0)] | None = None
+    cost: Annotated[float, Field(gt=0, le=10**12)] | None = None
     """Largest cost, in the currency of `prices`. Requests that are already sent may exceed it."""

@@ -4,18 +4,39 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from learntoask.core.errors import InputError
+from learntoask.core.manifest.address import ServedModelAddress
+from learntoask.core.manifest.duration import Duration, PositiveDuration
 from learntoask.core.manifest.endpoint import Budget, Endpoint
-from learntoask.core.manifest.model import Duration, ManifestModel, PositiveDuration, Share, Uri
+from learntoask.core.manifest.form import WORDS
+from learntoask.core.manifest.model import ManifestModel, Share
+from learntoask.core.network.address import EXAMPLES, HOST_PORT, split_host_port
 
-HostPort = Annotated[str, Field(max_length=300, pattern=r"^[^\s/@]+:\d{1,5}$")]
+
+def _host_and_port(address: str) -> str:
+    try:
+        split_host_port(address)
+    except InputError as error:
+        raise ValueError(str(error)) from error
+    return address
+
+
+HostPort = Annotated[
+    str,
+    Field(
+        max_length=300,
+        json_schema_extra={"pattern": HOST_PORT, WORDS: f"write host:port, such as {EXAMPLES}"},
+    ),
+    AfterValidator(_host_and_port),
+]
 
 
 class JudgeServer(ManifestModel):
     """A vLLM server of the judge's model that the operator runs while a stage needs it."""
 
-    model: Uri
+    model: ServedModelAddress
     """Model to serve: `hf:owner/name`, or a folder with a Hugging Face model, `pvc:claim/path`."""
     arguments: Annotated[tuple[Annotated[str, Field(max_length=1000)], ...], Field(max_length=50)] = ()
     """Further command-line arguments of vLLM, such as `--max-model-len=8192`."""

@@ -43,7 +43,7 @@ class LlmLabelling(ManifestModel):
                 raise ValueError(
                     f"judges.{index - 1} would answer as the model before it; give another model or seed"
                 )
-        if self.budget.cost is not None and any(one.prices is None for one in self.endpoints):
+        if self.budget.cost is not None and any(endpoint.prices is None for endpoint in self.endpoints):
             raise ValueError("budget.cost needs prices at every endpoint")
         return self
 

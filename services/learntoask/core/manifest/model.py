@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import regex
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema
+
+from learntoask.core.manifest.form import Form
+
+
+def _forbid_conversion(schema: object) -> None:
+    """Make numbers and truth values below `schema` strict. (The setting `strict` of a whole model would also refuse a
+    list for a tuple, and no document has tuples.)"""
+    if isinstance(schema, dict):
+        if schema.get("type") in ("int", "float", "bool"):
+            schema["strict"] = True
+        for name, inner in schema.items():
+            if name not in ("default", "metadata", "serialization", "cls", "config"):
+                _forbid_conversion(inner)
+    elif isinstance(schema, list | tuple):
+        for inner in schema:
+            _forbid_conversion(inner)
 
 
 class ManifestModel(BaseModel):
     """A part of a document that users write: a manifest or a domain pack.
 
-    Field names are camelCase in a document, as in Kubernetes, and an unknown field is an error. The docstrings of a
-    model and of its fields become the descriptions in the JSON schema, the CRDs and the reference.
+    Field names are camelCase in a document, as in Kubernetes, and an unknown field is an error. Numbers and truth
+    values are not converted into each other, nor texts into either, so that `epochs: true` is an error. The docstrings
+    of a model and of its fields become the descriptions in the JSON schema, the CRDs and the reference.
     """
 
     model_config = ConfigDict(
@@ -26,28 +44,14 @@ class ManifestModel(BaseModel):
         use_attribute_docstrings=True,
     )
 
-
-_DURATION = re.compile(r"^(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")
-
-
-def seconds(duration: str) -> int:
-    """Return the seconds of a duration such as `90s`, `45m` or `1h30m`. Raises ValueError."""
-    match = _DURATION.match(duration)
-    if not match:
-        raise ValueError(f"{duration!r} is not a duration such as 90s, 45m or 1h30m")
-    hours, minutes, rest = (int(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + rest
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        _forbid_conversion(schema)
+        return schema
 
 
-def _valid_duration(duration: str) -> str:
-    seconds(duration)
-    return duration
-
-
-def _some_time(duration: str) -> str:
-    if not seconds(duration):
-        raise ValueError("give at least 1s")
-    return duration
+_TEXTS = ("x", "7 .", "Is it so?")  # no pattern with a meaning matches all of them
 
 
 def _valid_pattern(pattern: str) -> str:
@@ -61,34 +65,22 @@ def _valid_pattern(pattern: str) -> str:
     return pattern
 
 
-_USER = re.compile(r"^[a-z][a-z0-9+.-]*://[^/]*@|^s3://[^/]*:", re.IGNORECASE)
+def _selective(pattern: str) -> str:
+    found = regex.compile(pattern, regex.IGNORECASE)
+    if all(found.search(text) for text in _TEXTS):
+        raise ValueError(f"pattern {pattern!r} matches every message; name what it has to contain")
+    return pattern
 
 
-def _without_credentials(address: str) -> str:
-    if _USER.match(address):
-        raise ValueError("an address must not carry credentials; give them in the environment or in a file")
-    return address
-
-
-# The JSON schema cannot contain the Python validators, so these entries approximate them there.
-_DURATION_SCHEMA = {"pattern": r"^(\d+h)?(\d+m)?(\d+s)?$", "minLength": 2}
-ADDRESS_FORMAT = "address-without-credentials"
-POSITIVE_DURATION_FORMAT = "positive-duration"
-
-Duration = Annotated[
-    str, Field(max_length=20, json_schema_extra=_DURATION_SCHEMA), AfterValidator(_valid_duration)
-]
-PositiveDuration = Annotated[
-    str,
-    Field(max_length=20, json_schema_extra={**_DURATION_SCHEMA, "format": POSITIVE_DURATION_FORMAT}),
-    AfterValidator(_valid_duration),
-    AfterValidator(_some_time),
-]
 Pattern = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(_valid_pattern)]
-Name = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
-Uri = Annotated[str, Field(min_length=1, max_length=2048)]
-Address = Annotated[
-    Uri, Field(json_schema_extra={"format": ADDRESS_FORMAT}), AfterValidator(_without_credentials)
+SelectivePattern = Annotated[Pattern, AfterValidator(_selective)]
+Name = Annotated[
+    str,
+    Field(max_length=63),
+    Form(
+        r"[a-z0-9]([-a-z0-9]*[a-z0-9])?",
+        "use lower-case letters a-z, digits and -, and begin and end with a letter or digit",
+    ),
 ]
 Share = Annotated[float, Field(ge=0, le=1)]
 Precision = Literal["auto", "float32", "bfloat16"]

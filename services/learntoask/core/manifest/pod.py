@@ -6,19 +6,30 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
+from learntoask.core.manifest.form import Form
 from learntoask.core.manifest.model import ManifestModel, Name
 
-_AMOUNT = r"^\d+(\.\d+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$"
-Amount = Annotated[int, Field(ge=0)] | Annotated[str, Field(max_length=20, pattern=_AMOUNT)]
+_AMOUNT = Form(
+    r"\d+(\.\d+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?", "write an amount such as 2, 500m or 16Gi, without spaces"
+)
+Amount = Annotated[int, Field(ge=0, le=2**53)] | Annotated[str, Field(max_length=20), _AMOUNT]
 Amounts = Annotated[dict[str, Amount], Field(max_length=20)]
 Label = Annotated[str, Field(max_length=63)]
+ClaimName = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 OurResource = Annotated[str, Field(min_length=1, max_length=253)]
 
 
 class EnvVar(ManifestModel):
     """An environment variable of a container."""
 
-    name: Annotated[str, Field(pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$", max_length=256)]
+    name: Annotated[
+        str,
+        Field(max_length=256),
+        Form(
+            "[-._a-zA-Z][-._a-zA-Z0-9]*",
+            "give the name of a variable: letters, digits, - . and _, no digit first",
+        ),
+    ]
     """Name of the variable; a variable of this name that the pod already has is replaced."""
     value: Annotated[str, Field(max_length=32768)] | None = None
     """Value of the variable."""
@@ -32,11 +43,40 @@ class EnvVar(ManifestModel):
         return self
 
 
+class ResourceClaim(ManifestModel):
+    """Devices for a pod (dynamic resource allocation), as in a Kubernetes pod. Give one of the two sources."""
+
+    name: ClaimName
+    """Name of the claim in this pod, for `resources.claims`."""
+    resource_claim_name: Name | None = None
+    """ResourceClaim of the namespace; all pods with it share its devices."""
+    resource_claim_template_name: Name | None = None
+    """ResourceClaimTemplate of the namespace; each pod gets a ResourceClaim made from it."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ResourceClaim:
+        if (self.resource_claim_name is None) == (self.resource_claim_template_name is None):
+            raise ValueError("give resourceClaimName or resourceClaimTemplateName")
+        return self
+
+
+class UsedClaim(ManifestModel):
+    """A claim of the pod whose devices the container uses."""
+
+    name: ClaimName
+    """Name of the claim in `resourceClaims`."""
+    request: Annotated[str, Field(max_length=127, pattern=r"^[a-z0-9]([-a-z0-9/]*[a-z0-9])?$")] | None = None
+    """Request of the claim whose devices are used; those of all its requests if left out."""
+
+
 class Resources(ManifestModel):
     requests: Amounts = Field(default_factory=dict)
     """Amounts that the node must have free: `{cpu: 4, memory: 16Gi}`."""
     limits: Amounts = Field(default_factory=dict)
     """Largest amounts that the container may use. GPUs are requested here: `{nvidia.com/gpu: 1}`."""
+    claims: Annotated[tuple[UsedClaim, ...], Field(max_length=10)] = ()
+    """Claims of `resourceClaims` whose devices the container uses: `[{name: gpu}]`. Their devices do not count as GPUs
+    in `budget.gpuHours`."""
 
 
 class Toleration(ManifestModel):
@@ -50,7 +90,7 @@ class Toleration(ManifestModel):
     """Value of the taint."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Effect of the taint that is tolerated; all effects if left out."""
-    toleration_seconds: Annotated[int, Field(ge=0)] | None = None
+    toleration_seconds: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     """Seconds for which a NoExecute taint is tolerated; without limit if left out."""
 
 
@@ -59,7 +99,9 @@ class VolumeMount(ManifestModel):
 
     name: OurResource
     """Name of the volume that is mounted."""
-    mount_path: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^/")]
+    mount_path: Annotated[
+        str, Field(min_length=1, max_length=1024), Form("/[^:]*", "give an absolute path, without colons")
+    ]
     """Path in the container, absolute; a mount that the pod already has at this path is replaced."""
     sub_path: Annotated[str, Field(max_length=1024)] | None = None
     """Folder of the volume that is mounted; the whole volume if left out."""
@@ -81,6 +123,9 @@ class PodTemplate(ManifestModel):
     `[{secretRef: {name: hub}}]`. Variables that the operator sets win over them."""
     resources: Resources = Resources()
     """Resource requests and limits; an amount given here replaces the default of the pod."""
+    resource_claims: Annotated[tuple[ResourceClaim, ...], Field(max_length=10)] = ()
+    """Devices that a driver of the cluster allocates, such as GPUs or parts of them:
+    `[{name: gpu, resourceClaimTemplateName: one-gpu}]`. The container uses those in `resources.claims`."""
     node_selector: Annotated[dict[str, Label], Field(max_length=50)] = Field(default_factory=dict)
     """Labels that the node must have."""
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=50)] = ()
@@ -125,6 +170,13 @@ class PodTemplate(ManifestModel):
             for index, item in enumerate(items):
                 if not isinstance(item.get("name"), str):
                     raise ValueError(f"{field}.{index} has no name")
+        for field, claims in (
+            ("resourceClaims", self.resource_claims),
+            ("resources.claims", self.resources.claims),
+        ):
+            names = [claim.name for claim in claims]
+            if repeated := next((name for name in names if names.count(name) > 1), None):
+                raise ValueError(f"{field} has the name {repeated} twice")
         return self
 
     @property
@@ -132,6 +184,15 @@ class PodTemplate(ManifestModel):
         """Number of GPUs that one pod requests, of any vendor (`VENDOR/gpu`)."""
         amounts = {**self.resources.requests, **self.resources.limits}
         return sum(float(amount) for name, amount in amounts.items() if name.rsplit("/", 1)[-1] == "gpu")
+
+
+def check_claims(field: str, own: PodTemplate, every: PodTemplate | None = None) -> None:
+    """Check that the claims which the container of `own` uses are claims of its pod; the template is merged into
+    `every`. Raises ValueError that names the `field`."""
+    known = {claim.name for template in (own, every) if template for claim in template.resource_claims}
+    for claim in own.resources.claims:
+        if claim.name not in known:
+            raise ValueError(f"{field}.resources.claims: {claim.name} is not in resourceClaims")
 
 
 class Pods(ManifestModel):
@@ -150,6 +211,12 @@ class Pods(ManifestModel):
     """The pods that label the sessions, one for each shard."""
     grader: PodTemplate = PodTemplate()
     """The pod that fits the graders and measures their agreement."""
+    draw: PodTemplate = PodTemplate()
+    """The pod that draws the items of a review."""
+    review: PodTemplate = PodTemplate()
+    """The pod that serves the page of a review."""
+    calibrate: PodTemplate = PodTemplate()
+    """The pod that corrects labels and graders by people's answers."""
     sft: PodTemplate = PodTemplate()
     """The pods of supervised fine-tuning, one for each worker."""
     grpo: PodTemplate = PodTemplate()
@@ -164,6 +231,12 @@ class Pods(ManifestModel):
     """The pods of the grader service."""
     judge: PodTemplate = PodTemplate()
     """The pod of the judge's model server."""
+
+    @model_validator(mode="after")
+    def _claims_known(self) -> Pods:
+        for name, field in type(self).model_fields.items():
+            check_claims(field.alias or name, getattr(self, name), self.all)
+        return self
 
     def of(self, name: str) -> tuple[PodTemplate, PodTemplate]:
         """Return the templates for the pods of the stage or service `name`; the second is merged into the first."""

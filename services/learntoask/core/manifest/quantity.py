@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-_QUANTITY = re.compile(r"^(\d+)(Ki|Mi|Gi|Ti|k|M|G|T)?$")
+from learntoask.core.manifest.form import Form
+
+_QUANTITY = re.compile(r"(\d{1,15})(Ki|Mi|Gi|Ti|k|M|G|T)?")
+_FORM = Form(_QUANTITY.pattern, "write an amount such as 512Mi, 2G or 1000000, without spaces")
 _UNITS = {
     None: 1,
     "k": 10**3,
@@ -23,19 +26,10 @@ _UNITS = {
 
 def byte_count(quantity: str) -> int:
     """Return the bytes of a quantity such as `512Mi`, `2G` or `1000000`. Raises ValueError."""
-    match = _QUANTITY.match(quantity)
+    match = _QUANTITY.fullmatch(quantity)
     if not match:
         raise ValueError(f"{quantity!r} is not a quantity such as 512Mi, 2G or 1000000")
     return int(match[1]) * _UNITS[match[2]]
 
 
-def _valid_quantity(quantity: str) -> str:
-    byte_count(quantity)
-    return quantity
-
-
-Quantity = Annotated[
-    str,
-    Field(max_length=20, json_schema_extra={"pattern": _QUANTITY.pattern}),
-    AfterValidator(_valid_quantity),
-]
+Quantity = Annotated[str, Field(max_length=20), _FORM]

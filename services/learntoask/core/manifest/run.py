@@ -6,10 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from learntoask.core.manifest.calibrate import Calibrate
 from learntoask.core.manifest.data import Dataset, PackReference, StoreSettings
+from learntoask.core.manifest.duration import Duration, PositiveDuration
+from learntoask.core.manifest.endpoint import Endpoint
 from learntoask.core.manifest.grader import GraderSettings
+from learntoask.core.manifest.grader_metric import needs_judge
 from learntoask.core.manifest.label import Label
-from learntoask.core.manifest.model import Duration, ManifestModel, Name, PositiveDuration
+from learntoask.core.manifest.metric import CORRECTED, GRADER_PREFIX
+from learntoask.core.manifest.model import ManifestModel, Name
 from learntoask.core.manifest.pod import Pods
 from learntoask.core.manifest.release import Evaluate, GateSettings, Serve
 from learntoask.core.manifest.train import Train
@@ -27,7 +32,7 @@ class Metadata(ManifestModel):
 class RunBudget(ManifestModel):
     """What a run may use in a cluster. A run that has used it fails; its checkpoints and published stages are kept."""
 
-    gpu_hours: Annotated[float, Field(gt=0)] | None = None
+    gpu_hours: Annotated[float, Field(gt=0, le=1_000_000_000)] | None = None
     """Largest number of GPU-hours: GPUs times the hours that pods hold them, over all attempts of all stages."""
 
 
@@ -39,6 +44,9 @@ class RunSpec(ManifestModel):
     store: StoreSettings = StoreSettings()
     label: Label = Label()
     grader: GraderSettings = GraderSettings()
+    calibrate: Calibrate | None = None
+    """Ask people before anything is trained, and correct labels and graders by their answers. Without it the run trusts
+    its labeller."""
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     gate: GateSettings = GateSettings()
@@ -71,6 +79,30 @@ class RunSpec(ManifestModel):
                 raise ValueError(f"gate: {name} is measured only with evaluate.replay: true")
             if "sampled" in parts[:2] and not self.evaluate.samples:
                 raise ValueError(f"gate: {name} is measured only with evaluate.samples of 1 or more")
+            if {CORRECTED, "calibration"} & set(parts[:2]) and self.calibrate is None:
+                raise ValueError(f"gate: {name} is measured only with calibrate")
+            if name.startswith(GRADER_PREFIX) and (role := needs_judge(name.removeprefix(GRADER_PREFIX))):
+                judge = self.grader.llm if self.grader.method == "llm" else None
+                if judge is None or judge.role != role:
+                    raise ValueError(f"gate: {name} is measured only with a judge as the {role} grader")
+        return self
+
+    @model_validator(mode="after")
+    def _proposer_is_another_model(self) -> RunSpec:
+        """A model that rewrites the rubric by which it judges or labels would praise itself."""
+        if self.calibrate is None or self.calibrate.proposer is None:
+            return self
+        used: tuple[Endpoint, ...] = ()
+        if self.grader.method == "llm" and self.grader.llm is not None:
+            used += (self.grader.llm.endpoint,)
+        if self.label.method == "llm" and self.label.llm is not None:
+            used += self.label.llm.endpoints
+        model = self.calibrate.proposer.model
+        if any(model == endpoint.model for endpoint in used):
+            raise ValueError(
+                f"calibrate.proposer.model: {model!r} also labels or grades here, and would be asked to improve "
+                "itself; name another model"
+            )
         return self
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, field_validator
 
 from learntoask.core.deepspeed import check_override
-from learntoask.core.manifest.model import ManifestModel, PositiveDuration
+from learntoask.core.manifest.duration import PositiveDuration
+from learntoask.core.manifest.model import ManifestModel
 
 
 class Lora(ManifestModel):
@@ -15,9 +16,9 @@ class Lora(ManifestModel):
 
     rank: Annotated[int, Field(ge=1, le=1024)] = 16
     """Rank of each adapter."""
-    alpha: Annotated[float, Field(gt=0)] = 32.0
+    alpha: Annotated[float, Field(gt=0, le=1_000_000)] = 32.0
     """Scale of the adapters: the product of an adapter's matrices is multiplied by alpha / rank."""
-    targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("all-linear",)
+    targets: Annotated[tuple[str, ...], Field(min_length=1, max_length=256)] = ("all-linear",)
     """Names of the modules that get an adapter, such as `q_proj`; `all-linear` means all linear layers except the
     output head."""
 

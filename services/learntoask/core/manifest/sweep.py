@@ -6,10 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
-from learntoask.core.manifest.model import ManifestModel, Name, Uri
+from learntoask.core.manifest.address import Uri
+from learntoask.core.manifest.form import Form
+from learntoask.core.manifest.model import ManifestModel, Name
 from learntoask.core.manifest.run import Metadata
 
 Changes = dict[str, JsonValue]
+FieldPath = Annotated[
+    str,
+    Field(max_length=300),
+    Form(
+        r"[a-z][A-Za-z]*(\.[a-z][A-Za-z]*)*",
+        "write the path of a field below spec, such as train.reward.contentWeight",
+    ),
+]
 
 
 class Variant(ManifestModel):
@@ -24,7 +34,7 @@ class Variant(ManifestModel):
 class SweepCurve(ManifestModel):
     """One run for each of several values of a field. The report plots the metrics against the values."""
 
-    field: Annotated[str, Field(pattern=r"^[a-z][A-Za-z]*(\.[a-z][A-Za-z]*)*$")]
+    field: FieldPath
     """Path of the field in `spec`, such as `train.reward.contentWeight` or `dataset.corrupt.sloppy`."""
     values: Annotated[list[float], Field(min_length=2, max_length=50)]
     """Values of the field."""

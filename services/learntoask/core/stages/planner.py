@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
 from learntoask.core.backoff import Backoff
 from learntoask.core.manifest import RunSpec, seconds
-from learntoask.core.stages.graph import RESOLVE, STAGES, RunInputs, Stage, stage_key
+from learntoask.core.stages.graph import RESOLVE, RunInputs, Stage, publisher, stage_key, stages_of
 from learntoask.core.status import conditions
 from learntoask.core.status.run import StageState
 
 Outcome = Literal["Running", "Suspended", "Succeeded", "Failed", "Cancelled"]
 _RETRIES = Backoff(first=2.0, longest=300.0)
 _ACTIVE = ("queued", "waiting", "running")
+_PRESENT = (*_ACTIVE, "ending")
+_NO_REVIEWS: Mapping[str, Review] = MappingProxyType({})
 
 
 class Result(Protocol):
@@ -66,6 +69,19 @@ class Allowance:
 
     used: float = 0.0
     rate: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review:
+    """A review that goes on; it has ended once the answers are published.
+
+    `message` says how many answers are missing. With `failed` too few came in time, and the run fails because of
+    `message`. `wake_at` is when the review's deadline passes.
+    """
+
+    message: str = "people have to answer"
+    failed: bool = False
+    wake_at: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,16 +151,18 @@ def plan(
     now: float,
     allowance: Allowance | None = None,
     cancelled: str | None = None,
+    reviews: Mapping[str, Review] = _NO_REVIEWS,
 ) -> Plan:
     """Decide the next actions of a run.
 
     `published` maps stage keys to publications and is only used for lookups. `observed` maps stage names to their
-    latest attempts. `cancelled` is the reason for which the run was cancelled, or None.
+    latest attempts. `cancelled` is the reason for which the run was cancelled, or None. `reviews` maps the keys
+    of stages that people compute to what is known of their reviews.
     """
     done: dict[str, Result] = {}
     decided: list[_StageDecision] = []
-    for stage in STAGES:
-        decision = _decide_stage(stage, spec, inputs, published, observed.get(stage.name), done, now)
+    for stage in stages_of(spec):
+        decision = _decide_stage(stage, spec, inputs, published, observed.get(stage.name), done, reviews, now)
         if decision.status.key and decision.status.state == "Published":
             done[stage.name] = published[decision.status.key]
         decided.append(decision)
@@ -158,8 +176,9 @@ def plan_resolution(
 
     `key` is the digest of the input addresses. Running attempts of other stages used former inputs and are stopped.
     """
-    first = _decide_attempt(RESOLVE, key, spec, observed.get(RESOLVE), {}, now)
-    waiting = [_decide_without_inputs(stage.name, observed.get(stage.name)) for stage in STAGES]
+    start = Start(stage=RESOLVE, key=key, attempt=1, inputs={})
+    first = _decide_attempt(start, spec, observed.get(RESOLVE), now)
+    waiting = [_decide_without_inputs(stage.name, observed.get(stage.name)) for stage in stages_of(spec)]
     return _combine([first, *waiting], spec=spec, now=now, allowance=Allowance(), cancelled=cancelled)
 
 
@@ -208,23 +227,38 @@ def _decide_stage(
     published: Mapping[str, Result],
     latest: Observed | None,
     done: Mapping[str, Result],
+    reviews: Mapping[str, Review],
     now: float,
 ) -> _StageDecision:
-    if any(name not in done for name in stage.inputs):
+    calibrated = spec.calibrate is not None
+    publishers = {name: publisher(stage, name, calibrated=calibrated) for name in stage.inputs}
+    if any(name not in done for name in publishers.values()):
         return _decide_without_inputs(stage.name, latest)
-    outputs = {name: done[name].output for name in stage.inputs}
+    read = {name: done[source] for name, source in publishers.items()}
+    outputs = {name: result.output for name, result in read.items()}
     key = stage_key(stage, spec=spec, inputs=inputs, outputs=outputs)
     publication = published.get(key)
     if publication is not None:
         return _decide_published(stage, key, publication, latest)
-    return _decide_attempt(
-        stage.name, key, spec, latest, {name: done[name].key for name in stage.inputs}, now
-    )
+    if stage.by_people:
+        return _decide_under_review(stage.name, key, reviews.get(key, Review()))
+    if any(name not in done for name in stage.after) and not (latest and latest.state in _PRESENT):
+        return _StageDecision(status=StageStatus(name=stage.name, state="Pending", key=key))
+    keys = {name: result.key for name, result in read.items()}
+    return _decide_attempt(Start(stage=stage.name, key=key, attempt=1, inputs=keys), spec, latest, now)
+
+
+def _decide_under_review(stage: str, key: str, review: Review) -> _StageDecision:
+    """Decide about a stage whose answers people have not given yet."""
+    reason = conditions.REVIEW_DEADLINE_EXCEEDED if review.failed else conditions.WAITING_FOR_REVIEW
+    state: StageState = "Failed" if review.failed else "Reviewing"
+    status = StageStatus(name=stage, state=state, key=key, reason=reason, message=review.message)
+    return _StageDecision(status=status, wake=review.wake_at)
 
 
 def _decide_without_inputs(stage: str, latest: Observed | None) -> _StageDecision:
     """Decide about a stage whose inputs are not all published."""
-    if latest and (latest.state in _ACTIVE or latest.state == "ending"):
+    if latest and latest.state in _PRESENT:
         return _decide_superseded(stage, latest, "an input is recomputed")
     return _StageDecision(status=StageStatus(name=stage, state="Pending"))
 
@@ -245,6 +279,7 @@ def _decide_published(stage: Stage, key: str, publication: Result, latest: Obser
         publication.summary.get("passed") is False
     ):  # the gate publishes its refusal, so a retry would not change it
         message = str(publication.summary.get("message", "the gate refused the policy"))
+        reason = str(publication.summary.get("reason", conditions.GATE_FAILED))
         return _StageDecision(
             status=StageStatus(
                 name=stage.name,
@@ -252,7 +287,7 @@ def _decide_published(stage: Stage, key: str, publication: Result, latest: Obser
                 key=key,
                 output=output,
                 attempt=attempt,
-                reason="GateFailed",
+                reason=reason,
                 message=message,
             )
         )
@@ -264,16 +299,14 @@ def _decide_published(stage: Stage, key: str, publication: Result, latest: Obser
     return _StageDecision(status=status)
 
 
-def _decide_attempt(
-    stage: str, key: str, spec: RunSpec, latest: Observed | None, inputs: Mapping[str, str], now: float
-) -> _StageDecision:
-    """Decide about a stage whose inputs are published and whose output is not."""
-    if latest and latest.key != key and (latest.state in _ACTIVE or latest.state == "ending"):
+def _decide_attempt(first: Start, spec: RunSpec, latest: Observed | None, now: float) -> _StageDecision:
+    """Decide about a stage whose inputs are published and whose output is not. `first` is its first attempt."""
+    stage, key = first.stage, first.key
+    if latest and latest.key != key and latest.state in _PRESENT:
         return _decide_superseded(stage, latest, "its inputs or settings changed")
     if latest is None or latest.key != key:
-        start = Start(stage=stage, key=key, attempt=1, inputs=inputs)
-        return _StageDecision(status=StageStatus(name=stage, state="Pending", key=key), action=start)
-    start = Start(stage=stage, key=key, attempt=latest.attempt + 1, inputs=inputs)
+        return _StageDecision(status=StageStatus(name=stage, state="Pending", key=key), action=first)
+    start = replace(first, attempt=latest.attempt + 1)
     status = StageStatus(
         name=stage,
         state=_state_of(latest),

@@ -3,4 +3,5 @@
 conditions   types and reasons of conditions, and how a condition is set
 run          status of a LearnToAskRun
 endpoint     status of an AskEndpoint
+rollout      state of a rollout in steps: counts of both arms, evidence, verdict
 """

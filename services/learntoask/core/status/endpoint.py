@@ -8,6 +8,7 @@ from pydantic import Field
 
 from learntoask.core.manifest.ask_endpoint import PolicyReference
 from learntoask.core.status.conditions import Condition
+from learntoask.core.status.rollout import RolloutCounts, RolloutStatus
 from learntoask.core.status.run import StatusModel
 
 RevisionState = Literal["Pending", "WarmingUp", "Serving", "Draining", "Retired", "Failed"]
@@ -56,7 +57,7 @@ class EndpointStatus(StatusModel):
     phase: Literal["Pending", "RollingOut", "Ready", "Degraded"] = "Pending"
     """Summary of the conditions, for printing."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = ()
-    """Conditions of the types Ready, RolledOut, GatewayReady, Reconciling and Stalled."""
+    """Conditions of the types Ready, RolledOut, RolloutHealthy, GatewayReady, Autoscaled, Reconciling and Stalled."""
     address: Annotated[str, Field(max_length=300)] = ""
     """Address for clients in the cluster: `name.namespace.svc:port`. Empty while the Service is somebody else's."""
     revision: Annotated[str, Field(max_length=63)] = ""
@@ -65,6 +66,14 @@ class EndpointStatus(StatusModel):
     """Name of the revision that the spec describes."""
     revisions: Annotated[tuple[Revision, ...], Field(max_length=64)] = ()
     """Revisions, newest first."""
+    rollout: RolloutStatus | None = None
+    """The rollout of a policy that is tried, or the last one."""
+    rollout_gone: RolloutCounts = RolloutCounts()
+    """What gateways have counted of this rollout that are gone; those that run tell theirs again."""
+    canary: Annotated[str, Field(max_length=63)] = ""
+    """Name of the revision that is tried, while it has servers of its own."""
+    queued: Annotated[str, Field(max_length=63)] = ""
+    """Name of the revision that waits for the end of this rollout."""
     replicas: Annotated[int, Field(ge=0)] = 0
     """Number of policy servers, for the scale subresource."""
     ready_replicas: Annotated[int, Field(ge=0)] = 0

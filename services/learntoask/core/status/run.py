@@ -15,7 +15,9 @@ from learntoask.core.status.conditions import Condition
 
 Phase = Literal["Pending", "Running", "Suspended", "Succeeded", "Failed", "Cancelled"]
 FINISHED_PHASES: tuple[Phase, ...] = ("Succeeded", "Failed", "Cancelled")
-StageState = Literal["Pending", "Queued", "Waiting", "Running", "Stopping", "Retrying", "Published", "Failed"]
+StageState = Literal[
+    "Pending", "Reviewing", "Queued", "Waiting", "Running", "Stopping", "Retrying", "Published", "Failed"
+]
 Digest = Annotated[str, Field(max_length=128)]
 Time = Annotated[str, Field(max_length=40)]
 Text = Annotated[str, Field(max_length=4096)]
@@ -70,8 +72,9 @@ class StageRecord(StatusModel):
     name: Word
     """Name of the stage. The stage `resolve` computes the digests of the inputs."""
     state: StageState = "Pending"
-    """State of the stage. `Queued`: the Job waits for Kueue. `Waiting`: the pods exist, and none runs yet. `Stopping`:
-    the pods are ending. `Retrying`: an attempt failed, and another follows after a delay."""
+    """State of the stage. `Reviewing`: people still have to answer. `Queued`: the Job waits for Kueue. `Waiting`: the
+    pods exist, and none runs yet. `Stopping`: the pods are ending. `Retrying`: an attempt failed, and another follows
+    after a delay."""
     key: Digest | None = None
     """Digest of everything that the output depends on; the output is published under this key."""
     output: Digest | None = None
@@ -131,6 +134,10 @@ class Lineage(StatusModel):
     """Digest of the labelled sessions."""
     graders: Digest | None = None
     """Digest of the fitted graders and their agreement."""
+    answers: Digest | None = None
+    """Digest of the answers that people gave."""
+    calibration: Digest | None = None
+    """Digest of the labels and graders that were corrected by the answers."""
     policy: Digest | None = None
     """Digest of the trained policy."""
     report: Digest | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from learntoask.evaluation.stats.bootstrap import Estimate
+from learntoask.statistics.bootstrap import Estimate
 
 _ROLES = ("reporting", "rewarding")
 _GROUPS = ("seen", "unseen")

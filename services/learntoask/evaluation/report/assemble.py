@@ -8,12 +8,19 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from learntoask.core.manifest import RunSpec
+from learntoask.core.pack import Pack
+from learntoask.core.stages.graph import pack_digests
+from learntoask.core.stages.policy_choice import published_choice
+from learntoask.core.stages.warnings_file import published_warnings
+from learntoask.evaluation.calibration import read_calibration
 from learntoask.evaluation.evaluate import EvaluatedPolicy, EvaluationSetup, differences, gap_growth_since_sft
 from learntoask.evaluation.heldout import data_report
 from learntoask.evaluation.report.curves import read_curves
 from learntoask.evaluation.report.misses import worst_misses
 from learntoask.evaluation.report_schema import DataReport, EvaluationReport, GraderReport
 from learntoask.evaluation.stats.metrics import HEADLINE
+
+_COMPARED = ("dataset", "label", "grader", "calibrate", "train", "evaluate", "serve")
 
 
 def assemble(
@@ -36,16 +43,16 @@ def assemble(
         name=setup.pack.name,
         key=key,
         under_test=last.name,
-        settings={
-            "evaluate": setup.settings.model_dump(mode="json", by_alias=True),
-            "train": spec.train.model_dump(mode="json", by_alias=True),
-        },
+        settings=settings_of(spec, setup.pack),
+        choice=published_choice(inputs["grpo"]) if "grpo" in inputs else None,
+        stopping=setup.stopping,
         policies=[policy.report for policy in evaluated],
         pairs=differences(evaluated, setup),
         gap_growth=gap_growth_since_sft(evaluated, setup),
         grader=GraderReport(
             reporting=setup.reporting.digest, rewarding=setup.rewarding.digest, agreement=dict(agreement)
         ),
+        calibration=read_calibration(inputs["label"]),
         data=data,
         curves=[
             curve
@@ -53,8 +60,22 @@ def assemble(
             for curve in read_curves(stage, folder / "metrics.jsonl")
         ],
         misses=worst_misses(last.decisions["greedy"], by_id),
-        notes=[*notes(data, evaluated, spec), *map(_sentence, agreement.get("warnings") or ())],
+        notes=[
+            *notes(data, evaluated, spec),
+            *map(_sentence, agreement.get("warnings") or ()),
+            *(
+                _sentence(warning)
+                for folder in dict.fromkeys(inputs.values())
+                for warning in published_warnings(folder)
+            ),
+        ],
     )
+
+
+def settings_of(spec: RunSpec, pack: Pack) -> dict[str, JsonValue]:
+    """Return the settings that figures depend on, and the digests of the pack's parts."""
+    written = spec.model_dump(mode="json", by_alias=True, include=set(_COMPARED))
+    return {**written, "pack": {"name": pack.name, "version": pack.version, **pack_digests(pack)}}
 
 
 def notes(data: DataReport, evaluated: Sequence[EvaluatedPolicy], spec: RunSpec) -> list[str]:

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from learntoask.core.manifest.metric import METRICS
 from learntoask.evaluation.report import plots, published
 from learntoask.evaluation.report.agreement_table import agreement_table
+from learntoask.evaluation.report.people_table import people_table
 from learntoask.evaluation.report_schema import (
     EvaluationReport,
     Metrics,
@@ -24,8 +25,8 @@ from learntoask.evaluation.report_schema import (
     TrainingCurve,
     read_report,
 )
-from learntoask.evaluation.stats.bootstrap import Difference, Estimate
 from learntoask.evaluation.stats.metrics import HEADLINE
+from learntoask.statistics.bootstrap import Difference, Estimate
 
 TITLES = {"base": "Base", "sft": "SFT", "grpo": "GRPO"}
 MEANING = {
@@ -103,9 +104,14 @@ def report_page(report: EvaluationReport) -> str:
         ],
         grouped=_grouped(report.policies),
         calibration=_calibration(report.policies),
+        calibrated=_calibrated(report.policies),
+        threshold=_threshold(report),
+        published_title=published_title(report),
+        repeats=_repeats(report.policies),
         verdicts=[(policy, _verdicts(policy)) for policy in report.policies if policy.replay],
         curves=_curves(report.curves),
         agreement=agreement_table(report.grader.agreement),
+        people=people_table(report.calibration) if report.calibration else None,
         published=published,
     )
 
@@ -181,6 +187,49 @@ def _calibration(policies: Sequence[PolicyReport]) -> Markup | None:
         if policy.stop_probability
     ]
     return plots.calibration_plot(series, title="Calibration of the stop probability") if series else None
+
+
+def _calibrated(policies: Sequence[PolicyReport]) -> Markup | None:
+    series = [
+        plots.Line(
+            policy_title(policy.name),
+            index,
+            [(bin.mean, bin.stop_share) for bin in policy.stop_probability.calibrated.bins],
+        )
+        for index, policy in enumerate(policies)
+        if policy.stop_probability and policy.stop_probability.calibrated
+    ]
+    return plots.calibration_plot(series, title="Calibration of the reported probability") if series else None
+
+
+def _threshold(report: EvaluationReport) -> float | None:
+    """Return the probability, as the model gives it, from which the policies stop."""
+    if report.stopping:
+        return report.stopping.threshold
+    train = report.settings.get("train")
+    setting = train.get("stopThreshold") if isinstance(train, dict) else None
+    return setting if isinstance(setting, float) else None
+
+
+def published_title(report: EvaluationReport) -> str:
+    """Return what the page is about: the published policy, if it is not the one under test."""
+    name = policy_title(report.under_test)
+    if report.choice is None or report.choice.policy == report.under_test or report.under_test != "grpo":
+        return f"the {name} policy"
+    return f"the {policy_title(report.choice.policy)} policy, because {name} brought no confirmed gain"
+
+
+def _repeats(policies: Sequence[PolicyReport]) -> list[tuple[str, str, Metrics]]:
+    """Return the shares of repeated questions of each policy, at the decision points and in replayed sessions."""
+    return [
+        (policy.name, where, found)
+        for policy in policies
+        for where, found in (
+            ("held-out decision points", policy.repeats),
+            ("replayed sessions", policy.replay.metrics if policy.replay else {}),
+        )
+        if "same-text" in found
+    ]
 
 
 def _verdicts(policy: PolicyReport) -> Markup:

@@ -12,8 +12,8 @@ from rich.table import Table
 from learntoask.core.errors import InputError
 from learntoask.evaluation.compare import compare_policies_under_test
 from learntoask.evaluation.report_schema import SCHEMA_VERSION, Metrics, ReportModel, read_report
-from learntoask.evaluation.stats.bootstrap import Difference
 from learntoask.evaluation.stats.metrics import HEADLINE
+from learntoask.statistics.bootstrap import Difference
 
 
 class VariantReport(ReportModel):

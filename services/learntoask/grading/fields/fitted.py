@@ -22,7 +22,7 @@ class GradeBounds:
 
     A question asks for a field of its task if the probability `asks` is at least `idle_to`, and for nothing if it is
     below `idle_from`. The grade is missing in between, and if the probability of the likeliest field is within `unsure`
-    of ASKED_FROM.
+    of `asked_from`, from which a field counts as asked for.
 
     A text is unlike every expert question if its similarity to the nearest one is below `far_below`, or if more than
     `new_above` of its pairs of neighbouring words are in none of them. The policy babbles there, so the grade is 0.
@@ -33,6 +33,7 @@ class GradeBounds:
     unsure: float
     far_below: float
     new_above: float
+    asked_from: float = ASKED_FROM
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learntoask.core.pack import Pack
+from learntoask.grading.cues import NO_CUES, LearnedCues
 from learntoask.grading.encoders.caching import CachingEncoder
 from learntoask.grading.examples import Example, fold_of
 from learntoask.grading.fields.candidates import ANYTHING, PackFields
@@ -219,11 +220,12 @@ def fit_grader(
     kind: Kind,
     encoder: CachingEncoder,
     step: ReportStep,
+    cues: LearnedCues = NO_CUES,
 ) -> tuple[FieldGrader, list[str]]:
     """Fit a grader, and return it with the texts whose vectors it needs. `examples` must not be empty.
 
-    `idle` are questions that are known to ask for no field of their task.
+    `idle` are questions that are known to ask for no field of their task; `cues` tell questions without a mark.
     """
     fit = GraderFit(examples, pack=pack, encoder=encoder, step=step)
-    grader = FieldGrader(fit.fit_models(kind, idle), pack=pack, encoder=encoder)
+    grader = FieldGrader(fit.fit_models(kind, idle), pack=pack, encoder=encoder, cues=cues)
     return grader, fit.texts()

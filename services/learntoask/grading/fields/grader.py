@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,12 @@ import numpy as np
 from learntoask.core.answer import decision_of
 from learntoask.core.pack import Pack
 from learntoask.core.text.characters import one_line
+from learntoask.grading.cues import NO_CUES, LearnedCues
 from learntoask.grading.encoders.encoder import Encoder, Vectors
 from learntoask.grading.examples import fold_of
 from learntoask.grading.fields.candidates import PackFields
 from learntoask.grading.fields.features import PairFeatures
-from learntoask.grading.fields.fitted import ASKED_FROM, FittedModels
+from learntoask.grading.fields.fitted import FittedModels, GradeBounds
 from learntoask.grading.fields.neighbours import Neighbours
 from learntoask.grading.fields.storage import read_grader
 from learntoask.grading.fields.word_pairs import WordPairs
@@ -49,10 +50,19 @@ class FieldGrader:
     It depends on the case's session only because that session's examples and its fold are left out.
     """
 
-    def __init__(self, fitted: FittedModels, *, pack: Pack, encoder: Encoder, digest: str = "") -> None:
+    def __init__(
+        self,
+        fitted: FittedModels,
+        *,
+        pack: Pack,
+        encoder: Encoder,
+        cues: LearnedCues = NO_CUES,
+        digest: str = "",
+    ) -> None:
         self.digest = digest
         self.fitted = fitted
-        self._guard = FluencyGuard(pack)
+        self.encoder = encoder
+        self._guard = FluencyGuard(pack, cues)
         self._pack_fields = PackFields(pack, encoder)
         vectors = encoder.encode([example.text for example in fitted.examples])
         self._neighbours = Neighbours(self._pack_fields, fitted.examples, vectors)
@@ -67,7 +77,17 @@ class FieldGrader:
         Raises InputError when there is none of this pack, StageError when the encoder's package is missing.
         """
         stored = read_grader(folder, pack)
-        return cls(stored.fitted, pack=pack, encoder=stored.encoder, digest=stored.digest)
+        return cls(stored.fitted, pack=pack, encoder=stored.encoder, cues=stored.cues, digest=stored.digest)
+
+    def use_bounds(self, bounds: GradeBounds) -> None:
+        """Grade with other bounds from now on. The digest is then that of no published grader."""
+        self.fitted = replace(self.fitted, bounds=bounds)
+        self.digest = ""
+
+    def use_encoder(self, encoder: Encoder) -> None:
+        """Encode questions with another encoder of the same kind, such as one that knows more vectors."""
+        self.encoder = encoder
+        self._features = PairFeatures(self._pack_fields, encoder, self._neighbours)
 
     def grade(self, cases: Sequence[GradeCase]) -> list[Grade | MissingGrade]:
         """See Grader."""
@@ -135,7 +155,7 @@ class FieldGrader:
         if estimate.asks < bounds.idle_to:
             return MissingGrade("unsure whether the question asks for anything of the task")
         likeliest = max(estimate.probabilities.values())
-        if abs(likeliest - ASKED_FROM) < bounds.unsure:
+        if abs(likeliest - bounds.asked_from) < bounds.unsure:
             return MissingGrade("unsure which field the question asks for")
-        asked = (name for name, p in estimate.probabilities.items() if p >= ASKED_FROM)
+        asked = (name for name, p in estimate.probabilities.items() if p >= bounds.asked_from)
         return question_grade(frozenset(asked), target=target)

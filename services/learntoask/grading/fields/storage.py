@@ -6,6 +6,7 @@
 | `models.npz` | parameters of every fold; of hashed weights only the slots in use |
 | `examples.jsonl` | the questions among which it looks up neighbours |
 | `vectors.npz` | the encoder's vectors of those questions and of the pack's fields, so that loading encodes nothing |
+| `cues.json` | cues of requests without a question mark, if any were learned |
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ import numpy as np
 from learntoask.core.digest import digest_of
 from learntoask.core.errors import InputError
 from learntoask.core.pack import Pack
+from learntoask.grading.cues import CUES_FILE, NO_CUES, LearnedCues, read_cues, write_cues
 from learntoask.grading.encoders.caching import CachingEncoder, load_encoder
 from learntoask.grading.encoders.text_arrays import text_arrays, texts_of
 from learntoask.grading.examples import Example
 from learntoask.grading.fields.classifiers import Arrays, LinearClassifier, classifier_of
-from learntoask.grading.fields.fitted import FittedModels, GradeBounds, IdleClassifier
+from learntoask.grading.fields.fitted import ASKED_FROM, FittedModels, GradeBounds, IdleClassifier
 from learntoask.grading.fields.lexical import SLOTS, LexicalModel
 
 _VERSION = 2
@@ -40,11 +42,18 @@ class StoredGrader:
 
     fitted: FittedModels
     encoder: CachingEncoder
+    cues: LearnedCues
     digest: str
 
 
 def write_grader(
-    folder: Path, fitted: FittedModels, *, pack: Pack, encoder: CachingEncoder, texts: Sequence[str]
+    folder: Path,
+    fitted: FittedModels,
+    *,
+    pack: Pack,
+    encoder: CachingEncoder,
+    texts: Sequence[str],
+    cues: LearnedCues = NO_CUES,
 ) -> str:
     """Write a grader into the empty or missing `folder`, with the vectors of `texts`, and return its digest."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +70,7 @@ def write_grader(
         "encoder": {"name": encoder.name, "version": encoder.version},
         "pack": _pack_digest(pack),
         "patternPrecision": fitted.pattern_precision,
-        "bounds": asdict(fitted.bounds),
+        "bounds": _bounds(fitted.bounds),
     }
     kept = sorted(set(texts))
     np.savez_compressed(folder / "models.npz", allow_pickle=False, **models)
@@ -70,6 +79,7 @@ def write_grader(
     with (folder / "examples.jsonl").open("w", encoding="utf-8") as file:
         for example in fitted.examples:
             file.write(json.dumps({**asdict(example), "asked": sorted(example.asked)}) + "\n")
+    write_cues(folder, cues)
     return stored_digest(folder)
 
 
@@ -85,8 +95,9 @@ def read_grader(folder: Path, pack: Pack) -> StoredGrader:
         vectors = _arrays(folder / "vectors.npz")
         lines = (folder / "examples.jsonl").read_text(encoding="utf-8").splitlines()
         examples = tuple(_example(json.loads(line)) for line in lines)
+        cues = read_cues(folder)
         digest = stored_digest(folder)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{folder} holds no grader that can be read ({error}); run the grader stage again"
         ) from error
@@ -105,7 +116,15 @@ def read_grader(folder: Path, pack: Pack) -> StoredGrader:
         pattern_precision=about["patternPrecision"],
         bounds=GradeBounds(**about["bounds"]),
     )
-    return StoredGrader(fitted=fitted, encoder=encoder, digest=digest)
+    return StoredGrader(fitted=fitted, encoder=encoder, cues=cues, digest=digest)
+
+
+def _bounds(bounds: GradeBounds) -> dict[str, float]:
+    """Return the bounds, without `asked_from` where it has its default, as older graders were written."""
+    found: dict[str, float] = asdict(bounds)
+    if bounds.asked_from == ASKED_FROM:
+        del found["asked_from"]
+    return found
 
 
 def _idle(models: Arrays) -> IdleClassifier | None:
@@ -155,6 +174,7 @@ def _pack_digest(pack: Pack) -> str:
 def stored_digest(folder: Path) -> str:
     """Return the digest of the grader in `folder`. Raises OSError when a file is missing."""
     whole = hashlib.sha256()
-    for name in _FILES:
+    learned = (CUES_FILE,) if (folder / CUES_FILE).exists() else ()
+    for name in (*_FILES, *learned):
         whole.update(hashlib.sha256((folder / name).read_bytes()).digest())
     return whole.hexdigest()

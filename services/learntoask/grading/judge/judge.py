@@ -18,6 +18,7 @@ from learntoask.core.digest import digest_of
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import LlmJudge
 from learntoask.core.pack import Pack
+from learntoask.grading.cues import NO_CUES, LearnedCues, read_cues, write_cues
 from learntoask.grading.fluency import FluencyGuard
 from learntoask.grading.grades import REFUSED, Grade, GradeCase, MissingGrade, grade_by_rule
 from learntoask.grading.judge.prompt import JudgePrompt
@@ -49,17 +50,19 @@ class Judge:
         journal: Path | None = None,
         reverse: bool = False,
         spending: Spending | None = None,
+        cues: LearnedCues = NO_CUES,
     ) -> None:
         """Raises InputError when the API key is missing, StageError when the journal cannot be opened.
 
         `reverse` lists the fields in reverse order (see probes). Judges with the same `spending` share a budget.
         """
-        self.digest = judge_digest(settings, pack)
+        self.digest = judge_digest(settings, pack, cues)
         self.settings = settings
+        self.cues = cues
         self.spending = spending or Spending(settings.budget, where=f"{WHERE}.budget")
         self._pack = pack
         self._prompt = JudgePrompt(pack, settings.context_messages, reverse)
-        self._guard = FluencyGuard(pack)
+        self._guard = FluencyGuard(pack, cues)
         self._client = LlmClient(
             settings.endpoint,
             spending=self.spending,
@@ -136,22 +139,24 @@ class Judge:
         return MissingGrade(missing)
 
 
-def judge_digest(settings: LlmJudge, pack: Pack) -> str:
-    """Return the digest of a judge: of the model, its prompt, and the reading of its reply."""
+def judge_digest(settings: LlmJudge, pack: Pack, cues: LearnedCues) -> str:
+    """Return the digest of a judge: of the model, its prompt, the reading of its reply, and the learned cues."""
     return digest_of(
         {
             "version": _VERSION,
             "endpoint": settings.endpoint.determining,
             "briefing": JudgePrompt(pack, settings.context_messages).digest,
+            **({"cues": cues.records()} if cues else {}),
         }
     )
 
 
-def write_judge(folder: Path, settings: LlmJudge, pack: Pack) -> str:
-    """Write judge.json into `folder`, and return the judge's digest."""
+def write_judge(folder: Path, settings: LlmJudge, pack: Pack, cues: LearnedCues) -> str:
+    """Write judge.json into `folder`, and cues.json if there are any, and return the judge's digest."""
     folder.mkdir(parents=True, exist_ok=True)
+    write_cues(folder, cues)
     about: dict[str, JsonValue] = {
-        "digest": judge_digest(settings, pack),
+        "digest": judge_digest(settings, pack, cues),
         "settings": settings.model_dump(mode="json", by_alias=True),
         "prompt": pack.prompts.judge,
     }
@@ -159,12 +164,31 @@ def write_judge(folder: Path, settings: LlmJudge, pack: Pack) -> str:
     return str(about["digest"])
 
 
-def read_judge(folder: Path) -> tuple[LlmJudge, str]:
-    """Return the settings and the digest of the judge in `folder`. Raises InputError when it cannot be read."""
+def keep_prompt(folder: Path) -> None:
+    """Let the judge in `folder` be opened with the prompt that it was published with, whatever prompt the pack has.
+
+    The stage calibrate does so with a prompt that it has revised; the pack of the run stays as it is.
+    """
+    path = folder / JUDGE_FILE
+    about = json.loads(path.read_text(encoding="utf-8"))
+    about["promptKept"] = True
+    path.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def published_pack(folder: Path, pack: Pack) -> Pack:
+    """Return the pack to open the judge in `folder` with: the given one, with the judge's own prompt if it is kept."""
+    about = json.loads((folder / JUDGE_FILE).read_text(encoding="utf-8"))
+    if not about.get("promptKept"):
+        return pack
+    return pack.model_copy(update={"prompts": pack.prompts.model_copy(update={"judge": about["prompt"]})})
+
+
+def read_judge(folder: Path) -> tuple[LlmJudge, str, LearnedCues]:
+    """Return settings, digest and cues of the judge in `folder`. Raises InputError when it cannot be read."""
     try:
         about = json.loads((folder / JUDGE_FILE).read_text(encoding="utf-8"))
-        return LlmJudge.model_validate(about["settings"]), str(about["digest"])
-    except (OSError, ValueError, KeyError, ValidationError) as error:
+        return LlmJudge.model_validate(about["settings"]), str(about["digest"]), read_cues(folder)
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise InputError(
             f"{folder} holds no judge that can be read ({error}); run the grader stage again"
         ) from error

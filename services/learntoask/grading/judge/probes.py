@@ -5,7 +5,7 @@
 | right | the fields that it asks for, and what else was still needed | finds that it asks for something needed |
 | wrong | fields that it does not ask for | finds that it does not |
 | position | `right` and `wrong` in turn, with the fields listed in reverse order | gives the same fields and marks |
-| length | `right` and `wrong` in turn, after a polite sentence that asks nothing | gives the same fields and marks |
+| length | `right` and `wrong` in turn, after what experts say besides | gives the same fields and marks |
 
 A judge that always gives the same grade agrees with half of all `right` and `wrong` probes, so its κ is 0.
 """
@@ -25,12 +25,12 @@ from pydantic import JsonValue
 from learntoask.core.json_lines import read_records
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession, Split
-from learntoask.grading.agreement import cluster_bootstrap, kappa, same_fields, share
+from learntoask.grading.agreement import cluster_bootstrap, same_fields, share
 from learntoask.grading.examples import asking_turns
 from learntoask.grading.grades import Grade, GradeCase, Grader, MissingGrade
 from learntoask.grading.questions import draw_of
+from learntoask.statistics.kappa import kappa
 
-_FILLER = "Thank you so much for your patience, I really appreciate it and I am glad to be of service to you today. "
 _CONSTANT = 0.98  # share of one mark from which a judge counts as always giving it
 
 
@@ -63,9 +63,9 @@ def read_probes(labelled: Path, pack: Pack, *, split: Split, at_most: int) -> li
     return [probe for _, probe in found[:at_most]]
 
 
-def lengthen(case: GradeCase) -> GradeCase:
-    """Put a polite sentence that asks nothing before the response."""
-    return replace(case, response=_FILLER + case.response)
+def lengthen(case: GradeCase, filler: str) -> GradeCase:
+    """Put `filler`, which asks nothing, before the response."""
+    return replace(case, response=f"{filler} {case.response}")
 
 
 def hit_figures(
@@ -85,7 +85,9 @@ def hit_figures(
     given = sum(marks.values())
     commonest, times = marks.most_common(1)[0] if marks else ("", 0)
     return {
-        **cluster_bootstrap(table, lambda summed: {"kappa": kappa(summed)}, seed=seed),
+        **cluster_bootstrap(
+            table, lambda summed: {"kappa": kappa(summed.reshape(*summed.shape[:-1], 2, 2))}, seed=seed
+        ),
         "right_found": share([grade.content > 0 for grade in rights if isinstance(grade, Grade)]),
         "wrong_found": share([grade.content > 0 for grade in wrongs if isinstance(grade, Grade)]),
         "missing": share([isinstance(grade, MissingGrade) for grade in grades]),
@@ -115,11 +117,12 @@ def bias_figures(
 
 
 def run_probes(
-    grader: Grader, probes: Sequence[Probe], *, pack: Pack, reversed_grader: Grader | None = None
+    grader: Grader, probes: Sequence[Probe], *, filler: str, reversed_grader: Grader | None = None
 ) -> tuple[list[Grade | MissingGrade], dict[str, JsonValue]]:
     """Grade all probes, and return the grades of `right` and the figures of all.
 
-    `reversed_grader` is the same grader with the fields in reverse order, if it reads a list of fields.
+    `reversed_grader` is the same grader with the fields in reverse order, if it reads a list of fields. Without a
+    `filler` there is no probe of length.
     """
     cases = [*(probe.right for probe in probes), *(probe.wrong for probe in probes)]
     grades = grader.grade(cases)
@@ -129,8 +132,8 @@ def run_probes(
     before, again = [grades[place] for place in chosen], [cases[place] for place in chosen]
     if reversed_grader is not None:
         figures["position"] = bias_figures(before, reversed_grader.grade(again))
-    if pack.language.lower().startswith("en"):
-        figures["length"] = bias_figures(before, grader.grade([lengthen(case) for case in again]))
+    if filler:
+        figures["length"] = bias_figures(before, grader.grade([lengthen(case, filler) for case in again]))
     return grades[: len(probes)], figures
 
 

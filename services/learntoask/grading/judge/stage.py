@@ -8,24 +8,26 @@ from learntoask.core.errors import StageError
 from learntoask.core.manifest import LlmJudge
 from learntoask.core.stages.contract import StageContext
 from learntoask.grading.agreement import GradedQuestion, agreement, same_fields, share
+from learntoask.grading.cues import LearnedCues
 from learntoask.grading.grades import Grade, Grader, MissingGrade, require_answers
 from learntoask.grading.judge.judge import Judge, write_judge
 from learntoask.grading.judge.probes import Probe, explain, read_probes, run_probes
 from learntoask.grading.questions import Questions
+from learntoask.grading.unsure_check import UnsureCheck
 
 Figures = dict[str, JsonValue]
 
 
-def publish_judge(settings: LlmJudge, context: StageContext) -> Figures:
+def publish_judge(settings: LlmJudge, cues: LearnedCues, context: StageContext) -> Figures:
     """Write the judge into the folder of its role, and return its entry in agreement.json."""
-    digest = write_judge(context.out / settings.role, settings, context.pack)
+    digest = write_judge(context.out / settings.role, settings, context.pack, cues)
     return {"kind": "llm", "digest": digest, "model": settings.endpoint.model}
 
 
 def measure_judge(
     settings: LlmJudge, questions: Questions, other: Grader, context: StageContext
-) -> tuple[Figures, JsonValue]:
-    """Return the judge's figures on held-out questions, and how often it finds the same fields as the `other` grader.
+) -> tuple[Figures, JsonValue, UnsureCheck]:
+    """Return the judge's figures on held-out questions, how often it finds the fields of the `other` grader, its check.
 
     Raises StageError when it agrees too little with the labels (`minKappa`) or no further request can succeed,
     TooManyMissing when it gives no grade for too many questions.
@@ -40,33 +42,37 @@ def measure_judge(
     context.progress.update(0, 1, f"asking judge {settings.endpoint.model}")
     # The journals keep the replies that a killed attempt received. The reversed judge sends other requests, so it has
     # another journal.
-    judge = Judge(settings, pack, journal=context.work / "judge.jsonl")
+    judge = Judge(settings, pack, journal=context.work / "judge.jsonl", cues=questions.cues)
     reversed_judge = Judge(
         settings,
         pack,
         journal=context.work / "judge-reversed.jsonl",
         reverse=True,
         spending=judge.spending,
+        cues=questions.cues,
     )
     try:
-        grades, figures = run_probes(judge, probes, pack=pack, reversed_grader=reversed_judge)
+        grades, figures = run_probes(judge, probes, filler=questions.filler(), reversed_grader=reversed_judge)
     finally:
         judge.close()
         reversed_judge.close()
-    where = f"judge {settings.endpoint.model}, expert questions"
+    where = f"judge {settings.endpoint.model}"
+    texts = [probe.right.response for probe in probes]
+    unsure = UnsureCheck.of(where, grades, texts)
     require_answers(
         grades,
-        [probe.right.response for probe in probes],
+        texts,
         max_missing_share=context.spec.grader.max_missing_share,
-        where=where,
+        where=f"{where}, expert questions",
     )
+    unsure.require()
     _require_kappa(figures, settings, count=len(probes))
     graded = [
         _graded_question(probe, grade, questions, context)
         for probe, grade in zip(probes, grades, strict=True)
     ]
     same = share(same_fields(grades, other.grade([probe.right for probe in probes])))
-    return {**agreement(graded), "probes": figures, "asked": judge.spending.counts()}, same
+    return {**agreement(graded), "probes": figures, "asked": judge.spending.counts()}, same, unsure
 
 
 def _require_kappa(figures: Figures, settings: LlmJudge, *, count: int) -> None:

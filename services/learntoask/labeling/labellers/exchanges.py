@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from learntoask.core.pack import InformationField
-from learntoask.core.records import Session
+from learntoask.core.records import Message
 from learntoask.core.text.characters import plain_text
 from learntoask.core.text.patterns import Search
 from learntoask.core.text.sentences import ends_with_question_mark, has_question_mark, question_marks
@@ -89,11 +89,13 @@ class _OpenFields:
     unnamed: bool = False  # the turn asks more questions than the patterns recognise
 
 
-def read_exchanges(session: Session, fields: Sequence[FieldPatterns], non_answer: Search) -> Exchanges:
-    """Find all exchanges of a session about `fields`. `non_answer` searches for the pack's non-answers."""
+def read_exchanges(
+    messages: Sequence[Message], fields: Sequence[FieldPatterns], non_answer: Search
+) -> Exchanges:
+    """Find all exchanges of a conversation about `fields`. `non_answer` searches for the pack's non-answers."""
     exchanges, pending = Exchanges(), _OpenFields()
     index = 0
-    for role, group in groupby(session.messages, key=lambda message: message.role):
+    for role, group in groupby(messages, key=lambda message: message.role):
         run = list(enumerate((message.content for message in group), start=index))
         index += len(run)
         if role == "user":
@@ -102,7 +104,7 @@ def read_exchanges(session: Session, fields: Sequence[FieldPatterns], non_answer
             ]
             _match_answers(exchanges, pending, answers)
             continue
-        asked = _find_asked(exchanges, session, fields, run)
+        asked = _find_asked(exchanges, messages, fields, run)
         if asked is not None:
             _close(exchanges, pending)
             pending = asked
@@ -111,7 +113,7 @@ def read_exchanges(session: Session, fields: Sequence[FieldPatterns], non_answer
 
 
 def _find_asked(
-    exchanges: Exchanges, session: Session, fields: Sequence[FieldPatterns], run: Replies
+    exchanges: Exchanges, messages: Sequence[Message], fields: Sequence[FieldPatterns], run: Replies
 ) -> _OpenFields | None:
     """Return the fields that a run of assistant messages asks for; None when it asks nothing."""
     asked: dict[str, tuple[FieldPatterns, int]] = {}
@@ -121,7 +123,7 @@ def _find_asked(
         for patterns in matching:
             asked.setdefault(patterns.name, (patterns, index))
         marks += question_marks(text)
-        if (matching or has_question_mark(text)) and session.messages[index].author == "expert":
+        if (matching or has_question_mark(text)) and messages[index].author == "expert":
             exchanges.questions += 1
             if not matching:
                 exchanges.unnamed.append(index)

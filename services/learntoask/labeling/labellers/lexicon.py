@@ -28,7 +28,7 @@ class LexiconLabeller:
 
     def label(self, session: Session) -> Findings:
         fields = self._fields[session.task]
-        read = read_exchanges(session, fields, self._non_answer)
+        read = read_exchanges(session.messages, fields, self._non_answer)
         stop = session.turns[session.stop_turn].start if session.stop_turn is not None else None
         by_expert = [
             exchange for exchange in read.found if session.messages[exchange.asked].author == "expert"

@@ -4,7 +4,6 @@ lines ──▶ parsing ──▶ sessions (markers stripped, expert turns found
 reader ──▶ duplicates, session_index ──▶ split ──▶ sessions.jsonl                                    = stage
 
 lines           read and write files of lines, one line at a time
-json_line       parse the JSON of one line
 parsing         check one line against the log format
 sessions        find the decision points of one logged session
 endings         decide how a session ended and in which message the expert acts

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple, cast
 
 from pydantic import JsonValue
 
+from learntoask.core.documents.strict_json import NotParsed, RepeatedKey, parse_json
 from learntoask.core.manifest import Dataset
 from learntoask.core.pack import Pack, folded_role
 from learntoask.core.records import Author, Role
 from learntoask.core.text.characters import clean_text
 from learntoask.core.text.html import text_of_html
-from learntoask.labeling.logs.json_line import NotParsed, RepeatedKey, parse_json
 from learntoask.labeling.logs.lines import LogLine
 from learntoask.labeling.logs.quarantine import Reason, Rejected
 

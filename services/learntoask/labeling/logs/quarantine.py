@@ -53,6 +53,9 @@ class Reason(StrEnum):
     JUDGES_DISAGREE = "judges-disagree"
     REQUEST_DENIED = "request-denied"
     ENDPOINT_UNAVAILABLE = "endpoint-unavailable"
+    # reasons to take a label out of training after people have reviewed labels
+    REJECTED_BY_PEOPLE = "rejected-by-people"
+    DOUBTED_LABEL = "doubted-label"
 
 
 class Rejected(Exception):

@@ -23,18 +23,21 @@ class Draft:
     """The text that the model generated, before it is checked.
 
     `stop_logprob` is the natural log of the probability that the answer is exactly the stop string and its end token.
+    `logprobs` are those of `tokens`, the answer's own.
     """
 
     text: str
     stop_logprob: float
     usage: TokenUsage
+    tokens: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
 
 
 class Engine(Protocol):
     """Decodes answers for many contexts at once. It has no deadlines: cancelling a call frees what the call holds."""
 
-    async def decide(self, context: Context) -> Draft:
-        """Decode the answer to `context`.
+    async def decide(self, context: Context, *, barred: tuple[tuple[int, ...], ...] = ()) -> Draft:
+        """Decode the answer to `context` that begins with none of the token sequences `barred`.
 
         Raises InputError for a context that the policy cannot read. Any other exception is a fault of the engine.
         """

@@ -32,6 +32,7 @@ class EngineClosed(Exception):
 @dataclass(eq=False)
 class _Request:
     tokens: tuple[int, ...]
+    barred: tuple[tuple[int, ...], ...]
     answer: asyncio.Future[Draft]
     loop: asyncio.AbstractEventLoop
     abandoned: bool = False  # set by the caller's thread, read by the engine's between steps
@@ -86,12 +87,12 @@ class TransformersEngine:
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
 
-    async def decide(self, context: Context) -> Draft:
+    async def decide(self, context: Context, *, barred: tuple[tuple[int, ...], ...] = ()) -> Draft:
         loop = asyncio.get_running_loop()
         if self._inbox.closed:
             raise EngineClosed
         tokens = await loop.run_in_executor(self._rendering, self._policy.context_tokens, context)
-        request = _Request(tokens, loop.create_future(), loop)
+        request = _Request(tokens, barred, loop.create_future(), loop)
         with self._inbox.changed:
             if self._inbox.closed:
                 raise EngineClosed
@@ -162,6 +163,7 @@ class TransformersEngine:
             self._max_new_tokens,
             stop=self._policy.stop_tokens,
             threshold=self._policy.stop_threshold,
+            barred=request.barred,
         )
         trunk = Trunk(np.asarray(request.tokens, dtype=np.int64), [answer, stop])
         return _RunningRequest(request, trunk, answer, stop)
@@ -181,11 +183,13 @@ class TransformersEngine:
         self._running = staying
 
     def _draft(self, running: _RunningRequest) -> Draft:
-        tokens = running.answer.outcome.tokens
+        answer = running.answer.outcome
         return Draft(
-            self._policy.text(tokens),
+            self._policy.text(answer.tokens),
             sum(running.stop.logprobs),
-            TokenUsage(len(running.trunk.tokens), running.trunk.shared, len(tokens)),
+            TokenUsage(len(running.trunk.tokens), running.trunk.shared, len(answer.tokens)),
+            tuple(answer.tokens),
+            tuple(answer.logprobs),
         )
 
     def _fail_all(self, error: Exception) -> None:

@@ -46,17 +46,18 @@ class VllmEngine:
         self._numbers = itertools.count()
         self._rendering = ThreadPoolExecutor(1, thread_name_prefix="rendering")
 
-    async def decide(self, context: Context) -> Draft:
+    async def decide(self, context: Context, *, barred: tuple[tuple[int, ...], ...] = ()) -> Draft:
         loop = asyncio.get_running_loop()
         prompt = await loop.run_in_executor(self._rendering, self._prompting.context_tokens, context)
         stop, threshold = self._prompting.stop_tokens, self._prompting.stop_threshold
-        forbidden = None if threshold is None else stop[0]
+        if threshold is not None:
+            barred = (stop[:1], *barred)
         answering = asyncio.ensure_future(
-            self._generate(prompt, max_tokens=self._max_new_tokens, forbidden=forbidden)
+            self._generate(prompt, max_tokens=self._max_new_tokens, barred=barred)
         )
         try:
             forced = await self._generate(prompt, max_tokens=len(stop), forced=stop)
-            logprob = _logprob_of(stop, forced)
+            logprob = sum(_logprobs_of(stop, forced))
             stops = threshold is not None and logprob >= math.log(threshold)
             output = forced if stops else await answering
         finally:
@@ -66,6 +67,8 @@ class VllmEngine:
             self._prompting.text(tokens),
             logprob,
             TokenUsage(len(prompt), output.num_cached_tokens or 0, len(tokens)),
+            tokens,
+            _logprobs_of(tokens, output),
         )
 
     async def with_weights(self, folder: Path) -> VllmEngine:
@@ -88,25 +91,25 @@ class VllmEngine:
         *,
         max_tokens: int,
         forced: Sequence[int] = (),
-        forbidden: int | None = None,
+        barred: Sequence[Sequence[int]] = (),
     ) -> RequestOutput:
         """Return the finished output of one request; cancelling the call ends the request in vLLM.
 
-        The request draws the tokens `forced`, if any. `forbidden` is a token that must not be drawn first.
+        The request draws the tokens `forced`, if any. It draws no answer that begins with a sequence of `barred`.
         """
         from vllm import SamplingParams  # noqa: PLC0415 - takes seconds
         from vllm.inputs import TokensPrompt  # noqa: PLC0415
         from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415
 
-        from learntoask.serving.engines.vllm_logits import FORBIDDEN, FORCED  # noqa: PLC0415
+        from learntoask.serving.engines.vllm_logits import BARRED, FORCED  # noqa: PLC0415
 
         parameters = SamplingParams(
             temperature=0,
             max_tokens=max_tokens,
             stop_token_ids=sorted(self._prompting.ends),
             detokenize=False,
-            logprobs=0 if forced else None,  # of the drawn token only
-            extra_args={FORCED: list(forced), FORBIDDEN: forbidden},
+            logprobs=0,  # of the drawn token only
+            extra_args={FORCED: list(forced), BARRED: [list(beginning) for beginning in barred]},
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         tokens = TokensPrompt(prompt_token_ids=list(prompt))
@@ -115,12 +118,12 @@ class VllmEngine:
         raise RuntimeError("vLLM ended a request without an output")
 
 
-def _logprob_of(tokens: Sequence[int], output: RequestOutput) -> float:
-    """Return the natural log of the probability of `tokens`, which `output` was forced to draw."""
+def _logprobs_of(tokens: Sequence[int], output: RequestOutput) -> tuple[float, ...]:
+    """Return the natural logs of the probabilities of `tokens`, which `output` has drawn or was forced to draw."""
     drawn = output.outputs[0]
     if tuple(drawn.token_ids) != tuple(tokens) or drawn.logprobs is None:
         raise RuntimeError("vLLM did not draw the tokens that it was forced to draw")
-    return float(sum(step[token].logprob for step, token in zip(drawn.logprobs, tokens, strict=True)))
+    return tuple(float(step[token].logprob) for step, token in zip(drawn.logprobs, tokens, strict=True))
 
 
 def start_vllm(

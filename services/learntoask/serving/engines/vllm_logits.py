@@ -1,4 +1,4 @@
-"""A logits processor for vLLM's workers: forces a request to draw given tokens, or forbids its first token.
+"""A logits processor for vLLM's workers: forces a request to draw given tokens, or bars beginnings of its answer.
 
 Forcing tokens gives their probabilities, because vLLM reports log-probabilities as the model computed them, before any
 logits processor.
@@ -12,11 +12,13 @@ import torch
 from vllm import SamplingParams
 from vllm.v1.sample.logits_processor import AdapterLogitsProcessor
 
+from learntoask.decoding.branch import barred_after
+
 FORCED = "forced_tokens"
 """Key in SamplingParams.extra_args: the tokens to draw, one per step."""
 
-FORBIDDEN = "forbidden_token"
-"""Key in SamplingParams.extra_args: the token that must not be drawn first."""
+BARRED = "barred_beginnings"
+"""Key in SamplingParams.extra_args: token sequences with which the answer must not begin."""
 
 
 class ForcedTokens(AdapterLogitsProcessor):
@@ -25,11 +27,11 @@ class ForcedTokens(AdapterLogitsProcessor):
     def is_argmax_invariant(self) -> bool:
         return False
 
-    def new_req_logits_processor(self, params: SamplingParams) -> _Forced | _Forbidden | None:
+    def new_req_logits_processor(self, params: SamplingParams) -> _Forced | _Barred | None:
         arguments = params.extra_args or {}
         if arguments.get(FORCED):
             return _Forced(arguments[FORCED])
-        return None if arguments.get(FORBIDDEN) is None else _Forbidden(arguments[FORBIDDEN])
+        return _Barred(arguments[BARRED]) if arguments.get(BARRED) else None
 
 
 class _Forced:
@@ -44,11 +46,11 @@ class _Forced:
         return forced
 
 
-class _Forbidden:
-    def __init__(self, token: int) -> None:
-        self._token = token
+class _Barred:
+    def __init__(self, beginnings: Sequence[Sequence[int]]) -> None:
+        self._beginnings = beginnings
 
     def __call__(self, drawn: Sequence[int], logits: torch.Tensor) -> torch.Tensor:
-        if not drawn:
-            logits[self._token] = float("-inf")
+        for token in barred_after(drawn, self._beginnings):
+            logits[token] = float("-inf")
         return logits

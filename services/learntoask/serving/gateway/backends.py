@@ -15,7 +15,8 @@ from dataclasses import replace
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from learntoask.rpc.channels import DIRECT, LASTING, Tls, open_channel
+from learntoask.core.errors import InputError
+from learntoask.rpc.channels import DIRECT, LASTING, ReadTls, Tls, open_channel
 from learntoask.rpc.logs import LOGGER
 from learntoask.serving.conversation import SERVICE
 from learntoask.serving.gateway import routing
@@ -38,15 +39,42 @@ _OPTIONS = (
 
 
 class Backend:
-    """One policy server, watched until `close`. `state` is immutable and replaced at each change."""
+    """One policy server, watched until `close`. `state` is immutable and replaced at each change.
 
-    def __init__(self, address: str, *, tls: Tls | None, changed: asyncio.Condition) -> None:
+    `trouble` says why the server could not be reached at the last attempt, if it could not. With `plain_text` a server
+    that cannot be reached with `tls` is tried without it.
+    """
+
+    def __init__(
+        self, address: str, *, tls: ReadTls | None, plain_text: bool, changed: asyncio.Condition
+    ) -> None:
         self.address = address
         self.state = BackendState()
-        self._channel = open_channel(address, tls=tls, options=_OPTIONS)
-        self.stub = AskServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        self.trouble = ""
+        self._tls, self._in_use, self._plain_text = tls, tls, plain_text
         self._changed = changed
+        self._retired: set[asyncio.Task[None]] = set()
+        self._connect()
         self._watching = asyncio.create_task(self._watch())
+
+    def renew(self, tls: ReadTls) -> None:
+        """Use other certificates from now on; requests that were sent are still answered."""
+        self._tls = tls
+        if self._in_use is not None:
+            self._reconnect(tls)
+            self._watching.cancel()
+            self._watching = asyncio.create_task(self._watch())
+
+    def _connect(self) -> None:
+        self._channel = open_channel(self.address, tls=self._in_use, options=_OPTIONS)
+        self.stub = AskServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+
+    def _reconnect(self, tls: ReadTls | None) -> None:
+        left, self._in_use = self._channel, tls
+        self._connect()
+        closing = asyncio.create_task(left.close(_LAST_ANSWERS_SECONDS if self.state.in_flight else None))
+        self._retired.add(closing)
+        closing.add_done_callback(self._retired.discard)
 
     def begin(self) -> None:
         """Count a request that is sent."""
@@ -84,23 +112,31 @@ class Backend:
             await self._watching
         async with asyncio.timeout(_LAST_ANSWERS_SECONDS + 1):
             await self._channel.close(_LAST_ANSWERS_SECONDS if self.state.in_flight else None)
+            await asyncio.gather(*self._retired)
 
     async def _watch(self) -> None:
         """Keep `state.serving` equal to what the server's health service reports."""
-        stub = health_pb2_grpc.HealthStub(self._channel)
         request = health_pb2.HealthCheckRequest(service=SERVICE)
         while True:
-            with suppress(grpc.aio.AioRpcError):
-                async for update in stub.Watch(request):
+            trouble = "the server does not serve"
+            try:
+                async for update in health_pb2_grpc.HealthStub(self._channel).Watch(request):
                     await self._set(serving=update.status == health_pb2.HealthCheckResponse.SERVING)
-            await self._set(serving=False)
+            except grpc.aio.AioRpcError as error:
+                trouble = f"{error.code().name}: {error.details()}"
+            await self._set(serving=False, trouble=trouble)
+            if self._plain_text:
+                self._reconnect(self._tls if self._in_use is None else None)
             await asyncio.sleep(_WATCH_AGAIN_SECONDS)
 
-    async def _set(self, *, serving: bool) -> None:
-        if serving == self.state.serving:
+    async def _set(self, *, serving: bool, trouble: str = "") -> None:
+        if trouble and self._plain_text and self._in_use is None:
+            trouble = self.trouble or trouble  # what is wrong with TLS says more
+        if serving == self.state.serving and trouble == self.trouble:
             return
-        self.state = replace(self.state, serving=serving)
-        LOGGER.info("server", extra={"fields": {"server": self.address, "serving": serving}})
+        self.state, self.trouble = replace(self.state, serving=serving), trouble
+        fields = {"server": self.address, "serving": serving, **({"why": trouble} if trouble else {})}
+        LOGGER.info("server", extra={"fields": fields})
         async with self._changed:
             self._changed.notify_all()
 
@@ -109,11 +145,22 @@ class BackendPool:
     """All known policy servers. Construct it inside the event loop that runs it, `start` it, then `close` it."""
 
     def __init__(
-        self, names: tuple[str, ...], *, tls: Tls | None, resolve_seconds: float, metrics: GatewayMetrics
+        self,
+        names: tuple[str, ...],
+        *,
+        tls: Tls | None,
+        plain_text: bool = False,
+        resolve_seconds: float,
+        metrics: GatewayMetrics,
     ) -> None:
-        """`names` (`host:port`) are looked up every `resolve_seconds`."""
+        """`names` (`host:port`) are looked up every `resolve_seconds`. With `plain_text` servers may do without `tls`.
+
+        Raises InputError if a file of `tls` cannot be read.
+        """
         self._names = names
         self._tls = tls
+        self._read_tls = tls.read() if tls else None
+        self._plain_text = plain_text
         self._resolve_seconds = resolve_seconds
         self._metrics = metrics
         self._backends: dict[str, Backend] = {}
@@ -146,6 +193,12 @@ class BackendPool:
         """Return for each known server whether it serves."""
         return [backend.state.serving for backend in self._backends.values()]
 
+    @property
+    def trouble(self) -> str:
+        """Why a known server could not be reached, with its address; empty if none is known to be so."""
+        found = ((address, backend.trouble) for address, backend in self._backends.items())
+        return next((f"{address}: {trouble}" for address, trouble in found if trouble), "")
+
     def choose(self, conversation: str, tried: set[str]) -> Backend | None:
         """Return the server to ask next (see `routing.choose`)."""
         address = routing.choose(
@@ -175,7 +228,21 @@ class BackendPool:
         while True:
             pause = self._resolve_seconds
             await asyncio.sleep(pause if any(self.serving()) else min(pause, _LOOK_AGAIN_SECONDS))
+            self._renew()
             await self._look_up()
+
+    def _renew(self) -> None:
+        """Read the files of `tls` again if they have changed, and use them for all servers."""
+        if self._tls is None or self._read_tls is None or self._tls.versions == self._read_tls.versions:
+            return
+        try:
+            self._read_tls = self._tls.read()
+        except InputError as error:  # in the middle of a renewal, or removed
+            LOGGER.warning("authority of servers kept", extra={"fields": {"error": str(error)}})
+            return
+        LOGGER.info("authority of servers renewed")
+        for backend in self._backends.values():
+            backend.renew(self._read_tls)
 
     async def _look_up(self) -> None:
         found = await resolve(self._names)
@@ -192,7 +259,9 @@ class BackendPool:
         """
         addresses = self._found.addresses | self._told
         for address in sorted(addresses - self._backends.keys()):
-            self._backends[address] = Backend(address, tls=self._tls, changed=self._changed)
+            self._backends[address] = Backend(
+                address, tls=self._read_tls, plain_text=self._plain_text, changed=self._changed
+            )
         if not self._found.complete:
             return
         for address in sorted(self._backends.keys() - addresses):

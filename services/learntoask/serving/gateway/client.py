@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import grpc
 
+from learntoask.rpc import tracing
 from learntoask.rpc.calls import REQUEST_ID, UpstreamError
 from learntoask.rpc.channels import authorization
 from learntoask.rpc.logs import LOGGER
+from learntoask.serving.conversation import SERVICE
 from learntoask.serving.gateway.backends import Backend, BackendPool
 from learntoask.serving.gateway.failures import FailureKind, failure_kind
 from learntoask.serving.gateway.metrics import GatewayMetrics
 from learntoask.wire import ask_pb2 as wire
 
+_DECIDE = f"{SERVICE}/Decide"
 _RESERVE = 0.05  # share of the caller's time that is kept for answering with the fallback
 
 
@@ -37,6 +41,15 @@ class RetryPolicy:
     faults: int
 
 
+class Answer(NamedTuple):
+    """A decision, the address of the server that made it, the attempts that failed before, and its seconds."""
+
+    decision: wire.Decision
+    server: str
+    failures: int
+    seconds: float
+
+
 class BackendClient:
     """Asks the servers of a pool, with the gateway's own token."""
 
@@ -48,17 +61,23 @@ class BackendClient:
         self._token = authorization(token)
         self._metrics = metrics
 
+    @property
+    def serves(self) -> bool:
+        """Whether a server may answer."""
+        return any(self._backends.serving())
+
     async def decide(
         self, request: wire.DecideRequest, *, conversation: str, request_id: str, seconds: float
-    ) -> tuple[wire.Decision, str]:
-        """Return a decision and the address of the server that made it, within `seconds`.
+    ) -> Answer:
+        """Return the answer of one server, within `seconds`.
 
         Raises UpstreamError if the request is at fault, Unanswered if no server answered.
         """
-        end = time.monotonic() + seconds * (1 - _RESERVE)
+        start = time.monotonic()
+        end = start + seconds * (1 - _RESERVE)
         metadata = (*self._token, (REQUEST_ID, request_id))
         tried: set[str] = set()
-        faults, last = 0, "no policy server serves"
+        faults, last = 0, ""
         while (left := end - time.monotonic()) > 0 and faults < self._policy.faults:
             backend = await self._next_backend(conversation, tried, left)
             if backend is None:
@@ -73,14 +92,14 @@ class BackendClient:
                 faults += self._record_failure(backend, error, request_id)
                 last = f"{backend.address}: {error.code().name}: {error.details()}"
             else:
-                return response.decision, backend.address
-        raise Unanswered(last)
+                return Answer(response.decision, backend.address, len(tried) - 1, time.monotonic() - start)
+        raise Unanswered(last or self._nobody())
 
     async def info(self, *, request_id: str, seconds: float) -> wire.GetServerInfoResponse:
         """Return the information of one server. Raises as `decide` does."""
         backend = self._backends.choose(request_id, set())
         if backend is None:
-            raise Unanswered("no policy server serves")
+            raise Unanswered(self._nobody())
         metadata = (*self._token, (REQUEST_ID, request_id))
         try:
             return await backend.stub.GetServerInfo(
@@ -89,6 +108,10 @@ class BackendClient:
         except grpc.aio.AioRpcError as error:
             self._record_failure(backend, error, request_id)
             raise Unanswered(f"{backend.address}: {error.code().name}: {error.details()}") from error
+
+    def _nobody(self) -> str:
+        trouble = self._backends.trouble
+        return f"no policy server serves ({trouble})" if trouble else "no policy server serves"
 
     async def _next_backend(self, conversation: str, tried: set[str], left: float) -> Backend | None:
         """Return the next server to ask. If no server serves, wait for one for up to `patience` seconds."""
@@ -108,7 +131,8 @@ class BackendClient:
     ) -> wire.DecideResponse:
         backend.begin()
         try:
-            response = await backend.stub.Decide(request, timeout=seconds, metadata=metadata)
+            with tracing.calling(_DECIDE, server=backend.address) as headers:
+                response = await backend.stub.Decide(request, timeout=seconds, metadata=(*metadata, *headers))
         finally:
             backend.end()
         backend.record_success()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ from learntoask.core.errors import InputError
 from learntoask.core.network.address import split_host_port
 from learntoask.rpc.channels import Tls
 from learntoask.rpc.config import ListenConfig, Positive, read_settings, token_in
+from learntoask.serving.records.redaction import compiled_patterns
+from learntoask.serving.rollout.file import state_path
 
 ENVIRONMENT_PREFIX = "LTA_GATEWAY_"
 
@@ -26,6 +27,9 @@ class GatewayConfig(ListenConfig):
 
     servers: tuple[str, ...] = ()  # host:port of policy servers; a name stands for all its addresses
     pack: Path  # domain pack, for the fallback and for records
+    canary: tuple[str, ...] = ()  # host:port of servers of a policy that is tried
+    strategy: Path | None = None  # strategy of the rollout that this gateway decides (docs/rollout.md)
+    rollout: Path | None = None  # the rollout's file: written with `strategy`, else followed
 
     deadline_seconds: Duration = 30.0  # longest time for one answer
     attempt_seconds: Duration = 15.0  # longest time one server may take before another is asked
@@ -34,6 +38,7 @@ class GatewayConfig(ListenConfig):
     resolve_seconds: Duration = 5.0  # between look-ups of the servers' names; at most 1 s while none serves
     operator: str | None = None  # host:port of the operator that tells where servers are
     operator_token: Path | None = None  # file with the pod's token for it
+    operator_ca: Path | None = None  # authority of the operator's certificate; turns on TLS to it
     endpoint: str | None = None  # name of the AskEndpoint that this gateway belongs to
     max_in_flight: Positive = 1024  # answers waited for at once
     max_conversations: Positive = 10_000  # open Converse streams
@@ -45,6 +50,9 @@ class GatewayConfig(ListenConfig):
 
     server_ca: Path | None = None  # authority of the servers' certificates; turns on TLS to the servers
     server_name: str | None = None  # name in those certificates
+    server_plain_text: bool = (
+        False  # also ask servers that speak no TLS, while an endpoint changes over to it
+    )
     server_certificate: Path | None = None  # what the gateway shows to the servers (mTLS)
     server_key: Path | None = None
     server_token_file: Path | None = None  # bearer token for the servers
@@ -61,24 +69,34 @@ class GatewayConfig(ListenConfig):
             raise ValueError(
                 "servers: give host:port of at least one policy server (--server, LTA_GATEWAY_SERVERS one a line)"
             )
-        for address in self.servers:
-            try:
-                split_host_port(address)
-            except InputError as error:
-                raise ValueError(f"servers: {error}") from error
+        for field, addresses in (("servers", self.servers), ("canary", self.canary)):
+            for address in addresses:
+                try:
+                    split_host_port(address)
+                except InputError as error:
+                    raise ValueError(f"{field}: {error}") from error
+        if bool(self.canary) != (self.strategy is not None or self.rollout is not None):
+            raise ValueError(
+                "canary and strategy belong together: give the servers of the new policy and how it is tried"
+            )
         if len({self.operator is None, self.operator_token is None, self.endpoint is None}) > 1:
             raise ValueError("operator, operator_token and endpoint belong together: give all or none")
         if self.records_uri is not None and self.records is None:
             raise ValueError("records_uri needs records, the folder where conversations wait to be sent")
+        if self.server_plain_text and self.server_ca is None:
+            raise ValueError(
+                "server_plain_text needs server_ca: without it servers are asked in plain text anyway"
+            )
         if (self.server_certificate is None) != (self.server_key is None):
             raise ValueError("server_certificate and server_key belong together: give both or neither")
-        for pattern in self.redact:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(
-                    f"redact pattern {pattern!r} is not a regular expression: {error}"
-                ) from error
+        compiled_patterns(self.redact)
+
+    @property
+    def rollout_path(self) -> Path | None:
+        """The rollout's file; next to the strategy by default."""
+        if self.rollout is not None or self.strategy is None:
+            return self.rollout
+        return state_path(self.strategy)
 
     @property
     def server_tls(self) -> Tls | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from prometheus_client import Counter, Gauge
 
+from learntoask.rpc.metrics import SingleThreadCounter
 from learntoask.serving.metrics import ConversationMetrics
 
 
@@ -17,18 +18,18 @@ class GatewayMetrics(ConversationMetrics):
 
     def __init__(self) -> None:
         super().__init__("lta_gateway")
-        self._decisions = Counter(
+        self._decisions = SingleThreadCounter(
             "lta_gateway_decisions",
-            "Decisions by action (ask, stop) and origin (model, repaired, fallback, no_server)",
+            "Decisions by action (ask, stop) and origin (model, repaired, fallback, no_server, no_policy)",
             ["action", "origin"],
             registry=self.registry,
-        )
-        self._attempts = Counter(
+        ).counts
+        self._attempts = SingleThreadCounter(
             "lta_gateway_attempts",
             "Questions put to policy servers, by server and status code",
             ["server", "code"],
             registry=self.registry,
-        )
+        ).counts
         self.retries = Counter(
             "lta_gateway_retries", "Attempts after the first of a request", registry=self.registry
         )
@@ -38,21 +39,29 @@ class GatewayMetrics(ConversationMetrics):
         self.sending_failures = Counter(
             "lta_gateway_record_sending_failures", "Sendings that the store refused", registry=self.registry
         )
-        self._codes: dict[str, set[str]] = {}
+        self._outcomes = SingleThreadCounter(
+            "lta_gateway_outcomes",
+            "Reported outcomes by what became of them (recorded, repeated, conflicting, unknown)",
+            ["result"],
+            registry=self.registry,
+        ).counts
 
     def count_decision(self, action: str, origin: str) -> None:
         """Count a decision."""
-        self._decisions.labels(action, origin).inc()
+        self._decisions[action, origin] += 1
+
+    def count_outcome(self, result: str) -> None:
+        """Count a reported outcome."""
+        self._outcomes[(result,)] += 1
 
     def count_attempt(self, server: str, code: str) -> None:
         """Count a request to a policy server by its status code."""
-        self._codes.setdefault(server, set()).add(code)
-        self._attempts.labels(server, code).inc()
+        self._attempts[server, code] += 1
 
     def forget(self, server: str) -> None:
         """Remove the series of a server that is gone: every pod has another address, and series would pile up."""
-        for code in self._codes.pop(server, ()):
-            self._attempts.remove(server, code)
+        for series in [series for series in self._attempts if series[0] == server]:
+            del self._attempts[series]
 
     def watch(self, *, in_flight: Callable[[], float], serving: Callable[[], Iterable[bool]]) -> None:
         """Add gauges whose values are read at each scrape; `serving` tells for each known server whether it serves."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+
+from pydantic import JsonValue
 
 from learntoask.client.wire import ORIGINS
 from learntoask.core.errors import StoreError
@@ -20,8 +24,10 @@ from learntoask.serving.answer import PolicyAnswer
 from learntoask.serving.gateway.config import GatewayConfig
 from learntoask.serving.gateway.metrics import GatewayMetrics
 from learntoask.serving.input_checks import ConversationLimits
-from learntoask.serving.records.log import RecordedDecision, RecordLog, redaction
+from learntoask.serving.records.log import RecordedDecision, RecordedRollout, RecordLog
+from learntoask.serving.records.redaction import redaction
 from learntoask.serving.records.writer import RecordWriter
+from learntoask.serving.rollout.progress import Progress
 from learntoask.serving.wire import RequestReader
 from learntoask.store.address import StoreAddress, bucket_and_key
 from learntoask.store.factory import open_bucket
@@ -62,8 +68,19 @@ class GatewayRecords:
         if self._uploader:
             self._uploading = asyncio.create_task(self._upload_repeatedly())
 
-    def record(self, asked: wire.DecideRequest, decision: wire.Decision, *, conversation: str) -> None:
-        """Record a decision and the conversation it was made on. A failure is logged and counted, never raised."""
+    def record(
+        self,
+        asked: wire.DecideRequest,
+        decision: wire.Decision,
+        *,
+        conversation: str,
+        progress: Progress | None,
+        failed: bool,
+    ) -> None:
+        """Record a decision and the conversation it was made on. A failure is logged and counted, never raised.
+
+        `progress` is that of its rollout, and `failed` says whether a server of its arm failed.
+        """
         name = conversation or decision.request_id
         try:
             messages: list[Message] = self._reader.messages("messages", asked.messages)
@@ -81,10 +98,19 @@ class GatewayRecords:
             stop_probability=decision.stop_probability,
             request_id=decision.request_id,
             policy_revision=decision.policy_revision,
+            rollout=_rollout(progress, failed=failed),
         )
         self._writer.note(name, Context(subject.task, subject.goal, tuple(messages)), recorded)
         if not conversation:  # without an id no later call can belong to it
             self._writer.end(name)
+
+    def outcome(self, conversation: str, name: str, value: str | float) -> None:
+        """Record a reported outcome."""
+        self._writer.outcome(conversation, name, value)
+
+    def pair(self, conversation: str, pair: Mapping[str, JsonValue]) -> None:
+        """Record how both policies answer one conversation."""
+        self._writer.pair(conversation, pair)
 
     def end(self, conversation: str) -> None:
         """Write the record of a conversation that is over."""
@@ -115,6 +141,21 @@ class GatewayRecords:
             LOGGER.error("records could not be sent", extra={"fields": {"error": str(error)}})
 
 
+def _rollout(progress: Progress | None, *, failed: bool) -> RecordedRollout | None:
+    if progress is None:
+        return None
+    return RecordedRollout(
+        id=progress.rollout,
+        arm=progress.arm,
+        weight=progress.weight,
+        born=progress.born,
+        compared=not progress.adopted,
+        moved=progress.moved,
+        age=time.time() - progress.born,
+        failed=failed,
+    )
+
+
 class RecordUploader:
     """Uploads files of records from a folder to a bucket and removes each once it is there.
 
@@ -130,7 +171,11 @@ class RecordUploader:
 
     def upload(self) -> int:
         """Upload all files and return their number. Raises StoreError, OSError."""
-        files = sorted(self._folder.glob(f"conversations-*-{os.getpid()}.jsonl"))
+        files = sorted(
+            path
+            for kind in ("conversations", "outcomes", "pairs")
+            for path in self._folder.glob(f"{kind}-*-{os.getpid()}.jsonl")
+        )
         for path in files:
             day = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%d")
             key = "/".join(part for part in (self._prefix, day, f"{self._host}-{path.name}") if part)

@@ -7,13 +7,11 @@ came for a while or the server drains. A crash therefore loses only the conversa
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
-import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,12 +19,11 @@ from threading import Lock
 
 from pydantic import JsonValue
 
-from learntoask.core.errors import InputError
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
 from learntoask.serving.answer import PolicyAnswer
+from learntoask.serving.records.redaction import Redact
 
-Redact = Callable[[str], str]
 ROTATE_BYTES = 64 * 2**20
 IDLE_SECONDS = 600.0  # a Decide conversation without a call for this time counts as ended
 MAX_OPEN = 10_000  # conversations in memory; beyond it the one that is idle longest is written
@@ -38,16 +35,35 @@ class _OpenRecord:
     answer: PolicyAnswer
     decisions: list[dict[str, JsonValue]] = field(default_factory=list)
     touched: float = 0.0
+    rollout: RecordedRollout | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRollout:
+    """A conversation's place in a rollout, and its age in seconds at one decision.
+
+    `compared`: it counts in comparisons. `moved`: it goes on at the control. `failed`: a server of its arm failed.
+    """
+
+    id: str
+    arm: str
+    weight: int
+    born: float
+    compared: bool
+    moved: bool
+    age: float
+    failed: bool
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedDecision:
-    """One decision as a record keeps it."""
+    """One decision as a record keeps it; `rollout` is None outside rollouts."""
 
     answer: PolicyAnswer
     stop_probability: float
     request_id: str
     policy_revision: str
+    rollout: RecordedRollout | None = None
 
 
 class RecordLog:
@@ -72,7 +88,7 @@ class RecordLog:
         self._clock = clock
         self._open: OrderedDict[str, _OpenRecord] = OrderedDict()
         self._lock = Lock()
-        self._path: Path | None = None
+        self._paths: dict[str, Path] = {}  # current file by kind
 
     def note(self, conversation: str, context: Context, decision: RecordedDecision) -> list[str]:
         """Remember a decision; `context` is the whole conversation before it.
@@ -83,16 +99,18 @@ class RecordLog:
         with self._lock:
             entry = self._open.setdefault(conversation, _OpenRecord(context, decision.answer))
             entry.context, entry.answer, entry.touched = context, decision.answer, now
-            entry.decisions.append(
-                {
-                    "message": len(context.messages),
-                    "action": decision.answer.action,
-                    "origin": decision.answer.origin,
-                    "stop_probability": round(decision.stop_probability, 6),
-                    "request_id": decision.request_id,
-                    "policy_revision": decision.policy_revision,
-                }
-            )
+            of_decision: dict[str, JsonValue] = {
+                "message": len(context.messages),
+                "action": decision.answer.action,
+                "origin": decision.answer.origin,
+                "stop_probability": round(decision.stop_probability, 6),
+                "request_id": decision.request_id,
+                "policy_revision": decision.policy_revision,
+            }
+            if decision.rollout is not None:
+                entry.rollout = decision.rollout
+                of_decision |= {"age": round(decision.rollout.age, 3), "failed": decision.rollout.failed}
+            entry.decisions.append(of_decision)
             self._open.move_to_end(conversation)
             return self._idle(now)
 
@@ -106,10 +124,39 @@ class RecordLog:
             self._append(line.encode("utf-8"))
             del self._open[conversation]
 
-    def rotate(self) -> None:
-        """Write later conversations to another file, so that the current one can be sent."""
+    def write_outcome(self, conversation: str, name: str, value: str | float) -> None:
+        """Append a reported outcome to the current file of outcomes. Raises OSError."""
+        line = json.dumps(
+            {
+                "conversation": conversation,
+                "outcome": name,
+                "value": self._redact(value) if isinstance(value, str) else value,
+                "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+            ensure_ascii=False,
+        )
         with self._lock:
-            self._path = None
+            self._append(f"{line}\n".encode(), kind="outcomes")
+
+    def write_pair(self, pair: Mapping[str, JsonValue]) -> None:
+        """Append two answers to one conversation, whose texts are redacted. Raises OSError."""
+        line = json.dumps(self._redacted(dict(pair)), ensure_ascii=False)
+        with self._lock:
+            self._append(f"{line}\n".encode(), kind="pairs")
+
+    def _redacted(self, content: JsonValue) -> JsonValue:
+        if isinstance(content, str):
+            return self._redact(content)
+        if isinstance(content, list):
+            return [self._redacted(part) for part in content]
+        if isinstance(content, dict):
+            return {name: self._redacted(part) for name, part in content.items()}
+        return content
+
+    def rotate(self) -> None:
+        """Write later conversations and outcomes to other files, so that the current ones can be sent."""
+        with self._lock:
+            self._paths.clear()
 
     def open_conversations(self) -> list[str]:
         """Return the names of the conversations that are not yet written."""
@@ -143,14 +190,15 @@ class RecordLog:
             "served": {
                 "policy_revision": entry.decisions[-1]["policy_revision"],
                 "decisions": list(entry.decisions),
+                **_rollout_keys(conversation, entry.context.task, entry.rollout),
             },
         }
         if entry.context.goal:
             record["goal"] = self._redact(entry.context.goal)
         return record
 
-    def _append(self, line: bytes) -> None:
-        path = self._current(len(line))
+    def _append(self, line: bytes, *, kind: str = "conversations") -> None:
+        path = self._current(len(line), kind)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             before = os.fstat(descriptor).st_size
@@ -164,15 +212,31 @@ class RecordLog:
         finally:
             os.close(descriptor)
 
-    def _current(self, size: int) -> Path:
-        if self._path is None or (
-            self._path.exists() and self._path.stat().st_size + size > self._rotate_bytes
-        ):
+    def _current(self, size: int, kind: str) -> Path:
+        path = self._paths.get(kind)
+        if path is None or (path.exists() and path.stat().st_size + size > self._rotate_bytes):
             self._folder.mkdir(parents=True, exist_ok=True)
             stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
             # Replicas on one volume have different process ids.
-            self._path = self._folder / f"conversations-{stamp}-{os.getpid()}.jsonl"
-        return self._path
+            path = self._paths[kind] = self._folder / f"{kind}-{stamp}-{os.getpid()}.jsonl"
+        return path
+
+
+def _rollout_keys(conversation: str, task: str, rollout: RecordedRollout | None) -> dict[str, JsonValue]:
+    if rollout is None:
+        return {}
+    return {
+        "rollout": {
+            "id": rollout.id,
+            "conversation": conversation,
+            "task": task,
+            "arm": rollout.arm,
+            "weight": rollout.weight,
+            "born": round(rollout.born, 3),
+            "compared": rollout.compared,
+            "moved": rollout.moved,
+        }
+    }
 
 
 def task_keys(task: str, task_from: Sequence[str]) -> dict[str, JsonValue]:
@@ -191,32 +255,3 @@ def task_keys(task: str, task_from: Sequence[str]) -> dict[str, JsonValue]:
             place = nested
         place[last] = part
     return keys
-
-
-def redaction(patterns: Sequence[str], hook: str | None) -> Redact:
-    """Return a function that replaces the patterns, then applies the hook `package.module:function`.
-
-    Raises InputError if the hook cannot be imported.
-    """
-    compiled = [re.compile(pattern) for pattern in patterns]
-    function = _import_hook(hook) if hook else None
-
-    def redact(text: str) -> str:
-        for pattern in compiled:
-            text = pattern.sub("[redacted]", text)
-        return function(text) if function else text
-
-    return redact
-
-
-def _import_hook(hook: str) -> Redact:
-    module, _, name = hook.partition(":")
-    try:
-        function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"redact_hook {hook!r} cannot be imported (package.module:function): {error}"
-        ) from error
-    if not callable(function):
-        raise InputError(f"redact_hook {hook!r} is not a function")
-    return function  # type: ignore[no-any-return]

@@ -96,12 +96,18 @@ class Bucket:
 
         return self._call("writing", key, request)
 
-    def entries(self, prefix: str) -> Iterator[Entry]:
-        """Iterate over the objects whose keys start with `prefix`, in the order of their keys."""
-        page = self._page(prefix, None)
+    def entries(self, prefix: str, *, after: str | None = None, most: int | None = None) -> Iterator[Entry]:
+        """Iterate over the objects whose keys start with `prefix`, in the order of their keys.
+
+        With `after` only those with later keys, and with `most` at most so many.
+        """
+        page = self._page(prefix, after, most)
         while page:
             yield from (_entry(str(found.object_name), found) for found in page)
-            page = self._page(prefix, page[-1].object_name)
+            if len(page) < _PAGE:
+                return
+            most = None if most is None else most - len(page)
+            page = self._page(prefix, page[-1].object_name, most)
 
     def remove(self, key: str) -> None:
         self._call("removing", key, lambda: self._client.remove_object(self._name, key))
@@ -182,10 +188,10 @@ class Bucket:
 
         return self._call("listing parts of", key, lambda: _none_if_absent(request))
 
-    def _page(self, prefix: str, after: str | None) -> list[Object]:
+    def _page(self, prefix: str, after: str | None, most: int | None) -> list[Object]:
         def request() -> list[Object]:
             found = self._client.list_objects(self._name, prefix=prefix, recursive=True, start_after=after)
-            return list(islice(found, _PAGE))
+            return list(islice(found, _PAGE if most is None else min(most, _PAGE)))
 
         return self._call("listing", prefix, request)
 

@@ -8,18 +8,21 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import huggingface_hub
 from huggingface_hub import errors as hub_errors
 from huggingface_hub.hf_api import RepoSibling
 
 from learntoask.core.errors import InputError, StageError, StoreError
+from learntoask.core.manifest.address import HUB_MODEL
+from learntoask.core.network.proxy import proxy_for
 from learntoask.core.stages.contract import Progress
 
-_ADDRESS = re.compile(r"^hf:(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?$")
 _WANTED = (".json", ".safetensors", ".model", ".txt", ".jinja")
 _TIMEOUT = 60.0  # seconds without a byte
 
@@ -38,13 +41,44 @@ def fetch_from_hub(uri: str, target: Path, *, progress: Progress, environment: M
     Raises InputError if the address is wrong, or the model does not exist or needs a token; StoreError if the hub does
     not answer; StageError if a file does not have the hub's digest.
     """
-    address = _ADDRESS.match(uri)
+    address = re.fullmatch(HUB_MODEL, uri)
     if address is None:
         raise InputError(
             f"spec.train.base.uri {uri!r} is not of the form hf:owner/name or hf:owner/name@revision"
         )
     endpoint = environment.get("HF_ENDPOINT") or "https://huggingface.co"
     token = _token(environment)
+    with _called_directly(endpoint, environment):
+        return _fetch(uri, address, target, endpoint=endpoint, token=token, progress=progress)
+
+
+@contextmanager
+def _called_directly(endpoint: str, environment: Mapping[str, str]) -> Iterator[None]:
+    """Name the hub in NO_PROXY where `proxy_for` knows no proxy for it.
+
+    huggingface_hub reads the variables of the process when it opens its session, and sends even calls on loopback
+    through a proxy.
+    """
+    parts = urlsplit(endpoint)
+    if not parts.hostname or proxy_for(parts.scheme, parts.hostname, environment) is not None:
+        yield
+        return
+    before = os.environ.get("no_proxy")
+    os.environ["no_proxy"] = ",".join(filter(None, (before or os.environ.get("NO_PROXY"), parts.hostname)))
+    huggingface_hub.close_session()
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["no_proxy"]
+        else:
+            os.environ["no_proxy"] = before
+        huggingface_hub.close_session()
+
+
+def _fetch(
+    uri: str, address: re.Match[str], target: Path, *, endpoint: str, token: str | None, progress: Progress
+) -> HubModel:
     try:
         info = huggingface_hub.HfApi(endpoint=endpoint, token=token or False).model_info(
             address["name"], revision=address["revision"], files_metadata=True, timeout=_TIMEOUT

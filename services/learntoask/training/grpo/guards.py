@@ -1,6 +1,7 @@
-"""Guards that stop a run when its policy has collapsed or drifted away from the SFT policy.
+"""Guards against a policy that has collapsed, that drifted away from the SFT policy, or that cannot answer yet.
 
-The last good checkpoint stays.
+A policy that collapses or drifts stops the run, and the last good checkpoint stays. An SFT policy that cannot answer is
+published as it is, with a warning, because there is nothing that GRPO could reward.
 """
 
 from __future__ import annotations
@@ -14,26 +15,35 @@ COLLAPSED_SHARE = 0.8
 MIN_ANSWERS = 24  # in a smaller batch all answers may rightly be the same question
 
 
-def check_output(figures: BatchFigures, *, answers: int, run: GrpoRun, update: int) -> None:
-    """Raise StageError (CollapsedOutput) when the sampled answers of a batch show a collapsed policy."""
-    findings = {
-        f"{figures.unfinished:.0%} of the answers never end": figures.unfinished > COLLAPSED_SHARE,
-        f"{figures.commonest:.0%} of the answers are the same sentence": figures.commonest > COLLAPSED_SHARE
-        and answers >= MIN_ANSWERS,
-    }
-    for finding, present in findings.items():
-        if present:
-            raise StageError(
-                f"{run.title}, batch {update + 1}: {finding}; "
-                + (
-                    "the policy has collapsed. The last good checkpoint is kept; lower "
-                    "spec.train.grpo.learningRate or raise klCoefficient"
-                    if update and run.train.method == "grpo"
-                    else "the SFT policy itself cannot answer yet. Raise spec.train.sft.epochs or learningRate, or "
-                    "spec.train.maxNewTokens"
-                ),
-                reason="CollapsedOutput",
-            )
+def check_output(figures: BatchFigures, *, answers: int, run: GrpoRun, update: int) -> str | None:
+    """Return a warning when the sampled answers of the first batch show that the SFT policy cannot answer.
+
+    `update` is the number of updates made so far. Raises StageError (CollapsedOutput) when those of a later batch show
+    a collapsed policy. The baselines sample every batch from the SFT policy, which cannot collapse.
+    """
+    finding = _finding(figures, answers=answers)
+    if finding is None:
+        return None
+    if not update:
+        return (
+            f"{run.title} made no update, because the SFT policy cannot answer yet: {finding}. The SFT policy is "
+            "published unchanged; raise spec.train.sft.epochs or learningRate, or spec.train.maxNewTokens"
+        )
+    if run.train.method != "grpo":
+        return None
+    raise StageError(
+        f"{run.title}, batch {update + 1}: {finding}; the policy has collapsed. The last good checkpoint is kept; "
+        "lower spec.train.grpo.learningRate or raise klCoefficient",
+        reason="CollapsedOutput",
+    )
+
+
+def _finding(figures: BatchFigures, *, answers: int) -> str | None:
+    if figures.unfinished > COLLAPSED_SHARE:
+        return f"{figures.unfinished:.0%} of the answers never end"
+    if figures.commonest > COLLAPSED_SHARE and answers >= MIN_ANSWERS:
+        return f"{figures.commonest:.0%} of the answers are the same sentence"
+    return None
 
 
 def check_kl(kl: float, *, run: GrpoRun, update: int) -> None:

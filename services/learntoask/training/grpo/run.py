@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from learntoask.core.manifest import Grpo, Method
+from learntoask.core.stages.policy_choice import PolicyChoice
 from learntoask.training.grpo.validation import Validation
 from learntoask.training.run import TrainingRun
 
@@ -36,7 +37,7 @@ class GrpoResult:
 
     `start` and `best` are the validations of the SFT policy and of the published one, None without validation
     sessions. `missing_share` is the share of missing grades, `fallbacks` the number of contexts that were no prefix of
-    their session.
+    their session. `warnings` says why no update was made, and `refusal` why no validated policy was published.
     """
 
     updates: int
@@ -46,11 +47,38 @@ class GrpoResult:
     sessions: int
     missing_share: float
     fallbacks: int
+    warnings: tuple[str, ...] = ()
+    refusal: str = ""
+
+    def choice(self, title: str, *, validated: bool) -> PolicyChoice:
+        """Return which policy the method `title` published, and why."""
+        if not self.updates:
+            why = self.warnings[0] if self.warnings else "no update was made (grpo.updates is 0)"
+            return PolicyChoice(policy="sft", reason=f"The SFT policy was published because {why}.")
+        if not validated:
+            return PolicyChoice(
+                policy="grpo",
+                reason=f"The policy of the last {title} update was published, since there are no validation sessions.",
+            )
+        if not self.best_update:
+            return PolicyChoice(
+                policy="sft",
+                reason=f"The SFT policy was published because {title} brought no confirmed gain on the validation "
+                f"sessions: {self.refusal}.",
+            )
+        return PolicyChoice(
+            policy="grpo",
+            reason=f"The policy of {title} update {self.best_update} was published, the best on the validation "
+            "sessions.",
+        )
 
 
 @dataclass
 class Position:
-    """How far a run has come; part of its checkpoint. `graded` and `missing` count grades."""
+    """How far a run has come; part of its checkpoint. `graded` and `missing` count grades, `warning` ends the run.
+
+    `refused_total` is the greatest Total of a validated policy that was refused, and `refusal` says why.
+    """
 
     update: int = 0
     best_update: int = 0
@@ -59,6 +87,9 @@ class Position:
     graded: int = 0
     missing: int = 0
     fallbacks: int = 0
+    warning: str = ""
+    refused_total: float = -1.0
+    refusal: str = ""
 
     def to_state(self) -> dict[str, Any]:
         """Return the position as plain values."""

@@ -31,7 +31,7 @@ from learntoask.training.grpo.samples import (
     sampled_points,
 )
 from learntoask.training.grpo.update import BatchUpdates
-from learntoask.training.grpo.validation import Validation, is_better, validate
+from learntoask.training.grpo.validation import Validation, refusal, validate
 from learntoask.training.journal import Stopwatch, TrainingJournal
 from learntoask.training.optim import checkpoint
 from learntoask.training.optim.deepspeed import make_learner
@@ -98,6 +98,8 @@ class GrpoTrainer:
             here.start = here.best = self._validate(journal)
         while here.update < settings.updates:
             figures = self._step(journal)
+            if figures is None:
+                break
             self._average()
             here.update += 1
             is_last = here.update == settings.updates
@@ -111,8 +113,11 @@ class GrpoTrainer:
         self._choose()
         return self._result(), journal
 
-    def _step(self, journal: TrainingJournal) -> BatchFigures:
-        """Sample one batch, grade it, and make `steps_per_batch` updates of the weights on it."""
+    def _step(self, journal: TrainingJournal) -> BatchFigures | None:
+        """Sample one batch, grade it, and make `steps_per_batch` updates of the weights on it.
+
+        Returns None, without an update, if the SFT policy cannot answer yet.
+        """
         run, update = self._run, self._position.update
         sessions, pack = self._batch(update), self._pack(update)
         points = [self._points(session) for session in sessions]
@@ -124,6 +129,8 @@ class GrpoTrainer:
         )
         clock.lap("grading")
         figures = self._check(groups)
+        if self._position.warning:
+            return None
         batch, metrics = self._updates.make(sessions, groups, pack=pack, update=update)
         clock.lap("updating")
         self._position.fallbacks += batch.fallbacks
@@ -143,14 +150,16 @@ class GrpoTrainer:
         """Count the grades of a batch and stop the run when too many are missing or the output has collapsed."""
         run, here = self._run, self._position
         members = [member for group in groups for member in group.members]
+        figures = batch_figures(groups)
+        here.warning = check_output(figures, answers=len(members), run=run, update=here.update) or ""
+        if here.warning:
+            return figures
         require_answers(
             [member.grade for member in members],
             [member.answer.text for member in members],
             max_missing_share=run.max_missing_share,
             where=f"{run.title}, batch {here.update + 1}",
         )
-        figures = batch_figures(groups)
-        check_output(figures, answers=len(members), run=run, update=here.update)
         here.graded += len(members)
         here.missing += sum(member.reward is None for member in members)
         return figures
@@ -214,15 +223,19 @@ class GrpoTrainer:
 
     def _keep_if_best(self, validation: Validation) -> None:
         here, settings = self._position, self._run.settings
-        if is_better(
+        why_not = refusal(
             validation,
             than=here.best,
             start=here.start,
             max_stop_loss=settings.max_stop_loss,
             confidence=settings.confidence,
-        ):
+        )
+        if why_not is None:
             here.best, here.best_update = validation, here.update
             checkpoint.save(self._run.work / BEST, self._mean, write=self._workers.saves)
+        elif validation.total > here.refused_total:
+            here.refused_total = validation.total
+            here.refusal = f"the best of the refused policies is that of update {here.update}, but {why_not}"
 
     def _choose(self) -> None:
         """Load the weights to publish: the best validated mean, or the SFT policy's where none was better.
@@ -275,4 +288,6 @@ class GrpoTrainer:
             sessions=len(self._sessions),
             missing_share=here.missing / here.graded if here.graded else 0.0,
             fallbacks=here.fallbacks,
+            warnings=(here.warning,) if here.warning else (),
+            refusal=here.refusal,
         )

@@ -120,20 +120,28 @@ def _summary(points: Sequence[_Point]) -> Validation:
     )
 
 
-def is_better(
+def refusal(
     candidate: Validation, *, than: Validation, start: Validation, max_stop_loss: float, confidence: float
-) -> bool:
-    """Return whether `candidate` may replace `than` as the policy to publish.
+) -> str | None:
+    """Return why `candidate` may not replace `than` as the policy to publish, None if it may.
 
-    True if the Total of `candidate` is above that of `than`, the lower confidence bound of its gain over the SFT policy
-    (`start`) is above 0, and its stop score is at most `max_stop_loss` below the SFT policy's. The bound is needed
-    because the best of several checkpoints looks better than it is.
+    It may if its Total is above that of `than`, its stop score is at most `max_stop_loss` below the SFT policy's
+    (`start`), and the lower confidence bound of its gain over the SFT policy is above 0. The bound is needed because
+    the best of several checkpoints looks better than it is.
     """
-    return (
-        candidate.total > than.total
-        and candidate.ws_stop >= start.ws_stop - max_stop_loss
-        and gain_lower_bound(candidate, over=start, confidence=confidence) > 0
-    )
+    if candidate.total <= than.total:
+        return f"its Total is {candidate.total:.3f}, not above {than.total:.3f}"
+    if candidate.ws_stop < start.ws_stop - max_stop_loss:
+        lost = start.ws_stop - candidate.ws_stop
+        return f"it misses {lost:.1%} of the stops in addition (grpo.maxStopLoss allows {max_stop_loss:.1%})"
+    bound = gain_lower_bound(candidate, over=start, confidence=confidence)
+    if bound <= 0:
+        gain = candidate.total - start.total
+        return (
+            f"its gain of {gain:+.3f} in Total may be chance (the one-sided {confidence:.0%} lower bound is "
+            f"{bound:+.3f})"
+        )
+    return None
 
 
 def gain_lower_bound(candidate: Validation, *, over: Validation, confidence: float) -> float:

@@ -9,7 +9,7 @@ from transformers.utils import logging as transformers_logging
 from learntoask.core.json_lines import read_records
 from learntoask.core.records import LabelledSession
 from learntoask.core.stages.contract import StageContext, StageSummary
-from learntoask.training.corruption import corrupt
+from learntoask.labeling.corruption import corrupt
 from learntoask.training.distributed.launch import run_on_workers
 from learntoask.training.distributed.process_group import Workers
 from learntoask.training.optim.token_budget import row_tokens
@@ -53,7 +53,12 @@ def _train(context: StageContext, workers: Workers) -> StageSummary:
 
 
 def training_sessions(context: StageContext) -> list[LabelledSession]:
-    """Return the labelled sessions, with the faults that `spec.dataset.corrupt` asks for put into them."""
+    """Return the labelled sessions, with the faults that `spec.dataset.corrupt` asks for put into them.
+
+    With `spec.calibrate` they are in the labels already, because people have reviewed them.
+    """
     labelled = list(read_records(context.inputs["label"] / "labelled.jsonl", LabelledSession))
     settings = context.spec.dataset.corrupt
-    return list(corrupt(labelled, settings=settings, pack=context.pack)) if settings.active else labelled
+    if not settings.active or getattr(context.spec, "calibrate", None) is not None:
+        return labelled
+    return list(corrupt(labelled, settings=settings, pack=context.pack))

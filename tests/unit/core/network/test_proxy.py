@@ -43,6 +43,15 @@ def test_loopback_this_node_and_services_of_the_cluster_never_go_through_a_proxy
 
 
 @pytest.mark.parametrize(
+    ("given", "host"), [("10.96.0.1", "10.96.0.1"), ("fd00::1", "[fd00::1]"), ("[fd00::1]", "fd00::1")]
+)
+def test_a_pod_calls_the_api_server_of_its_cluster_directly(given: str, host: str) -> None:
+    assert proxy_for("https", host, {**BOTH, "KUBERNETES_SERVICE_HOST": given}) is None
+    assert proxy_for("https", host, BOTH) == PROXY
+    assert proxy_for("https", "10.96.0.2", {**BOTH, "KUBERNETES_SERVICE_HOST": given}) == PROXY
+
+
+@pytest.mark.parametrize(
     ("host", "no_proxy", "direct"),
     [
         ("s3.example", "*", True),

@@ -8,16 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from learntoask.core.intervals import wilson
 from learntoask.core.manifest.metric import METRICS
-from learntoask.evaluation.stats.bootstrap import contrasts, estimates, mean_estimates, resampled_sums
 from learntoask.evaluation.stats.metrics import (
     COLUMNS,
     IDENTITY_TOLERANCE,
+    REPORT_METRICS,
     Outcome,
     denominators,
     identity_error,
     metric_values,
     sums_by_session,
 )
+from learntoask.statistics.bootstrap import contrasts, estimates, mean_estimates, resampled_sums
 
 
 def measured(outcomes: list[Outcome]) -> dict[str, float]:
@@ -118,7 +119,7 @@ def test_only_stop_samples() -> None:
 @pytest.mark.parametrize("outcomes", [[], [UNGRADED]])
 def test_nothing_measured_is_none_and_not_zero(outcomes: list[Outcome]) -> None:
     sums = sums_by_session(outcomes, ["b"])
-    found = estimates(sums, resamples=100, seed=0)
+    found = estimates(sums, REPORT_METRICS, resamples=100, seed=0)
     assert all(found[name].value is None and found[name].low is None for name in METRICS[:-1])
     assert identity_error(sums.sum(axis=0)) is None
 
@@ -173,8 +174,8 @@ def test_sessions_are_resampled_whole() -> None:
     # Ten sessions of ten turns, each all right or all wrong: as many independent facts as there are sessions.
     clustered = stops(*[(10, 10)] * 5, *[(0, 10)] * 5)
     spread = stops(*[(5, 10)] * 10)
-    wide = estimates(clustered, resamples=2000, seed=0)["WS-stop"]
-    narrow = estimates(spread, resamples=2000, seed=0)["WS-stop"]
+    wide = estimates(clustered, REPORT_METRICS, resamples=2000, seed=0)["WS-stop"]
+    narrow = estimates(spread, REPORT_METRICS, resamples=2000, seed=0)["WS-stop"]
     assert wide.value == narrow.value == 0.5
     # Binomial with n = 10: standard error √(.25/10) ≈ .158, 95 % about ± .3.
     assert wide.high - wide.low == pytest.approx(0.6, abs=0.1)
@@ -187,7 +188,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     for trial in range(200):
         rates = random.beta(4, 2, size=60)
         sums = stops(*[(random.binomial(6, rate), 6) for rate in rates])
-        found = estimates(sums, resamples=300, seed=trial)["WS-stop"]
+        found = estimates(sums, REPORT_METRICS, resamples=300, seed=trial)["WS-stop"]
         covered += found.low <= 4 / 6 <= found.high
     assert (
         covered >= 178
@@ -213,7 +214,7 @@ def test_many_sessions_are_resampled_in_parts_with_the_right_spread() -> None:
 
 
 def test_a_perfect_score_on_few_sessions_is_no_certainty() -> None:
-    found = estimates(stops((1, 1), (1, 1), (1, 1)), resamples=500, seed=0)["WS-stop"]
+    found = estimates(stops((1, 1), (1, 1), (1, 1)), REPORT_METRICS, resamples=500, seed=0)["WS-stop"]
     assert found.value == found.high == 1.0
     assert found.low == pytest.approx(wilson(3, 3)[0])
     assert 0.4 < found.low < 0.5
@@ -225,13 +226,13 @@ def test_wilson_equals_published_values() -> None:
 
 
 def test_one_session_has_no_interval() -> None:
-    found = estimates(stops((1, 2)), resamples=100, seed=0)["WS-stop"]
+    found = estimates(stops((1, 2)), REPORT_METRICS, resamples=100, seed=0)["WS-stop"]
     assert (found.value, found.low, found.high, found.n) == (0.5, None, None, 2)
 
 
 def test_a_metric_that_most_resamples_leave_undefined_has_no_interval() -> None:
     sums = np.vstack([stops((1, 1)), np.zeros((30, len(COLUMNS)))])
-    found = estimates(sums, resamples=300, seed=0)["WS-stop"]
+    found = estimates(sums, REPORT_METRICS, resamples=300, seed=0)["WS-stop"]
     assert (found.value, found.low) == (1.0, None)
 
 
@@ -239,9 +240,11 @@ def test_pairing_takes_the_sessions_difficulty_out_of_the_difference() -> None:
     # `after` gets one more stop right in each of 40 sessions of very different difficulty.
     before = stops(*[(index % 9, 10) for index in range(40)])
     after = stops(*[(index % 9 + 1, 10) for index in range(40)])
-    paired = contrasts([(before, after)], (-1, 1), resamples=500, seed=0)["WS-stop"]
+    paired = contrasts([(before, after)], (-1, 1), REPORT_METRICS, resamples=500, seed=0)["WS-stop"]
     nothing = before[:0]
-    unpaired = contrasts([(before, nothing), (nothing, after)], (-1, 1), resamples=500, seed=0)["WS-stop"]
+    unpaired = contrasts(
+        [(before, nothing), (nothing, after)], (-1, 1), REPORT_METRICS, resamples=500, seed=0
+    )["WS-stop"]
     assert paired.value == unpaired.value == pytest.approx(0.1)
     assert paired.low == pytest.approx(0.1)
     assert paired.significant
@@ -253,19 +256,19 @@ def test_pairing_takes_the_sessions_difficulty_out_of_the_difference() -> None:
 def test_one_sided_bounds_lie_inside_the_two_sided_interval() -> None:
     before = stops(*[(index % 4, 4) for index in range(30)])
     after = stops(*[(index % 5, 5) for index in range(30)])
-    found = contrasts([(before, after)], (-1, 1), resamples=1000, seed=0)["WS-stop"]
+    found = contrasts([(before, after)], (-1, 1), REPORT_METRICS, resamples=1000, seed=0)["WS-stop"]
     assert found.low < found.one_sided_low < found.value < found.one_sided_high < found.high
 
 
 def test_the_difference_of_equal_policies_is_nothing_for_sure() -> None:
     sums = stops((1, 2), (2, 2), (0, 3))
-    found = contrasts([(sums, sums)], (-1, 1), resamples=100, seed=0)["WS-stop"]
+    found = contrasts([(sums, sums)], (-1, 1), REPORT_METRICS, resamples=100, seed=0)["WS-stop"]
     assert (found.value, found.low, found.high, found.significant, found.p_value) == (0, 0, 0, False, 1.0)
 
 
 def test_the_difference_of_unmeasured_metrics_is_unmeasured() -> None:
     sums = stops((1, 2), (2, 2))
-    assert contrasts([(sums, sums)], (-1, 1), resamples=100, seed=0)["WA"].value is None
+    assert contrasts([(sums, sums)], (-1, 1), REPORT_METRICS, resamples=100, seed=0)["WA"].value is None
 
 
 def test_means_per_session_have_intervals() -> None:

@@ -12,8 +12,9 @@ from learntoask.core.manifest import PolicyReference
 from learntoask.core.manifest.ask_endpoint import Rollout
 from learntoask.core.status.conditions import timestamp
 from learntoask.core.status.endpoint import Revision
-from learntoask_operator.endpoint.decide import EndpointDecision, Target, decide
+from learntoask_operator.endpoint.decide import EndpointDecision, decide
 from learntoask_operator.endpoint.observe import ObservedServers
+from learntoask_operator.endpoint.trial import Target, without_trial
 
 NOW = 1_800_000_000.0
 
@@ -48,7 +49,7 @@ def step(
     **rollout: object,
 ) -> EndpointDecision:
     return decide(
-        target=Target(name=target, policy=policy(target)),
+        trial=without_trial(Target(name=target, policy=policy(target))),
         previous=previous if previous is not None else (revisions[0].name if revisions else ""),
         revisions=revisions,
         servers=servers,

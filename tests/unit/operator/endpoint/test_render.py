@@ -9,13 +9,14 @@ import pytest
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import EndpointSpec, PolicyReference
 from learntoask.core.status.endpoint import EndpointStatus
-from learntoask_operator.endpoint.decide import EndpointDecision, Target, decide
+from learntoask_operator.endpoint.decide import EndpointDecision, decide
 from learntoask_operator.endpoint.findings import Views
 from learntoask_operator.endpoint.observe import ObservedEndpoint, ObservedServers, observe
 from learntoask_operator.endpoint.policy import resolve_policy
 from learntoask_operator.endpoint.render.objects import render, revision_of
 from learntoask_operator.endpoint.render.servers import server_template
 from learntoask_operator.endpoint.status import events_of, status_of
+from learntoask_operator.endpoint.trial import Target, without_trial
 from learntoask_operator.settings import Settings
 
 NOW = 1_800_000_000.0
@@ -33,7 +34,7 @@ def spec_of(**fields: object) -> EndpointSpec:
 def rendered(spec: EndpointSpec, settings: Settings = SETTINGS) -> dict[tuple[str, str], Json]:
     target = revision_of(spec.policy, spec, settings)
     decision = decide(
-        target=Target(name=target, policy=spec.policy),
+        trial=without_trial(Target(name=target, policy=spec.policy)),
         previous="",
         revisions=(),
         servers={},
@@ -71,6 +72,24 @@ def test_everything_is_owned_by_the_endpoint_and_blocks_nobodys_deletion():
         assert owner["blockOwnerDeletion"] is False
         assert body["metadata"]["namespace"] == "clinic"
         assert body["metadata"]["labels"]["learntoask.io/endpoint"] == "desk"
+
+
+def test_gateways_are_scaled_by_their_autoscaler_alone():
+    objects = rendered(spec_of(gateway={"replicas": 3, "autoscaling": {"max": 6, "target": 80}}))
+    scaling = objects["HorizontalPodAutoscaler", "desk-gateway"]["spec"]
+    assert scaling["scaleTargetRef"] == {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "name": "desk-gateway",
+    }
+    assert (scaling["minReplicas"], scaling["maxReplicas"]) == (2, 6)
+    target = {"type": "Utilization", "averageUtilization": 80}
+    assert scaling["metrics"] == [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
+    deployment = objects["Deployment", "desk-gateway"]["spec"]
+    assert "replicas" not in deployment
+    assert "cpu" in deployment["template"]["spec"]["containers"][0]["resources"]["requests"]
+    assert objects["PodDisruptionBudget", "desk-gateway"]["spec"]["maxUnavailable"] == 1
+    assert rendered(spec_of(gateway={"replicas": 3}))["Deployment", "desk-gateway"]["spec"]["replicas"] == 3
 
 
 @pytest.mark.parametrize("component", ["gateway", "policy-server"])
@@ -169,6 +188,34 @@ def test_pods_are_given_the_token_of_scrapes_if_there_is_one():
         assert f"{prefix}_METRICS_TOKEN_FILE" not in env_of(pod_of(spec_of(), component))
 
 
+def test_pods_send_traces_only_if_a_receiver_is_set():
+    settings = replace(
+        SETTINGS,
+        tracing_endpoint="http://collector.watch.svc:4317",
+        tracing_ratio=0.05,
+        tracing_headers_secret="otel",
+    )
+    deployments = [
+        body["spec"]["template"]["spec"]["containers"][0]
+        for (kind, _), body in rendered(spec_of(), settings).items()
+        if kind == "Deployment"
+    ]
+    assert [one["name"] for one in deployments] == ["policy-server", "gateway"]
+    for container in deployments:
+        env = {one["name"]: one for one in container["env"]}
+        assert env["OTEL_EXPORTER_OTLP_ENDPOINT"]["value"] == "http://collector.watch.svc:4317"
+        assert env["OTEL_EXPORTER_OTLP_PROTOCOL"]["value"] == "grpc"
+        assert env["OTEL_TRACES_SAMPLER"]["value"] == "parentbased_traceidratio"
+        assert env["OTEL_TRACES_SAMPLER_ARG"]["value"] == "0.05"
+        assert env["OTEL_EXPORTER_OTLP_HEADERS"]["valueFrom"] == {
+            "secretKeyRef": {"name": "otel", "key": "headers", "optional": True}
+        }
+        names = list(env)
+        assert names.index("LTA_POD_NAME") < names.index("OTEL_RESOURCE_ATTRIBUTES"), "which refers to it"
+    for component in ("gateway", "policy-server"):
+        assert not [name for name in env_of(pod_of(spec_of(), component)) if name.startswith("OTEL_")]
+
+
 def test_no_budget_keeps_a_node_from_draining():
     budgets = [
         body["spec"] for (kind, _), body in rendered(spec_of()).items() if kind == "PodDisruptionBudget"
@@ -199,9 +246,61 @@ def test_access_and_records_reach_the_gateway_by_reference_alone():
     )
     secrets = {one["secret"]["secretName"] for one in pod["spec"]["volumes"] if "secret" in one}
     assert secrets == {"tok", "cert", "clients", "minio-keys"}
-    assert "tcpSocket" in pod["spec"]["containers"][0]["readinessProbe"]  # the kubelet's probes speak no TLS
+    probed = pod["spec"]["containers"][0]["readinessProbe"]["grpc"]["port"]
+    assert probed == int(env["LTA_GATEWAY_HEALTH_PORT"]) != int(env["LTA_GATEWAY_PORT"]), (
+        "the kubelet's probes speak no TLS"
+    )
     server = pod_of(spec_of(gateway=gateway), "policy-server")
     assert env_of(server)["LTA_SERVE_TOKEN_FILE"] == "/etc/learntoask/token/token"
+
+
+def test_gateways_verify_the_name_of_servers_and_never_get_their_key():
+    spec = spec_of(servers={"tls": {"secret": "desk-policy-tls"}})
+    server, front = pod_of(spec, "policy-server"), pod_of(spec, "gateway")
+    env, asked = env_of(server), env_of(front)
+    folder = env["LTA_SERVE_TLS_CERTIFICATE"].rpartition("/")[0]
+    assert (env["LTA_SERVE_TLS_CERTIFICATE"], env["LTA_SERVE_TLS_KEY"]) == (
+        f"{folder}/tls.crt",
+        f"{folder}/tls.key",
+    )
+    assert _mounted(server, folder) == {"secretName": "desk-policy-tls"}
+    (container,) = server["spec"]["containers"]
+    ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["grpc"]["port"] == ports["health"] == int(env["LTA_SERVE_HEALTH_PORT"])
+    assert asked["LTA_GATEWAY_SERVER_NAME"] == "desk-policy.clinic.svc"
+    folder, _, file = asked["LTA_GATEWAY_SERVER_CA"].rpartition("/")
+    assert _mounted(front, folder) == {
+        "secretName": "desk-policy-tls",
+        "items": [{"key": "ca.crt", "path": file}],
+    }
+    assert "LTA_GATEWAY_SERVER_PLAIN_TEXT" not in asked
+    changing = spec_of(servers={"tls": {"secret": "desk-policy-tls", "required": False}})
+    assert env_of(pod_of(changing, "gateway"))["LTA_GATEWAY_SERVER_PLAIN_TEXT"] == "true"
+    assert pod_of(changing, "policy-server") == server, "requiring it later replaces no server"
+    plain = pod_of(spec_of(), "policy-server")
+    assert plain["spec"]["containers"][0]["readinessProbe"]["grpc"]["port"] == 50051
+    assert not [name for name in env_of(pod_of(spec_of(), "gateway")) if "SERVER_" in name]
+
+
+def test_gateways_speak_tls_with_the_operator_if_its_authority_is_known():
+    settings = replace(SETTINGS, progress_address="lta-progress.lta.svc:50055", progress_ca="authority")
+    (front,) = [
+        body["spec"]["template"]
+        for (kind, name), body in rendered(spec_of(), settings).items()
+        if (kind, name) == ("Deployment", "desk-gateway")
+    ]
+    folder, _, file = env_of(front)["LTA_GATEWAY_OPERATOR_CA"].rpartition("/")
+    (mount,) = [one for one in front["spec"]["containers"][0]["volumeMounts"] if one["mountPath"] == folder]
+    (volume,) = [one for one in front["spec"]["volumes"] if one["name"] == mount["name"]]
+    assert (volume["configMap"], file) == ({"name": "authority"}, "ca.crt")
+
+
+def _mounted(pod: Json, folder: str) -> Json:
+    """The Secret that is mounted at `folder`."""
+    (mount,) = [one for one in pod["spec"]["containers"][0]["volumeMounts"] if one["mountPath"] == folder]
+    (volume,) = [one for one in pod["spec"]["volumes"] if one["name"] == mount["name"]]
+    return volume["secret"]
 
 
 @pytest.mark.parametrize(
@@ -362,7 +461,7 @@ def test_the_status_says_what_answers_and_what_is_waited_for():
     assert conditions_of(waiting)["RolledOut"] == ("False", "WaitingForPolicy")
     spec = spec_of()
     decision = decide(
-        target=Target(name="r1", policy=spec.policy),
+        trial=without_trial(Target(name="r1", policy=spec.policy)),
         previous="",
         revisions=(),
         servers={"r1": ObservedServers(wanted=2, pods=2, ready=2)},

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from learntoask.cli.pod import stage as lta_stage
 from learntoask.core.json_object import Json
 from learntoask.core.manifest import Grpo, PodTemplate, RunSpec
+from learntoask.core.stages.graph import STAGES
 from learntoask.core.stages.planner import Start
-from learntoask.core.status.run import RunInputsRecord
+from learntoask.core.status.run import RunInputsRecord, StageRecord
 from learntoask.grader_service.config import read_config
 from learntoask_operator.render.override import override_template
 from learntoask_operator.render.security import pod_security
@@ -20,6 +22,7 @@ from learntoask_operator.run.render.config_map import config_map
 from learntoask_operator.run.render.endpoint import endpoint
 from learntoask_operator.run.stage_records import RecordedPublication
 from learntoask_operator.settings import Settings
+from pydantic import ValidationError
 
 SETTINGS = Settings(
     store_uri="s3://artefacts/lta",
@@ -90,7 +93,20 @@ def test_a_stage_is_told_what_to_do_with_digests_pinned() -> None:
 
 
 @pytest.mark.parametrize(
-    "stage", ["resolve", "prepare", "label", "grader", "sft", "grpo", "evaluate", "gate", "serve"]
+    "stage",
+    [
+        "resolve",
+        "prepare",
+        "label",
+        "grader",
+        "sft",
+        "grpo",
+        "evaluate",
+        "gate",
+        "serve",
+        "draw",
+        "calibrate",
+    ],
 )
 def test_every_pod_is_within_the_restricted_level(stage: str) -> None:
     pod, container, _ = pod_of(made(stage))
@@ -135,7 +151,8 @@ def test_a_single_pod_is_replaced_and_workers_fail_together() -> None:
 
 def test_the_queue_is_passed_on_and_the_longest_name_fits() -> None:
     assert made()["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus"
-    longest = jobs.job_name("r" * 40, "evaluate", KEY, 100)
+    stage = max((stage.name for stage in STAGES), key=len)
+    longest = jobs.job_name("r" * 40, stage, KEY, 100)
     assert len(longest) <= 63
 
 
@@ -162,11 +179,13 @@ def test_services_are_needed_by_the_stages_that_ask_them() -> None:
     )
     needed = {
         stage: services.services_for(judged, stage)
-        for stage in ("prepare", "grader", "sft", "grpo", "evaluate")
+        for stage in ("prepare", "grader", "draw", "calibrate", "sft", "grpo", "evaluate")
     }
     assert needed == {
         "prepare": (),
         "grader": ("judge",),
+        "draw": ("judge",),
+        "calibrate": ("judge",),
         "sft": (),
         "grpo": ("judge", "grader"),
         "evaluate": ("judge", "grader"),
@@ -178,7 +197,7 @@ def test_services_are_needed_by_the_stages_that_ask_them() -> None:
             name,
             inputs=INPUTS,
             published=KNOWN,
-            graders=KEY,
+            records={"grader": StageRecord(name="grader", key=KEY)},
             configuration="c",
             settings=SETTINGS,
         )["spec"]["template"]["spec"]
@@ -196,12 +215,60 @@ def test_services_are_needed_by_the_stages_that_ask_them() -> None:
         "stage", arguments[1:]
     ).params  # raises if the command lacks or does not know any
     port = rendered["grader"]["containers"][0]["ports"][0]["containerPort"]
-    assert parsed == {"serve_graders": True, "host": "0.0.0.0", "port": port}
+    assert parsed == {"serve_graders": True, "serve_review": False, "host": "0.0.0.0", "port": port}
     variables = {entry["name"]: entry["value"] for entry in rendered["grader"]["containers"][0]["env"]}
     ports = {entry["name"]: entry["containerPort"] for entry in rendered["grader"]["containers"][0]["ports"]}
     config = read_config(variables, {"host": parsed["host"], "port": parsed["port"]})
     assert (config.port, config.metrics_port) == (ports["grpc"], ports["metrics"])
     assert services.services_for(spec(), "grpo") == ()
+
+
+def test_services_are_dual_stack_where_the_cluster_is() -> None:
+    of = {name: services.service(RUN, name)["spec"] for name in ("grader", "review", "judge")}
+    of["workers"] = jobs.headless_service(RUN, Start(stage="sft", key=KEY, attempt=1, inputs={}))["spec"]
+    assert of.pop("judge").get("ipFamilyPolicy") is None, "vLLM listens on IPv4 alone"
+    assert {spec["ipFamilyPolicy"] for spec in of.values()} == {"PreferDualStack"}
+
+
+def test_stages_are_always_traced_and_graders_as_the_ratio_says() -> None:
+    settings = replace(SETTINGS, tracing_endpoint="http://collector:4317", tracing_ratio=0.1)
+    start = Start(stage="sft", key=KEY, attempt=1, inputs={})
+    stage = jobs.job(RUN, spec(), start, inputs=INPUTS, published=KNOWN, configuration="c", settings=settings)
+    grader = services.deployment(
+        RUN,
+        spec(grader={"replicas": 1}),
+        "grader",
+        inputs=INPUTS,
+        published=KNOWN,
+        records={"grader": StageRecord(name="grader", key=KEY)},
+        configuration="c",
+        settings=settings,
+    )
+    for body, ratio in ((stage, None), (grader, "0.1")):
+        (container,) = body["spec"]["template"]["spec"]["containers"]
+        env = {one["name"]: one.get("value") for one in container["env"]}
+        assert env["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector:4317"
+        assert env.get("OTEL_TRACES_SAMPLER_ARG") == ratio
+    assert not [name for name in pod_of(made())[2] if name.startswith("OTEL_")]
+
+
+def test_stages_speak_tls_with_the_operator_if_its_authority_is_known() -> None:
+    start = Start(stage="sft", key=KEY, attempt=1, inputs={})
+    secured = jobs.job(
+        RUN,
+        spec(),
+        start,
+        inputs=INPUTS,
+        published=KNOWN,
+        configuration="c",
+        settings=replace(SETTINGS, progress_ca="operator-authority"),
+    )
+    pod, container, environment = pod_of(secured)
+    folder = environment["LTA_PROGRESS_CA"].rpartition("/")[0]
+    (mount,) = [one for one in container["volumeMounts"] if one["mountPath"] == folder]
+    (volume,) = [one for one in pod["volumes"] if one["name"] == mount["name"]]
+    assert volume["configMap"] == {"name": "operator-authority"}
+    assert "LTA_PROGRESS_CA" not in pod_of(made())[2]
 
 
 def test_the_endpoint_gets_the_policy_and_no_owner() -> None:
@@ -294,6 +361,56 @@ def test_pods_take_spreading_scheduler_names_variables_and_init_containers() -> 
     assert plain.keys() == TEMPLATE["spec"].keys()
 
 
+@pytest.mark.parametrize("stage", [stage.name for stage in STAGES])
+def test_pods_take_the_token_and_variables_of_a_web_identity(stage: str) -> None:
+    """As docs/stores.md says for clusters whose service accounts Amazon or MinIO trusts, such as GKE's."""
+    token = {"serviceAccountToken": {"audience": "sts.amazonaws.com", "path": "token"}}
+    variables = {"AWS_WEB_IDENTITY_TOKEN_FILE": "/identity/token", "AWS_ROLE_ARN": "arn:aws:iam::1:role/lta"}
+    everywhere = {
+        "env": [{"name": name, "value": value} for name, value in variables.items()],
+        "volumes": [{"name": "identity", "projected": {"sources": [token]}}],
+        "volumeMounts": [{"name": "identity", "mountPath": "/identity", "readOnly": True}],
+    }
+    pod, container, environment = pod_of(made(stage, pods={"all": everywhere}))
+    assert variables.items() <= environment.items()
+    (volume,) = (volume for volume in pod["volumes"] if volume["name"] == "identity")
+    assert volume["projected"]["sources"] == [token]
+    assert everywhere["volumeMounts"][0] in container["volumeMounts"]
+
+
+def test_devices_are_claimed_by_the_pod_and_used_by_its_container() -> None:
+    claims = [
+        {"name": "gpu", "resourceClaimTemplateName": "one-gpu"},
+        {"name": "link", "resourceClaimName": "link"},
+    ]
+    pods = {
+        "all": {"resourceClaims": claims},
+        "sft": {
+            "resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "two-gpus"}],
+            "resources": {"claims": [{"name": "gpu", "request": "large"}], "limits": {"memory": "8Gi"}},
+        },
+    }
+    pod, container, _ = pod_of(made(pods=pods))
+    assert pod["resourceClaims"] == [{"name": "gpu", "resourceClaimTemplateName": "two-gpus"}, claims[1]]
+    assert container["resources"]["claims"] == [{"name": "gpu", "request": "large"}]
+    assert container["resources"]["limits"] == {"memory": "8Gi"}
+
+
+@pytest.mark.parametrize(
+    ("pods", "message"),
+    [
+        ({"sft": {"resources": {"claims": [{"name": "gpu"}]}}}, "sft.resources.claims: gpu is not in"),
+        ({"all": {"resources": {"claims": [{"name": "gpu"}]}}}, "all.resources.claims: gpu is not in"),
+        ({"graderService": {"resources": {"claims": [{"name": "gpu"}]}}}, "graderService.resources.claims"),
+        ({"sft": {"resourceClaims": [{"name": "gpu"}]}}, "give resourceClaimName or"),
+        ({"sft": {"resourceClaims": [{"name": "a", "resourceClaimName": "b"}] * 2}}, "has the name a twice"),
+    ],
+)
+def test_claims_that_name_nothing_are_refused(pods: Json, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        spec(pods=pods)
+
+
 def test_what_is_said_for_one_stage_goes_before_what_is_said_for_all() -> None:
     pods = {"all": {"image": "all", "nodeSelector": {"a": "1"}}, "sft": {"image": "mine"}}
     pod, container, _ = pod_of(made(pods=pods))
@@ -307,11 +424,11 @@ def test_what_is_said_for_one_stage_goes_before_what_is_said_for_all() -> None:
         ({}, Settings(), "spec.store.uri"),
         ({"store": {"uri": "folder"}}, SETTINGS, "spec.store.uri"),
         ({"dataset": {"uri": "logs.jsonl"}}, SETTINGS, "spec.dataset.uri"),
-        ({"dataset": {"uri": "s3://a/b", "testUri": "x"}}, SETTINGS, "spec.dataset.testUri"),
+        ({"dataset": {"uri": "s3://logs/b", "testUri": "x"}}, SETTINGS, "spec.dataset.testUri"),
         ({"pack": {"uri": "pack.yaml"}}, SETTINGS, "spec.pack.uri"),
         ({"train": {"base": {"uri": "./model"}}}, SETTINGS, "spec.train.base.uri"),
         (
-            {"store": {"uri": "s3://a/b", "credentials": {"file": "k"}}},
+            {"store": {"uri": "s3://logs/b", "credentials": {"file": "k"}}},
             SETTINGS,
             "spec.store.credentials.file",
         ),
@@ -321,3 +438,36 @@ def test_what_is_said_for_one_stage_goes_before_what_is_said_for_all() -> None:
 def test_what_no_pod_could_read_is_refused(changes: Json, settings: Settings, field: str | None) -> None:
     why = refusal(spec(**changes), settings)
     assert (why is None) if field is None else (why is not None and why.startswith(field))
+
+
+def test_a_review_has_a_page_that_reads_the_drawn_items() -> None:
+    reviewed = spec(calibrate={})
+    assert services.services_for(reviewed, "review") == ("review",)
+    review = "f" * 64
+    deployment = services.deployment(
+        RUN,
+        reviewed,
+        "review",
+        inputs=INPUTS,
+        published=KNOWN,
+        records={
+            "draw": StageRecord(name="draw", key=KEY),
+            "review": StageRecord(name="review", key=review),
+        },
+        configuration="c",
+        settings=replace(SETTINGS, progress_ca="operator-authority"),
+    )
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    variables = {variable["name"]: variable.get("value") for variable in container["env"]}
+    # Without the authority its reports would not reach an operator that speaks TLS, and the run would wait for ever.
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert str(variables["LTA_PROGRESS_CA"]).rpartition("/")[0] in mounts
+    order = json.loads(variables["LTA_STAGE"] or "")
+    assert (order["stage"], order["key"], order["inputs"]["draw"]["key"]) == ("review", review, KEY)
+    assert variables["LTA_PROGRESS_ADDRESS"] == "operator:50055"
+    lta_stage.make_context("lta stage", list(container["command"][2:]))
+    port = services.service(RUN, "review")["spec"]["ports"][0]
+    assert port == {"name": "http", "port": container["ports"][0]["containerPort"]}
+    assert services.review_address(reviewed, run="clinic", namespace="care").startswith(
+        "http://clinic-review-service.care.svc:"
+    )

@@ -1,4 +1,4 @@
-"""Parse the JSON of one log line, and refuse what other parsers change without a word.
+"""Parse JSON that other tools have written, and refuse what other parsers change without a word.
 
 Python's parser keeps the last of two equal keys and accepts NaN; a strict one refuses a whole line for half of an emoji
 in a key that nobody reads. Here a repeated key and NaN are refused by name, and half of a surrogate pair, which a tool
@@ -19,23 +19,27 @@ _LONGEST_SHOWN = 80  # characters of a key
 
 
 class NotParsed(ValueError):
-    """The line is no JSON, or holds a value that JSON does not have. The message says what and where."""
+    """The text is no JSON, or holds a value that JSON does not have. The message says what and where."""
 
 
 class RepeatedKey(NotParsed):
-    """An object of the line gives a key twice."""
+    """An object of the text gives a key twice."""
 
 
 def parse_json(text: bytes) -> Any:
-    """Return the value of a line of UTF-8. Raises NotParsed or RepeatedKey."""
+    """Return the value of a text in UTF-8. Raises NotParsed or RepeatedKey."""
     if b"\\ud" in text or b"\\uD" in text:
         text = _ESCAPE.sub(lambda match: rb"\ufffd" if match[1] else match[0], text)
     try:
         return _DECODER.decode(text.decode("utf-8"))
     except json.JSONDecodeError as error:
-        raise NotParsed(f"{error.msg} at column {error.colno}") from error
+        raise NotParsed(f"{error.msg} at {_place(error)}") from error
     except RecursionError as error:
         raise NotParsed("it is nested too deeply") from error
+
+
+def _place(error: json.JSONDecodeError) -> str:
+    return f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from learntoask.core.records import (
     Turn,
     UserAnswer,
 )
-from learntoask.training.corruption import ask_again, corrupt, noisy, stop_early
+from learntoask.labeling.corruption import ask_again, corrupt, noisy, stop_early
 
 FIELDS = ("age", "duration", "allergy", "medicine", "symptom")
 PACK = Pack.model_validate(
