@@ -9,7 +9,15 @@ from pathlib import Path
 
 from learntoask.core.digest import digest_of
 from learntoask.core.json_lines import read_records
-from learntoask.review.records import CANNOT_SAY, Answer, Freeze, ItemSplit, ReviewAnswer, ReviewItem
+from learntoask.review.records import (
+    CANNOT_SAY,
+    Answer,
+    CarriedItem,
+    Freeze,
+    ItemSplit,
+    ReviewAnswer,
+    ReviewItem,
+)
 
 YES, NO = "yes", "no"
 
@@ -27,6 +35,11 @@ def read_earlier(path: Path) -> list[frozenset[str]]:
     """Return the items that were answered at each earlier publication of the queue, or nothing without a file."""
     found = read_records(path, Freeze) if path.exists() else ()
     return [frozenset(freeze.items) for freeze in found]
+
+
+def read_carried(path: Path) -> list[CarriedItem]:
+    """Return the answered items of earlier draws that the present one leaves out, or nothing without a file."""
+    return list(read_records(path, CarriedItem)) if path.exists() else []
 
 
 @dataclass(frozen=True)

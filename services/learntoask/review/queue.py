@@ -13,6 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from learntoask.core.errors import InputError, StoreError
@@ -24,6 +25,7 @@ from learntoask.review.records import (
     CANNOT_SAY,
     REVIEWER_NAME,
     Answer,
+    CarriedItem,
     Event,
     Freeze,
     Retirement,
@@ -68,6 +70,7 @@ class ReviewQueue:
         self._reading = threading.Lock()
         self._claimed: set[str] = set()  # items that threads of this process are giving away
         self._state = QueueState(self.settings)
+        self._left_out = QueueState(self.settings)  # items that are kept but not asked
         self._polled = -math.inf
         self.refresh()
 
@@ -304,6 +307,17 @@ class ReviewQueue:
         self._storage.keep_freeze(Freeze(answers=frozen.digest, items=tuple(items)))
         return [freeze for freeze in self._storage.freezes() if freeze.answers != frozen.digest]
 
+    def carried(self) -> list[CarriedItem]:
+        """Return the answered items that are kept but not asked, by digest, except those that check reviewers."""
+        self.refresh()
+        with self._lock:
+            given = frozen_answers(self._left_out).answers
+            return [
+                CarriedItem(item=self._left_out.items[digest], answers=tuple(answers))
+                for digest, answers in groupby(given, key=lambda answer: answer.item)
+                if self._left_out.items[digest].why in ("disagreement", "audit")
+            ]
+
     def responses(self) -> list[tuple[str, ReviewItem, str, Response]]:
         """Return digest, item, reviewer and response of all answers, skips and comments, by item and reviewer."""
         self.refresh()
@@ -330,17 +344,20 @@ class ReviewQueue:
             self._polled = time.monotonic()
             found = self._storage.changes(complete=complete)
             with self._lock:
-                self._state.add(
-                    [item for item in found.items if self._only is None or item.digest in self._only]
-                )
+                for item in found.items:
+                    asked = self._only is None or item.digest in self._only
+                    (self._state if asked else self._left_out).add([item])
                 for retirement in found.retirements:
                     self._state.retire(retirement)
+                    self._left_out.retire(retirement)
             self._take(found.events)
 
     def _take(self, events: Sequence[Event]) -> None:
         with self._lock:
             for event in events:
                 self._state.apply(event)
+                if self._only is not None:
+                    self._left_out.apply(event)
 
     def _lease(self, digest: str, reviewer: str) -> bool:
         """Lease an item or renew the lease, and return whether an event was needed."""

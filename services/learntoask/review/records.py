@@ -125,8 +125,10 @@ class Retirement(Record):
     reason: str
 
 
-ITEMS_FILE, ANSWERS_FILE, EARLIER_FILE = "items.jsonl", "answers.jsonl", "earlier.jsonl"
-"""Files of the stages draw and review: ReviewItems, ReviewAnswers, and the Freezes before these answers."""
+ITEMS_FILE, ANSWERS_FILE = "items.jsonl", "answers.jsonl"
+"""Files of the stages draw and review: ReviewItems and ReviewAnswers."""
+EARLIER_FILE, CARRIED_FILE = "earlier.jsonl", "carried.jsonl"
+"""Further files of the stage review: the Freezes before these answers, and CarriedItems."""
 
 
 class Freeze(Record):
@@ -153,3 +155,10 @@ class ReviewAnswer(Record):
     blind: Answer | None
     repeats: str | None = None
     adjudicated: bool = False
+
+
+class CarriedItem(Record):
+    """An item of an earlier draw that the present one leaves out, with the answers that stand."""
+
+    item: ReviewItem
+    answers: tuple[ReviewAnswer, ...]

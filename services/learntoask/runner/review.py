@@ -17,7 +17,14 @@ from learntoask.core.stages.review import ReviewStep, next_step
 from learntoask.core.stages.warnings_file import publish_warnings
 from learntoask.review.progress import QueueStatus
 from learntoask.review.queue import ReviewQueue
-from learntoask.review.records import ANSWERS_FILE, EARLIER_FILE, ITEMS_FILE, RESERVE, ReviewItem
+from learntoask.review.records import (
+    ANSWERS_FILE,
+    CARRIED_FILE,
+    EARLIER_FILE,
+    ITEMS_FILE,
+    RESERVE,
+    ReviewItem,
+)
 from learntoask.review.settings import ReviewSettings
 from learntoask.review.storage.factory import open_queue_storage
 from learntoask.runner.materialise import materialise
@@ -49,6 +56,9 @@ class RunReview:
             (Path(folder) / ANSWERS_FILE).write_bytes(frozen.content)
             if earlier:
                 write_records(Path(folder) / EARLIER_FILE, earlier)
+            carried = self.queue.carried()
+            if carried:
+                write_records(Path(folder) / CARRIED_FILE, carried)
             publish_warnings(Path(folder), warnings)
             files = tuple(self.store.put(path, path=path.name) for path in sorted(Path(folder).iterdir()))
         people = sorted({answer.reviewer for answer in frozen.answers})

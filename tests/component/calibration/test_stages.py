@@ -23,7 +23,16 @@ from learntoask.grading import stage as grader
 from learntoask.grading.loader import load_grader
 from learntoask.labeling import stage as label
 from learntoask.labeling.logs import stage as prepare
-from learntoask.review.records import ANSWERS_FILE, EARLIER_FILE, ITEMS_FILE, Freeze, ReviewAnswer, ReviewItem
+from learntoask.review.records import (
+    ANSWERS_FILE,
+    CARRIED_FILE,
+    EARLIER_FILE,
+    ITEMS_FILE,
+    CarriedItem,
+    Freeze,
+    ReviewAnswer,
+    ReviewItem,
+)
 from worlds.pharmacy import PHARMACY, pharmacy_gold
 
 PACK = load_pack(PHARMACY / "pack.yaml")
@@ -103,14 +112,14 @@ def items(drawn):
 @pytest.fixture(scope="module")
 def answers(drawn, items):
     gold = pharmacy_gold()
-    lines = []
-    for item in items:
-        if not is_reserve(item):
-            said = gold[item.origin.session_id].answer(item)
-            lines.append(
-                ReviewAnswer(item=item.digest, reviewer="ada", answer=said, blind=said).model_dump_json()
-            )
+    lines = [said(item, gold).model_dump_json() for item in items if not is_reserve(item)]
     return reviewed(drawn[0] / "review", lines)
+
+
+def said(item: ReviewItem, gold) -> ReviewAnswer:
+    """Return the answer of somebody who knows the truth."""
+    right = gold[item.origin.session_id].answer(item)
+    return ReviewAnswer(item=item.digest, reviewer="ada", answer=right, blind=right)
 
 
 def reviewed(folder: Path, lines: list[str]) -> Path:
@@ -167,6 +176,41 @@ def test_the_draw_is_the_same_every_time_and_another_seed_draws_other_items(draw
         spec = SimpleNamespace(**{**vars(again.spec), "calibrate": Calibrate(budget=100, seed=seed)})
         draw.run(replace(again, out=out, work=folder / "draw-work", spec=spec))
         assert ((out / ITEMS_FILE).read_bytes() == first) is same
+
+
+def test_a_larger_budget_asks_the_same_about_training_labels_and_more(drawn, items, tmp_path):
+    folder, _ = drawn
+    larger = context(folder, "draw-larger", corrupt={"label_noise": 0.2}, calibrate=Calibrate(budget=200))
+    draw.run(replace(larger, out=tmp_path, work=folder / "draw-work"))
+    asked = {item.digest for item in read_records(tmp_path / ITEMS_FILE, ReviewItem)}
+    before = [item.digest for item in items if not is_reserve(item)]
+    assert asked.issuperset(before)
+    assert len(asked) > len(before)
+
+
+def test_answers_to_training_questions_of_an_earlier_draw_count_as_long_as_nothing_else_is_seen(
+    drawn, answers, items, tmp_path
+):
+    folder, _ = drawn
+    gold = pharmacy_gold()
+    learned = [item for item in items if item.split != "anchor" and item.why != "known"]
+    other_words = learned[0].model_copy(update={"question": "Which of these is asked?"})
+    carried = [CarriedItem(item=item, answers=(said(item, gold),)) for item in [*learned, other_words]]
+    carried += [  # an item of a session that is measured now, and one of a session that is gone
+        CarriedItem(item=item, answers=(said(item, gold),)) for item in items if item.split == "anchor"
+    ][:1]
+    gone = learned[0].origin.model_copy(update={"session_id": "gone"})
+    carried.append(CarriedItem(item=learned[0].model_copy(update={"origin": gone}), answers=()))
+    anchors = [said(item, gold) for item in items if item.split == "anchor" and not is_reserve(item)]
+    given = reviewed(tmp_path / "review", [answer.model_dump_json() for answer in anchors])
+    write_records(given / CARRIED_FILE, carried)
+
+    found = context(folder, "calibrate", corrupt={"label_noise": 0.2}, review=given)
+    record = calibrate.run(found)["calibration"]
+    assert record["answers"]["carried"] == len(learned)
+    # What people said of a label decides it, whichever draw asked.
+    whole = context(folder, "calibrate", corrupt={"label_noise": 0.2}, review=answers)
+    assert record["labels"] == calibrate.run(whole)["calibration"]["labels"]
 
 
 def test_wrong_labels_are_found_and_right_ones_are_kept(drawn, calibrated):

@@ -1,4 +1,4 @@
-"""Systematic samples."""
+"""Systematic and nested samples."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from itertools import pairwise
 
 import pytest
-from learntoask.calibration.draw.sampling import systematic
+from learntoask.calibration.draw.sampling import nested, systematic
 
 
 def test_units_are_drawn_with_the_probability_that_is_said():
@@ -38,3 +38,27 @@ def test_neighbours_in_the_order_are_represented_evenly():
 def test_asking_for_more_than_there_is_gives_everything():
     assert systematic(["a", "b"], 5, random.Random(0)) == [("a", 1.0), ("b", 1.0)]
     assert systematic([], 5, random.Random(0)) == []
+
+
+def test_a_larger_nested_sample_begins_with_the_smaller_one():
+    units, sizes = list(range(50)), [1.0 + unit % 5 for unit in range(50)]
+    samples = [nested(units, count, random.Random(7), sizes=sizes) for count in range(51)]
+    for smaller, larger in pairwise(samples):
+        assert [unit for unit, _ in larger][:-1] == [unit for unit, _ in smaller]
+    assert sorted(unit for unit, _ in samples[-1]) == units
+
+
+def test_nested_samples_hold_large_units_more_often_and_neighbours_evenly():
+    drawn = [0] * 20
+    for seed in range(2000):
+        for unit, _ in nested(list(range(20)), 4, random.Random(seed), sizes=[1.0] * 10 + [3.0] * 10):
+            drawn[unit] += 1
+    for unit, times in enumerate(drawn):
+        assert times / 2000 == pytest.approx(0.1 if unit < 10 else 0.3, abs=0.04)
+    found = sorted(unit for unit, _ in nested(list(range(100)), 10, random.Random(3)))
+    assert all(4 <= second - first <= 13 for first, second in pairwise(found))
+
+
+def test_a_unit_without_a_size_comes_last():
+    found = [unit for unit, _ in nested(["a", "b", "c"], 3, random.Random(2), sizes=[0, 1, 1])]
+    assert found[-1] == "a"

@@ -203,6 +203,30 @@ def test_what_was_published_before_is_known_to_whoever_publishes_next(tmp_path, 
     assert [freeze.answers for freeze in again.keep_freeze(first)] == [again.freeze().digest]
 
 
+def test_answers_to_items_that_a_later_draw_leaves_out_are_carried(tmp_path, clock):
+    storage = FolderStorage(tmp_path)
+    before = open_queue(storage, clock=clock)
+    before.add([ONE, item(2), item(4), item(5, why="known", expected=("yes",))])
+    for number, said in ((1, "yes"), (2, "no"), (5, "yes")):
+        digest = item(number, why="known", expected=("yes",)).digest if number == 5 else item(number).digest
+        before.answer(digest, "ann", (said,), seconds=4.0)
+    before.answer(repeated(ONE, ONE.digest).digest, "ann", ("yes",), seconds=4.0)
+
+    after = ReviewQueue(
+        FolderStorage(tmp_path), name="clinic", only={item(2).digest, item(3).digest}, clock=clock
+    )
+    after.add([item(2), item(3)])
+    assert [one.item for one in after.carried()] == [ONE]
+    assert [(answer.reviewer, answer.answer) for answer in after.carried()[0].answers] == [("ann", ("yes",))]
+    assert [answer.item for answer in after.freeze().answers] == [item(2).digest]
+    # An answer that somebody gives on a page with the earlier draw, and then takes back.
+    before.answer(item(4).digest, "ann", ("no",), seconds=4.0)
+    assert len(after.carried()) == 2
+    before.undo(item(4).digest, "ann")
+    assert len(after.carried()) == 1
+    assert before.carried() == []
+
+
 def test_the_answer_of_one_who_adjudicates_is_marked_where_others_disagree(tmp_path, clock):
     queue = open_queue(FolderStorage(tmp_path), clock=clock, overlap=2)
     queue.add([ONE, item(2)])

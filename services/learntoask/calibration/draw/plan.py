@@ -18,7 +18,7 @@ from math import sqrt
 
 from learntoask.calibration.draw.findings import GRADERS, LABELLER, Finding
 from learntoask.calibration.draw.items import Drawn, Items
-from learntoask.calibration.draw.sampling import systematic
+from learntoask.calibration.draw.sampling import nested, systematic
 from learntoask.calibration.draw.wordings import most_telling
 from learntoask.calibration.gate import GateSettings
 from learntoask.calibration.labels.doubts import Doubt, doubts_by_bin
@@ -204,7 +204,7 @@ class Drawer:
                     finding,
                     Drawn("no doubt", chance, self._split(finding.session_id), "audit"),
                 )
-                for finding, chance in systematic(self._alike(audit), audited, self._draw("no doubt"))
+                for finding, chance in nested(self._alike(audit), audited, self._draw("no doubt"))
             ),
         ]
         return found
@@ -218,19 +218,20 @@ class Drawer:
             finding
             for finding in findings
             if finding.question
-            and (finding.session_id, finding.turn) not in asked
             and len({*finding.asks.values()}) == 1
             and len(finding.asks) > 2
             and len(finding.asks.get(LABELLER, ())) == 1
             and all(max(chances.values(), default=0.0) > 0.9 for chances in finding.chances.values())
         ]
+        drawn = nested(self._alike(agreed), count + len(asked), self._draw("known"))
+        found = [one for one in drawn if (one[0].session_id, one[0].turn) not in asked]
         return [
             self.items.asks_for(
                 by_id[finding.session_id].log,
                 finding,
                 Drawn("known", chance, self._split(finding.session_id), "known", finding.asks[LABELLER]),
             )
-            for finding, chance in systematic(self._alike(agreed), count, self._draw("known"))
+            for finding, chance in found[:count]
         ]
 
     def _questions(
@@ -248,7 +249,7 @@ class Drawer:
             *((UNNAMED, finding, 1.0) for finding in chosen),
             *(
                 (DIFFER, finding, chance)
-                for finding, chance in systematic(
+                for finding, chance in nested(
                     [finding for finding, _ in differing],
                     count - len(chosen),
                     self._draw(DIFFER),
@@ -271,7 +272,7 @@ class Drawer:
             ordered = sorted(
                 members, key=lambda one: (self._group(one.log), digest_of([self.seed, *one.key]))
             )
-            for doubt, chance in systematic(ordered, share, self._draw(name)):
+            for doubt, chance in nested(ordered, share, self._draw(name)):
                 drawn = Drawn(name, chance, self._split(doubt.log.session_id), "disagreement")
                 labelled = [item.field for item in doubt.sample.remaining] if doubt.sample else []
                 if doubt.kind == "stop":
@@ -306,14 +307,18 @@ class Drawer:
         )
 
     def _split(self, session_id: str) -> ItemSplit:
-        """Examples are shown, or used to choose revisions, by session."""
-        return "show" if int(digest_of([self.seed, "split", session_id])[:8], 16) % 2 else "search"
+        return split_of(session_id, seed=self.seed)
 
     def _group(self, log: LabelledLog) -> str:
         return self._group_of(log.log.task)
 
     def _group_of(self, task: str) -> str:
         return self.pack.task(task).group_name
+
+
+def split_of(session_id: str, *, seed: int) -> ItemSplit:
+    """Return whether examples of a session are shown, or used to choose revisions."""
+    return "show" if int(digest_of([seed, "split", session_id])[:8], 16) % 2 else "search"
 
 
 def sort_of(finding: Finding) -> str:

@@ -1,13 +1,16 @@
-"""Systematic samples whose inclusion probabilities are known."""
+"""Systematic samples whose inclusion probabilities are known, and samples of which a smaller one is a part."""
 
 from __future__ import annotations
 
 import math
 import random
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TypeVar
 
 Unit = TypeVar("Unit")
+_POINTS = 16  # points for each unit before those that were not hit follow in their order
 
 
 def systematic(
@@ -30,6 +33,38 @@ def systematic(
         if chance >= 1 or math.ceil(passed - start) > math.ceil(before - start):
             found.append((unit, chance))
     return found
+
+
+def nested(
+    units: Sequence[Unit], count: int, draw: random.Random, *, sizes: Sequence[float] | None = None
+) -> list[tuple[Unit, float]]:
+    """Return a sample of `count` of the `units`, each with about its probability of inclusion, in the order drawn.
+
+    With the same random numbers, a larger sample begins with the smaller one, so that a larger budget asks for nothing
+    again. The units lie one after another with lengths by their sizes; points at a random start plus the sequence of
+    van der Corput (1935) hit them, so that each beginning of the sample represents neighbours about evenly.
+    """
+    if not units or count <= 0:
+        return []
+    weights = list(sizes) if sizes is not None else [1.0] * len(units)
+    count = min(count, len(units))
+    inclusion = _inclusion(weights, count)
+    ends, start, hit = list(accumulate(weights)), draw.random(), dict[int, None]()
+    for number in range(_POINTS * len(units)):
+        hit.setdefault(
+            bisect_right(ends, (start + _van_der_corput(number)) % 1.0 * ends[-1], hi=len(units) - 1)
+        )
+        if len(hit) == count:
+            break
+    for place in range(len(units)):  # units that are too small to be hit
+        if len(hit) < count:
+            hit.setdefault(place)
+    return [(units[place], inclusion[place]) for place in hit]
+
+
+def _van_der_corput(number: int) -> float:
+    """Return the binary digits of `number`, mirrored at the point, in [0, 1)."""
+    return int(f"{number:b}"[::-1], 2) / 2.0 ** number.bit_length()
 
 
 def _inclusion(sizes: Sequence[float], count: float) -> list[float]:

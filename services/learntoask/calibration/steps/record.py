@@ -39,6 +39,7 @@ def record_of(
         "used": len(anchored) + len(work.to_learn),
         "cannot_say": review.cannot_say,
         "unknown_items": review.unknown,
+        "carried": len(work.carried),
         "anchor": len(anchored),
         "wanted": settings.budget,
         "reserve": sum(is_reserve(item) and item.kind == "asks_for" for item in review.items.values()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from learntoask.calibration.agreement import Judgement
 from learntoask.calibration.anchor import Anchor
@@ -13,6 +14,7 @@ from learntoask.calibration.answers import (
     Review,
     collect,
     read_answers,
+    read_carried,
     read_earlier,
 )
 from learntoask.calibration.draw.findings import FINDINGS_FILE, GRADERS, LABELLER, Finding
@@ -20,12 +22,13 @@ from learntoask.calibration.draw.stage import calibrate_settings, divide
 from learntoask.calibration.labels.evidence import TurnKey
 from learntoask.calibration.labels.sessions import LabelledLog, read_labelled
 from learntoask.calibration.revise.patterns import Edit
+from learntoask.calibration.steps.carried import still_asked
 from learntoask.calibration.weights import weighted
 from learntoask.core.json_lines import read_records
 from learntoask.core.manifest.calibrate import Calibrate
 from learntoask.core.pack import Pack
 from learntoask.core.stages.contract import StageContext
-from learntoask.review.records import ANSWERS_FILE, EARLIER_FILE, ITEMS_FILE, ReviewItem
+from learntoask.review.records import ANSWERS_FILE, CARRIED_FILE, EARLIER_FILE, ITEMS_FILE, Kind, ReviewItem
 
 
 @dataclass
@@ -40,6 +43,7 @@ class Work:
     logs: list[LabelledLog]
     edits: list[Edit] = field(default_factory=list)
     rubric: str | None = None  # the judge's revised rubric
+    carried: list[Answered] = field(default_factory=list)  # to items of earlier draws
 
     @classmethod
     def read(cls, context: StageContext) -> Work:
@@ -53,17 +57,27 @@ class Work:
             pack=context.pack,
             faults=context.spec.dataset.corrupt,
         )
-        measured, _ = divide(logs, seed=calibrate_settings(context).seed)
+        seed = calibrate_settings(context).seed
+        measured, trained = divide(logs, seed=seed)
         ids = {log.session_id for log in measured}
         review = weighted(review, [one for one in findings if one.session_id in ids])
+        by_turn = {(one.session_id, one.turn): one for one in findings}
+        carried = still_asked(
+            read_carried(context.inputs["review"] / CARRIED_FILE),
+            pack=context.pack,
+            sessions={log.session_id: log.log for log in trained},
+            findings=by_turn,
+            seed=seed,
+        )
         earlier = read_earlier(context.inputs["review"] / EARLIER_FILE)
         return cls(
             context=context,
             review=review,
-            findings={(one.session_id, one.turn): one for one in findings},
+            findings=by_turn,
             anchor=Anchor(calibrate_settings(context), review, earlier=earlier),
             pack=context.pack,
             logs=logs,
+            carried=carried,
         )
 
     @property
@@ -73,7 +87,18 @@ class Work:
     @property
     def to_learn(self) -> list[Answered]:
         """The answers that labels and revisions may be made from."""
-        return self.review.of("show", "search")
+        return self.learned("show", "search")
+
+    def learned(self, *splits: Literal["show", "search"], kind: Kind | None = None) -> list[Answered]:
+        """Return the answers of some splits, and of one kind if one is given, those to earlier draws included."""
+        return [
+            *self.review.of(*splits, kind=kind),
+            *(
+                one
+                for one in self.carried
+                if one.item.split in splits and kind in (None, one.item.kind) and one.keys
+            ),
+        ]
 
     @property
     def trained(self) -> list[LabelledLog]:
