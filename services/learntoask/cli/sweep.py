@@ -17,7 +17,8 @@ from learntoask.local.sweeps import MemberOutcome, load_sweep, run_member, write
 from learntoask.runner.home import home_folder
 
 if TYPE_CHECKING:
-    from learntoask.evaluation.sweep.report import SweepReport
+    from learntoask.evaluation.sweep.report import SweepReport, VariantReport
+    from learntoask.evaluation.sweep.seeds import SeedSummary
 
 
 @click.command
@@ -28,7 +29,7 @@ def sweep(file: Path, as_json: bool) -> None:
 
     A variant that fails does not stop the others. When the sweep is started again, it computes what is missing.
     """
-    from learntoask.evaluation.sweep.report import sweep_table  # noqa: PLC0415 - numpy and the report models
+    from learntoask.evaluation.sweep.report import seeds_table, sweep_table  # noqa: PLC0415 - numpy and the report models
 
     home = home_folder()
     document = load_sweep(file)
@@ -45,6 +46,8 @@ def sweep(file: Path, as_json: bool) -> None:
         click.echo(report.model_dump_json(indent=2))
     else:
         console.print(sweep_table(report))
+        if report.seeds:
+            console.print(seeds_table(report))
         for variant in report.variants:
             if variant.message:
                 console.print(f"{variant.name}: {variant.message}", markup=False)
@@ -58,7 +61,10 @@ def _write_report(document: LearnToAskSweep, outcomes: list[MemberOutcome], fold
     from learntoask.evaluation.sweep.html import sweep_page  # noqa: PLC0415
     from learntoask.evaluation.sweep.report import SweepReport, curve_report, variant_report  # noqa: PLC0415
 
-    first = next((outcome for outcome in outcomes if outcome.evaluation), None)
+    firsts: dict[int | None, MemberOutcome] = {}  # by seed, so that runs are compared with the same seed
+    for outcome in outcomes:
+        if outcome.evaluation:
+            firsts.setdefault(outcome.member.seed, outcome)
     variants = [
         variant_report(
             name=outcome.member.name,
@@ -70,15 +76,29 @@ def _write_report(document: LearnToAskSweep, outcomes: list[MemberOutcome], fold
             first=first.evaluation if first is not None and first is not outcome else None,
         )
         for outcome in outcomes
+        for first in (firsts.get(outcome.member.seed),)
     ]
-    known = {variant.name for variant in variants}
     curves = []
     for curve in document.spec.curves:
-        points = [(value, curve.variant(value).name) for value in curve.values]
-        curves.append(
-            curve_report(curve.label, curve.field, [point for point in points if point[1] in known])
-        )
-    report = SweepReport(name=document.metadata.name, variants=variants, curves=curves)
+        values = {curve.variant(value).name: value for value in curve.values}
+        known = dict.fromkeys(outcome.member.variant for outcome in outcomes)
+        points = [(values[name], name) for name in known if name in values]
+        curves.append(curve_report(curve.label, curve.field, points))
+    seeds = _seed_summaries(outcomes, variants) if document.spec.seeds else []
+    report = SweepReport(name=document.metadata.name, variants=variants, curves=curves, seeds=seeds)
     (folder / "report.json").write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
     (folder / "report.html").write_text(sweep_page(report), encoding="utf-8")
     return report
+
+
+def _seed_summaries(outcomes: list[MemberOutcome], variants: list[VariantReport]) -> list[SeedSummary]:
+    from learntoask.evaluation.sweep.seeds import SeedRun, seed_summaries  # noqa: PLC0415
+
+    runs: dict[str, dict[int, SeedRun | None]] = {}
+    for outcome, variant in zip(outcomes, variants, strict=True):
+        member = outcome.member
+        if member.seed is not None:
+            folder = outcome.evaluation if variant.policies else None  # a report that cannot be read has none
+            run = SeedRun.read(folder) if folder is not None else None
+            runs.setdefault(member.variant, {})[member.seed] = run
+    return seed_summaries(runs)

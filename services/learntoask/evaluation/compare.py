@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import JsonValue
 from rich.table import Table
 
-from learntoask.core.errors import InputError
-from learntoask.core.json_lines import read_records
 from learntoask.core.manifest.metric import METRICS
 from learntoask.core.records import Record
-from learntoask.evaluation.decisions import DecisionRecord, Decoding
+from learntoask.evaluation.decisions import (
+    DecisionRecord,
+    Decoding,
+    in_sessions,
+    read_decisions,
+    truths_of,
+)
 from learntoask.evaluation.report_schema import EvaluationReport, read_report
 from learntoask.evaluation.stats.metrics import REPORT_METRICS, metric_values
 from learntoask.evaluation.summary import decision_sums
@@ -94,7 +98,7 @@ def _compare(
     *,
     policies: Sequence[tuple[str, str]],
 ) -> Comparison:
-    decisions_a, decisions_b = _read_decisions(a), _read_decisions(b)
+    decisions_a, decisions_b = read_decisions(a), read_decisions(b)
     pairing = _Pairing(decisions_a, decisions_b)
     rows = [
         row
@@ -186,19 +190,12 @@ class _Pairing:
     """
 
     def __init__(self, a: Sequence[DecisionRecord], b: Sequence[DecisionRecord]) -> None:
-        truths_a, truths_b = _truths(a), _truths(b)
+        truths_a, truths_b = truths_of(a), truths_of(b)
         both = set(truths_a) & set(truths_b)
         self.shared = {session for session in both if truths_a[session] == truths_b[session]}
         self.changed = both - self.shared
         self.only_a = set(truths_a) - self.shared
         self.only_b = set(truths_b) - self.shared
-
-
-def _truths(decisions: Sequence[DecisionRecord]) -> Mapping[str, set[tuple[int, str, tuple[str, ...]]]]:
-    truths: dict[str, set[tuple[int, str, tuple[str, ...]]]] = {}
-    for decision in decisions:
-        truths.setdefault(decision.session, set()).add((decision.turn, decision.truth, decision.target))
-    return truths
 
 
 def _metric_comparisons(
@@ -207,11 +204,11 @@ def _metric_comparisons(
     if not a or not b:
         return []
     nothing = decision_sums([])
-    shared_a, shared_b = _in_sessions(a, pairing.shared), _in_sessions(b, pairing.shared)
+    shared_a, shared_b = in_sessions(a, pairing.shared), in_sessions(b, pairing.shared)
     strata = [
         (decision_sums(shared_a), decision_sums(shared_b)),
-        (decision_sums(_in_sessions(a, pairing.only_a)), nothing),
-        (nothing, decision_sums(_in_sessions(b, pairing.only_b))),
+        (decision_sums(in_sessions(a, pairing.only_a)), nothing),
+        (nothing, decision_sums(in_sessions(b, pairing.only_b))),
     ]
     differences = contrasts(strata, (-1, 1), REPORT_METRICS, resamples=_RESAMPLES, seed=_SEED)
     values_a, values_b = (metric_values(decision_sums(run).sum(axis=0)) for run in (a, b))
@@ -230,18 +227,6 @@ def _metric_comparisons(
 
 def _of_policy(decisions: Sequence[DecisionRecord], policy: str, decoding: str) -> list[DecisionRecord]:
     return [decision for decision in decisions if (decision.policy, decision.decoding) == (policy, decoding)]
-
-
-def _in_sessions(decisions: Sequence[DecisionRecord], sessions: set[str]) -> list[DecisionRecord]:
-    return [decision for decision in decisions if decision.session in sessions]
-
-
-def _read_decisions(folder: Path) -> list[DecisionRecord]:
-    path = (folder if folder.is_dir() else folder.parent) / "decisions.jsonl"
-    decisions = list(read_records(path, DecisionRecord))
-    if not decisions:
-        raise InputError(f"{path} holds no decisions")
-    return decisions
 
 
 def _changes(a: JsonValue, b: JsonValue, path: str = "") -> dict[str, tuple[JsonValue, JsonValue]]:

@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 from learntoask.core.answer import decision_of
+from learntoask.core.errors import InputError
+from learntoask.core.json_lines import read_records
 from learntoask.core.records import Decision, LabelledSession, Message, Record
 from learntoask.evaluation.stats.metrics import Outcome
 from learntoask.grading.grades import Grade, GradeCase, Grader, MissingGrade, stop_grade
@@ -165,3 +168,25 @@ def _recorded_grade(grade: Grade | MissingGrade) -> RecordedGrade:
         is_question=grade.is_question,
         reason=grade.reason or None,
     )
+
+
+def read_decisions(folder: Path) -> list[DecisionRecord]:
+    """Read the decisions of the evaluation in `folder`, or beside the report `folder`. Raises InputError."""
+    path = (folder if folder.is_dir() else folder.parent) / "decisions.jsonl"
+    decisions = list(read_records(path, DecisionRecord))
+    if not decisions:
+        raise InputError(f"{path} holds no decisions")
+    return decisions
+
+
+def truths_of(decisions: Sequence[DecisionRecord]) -> Mapping[str, set[tuple[int, str, tuple[str, ...]]]]:
+    """Return turn, decision and micro-goal of the decision points of each session."""
+    truths: dict[str, set[tuple[int, str, tuple[str, ...]]]] = {}
+    for decision in decisions:
+        truths.setdefault(decision.session, set()).add((decision.turn, decision.truth, decision.target))
+    return truths
+
+
+def in_sessions(decisions: Sequence[DecisionRecord], sessions: set[str]) -> list[DecisionRecord]:
+    """Return the decisions in some sessions."""
+    return [decision for decision in decisions if decision.session in sessions]

@@ -20,7 +20,7 @@ from learntoask.core.documents.text_file import read_document
 from learntoask.core.documents.yaml_loader import positions
 from learntoask.core.errors import LearnToAskError
 from learntoask.core.manifest import LearnToAskRun, load_manifest
-from learntoask.core.manifest.sweep import Changes, LearnToAskSweep, Variant, merge_changes
+from learntoask.core.manifest.sweep import Changes, LearnToAskSweep, SeededVariant, merge_changes
 from learntoask.local.executor import Display, Executor
 from learntoask.local.view import view_of
 from learntoask.runner.inputs import read_sources
@@ -39,9 +39,11 @@ _PATHS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A variant as a run. `changes` are its differences from the base manifest."""
+    """A variant as a run, with one seed. `changes` are its differences from the base manifest."""
 
     name: str
+    variant: str
+    seed: int | None
     run: str
     changes: Changes
     manifest: Path
@@ -67,23 +69,32 @@ def write_members(sweep: LearnToAskSweep, *, path: Path, folder: Path) -> list[M
     """Write the manifests of the variants to `folder`. Raises InputError that names the variant and the field."""
     base_path = path.parent / sweep.spec.base
     base = load_manifest(base_path).model_dump(mode="json", by_alias=True, exclude_unset=True)
+    places = {
+        variant.name: place for variant, place in zip(sweep.spec.all_variants, _places(sweep), strict=True)
+    }
     manifests = {
-        variant.name: _manifest(
-            variant, place, sweep=sweep, base=base, base_folder=base_path.resolve().parent, where=path
+        run.name: _manifest(
+            run,
+            places[run.variant.name],
+            sweep=sweep,
+            base=base,
+            base_folder=base_path.resolve().parent,
+            where=path,
         )
-        for variant, place in zip(sweep.spec.all_variants, _places(sweep), strict=True)
+        for run in sweep.spec.runs
     }
     folder.mkdir(parents=True, exist_ok=True)
     found = []
-    for variant in sweep.spec.all_variants:
-        file = folder / f"{variant.name}.yaml"
-        file.write_text(yaml.safe_dump(manifests[variant.name], sort_keys=False), encoding="utf-8")
-        run = manifests[variant.name]["metadata"]["name"]
+    for run in sweep.spec.runs:
+        file = folder / f"{run.name}.yaml"
+        file.write_text(yaml.safe_dump(manifests[run.name], sort_keys=False), encoding="utf-8")
         found.append(
             Member(
-                name=variant.name,
-                run=run,
-                changes=merge_changes(sweep.spec.spec, variant.spec),
+                name=run.name,
+                variant=run.variant.name,
+                seed=run.seed,
+                run=manifests[run.name]["metadata"]["name"],
+                changes=merge_changes(sweep.spec.spec, run.spec),
                 manifest=file,
             )
         )
@@ -118,7 +129,7 @@ def _places(sweep: LearnToAskSweep) -> Iterator[FieldPath]:
 
 
 def _manifest(
-    variant: Variant,
+    variant: SeededVariant,
     place: FieldPath,
     *,
     sweep: LearnToAskSweep,

@@ -81,8 +81,39 @@ def test_a_sweep_computes_what_is_shared_once_and_goes_on_after_a_failure(tmp_pa
     assert json.loads(again.stdout)["variants"][1] == variants["dpo"]
 
 
-def _models(folder: Path, variant: str) -> dict[str, str]:
+SEEDS = """
+apiVersion: learntoask.io/v1alpha1
+kind: LearnToAskSweep
+metadata: {name: seeds}
+spec:
+  base: run.yaml
+  seeds: [0, 1]
+  spec: {train: {grpo: {updates: 0}, sft: {epochs: 1}}}
+  variants: [{name: plain}]
+"""
+
+
+@pytest.mark.timeout(1700)
+def test_a_sweep_trains_with_every_seed_and_says_how_far_the_runs_agree(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(RUN)
+    (tmp_path / "sweep.yaml").write_text(SEEDS)
+    command = [sys.executable, "-m", "learntoask.cli.app", "sweep", "sweep.yaml"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1600, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "mean ± spread over seeds" in ended.stdout
+    report = json.loads((tmp_path / ".lta/sweeps/seeds/report.json").read_text())
+    runs = {variant["name"]: variant for variant in report["variants"]}
+    assert [*runs] == ["plain-seed-0", "plain-seed-1"]
+    (plain,) = report["seeds"]
+    assert (plain["name"], plain["seeds"], plain["missing"]) == ("plain", [0, 1], [])
+    values = [run["policies"]["sft"]["Total"]["value"] for run in runs.values()]
+    assert plain["means"]["sft"]["Total"]["value"] == pytest.approx(sum(values) / 2)
+    models = [_models(tmp_path, f"plain-seed-{seed}", sweep="seeds")["sft"] for seed in (0, 1)]
+    assert models[0] != models[1]
+
+
+def _models(folder: Path, variant: str, *, sweep: str = "methods") -> dict[str, str]:
     """Return the digest of each evaluated policy. Figures of tiny policies may be equal by chance, digests not."""
-    evaluation = view(f"methods-{variant}", home=folder / ".lta").output("evaluate")
+    evaluation = view(f"{sweep}-{variant}", home=folder / ".lta").output("evaluate")
     report = json.loads((evaluation / "report.json").read_text())
     return {policy["name"]: policy["model"] for policy in report["policies"]}

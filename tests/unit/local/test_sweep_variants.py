@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,9 +13,12 @@ from learntoask.core.manifest import load_manifest
 from learntoask.core.manifest.sweep import merge_changes
 from learntoask.evaluation.stats.metrics import HEADLINE
 from learntoask.evaluation.sweep.html import sweep_page
-from learntoask.evaluation.sweep.report import SweepReport, VariantReport, curve_report
+from learntoask.evaluation.sweep.report import SweepReport, VariantReport, curve_report, seeds_table
+from learntoask.evaluation.sweep.seeds import SeedSummary
 from learntoask.local.sweeps import load_sweep, write_members
 from learntoask.statistics.bootstrap import Difference, Estimate
+from learntoask.statistics.seeds import SeedDifference, SeedMean
+from rich.console import Console
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 HEAD = {"apiVersion": "learntoask.io/v1alpha1", "metadata": {"name": "clinic"}}
@@ -110,6 +114,51 @@ def test_examples_are_valid(file: str, tmp_path: Path) -> None:
     assert len(write_members(load_sweep(path), path=path, folder=tmp_path)) >= 10
 
 
+def test_every_variant_is_trained_with_every_seed(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        {
+            "seeds": [3, 1],
+            "variants": [{"name": "base"}, {"name": "dpo", "spec": {"train": {"method": "dpo"}}}],
+        },
+    )
+    members = write_members(load_sweep(path), path=path, folder=tmp_path / "out")
+    assert [(member.name, member.variant, member.seed) for member in members] == [
+        ("base-seed-3", "base", 3),
+        ("base-seed-1", "base", 1),
+        ("dpo-seed-3", "dpo", 3),
+        ("dpo-seed-1", "dpo", 1),
+    ]
+    runs = [load_manifest(member.manifest) for member in members]
+    assert [run.spec.train.seed for run in runs] == [3, 1, 3, 1]
+    assert runs[2].spec.train.method == "dpo"
+    assert members[2].changes == {"train": {"method": "dpo", "seed": 3}}
+
+
+@pytest.mark.parametrize(
+    ("sweep", "finding"),
+    [
+        ({"seeds": [1, 1], "variants": [{"name": "base"}]}, "seeds names the same seed twice"),
+        (
+            {"seeds": [0, 1], "variants": [{"name": "a"}, {"name": "b", "spec": {"train": {"seed": 2}}}]},
+            "give seeds, or train.seed in b, but not both",
+        ),
+        (
+            {"seeds": [0], "spec": {"train": {"seed": 2}}, "variants": [{"name": "a"}]},
+            "give seeds, or train.seed in a, but not both",
+        ),
+        (
+            {"seeds": [0], "variants": [{"name": "a"}, {"name": "a-seed-0"}]},
+            "named more than once: a-seed-0",
+        ),
+        ({"seeds": [-1], "variants": [{"name": "a"}]}, "spec.seeds.0"),
+    ],
+)
+def test_seeds_that_make_no_sense_are_refused(sweep: dict, finding: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"(?s){finding}"):
+        load_sweep(written(tmp_path, sweep))
+
+
 class _Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
@@ -146,3 +195,41 @@ def test_the_page_shows_what_was_found_and_what_failed() -> None:
     assert "no &lt;disk&gt; left" in text
     assert "−0.250 *" in text
     assert text.count("GRPO at 1: 0.500") == len(HEADLINE)
+
+
+def test_the_page_shows_means_and_spreads_over_seeds() -> None:
+    metrics = {name: Estimate(value=0.5, low=0.4, high=0.6, n=9) for name in HEADLINE}
+    variants = [
+        VariantReport(
+            name=f"first-seed-{seed}",
+            run="r",
+            changes={},
+            state="done",
+            under_test="grpo",
+            policies={"sft": metrics, "grpo": metrics},
+        )
+        for seed in (0, 1)
+    ]
+    means = {name: SeedMean(value=0.25, spread=0.125) for name in HEADLINE}
+    gain = {name: SeedDifference(value=0.2, low=0.1, high=0.3, seeds=2, sessions=9) for name in HEADLINE}
+    summaries = [
+        SeedSummary(
+            name="first", seeds=[0, 1], missing=[2], under_test="grpo", means={"grpo": means}, gain=gain
+        ),
+        SeedSummary(name="lost", seeds=[], missing=[0, 1, 2]),
+    ]
+    report = SweepReport(name="clinic", variants=variants, curves=[], seeds=summaries)
+    text = sweep_page(report)
+    tags = _Tags()
+    tags.feed(text)
+    assert not tags.open
+    assert text.count("± 0.125") == len(HEADLINE)
+    assert "1 failed" in text
+    assert "+0.200 *" in text
+    assert "with the spread between seeds" in text
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(seeds_table(report))
+    printed = console.export_text()
+    assert "0.250 ± 0.125" in printed
+    assert "+0.200 (+0.100 … +0.300) *" in printed
+    assert "0 (3 failed)" in printed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, model_validator
@@ -29,6 +30,23 @@ class Variant(ManifestModel):
     """Name of the variant in the report."""
     spec: Changes = Field(default_factory=dict)
     """Differences from the `spec` of the base manifest, with the same nesting; `null` restores a default."""
+
+
+@dataclass(frozen=True)
+class SeededVariant:
+    """A variant with the seed that it is trained with; None where the manifest gives the seed."""
+
+    variant: Variant
+    seed: int | None
+
+    @property
+    def name(self) -> str:
+        return self.variant.name if self.seed is None else f"{self.variant.name}-seed-{self.seed}"
+
+    @property
+    def spec(self) -> Changes:
+        seeded: Changes = {} if self.seed is None else {"train": {"seed": self.seed}}
+        return merge_changes(self.variant.spec, seeded)
 
 
 class SweepCurve(ManifestModel):
@@ -67,16 +85,34 @@ class SweepSpec(ManifestModel):
     """Runs of the sweep. The report compares the others with the first one."""
     curves: list[SweepCurve] = Field(default_factory=list)
     """Fields that are varied; each of their values is a further run."""
+    seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(max_length=20)] = Field(
+        default_factory=list
+    )
+    """Values of `train.seed` with which every variant is trained, such as `[0, 1, 2]`. The report then gives mean and
+    spread over the seeds, and intervals that hold over sessions and seeds. If left out, each variant is one run."""
 
     @model_validator(mode="after")
     def _named_once(self) -> SweepSpec:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds names the same seed twice")
         names = [variant.name for variant in self.all_variants]
+        if self.seeds:
+            names += [run.name for run in self.runs]
         if not names:
             raise ValueError("name at least one variant or curve")
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"these variants are named more than once: {', '.join(twice)}")
+        with_seed = [one.name for one in self.all_variants if _seed_of(merge_changes(self.spec, one.spec))]
+        if self.seeds and with_seed:
+            raise ValueError(f"give seeds, or train.seed in {', '.join(with_seed)}, but not both")
         return self
+
+    @property
+    def runs(self) -> list[SeededVariant]:
+        """Every variant with every seed, in the order of `all_variants`."""
+        seeds: list[int | None] = [*self.seeds] or [None]
+        return [SeededVariant(variant, seed) for variant in self.all_variants for seed in seeds]
 
     @property
     def all_variants(self) -> list[Variant]:
@@ -91,6 +127,11 @@ class LearnToAskSweep(ManifestModel):
     kind: Literal["LearnToAskSweep"]
     metadata: Metadata
     spec: SweepSpec
+
+
+def _seed_of(spec: Changes) -> JsonValue:
+    train = spec.get("train")
+    return train.get("seed") if isinstance(train, dict) else None
 
 
 def merge_changes(spec: Changes, changes: Changes) -> Changes:

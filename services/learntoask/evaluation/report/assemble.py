@@ -104,6 +104,11 @@ def notes(data: DataReport, evaluated: Sequence[EvaluatedPolicy], spec: RunSpec)
         )
     if not spec.train.sft.epochs:
         found.append("There was no supervised training (train.sft.epochs is 0).")
+    if spec.train.sft.epochs or spec.train.grpo.updates:
+        found.append(
+            f"All figures are of one training run (train.seed {spec.train.seed}). Their intervals hold for other sessions "
+            "and not for other seeds; lta sweep with spec.seeds measures both."
+        )
     if spec.train.reward.mode == "ask_only":
         found.append(
             "The reward mode is ask_only: prompts have no stop line, so the policy cannot be expected to stop."

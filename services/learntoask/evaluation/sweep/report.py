@@ -13,7 +13,9 @@ from learntoask.core.errors import InputError
 from learntoask.evaluation.compare import compare_policies_under_test
 from learntoask.evaluation.report_schema import SCHEMA_VERSION, Metrics, ReportModel, read_report
 from learntoask.evaluation.stats.metrics import HEADLINE
+from learntoask.evaluation.sweep.seeds import SeedSummary
 from learntoask.statistics.bootstrap import Difference
+from learntoask.statistics.seeds import SeedDifference
 
 
 class VariantReport(ReportModel):
@@ -52,7 +54,10 @@ class SweepReport(ReportModel):
     schema_version: int = SCHEMA_VERSION
     name: str
     variants: list[VariantReport]
+    """One for each run."""
     curves: list[CurveReport]
+    seeds: list[SeedSummary] = Field(default_factory=list)
+    """One for each variant, if its runs differ in their seed."""
 
     def variant(self, name: str) -> VariantReport:
         return next(variant for variant in self.variants if variant.name == name)
@@ -115,6 +120,44 @@ def sweep_table(report: SweepReport) -> Table:
         note = {"done": "", "refused": "refused by the gate", "failed": "failed"}[variant.state]
         table.add_row(variant.name, variant.under_test, *cells, f"[{colour}]{note}[/]")
     return table
+
+
+def seeds_table(report: SweepReport) -> Table:
+    """Return a terminal table of means over seeds; a star marks a difference from the first variant that is
+    significant over sessions and seeds."""
+    table = Table(title=f"sweep {report.name}: mean ± spread over seeds", title_justify="left")
+    for heading in ("variant", "policy", "seeds"):
+        table.add_column(heading)
+    for metric in HEADLINE:
+        table.add_column(metric, justify="right")
+    table.add_column("WA-GH above SFT", justify="right")
+    for summary in report.seeds:
+        cells = [_seed_cell(summary, metric) for metric in HEADLINE]
+        failed = f" ({len(summary.missing)} failed)" if summary.missing else ""
+        table.add_row(
+            summary.name,
+            summary.under_test or "–",
+            f"{len(summary.seeds)}{failed}",
+            *cells,
+            _gain(summary.gain.get("WA-GH")),
+        )
+    return table
+
+
+def _seed_cell(summary: SeedSummary, metric: str) -> str:
+    mean = summary.means.get(summary.under_test, {}).get(metric)
+    if mean is None:
+        return "–"
+    difference = summary.against_first.get(metric)
+    spread = "" if mean.spread is None else f" ± {mean.spread:.3f}"
+    return f"{mean.value:.3f}{spread}{' *' if difference and difference.significant else '  '}"
+
+
+def _gain(difference: SeedDifference | None) -> str:
+    if difference is None or difference.low is None:
+        return "–"
+    star = " *" if difference.significant else "  "
+    return f"{difference.value:+.3f} ({difference.low:+.3f} … {difference.high:+.3f}){star}"
 
 
 def _cell(variant: VariantReport, metric: str) -> str:
