@@ -2,6 +2,8 @@
 
 patterns     patterns and example questions of the pack's fields, from answers to `asks_for` items
 thresholds   the bounds of the model-free graders, by a grid
-prompts      bullets from a small library for the rubrics of language models, and rewrites by a model
+relabel      the logs labelled again with a revised pack
+prompts      a prompt of a language model: bullets from a small library (bullets), then a rewrite (proposals)
+rubric       the judge's prompt;  labelling: those of the labeller
 guards       what a rewritten prompt must keep
 """
