@@ -62,7 +62,9 @@ def pairs_with(answered: Iterable[Answered], judge: Judgement) -> Pairs:
     for place, one in enumerate(judged):
         found = judge((one.item.origin.session_id, one.item.origin.turn))
         missing += found is None
-        for key, said in sorted(one.said.items()):
+        for key, said in sorted(one.keys.items()):
+            if one.item.kind == "is_stop" and key == "no":
+                continue  # the other half of the same answer
             rows.append((key in (found or ()), said, key, place))
     columns = list(zip(*rows, strict=True)) if rows else [(), (), (), ()]
     return Pairs(

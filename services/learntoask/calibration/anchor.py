@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 from pydantic import JsonValue
 
@@ -28,7 +27,6 @@ class Anchor:
         self, settings: Calibrate, review: Review, *, earlier: Sequence[frozenset[str]] = ()
     ) -> None:
         self._settings = settings
-        self._review = review
         self._asks = review.of("anchor", kind="asks_for")
         self._digest = digest_of([*sorted(one.digest for one in self._asks)])
         seen = {frozenset(one.digest for one in self._asks if one.digest in items) for items in earlier}
@@ -36,23 +34,14 @@ class Anchor:
         self._looks: tuple[AnchorLook, ...] = ()
         self.tried: list[dict[str, JsonValue]] = []
 
-    def accepts(
-        self,
-        what: str,
-        *,
-        before: Judgement,
-        after: Judgement,
-        because: Sequence[str],
-        kind: Literal["asks_for", "is_stop"] = "asks_for",
-    ) -> bool:
+    def accepts(self, what: str, *, before: Judgement, after: Judgement, because: Sequence[str]) -> bool:
         """Return whether a revision is accepted (see `judge_revision`), and record the look.
 
-        `because` are the digests of the items whose answers caused the revision, and `kind` the items that it is tested
-        on. Looks at items of either kind count together.
+        `because` are the digests of the items whose answers caused the revision.
         """
         tried: dict[str, JsonValue] = {"what": what, "because": list(because)}
         self.tried.append(tried)
-        items = [_revised(one, before, after) for one in self._review.of("anchor", kind=kind)]
+        items = [_revised(one, before, after) for one in self._asks]
         if not any(item.before is not None and item.after is not None for item in items):
             self.tried[-1] |= {"outcome": "rejected", "reason": "nobody has answered an anchor item"}
             return False
@@ -107,11 +96,15 @@ def _key(one: Answered) -> tuple[str, int]:
     return one.item.origin.session_id, one.item.origin.turn
 
 
+def _person(one: Answered) -> frozenset[str]:
+    return frozenset(key for key, said in one.keys.items() if said)
+
+
 def _revised(one: Answered, before: Judgement, after: Judgement) -> RevisedItem:
     return RevisedItem(
         session_id=one.item.origin.session_id,
-        choices=frozenset(one.said),
-        person=one.people,
+        choices=frozenset(one.keys),
+        person=_person(one),
         before=before(_key(one)),
         after=after(_key(one)),
         stratum=one.item.stratum,
@@ -123,8 +116,8 @@ def _judged(one: Answered, judge: Judgement) -> JudgedItem:
     said = [answer for _, answer in sorted(one.by_reviewer.items()) if answer != CANNOT_SAY]
     return JudgedItem(
         session_id=one.item.origin.session_id,
-        choices=frozenset(one.said),
-        person=one.people,
+        choices=frozenset(one.keys),
+        person=_person(one),
         machine=judge(_key(one)) or frozenset(),
         second=frozenset(said[1]) if len(said) > 1 else None,
         stratum=one.item.stratum,

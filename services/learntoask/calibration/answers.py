@@ -50,17 +50,6 @@ class Answered:
         return frozenset(key for key, said in self.keys.items() if said)
 
     @property
-    def said(self) -> Mapping[str, bool]:
-        """`keys` without the `no` of a question with yes and no, which is the other half of the same answer."""
-        stop = self.item.kind == "is_stop"
-        return {key: said for key, said in self.keys.items() if not stop or key != NO}
-
-    @property
-    def people(self) -> frozenset[str]:
-        """The choices that people agree on, of those in `said`."""
-        return frozenset(key for key, said in self.said.items() if said)
-
-    @property
     def yes(self) -> bool | None:
         """The answer to a question with yes and no."""
         return None if self.chosen is None else self.chosen == {YES}

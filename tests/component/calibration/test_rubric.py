@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import pytest
 from learntoask.calibration.answers import Answered
 from learntoask.calibration.draw.findings import Finding
-from learntoask.calibration.revise.bullets import ASKING
-from learntoask.calibration.revise.prompts import revise_prompt
+from learntoask.calibration.revise.prompts import BULLETS, revise_prompt
 from learntoask.calibration.revise.proposals import proposer
 from learntoask.calibration.revise.rubric import rubric
 from learntoask.core.errors import InputError, StageError
 from learntoask.core.manifest import Endpoint
 from learntoask.core.records import Message, Session, Turn
-from learntoask.core.stages.contract import StageContext
 from learntoask.grading.cues import NO_CUES
 from learntoask.grading.judge.judge import keep_prompt, write_judge
 from learntoask.grading.loader import load_grader
@@ -24,7 +21,7 @@ from worlds.grader import PACK, WORDINGS
 from worlds.llm.judge import fields_in, judgement_reply, marks, needed, perfect, question, settings
 from worlds.llm.server import LlmServer, Reply
 
-SEVERAL = ASKING[1]
+SEVERAL = BULLETS[1]
 NAMES = tuple(field.name for field in PACK.task("bus").fields)
 
 
@@ -85,29 +82,15 @@ FINDINGS = {key: one for _, found, _ in WORLDS.values() for key, one in found.it
 SESSIONS = {key: one for *_, found in WORLDS.values() for key, one in found.items()}
 
 
-def context(tmp_path):
-    return StageContext(
-        stage="calibrate",
-        key="k",
-        spec=SimpleNamespace(),
-        pack=PACK,
-        inputs={},
-        files={},
-        out=tmp_path,
-        work=tmp_path,
-        progress=SimpleNamespace(update=lambda *_, **__: None),
-    )
-
-
 def revise(tmp_path, judge, *, writer=None):
     """Return the revised rubric, and what the judge finds with it on the anchor."""
-    revisable = rubric(context(tmp_path), judge, FINDINGS, SESSIONS)
+    revisable = rubric(judge, FINDINGS, SESSIONS, journal=tmp_path / "rubrics.jsonl")
     found = revise_prompt(
         revisable,
         pack=PACK,
         show=WORLDS["show"][0],
         search=WORLDS["search"][0],
-        propose=writer and proposer(context(tmp_path), writer, FINDINGS, reader="judge"),
+        propose=writer and proposer(writer, FINDINGS, reader="judge", journal=tmp_path / "proposals.jsonl"),
     )
     return found, found and revisable.finds(found.pack, WORLDS["anchor"][0])
 

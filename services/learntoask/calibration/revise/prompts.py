@@ -6,7 +6,7 @@ decides; `finds` and `propose`, which it is given, send the requests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,33 +16,40 @@ from learntoask.calibration.revise.guards import renders
 from learntoask.core.pack import Pack
 from learntoask.statistics.kappa import kappa
 
+BULLETS = (
+    "A message that repeats or confirms what is known already asks for nothing.",
+    "A message can ask for several fields at once; list each of them.",
+    "A request counts as asking, with or without a question mark.",
+    "Small talk, thanks and offers of further help ask for none of the fields.",
+    "List a field only if its value would answer the message, not because the message mentions it.",
+    "If a message names possible values of a field to choose from, it asks for that field.",
+)
 _LEAST_GAIN = 0.01  # of κ on `search` answers
 
-PromptName = Literal["judge", "micro_goal", "macro_goal"]
+PromptName = Literal["judge", "micro_goal"]
 
 
 @dataclass(frozen=True)
 class RevisablePrompt:
     """A prompt of the pack that answers can revise.
 
-    `reader` is who follows it, and `kind` the answers that tell how well. `finds` says what the reader finds in the
-    turns of answered items with the prompts of a pack.
+    `reader` is who follows it. `finds` says which fields the reader finds in the turns of answered items with the
+    prompts of a pack.
     """
 
     name: PromptName
     title: str
     reader: str
-    kind: Literal["asks_for", "is_stop"]
-    bullets: tuple[str, ...]
     finds: Callable[[Pack, Sequence[Answered]], Judgement]
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """An answered item on which the reader of a prompt differs from people, with what it found."""
+    """An answered item on which the reader of a prompt differs from people, with what both found."""
 
     answered: Answered
     found: frozenset[str]
+    right: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,8 @@ def revise_prompt(
 ) -> RevisedPrompt | None:
     """Return the prompt with the highest κ on `search`, or None if no candidate gains .01 of κ.
 
-    `propose` rewrites it by the mistakes on `show`. Raises StageError when no further request can succeed.
+    `show` and `search` are answered items of kind `asks_for`; `propose` rewrites the prompt by the mistakes on `show`.
+    Raises StageError when no further request can succeed.
     """
     if not search:
         return None
@@ -97,10 +105,10 @@ def revise_prompt(
     def kappa_of(text: str) -> float:
         return float(kappa(pairs_with(search, revisable.finds(changed(text), search)).tables().sum(axis=0)))
 
-    text, best, chosen = choose_bullets(given, revisable.bullets, kappa_of)
+    text, best, chosen = choose_bullets(given, BULLETS, kappa_of)
     what = f"{revisable.title}: {len(chosen)} bullets ({' '.join(chosen)})"
     because = sorted(one.digest for one in search)
-    mistakes = [*_mistakes(show, revisable.finds(changed(text), show))] if propose is not None else []
+    mistakes = mistakes_of(revisable.finds(changed(text), show), show) if propose is not None else []
     rewritten = propose(text, mistakes) if propose is not None and mistakes else None
     if (
         rewritten is not None
@@ -126,8 +134,11 @@ def choose_bullets(
     return prompt, best, chosen
 
 
-def _mistakes(answered: Sequence[Answered], finds: Judgement) -> Iterator[Mistake]:
-    for one in answered:
-        found = finds((one.item.origin.session_id, one.item.origin.turn))
-        if found is not None and one.chosen is not None and found != one.people:
-            yield Mistake(one, found)
+def mistakes_of(judge: Judgement, answered: Sequence[Answered]) -> list[Mistake]:
+    """Return the answered items on which a judge differs from what people agree on."""
+    found = [(one, judge((one.item.origin.session_id, one.item.origin.turn))) for one in answered]
+    return [
+        Mistake(one, asked, one.chosen)
+        for one, asked in found
+        if asked is not None and one.chosen is not None and asked != one.chosen
+    ]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from learntoask.calibration.answers import YES
 from learntoask.calibration.draw.findings import Finding
 from learntoask.calibration.labels.evidence import TurnKey
 from learntoask.calibration.revise.guards import faults_of
 from learntoask.calibration.revise.prompts import Mistake, Propose, Rewritten
 from learntoask.core.manifest import Budget, Endpoint
 from learntoask.core.prompt import ChatMessage
-from learntoask.core.stages.contract import StageContext
 from learntoask.llm.client import LlmClient
 from learntoask.llm.journal import ReplyJournal
 from learntoask.llm.spending import Spending
@@ -21,14 +20,11 @@ from learntoask.llm.structured_output import Form, ModelReply
 WHERE = "spec.calibrate.proposer"
 _MOST_SHOWN = 20  # mistakes that the proposer reads
 _TASK = """\
-You improve the instructions of a {reader}, a language model that reads conversations and decides {what}. Write \
-instructions that would have avoided the mistakes below and stay right elsewhere. State rules, never the examples or \
-their words. Keep every template variable and tag ({{{{ … }}}}, {{% … %}}) exactly as it is, and add at most half of \
-the length. Answer with one JSON object: "reason", one sentence, and "prompt", the whole new instructions."""
-_DECIDES = {
-    "asks_for": "which fields of information a message asks for",
-    "is_stop": "in which message the expert stops asking and acts",
-}
+You improve the instructions of a {reader}, a language model that decides which fields of information the messages of \
+a conversation ask for. Write instructions that would have avoided the mistakes below and stay right elsewhere. State \
+rules, never the examples or their words. Keep every template variable and tag ({{{{ … }}}}, {{% … %}}) exactly as it \
+is, and add at most half of the length. Answer with one JSON object: "reason", one sentence, and "prompt", the whole \
+new instructions."""
 
 
 class Reply(Form):
@@ -39,7 +35,7 @@ class Reply(Form):
 
 
 def proposer(
-    context: StageContext, endpoint: Endpoint, findings: Mapping[TurnKey, Finding], *, reader: str
+    endpoint: Endpoint, findings: Mapping[TurnKey, Finding], *, reader: str, journal: Path
 ) -> Propose:
     """Return the function that has a prompt of `reader` rewritten, and returns None where the guards refuse that.
 
@@ -51,17 +47,15 @@ def proposer(
         shown = [(text, one) for text, one in said if text][:_MOST_SHOWN]
         if not shown:
             return None
-        kind = shown[0][1].answered.item.kind
         failed = "\n\n".join(
-            f"Message: {text}\nThe {reader} found: {_names(kind, one.found)}\n"
-            f"People found: {_names(kind, one.answered.people)}"
+            f"Message: {text}\nThe {reader} found: {_names(one.found)}\nPeople found: {_names(one.right)}"
             for text, one in shown
         )
         messages: list[ChatMessage] = [
-            {"role": "system", "content": _TASK.format(reader=reader, what=_DECIDES[kind])},
+            {"role": "system", "content": _TASK.format(reader=reader)},
             {"role": "user", "content": f"The instructions:\n\n{prompt}\n\nWhere they failed:\n\n{failed}"},
         ]
-        answer = asyncio.run(_ask(context, endpoint, messages))
+        answer = asyncio.run(_ask(endpoint, messages, journal))
         if answer is None or any(faults_of(answer.prompt, prompt, [text for text, _ in shown])):
             return None
         return Rewritten(answer.prompt, endpoint.model)
@@ -75,18 +69,16 @@ def _text(mistake: Mistake, findings: Mapping[TurnKey, Finding]) -> str:
     return finding.text if finding is not None else ""
 
 
-def _names(kind: str, found: frozenset[str]) -> str:
-    if kind == "is_stop":
-        return "acts" if YES in found else "does not act"
+def _names(found: frozenset[str]) -> str:
     return ", ".join(sorted(found)) or "none"
 
 
-async def _ask(context: StageContext, endpoint: Endpoint, messages: Sequence[ChatMessage]) -> Reply | None:
+async def _ask(endpoint: Endpoint, messages: Sequence[ChatMessage], journal: Path) -> Reply | None:
     client = LlmClient(
         endpoint,
         spending=Spending(Budget(), where=WHERE),
         where=WHERE,
-        journal=ReplyJournal(context.work / "proposals.jsonl"),
+        journal=ReplyJournal(journal),
     )
     try:
         outcome = await client.complete(messages, form=Reply, max_tokens=max(endpoint.max_tokens, 2048))

@@ -44,8 +44,8 @@ def publish_graders(work: Work, *, changed: bool) -> dict[str, Judgement]:
 
     pack = context.pack
     if prompted and judge is not None:
-        revisable = rubric(context, judge, work.findings, sessions)
-        revised = accepted_prompt(work, revisable, pack, before=work.judges()[judge.role])
+        revisable = rubric(judge, work.findings, sessions, journal=context.work / "rubrics.jsonl")
+        revised = accepted_prompt(work, revisable, before=work.judges()[judge.role])
         if revised is not None:
             pack, found[judge.role] = revised
     inputs = {**context.inputs, "label": context.out}

@@ -13,7 +13,7 @@ from learntoask.calibration.labels.corrections import Corrections, correct
 from learntoask.calibration.labels.evidence import TurnKey
 from learntoask.calibration.labels.purge import People
 from learntoask.calibration.labels.sessions import LabelledLog, read_labelled
-from learntoask.calibration.revise.labelling import PromptedLabeller
+from learntoask.calibration.revise.labelling import labelling_prompt
 from learntoask.calibration.revise.patterns import apply_edits
 from learntoask.calibration.revise.relabel import label_again, propose_edits, relabelling_work
 from learntoask.calibration.steps.prompts import accepted_prompt
@@ -25,7 +25,7 @@ from learntoask.core.stages.contract import StageContext
 
 
 def revise_labeller(work: Work) -> None:
-    """Revise the labeller's patterns or prompts, and label again where the revision is accepted on the anchor.
+    """Revise the labeller's patterns or prompt, and label again where the revision is accepted on the anchor.
 
     Raises the errors of the stage label.
     """
@@ -33,7 +33,7 @@ def revise_labeller(work: Work) -> None:
     if label.method == "lexicon" and "patterns" in revise:
         _revise_patterns(work)
     if label.method == "llm" and label.llm is not None and "prompts" in revise:
-        _revise_prompts(work, label.llm)
+        _revise_prompt(work, label.llm)
 
 
 def _revise_patterns(work: Work) -> None:
@@ -61,16 +61,15 @@ def _revise_patterns(work: Work) -> None:
         work.edits = edits
 
 
-def _revise_prompts(work: Work, settings: LlmLabelling) -> None:
-    labeller = PromptedLabeller(settings, work.sessions, work=relabelling_work(work.context))
-    for revisable in labeller.prompts(work.pack):
-        revised = accepted_prompt(work, revisable, work.pack)
-        if revised is not None:
-            work.pack, _ = revised
-    if work.prompts:
-        work.labelled = label_again(work.context, work.pack)
-        work.logs = _read(work, work.labelled, work.pack)
-        work.findings = with_labels(work.findings, work.logs, work.pack, work.context)
+def _revise_prompt(work: Work, settings: LlmLabelling) -> None:
+    prompt = labelling_prompt(settings, work.sessions, work=relabelling_work(work.context))
+    revised = accepted_prompt(work, prompt)
+    if revised is None:
+        return
+    work.pack, _ = revised
+    work.labelled = label_again(work.context, work.pack)
+    work.logs = _read(work, work.labelled, work.pack)
+    work.findings = with_labels(work.findings, work.logs, work.pack, work.context)
 
 
 def _read(work: Work, labelled: Path, pack: Pack) -> list[LabelledLog]:

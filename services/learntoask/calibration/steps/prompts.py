@@ -10,32 +10,34 @@ from learntoask.core.pack import Pack
 
 
 def accepted_prompt(
-    work: Work, revisable: RevisablePrompt, pack: Pack, *, before: Judgement | None = None
+    work: Work, revisable: RevisablePrompt, *, before: Judgement | None = None
 ) -> tuple[Pack, Judgement] | None:
-    """Return the pack with the revised prompt, and what is found with it on the anchor; None if nothing is accepted.
+    """Return the pack of the run with the revised prompt, and what is found with it on the anchor; None if no revision
+    is accepted.
 
-    `before` is what is found with the pack's own prompt, if that is known of all turns. Raises StageError when no
+    `before` is what is found with the prompt of the run, if that is known of every turn. Raises StageError when no
     further request can succeed.
     """
-    review, endpoint = work.review, work.settings.proposer
-    propose = endpoint and proposer(work.context, endpoint, work.findings, reader=revisable.reader)
+    review, pack, endpoint = work.review, work.context.pack, work.settings.proposer
+    propose = endpoint and proposer(
+        endpoint, work.findings, reader=revisable.reader, journal=work.context.work / "proposals.jsonl"
+    )
     revised = revise_prompt(
         revisable,
         pack=pack,
-        show=review.of("show", kind=revisable.kind),
-        search=review.of("search", kind=revisable.kind),
+        show=review.of("show", kind="asks_for"),
+        search=review.of("search", kind="asks_for"),
         propose=propose,
     )
     if revised is None:
         return None
-    anchor = review.of("anchor", kind=revisable.kind)
+    anchor = review.of("anchor", kind="asks_for")
     after = revisable.finds(revised.pack, anchor)
     accepted = work.anchor.accepts(
         revised.what,
         before=before or revisable.finds(pack, anchor),
         after=after,
         because=revised.because,
-        kind=revisable.kind,
     )
     if not accepted:
         return None

@@ -22,7 +22,7 @@ from learntoask.core.records import Provenance, Session
 from learntoask.labeling.labellers.protocol import Findings, LabelFailure
 from learntoask.labeling.llm.extraction import ModelFindings, Span, form_for, read_extraction
 from learntoask.labeling.llm.findings import FindingsByTurn, session_findings, split_by_turn, turns_to_ask
-from learntoask.labeling.llm.prompt import LabelPrompts, reads_acts
+from learntoask.labeling.llm.prompt import LabelPrompts
 from learntoask.labeling.llm.vote import vote
 from learntoask.labeling.logs.quarantine import Reason
 from learntoask.llm.client import LlmClient
@@ -56,7 +56,8 @@ class LlmLabeller:
         """
         self._settings = settings
         self._pack = pack
-        self._prompts = LabelPrompts(pack, acts=reads_acts(settings, pack))
+        by_log = settings.macro_goal == "log" or (settings.macro_goal == "auto" and pack.require_end_marker)
+        self._prompts = LabelPrompts(pack, acts=not by_log)
         self._spending = Spending(settings.budget, where=f"{WHERE}.budget")
         self._second_requests = 0
         self._clients = [

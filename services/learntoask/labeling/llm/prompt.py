@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from learntoask.core.digest import digest_of
-from learntoask.core.manifest import LlmLabelling
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import ChatMessage, instructions
 from learntoask.core.records import Session, Turn
@@ -28,12 +27,6 @@ gives it."""
 _WRITING_ACT = """
 "act": where the {expert} acts: "message" is the number of the message, "quote" are its words that do, copied exactly; \
 null where they do not."""
-
-
-def reads_acts(settings: LlmLabelling, pack: Pack) -> bool:
-    """Return whether the model decides where the expert acts; otherwise the log does."""
-    by_log = settings.macro_goal == "log" or (settings.macro_goal == "auto" and pack.require_end_marker)
-    return not by_log
 
 
 @dataclass(frozen=True)
