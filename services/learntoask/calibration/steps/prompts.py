@@ -19,8 +19,11 @@ def accepted_prompt(
     further request can succeed.
     """
     review, pack, endpoint = work.review, work.context.pack, work.settings.proposer
-    propose = endpoint and proposer(
-        endpoint, work.findings, reader=revisable.reader, journal=work.context.work / "proposals.jsonl"
+    journal = work.context.work / "proposals.jsonl"
+    propose = (
+        proposer(endpoint, work.findings, reader=revisable.reader, journal=journal)
+        if endpoint is not None
+        else None
     )
     revised = revise_prompt(
         revisable,
