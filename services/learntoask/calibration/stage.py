@@ -31,7 +31,7 @@ def run(context: StageContext) -> StageSummary:
     revise_labeller(work)
     corrections = correct_labels(work)
     publish_labels(work, corrections)
-    graders = publish_graders(work, changed=corrections.changed or bool(work.edits))
+    graders = publish_graders(work, changed=corrections.changed or work.relabelled)
     judges = {**work.judges(), **graders}
     record = record_of(work, before, agreement_of(work, judges), corrections)
     record["gate"] = work.anchor.gate(judges.items())

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import pytest
 from learntoask.calibration.answers import Answered
 from learntoask.calibration.draw.findings import Finding
-from learntoask.calibration.revise.prompts import BULLETS, revise_rubric
-from learntoask.core.errors import InputError
-from learntoask.core.manifest import Endpoint, GraderSettings, Label
+from learntoask.calibration.revise.prompts import BULLETS, revise_prompt
+from learntoask.calibration.revise.proposals import proposer
+from learntoask.calibration.revise.rubric import rubric
+from learntoask.core.errors import InputError, StageError
+from learntoask.core.manifest import Endpoint
 from learntoask.core.records import Message, Session, Turn
-from learntoask.core.stages.contract import StageContext
 from learntoask.grading.cues import NO_CUES
 from learntoask.grading.judge.judge import keep_prompt, write_judge
 from learntoask.grading.loader import load_grader
@@ -77,52 +77,43 @@ def world(split: str, count: int = 8):
     return answered, findings, sessions
 
 
-def revise(tmp_path, judge, *, proposer=None):
-    worlds = {split: world(split) for split in ("show", "search", "anchor")}
-    grader = GraderSettings(method="llm", llm=judge)
-    context = StageContext(
-        stage="calibrate",
-        key="k",
-        spec=SimpleNamespace(grader=grader, label=Label()),
+WORLDS = {split: world(split) for split in ("show", "search", "anchor")}
+FINDINGS = {key: one for _, found, _ in WORLDS.values() for key, one in found.items()}
+SESSIONS = {key: one for *_, found in WORLDS.values() for key, one in found.items()}
+
+
+def revise(tmp_path, judge, *, writer=None):
+    """Return the revised rubric, and what the judge finds with it on the anchor."""
+    revisable = rubric(judge, FINDINGS, SESSIONS, journal=tmp_path / "rubrics.jsonl")
+    found = revise_prompt(
+        revisable,
         pack=PACK,
-        inputs={},
-        files={},
-        out=tmp_path,
-        work=tmp_path,
-        progress=SimpleNamespace(update=lambda *_, **__: None),
+        show=WORLDS["show"][0],
+        search=WORLDS["search"][0],
+        propose=writer and proposer(writer, FINDINGS, reader="judge", journal=tmp_path / "proposals.jsonl"),
     )
-    return revise_rubric(
-        context,
-        judge,
-        pack=PACK,
-        show=worlds["show"][0],
-        search=worlds["search"][0],
-        anchor=worlds["anchor"][0],
-        findings={key: one for _, found, _ in worlds.values() for key, one in found.items()},
-        sessions={key: one for *_, found in worlds.values() for key, one in found.items()},
-        proposer=proposer,
-    )
+    return found, found and revisable.finds(found.pack, WORLDS["anchor"][0])
 
 
 def test_the_bullet_that_helps_is_chosen_and_no_other(tmp_path):
     with LlmServer(hasty) as server:
-        found = revise(tmp_path, settings(server.uri))
+        found, finds = revise(tmp_path, settings(server.uri))
     assert found is not None
     assert found.pack.prompts.judge == f"{PACK.prompts.judge}\n- {SEVERAL}"
-    assert found.finds(("anchor-0", 0)) == {"departure_city", "destination"}
+    assert finds(("anchor-0", 0)) == {"departure_city", "destination"}
     assert len(found.because) == 8
 
 
 def test_a_judge_that_makes_no_errors_keeps_its_rubric(tmp_path):
     with LlmServer(perfect) as server:
-        assert revise(tmp_path, settings(server.uri)) is None
+        assert revise(tmp_path, settings(server.uri)) == (None, None)
 
 
 def test_replies_of_a_killed_attempt_are_not_asked_for_again(tmp_path):
     with LlmServer(hasty) as server:
-        first = revise(tmp_path, settings(server.uri))
+        first, _ = revise(tmp_path, settings(server.uri))
         asked = len(server.requests)
-        again = revise(tmp_path, settings(server.uri))
+        again, _ = revise(tmp_path, settings(server.uri))
         assert len(server.requests) == asked
     assert again.pack.prompts.judge == first.pack.prompts.judge
 
@@ -134,30 +125,41 @@ def stubborn(asked):
     return judgement_reply(**marks(found if "every single" in rubric else found[:1], needed(asked)))
 
 
+RUBRIC = PACK.prompts.judge
+
+
 @pytest.mark.parametrize(
-    ("sentence", "accepted"),
+    ("written", "accepted"),
     [
-        ("Name every single field.", True),
-        ("Name every single field, as in Where are you leaving from?", False),
+        (f"{RUBRIC}\nName every single field.", True),
+        (f"{RUBRIC}\nName every single field, as in Where are you leaving from?", False),
+        (f"{{%- endfor %}}\n{RUBRIC.replace('{%- endfor %}', '')}\nName every single field.", False),
     ],
+    ids=["a rule", "an example", "a tag out of place"],
 )
-def test_a_rewrite_by_another_model_is_taken_unless_it_repeats_an_example(tmp_path, sentence, accepted):
-    rubric = f"{PACK.prompts.judge}\n{sentence}"
-    writer = LlmServer(lambda _: Reply(json.dumps({"reason": "it missed fields", "rubric": rubric})))
+def test_a_rewrite_by_another_model_is_taken_unless_a_guard_refuses_it(tmp_path, written, accepted):
+    writer = LlmServer(lambda _: Reply(json.dumps({"reason": "it missed fields", "prompt": written})))
     with LlmServer(stubborn) as server, writer:
-        proposer = Endpoint(uri=writer.uri, model="writer", retry_for="1s")
-        found = revise(tmp_path, settings(server.uri), proposer=proposer)
+        endpoint = Endpoint(uri=writer.uri, model="writer", retry_for="1s")
+        found, _ = revise(tmp_path, settings(server.uri), writer=endpoint)
         shown = writer.requests[0].body["messages"][1]["content"]
-    assert "People found: departure_city, destination" in shown
+    assert "The judge found: departure_city\nPeople found: departure_city, destination" in shown
     assert (found is not None) is accepted
     if accepted:
-        assert found.pack.prompts.judge == rubric
+        assert found.pack.prompts.judge == written
         assert "writer" in found.what
+
+
+def test_all_candidates_share_the_judge_s_budget(tmp_path):
+    """Each of them judges eight questions."""
+    spent = pytest.raises(StageError, match=r"spec\.grader\.llm\.budget\.requests = 20 is spent")
+    with LlmServer(hasty) as server, spent:
+        revise(tmp_path, settings(server.uri, budget={"requests": 20}))
 
 
 def test_later_stages_open_the_judge_with_its_revised_rubric_and_the_pack_of_the_run(tmp_path):
     with LlmServer(hasty) as server:
-        found = revise(tmp_path, settings(server.uri))
+        found, _ = revise(tmp_path, settings(server.uri))
         digest = write_judge(tmp_path / "rewarding", settings(server.uri), found.pack, NO_CUES)
         with pytest.raises(InputError, match="another pack"):
             load_grader(tmp_path / "rewarding", PACK)

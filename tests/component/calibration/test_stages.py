@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,15 +13,10 @@ from learntoask.calibration.draw import stage as draw
 from learntoask.calibration.draw.plan import is_reserve
 from learntoask.core.digest import folder_digest
 from learntoask.core.json_lines import read_records, write_records
-from learntoask.core.manifest import Dataset, GraderSettings, Label
+from learntoask.core.manifest import Dataset
 from learntoask.core.manifest.calibrate import Calibrate
-from learntoask.core.pack import load_pack
 from learntoask.core.records import LabelledSession
-from learntoask.core.stages.contract import StageContext
-from learntoask.grading import stage as grader
 from learntoask.grading.loader import load_grader
-from learntoask.labeling import stage as label
-from learntoask.labeling.logs import stage as prepare
 from learntoask.review.records import (
     ANSWERS_FILE,
     CARRIED_FILE,
@@ -33,66 +27,7 @@ from learntoask.review.records import (
     ReviewAnswer,
     ReviewItem,
 )
-from worlds.pharmacy import PHARMACY, pharmacy_gold
-
-PACK = load_pack(PHARMACY / "pack.yaml")
-RUNS = {
-    "prepare": prepare.run,
-    "label": label.run,
-    "grader": grader.run,
-    "draw": draw.run,
-    "calibrate": calibrate.run,
-}
-
-
-class Silent:
-    def update(self, done: float, total: float, message: str = "", **metrics: float) -> None:
-        pass
-
-
-class Killed(Exception):
-    pass
-
-
-class KilledAfter:
-    """Progress of an attempt that is killed at its `calls`th report."""
-
-    def __init__(self, calls: int) -> None:
-        self.left = calls
-
-    def update(self, done: float, total: float, message: str = "", **metrics: float) -> None:
-        self.left -= 1
-        if not self.left:
-            raise Killed
-
-
-def context(folder: Path, stage: str, **more) -> StageContext:
-    out, work = folder / stage, folder / f"{stage}-work"
-    shutil.rmtree(out, ignore_errors=True)
-    for part in (out, work):
-        part.mkdir(parents=True, exist_ok=True)
-    corrupt = more.pop("corrupt", {})
-    spec = SimpleNamespace(
-        dataset=Dataset(uri="logs.jsonl", max_sessions=90, corrupt=corrupt),
-        label=Label(method="lexicon"),
-        grader=GraderSettings(encoder="hashing"),
-        calibrate=more.pop("calibrate", Calibrate(budget=100)),
-    )
-    names = list(RUNS)
-    return StageContext(
-        stage=stage,
-        key=stage,
-        spec=spec,
-        pack=PACK,
-        inputs={
-            **{name: folder / name for name in names if name != stage},
-            "review": more.pop("review", folder / "review"),
-        },
-        files={"dataset": PHARMACY / "logs.jsonl"},
-        out=out,
-        work=work,
-        progress=more.pop("progress", Silent()),
-    )
+from worlds.calibrated_run import PACK, RUNS, Killed, KilledAfter, answered_by_gold, context, reviewed
 
 
 @pytest.fixture(scope="module")
@@ -111,22 +46,7 @@ def items(drawn):
 
 @pytest.fixture(scope="module")
 def answers(drawn, items):
-    gold = pharmacy_gold()
-    lines = [said(item, gold).model_dump_json() for item in items if not is_reserve(item)]
-    return reviewed(drawn[0] / "review", lines)
-
-
-def said(item: ReviewItem, gold) -> ReviewAnswer:
-    """Return the answer of somebody who knows the truth."""
-    right = gold[item.origin.session_id].answer(item)
-    return ReviewAnswer(item=item.digest, reviewer="ada", answer=right, blind=right)
-
-
-def reviewed(folder: Path, lines: list[str]) -> Path:
-    """Write the output of a review, and return its folder."""
-    folder.mkdir()
-    (folder / ANSWERS_FILE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return folder
+    return reviewed(drawn[0] / "review", answered_by_gold(items))
 
 
 @pytest.fixture(scope="module")
@@ -192,18 +112,25 @@ def test_answers_to_training_questions_of_an_earlier_draw_count_as_long_as_nothi
     drawn, answers, items, tmp_path
 ):
     folder, _ = drawn
-    gold = pharmacy_gold()
+
+    def carried(item: ReviewItem) -> CarriedItem:
+        (line,) = answered_by_gold([item])
+        return CarriedItem(item=item, answers=(ReviewAnswer.model_validate_json(line),))
+
     learned = [item for item in items if item.split != "anchor" and item.why != "known"]
+    anchor = [item for item in items if item.split == "anchor" and not is_reserve(item)]
     other_words = learned[0].model_copy(update={"question": "Which of these is asked?"})
-    carried = [CarriedItem(item=item, answers=(said(item, gold),)) for item in [*learned, other_words]]
-    carried += [  # an item of a session that is measured now, and one of a session that is gone
-        CarriedItem(item=item, answers=(said(item, gold),)) for item in items if item.split == "anchor"
-    ][:1]
     gone = learned[0].origin.model_copy(update={"session_id": "gone"})
-    carried.append(CarriedItem(item=learned[0].model_copy(update={"origin": gone}), answers=()))
-    anchors = [said(item, gold) for item in items if item.split == "anchor" and not is_reserve(item)]
-    given = reviewed(tmp_path / "review", [answer.model_dump_json() for answer in anchors])
-    write_records(given / CARRIED_FILE, carried)
+    given = reviewed(tmp_path / "review", answered_by_gold(anchor))
+    write_records(
+        given / CARRIED_FILE,
+        [
+            *map(carried, learned),
+            carried(other_words),
+            carried(anchor[0]),  # of a session that is measured on
+            CarriedItem(item=learned[0].model_copy(update={"origin": gone}), answers=()),
+        ],
+    )
 
     found = context(folder, "calibrate", corrupt={"label_noise": 0.2}, review=given)
     record = calibrate.run(found)["calibration"]

@@ -36,6 +36,13 @@ def test_a_missing_finding_is_no_vote():
     assert chance[0] > chance[1] > chance[2]
 
 
+def test_another_labeller_takes_the_place_of_the_one_before_and_of_its_repeated_judgements():
+    finding = findings_of(labelled_log())[0].with_asks("labeller#2", ["duration"])
+    graders = {"rewarding": ("age",), "reporting": ("age",)}
+    assert finding.with_labeller(["duration", "age"]).asks == {**graders, "labeller": ("age", "duration")}
+    assert finding.with_labeller(None).asks == graders
+
+
 def test_the_implied_micro_goal_holds_what_is_asked_from_there_on_and_given():
     log = labelled_log()
     findings = findings_of(log)

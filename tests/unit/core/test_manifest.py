@@ -63,6 +63,11 @@ def test_the_defaults_make_a_whole_run() -> None:
             _llm("") + "\n  calibrate: {proposer: {uri: 'http://h/v1', model: m}}",
             "calibrate.proposer.model: 'm' also labels or grades here",
         ),
+        (
+            _llm("", "judges: [{uri: 'http://h/v1', model: second}]")
+            + "\n  calibrate: {proposer: {uri: 'http://g/v1', model: second}}",
+            "calibrate.proposer.model: 'second' also labels or grades here",
+        ),
         ("  gate: {thresholds: [{metric: TA, min: 0.9, max: 0.1}]}", "min (0.9) is greater than max (0.1)"),
         ("  stageDeadline: 0s", "spec.stageDeadline: give at least 1s"),
         ("  startDeadline: 0m", "spec.startDeadline: give at least 1s"),

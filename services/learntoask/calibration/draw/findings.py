@@ -56,6 +56,15 @@ class Finding(Record):
     def with_asks(self, judge: str, fields: Iterable[str]) -> Finding:
         return self.model_copy(update={"asks": {**self.asks, judge: tuple(sorted(fields))}})
 
+    def with_labeller(self, fields: Iterable[str] | None) -> Finding:
+        """Return the finding with what another labeller finds, None if that is unknown.
+
+        Repeated judgements of the labeller before are left out: they have its errors, and could outvote the other one.
+        """
+        asks = {judge: found for judge, found in self.asks.items() if judge.split("#")[0] != LABELLER}
+        kept = self.model_copy(update={"asks": asks})
+        return kept if fields is None else kept.with_asks(LABELLER, fields)
+
 
 def turn_text(session: Session, turn: int) -> str:
     """Return the words of an expert turn on one line; empty if the expert acted without a message."""

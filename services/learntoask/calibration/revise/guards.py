@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from learntoask.core.errors import InputError
+from learntoask.core.pack import Pack
+from learntoask.core.prompt import check_prompts
 from learntoask.core.text.words import words
 
 _SHARED_WORDS = 5
@@ -26,6 +29,15 @@ def faults_of(revised: str, before: str, shown: Iterable[str]) -> Iterator[str]:
     repeated = _runs(revised) & {run for text in shown for run in _runs(text)} - _runs(before)
     if repeated:
         yield f"it repeats words of an example: {' '.join(min(repeated))!r}"
+
+
+def renders(pack: Pack) -> bool:
+    """Return whether all prompts of the pack are valid templates: a tag that was moved may be out of place."""
+    try:
+        check_prompts(pack)
+    except InputError:
+        return False
+    return True
 
 
 def _runs(text: str) -> set[tuple[str, ...]]:

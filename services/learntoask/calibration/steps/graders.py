@@ -9,10 +9,10 @@ from dataclasses import asdict, replace
 from learntoask.calibration.agreement import Judgement
 from learntoask.calibration.answers import Answered
 from learntoask.calibration.draw.findings import GRADERS
-from learntoask.calibration.revise.prompts import revise_rubric, with_rubric
+from learntoask.calibration.revise.rubric import rubric
 from learntoask.calibration.revise.thresholds import choose_bounds, judged
+from learntoask.calibration.steps.prompts import accepted_prompt
 from learntoask.calibration.steps.work import Work
-from learntoask.core.manifest import LlmJudge
 from learntoask.core.records import Session
 from learntoask.core.stages.contract import StageContext
 from learntoask.grading import stage as grading
@@ -36,18 +36,21 @@ def publish_graders(work: Work, *, changed: bool) -> dict[str, Judgement]:
         _keep(context)
         return {}
     _seed_vectors(context)
-    sessions = {log.session_id: log.log for log in work.logs}
+    sessions = work.sessions
     found: dict[str, Judgement] = {}
 
     def adjust(role: str, grader: FieldGrader) -> None:
         found[role] = _tune(work, role, grader, learned if tuned else [], sessions)
 
+    pack = context.pack
     if prompted and judge is not None:
-        _revise_rubric(work, judge, sessions, found)
+        revisable = rubric(judge, work.findings, sessions, journal=context.work / "rubrics.jsonl")
+        revised = accepted_prompt(work, revisable, before=work.judges()[judge.role])
+        if revised is not None:
+            pack, found[judge.role] = revised
     inputs = {**context.inputs, "label": context.out}
-    pack = context.pack if work.rubric is None else with_rubric(context.pack, work.rubric)
     grading.run(replace(context, inputs=inputs, pack=pack), adjust)
-    if judge is not None and work.rubric is not None:
+    if judge is not None and pack != context.pack:
         keep_prompt(context.out / judge.role)
     return found
 
@@ -86,29 +89,6 @@ def _changes(before: dict[str, float], after: dict[str, float]) -> str:
     return ", ".join(
         f"{name} {before[name]:g} to {after[name]:g}" for name in before if before[name] != after[name]
     )
-
-
-def _revise_rubric(
-    work: Work, judge: LlmJudge, sessions: Mapping[str, Session], found: dict[str, Judgement]
-) -> None:
-    """Revise the judge's rubric if that is accepted on the anchor, and note what the judge finds there then."""
-    revised = revise_rubric(
-        work.context,
-        judge,
-        pack=work.context.pack,
-        show=work.review.of("show", kind="asks_for"),
-        search=work.review.of("search", kind="asks_for"),
-        anchor=work.review.of("anchor", kind="asks_for"),
-        findings=work.findings,
-        sessions=sessions,
-        proposer=work.settings.proposer,
-    )
-    if revised is None:
-        return
-    before = work.judges()[judge.role]
-    if work.anchor.accepts(revised.what, before=before, after=revised.finds, because=revised.because):
-        found[judge.role] = revised.finds
-        work.rubric = revised.pack.prompts.judge
 
 
 def _seed_vectors(context: StageContext) -> None:

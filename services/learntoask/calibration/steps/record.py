@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 from pydantic import JsonValue
+from pydantic.alias_generators import to_camel
 
 from learntoask.calibration.agreement import Judgement, between_people, figures, pairs_with
 from learntoask.calibration.draw.findings import LABELLER
@@ -77,8 +78,8 @@ def write_revised(work: Work, folder: Path) -> None:
         if fields:
             tasks.append({"name": task.name, "fields": fields})
     changes: dict[str, object] = {"tasks": tasks} if tasks else {}
-    if work.rubric is not None:
-        changes["prompts"] = {"judge": work.rubric}
+    if work.prompts:
+        changes["prompts"] = {to_camel(name): text for name, text in work.prompts.items()}
     if changes:
         text = yaml.safe_dump(changes, sort_keys=False, allow_unicode=True, width=110)
         (folder / REVISED_FILE).write_text(text, encoding="utf-8")

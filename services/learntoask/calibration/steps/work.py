@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from learntoask.calibration.agreement import Judgement
@@ -22,11 +23,13 @@ from learntoask.calibration.draw.stage import calibrate_settings, divide
 from learntoask.calibration.labels.evidence import TurnKey
 from learntoask.calibration.labels.sessions import LabelledLog, read_labelled
 from learntoask.calibration.revise.patterns import Edit
+from learntoask.calibration.revise.prompts import PromptName
 from learntoask.calibration.steps.carried import still_asked
 from learntoask.calibration.weights import weighted
 from learntoask.core.json_lines import read_records
 from learntoask.core.manifest.calibrate import Calibrate
 from learntoask.core.pack import Pack
+from learntoask.core.records import Session
 from learntoask.core.stages.contract import StageContext
 from learntoask.review.records import ANSWERS_FILE, CARRIED_FILE, EARLIER_FILE, ITEMS_FILE, Kind, ReviewItem
 
@@ -40,10 +43,11 @@ class Work:
     findings: dict[TurnKey, Finding]
     anchor: Anchor
     pack: Pack  # revised
+    labelled: Path  # the labels that are corrected and published: those of the stage label, or of a revised labeller
     logs: list[LabelledLog]
     edits: list[Edit] = field(default_factory=list)
-    rubric: str | None = None  # the judge's revised rubric
     carried: list[Answered] = field(default_factory=list)  # to items of earlier draws
+    prompts: dict[PromptName, str] = field(default_factory=dict)  # revised prompts
 
     @classmethod
     def read(cls, context: StageContext) -> Work:
@@ -76,6 +80,7 @@ class Work:
             findings=by_turn,
             anchor=Anchor(calibrate_settings(context), review, earlier=earlier),
             pack=context.pack,
+            labelled=context.inputs["label"],
             logs=logs,
             carried=carried,
         )
@@ -104,6 +109,16 @@ class Work:
     def trained(self) -> list[LabelledLog]:
         """The sessions that are not measured on."""
         return divide(self.logs, seed=self.settings.seed)[1]
+
+    @property
+    def sessions(self) -> dict[str, Session]:
+        """The sessions of the logs by their ids."""
+        return {log.session_id: log.log for log in self.logs}
+
+    @property
+    def relabelled(self) -> bool:
+        """Whether a revised labeller has labelled the logs again."""
+        return self.labelled != self.context.inputs["label"]
 
     def judges(self) -> dict[str, Judgement]:
         """Return what labeller and graders find in each turn."""

@@ -74,14 +74,14 @@ class Calibrate(ManifestModel):
     among them, and less of it is left for later sets that hold the same answers."""
     revise: tuple[Revision, ...] = ("thresholds", "patterns", "prompts")
     """What may be revised from the answers, cheapest first. `thresholds`: the bounds of the model-free graders.
-    `patterns`: the patterns and example questions of the pack's fields, for `label.method: lexicon`. `prompts`: the
-    rubric of the judge, where a language model is the grader. With `[]` nothing is revised; labels are purged and
-    measured all the same."""
+    `patterns`: the patterns and example questions of the pack's fields, for `label.method: lexicon`. `prompts`: what a
+    language model that labels or grades is told (`prompts.microGoal`, `prompts.judge` of the pack). With `[]` nothing
+    is revised; labels are purged and measured all the same."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     """Seed of the draw. Another seed draws fresh items, as is needed when all looks at the anchor are spent."""
     proposer: Endpoint | None = None
-    """Language model that rewrites prompts, for `prompts`; without it, bullets are chosen from a library. It must be
-    another model than the judge and the labeller."""
+    """Language model that rewrites prompts, for `prompts`; without it, only bullets from a library are added. It must
+    be another model than the judge and the labeller."""
     on_deadline: Literal["hold", "proceed", "fail"] = "hold"
     """What happens when answers are still missing at the deadline. `hold`: the run goes on waiting. `proceed`: it goes
     on with the answers there are, and the report says so. `fail`: it fails."""

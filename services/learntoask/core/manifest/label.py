@@ -28,7 +28,7 @@ class LlmLabelling(ManifestModel):
     """How the message in which the expert acts is found. `log`: by the end markers and patterns of the pack. `model`:
     also by the model. `auto`: like `log` if the pack requires an end marker, else like `model`."""
     budget: Budget = Budget()
-    """Budget of the label stage, for all its attempts together."""
+    """Budget of the label stage, for all its attempts together; `calibrate` has it once more for a revised prompt."""
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

@@ -222,7 +222,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name=CALIBRATE,
-        version=1,
+        version=2,
         inputs=("prepare", "label", "grader", "draw", REVIEW),
         only_with_calibrate=True,
         pack="whole",

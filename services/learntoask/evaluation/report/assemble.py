@@ -80,7 +80,10 @@ def settings_of(spec: RunSpec, pack: Pack) -> dict[str, JsonValue]:
 
 def notes(data: DataReport, evaluated: Sequence[EvaluatedPolicy], spec: RunSpec) -> list[str]:
     """Return the facts that a reader needs to interpret the figures correctly, as sentences."""
-    found = []
+    found = [
+        f"All figures are of one training run (train.seed {spec.train.seed}). Their intervals are about other sessions, "
+        "not other seeds; lta sweep with spec.seeds is about both."
+    ]
     if data.sessions < data.available:
         found.append(
             f"{data.sessions} of {data.available} held-out sessions were evaluated (a fixed choice)."
@@ -104,11 +107,6 @@ def notes(data: DataReport, evaluated: Sequence[EvaluatedPolicy], spec: RunSpec)
         )
     if not spec.train.sft.epochs:
         found.append("There was no supervised training (train.sft.epochs is 0).")
-    if spec.train.sft.epochs or spec.train.grpo.updates:
-        found.append(
-            f"All figures are of one training run (train.seed {spec.train.seed}). Their intervals hold for other sessions "
-            "and not for other seeds; lta sweep with spec.seeds measures both."
-        )
     if spec.train.reward.mode == "ask_only":
         found.append(
             "The reward mode is ask_only: prompts have no stop line, so the policy cannot be expected to stop."
