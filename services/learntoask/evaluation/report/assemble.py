@@ -81,8 +81,8 @@ def settings_of(spec: RunSpec, pack: Pack) -> dict[str, JsonValue]:
 def notes(data: DataReport, evaluated: Sequence[EvaluatedPolicy], spec: RunSpec) -> list[str]:
     """Return the facts that a reader needs to interpret the figures correctly, as sentences."""
     found = [
-        f"All figures are of one training run (train.seed {spec.train.seed}). Their intervals are about other sessions, "
-        "not other seeds; lta sweep with spec.seeds is about both."
+        f"All figures are of one training run (train.seed {spec.train.seed}). Their intervals are about other "
+        "sessions, not other seeds; lta sweep with spec.seeds is about both."
     ]
     if data.sessions < data.available:
         found.append(
