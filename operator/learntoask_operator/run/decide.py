@@ -282,6 +282,7 @@ def _reviews(
             needed=pushed.needed,
             remaining_seconds=pushed.progress.remaining_seconds,
             where=where,
+            note=pushed.progress.message,
         )
     failed = spec.calibrate.on_deadline == "fail" and end is not None and now >= end
     wake = None if end is None or now >= end else end

@@ -16,6 +16,7 @@ import click
 from learntoask.cli.options import json_option
 from learntoask.core.errors import InputError
 from learntoask.core.pod_contract import LTA_STAGE
+from learntoask.core.stages.review import second_person
 from learntoask.local.reviews import review_in
 from learntoask.local.view import RunView, view
 from learntoask.runner.home import home_folder
@@ -23,6 +24,13 @@ from learntoask.runner.review import RunReview
 
 _DAYS = 86_400.0
 _VALID_DAYS = 30.0  # of a link
+_KINDS = {
+    "asks_for": "what a message asks for",
+    "still_needed": "the rest of a conversation",
+    "is_stop": "act, or ask first",
+    "better": "which answer is better",
+}
+_SPLITS = {"anchor": "to measure", "show": "to learn from", "search": "to learn from"}
 run_argument = click.argument("run", metavar="RUN")
 
 
@@ -144,12 +152,22 @@ def status(run: str, as_json: bool) -> None:
     if as_json:
         click.echo(found.model_dump_json(indent=2))
         return
-    click.echo(f"{found.given} of {found.needed} answers, about {found.minutes_left:.0f} minutes left")
+    another = second_person(found.by_another)
+    click.echo(
+        f"{found.given} of {found.needed} answers, about {found.minutes_left:.0f} minutes left"
+        + (f", {another} (`lta review link {run} NAME`)" if another else "")
+    )
+    sums: dict[str, list[int]] = {}
     for count in found.counts:
-        click.echo(f"  {count.kind:13} {count.split:7} {count.given:4} of {count.needed:4}")
+        what = sums.setdefault(f"{_KINDS.get(count.kind, count.kind)}, {_SPLITS[count.split]}", [0, 0])
+        what[0], what[1] = what[0] + count.given, what[1] + count.needed
+    for name, (given, needed) in sums.items():
+        click.echo(f"  {name:42} {given:4} of {needed:4}")
     for person in found.reviewers:
         pace = "" if person.seconds is None else f", {person.seconds:.0f} s each"
-        click.echo(f"  {person.name}: {person.answers} answers{pace}")
+        checks = person.attention.n + person.self_agreement.n
+        of_checks = f", {checks} of them checks" if checks else ""
+        click.echo(f"  {person.name}: {person.answers} answers{of_checks}{pace}")
         for flag in person.flags:
             click.secho(f"    {flag.message}", fg="yellow")
     for notice in found.notices:
@@ -274,6 +292,12 @@ def _person(asked: RunReview, name: str, role: str, *, days: float) -> Any:
 def _say_what_is_missing(shown: RunView, asked: RunReview) -> None:
     found = asked.queue.status()
     if found.missing:
-        click.echo(f"{found.missing} answers are still missing; `lta review {shown.folder.name}` goes on.")
+        another = second_person(found.by_another)
+        more = (
+            f", {another} (`lta review link {shown.folder.name} NAME` while the page runs)" if another else ""
+        )
+        click.echo(
+            f"{found.missing} answers are still missing{more}; `lta review {shown.folder.name}` goes on."
+        )
     else:
         click.echo(f"All answers are there; `lta run {shown.sources.path}` goes on with them.")

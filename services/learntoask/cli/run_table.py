@@ -13,7 +13,8 @@ from learntoask.cluster.display import ShownRun, activity_of, seconds_taken
 from learntoask.local.display import duration
 from learntoask.local.view import RunView
 
-_COLOURS = {"Published": "green", "Running": "cyan", "Retrying": "yellow", "Failed": "red", "Pending": "dim"}
+_COLOURS = {"Published": "green", "Running": "cyan", "Failed": "red", "Pending": "dim"}
+_OTHER_COLOUR = "yellow"  # a stage that waits for something
 
 
 def run_json(shown: RunView) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def run_table(shown: RunView) -> Table:
         seconds = _seconds(shown, stage.name)
         table.add_row(
             stage.name,
-            f"[{_COLOURS[stage.state]}]{stage.state}[/]",
+            f"[{_COLOURS.get(stage.state, _OTHER_COLOUR)}]{stage.state}[/]",
             duration(seconds) if seconds is not None else "",
             (stage.output or "")[:12],
             f"[dim]{lineage}[/]",
@@ -79,7 +80,7 @@ def cluster_run_table(run: ShownRun, *, now: float) -> Table:
         again = f" (attempt {record.attempt})" if record.attempt > 1 else ""
         table.add_row(
             record.name,
-            f"[{_COLOURS.get(record.state, 'yellow')}]{record.state}[/]{again}",
+            f"[{_COLOURS.get(record.state, _OTHER_COLOUR)}]{record.state}[/]{again}",
             duration(seconds) if seconds is not None else "",
             (record.output or "")[:12],
             escape(activity_of(record)),

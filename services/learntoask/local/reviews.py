@@ -7,7 +7,7 @@ from pathlib import Path
 from learntoask.core.stages.graph import REVIEW
 from learntoask.core.stages.planner import Plan, Review
 from learntoask.core.stages.publication import Publication
-from learntoask.core.stages.review import review_end, waiting_message
+from learntoask.core.stages.review import review_end, second_person, waiting_message
 from learntoask.runner.inputs import Sources
 from learntoask.runner.review import RunReview, open_review
 from learntoask.runner.run_folder import RunFolder
@@ -43,6 +43,7 @@ class LocalReviews:
                 needed=status.needed,
                 remaining_seconds=status.minutes_left * 60,
                 where=f"lta review {self._folder.name}",
+                note=second_person(status.by_another),
             ),
             failed=step == "fail",
             wake_at=end if end is not None and now < end else None,

@@ -19,6 +19,7 @@ from learntoask.core.errors import InputError, StoreError
 from learntoask.core.manifest import Calibrate
 from learntoask.core.pod_contract import LTA_REVIEW_KEY, LTA_STAGE
 from learntoask.core.stages.graph import REVIEW
+from learntoask.core.stages.review import second_person
 from learntoask.pod.environment import PodEnvironment, read_environment
 from learntoask.pod.inputs import fetch_inputs
 from learntoask.progress.client import ProgressPusher
@@ -163,7 +164,7 @@ def _look(review: RunReview, subject: ProgressReport) -> ProgressReport:
         subject,
         done=float(status.given),
         total=float(status.needed),
-        message="answers",
+        message=second_person(status.by_another),
         remaining_seconds=status.minutes_left * 60,
         output=published.output if published else "",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from learntoask.core.records import Record
 from learntoask.review.agreement import Agreement, agreement, between_people
@@ -53,6 +53,8 @@ class QueueStatus(Record):
     """Figures of a queue.
 
     `seconds` is the median time for an answer, and `minutes_left` the time of one person for all that is missing.
+    `by_another` are the missing answers that the only person who has answered so far, or anybody if nobody has, cannot
+    give, because items need two people; 0 once several people answer.
     `self_agreement` counts equal answers to repeats, `attention` right answers to known items, `changed` answers that
     were changed after the machine's votes were shown, of those that were given before. `notices` are sentences about
     what stands in the way of a decision.
@@ -61,6 +63,7 @@ class QueueStatus(Record):
     needed: int
     given: int
     missing: int
+    by_another: int
     surplus: int
     cannot_say: int
     retired: int
@@ -119,6 +122,7 @@ def queue_status(state: QueueState) -> QueueStatus:
         needed=needed,
         given=given,
         missing=needed - given,
+        by_another=_by_another(state, [reviewer.name for reviewer in reviewers]),
         surplus=sum(count.surplus for count in counts),
         cannot_say=sum(1 for response in answers if response.answer == CANNOT_SAY),
         retired=sum(
@@ -133,6 +137,16 @@ def queue_status(state: QueueState) -> QueueStatus:
         changed=_sum(reviewer.changed for reviewer in reviewers),
         reviewers=reviewers,
         notices=tuple(_notices(state)),
+    )
+
+
+def _by_another(state: QueueState, names: Sequence[str]) -> int:
+    if len(names) > 1:
+        return 0
+    answered = {digest for name in names for digest in state.reviewers[name].answered}
+    return sum(
+        max(0, state.required(digest) - state.given(digest) - (digest not in answered))
+        for digest in state.items
     )
 
 

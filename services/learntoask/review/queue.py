@@ -210,7 +210,7 @@ class ReviewQueue:
         id: str = "",
         adjudicates: bool = False,
     ) -> Response:
-        """Record an answer, or another one. The first that is given is the blind one, because the votes follow it.
+        """Record an answer, or another one. The first that is given is the blind one if something is shown after it.
 
         An answer beyond those required is recorded too. `seconds` is the time spent. The answer of one who
         `adjudicates` decides if others disagree.
@@ -229,34 +229,35 @@ class ReviewQueue:
                 "kind": "answered",
                 "answer": chosen,
                 "seconds": seconds,
-                "revealed": given.seen,
+                "revealed": given.seen and item.reveals,
                 "adjudicated": decides,
             }
 
         return self._record(digest, reviewer, id, decide)
 
     def undo(self, digest: str, reviewer: str, *, id: str = "") -> Response:
-        """Take the last answer of `reviewer` to an item back. The one before it stands again."""
+        """Take the last answer of `reviewer` to an item back, or its skip. The answer before it stands again."""
         self._check(digest, reviewer)
 
         def decide(given: Response) -> Mapping[str, Any]:
-            if given.answer is None and self.given(digest, reviewer).answer is None:
+            if not given.undoable and not self.given(digest, reviewer).undoable:
                 raise InputError("There is no answer to take back.", reason="NothingToUndo")
             return {"kind": "undone"}
 
         return self._record(digest, reviewer, id, decide)
 
-    def last_answered(self, reviewer: str, *, id: str = "") -> str | None:
-        """Return the item that `reviewer` answered last, or the one that the action `id` was about; None without any.
+    def last_done(self, reviewer: str, *, id: str = "") -> str | None:
+        """Return the item that `reviewer` answered or skipped last, or that the action `id` was about.
 
-        Items that are no longer asked are left out.
+        Items that are no longer asked are left out. None: there is nothing to take back.
         """
         self._check_reviewer(reviewer)
         self._poll()
         with self._lock:
             if id and (done := self._state.item_of_action(reviewer, id)):
                 return done
-            own = self._state.reviewers[reviewer].answered
+            did = self._state.reviewers[reviewer]
+            own = {**did.skipped, **did.answered}
             asked = [digest for digest in own if digest not in self._state.retired]
             return max(asked, key=own.__getitem__, default=None)
 

@@ -85,6 +85,11 @@ class ReviewItem(Record):
         return self.start if self.kind == "is_stop" else len(self.messages)
 
     @property
+    def reveals(self) -> bool:
+        """Whether the page shows something after the answer that may draw people to it: votes, or what the log says."""
+        return bool(self.votes) or self.shown < len(self.messages)
+
+    @property
     def digest(self) -> str:
         """The name of the item: 64 hex digits.
 

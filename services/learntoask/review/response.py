@@ -35,6 +35,11 @@ class Response:
     latest: float = 0.0
 
     @property
+    def undoable(self) -> bool:
+        """Whether there is an answer or a skip to take back."""
+        return self.answer is not None or self.skipped is not None
+
+    @property
     def changed(self) -> bool:
         """Whether the answer that stands is another one than before the machine's votes were shown."""
         return self.revealed and None not in (self.answer, self.blind) and self.answer != self.blind
@@ -63,7 +68,7 @@ def response_of(events: Sequence[Event]) -> Response:
             gone = answers.pop() if answers else None
             if gone in unseen and not revealed:
                 unseen.remove(gone)
-            leased = event.time if not answers else None
+            leased, skipped = (event.time if not answers else None), None
         elif event.kind == "leased":
             leased, skipped = (None, None) if answers else (event.time, None)
         elif event.kind == "released":

@@ -112,7 +112,11 @@ def test_a_run_waits_for_people_and_goes_on_by_itself(home: Path) -> None:
     with process(home, log, "learntoask.cli.app", "run", str(path)) as run:
         missing = int(until_said(log, r"(\d+) of \d+ answers are needed before anything is trained").group(1))
         assert run.poll() is None
-        assert f"0 of {missing} answers" in said(home, "review", "status", "clinic")
+        told = said(home, "review", "status", "clinic")
+        assert f"0 of {missing} answers" in told
+        assert re.search(r"\d+ of them from a second person \(`lta review link clinic NAME`\)", told)
+        assert "what a message asks for, to measure" in told
+        assert "Reviewing" in said(home, "status", "clinic")
         page = home / "page.log"
         with process(home, page, "learntoask.cli.app", "review", "clinic", "--no-browser"):
             link = until_said(page, r"http://127\.0\.0\.1:\d+/enter\?link=\S+").group(0)

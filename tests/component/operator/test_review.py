@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from learntoask.core.pod_contract import STAGE_KEY_ANNOTATION, STAGE_LABEL
+from learntoask.core.stages.review import second_person
 from learntoask.core.status.conditions import REVIEW_DEADLINE_EXCEEDED, WAITING_FOR_REVIEW
 from learntoask.kube import DEPLOYMENT, SERVICE
 from learntoask.progress.report import ProgressReport
@@ -32,6 +33,7 @@ def told(world: World, *, given: int, output: str = "") -> None:
         attempt=1,
         done=given,
         total=120,
+        message=second_person(2),
         remaining_seconds=6.0 * (120 - given),
         key=world.stage("review").key or "",
         output=output,
@@ -51,6 +53,7 @@ def test_a_run_waits_for_people_without_a_pod_of_a_stage() -> None:
     told(world, given=80)
     assert "40 of 120 answers are needed" in world.status.message
     assert "http://clinic-review-service.default.svc:8080 (about 4 minutes)" in world.status.message
+    assert "trained, 2 of them from a second person: http" in world.status.message
     assert world.stage("review").progress.percent == pytest.approx(66.7)  # type: ignore[union-attr]
 
 

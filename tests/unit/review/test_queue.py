@@ -15,7 +15,8 @@ from learntoask.review.state import repeated
 from learntoask.review.storage.folder import FolderStorage
 from worlds.review_items import FIELDS, Clock, Truth, item, open_queue, votes
 
-ONE = item(1)
+ONE = item(1, votes=votes("yes"))
+PLAIN = item(7, split="anchor")
 
 
 def reason_of(call) -> str:
@@ -52,6 +53,47 @@ def test_an_undone_answer_was_given_before_the_votes_all_the_same(queue):
     queue.undo(ONE.digest, "ann")
     queue.answer(ONE.digest, "ann", ("no",), seconds=2.0)
     assert queue.given(ONE.digest, "ann").blind == ("yes",)
+
+
+def test_a_slip_is_corrected_where_nothing_is_shown_after_the_answer(queue):
+    queue.add([PLAIN])
+    queue.answer(PLAIN.digest, "ann", ("?",), seconds=1.0)
+    queue.undo(PLAIN.digest, "ann")
+    queue.answer(PLAIN.digest, "ann", ("no",), seconds=2.0)
+    queue.answer(PLAIN.digest, "ann", ("yes",), seconds=2.0)
+    given = queue.given(PLAIN.digest, "ann")
+    assert (given.answer, given.blind, given.changed) == (("yes",), ("yes",), False)
+    acts = item(8, kind="is_stop")
+    queue.add([acts])
+    queue.answer(acts.digest, "ann", ("yes",), seconds=1.0)  # what the expert did is shown then
+    queue.answer(acts.digest, "ann", ("no",), seconds=1.0)
+    assert queue.given(acts.digest, "ann").blind == ("yes",)
+
+
+def test_a_skip_is_taken_back_before_the_answer_that_came_before_it(queue, clock):
+    queue.answer(ONE.digest, "ann", ("yes",), seconds=4.0)
+    clock.now += 5
+    queue.skip(item(2).digest, "ann")
+    assert queue.last_done("ann") == item(2).digest
+    queue.undo(item(2).digest, "ann")
+    assert queue.given(item(2).digest, "ann").skipped is None
+    assert queue.next_item("ann") == item(2).digest
+    assert queue.last_done("ann") == ONE.digest
+    assert queue.given(ONE.digest, "ann").answer == ("yes",)
+    assert reason_of(lambda: queue.undo(item(2).digest, "ann")) == "NothingToUndo"
+
+
+def test_the_status_says_how_many_answers_one_person_alone_cannot_give(tmp_path, clock):
+    queue = open_queue(FolderStorage(tmp_path), clock=clock, double_share=1.0)
+    queue.add([item(1, split="anchor"), item(2, split="anchor"), item(3)])
+    assert (queue.status().missing, queue.status().by_another) == (5, 2)
+    queue.answer(item(1, split="anchor").digest, "ann", ("yes",), seconds=4.0)
+    assert (queue.status().missing, queue.status().by_another) == (4, 2)
+    queue.answer(item(2, split="anchor").digest, "ann", ("yes",), seconds=4.0)
+    queue.answer(item(3).digest, "ann", ("yes",), seconds=4.0)
+    assert (queue.status().missing, queue.status().by_another) == (2, 2)
+    queue.answer(item(1, split="anchor").digest, "ben", ("yes",), seconds=4.0)
+    assert (queue.status().missing, queue.status().by_another) == (1, 0)
 
 
 def test_a_request_that_is_sent_again_is_recorded_once(queue, clock):
@@ -292,17 +334,17 @@ def test_the_time_that_is_left_comes_to_the_reviewers_pace_without_jumps(tmp_pat
 
 def test_the_last_answer_is_found_on_any_server_and_a_repeated_undo_finds_the_same(queue, clock):
     other = another(queue, clock)
-    assert queue.last_answered("ann") is None
+    assert queue.last_done("ann") is None
     for number in (2, 1):
         clock.now += 5
         queue.answer(item(number).digest, "ann", ("yes",), seconds=4.0)
     queue.answer(item(2).digest, "bob", ("yes",), seconds=4.0)
-    assert other.last_answered("ann") == ONE.digest
+    assert other.last_done("ann") == ONE.digest
     other.undo(ONE.digest, "ann", id="undo-1")
-    assert other.last_answered("ann") == item(2).digest
-    assert other.last_answered("ann", id="undo-1") == ONE.digest
+    assert other.last_done("ann") == item(2).digest
+    assert other.last_done("ann", id="undo-1") == ONE.digest
     other.retire([item(2).digest], reason="the session was withdrawn")
-    assert other.last_answered("ann") is None
+    assert other.last_done("ann") is None
 
 
 def test_the_status_counts_changes_of_mind_disagreement_and_cannot_say(tmp_path, clock):

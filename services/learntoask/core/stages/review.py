@@ -29,11 +29,20 @@ def next_step(settings: Calibrate, *, drawn: float, missing: int, now: float) ->
     return "publish" if settings.on_deadline == "proceed" else "fail"
 
 
-def waiting_message(*, missing: int, needed: int, remaining_seconds: float | None, where: str) -> str:
+def second_person(missing: int) -> str:
+    """Return what a run says of missing answers that one person alone cannot give; empty without any."""
+    return f"{missing} of them from a second person" if missing else ""
+
+
+def waiting_message(
+    *, missing: int, needed: int, remaining_seconds: float | None, where: str, note: str = ""
+) -> str:
     """Return what a run says while people answer.
 
-    `missing` answers of `needed` are not there yet, and `where` is the address or command that opens the page.
+    `missing` answers of `needed` are not there yet, and `where` is the address or command that opens the page. `note`
+    is what else there is to say of them.
     """
     about = f" (about {max(1, round(remaining_seconds / 60))} minutes)" if remaining_seconds else ""
     verb = "is" if missing == 1 else "are"
-    return f"{missing} of {needed} answers {verb} needed before anything is trained: {where}{about}"
+    more = f", {note}" if note else ""
+    return f"{missing} of {needed} answers {verb} needed before anything is trained{more}: {where}{about}"

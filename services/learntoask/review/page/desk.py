@@ -81,16 +81,16 @@ class Desk:
         return Outcome(self._revealed(person, item, digest, answer))
 
     def undo(self, person: Person, digest: str | None, *, id: str) -> Card:
-        """Take the person's last answer back, or the last one to the question `digest`, and return its card.
+        """Take the person's last answer or skip back, or the last one of the question `digest`, and return its card.
 
-        Raises InputError, with the reason NothingToUndo, if there is no answer.
+        Raises InputError, with the reason NothingToUndo, if there is none.
         """
-        digest = digest or self.queue.last_answered(person.name, id=id)
+        digest = digest or self.queue.last_done(person.name, id=id)
         if digest is None:
             raise InputError("There is no answer to take back.", reason="NothingToUndo")
         item = self.item(digest)
         given = self.queue.given(digest, person.name)
-        if given.answer is not None and id not in given.ids:
+        if given.undoable and id not in given.ids:
             self.queue.undo(digest, person.name, id=id)
         return card(item, digest, person.name)
 

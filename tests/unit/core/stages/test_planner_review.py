@@ -10,7 +10,7 @@ from learntoask.core.manifest import Calibrate, RunSpec, parse_manifest
 from learntoask.core.stages.graph import STAGES, PackPart, RunInputs, rewind_counters, stages_of
 from learntoask.core.stages.planner import Plan, Review, Start, plan
 from learntoask.core.stages.publication import Publication, PublishedFile
-from learntoask.core.stages.review import next_step, waiting_message
+from learntoask.core.stages.review import next_step, second_person, waiting_message
 from learntoask.core.status.conditions import REVIEW_DEADLINE_EXCEEDED, WAITING_FOR_REVIEW
 
 NOW = 1_000_000.0
@@ -185,6 +185,11 @@ def test_the_message_says_how_many_answers_are_missing_and_how_long_they_take() 
     assert (
         text
         == "40 of 120 answers are needed before anything is trained: `lta review clinic` (about 12 minutes)"
+    )
+    note = second_person(8)
+    assert (
+        waiting_message(missing=40, needed=120, remaining_seconds=None, where="there", note=note)
+        == "40 of 120 answers are needed before anything is trained, 8 of them from a second person: there"
     )
     assert waiting_message(missing=1, needed=2, remaining_seconds=None, where="there").startswith(
         "1 of 2 answers is"
