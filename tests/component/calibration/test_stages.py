@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from learntoask.calibration import stage as calibrate
@@ -14,31 +12,11 @@ from learntoask.calibration.draw import stage as draw
 from learntoask.calibration.draw.plan import is_reserve
 from learntoask.core.digest import folder_digest
 from learntoask.core.json_lines import read_records, write_records
-from learntoask.core.manifest import Dataset, GraderSettings, Label
-from learntoask.core.manifest.calibrate import Calibrate
-from learntoask.core.pack import load_pack
+from learntoask.core.manifest import Dataset
 from learntoask.core.records import LabelledSession
-from learntoask.core.stages.contract import StageContext
-from learntoask.grading import stage as grader
 from learntoask.grading.loader import load_grader
-from learntoask.labeling import stage as label
-from learntoask.labeling.logs import stage as prepare
-from learntoask.review.records import ANSWERS_FILE, EARLIER_FILE, ITEMS_FILE, Freeze, ReviewAnswer, ReviewItem
-from worlds.pharmacy import PHARMACY, pharmacy_gold
-
-PACK = load_pack(PHARMACY / "pack.yaml")
-RUNS = {
-    "prepare": prepare.run,
-    "label": label.run,
-    "grader": grader.run,
-    "draw": draw.run,
-    "calibrate": calibrate.run,
-}
-
-
-class Silent:
-    def update(self, done: float, total: float, message: str = "", **metrics: float) -> None:
-        pass
+from learntoask.review.records import EARLIER_FILE, ITEMS_FILE, Freeze, ReviewItem
+from worlds.calibration_run import PACK, RUNS, items_of, publish_answers, stage_context
 
 
 class Killed(Exception):
@@ -57,41 +35,15 @@ class KilledAfter:
             raise Killed
 
 
-def context(folder: Path, stage: str, **more) -> StageContext:
-    out, work = folder / stage, folder / f"{stage}-work"
-    shutil.rmtree(out, ignore_errors=True)
-    for part in (out, work):
-        part.mkdir(parents=True, exist_ok=True)
-    corrupt = more.pop("corrupt", {})
-    spec = SimpleNamespace(
-        dataset=Dataset(uri="logs.jsonl", max_sessions=90, corrupt=corrupt),
-        label=Label(method="lexicon"),
-        grader=GraderSettings(encoder="hashing"),
-        calibrate=more.pop("calibrate", Calibrate(budget=100)),
-    )
-    names = list(RUNS)
-    return StageContext(
-        stage=stage,
-        key=stage,
-        spec=spec,
-        pack=PACK,
-        inputs={
-            **{name: folder / name for name in names if name != stage},
-            "review": more.pop("review", folder / "review"),
-        },
-        files={"dataset": PHARMACY / "logs.jsonl"},
-        out=out,
-        work=work,
-        progress=more.pop("progress", Silent()),
-    )
+NOISE = {"dataset": {"corrupt": {"labelNoise": 0.2}}}
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     for stage in ("prepare", "label", "grader"):
-        RUNS[stage](context(folder, stage))
-    summary = draw.run(context(folder, "draw", corrupt={"label_noise": 0.2}))
+        RUNS[stage](stage_context(folder, stage))
+    summary = draw.run(stage_context(folder, "draw", **NOISE))
     return folder, summary
 
 
@@ -101,30 +53,15 @@ def items(drawn):
 
 
 @pytest.fixture(scope="module")
-def answers(drawn, items):
-    gold = pharmacy_gold()
-    lines = []
-    for item in items:
-        if not is_reserve(item):
-            said = gold[item.origin.session_id].answer(item)
-            lines.append(
-                ReviewAnswer(item=item.digest, reviewer="ada", answer=said, blind=said).model_dump_json()
-            )
-    return reviewed(drawn[0] / "review", lines)
-
-
-def reviewed(folder: Path, lines: list[str]) -> Path:
-    """Write the output of a review, and return its folder."""
-    folder.mkdir()
-    (folder / ANSWERS_FILE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return folder
+def answers(drawn):
+    return publish_answers(drawn[0] / "review", items_of(drawn[0]))
 
 
 @pytest.fixture(scope="module")
 def calibrated(drawn, answers):
     folder, _ = drawn
     before = {stage: folder_digest(folder / stage) for stage in ("label", "grader", "draw")}
-    found = context(folder, "calibrate", corrupt={"label_noise": 0.2}, review=answers)
+    found = stage_context(folder, "calibrate", **NOISE, review=answers)
     summary = calibrate.run(found)
     assert before == {stage: folder_digest(folder / stage) for stage in before}
     return found, summary
@@ -160,12 +97,11 @@ def test_stops_and_other_turns_are_about_as_frequent_on_the_anchor(items):
 def test_the_draw_is_the_same_every_time_and_another_seed_draws_other_items(drawn, tmp_path):
     folder, _ = drawn
     first = (folder / "draw" / ITEMS_FILE).read_bytes()
-    again = context(folder, "draw-again", corrupt={"label_noise": 0.2})
     for seed, same in ((0, True), (1, False)):
         out = tmp_path / str(seed)
         out.mkdir()
-        spec = SimpleNamespace(**{**vars(again.spec), "calibrate": Calibrate(budget=100, seed=seed)})
-        draw.run(replace(again, out=out, work=folder / "draw-work", spec=spec))
+        again = stage_context(folder, "draw-again", **NOISE, calibrate={"budget": 100, "seed": seed})
+        draw.run(replace(again, out=out, work=folder / "draw-work"))
         assert ((out / ITEMS_FILE).read_bytes() == first) is same
 
 
@@ -268,13 +204,12 @@ def test_a_killed_attempt_that_is_resumed_publishes_the_same_bytes(drawn, answer
 
 def test_answers_that_were_published_before_have_spent_a_part_of_what_the_gate_may_err(drawn, answers, items):
     folder, _ = drawn
-    lines = (answers / ANSWERS_FILE).read_text().splitlines()
     part = [item.digest for item in items if item.kind == "asks_for" and not is_reserve(item)][:-5]
     results = {}
     for name, earlier in {"first": [], "second": [Freeze(answers="0" * 64, items=tuple(part))]}.items():
-        given = reviewed(folder / name, lines)
+        given = publish_answers(folder / name, items_of(folder))
         write_records(given / EARLIER_FILE, earlier)
-        record = calibrate.run(context(folder, "calibrate", review=given))["calibration"]
+        record = calibrate.run(stage_context(folder, "calibrate", review=given))["calibration"]
         results[name] = record["gate"]["judges"]["labeller"]
         tried = [look["confidence"] for look in record["looks"]]
         assert tried == pytest.approx([0.984 if name == "first" else 0.9968] * len(tried))
@@ -285,7 +220,7 @@ def test_answers_that_were_published_before_have_spent_a_part_of_what_the_gate_m
 
 def test_without_answers_labels_and_graders_stay_as_they_are(drawn):
     folder, _ = drawn
-    found = context(folder, "calibrate", review=reviewed(folder / "nobody", []))
+    found = stage_context(folder, "calibrate", review=publish_answers(folder / "nobody", []))
     summary = calibrate.run(found)
     assert (found.out / "labelled.jsonl").read_bytes() == (folder / "label/labelled.jsonl").read_bytes()
     for role in ("rewarding", "reporting"):
