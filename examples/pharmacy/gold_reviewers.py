@@ -2,7 +2,8 @@
 
 python examples/pharmacy/gold_reviewers.py RUN [--errors 0.05] [--seed 0]
 
-The answers go through the queue, as those of people do. `make review-demo` calls this.
+RUN is the name of a run, or its manifest. The answers go through the queue, as those of people do. `make review-demo`
+calls this.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ def main() -> None:
     queue = review_of(view(given.run, home=home_folder())).queue
     count = answer_all(queue, pharmacy_gold(), errors=given.errors, seed=given.seed)
     status = queue.status()
-    print(f"{' and '.join(PEOPLE)} gave {count} answers; {status.given} of {status.needed} are there")
+    print(
+        f"{' and '.join(PEOPLE)} gave {count} answers, known and repeated questions included; "
+        f"{status.given} of {status.needed} are there"
+    )
 
 
 if __name__ == "__main__":

@@ -76,6 +76,10 @@ def _present(console: Console, shown: RunView) -> None:
     headline = (
         shown.publications["evaluate"].summary.get("headline") if "evaluate" in shown.publications else None
     )
+    if "calibrate" in shown.publications:
+        from learntoask.cli.people_summary import agreement_table  # noqa: PLC0415 - numpy
+
+        console.print(agreement_table(shown.publications["calibrate"].summary["calibration"]))  # type: ignore[arg-type]
     if isinstance(headline, dict):
         console.print(metrics_table(headline))
         print_published(console, shown)

@@ -13,11 +13,9 @@ from learntoask.calibration.revise.prompts import BULLETS
 from learntoask.core.digest import folder_digest
 from learntoask.core.errors import StageError
 from learntoask.core.json_lines import read_records
-from learntoask.core.manifest import Label
-from learntoask.core.manifest.calibrate import Calibrate
 from learntoask.core.records import LabelledSession
 from learntoask.review.records import ITEMS_FILE, ReviewItem
-from worlds.calibrated_run import PACK, RUNS, answered_by_gold, context, reviewed
+from worlds.calibration_run import PACK, RUNS, items_of, publish_answers, stage_context
 from worlds.llm.labelling import labels_by_turn
 from worlds.llm.server import LexiconModel, LlmServer, Reply
 
@@ -55,10 +53,14 @@ def erratic(asked):
 
 
 def stage(folder: Path, name: str, uri: str, *, budget=None, **calibrate):
-    llm = {"endpoint": {"uri": uri, "model": "m"}, "per_session": True, "budget": budget or {}}
-    label = Label.model_validate({"method": "llm", "llm": llm})
-    settings = Calibrate(budget=60, **calibrate)
-    return context(folder, name, label=label, sessions=40, calibrate=settings)
+    llm = {"endpoint": {"uri": uri, "model": "m"}, "perSession": True, "budget": budget or {}}
+    return stage_context(
+        folder,
+        name,
+        dataset={"maxSessions": 40},
+        label={"method": "llm", "llm": llm},
+        calibrate={"budget": 60, **calibrate},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ def reviewed_run(tmp_path_factory) -> Path:
     with LlmServer(careless(unless=SEVERAL)) as server:
         for name in ("prepare", "label", "grader", "draw"):
             RUNS[name](stage(folder, name, server.uri))
-    reviewed(folder / "review", answered_by_gold(read_records(folder / "draw" / ITEMS_FILE, ReviewItem)))
+    publish_answers(folder / "review", items_of(folder))
     return folder
 
 

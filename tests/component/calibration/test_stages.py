@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from learntoask.calibration import stage as calibrate
@@ -14,11 +13,9 @@ from learntoask.calibration.draw.plan import is_reserve
 from learntoask.core.digest import folder_digest
 from learntoask.core.json_lines import read_records, write_records
 from learntoask.core.manifest import Dataset
-from learntoask.core.manifest.calibrate import Calibrate
 from learntoask.core.records import LabelledSession
 from learntoask.grading.loader import load_grader
 from learntoask.review.records import (
-    ANSWERS_FILE,
     CARRIED_FILE,
     EARLIER_FILE,
     ITEMS_FILE,
@@ -27,15 +24,34 @@ from learntoask.review.records import (
     ReviewAnswer,
     ReviewItem,
 )
-from worlds.calibrated_run import PACK, RUNS, Killed, KilledAfter, answered_by_gold, context, reviewed
+from worlds.calibration_run import PACK, RUNS, by_gold, items_of, publish_answers, stage_context
+
+
+class Killed(Exception):
+    pass
+
+
+class KilledAfter:
+    """Progress of an attempt that is killed at its `calls`th report."""
+
+    def __init__(self, calls: int) -> None:
+        self.left = calls
+
+    def update(self, done: float, total: float, message: str = "", **metrics: float) -> None:
+        self.left -= 1
+        if not self.left:
+            raise Killed
+
+
+NOISE = {"dataset": {"corrupt": {"labelNoise": 0.2}}}
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     for stage in ("prepare", "label", "grader"):
-        RUNS[stage](context(folder, stage))
-    summary = draw.run(context(folder, "draw", corrupt={"label_noise": 0.2}))
+        RUNS[stage](stage_context(folder, stage))
+    summary = draw.run(stage_context(folder, "draw", **NOISE))
     return folder, summary
 
 
@@ -45,15 +61,15 @@ def items(drawn):
 
 
 @pytest.fixture(scope="module")
-def answers(drawn, items):
-    return reviewed(drawn[0] / "review", answered_by_gold(items))
+def answers(drawn):
+    return publish_answers(drawn[0] / "review", items_of(drawn[0]))
 
 
 @pytest.fixture(scope="module")
 def calibrated(drawn, answers):
     folder, _ = drawn
     before = {stage: folder_digest(folder / stage) for stage in ("label", "grader", "draw")}
-    found = context(folder, "calibrate", corrupt={"label_noise": 0.2}, review=answers)
+    found = stage_context(folder, "calibrate", **NOISE, review=answers)
     summary = calibrate.run(found)
     assert before == {stage: folder_digest(folder / stage) for stage in before}
     return found, summary
@@ -89,39 +105,39 @@ def test_stops_and_other_turns_are_about_as_frequent_on_the_anchor(items):
 def test_the_draw_is_the_same_every_time_and_another_seed_draws_other_items(drawn, tmp_path):
     folder, _ = drawn
     first = (folder / "draw" / ITEMS_FILE).read_bytes()
-    again = context(folder, "draw-again", corrupt={"label_noise": 0.2})
     for seed, same in ((0, True), (1, False)):
         out = tmp_path / str(seed)
         out.mkdir()
-        spec = SimpleNamespace(**{**vars(again.spec), "calibrate": Calibrate(budget=100, seed=seed)})
-        draw.run(replace(again, out=out, work=folder / "draw-work", spec=spec))
+        again = stage_context(folder, "draw-again", **NOISE, calibrate={"budget": 100, "seed": seed})
+        draw.run(replace(again, out=out, work=folder / "draw-work"))
         assert ((out / ITEMS_FILE).read_bytes() == first) is same
 
 
-def test_a_larger_budget_asks_the_same_about_training_labels_and_more(drawn, items, tmp_path):
+def test_a_larger_budget_asks_everything_that_the_smaller_one_asked(drawn, tmp_path):
     folder, _ = drawn
-    larger = context(folder, "draw-larger", corrupt={"label_noise": 0.2}, calibrate=Calibrate(budget=200))
+    larger = stage_context(folder, "draw-larger", calibrate={"budget": 200}, **NOISE)
     draw.run(replace(larger, out=tmp_path, work=folder / "draw-work"))
     asked = {item.digest for item in read_records(tmp_path / ITEMS_FILE, ReviewItem)}
-    before = [item.digest for item in items if not is_reserve(item)]
+    before = [item.digest for item in items_of(folder)]
     assert asked.issuperset(before)
     assert len(asked) > len(before)
 
 
 def test_answers_to_training_questions_of_an_earlier_draw_count_as_long_as_nothing_else_is_seen(
-    drawn, answers, items, tmp_path
+    drawn, answers, tmp_path
 ):
     folder, _ = drawn
 
     def carried(item: ReviewItem) -> CarriedItem:
-        (line,) = answered_by_gold([item])
-        return CarriedItem(item=item, answers=(ReviewAnswer.model_validate_json(line),))
+        said = by_gold(item)
+        answer = ReviewAnswer(item=item.digest, reviewer="ada", answer=said, blind=said)
+        return CarriedItem(item=item, answers=(answer,))
 
-    learned = [item for item in items if item.split != "anchor" and item.why != "known"]
-    anchor = [item for item in items if item.split == "anchor" and not is_reserve(item)]
+    learned = [item for item in items_of(folder) if item.split != "anchor" and item.why != "known"]
+    anchor = [item for item in items_of(folder) if item.split == "anchor"]
     other_words = learned[0].model_copy(update={"question": "Which of these is asked?"})
     gone = learned[0].origin.model_copy(update={"session_id": "gone"})
-    given = reviewed(tmp_path / "review", answered_by_gold(anchor))
+    given = publish_answers(tmp_path / "review", anchor)
     write_records(
         given / CARRIED_FILE,
         [
@@ -132,11 +148,10 @@ def test_answers_to_training_questions_of_an_earlier_draw_count_as_long_as_nothi
         ],
     )
 
-    found = context(folder, "calibrate", corrupt={"label_noise": 0.2}, review=given)
-    record = calibrate.run(found)["calibration"]
+    record = calibrate.run(stage_context(folder, "calibrate", review=given, **NOISE))["calibration"]
     assert record["answers"]["carried"] == len(learned)
     # What people said of a label decides it, whichever draw asked.
-    whole = context(folder, "calibrate", corrupt={"label_noise": 0.2}, review=answers)
+    whole = stage_context(folder, "calibrate", review=answers, **NOISE)
     assert record["labels"] == calibrate.run(whole)["calibration"]["labels"]
 
 
@@ -239,13 +254,12 @@ def test_a_killed_attempt_that_is_resumed_publishes_the_same_bytes(drawn, answer
 
 def test_answers_that_were_published_before_have_spent_a_part_of_what_the_gate_may_err(drawn, answers, items):
     folder, _ = drawn
-    lines = (answers / ANSWERS_FILE).read_text().splitlines()
     part = [item.digest for item in items if item.kind == "asks_for" and not is_reserve(item)][:-5]
     results = {}
     for name, earlier in {"first": [], "second": [Freeze(answers="0" * 64, items=tuple(part))]}.items():
-        given = reviewed(folder / name, lines)
+        given = publish_answers(folder / name, items_of(folder))
         write_records(given / EARLIER_FILE, earlier)
-        record = calibrate.run(context(folder, "calibrate", review=given))["calibration"]
+        record = calibrate.run(stage_context(folder, "calibrate", review=given))["calibration"]
         results[name] = record["gate"]["judges"]["labeller"]
         tried = [look["confidence"] for look in record["looks"]]
         assert tried == pytest.approx([0.984 if name == "first" else 0.9968] * len(tried))
@@ -256,7 +270,7 @@ def test_answers_that_were_published_before_have_spent_a_part_of_what_the_gate_m
 
 def test_without_answers_labels_and_graders_stay_as_they_are(drawn):
     folder, _ = drawn
-    found = context(folder, "calibrate", review=reviewed(folder / "nobody", []))
+    found = stage_context(folder, "calibrate", review=publish_answers(folder / "nobody", []))
     summary = calibrate.run(found)
     assert (found.out / "labelled.jsonl").read_bytes() == (folder / "label/labelled.jsonl").read_bytes()
     for role in ("rewarding", "reporting"):
