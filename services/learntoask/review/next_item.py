@@ -22,7 +22,7 @@ from learntoask.review.state import QueueState
 
 # Of so many questions one was drawn at random. More would take longer to show who copies the machine.
 _AUDIT_EVERY = 4
-_REST_BEFORE_REPEAT = 5  # questions between an item and its repeat
+_REST_BEFORE_REPEAT = 8  # questions between an item and its repeat, so that it is not simply remembered
 _SPREAD = 6  # latest questions whose conversations are avoided
 _RELIABLE_MEDIAN = 3  # answers from which on a reviewer's own median of a kind is used
 Purpose = Literal["known", "repeat"]
