@@ -15,10 +15,10 @@ class Options:
 
     repetitions: int
     seed: int
+    errors: tuple[float, ...]
     encoder: str = "hashing"
     quick: bool = False
     policy: bool = False
-    errors: tuple[float, ...] = (0.0, 0.05, 0.1)
 
 
 @dataclass(frozen=True)
