@@ -5,9 +5,8 @@
 
 Reviewers are simulated: they give the gold answer, or with an error rate of 0, 5 or 10 % get one choice wrong. A goal
 is checked where reviewers make no errors, except for false passes and placebo revisions, which are checked always.
-`--quick` runs a tenth of the repetitions, with
-reviewers without errors and the encoder `hashing`. `--check` exits with 1 if a goal is not held.
-`--policy` also trains policies for goal 4, which takes an hour.
+`--quick` runs a tenth of the repetitions, with reviewers without errors and the encoder `hashing`. `--check` exits
+with 1 if a goal is not held. `--policy` also trains policies for goal 4, which takes half an hour.
 """
 
 from __future__ import annotations
