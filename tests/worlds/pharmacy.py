@@ -19,15 +19,18 @@ __all__ = ["PHARMACY", "Gold", "annotated_logs", "pharmacy_gold"]
 
 
 def annotated_logs(
-    path: Path, *, spoil: Callable[[str, dict[str, Any]], None] = lambda session_id, annotations: None
+    path: Path,
+    *,
+    source: Path = PHARMACY,
+    spoil: Callable[[str, dict[str, Any]], None] = lambda session_id, annotations: None,
 ) -> Path:
-    """Write the logs with annotations for the labeller `annotated`, and return `path`.
+    """Write the logs of the folder `source` with annotations for the labeller `annotated`, and return `path`.
 
     The annotations are right until `spoil`, which gets the id of a session, changes them.
     """
-    logs = (PHARMACY / "logs.jsonl").read_bytes().splitlines()
+    logs = (source / "logs.jsonl").read_bytes().splitlines()
     with path.open("w", encoding="utf-8") as file:
-        for truth in map(json.loads, GOLD_FILE.read_text(encoding="utf-8").splitlines()):
+        for truth in map(json.loads, (source / GOLD_FILE.name).read_text(encoding="utf-8").splitlines()):
             if "turns" in truth:
                 session = json.loads(logs[truth["line"] - 1])
                 session["annotations"] = {"turns": [_annotation(turn, truth) for turn in truth["turns"]]}
