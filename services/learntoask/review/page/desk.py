@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from learntoask.core.errors import InputError
 from learntoask.review.page.access import Person, Role
-from learntoask.review.page.cards import Card, OtherAnswer, answer_text, card, revealed_card
+from learntoask.review.page.cards import Card, card, revealed_card
+from learntoask.review.page.reveal import OtherAnswer, answer_text
 from learntoask.review.queue import ReviewQueue
 from learntoask.review.records import Answer, ReviewItem
 

@@ -50,7 +50,7 @@
     const mark = stage.querySelector('#marked');
     if (!talk || !mark) return;
     const room = talk.clientHeight - mark.offsetHeight;
-    talk.scrollTop = mark.offsetTop - talk.offsetTop - Math.max(12, room * 0.6);
+    talk.scrollTop = mark.offsetTop - talk.offsetTop - Math.max(12, room * (mark.classList.contains('range') ? 0.1 : 0.6));
   }
 
   const settleFocus = () => { const q = stage.querySelector('.question'); if (q) q.focus({ preventScroll: true }); };
