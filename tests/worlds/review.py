@@ -51,6 +51,7 @@ WORDING = Wording(
                     title=key.replace("_", " "),
                     description=text,
                     required=key != "pregnancy",
+                    values=("pregnant", "breastfeeding", "neither") if key == "pregnancy" else (),
                     questions=(f"What about {key}?",),
                 )
                 for key, text in FIELDS.items()

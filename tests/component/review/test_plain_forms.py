@@ -49,9 +49,35 @@ def test_an_answer_is_undone_and_the_same_question_comes_back(serve, open_page) 
     first = tab.page.locator(".card").get_attribute("data-item")
     tab.page.get_by_role("button", name="No, ask on").click()
     tab.page.get_by_role("button", name="Undo").click()
-    tab.page.get_by_text("Your last answer is undone").wait_for()
+    tab.page.get_by_text("Undone: you had said No, ask on.").wait_for()
     assert tab.page.locator(".card").get_attribute("data-item") == first
     assert tab.page.locator(".reveal").count() == 0
+    tab.page.goto(f"{running.address}/?item={first}&undone=send+money")
+    assert tab.page.locator("#said").inner_text() == ""
+
+
+def test_several_choices_that_are_undone_are_named_also_where_none_was_right(serve, open_page) -> None:
+    tab = open_page(serve(question(1)).link(), **WITHOUT_SCRIPT)
+    tab.page.get_by_role("button", name="None of these").click()
+    tab.page.get_by_role("button", name="Undo").click()
+    tab.page.get_by_text("Undone: you had said none of these.").wait_for()
+    tab.page.get_by_role("button", name="Cannot say").click()
+    tab.page.get_by_role("button", name="Undo").click()
+    tab.page.get_by_text("Undone: you had said cannot say.").wait_for()
+
+
+def test_ticks_are_changed_by_a_button_after_the_votes(serve, open_page) -> None:
+    item = question(1)
+    running = serve(item)
+    tab = open_page(running.link(), **WITHOUT_SCRIPT)
+    tab.page.get_by_label("duration").check(force=True)
+    tab.page.get_by_role("button", name="Answer", exact=True).click()
+    tab.page.get_by_text("tick or untick, then “Change the answer”").wait_for()
+    tab.page.get_by_label("age").check(force=True)
+    tab.page.get_by_role("button", name="Change the answer").click()
+    tab.page.locator(".key.chosen").nth(1).wait_for()
+    given = running.queue.given(item.digest, "ann")
+    assert (given.blind, given.answer) == (("duration",), ("age", "duration"))
 
 
 def test_a_comment_a_skip_and_the_guideline_work_as_plain_pages(serve, open_page) -> None:
@@ -62,6 +88,7 @@ def test_a_comment_a_skip_and_the_guideline_work_as_plain_pages(serve, open_page
     tab.page.get_by_label("Your comment").fill("hm")
     tab.page.get_by_role("button", name="Save comment").click()
     tab.page.get_by_text("Your comment is saved").wait_for()
+    assert "saved" in tab.page.locator(".comment").inner_text()
     assert running.queue.given(first, "ann").comments == ("hm",)
     tab.page.get_by_role("link", name="Guideline").click()
     tab.page.get_by_text("Substances that the patient does not tolerate").wait_for()

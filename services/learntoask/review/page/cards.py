@@ -59,22 +59,37 @@ class Card(NamedTuple):
     in_bar: bool
     none_chosen: bool
     cannot_say_chosen: bool
+    commented: bool
     reveal: Reveal | None
 
 
-def card(item: ReviewItem, digest: str, reviewer: str) -> Card:
+def card(item: ReviewItem, digest: str, reviewer: str, *, commented: bool = False) -> Card:
     """Return the card of an item, named by its digest, as `reviewer` sees it before the answer."""
-    return _card(item, digest, reviewer, None, None)
+    return _card(item, digest, reviewer, None, None, commented=commented)
 
 
 def revealed_card(
-    item: ReviewItem, digest: str, reviewer: str, answer: Answer, *, others: Sequence[OtherAnswer] = ()
+    item: ReviewItem,
+    digest: str,
+    reviewer: str,
+    answer: Answer,
+    *,
+    others: Sequence[OtherAnswer] = (),
+    commented: bool = False,
 ) -> Card:
     """Return the card of an item that `reviewer` has answered, with the votes of machines and, if given, people."""
-    return _card(item, digest, reviewer, answer, reveal(item, answer, others))
+    return _card(item, digest, reviewer, answer, reveal(item, answer, others), commented=commented)
 
 
-def _card(item: ReviewItem, digest: str, reviewer: str, chosen: Answer | None, shown: Reveal | None) -> Card:
+def _card(
+    item: ReviewItem,
+    digest: str,
+    reviewer: str,
+    chosen: Answer | None,
+    shown: Reveal | None,
+    *,
+    commented: bool,
+) -> Card:
     in_order = ordered_choices(item, reviewer)
     keys = tuple(
         Key(
@@ -103,6 +118,7 @@ def _card(item: ReviewItem, digest: str, reviewer: str, chosen: Answer | None, s
         and all(len(choice.text) + len(choice.description) <= _SHORT for choice in item.choices),
         none_chosen=chosen == _NONE and item.several,
         cannot_say_chosen=chosen == CANNOT_SAY,
+        commented=commented,
         reveal=shown,
     )
 
