@@ -26,7 +26,7 @@ def test_votes_that_differ_stay_until_enter(serve, open_page) -> None:
     tab = open_page(running.link())
     first = tab.page.locator(".card").get_attribute("data-item")
     tab.press("1", "Enter")
-    tab.page.get_by_text("All 2 machine judges say something else").wait_for()
+    tab.page.get_by_text("Both machine judges say something else").wait_for()
     assert "is a pattern of other_medicines" in tab.page.locator(".reveal").inner_text()
     assert tab.page.locator(".card").get_attribute("data-item") == first
     tab.press("Enter")

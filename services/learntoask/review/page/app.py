@@ -228,7 +228,9 @@ class ReviewPage:
             return _redirect(item=shown.item, **said)
         found = await run_in_threadpool(lambda: self._figures(person))
         article = self._pages.article(shown, visitor(person, self._key))
-        notice = _NOTES["undone"] if answer is None else self._desk.undone(shown.item, answer)
+        notice = _NOTES["undone"]
+        if answer is not None:
+            notice = await run_in_threadpool(self._desk.undone, shown.item, answer)
         return JSONResponse({**found, "card": article, "agreed": False, "notice": escape(notice)})
 
     async def _skip(self, request: Request, person: Person, form: Form) -> Response:

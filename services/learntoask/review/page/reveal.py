@@ -129,7 +129,9 @@ def _differing(same: Sequence[bool], one: str, many: str) -> list[str]:
         return []
     if len(same) == 1:
         return [f"the {one}"]
-    return [f"all {differing} {many}" if differing == len(same) else f"{differing} of {len(same)} {many}"]
+    if differing < len(same):
+        return [f"{differing} of {len(same)} {many}"]
+    return [f"both {many}" if differing == 2 else f"all {differing} {many}"]
 
 
 def _why(item: ReviewItem) -> str:
