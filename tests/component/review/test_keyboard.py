@@ -139,6 +139,24 @@ def test_undo_takes_the_last_answer_back_from_the_next_card(serve, open_page) ->
     assert running.queue.given(first, "ann").answer == ("no",)
 
 
+def test_undo_brings_a_skipped_question_back_and_leaves_the_answer_before_it(serve, open_page) -> None:
+    running = serve(*(yes_or_no(n, votes=()) for n in range(3)))
+    tab = open_page(running.link())
+    first = tab.page.locator(".card").get_attribute("data-item")
+    tab.press("y")
+    tab.page.locator(f".card:not([data-item='{first}'])").wait_for()
+    second = tab.page.locator(".card").get_attribute("data-item")
+    tab.press("s")
+    tab.page.locator(f".card:not([data-item='{second}'])").wait_for()
+    tab.press("u")
+    tab.page.locator(f".card[data-item='{second}']").wait_for()
+    assert tab.page.locator("#said").inner_text() == "What you did last is undone."
+    assert running.queue.given(first, "ann").answer == ("yes",)
+    tab.press("n")
+    tab.page.locator(f".card:not([data-item='{second}'])").wait_for()
+    assert running.queue.given(second, "ann").answer == ("no",)
+
+
 def test_a_comment_is_written_and_saved_without_a_pointer(serve, open_page) -> None:
     item = question(1)
     running = serve(item)

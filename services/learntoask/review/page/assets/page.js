@@ -177,7 +177,7 @@
     if (!last) return;
     const before = last; last = null;
     putBack();
-    show(before.html); operate('undo', { item: before.item }, false); tell('Your last answer is undone.');
+    show(before.html); operate('undo', { item: before.item }, false); tell('What you did last is undone.');
   }
   function putBack() { if (card() && !card().classList.contains('revealed')) ahead.unshift(card().outerHTML); }
 
