@@ -18,6 +18,10 @@ from worlds.review import FIELDS, RunningPage, folder_queue, question, running_p
 _LARGEST = 120_000  # bytes
 _DONE = 37  # answers that were given before the pictures
 _ACT = "What should the pharmacist do next: act, or ask the patient something first?"
+_VOTES = (
+    ("labeller", ("other_medicines",), "“any other medicines” is a pattern of other_medicines"),
+    ("rewarding", ("allergies",), "closest to the examples of allergies (0.61 against 0.58)"),
+)
 _ACTS = (("yes", "Act", "nothing is missing"), ("no", "Ask first", "something is missing"))
 
 
@@ -51,7 +55,7 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     given = [yes_or_no(number) for number in range(100, 100 + _DONE)]
     fields = tuple((key, key.replace("_", " "), text) for key, text in FIELDS.items())
-    items = [question(number, choices=fields) for number in range(120 - _DONE)]
+    items = [question(number, choices=fields, votes=_VOTES) for number in range(120 - _DONE)]
     act = yes_or_no(0, text=_ACT, choices=_ACTS)
     decides = "120 answers decide whether the grader may be trusted with a GPU."
     with tempfile.TemporaryDirectory() as name:

@@ -64,6 +64,7 @@ def visit(
     height: int = 800,
     dark: bool = False,
     script: bool = True,
+    touch: bool = False,
 ) -> Visit:
     """Open `address` in a new profile."""
     context = browser.new_context(
@@ -71,6 +72,8 @@ def visit(
         color_scheme="dark" if dark else "light",
         java_script_enabled=script,
         reduced_motion="reduce",
+        has_touch=touch,
+        is_mobile=touch,
     )
     if script:
         context.add_init_script(_WATCH)

@@ -47,7 +47,12 @@ WORDING = Wording(
             stopping="Stop once nothing that matters for the recommendation is missing.",
             fields=tuple(
                 FieldNote(
-                    key=key, title=key.replace("_", " "), description=text, questions=(f"What about {key}?",)
+                    key=key,
+                    title=key.replace("_", " "),
+                    description=text,
+                    required=key != "pregnancy",
+                    values=("pregnant", "breastfeeding", "neither") if key == "pregnancy" else (),
+                    questions=(f"What about {key}?",),
                 )
                 for key, text in FIELDS.items()
             ),

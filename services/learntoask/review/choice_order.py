@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
-from learntoask.review.records import Answer, Choice, ReviewItem
+from learntoask.review.records import Answer, Choice, Kind, ReviewItem
+
+_SAME_FIELDS: dict[Kind, Kind] = {"still_needed": "asks_for"}
 
 
 def ordered_choices(item: ReviewItem, reviewer: str) -> tuple[Choice, ...]:
     """Return the choices in this reviewer's order, because people prefer the first choice.
 
     The order of two choices is the same in all items of a kind, so that hands learn it, and random over reviewers.
-    Where the choices themselves change from item to item (`better`), it is random over items too.
+    Kinds that offer the same fields have the same order. Where the choices themselves change from item to item
+    (`better`), it is random over items too.
     """
-    seed = f"{reviewer}\0{item.digest if item.kind == 'better' else item.kind}\0"
+    order_of = item.digest if item.kind == "better" else _SAME_FIELDS.get(item.kind, item.kind)
+    seed = f"{reviewer}\0{order_of}\0"
     order = _order(seed, tuple(choice.key for choice in item.choices))
     return tuple(sorted(item.choices, key=lambda choice: order.index(choice.key)))
 

@@ -117,6 +117,55 @@ def test_answers_and_next_are_in_view_on_a_telephone_without_scrolling(serve, op
     assert in_view("[data-do=next]")
 
 
+def test_nothing_that_needs_a_keyboard_is_offered_to_a_finger(serve, open_page) -> None:
+    running = serve(question(1), question(2))
+    for touch in (False, True):
+        tab = open_page(running.link(), width=360, height=740, touch=touch)
+        tab.press("g")
+        tab.page.locator("dialog[open]").wait_for()
+        keyed = tab.page.locator("kbd:visible, .switch:visible, .keyed:visible").count()
+        assert (keyed == 0) is touch
+        assert problems(tab) == []
+
+
+def test_the_guideline_can_be_closed_wherever_it_is_scrolled(serve, open_page) -> None:
+    tab = open_page(serve(question(1)).link(), width=360, height=640, touch=True)
+    tab.page.get_by_role("link", name="Guideline").click()
+    dialog = tab.page.locator("dialog[open]")
+    dialog.wait_for()
+    for far in ("0", "dialog.scrollHeight"):
+        dialog.evaluate(f"(dialog) => dialog.scrollTo(0, {far})")
+        box = tab.page.get_by_role("button", name="Close").bounding_box()
+        assert 0 <= box["y"] <= 640 - box["height"]
+    tab.page.get_by_role("button", name="Close").click()
+    dialog.wait_for(state="detached")
+
+
+def test_what_answers_decide_takes_the_space_of_a_telephone_once(serve, open_page) -> None:
+    items = [yes_or_no(n, votes=()) for n in range(3)]
+    running = serve(*items)
+    narrow, wide = ({"width": 360, "height": 640}, {"width": 1280, "height": 800})
+    tab = open_page(running.link(), **narrow)
+    assert tab.page.locator(".decides").is_visible()
+    tab.press("y")
+    tab.page.get_by_text("1 of 3").wait_for()
+    assert not tab.page.locator(".decides").is_visible()
+    assert open_page(running.link(), **wide).page.locator(".decides").is_visible()
+
+
+@pytest.mark.parametrize("kind", ["still_needed", "is_stop"])
+def test_what_stands_around_a_question_passes_axe_and_leaves_it_in_view(serve, open_page, kind) -> None:
+    if kind == "is_stop":
+        item = yes_or_no(1, contents=LONG, mark=(9, 10))
+    else:
+        item = question(1, contents=LONG, mark=(5, 6)).model_copy(update={"kind": kind})
+    for dark in (False, True):
+        tab = open_page(serve(item).link(), width=360, height=640, dark=dark)
+        assert problems(tab) == []
+        box = tab.page.locator(".question").bounding_box()
+        assert box["y"] + box["height"] <= tab.page.locator(".act").bounding_box()["y"]
+
+
 @pytest.mark.parametrize(("width", "height"), [(800, 600), (800, 1000), (1400, 900)])
 def test_on_a_wide_screen_conversation_and_question_stand_side_by_side(
     serve, open_page, width, height

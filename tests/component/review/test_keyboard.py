@@ -26,7 +26,7 @@ def test_votes_that_differ_stay_until_enter(serve, open_page) -> None:
     tab = open_page(running.link())
     first = tab.page.locator(".card").get_attribute("data-item")
     tab.press("1", "Enter")
-    tab.page.get_by_text("Others say something else").wait_for()
+    tab.page.get_by_text("Both machine judges say something else").wait_for()
     assert "is a pattern of other_medicines" in tab.page.locator(".reveal").inner_text()
     assert tab.page.locator(".card").get_attribute("data-item") == first
     tab.press("Enter")
@@ -61,7 +61,7 @@ def test_a_change_of_mind_is_a_second_event(serve, open_page) -> None:
     running = serve(item)
     tab = open_page(running.link())
     tab.press("y")
-    tab.page.get_by_text("Others say something else").wait_for()
+    tab.page.get_by_text("The machine judge says something else").wait_for()
     tab.press("n")
     tab.page.get_by_text("Everybody agrees").wait_for()
     given = running.queue.given(item.digest, "ann")
@@ -80,6 +80,25 @@ def test_several_choices_are_changed_by_enter_once_one_is_ticked_again(serve, op
         tab.press("1", "Enter")
     given = running.queue.given(item.digest, "ann")
     assert (given.answer, given.changed) == ((keys[2],), True)
+
+
+def test_enter_changes_the_answer_only_while_the_ticks_differ_and_the_buttons_say_so(
+    serve, open_page
+) -> None:
+    item = question(1)
+    running = serve(item)
+    tab = open_page(running.link())
+    tab.press("1", "Enter")
+    tab.page.locator(".revealed").wait_for()
+    main = tab.page.locator(".act .main:visible")
+    assert main.inner_text().split() == ["Next", "↵"]
+    tab.press("2")
+    assert main.inner_text().split() == ["Change", "the", "answer", "↵"]
+    tab.press("2")
+    assert main.inner_text().split() == ["Next", "↵"]
+    tab.press("Enter")
+    tab.page.get_by_text("All answers are in").wait_for()
+    assert not running.queue.given(item.digest, "ann").changed
 
 
 def test_none_and_cannot_say_are_answers(serve, open_page) -> None:
@@ -113,10 +132,29 @@ def test_undo_takes_the_last_answer_back_from_the_next_card(serve, open_page) ->
     second = tab.page.locator(".card").get_attribute("data-item")
     tab.press("u")
     tab.page.locator(f".card[data-item='{first}']").wait_for()
+    assert tab.page.locator("#said").inner_text() == "Undone: you had said Yes, nothing is missing."
     assert running.queue.given(first, "ann").answer is None
     tab.press("n")
     tab.page.locator(f".card[data-item='{second}']").wait_for()
     assert running.queue.given(first, "ann").answer == ("no",)
+
+
+def test_undo_brings_a_skipped_question_back_and_leaves_the_answer_before_it(serve, open_page) -> None:
+    running = serve(*(yes_or_no(n, votes=()) for n in range(3)))
+    tab = open_page(running.link())
+    first = tab.page.locator(".card").get_attribute("data-item")
+    tab.press("y")
+    tab.page.locator(f".card:not([data-item='{first}'])").wait_for()
+    second = tab.page.locator(".card").get_attribute("data-item")
+    tab.press("s")
+    tab.page.locator(f".card:not([data-item='{second}'])").wait_for()
+    tab.press("u")
+    tab.page.locator(f".card[data-item='{second}']").wait_for()
+    assert tab.page.locator("#said").inner_text() == "What you did last is undone."
+    assert running.queue.given(first, "ann").answer == ("yes",)
+    tab.press("n")
+    tab.page.locator(f".card:not([data-item='{second}'])").wait_for()
+    assert running.queue.given(second, "ann").answer == ("no",)
 
 
 def test_a_comment_is_written_and_saved_without_a_pointer(serve, open_page) -> None:
@@ -133,6 +171,35 @@ def test_a_comment_is_written_and_saved_without_a_pointer(serve, open_page) -> N
     assert running.queue.given(item.digest, "ann").comments == ("1 y n? The patient\ncontradicts herself.",)
     assert running.queue.given(item.digest, "ann").answer is None
     assert tab.page.evaluate("document.activeElement.className") == "question"
+    assert "saved" in tab.page.locator(".comment").inner_text()
+    tab.page.reload()
+    assert "saved" in tab.page.locator(".comment").inner_text()
+
+
+def test_a_comment_is_written_in_view_with_its_keys_also_below_many_choices(serve, open_page) -> None:
+    choices = [(f"field{n}", f"Field {n}", "What it means, in a few words.") for n in range(9)]
+    tab = open_page(serve(question(1, choices=choices)).link(), width=1280, height=700)
+    assert "saved" not in tab.page.locator(".comment").inner_text()
+    tab.press("c")
+    for part in (
+        tab.page.locator("textarea"),
+        tab.page.get_by_text("Save comment"),
+        tab.page.get_by_text("Ctrl+Enter"),
+    ):
+        box = part.bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= 700
+
+
+def test_a_choice_that_is_ticked_by_key_comes_into_view(serve, open_page) -> None:
+    choices = [(f"field{n}", f"Field {n}", "What it means, in a few words.") for n in range(9)]
+    tab = open_page(serve(question(1, choices=choices)).link(), width=360, height=640)
+    key, bar = tab.page.locator(".key").nth(8), tab.page.locator(".act")
+    assert key.bounding_box()["y"] > 640
+    tab.press("9")
+    box = key.bounding_box()
+    assert box["y"] >= 0
+    assert box["y"] + box["height"] <= bar.bounding_box()["y"]
 
 
 def test_escape_leaves_a_comment_and_the_focus_is_on_the_question(serve, open_page) -> None:
@@ -210,7 +277,10 @@ def test_the_guideline_opens_and_closes_by_key(serve, open_page) -> None:
     tab = open_page(serve(question(1)).link())
     tab.press("g")
     tab.page.locator("dialog[open]").wait_for()
-    assert "Whether the patient is pregnant" in tab.page.locator("dialog").inner_text()
+    text = tab.page.locator("dialog").inner_text()
+    assert text.index("Find out what the patient needs") < text.index("What may be asked for")
+    assert text.index("Whether the patient is pregnant") < text.index("pregnant · breastfeeding · neither")
+    assert text.index("neither") < text.index("What counts as asking")
     tab.press("g")
     tab.page.locator("dialog[open]").wait_for(state="detached")
     assert tab.page.locator(".card").count() == 1

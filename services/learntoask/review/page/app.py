@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from markupsafe import escape
 from starlette.applications import Starlette
@@ -42,7 +42,7 @@ from learntoask.review.queue import ReviewQueue
 
 _ASSETS = Path(__file__).with_name("assets")
 _NOTES = {
-    "undone": "Your last answer is undone.",
+    "undone": "What you did last is undone.",
     "skipped": "Skipped. The question comes back later.",
     "commented": "Your comment is saved.",
 }
@@ -143,7 +143,7 @@ class ReviewPage:
                 ahead=ahead,
                 progress=progress,
                 warnings=await run_in_threadpool(self._queue.warnings, person.name),
-                notice=_NOTES.get(request.query_params.get("note", ""), ""),
+                notice=await self._notice(request),
             )
         )
 
@@ -156,6 +156,17 @@ class ReviewPage:
             return await run_in_threadpool(self._desk.unanswered, person, again) if again else None
         except InputError:
             return None
+
+    async def _notice(self, request: Request) -> str:
+        """Return what an address says that a form did. An answer that was taken back has an empty key for "none"."""
+        parameters = request.query_params
+        if "undone" not in parameters:
+            return _NOTES.get(parameters.get("note", ""), "")
+        answer = tuple(key for key in parameters.getlist("undone") if key)
+        try:
+            return await run_in_threadpool(self._desk.undone, parameters.get("item", ""), answer)
+        except InputError:
+            return ""
 
     async def _overview(self, request: Request) -> Response:
         person = self._person(request)
@@ -196,7 +207,7 @@ class ReviewPage:
         outcome = await run_in_threadpool(work)
         self._metrics.count("answer", person.role)
         if not _wants_json(request):
-            return _redirect(f"after={digest}")
+            return _redirect(after=digest)
         found = await self._news(person, besides=(digest, *form.ahead))
         assert outcome.card.reveal is not None
         found |= {
@@ -209,20 +220,25 @@ class ReviewPage:
 
     async def _undo(self, request: Request, person: Person, form: Form) -> Response:
         digest, id = form.item_or_none, form.id
-        shown = await run_in_threadpool(lambda: self._desk.undo(person, digest, id=id))
+        undone = await run_in_threadpool(lambda: self._desk.undo(person, digest, id=id))
         self._metrics.count("undo", person.role)
+        shown, answer = undone
         if not _wants_json(request):
-            return _redirect(f"item={shown.item}&note=undone")
+            said = {"note": "undone"} if answer is None else {"undone": answer or ("",)}
+            return _redirect(item=shown.item, **said)
         found = await run_in_threadpool(lambda: self._figures(person))
         article = self._pages.article(shown, visitor(person, self._key))
-        return JSONResponse({**found, "card": article, "agreed": False, "notice": _NOTES["undone"]})
+        notice = _NOTES["undone"]
+        if answer is not None:
+            notice = await run_in_threadpool(self._desk.undone, shown.item, answer)
+        return JSONResponse({**found, "card": article, "agreed": False, "notice": escape(notice)})
 
     async def _skip(self, request: Request, person: Person, form: Form) -> Response:
         digest, id, seconds = form.item, form.id, form.seconds(time.time())
         await run_in_threadpool(lambda: self._queue.skip(digest, person.name, seconds=seconds, id=id))
         self._metrics.count("skip", person.role)
         if not _wants_json(request):
-            return _redirect("note=skipped")
+            return _redirect(note="skipped")
         found = await self._news(person, besides=(digest, *form.ahead))
         return JSONResponse({**found, "gone": True, "notice": _NOTES["skipped"]})
 
@@ -231,7 +247,7 @@ class ReviewPage:
         await run_in_threadpool(lambda: self._queue.comment(digest, person.name, comment, id=id))
         self._metrics.count("comment", person.role)
         if not _wants_json(request):
-            return _redirect(f"after={digest}&note=commented")
+            return _redirect(after=digest, note="commented")
         return JSONResponse({})
 
     async def _alive(self, request: Request, person: Person, form: Form) -> Response:
@@ -332,8 +348,8 @@ async def _healthy(_: Request) -> Response:
     return PlainTextResponse("ok\n")
 
 
-def _redirect(query: str) -> Response:
-    return RedirectResponse(f"./?{quote(query, safe='=&')}", status_code=303)
+def _redirect(**query: str | Sequence[str]) -> Response:
+    return RedirectResponse(f"./?{urlencode(query, doseq=True)}", status_code=303)
 
 
 def _wants_json(request: Request) -> bool:

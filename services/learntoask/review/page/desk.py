@@ -11,9 +11,13 @@ from typing import NamedTuple
 
 from learntoask.core.errors import InputError
 from learntoask.review.page.access import Person, Role
-from learntoask.review.page.cards import Card, OtherAnswer, answer_text, card, revealed_card
+from learntoask.review.page.cards import Card, card, revealed_card
+from learntoask.review.page.reveal import OtherAnswer, answer_text
 from learntoask.review.queue import ReviewQueue
-from learntoask.review.records import Answer, ReviewItem
+from learntoask.review.records import CANNOT_SAY, Answer, ReviewItem
+
+# Only these may have a comment of the person. Of others nothing needs to be read from the store.
+_SEEN_BEFORE = frozenset(("conflict", "draft", "skipped"))
 
 
 class Outcome(NamedTuple):
@@ -21,6 +25,16 @@ class Outcome(NamedTuple):
 
     card: Card
     notice: str = ""
+
+
+class Undone(NamedTuple):
+    """The card of a question, and the answer to it that was taken back.
+
+    The answer is None if a skip was taken back, or if a repeated request did it before.
+    """
+
+    card: Card
+    answer: Answer | None
 
 
 class Desk:
@@ -32,7 +46,11 @@ class Desk:
     def next(self, person: Person, *, besides: Collection[str] = ()) -> Card | None:
         """Lease and return the next question for `person`, or None if there is none now."""
         found = self.queue.choose(person.name, besides=besides, adjudicates=person.role is Role.ADJUDICATOR)
-        return None if found is None else card(found.item, found.digest, person.name)
+        if found is None:
+            return None
+        if found.reason in _SEEN_BEFORE:
+            return self._asked(person, found.item, found.digest)
+        return card(found.item, found.digest, person.name)
 
     def item(self, digest: str) -> ReviewItem:
         """Return an item. Raises InputError with the reason UnknownItem for one that is not, or no longer, asked."""
@@ -49,7 +67,7 @@ class Desk:
     def unanswered(self, person: Person, digest: str) -> Card | None:
         """Return the card of a question without the votes of others, or None if `person` has answered it."""
         item, given = self.item(digest), self.queue.given(digest, person.name)
-        return card(item, digest, person.name) if given.answer is None else None
+        return self._asked(person, item, digest) if given.answer is None else None
 
     def answer(
         self, person: Person, digest: str, answer: Answer, *, seconds: float, id: str, revealed: bool
@@ -80,8 +98,8 @@ class Desk:
             answer = given.answer if given.answer is not None else answer
         return Outcome(self._revealed(person, item, digest, answer))
 
-    def undo(self, person: Person, digest: str | None, *, id: str) -> Card:
-        """Take the person's last answer or skip back, or the last one of the question `digest`, and return its card.
+    def undo(self, person: Person, digest: str | None, *, id: str) -> Undone:
+        """Take the person's last answer or skip back, or the last one of the question `digest`.
 
         Raises InputError, with the reason NothingToUndo, if there is none.
         """
@@ -90,12 +108,28 @@ class Desk:
             raise InputError("There is no answer to take back.", reason="NothingToUndo")
         item = self.item(digest)
         given = self.queue.given(digest, person.name)
-        if given.undoable and id not in given.ids:
+        fresh = given.undoable and id not in given.ids
+        if fresh:
             self.queue.undo(digest, person.name, id=id)
-        return card(item, digest, person.name)
+        return Undone(self._asked(person, item, digest), given.answer if fresh else None)
+
+    def undone(self, digest: str, answer: Answer) -> str:
+        """Return what a person is told after `answer` to the question `digest` was taken back.
+
+        Raises InputError for an answer that the question does not have.
+        """
+        item = self.item(digest)
+        if answer != CANNOT_SAY and not {choice.key for choice in item.choices}.issuperset(answer):
+            raise InputError(f"undone: {answer!r} is no answer to this question")
+        return f"Undone: you had said {answer_text(item, answer)}."
+
+    def _asked(self, person: Person, item: ReviewItem, digest: str) -> Card:
+        commented = bool(self.queue.given(digest, person.name).comments)
+        return card(item, digest, person.name, commented=commented)
 
     def _revealed(self, person: Person, item: ReviewItem, digest: str, answer: Answer) -> Card:
         others: tuple[OtherAnswer, ...] = ()
         if person.role is Role.ADJUDICATOR:
             others = tuple(OtherAnswer(*found) for found in self.queue.others(digest, person.name))
-        return revealed_card(item, digest, person.name, answer, others=others)
+        commented = bool(self.queue.given(digest, person.name).comments)
+        return revealed_card(item, digest, person.name, answer, others=others, commented=commented)

@@ -16,6 +16,8 @@ class FieldNote(Record):
     key: str
     title: str
     description: str
+    required: bool = True
+    values: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
 
 
@@ -26,14 +28,27 @@ class Guideline(Record):
     stopping: str
     fields: tuple[FieldNote, ...]
 
+    @property
+    def needed(self) -> str:
+        """The titles of the fields without which the expert cannot act."""
+        return ", ".join(field.title for field in self.fields if field.required)
+
+    @property
+    def optional(self) -> str:
+        return ", ".join(field.title for field in self.fields if not field.required)
+
 
 class Wording(Record):
-    """What the page says about a domain: the names of the two sides, the language of the logs, guidelines by task."""
+    """What the page says about a domain: the names of the two sides, the language of the logs, guidelines by task.
+
+    `acting` is what the expert does where a log ends without words.
+    """
 
     title: str
     user: str = "user"
     expert: str = "expert"
     language: str = ""
+    acting: str = "acts; nothing more is asked"
     guidelines: Mapping[str, Guideline] = {}
 
 
@@ -44,6 +59,7 @@ def wording_of(pack: Pack, *, title: str) -> Wording:
         user=pack.roles.user,
         expert=pack.roles.expert,
         language=pack.language,
+        acting="asks nothing more" if pack.stop_at == "asking_done" else "acts; nothing more is asked",
         guidelines={
             task.name: Guideline(
                 goal=task.goal,
@@ -53,6 +69,8 @@ def wording_of(pack: Pack, *, title: str) -> Wording:
                         key=field.name,
                         title=field.title,
                         description=field.description,
+                        required=field.required,
+                        values=field.values,
                         questions=field.questions[:_EXAMPLES],
                     )
                     for field in task.fields

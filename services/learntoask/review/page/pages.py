@@ -15,6 +15,8 @@ from learntoask.review.page.cards import Card
 from learntoask.review.page.guideline import Wording
 from learntoask.review.progress import Progress
 
+_MOST_VALUES = 20  # of a field in the guideline
+
 
 class Visitor(NamedTuple):
     """The person and the token of the person's forms, as templates read them."""
@@ -55,6 +57,7 @@ class Pages:
         self._environment.globals |= {
             "wording": wording,
             "fresh_id": lambda: secrets.token_hex(16),
+            "most_values": _MOST_VALUES,
             "now": lambda: f"{time.time():.1f}",
         }
         self._environment.filters["time"] = time_text

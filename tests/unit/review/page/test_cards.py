@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from learntoask.core.pack import load_pack
-from learntoask.review.page.cards import OtherAnswer, answer_text, card, revealed_card
+from learntoask.review.page.cards import card, revealed_card
 from learntoask.review.page.guideline import wording_of
 from learntoask.review.page.pages import time_text
+from learntoask.review.page.reveal import OtherAnswer, answer_text
 from worlds.review import question, yes_or_no
 
 
@@ -74,17 +75,35 @@ def test_whether_it_is_time_to_act_is_asked_without_what_the_expert_did() -> Non
     assert told.reveal.happened[0].text == "And do you take any other medicines at the moment?"
 
 
-def test_an_end_of_the_conversation_without_text_is_told_after_the_answer_only() -> None:
-    item = yes_or_no(1, contents=("Hi, a headache.", "Since when?", "Today.", ""))
+@pytest.mark.parametrize(
+    "contents", [("Hi, a headache.", "Since when?", "Today.", " "), ("Hi.", "Yes?", "No.")]
+)
+def test_an_act_without_words_is_told_after_the_answer_only(contents) -> None:
+    item = yes_or_no(1, contents=contents, mark=(3, len(contents)))
     assert card(item, "d" * 64, "ann").reveal is None
-    told = revealed_card(item, "d" * 64, "ann", ("yes",))
-    assert told.lines[3].note == told.reveal.happened[0].text == "(ends the conversation)"
+    for answer, too in ((("yes",), True), (("no",), False)):
+        told = revealed_card(item, "d" * 64, "ann", answer)
+        assert (told.reveal.acted, told.reveal.acted_too, told.reveal.happened) == (True, too, ())
+        assert [line.silent for line in told.lines[3:]] == ["acts"] * (len(contents) - 3)
+
+
+def test_what_the_log_says_is_told_only_where_it_was_hidden() -> None:
+    reveal = revealed_card(question(1), "d" * 64, "ann", ("age",)).reveal
+    assert (reveal.acted, reveal.happened) == (False, ())
+
+
+def test_what_is_still_needed_is_about_everything_to_the_end() -> None:
+    item = question(1, mark=(1, 2))
+    assert [line.marked for line in card(item, "d" * 64, "ann").lines] == [False, True, False, False, False]
+    rest = card(item.model_copy(update={"kind": "still_needed"}), "d" * 64, "ann")
+    assert rest.to_end
+    assert [line.marked for line in rest.lines] == [False, True, True, True, True]
 
 
 def test_a_message_without_text_is_no_empty_bubble() -> None:
     item = question(1, contents=("Hi.", "", "Hello?", "Yes?", "", ""), mark=(3, 4))
-    notes = [line.note for line in card(item, "d" * 64, "ann").lines]
-    assert notes == ["", "(no text)", "", "", "(no text)", "(ends the conversation)"]
+    silent = [line.silent for line in card(item, "d" * 64, "ann").lines]
+    assert silent == ["", "empty", "", "", "empty", "acts"]
 
 
 def test_an_answer_names_titles_and_a_choice_shows_its_description_apart() -> None:
@@ -97,6 +116,64 @@ def test_an_answer_names_titles_and_a_choice_shows_its_description_apart() -> No
         "age": ["How old the patient is."],
         "duration": [],
     }
+
+
+@pytest.mark.parametrize(
+    ("votes", "others", "title"),
+    [
+        (
+            {"labeller": "yes", "rewarding": "yes", "reporting": "no"},
+            {},
+            "1 of 3 machine judges says something else",
+        ),
+        (
+            {"labeller": "yes", "rewarding": "no", "reporting": "no"},
+            {},
+            "2 of 3 machine judges say something else",
+        ),
+        (
+            {"labeller": "no", "rewarding": "no", "reporting": "no"},
+            {},
+            "All 3 machine judges say something else",
+        ),
+        ({"labeller": "no"}, {}, "The machine judge says something else"),
+        ({"labeller": "yes"}, {}, "Everybody agrees"),
+        ({}, {}, "Your answer is recorded"),
+        ({"labeller": "yes"}, {"bea": "no"}, "The other person says something else"),
+        (
+            {"labeller": "no", "rewarding": "yes"},
+            {"bea": "no", "dan": "yes"},
+            "1 of 2 machine judges and 1 of 2 other people say something else",
+        ),
+    ],
+)
+def test_the_title_says_how_many_say_something_else(votes, others, title) -> None:
+    item = yes_or_no(1, votes=[(judge, (answer,), "") for judge, answer in votes.items()])
+    people = [OtherAnswer(who, (answer,)) for who, answer in others.items()]
+    assert revealed_card(item, "d" * 64, "ann", ("yes",), others=people).reveal.title == title
+    known = item.model_copy(update={"expected": ("no",)})
+    assert revealed_card(known, "d" * 64, "ann", ("yes",)).reveal.title == "The known answer is another one"
+
+
+def test_judges_have_names_that_say_something_to_people() -> None:
+    votes = [
+        (judge, ("yes",), "")
+        for judge in ("labeller", "labeller#2", "reporting", "rewarding", "the suggestion")
+    ]
+    opinions = revealed_card(yes_or_no(1, votes=votes), "d" * 64, "ann", ("yes",)).reveal.opinions
+    assert [opinion.who for opinion in opinions] == [
+        "grader 1",
+        "grader 2",
+        "the labels",
+        "the labels (asked again, 2)",
+        "the suggestion",
+    ]
+
+
+@pytest.mark.parametrize(("stop_at", "acting"), [("acts", "acts"), ("asking_done", "asks nothing more")])
+def test_what_an_expert_does_without_words_is_what_the_pack_says(stop_at, acting) -> None:
+    pack = load_pack(Path(__file__).resolve().parents[4] / "examples/pharmacy/pack.yaml")
+    assert acting in wording_of(pack.model_copy(update={"stop_at": stop_at}), title="clinic").acting
 
 
 @pytest.mark.parametrize(
@@ -133,9 +210,12 @@ def test_the_guideline_is_the_packs() -> None:
     assert set(wording.guidelines) == {task.name for task in pack.tasks}
     for task in pack.tasks:
         notes = wording.guidelines[task.name].fields
-        assert [(note.key, note.description) for note in notes] == [
-            (f.name, f.description) for f in task.fields
+        assert [(note.key, note.description, note.required, note.values) for note in notes] == [
+            (f.name, f.description, f.required, f.values) for f in task.fields
         ]
+        needed = wording.guidelines[task.name].needed.split(", ")
+        assert needed == [f.title for f in task.fields if f.required]
+        assert not set(needed) & set(wording.guidelines[task.name].optional.split(", "))
     assert (wording.user, wording.expert, wording.language) == (
         pack.roles.user,
         pack.roles.expert,

@@ -50,7 +50,7 @@
     const mark = stage.querySelector('#marked');
     if (!talk || !mark) return;
     const room = talk.clientHeight - mark.offsetHeight;
-    talk.scrollTop = mark.offsetTop - talk.offsetTop - Math.max(12, room * 0.6);
+    talk.scrollTop = mark.offsetTop - talk.offsetTop - Math.max(12, room * (mark.classList.contains('range') ? 0.1 : 0.6));
   }
 
   const settleFocus = () => { const q = stage.querySelector('.question'); if (q) q.focus({ preventScroll: true }); };
@@ -153,6 +153,7 @@
     if (path === 'skip') { last = null; operate('skip', { item, seconds: seconds() }, true); return; }
     operate('comment', { item, comment: form.comment.value }, false);
     form.reset(); form.closest('details').open = false;
+    card().querySelector('.has').hidden = false;
     settleFocus();
     tell('Your comment is saved.');
   });
@@ -163,7 +164,7 @@
     if (button && button.name === 'answer') fields.answer = [button.value];
     else if (fields.say === 'these') {
       fields.answer = [...form.querySelectorAll('input[name=answer]:checked')].map((box) => box.value);
-      if (!fields.answer.length) { tell('Choose at least one, or press n for none of these.'); return; }
+      if (!fields.answer.length) { tell('Choose at least one, or “None of these”.'); return; }
     }
     if (card().classList.contains('revealed')) fields.revealed = 1; else last = { item, html: card().outerHTML };
     if (button) button.classList.add('chosen');
@@ -176,19 +177,29 @@
     if (!last) return;
     const before = last; last = null;
     putBack();
-    show(before.html); operate('undo', { item: before.item }, false); tell('Your last answer is undone.');
+    show(before.html); operate('undo', { item: before.item }, false); tell('What you did last is undone.');
   }
   function putBack() { if (card() && !card().classList.contains('revealed')) ahead.unshift(card().outerHTML); }
 
-  document.addEventListener('change', (event) => {  // ticked after the votes were shown: Enter changes the answer
+  document.addEventListener('change', (event) => {  // after the votes were shown, Enter changes ticks that differ
     if (!event.target.matches('.revealed .key input')) return;
-    stage.querySelector('[data-do=next]').removeAttribute('data-press');
-    const change = stage.querySelector('[value=these]');
-    change.dataset.press = 'Enter';
-    change.className = 'main';
+    const differs = [...stage.querySelectorAll('.key input')].some((box) => box.checked !== box.defaultChecked);
+    const on = stage.querySelector('[data-do=next]'), change = stage.querySelector('[value=these]');
+    for (const [button, by] of [[on, !differs], [change, differs]]) {
+      button.className = by ? 'main' : 'quiet';
+      if (by) button.dataset.press = 'Enter'; else delete button.dataset.press;
+    }
   });
 
   document.addEventListener('click', (event) => {
+    const summary = event.target.closest('.comment summary');
+    if (summary) {
+      event.preventDefault();
+      const details = summary.parentElement;
+      details.open = !details.open;
+      if (details.open) { details.scrollIntoView({ block: 'nearest' }); details.querySelector('textarea').focus({ preventScroll: true }); }
+      return;
+    }
     const link = event.target.closest('a[data-do]');
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
@@ -226,7 +237,7 @@
     event.preventDefault();
     if (pending && press === 'Enter') { eager = true; return; }
     target.click();
-    if (press === 'c') setTimeout(() => { const note = stage.querySelector('details[open] textarea'); if (note) note.focus(); });
+    if (target.matches('.key input')) target.closest('.key').scrollIntoView({ block: 'nearest' });
   });
 
   // The keys that scroll a page scroll the conversation, wherever the focus is, unless something there takes them.
