@@ -3,8 +3,8 @@
     python examples/star/make_pack.py [--data ../shared/data/star] [--out examples/star/pack.yaml]
 
 One task per task of `fields.json`, with its goal and the fields that its experts ask for, most asked first. The file
-holds names and counts only, so descriptions and required fields are given here, after the API schema that STAR
-publishes for each task. No session is read, so the pack holds nothing about an answer.
+holds names and counts only, so descriptions, example questions and optional fields are given here; required are those
+of the API schema that STAR publishes for each task. No session is read, so the pack holds nothing about an answer.
 """
 
 from __future__ import annotations
@@ -23,56 +23,64 @@ from learntoask.core.pack import parse_pack
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("LTA_DATA", HERE.parents[2] / "shared/data")) / "star"
 
-DESCRIPTIONS = {
+# By task and field: description and an example question. STAR's experts pick their sentences from a list, and without
+# another wording a grader would take those for the only ways to ask.
+FIELDS = {
     "apartment_schedule": {
-        "ApplicationFeePaid": "whether the application fee is already paid",
-        "RenterName": "name of the person who wants to rent",
-        "Day": "day of the viewing",
-        "Name": "apartment to view",
-        "StartTimeHour": "time at which the viewing starts",
-        "Message": "message for the landlord",
+        "ApplicationFeePaid": (
+            "whether the application fee is already paid",
+            "Did you pay the application fee?",
+        ),
+        "RenterName": ("name of the person who wants to rent", "What is your name?"),
+        "Day": ("day of the viewing", "Which day suits you?"),
+        "Name": ("apartment to view", "Which apartment would you like to see?"),
+        "StartTimeHour": ("time at which the viewing starts", "What time should the viewing start?"),
+        "Message": ("message for the landlord", "Is there a message you want to leave?"),
     },
     "bank_fraud_report": {
-        "FullName": "full name of the customer",
-        "AccountNumber": "account number",
-        "PIN": "PIN of the account",
-        "FraudReport": "detailed report of the fraud",
-        "DateOfBirth": "date of birth",
-        "SecurityAnswer1": "mother's maiden name",
-        "SecurityAnswer2": "name of the pet in childhood",
+        "FullName": ("full name of the customer", "What is your full name?"),
+        "AccountNumber": ("account number", "What is your account number?"),
+        "PIN": ("PIN of the account", "What is your PIN?"),
+        "FraudReport": ("detailed report of the fraud", "What happened?"),
+        "DateOfBirth": ("date of birth", "When were you born?"),
+        "SecurityAnswer1": ("mother's maiden name", "What is your mother's maiden name?"),
+        "SecurityAnswer2": ("name of the pet in childhood", "What was your pet called?"),
     },
     "doctor_schedule": {
-        "Symptoms": "symptoms",
-        "PatientName": "name of the patient",
-        "Day": "day of the appointment",
-        "StartTimeHour": "time of the appointment",
-        "Name": "doctor to see",
+        "Symptoms": ("symptoms", "What symptoms do you have?"),
+        "PatientName": ("name of the patient", "What is your name?"),
+        "Day": ("day of the appointment", "Which day suits you?"),
+        "StartTimeHour": ("time of the appointment", "What time suits you?"),
+        "Name": ("doctor to see", "Which doctor do you want to see?"),
     },
     "hotel_book": {
-        "StartDate": "date of arrival",
-        "CustomerName": "name of the guest",
-        "Name": "hotel to stay at",
-        "EndDate": "date of departure",
+        "StartDate": ("date of arrival", "What is your check-in date?"),
+        "CustomerName": ("name of the guest", "What is your name?"),
+        "Name": ("hotel to stay at", "Which hotel do you prefer?"),
+        "EndDate": ("date of departure", "Until when are you staying?"),
     },
     "party_plan": {
-        "Name": "venue of the party",
-        "NumberGuests": "number of guests",
-        "HostName": "name of the host",
-        "Day": "day of the party",
-        "StartTimeHour": "time at which the party starts",
-        "DrinksRequest": "drinks to serve",
-        "FoodRequest": "food to serve",
+        "Name": ("venue of the party", "Which venue would you like?"),
+        "NumberGuests": ("number of guests", "How many guests are coming?"),
+        "HostName": ("name of the host", "What is your name?"),
+        "Day": ("day of the party", "Which day is the party?"),
+        "StartTimeHour": ("time at which the party starts", "What time does the party start?"),
+        "DrinksRequest": ("drinks to serve", "What drinks do you want?"),
+        "FoodRequest": ("food to serve", "What food do you want?"),
     },
     "ride_book": {
-        "CustomerName": "name of the customer",
-        "DepartureLocation": "place where the ride starts",
-        "ArrivalLocation": "place where the ride ends",
+        "CustomerName": ("name of the customer", "What is your name?"),
+        "DepartureLocation": ("place where the ride starts", "Where should we pick you up?"),
+        "ArrivalLocation": ("place where the ride ends", "What is your destination?"),
     },
     "trip_directions": {
-        "TravelMode": "means of transport: driving, walking or public transit",
-        "ArrivalLocation": "destination of the trip",
-        "DepartureTime": "time at which the trip starts",
-        "DepartureLocation": "place where the trip starts",
+        "TravelMode": (
+            "means of transport: driving, walking or public transit",
+            "How would you like to travel?",
+        ),
+        "ArrivalLocation": ("destination of the trip", "What is your destination?"),
+        "DepartureTime": ("time at which the trip starts", "What time do you want to leave?"),
+        "DepartureLocation": ("place where the trip starts", "Where do you start from?"),
     },
 }
 
@@ -121,7 +129,7 @@ HEAD: dict[str, Any] = {
 
 
 def pack_document(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the pack as plain data. Raises InputError where `fields.json` names a field without description."""
+    """Return the pack as plain data. Raises InputError where `fields.json` names a field that FIELDS lacks."""
     return {
         **HEAD,
         "tasks": [
@@ -136,12 +144,18 @@ def pack_document(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _field(task: str, name: str) -> dict[str, Any]:
-    description = DESCRIPTIONS.get(task, {}).get(name)
-    if description is None:
+    known = FIELDS.get(task, {})
+    if name not in known:
         raise InputError(
-            f"fields.json: task {task!r} has the field {name!r}; describe it in DESCRIPTIONS of make_pack.py"
+            f"fields.json: task {task!r} has the field {name!r}; describe it in FIELDS of make_pack.py"
         )
-    return {"name": name, "description": description, "required": name not in OPTIONAL.get(task, set())}
+    description, question = known[name]
+    return {
+        "name": name,
+        "description": description,
+        "required": name not in OPTIONAL.get(task, set()),
+        "questions": [question],
+    }
 
 
 def main(arguments: list[str] | None = None) -> int:
