@@ -3,8 +3,8 @@
     python examples/star/make_pack.py [--data ../shared/data/star] [--out examples/star/pack.yaml]
 
 One task per task of `fields.json`, with its goal and the fields that its experts ask for, most asked first. The file
-holds names and counts only, so descriptions, example questions and optional fields are given here; required are those
-of the API schema that STAR publishes for each task. No session is read, so the pack holds nothing about an answer.
+holds names and counts only, so descriptions, example questions and optional fields, without which an expert may act,
+are given here. No session is read, so the pack holds nothing about an answer.
 """
 
 from __future__ import annotations
