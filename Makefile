@@ -10,7 +10,7 @@ SITE_TOOLS := $(VENV)/.site-tools
 # Where this is set, every process compiles torch and transformers again, which takes longer than most of the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run run-tiny review-demo sgd test test-all browser minio cluster-tools chart-tools bench-tools node-tools cluster-up \
+.PHONY: help run run-tiny review-demo sgd star test test-all browser minio cluster-tools chart-tools bench-tools node-tools cluster-up \
   cluster-down lint install tools protos images e2e docs docs-site report-picture review-pictures crds chart chart-lint \
   constraints clean
 
@@ -29,6 +29,10 @@ review-demo: install ## run a loop in which simulated people check the labels, a
 sgd: install ## run the loop on the Schema-Guided Dialogue logs (LTA_DATA, default ../shared/data)
 	$(BIN)/python examples/sgd/make_pack.py --data $(or $(LTA_DATA),../shared/data)/sgd
 	$(BIN)/lta run examples/sgd/run.yaml
+
+star: install ## run the loop on the STAR logs (LTA_DATA, default ../shared/data)
+	$(BIN)/python examples/star/make_pack.py --data $(or $(LTA_DATA),../shared/data)/star
+	$(BIN)/lta run examples/star/run.yaml
 
 test: tools browser minio cluster-tools chart-tools ## run the linters and all tests but the slow ones
 	$(MAKE) lint

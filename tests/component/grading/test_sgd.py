@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-from types import SimpleNamespace
-
 import pytest
-from learntoask.core.manifest import Dataset, GraderSettings, Label
-from learntoask.core.pack import load_pack
-from learntoask.core.stages.contract import StageContext
-from learntoask.grading import stage
-from learntoask.grading.fields.grader import FieldGrader
 from learntoask.grading.fluency import fluency_guard
 from learntoask.grading.grades import Grade, GradeCase
-from learntoask.grading.questions import read_questions
-from learntoask.labeling import stage as label
-from learntoask.labeling.logs import stage as prepare
-from worlds.grader import Recorder
+from worlds.annotated_logs import graded_logs
 
 pytestmark = pytest.mark.data
 
-ROOT = Path(__file__).resolve().parents[3]
-SGD = Path(os.environ.get("LTA_DATA", ROOT.parent / "shared/data")) / "sgd"
 BESIDE_THE_TASK = [
     "How are you today?",
     "Is there anything else I can help you with?",
@@ -42,34 +26,7 @@ BESIDE_THE_TASK = [
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """Pack, labelled sessions, graders and their agreement, as the stages make them."""
-    if not (SGD / "slots.json").exists():
-        pytest.skip(f"the annotated logs are not at {SGD}; set LTA_DATA to their folder")
-    folder = tmp_path_factory.mktemp("sgd")
-    maker = [sys.executable, str(ROOT / "examples/sgd/make_pack.py"), "--data", str(SGD)]
-    subprocess.run([*maker, "--out", str(folder / "pack.yaml")], check=True, capture_output=True)
-    pack = load_pack(folder / "pack.yaml")
-    spec = SimpleNamespace(dataset=Dataset(uri="x"), label=Label(method="annotated"), grader=GraderSettings())
-    inputs: dict[str, Path] = {}
-    for name, run in (("prepare", prepare.run), ("label", label.run), ("grader", stage.run)):
-        (folder / name).mkdir()
-        (folder / f"{name}-work").mkdir()
-        summary = run(
-            StageContext(
-                stage=name,
-                key=name,
-                spec=spec,
-                pack=pack,
-                inputs=inputs,
-                files={"dataset": SGD / "train.jsonl", "test": SGD / "test.jsonl"},
-                out=folder / name,
-                work=folder / f"{name}-work",
-                progress=Recorder(),
-            )
-        )
-        inputs = {**inputs, name: folder / name}
-    graders = {role: FieldGrader.load(folder / "grader" / role, pack) for role in ("rewarding", "reporting")}
-    questions = read_questions(folder / "label" / "labelled.jsonl", pack)
-    return SimpleNamespace(pack=pack, record=summary["agreement"], graders=graders, questions=questions)
+    return graded_logs("sgd", tmp_path_factory.mktemp("sgd"), test="test.jsonl")
 
 
 @pytest.mark.parametrize("role", ["rewarding", "reporting"])

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -24,10 +21,9 @@ from learntoask.core.stages.contract import StageContext, StageSummary
 from learntoask.labeling import stage as label
 from learntoask.labeling.check import CheckSettings, check_file
 from learntoask.labeling.logs import stage as prepare
+from worlds.annotated_logs import ROOT, logs_folder, made_pack
 
-ROOT = Path(__file__).parents[3]
 BOILERPLATE = ROOT / "tests/data/cases/boilerplate"
-DATA = Path(os.environ.get("LTA_DATA", ROOT / "../shared/data"))
 MARK = "<done>"
 PACK = Pack.model_validate(
     {
@@ -662,19 +658,8 @@ def test_check_warns_of_a_limit_that_cuts_most_questions_of_the_experts(run: Run
 
 @pytest.mark.data
 def test_sgd_labels_are_the_annotations(run: Run) -> None:
-    source, pack_file = DATA / "sgd", run.folder / "pack.yaml"
-    if not (source / "train.jsonl").exists():
-        pytest.skip(f"the annotated logs are not at {source}; set LTA_DATA to their folder")
-    maker = [
-        sys.executable,
-        str(ROOT / "examples/sgd/make_pack.py"),
-        "--data",
-        str(source),
-        "--out",
-        str(pack_file),
-    ]
-    subprocess.run(maker, check=True, capture_output=True)
-    run.pack, run.method = load_pack(pack_file), "annotated"
+    source = logs_folder("sgd")
+    run.pack, run.method = made_pack("sgd", run.folder), "annotated"
     prepared = run.prepare(source / "train.jsonl", source / "test.jsonl")
     labelled = run.label()
     assert prepared["split"] == {"train": 540, "validation": 60, "test": 200}

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,9 @@ import pytest
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import load_manifest
 from learntoask.core.pack import Pack, load_pack
+from worlds.annotated_logs import ROOT, converter, logs_folder, made_pack
 
-SGD = Path(__file__).parents[3] / "examples/sgd"
-DATA = Path(os.environ.get("LTA_DATA", SGD.parents[3] / "shared/data")) / "sgd"
+SGD = ROOT / "examples/sgd"
 
 SLOTS = {
     "Ferries_1": {
@@ -46,12 +44,7 @@ def make_pack(data: Path, out: Path, sessions: list[dict[str, Any]]) -> subproce
     (data / "slots.json").write_text(json.dumps(SLOTS))
     (data / "train.jsonl").write_text("".join(json.dumps(session) + "\n" for session in sessions))
     (data / "test.jsonl").write_text("")
-    return converter("--data", str(data), "--out", str(out))
-
-
-def converter(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SGD / "make_pack.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return converter("sgd", "--data", data, "--out", out)
 
 
 def test_required_slots_come_first_then_what_a_call_can_take(tmp_path: Path) -> None:
@@ -82,7 +75,7 @@ def test_a_slot_that_the_schema_lacks_is_an_error(tmp_path: Path) -> None:
 
 
 def test_missing_data_is_an_error_that_says_what_to_pass(tmp_path: Path) -> None:
-    result = converter("--data", str(tmp_path / "nowhere"), "--out", str(tmp_path / "pack.yaml"))
+    result = converter("sgd", "--data", tmp_path / "nowhere", "--out", tmp_path / "pack.yaml")
     assert result.returncode == InputError.exit_code
     assert "nowhere/slots.json" in result.stderr
     assert "--data" in result.stderr
@@ -98,17 +91,13 @@ def test_a_missing_pack_names_the_converter_beside_it(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def logs() -> list[dict[str, Any]]:
-    if not (DATA / "slots.json").exists():
-        pytest.skip(f"the annotated logs are not at {DATA}; set LTA_DATA to run this")
-    files = (DATA / "train.jsonl", DATA / "test.jsonl")
+    files = [logs_folder("sgd") / name for name in ("train.jsonl", "test.jsonl")]
     return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.fixture(scope="module")
-def pack(logs: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Pack:
-    out = tmp_path_factory.mktemp("sgd") / "pack.yaml"
-    assert converter("--data", str(DATA), "--out", str(out)).returncode == 0
-    return load_pack(out)
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    return made_pack("sgd", tmp_path_factory.mktemp("sgd"))
 
 
 @pytest.mark.data
