@@ -76,7 +76,7 @@ Script = Callable[[ReceivedRequest], Outcome]
 
 
 class LlmServer:
-    """A server in a thread. `requests` are all requests, and `answered` the bodies with a complete reply."""
+    """A server in a thread. `requests` are all requests, and `answered` the bodies that get a complete reply."""
 
     def __init__(self, script: Script, *, latency: float = 0.0) -> None:
         self.script = script
@@ -161,9 +161,9 @@ class LlmServer:
                 writer.write(b"{")
                 await writer.drain()
                 await asyncio.sleep(0.2)
-        await _send(writer, outcome if isinstance(outcome, Status) else Status(200, outcome.body()))
         if isinstance(outcome, Reply):
-            self.answered.append(body)
+            self.answered.append(body)  # first, because the client may be done before this thread goes on
+        await _send(writer, outcome if isinstance(outcome, Status) else Status(200, outcome.body()))
         return True
 
 
