@@ -356,8 +356,10 @@ class ReviewQueue:
     def _take(self, events: Sequence[Event]) -> None:
         with self._lock:
             for event in events:
-                self._state.apply(event)
-                if self._only is not None:
+                # An event whose item is not known yet may be about either.
+                if event.item not in self._left_out.items:
+                    self._state.apply(event)
+                if event.item not in self._state.items:
                     self._left_out.apply(event)
 
     def _lease(self, digest: str, reviewer: str) -> bool:
