@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import textwrap
+from itertools import groupby
 from pathlib import Path
 
 import click
@@ -23,6 +25,7 @@ from learntoask.labeling.labellers.choice import Method
 
 _LISTED = 8  # patterns that match nothing
 _SHOWN = 110  # characters of a question
+_TASK = 48  # characters of a task's name
 
 
 @click.group
@@ -113,8 +116,13 @@ def _present(console: Console, report: CheckReport, experts: ExpertCheck) -> Non
         table = Table(title="fields", title_justify="left")
         for heading in ("task", "field", "sessions", "asked in", "given in"):
             table.add_column(heading, justify="left" if heading in ("task", "field") else "right")
-        for row in report.coverage:
-            table.add_row(row.task, row.field, str(row.sessions), str(row.asked), str(row.given))
+        for task, rows in groupby(report.coverage, key=lambda row: row.task):
+            # The name stands in the first row alone, because it may be a sentence.
+            named = textwrap.shorten(task, _TASK, placeholder="…")
+            table.add_section()
+            for row in rows:
+                table.add_row(named, row.field, str(row.sessions), str(row.asked), str(row.given))
+                named = ""
         console.print(table)
     for finding in experts.findings():
         console.print(finding, markup=False)

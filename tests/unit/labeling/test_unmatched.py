@@ -45,3 +45,42 @@ def test_patterns_that_match_no_message_are_named(tmp_path: Path) -> None:
         ("default", "answerPatterns of field day", r"\bday\b"),
         ("default", "answerPatterns of field day", r"\bnext year\b"),
     )
+
+
+TWO_TASKS = """
+name: workshop
+endMarkers: ['<booked>']
+taskFrom: [kind]
+tasks:
+  - name: bicycle
+    fields: &fields
+      - {name: kind, patterns: ['what kind of bike', 'which colour']}
+      - {name: day, patterns: ['which day', 'what day']}
+  - name: tricycle
+    fields: *fields
+"""
+
+
+def test_a_pattern_that_one_of_two_tasks_uses_is_not_called_unused(tmp_path: Path) -> None:
+    bicycle = [
+        {"role": "expert", "content": "what kind of bike is it?"},
+        {"role": "user", "content": "a racer"},
+    ]
+    tricycle = [{"role": "expert", "content": "which day suits you?"}, {"role": "user", "content": "friday"}]
+    end = {"role": "expert", "content": "<booked>"}
+    lines = [
+        {
+            "session_id": f"{kind}{n}",
+            "kind": kind,
+            "messages": [{"role": "user", "content": f"hi {n}"}, *talk, end],
+        }
+        for kind, talk in (("bicycle", bicycle), ("tricycle", tricycle))
+        for n in range(40)
+    ]
+    found = check_file(
+        write(tmp_path / "l.jsonl", lines), parse_pack(TWO_TASKS, where="pack"), Dataset(uri="l")
+    )
+    assert found.never_matched == (
+        ("bicycle", "patterns of field kind", "which colour"),
+        ("bicycle", "patterns of field day", "what day"),
+    )

@@ -71,12 +71,18 @@ class BroadPatterns:
                 self._matches[key] += bounded_search(key.pattern)(message.content) is not None
 
     def never(self) -> Iterator[tuple[str, str, str]]:
-        """Yield task, place and pattern of each pattern of a field or an end that matches no message, of enough."""
+        """Yield task, place and pattern of each pattern of a field or an end that matches no message, of enough.
+
+        A field of several tasks has the same patterns in each, so one that matches in any of them is left out, and one
+        that matches in none is yielded for the first.
+        """
+        matched = {(key.where, key.pattern) for key, count in self._matches.items() if count}
         for (task, author), keys in self._keys.items():
             if self._messages[task, author] < ENOUGH:
                 continue
             for key in keys:
-                if not self._matches[key] and key.where not in _OPTIONAL:
+                if (key.where, key.pattern) not in matched and key.where not in _OPTIONAL:
+                    matched.add((key.where, key.pattern))
                     yield task, key.where, key.pattern
 
     def _asked_by_greeting(self, session: Session) -> set[str]:
