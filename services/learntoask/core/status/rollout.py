@@ -94,7 +94,8 @@ class RolloutCounts(StatusModel):
     slow: Count = 0
     """Those of them that took longer than `limits.latency`."""
     switched: Count = 0
-    """Conversations that changed their arm because a server was lost; only `error` observes them."""
+    """Conversations that went on with another policy, for example because a server was lost; only `error` observes
+    them."""
     copies: Count = 0
     """Copies of conversations that the canary answered unseen."""
     dropped: Count = 0

@@ -142,7 +142,7 @@ class Ledger:
         return progress.arm == "control" and _is_compared(progress)
 
     def move(self, leg: Leg) -> None:
-        """Let a conversation of the canary go on at the control."""
+        """Mark a conversation that goes on with another policy; one of the canary is answered by the control."""
         if leg.progress is not None and not leg.progress.moved:
             leg.progress = replace(leg.progress, moved=True)
             self.counts.switched += 1
@@ -152,8 +152,12 @@ class Ledger:
         before = leg.progress
         if before is None or not leg.name or not self.is_current(leg):
             return
-        stopped = decision.HasField("stop")
-        leg.progress = before.after(failed=failed, repaired=is_repaired(decision), stopped=stopped)
+        stopped, policy = decision.HasField("stop"), decision.policy_revision
+        if before.policy and policy not in ("", before.policy):  # for example the control's servers ended
+            self.move(leg)
+        leg.progress = (leg.progress or before).after(
+            policy=policy, failed=failed, repaired=is_repaired(decision), stopped=stopped
+        )
         if not before.stopped and leg.observable:
             leg.asked, leg.length = asked, len(asked.messages)
             leg.answer = STOP if stopped else decision.ask.question
