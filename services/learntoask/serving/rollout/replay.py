@@ -32,6 +32,7 @@ class RecordedConversation:
     born: float
     moved: bool
     compared: bool
+    caller: str
     task: str
     messages: tuple[Message, ...]
     failed: bool
@@ -79,6 +80,8 @@ def _decided(
 ) -> Replayed:
     """Look after every conversation, until a verdict; count the rest, too."""
     compared = [one for one in conversations if one.compared and 0 < one.weight < 100]
+    if strategy.unit == "caller":
+        compared = _first_of_each_caller(compared)
     state = begin(strategy, id=id, stable="control", canary="canary", now=conversations[0].born)
     state = state.model_copy(update={"stage": "Steps", "weight": strategy.steps[0].weight})
     counts, ends_at = GatewayCounts(), 0
@@ -96,6 +99,15 @@ def _decided(
         conversations=len(compared),
         ends_at=ends_at,
     )
+
+
+def _first_of_each_caller(conversations: Sequence[RecordedConversation]) -> list[RecordedConversation]:
+    """Return one conversation of each caller, also of those who came to several gateways; none without a caller."""
+    found: dict[str, RecordedConversation] = {}
+    for one in conversations:
+        if one.caller:
+            found.setdefault(one.caller, one)
+    return list(found.values())
 
 
 def _observation(one: RecordedConversation, strategy: Strategy, events: EventReader) -> Observation:
@@ -147,6 +159,7 @@ def _conversation(
         born=rollout["born"],
         moved=any(record["served"]["rollout"]["moved"] for record in records),
         compared=all(record["served"]["rollout"]["compared"] for record in records),
+        caller=rollout.get("caller", ""),
         task=rollout["task"],
         messages=tuple(messages),
         failed=any(decision.get("failed") for decision in decisions),
