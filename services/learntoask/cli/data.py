@@ -104,14 +104,11 @@ def served(records: tuple[Path, ...], out: Path) -> None:
     found = served_logs(record_lines(records))
     lines = (json.dumps(session, ensure_ascii=False) for session in found.sessions)
     out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    console = Console(highlight=False)
-    console.print(
-        f"{out}: {len(found.sessions)} sessions, {found.with_outcomes} of them with outcomes", markup=False
-    )
+    click.echo(f"{out}: {len(found.sessions)} sessions, {found.with_outcomes} of them with outcomes")
     if found.unknown:
-        console.print(f"{found.unknown} outcomes belong to no conversation of these files")
+        click.echo(f"{found.unknown} outcomes belong to no conversation of these files")
     if found.ambiguous:
-        console.print(f"{found.ambiguous} outcomes are left out, because several conversations have their id")
+        click.echo(f"{found.ambiguous} outcomes are left out, because several conversations have their id")
 
 
 def _present(console: Console, report: CheckReport, experts: ExpertCheck) -> None:

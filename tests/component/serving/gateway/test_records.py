@@ -68,10 +68,7 @@ async def test_what_the_store_does_not_take_is_counted_and_stays_on_the_disk(
 async def test_an_outcome_that_comes_late_is_in_the_session_that_the_next_run_reads(tmp_path: Path):
     taken_over = [user("it hurts"), assistant("Since when?", author="expert"), user("monday")]
     async with serving(ScriptedEngine()) as policy:
-        for day in (
-            "monday",
-            "tuesday",
-        ):  # two gateways, and the second one hears of the first one's conversation
+        for day in ("monday", "tuesday"):  # two gateways
             async with (
                 gateway(write_pack(tmp_path), policy.address, records=tmp_path / day) as front,
                 AsyncClient(front.address) as client,
