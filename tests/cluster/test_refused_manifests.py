@@ -188,6 +188,17 @@ ENDPOINTS: list[tuple[str, Any, str]] = [
     ("rollout.strategy", {"mode": "canary", "control": "fallback"}, "control fallback needs mode ab"),
     (
         "rollout.strategy",
+        {
+            "mode": "ab",
+            "steps": [{"weight": 50}],
+            "primary": "abandoned",
+            "control": "fallback",
+            "unit": "caller",
+        },
+        "control fallback needs unit conversation",
+    ),
+    (
+        "rollout.strategy",
         {"mode": "ab", "steps": [{"weight": 50}], "primary": "takenOver"},
         "primary must be the metric of one guard",
     ),

@@ -82,7 +82,7 @@ def rollout_healthy(decision: EndpointDecision | None) -> Finding | None:
         return Finding(status="False", reason=state.reason, message=state.message)
     if state.stage == "Promoted":
         return Finding(status="True", reason=c.ROLLOUT_PROMOTED, message=state.message)
-    if state.reason in (c.ASSIGNMENT_SKEWED, c.ROLLOUT_TOO_LONG):
+    if state.reason in (c.ASSIGNMENT_SKEWED, c.CALLERS_UNKNOWN, c.ROLLOUT_TOO_LONG):
         return Finding(status="False", reason=state.reason, message=state.message)
     reason = c.ROLLOUT_PAUSED if state.paused else c.ROLLOUT_COLLECTING
     return Finding(status="True", reason=reason, message=state.message)

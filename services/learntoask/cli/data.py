@@ -22,6 +22,8 @@ from learntoask.core.prompt import check_prompts
 from learntoask.grading.expert_check import ExpertCheck
 from learntoask.labeling.check import CheckReport, CheckSettings, check_file
 from learntoask.labeling.labellers.choice import Method
+from learntoask.serving.records.lines import record_lines
+from learntoask.serving.records.served_logs import served_logs
 
 _LISTED = 8  # patterns that match nothing
 _SHOWN = 110  # characters of a question
@@ -30,7 +32,7 @@ _TASK = 48  # characters of a task's name
 
 @click.group
 def data() -> None:
-    """Check logs before a run; read their labels; upload files to a store."""
+    """Check logs before a run; read their labels; make logs of served conversations; upload files to a store."""
 
 
 data.add_command(labels)
@@ -95,6 +97,21 @@ def push(files: tuple[Path, ...], store: str | None) -> None:
     console = Console(stderr=True, highlight=False)
     for file in files:
         click.echo(upload_file(file, address, console))
+
+
+@data.command("served")
+@click.argument("records", type=PATH, nargs=-1, required=True, help="conversations-… and outcomes-….jsonl.")
+@click.option("--out", type=PATH, required=True, help="File of logs to write.")
+def served(records: tuple[Path, ...], out: Path) -> None:
+    """Make logs of served conversations. The outcomes that were reported are in the key `outcomes` of each session."""
+    found = served_logs(record_lines(records))
+    lines = (json.dumps(session, ensure_ascii=False) for session in found.sessions)
+    out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    click.echo(f"{out}: {len(found.sessions)} sessions, {found.with_outcomes} of them with outcomes")
+    if found.unknown:
+        click.echo(f"{found.unknown} outcomes belong to no conversation of these files")
+    if found.ambiguous:
+        click.echo(f"{found.ambiguous} outcomes are left out, because several conversations have their id")
 
 
 def _present(console: Console, report: CheckReport, experts: ExpertCheck) -> None:

@@ -65,13 +65,15 @@ class AsyncClient:
         task: str = "",
         goal: str = "",
         conversation_id: str = "",
+        caller_id: str = "",
         assignment: Assignment | None = None,
         timeout: float | None = None,
     ) -> Decision:
         """Decide what to do next in a conversation whose last message is the user's. Raises CallFailed.
 
         With a `conversation_id` a conversation stays with its policy while a gateway tries another one. The client
-        remembers the `assignment` of its last decision; pass it only if another client made that.
+        remembers the `assignment` of its last decision; pass it only if another client made that. `caller_id` names the
+        user in all of their conversations, which a gateway needs that assigns callers.
         """
         known = assignment or self._assignments.of(conversation_id)
         request = wire.DecideRequest(
@@ -79,6 +81,7 @@ class AsyncClient:
             task=sendable(task, "task"),
             goal=sendable(goal, "goal"),
             conversation_id=sendable(conversation_id, "conversation_id"),
+            caller_id=sendable(caller_id, "caller_id"),
             assignment=to_wire_assignment(known),
         )
 
@@ -137,16 +140,18 @@ class AsyncClient:
         task: str = "",
         goal: str = "",
         conversation_id: str = "",
+        caller_id: str = "",
         history: Sequence[Message] = (),
     ) -> AsyncConversation:
         """Return a conversation held by one stream; use it with `async with`.
 
-        `history` is empty or ends with a message of the assistant.
+        `history` is empty or ends with a message of the assistant. See `decide` for `caller_id`.
         """
         opening = wire.ConverseRequest.Open(
             task=sendable(task, "task"),
             goal=sendable(goal, "goal"),
             conversation_id=sendable(conversation_id, "conversation_id"),
+            caller_id=sendable(caller_id, "caller_id"),
         )
         return AsyncConversation(self, opening, history)
 

@@ -60,12 +60,13 @@ class Client:
         task: str = "",
         goal: str = "",
         conversation_id: str = "",
+        caller_id: str = "",
         assignment: Assignment | None = None,
         timeout: float | None = None,
     ) -> Decision:
         """Decide what to do next in a conversation whose last message is the user's. Raises CallFailed.
 
-        See AsyncClient.decide for `conversation_id` and `assignment`.
+        See AsyncClient.decide for `conversation_id`, `caller_id` and `assignment`.
         """
         return self.run(
             self._client.decide(
@@ -73,6 +74,7 @@ class Client:
                 task=task,
                 goal=goal,
                 conversation_id=conversation_id,
+                caller_id=caller_id,
                 assignment=assignment,
                 timeout=timeout,
             )
@@ -102,6 +104,7 @@ class Client:
         task: str = "",
         goal: str = "",
         conversation_id: str = "",
+        caller_id: str = "",
         history: Sequence[Message] = (),
     ) -> Conversation:
         """Return a conversation held by one stream; use it with `with`.
@@ -110,7 +113,13 @@ class Client:
         """
         return Conversation(
             self,
-            self._client.converse(task=task, goal=goal, conversation_id=conversation_id, history=history),
+            self._client.converse(
+                task=task,
+                goal=goal,
+                conversation_id=conversation_id,
+                caller_id=caller_id,
+                history=history,
+            ),
         )
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:

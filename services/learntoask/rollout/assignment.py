@@ -13,6 +13,11 @@ def position(conversation: str, rollout: str) -> float:
     return (int.from_bytes(digest) >> 11) / 2**53  # 53 bits are exact in a float, so it never becomes 1
 
 
+def pseudonym(caller: str, rollout: str) -> str:
+    """Return what stands for a caller in the records of a rollout; another rollout has another one."""
+    return blake2b(f"{rollout}\0{caller}\0caller".encode(errors="surrogatepass"), digest_size=8).hexdigest()
+
+
 def arm_at_birth(conversation: str, rollout: str, *, weight: int) -> Arm:
     """Return the arm of a conversation that begins while the canary gets `weight` percent of them."""
     return "canary" if position(conversation, rollout) * 100 < weight else "control"

@@ -268,6 +268,12 @@ def _waited_for(
 ) -> tuple[str, str]:
     """Return the reason and the sentence about what a rollout without a verdict waits for."""
     counts = state.counts
+    if strategy.unit == "caller" and counts.without_caller and _no_caller_is_known(counts):
+        return (
+            c.CALLERS_UNKNOWN,
+            f"{counts.without_caller} conversations began without a caller_id and none with one, so all have the old "
+            "policy; let the application send caller_id, or set unit: conversation",
+        )
     if state.stage == "Shadow":
         assert strategy.shadow is not None
         judged = counts.better + counts.worse
@@ -284,13 +290,26 @@ def _waited_for(
             )
         return c.ROLLOUT_COLLECTING, f"{born} conversations so far; not yet shown: {', '.join(missing)}"
     rate = conversations_per_day(state.verdicts, started=state.started, born=born, now=now)
-    waiting = f"about {remaining} more conversations"
+    units = "callers" if strategy.unit == "caller" else "conversations"
+    waiting = f"about {remaining} more {units}"
     if rate:
         waiting += f", {_days(remaining / rate)} at today's traffic"
     elif rate == 0:
         waiting += "; there is no traffic"
     about = f"; not yet shown to be no worse: {', '.join(missing)}" if missing else ""
-    return c.ROLLOUT_COLLECTING, waiting + about
+    return c.ROLLOUT_COLLECTING, waiting + about + _uncounted(counts, born)
+
+
+def _no_caller_is_known(counts: RolloutCounts) -> bool:
+    return not (counts.returning or counts.copies or counts.born("canary") or counts.born("control"))
+
+
+def _uncounted(counts: RolloutCounts, born: int) -> str:
+    """Return why conversations do not count that are not the first ones of their callers; empty if all count."""
+    if not counts.returning and not counts.without_caller:
+        return ""
+    found = f"; {born} callers so far, {counts.returning} more conversations of theirs do not count"
+    return found + (f", nor {counts.without_caller} without a caller_id" if counts.without_caller else "")
 
 
 def _days(days: float) -> str:

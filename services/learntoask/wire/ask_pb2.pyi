@@ -60,18 +60,20 @@ class Message(_message.Message):
     def __init__(self, role: _Optional[_Union[Role, str]] = ..., content: _Optional[str] = ..., author: _Optional[_Union[Author, str]] = ...) -> None: ...
 
 class DecideRequest(_message.Message):
-    __slots__ = ("messages", "task", "goal", "conversation_id", "assignment")
+    __slots__ = ("messages", "task", "goal", "conversation_id", "assignment", "caller_id")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     GOAL_FIELD_NUMBER: _ClassVar[int]
     CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
     ASSIGNMENT_FIELD_NUMBER: _ClassVar[int]
+    CALLER_ID_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     task: str
     goal: str
     conversation_id: str
     assignment: Assignment
-    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., task: _Optional[str] = ..., goal: _Optional[str] = ..., conversation_id: _Optional[str] = ..., assignment: _Optional[_Union[Assignment, _Mapping]] = ...) -> None: ...
+    caller_id: str
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., task: _Optional[str] = ..., goal: _Optional[str] = ..., conversation_id: _Optional[str] = ..., assignment: _Optional[_Union[Assignment, _Mapping]] = ..., caller_id: _Optional[str] = ...) -> None: ...
 
 class DecideResponse(_message.Message):
     __slots__ = ("decision",)
@@ -82,18 +84,20 @@ class DecideResponse(_message.Message):
 class ConverseRequest(_message.Message):
     __slots__ = ("open", "user_message")
     class Open(_message.Message):
-        __slots__ = ("conversation_id", "task", "goal", "history", "assignment")
+        __slots__ = ("conversation_id", "task", "goal", "history", "assignment", "caller_id")
         CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
         TASK_FIELD_NUMBER: _ClassVar[int]
         GOAL_FIELD_NUMBER: _ClassVar[int]
         HISTORY_FIELD_NUMBER: _ClassVar[int]
         ASSIGNMENT_FIELD_NUMBER: _ClassVar[int]
+        CALLER_ID_FIELD_NUMBER: _ClassVar[int]
         conversation_id: str
         task: str
         goal: str
         history: _containers.RepeatedCompositeFieldContainer[Message]
         assignment: Assignment
-        def __init__(self, conversation_id: _Optional[str] = ..., task: _Optional[str] = ..., goal: _Optional[str] = ..., history: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., assignment: _Optional[_Union[Assignment, _Mapping]] = ...) -> None: ...
+        caller_id: str
+        def __init__(self, conversation_id: _Optional[str] = ..., task: _Optional[str] = ..., goal: _Optional[str] = ..., history: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., assignment: _Optional[_Union[Assignment, _Mapping]] = ..., caller_id: _Optional[str] = ...) -> None: ...
     OPEN_FIELD_NUMBER: _ClassVar[int]
     USER_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     open: ConverseRequest.Open
@@ -127,7 +131,7 @@ class Decision(_message.Message):
     def __init__(self, ask: _Optional[_Union[Ask, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., stop_probability: _Optional[float] = ..., policy_revision: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., origin: _Optional[_Union[Origin, str]] = ..., request_id: _Optional[str] = ..., assignment: _Optional[_Union[Assignment, _Mapping]] = ...) -> None: ...
 
 class Assignment(_message.Message):
-    __slots__ = ("rollout", "arm", "weight", "born", "gateway", "events", "stopped", "moved", "adopted")
+    __slots__ = ("rollout", "arm", "weight", "born", "gateway", "events", "stopped", "moved", "adopted", "policy_revision")
     ROLLOUT_FIELD_NUMBER: _ClassVar[int]
     ARM_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
@@ -137,6 +141,7 @@ class Assignment(_message.Message):
     STOPPED_FIELD_NUMBER: _ClassVar[int]
     MOVED_FIELD_NUMBER: _ClassVar[int]
     ADOPTED_FIELD_NUMBER: _ClassVar[int]
+    POLICY_REVISION_FIELD_NUMBER: _ClassVar[int]
     rollout: str
     arm: Arm
     weight: int
@@ -146,7 +151,8 @@ class Assignment(_message.Message):
     stopped: bool
     moved: bool
     adopted: bool
-    def __init__(self, rollout: _Optional[str] = ..., arm: _Optional[_Union[Arm, str]] = ..., weight: _Optional[int] = ..., born: _Optional[float] = ..., gateway: _Optional[str] = ..., events: _Optional[_Iterable[str]] = ..., stopped: _Optional[bool] = ..., moved: _Optional[bool] = ..., adopted: _Optional[bool] = ...) -> None: ...
+    policy_revision: str
+    def __init__(self, rollout: _Optional[str] = ..., arm: _Optional[_Union[Arm, str]] = ..., weight: _Optional[int] = ..., born: _Optional[float] = ..., gateway: _Optional[str] = ..., events: _Optional[_Iterable[str]] = ..., stopped: _Optional[bool] = ..., moved: _Optional[bool] = ..., adopted: _Optional[bool] = ..., policy_revision: _Optional[str] = ...) -> None: ...
 
 class Ask(_message.Message):
     __slots__ = ("question",)

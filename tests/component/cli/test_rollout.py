@@ -159,6 +159,7 @@ def test_replay_finds_the_verdict_of_recorded_conversations(strategy: Path, tmp_
     for number in range(80):
         canary = number % 2 == 0
         record = {
+            "session_id": f"c{number}/q",
             "messages": [
                 {"role": "user", "content": "hi", "author": "user"},
                 {

@@ -216,6 +216,26 @@ def test_a_hold_without_traffic_says_so() -> None:
     assert "there is no traffic" in decide(tried, started(tried), NOTHING, now=NOW + 3600).message
 
 
+def test_traffic_of_one_caller_holds_and_says_why() -> None:
+    tried = strategy(unit="caller", steps=[{"weight": 50}])
+    counts = counted((1, 1), (0, 0), weight=50, returning=4_000)
+    state = decide(tried, started(tried), counts, now=NOW + 86_400)
+    assert state.verdict == "Hold"
+    assert "more callers" in state.message
+    assert "1 callers so far, 4000 more conversations of theirs do not count" in state.message
+
+
+@pytest.mark.parametrize("more", [{}, SHADOW])
+def test_callers_that_no_request_names_are_the_reason(more: dict[str, Any]) -> None:
+    tried = strategy(unit="caller", **more)
+    state = decide(tried, started(tried), RolloutCounts(without_caller=7), now=NOW)
+    assert (state.verdict, state.reason) == ("Hold", "CallersUnknown")
+    assert "7 conversations began without a caller_id" in state.message
+    named = RolloutCounts(without_caller=7, copies=1).plus(counted((0, 1), (0, 9)))
+    state = decide(tried, started(tried), named, now=NOW)
+    assert state.reason != "CallersUnknown"
+
+
 def test_a_metric_that_is_never_observed_is_named_instead_of_a_number() -> None:
     tried = strategy(guards=[{"metric": "abandoned"}, {"metric": "stoppedEarly"}])
     state = decide(tried, started(tried), counted((10, 100), (90, 900)), now=NOW)

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from learntoask.core.json_object import Json
@@ -15,6 +15,7 @@ from learntoask.core.pod_contract import LTA_PROGRESS_TOKEN, LTA_TERMINATION_LOG
 from learntoask.kube import CONFIG_MAP, SECRET, Kind, Kube
 
 SITE = Path(__file__).parent / "pod_site"
+_TESTS = Path(__file__).parents[2]
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 _TOKEN = f"{TOKEN_FOLDER}/{TOKEN_NAME}"
 
@@ -29,12 +30,14 @@ class NotMounted(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class PodPlace:
-    """`root` stands for the container's root folder, and `address` is the pod's address on loopback."""
+    """`root` stands for the container's root folder, and `address` is the pod's address on loopback. `modules` run in
+    place of subcommands of `lta`."""
 
     root: Path
     address: str
     names: Path
     pod: Json
+    modules: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def container(self) -> Json:
@@ -49,7 +52,9 @@ class PodPlace:
         given = [*self.container.get("command", []), *self.container.get("args", [])]
         if given[:1] != ["lta"]:
             raise NotHere(f"command {' '.join(given[:3])!r}: this runner knows lta only")
-        return [sys.executable, "-m", "learntoask.cli.app", *(self._here(argument) for argument in given[1:])]
+        module = self.modules.get(given[1]) if given[1:] else None
+        program = [module] if module else ["learntoask.cli.app", *given[1:2]]
+        return [sys.executable, "-m", *program, *(self._here(argument) for argument in given[2:])]
 
     def environment(self) -> dict[str, str]:
         given = {}
@@ -62,7 +67,7 @@ class PodPlace:
             "TMPDIR": self._here("/tmp"),
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": os.pathsep.join(
-                [str(SITE), os.environ.get("PYTHONPATH", "")]
+                [str(SITE), *([str(_TESTS)] if self.modules else []), os.environ.get("PYTHONPATH", "")]
             ),  # the code under test
             "LTA_TEST_NAMES": str(self.names),
             LTA_TERMINATION_LOG: str(self.termination_log),
@@ -104,7 +109,10 @@ class PodPlace:
             asked = source["serviceAccountToken"]
             return {asked["path"]: await self._token(kube, asked)}
         if "configMap" in source:
-            held = await self._held(kube, CONFIG_MAP, source["configMap"]["name"], volume)
+            asked = source["configMap"]
+            if asked.get("optional") and not await self._find(kube, CONFIG_MAP, asked["name"]):
+                return {}
+            held = await self._held(kube, CONFIG_MAP, asked["name"], volume)
             return {name: text.encode() for name, text in held.get("data", {}).items()}
         if "secret" in source:
             held = await self._held(kube, SECRET, source["secret"]["name"], volume)
@@ -115,11 +123,14 @@ class PodPlace:
 
     async def _held(self, kube: Kube, kind: Kind, name: str, volume: str) -> Json:
         """The object `name` that is mounted as `volume`."""
-        found = await kube.find(kind, name, namespace=self.pod["metadata"]["namespace"])
+        found = await self._find(kube, kind, name)
         if found is None:
             missing = f'{kind.kind.lower()} "{name}" not found'
             raise NotMounted(f'MountVolume.SetUp failed for volume "{volume}" : {missing}')
         return found
+
+    async def _find(self, kube: Kube, kind: Kind, name: str) -> Json | None:
+        return await kube.find(kind, name, namespace=self.pod["metadata"]["namespace"])
 
     def _field(self, item: Json) -> bytes:
         """The value of a field of the pod such as `metadata.namespace`."""

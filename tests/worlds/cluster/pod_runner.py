@@ -15,6 +15,7 @@ import signal
 import subprocess
 import threading
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -59,10 +60,14 @@ class RunningPod:
 
 @dataclass
 class PodRunner:
-    """Runs the cluster's pods in a thread until the context ends, with a log per pod in `folder`."""
+    """Runs the cluster's pods in a thread until the context ends, with a log per pod in `folder`.
+
+    `modules` run in place of subcommands of `lta`, such as another policy server for `serve`.
+    """
 
     kubeconfig: Path
     folder: Path
+    modules: Mapping[str, str] = field(default_factory=dict)
     running: dict[str, RunningPod] = field(default_factory=dict)
 
     def __enter__(self) -> PodRunner:
@@ -209,7 +214,7 @@ class PodRunner:
             # The port of the logs tells apart runners that work at the same time.
             address = f"127.{self._logs.port >> 8}.{self._logs.port & 255}.{self._count % 250 + 1}"
             root = self.folder / f"{name}-{uid[:8]}"
-            place = PodPlace(root=root, address=address, names=self._names, pod=pod)
+            place = PodPlace(root=root, address=address, names=self._names, pod=pod, modules=self.modules)
             self.running[uid] = RunningPod(place)
             if not leaving:
                 self.running[uid].task = group.create_task(self._live_apart(kube, self.running[uid]))

@@ -50,9 +50,14 @@ def show_state(strategy: Strategy, state: RolloutStatus) -> None:
     if state.judged is not None:
         judged = state.judged
         console.print(f"as people judged: better {judged.better}, alike {judged.alike}, worse {judged.worse}")
+    if strategy.unit == "caller":
+        console.print(
+            f"conversations that do not count: {counts.returning} of callers who were counted before, "
+            f"{counts.without_caller} without a caller_id"
+        )
     console.print(
-        f"calls to the canary: {counts.calls}, failed {counts.failed}, slow {counts.slow}; moved to the control: "
-        f"{counts.switched}"
+        f"calls to the canary: {counts.calls}, failed {counts.failed}, slow {counts.slow}; conversations that went on "
+        f"with another policy: {counts.switched}"
     )
 
 

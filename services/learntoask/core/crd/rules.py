@@ -465,6 +465,11 @@ RULES: Mapping[str, Rules] = {
                 message="control fallback needs mode ab",
                 path=".control",
             ),
+            Rule(
+                cel="!has(self.control) || self.control != 'fallback' || !has(self.unit) || self.unit != 'caller'",
+                message="control fallback needs unit conversation",
+                path=".unit",
+            ),
         )
     ),
     "Outcome": Rules(

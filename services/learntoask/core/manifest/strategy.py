@@ -107,6 +107,9 @@ class Strategy(ManifestModel):
     evidence. `ab`: it keeps the weight of the one step until the evidence about `primary` decides."""
     shadow: Shadow | None = None
     """Copies before the first step; needed by mode `shadow`, and optional in mode `canary`."""
+    unit: Literal["conversation", "caller"] = "conversation"
+    """What is assigned, and counted once. `conversation`: each one by itself. `caller`: a person with all of their
+    conversations, of which the first one is counted; every request has to name the person in `caller_id`."""
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=10)] = (
         Step(weight=10),
         Step(weight=50),
@@ -156,4 +159,6 @@ class Strategy(ManifestModel):
             raise ValueError("primary must be the metric of one guard")
         if self.control == "fallback" and self.mode != "ab":
             raise ValueError("control fallback needs mode ab")
+        if self.control == "fallback" and self.unit == "caller":  # later conversations would have a policy
+            raise ValueError("control fallback needs unit conversation")
         return self

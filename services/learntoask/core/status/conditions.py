@@ -173,6 +173,8 @@ ROLLOUT_TOO_LONG = "TooLong"
 """The rollout takes longer than `strategy.maxDuration`."""
 ASSIGNMENT_SKEWED = "AssignmentSkewed"
 """The arms did not get their shares of the new conversations, so they cannot be compared."""
+CALLERS_UNKNOWN = "CallersUnknown"
+"""`strategy.unit` is caller, and no request names its caller, so that no conversation gets the policy that is tried."""
 
 AUTOSCALED = "Autoscaled"
 """True: the autoscalers of the endpoint read their metric and set the number of pods. False: one cannot, and the number

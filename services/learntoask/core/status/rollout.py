@@ -94,7 +94,12 @@ class RolloutCounts(StatusModel):
     slow: Count = 0
     """Those of them that took longer than `limits.latency`."""
     switched: Count = 0
-    """Conversations that changed their arm because a server was lost; only `error` observes them."""
+    """Conversations that went on with another policy, for example because a server was lost; only `error` observes
+    them."""
+    returning: Count = 0
+    """Conversations that are not counted because their caller was counted before; with `unit: caller`."""
+    without_caller: Count = 0
+    """Conversations that are not counted because their requests name no caller; with `unit: caller`."""
     copies: Count = 0
     """Copies of conversations that the canary answered unseen."""
     dropped: Count = 0
@@ -112,7 +117,7 @@ class RolloutCounts(StatusModel):
         for counts in other.weights:
             known = weights.get(counts.weight)
             weights[counts.weight] = counts if known is None else known.plus(counts)
-        numbers = {name: getattr(self, name) + getattr(other, name) for name in _NUMBERS}
+        numbers = {name: getattr(self, name) + getattr(other, name) for name in COUNTED_NUMBERS}
         return RolloutCounts(weights=tuple(weights[weight] for weight in sorted(weights)), **numbers)
 
     def born(self, arm: Arm) -> int:
@@ -142,7 +147,8 @@ class JudgedPairs(StatusModel):
     """Conversations in which the control's answer was the better one."""
 
 
-_NUMBERS = tuple(name for name in RolloutCounts.model_fields if name != "weights")
+COUNTED_NUMBERS = tuple(name for name in RolloutCounts.model_fields if name != "weights")
+"""Names of the counts that do not depend on the weight."""
 
 
 def total(parts: Iterable[RolloutCounts]) -> RolloutCounts:

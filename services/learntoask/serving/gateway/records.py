@@ -18,6 +18,7 @@ from learntoask.core.errors import StoreError
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
 from learntoask.core.records import Message
+from learntoask.rollout.assignment import pseudonym
 from learntoask.rpc.logs import LOGGER
 from learntoask.rpc.requests import InvalidRequest
 from learntoask.serving.answer import PolicyAnswer
@@ -98,7 +99,7 @@ class GatewayRecords:
             stop_probability=decision.stop_probability,
             request_id=decision.request_id,
             policy_revision=decision.policy_revision,
-            rollout=_rollout(progress, failed=failed),
+            rollout=_rollout(progress, failed=failed, caller=asked.caller_id),
         )
         self._writer.note(name, Context(subject.task, subject.goal, tuple(messages)), recorded)
         if not conversation:  # without an id no later call can belong to it
@@ -141,7 +142,7 @@ class GatewayRecords:
             LOGGER.error("records could not be sent", extra={"fields": {"error": str(error)}})
 
 
-def _rollout(progress: Progress | None, *, failed: bool) -> RecordedRollout | None:
+def _rollout(progress: Progress | None, *, failed: bool, caller: str) -> RecordedRollout | None:
     if progress is None:
         return None
     return RecordedRollout(
@@ -153,6 +154,7 @@ def _rollout(progress: Progress | None, *, failed: bool) -> RecordedRollout | No
         moved=progress.moved,
         age=time.time() - progress.born,
         failed=failed,
+        caller=pseudonym(caller, progress.rollout) if caller else "",
     )
 
 

@@ -70,6 +70,7 @@ class GatewayAskService(ConversationService):
         async with Call("Decide", context, self._metrics) as call:
             asked = require_parsed(request)
             check_id("conversation_id", asked.conversation_id)
+            check_id("caller_id", asked.caller_id)
             decision = await self.decide_and_record(
                 asked,
                 context,
@@ -111,7 +112,9 @@ class GatewayAskService(ConversationService):
             goal=opening.goal,
             conversation_id=conversation,
             assignment=opening.assignment if opening.HasField("assignment") else None,
+            caller_id=opening.caller_id,
         )
+        check_id("open.caller_id", asked.caller_id)
         _check_size(asked.messages, self._config)
         return _ForwardedConversation(self, asked, self._config)
 

@@ -42,7 +42,8 @@ class _OpenRecord:
 class RecordedRollout:
     """A conversation's place in a rollout, and its age in seconds at one decision.
 
-    `compared`: it counts in comparisons. `moved`: it goes on at the control. `failed`: a server of its arm failed.
+    `compared`: it counts in comparisons. `moved`: it goes on with another policy. `failed`: a server of its arm failed.
+    `caller` is a pseudonym, empty where the request named none.
     """
 
     id: str
@@ -53,6 +54,7 @@ class RecordedRollout:
     moved: bool
     age: float
     failed: bool
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +237,7 @@ def _rollout_keys(conversation: str, task: str, rollout: RecordedRollout | None)
             "born": round(rollout.born, 3),
             "compared": rollout.compared,
             "moved": rollout.moved,
+            **({"caller": rollout.caller} if rollout.caller else {}),
         }
     }
 

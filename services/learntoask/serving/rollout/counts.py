@@ -15,6 +15,7 @@ class GatewayCounts:
 
     def __init__(self) -> None:
         self.calls = self.failed = self.slow = self.switched = 0
+        self.returning = self.without_caller = 0
         self.copies = self.dropped = self.better = self.alike = self.worse = 0
         self._born: dict[tuple[int, Arm], int] = {}
         self._ended: dict[tuple[int, Arm], int] = {}
@@ -46,6 +47,8 @@ class GatewayCounts:
             failed=self.failed,
             slow=self.slow,
             switched=self.switched,
+            returning=self.returning,
+            without_caller=self.without_caller,
             copies=self.copies,
             dropped=self.dropped,
             better=self.better,

@@ -20,6 +20,7 @@ from learntoask.core.records import STOP, Message
 from learntoask.core.status.rollout import Arm, RolloutCounts
 from learntoask.rollout.assignment import arm_at_birth, position
 from learntoask.rpc.requests import InvalidRequest
+from learntoask.serving.rollout.callers import CountedCallers
 from learntoask.serving.rollout.counts import GatewayCounts
 from learntoask.serving.rollout.events import EventReader
 from learntoask.serving.rollout.progress import Progress, from_wire, to_wire
@@ -80,11 +81,12 @@ class Ledger:
         self._order = itertools.count()
         self.traffic = Traffic()
         self.counts = GatewayCounts()
+        self._callers = CountedCallers()
 
     def set_traffic(self, traffic: Traffic) -> None:
         """Move new conversations as `traffic` says; counts begin at 0 for another rollout."""
         if traffic.rollout != self.traffic.rollout:
-            self.counts = GatewayCounts()
+            self.counts, self._callers = GatewayCounts(), CountedCallers()
             for _, _, leg in self._due:
                 leg.asked = None
             self._due.clear()
@@ -101,7 +103,7 @@ class Ledger:
         """
         traffic = self.traffic
         if not name:
-            return Leg("", self._anonymous(routing_key) if traffic.rollout else None)
+            return Leg("", self._anonymous(asked, routing_key) if traffic.rollout else None)
         known = self._legs.get(name)
         if known is not None:
             self._legs.move_to_end(name)
@@ -142,7 +144,7 @@ class Ledger:
         return progress.arm == "control" and _is_compared(progress)
 
     def move(self, leg: Leg) -> None:
-        """Let a conversation of the canary go on at the control."""
+        """Mark a conversation that goes on with another policy; one of the canary is answered by the control."""
         if leg.progress is not None and not leg.progress.moved:
             leg.progress = replace(leg.progress, moved=True)
             self.counts.switched += 1
@@ -152,8 +154,12 @@ class Ledger:
         before = leg.progress
         if before is None or not leg.name or not self.is_current(leg):
             return
-        stopped = decision.HasField("stop")
-        leg.progress = before.after(failed=failed, repaired=is_repaired(decision), stopped=stopped)
+        stopped, policy = decision.HasField("stop"), decision.policy_revision
+        if before.policy and policy not in ("", before.policy):  # for example the control's servers ended
+            self.move(leg)
+        leg.progress = (leg.progress or before).after(
+            policy=policy, failed=failed, repaired=is_repaired(decision), stopped=stopped
+        )
         if not before.stopped and leg.observable:
             leg.asked, leg.length = asked, len(asked.messages)
             leg.answer = STOP if stopped else decision.ask.question
@@ -217,24 +223,44 @@ class Ledger:
             self.counts.add(progress.weight, progress.arm, {f"outcome/{outcome}": harm})
         return Reported(first=first, elsewhere=counts and not leg.began_here)
 
-    def _anonymous(self, routing_key: str) -> Progress:
-        arm = arm_at_birth(routing_key, self.traffic.rollout, weight=self.traffic.weight)
-        weight = self.traffic.weight
+    def _anonymous(self, asked: wire.DecideRequest, routing_key: str) -> Progress:
+        arm, weight = self._arm_of_new(asked, routing_key), self.traffic.weight
         return Progress(
             rollout=self.traffic.rollout, arm=arm, weight=weight, born=self._clock(), adopted=True
         )
 
+    def _arm_of_new(self, asked: wire.DecideRequest, name: str) -> Arm:
+        """Return the arm of a conversation that begins. A caller that should be assigned, but is not named, belongs to
+        the control."""
+        traffic = self.traffic
+        if traffic.by_caller and not asked.caller_id:
+            return "control"
+        unit = asked.caller_id if traffic.by_caller else name
+        return arm_at_birth(unit, traffic.rollout, weight=traffic.weight)
+
+    def _counts_caller(self, asked: wire.DecideRequest) -> bool:
+        """Return whether a conversation that begins may be counted: once for each caller, if callers are assigned."""
+        traffic = self.traffic
+        if not traffic.by_caller:
+            return True
+        if not asked.caller_id:
+            self.counts.without_caller += 1
+            return False
+        first = self._callers.is_first(asked.caller_id, copied=traffic.weight == 0)
+        self.counts.returning += not first
+        return first
+
     def _begun(self, name: str, asked: wire.DecideRequest, *, from_another: bool) -> Leg:
         """A conversation that is new here. One that began elsewhere, without an assignment, is not compared, nor is one
-        of too many at once.
+        of too many at once, nor a caller's second one if callers are assigned.
 
         One that began before this rollout, as its assignment or the time shows, belongs to the control.
         """
         traffic, now = self.traffic, self._clock()
         began_elsewhere = not _begins(asked)
-        adopted = began_elsewhere or len(self._due) >= MOST_OBSERVED
+        adopted = began_elsewhere or len(self._due) >= MOST_OBSERVED or not self._counts_caller(asked)
         older = began_elsewhere and (from_another or now < traffic.started + traffic.within)
-        arm: Arm = "control" if older else arm_at_birth(name, traffic.rollout, weight=traffic.weight)
+        arm: Arm = "control" if older else self._arm_of_new(asked, name)
         progress = Progress(
             rollout=traffic.rollout, arm=arm, weight=traffic.weight, born=now, adopted=adopted
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from learntoask.core.status.rollout import Arm
+from learntoask.core.status.rollout import COUNTED_NUMBERS, Arm
 from learntoask.serving.rollout.ledger import Ledger
 
 _ARMS: tuple[Arm, ...] = ("canary", "control")
@@ -59,10 +59,11 @@ class RolloutCollector(Collector):
         yield events
         numbers = GaugeMetricFamily(
             "lta_gateway_rollout_canary",
-            "Calls to the canary (calls, failed, slow), conversations moved to the control (switched), and copies "
-            "(copies, dropped, better, alike, worse)",
+            "Calls to the canary (calls, failed, slow), conversations that went on with another policy (switched), "
+            "those that do not count because of their caller (returning, without_caller), and copies (copies, "
+            "dropped, better, alike, worse)",
             labels=["count"],
         )
-        for name in ("calls", "failed", "slow", "switched", "copies", "dropped", "better", "alike", "worse"):
+        for name in COUNTED_NUMBERS:
             numbers.add_metric([name], getattr(counts, name))
         yield numbers

@@ -15,7 +15,7 @@ CARRIED_EVENTS = frozenset({"error", "repaired"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """A conversation's arm and what has happened in it, as in `Assignment` of ask.proto."""
+    """A conversation's arm and what has happened in it, as in `Assignment` of ask.proto. `policy` answered last."""
 
     rollout: str
     arm: Arm
@@ -25,18 +25,23 @@ class Progress:
     stopped: bool = False
     moved: bool = False
     adopted: bool = False
+    policy: str = ""
 
     @property
     def answering(self) -> Arm:
         """The arm whose servers answer it."""
         return "control" if self.moved else self.arm
 
-    def after(self, *, failed: bool, repaired: bool, stopped: bool) -> Progress:
-        """Return the progress after one more answer. What happens after the first stop is not observed."""
+    def after(self, *, policy: str, failed: bool, repaired: bool, stopped: bool) -> Progress:
+        """Return the progress after one more answer of `policy`, which is empty where none answered.
+
+        What happens after the first stop is not observed.
+        """
+        policy = policy or self.policy
         events = {name for name, happened in (("error", failed), ("repaired", repaired)) if happened}
         if self.stopped or (events <= self.events and not stopped):
-            return self
-        return replace(self, events=self.events | events, stopped=stopped)
+            return self if policy == self.policy else replace(self, policy=policy)
+        return replace(self, events=self.events | events, stopped=stopped, policy=policy)
 
 
 def from_wire(assignment: wire.Assignment) -> Progress | None:
@@ -53,6 +58,7 @@ def from_wire(assignment: wire.Assignment) -> Progress | None:
         stopped=assignment.stopped,
         moved=assignment.moved,
         adopted=assignment.adopted,
+        policy=assignment.policy_revision,
     )
 
 
@@ -68,4 +74,5 @@ def to_wire(progress: Progress, *, gateway: str) -> wire.Assignment:
         stopped=progress.stopped,
         moved=progress.moved,
         adopted=progress.adopted,
+        policy_revision=progress.policy,
     )

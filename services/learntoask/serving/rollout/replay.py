@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from learntoask.core.errors import InputError
 from learntoask.core.manifest.duration import seconds
 from learntoask.core.manifest.strategy import Strategy
 from learntoask.core.records import STOP, Message
 from learntoask.core.status.rollout import Arm, RolloutStatus
 from learntoask.rollout.decide import begin, decide, is_over
+from learntoask.serving.records.lines import record_lines
 from learntoask.serving.rollout.counts import GatewayCounts, Observation
 from learntoask.serving.rollout.events import EventReader
 from learntoask.serving.rollout.ledger import is_harm
@@ -32,6 +29,7 @@ class RecordedConversation:
     born: float
     moved: bool
     compared: bool
+    caller: str
     task: str
     messages: tuple[Message, ...]
     failed: bool
@@ -54,10 +52,9 @@ def replay(paths: Iterable[Path], strategy: Strategy, events: EventReader) -> di
 
     A record counts until its conversation had the age `observeWithin`. Raises InputError with the file and line.
     """
-    lines = [line for path in paths for line in _lines(path)]
     outcomes: dict[str, dict[str, str | float]] = {}
     parts: dict[tuple[str, str], list[Any]] = {}
-    for line in lines:
+    for line in record_lines(paths):
         if "outcome" in line:
             outcomes.setdefault(line["conversation"], {}).setdefault(line["outcome"], line["value"])
         elif rollout := line.get("served", {}).get("rollout"):
@@ -79,6 +76,8 @@ def _decided(
 ) -> Replayed:
     """Look after every conversation, until a verdict; count the rest, too."""
     compared = [one for one in conversations if one.compared and 0 < one.weight < 100]
+    if strategy.unit == "caller":
+        compared = _first_of_each_caller(compared)
     state = begin(strategy, id=id, stable="control", canary="canary", now=conversations[0].born)
     state = state.model_copy(update={"stage": "Steps", "weight": strategy.steps[0].weight})
     counts, ends_at = GatewayCounts(), 0
@@ -96,6 +95,15 @@ def _decided(
         conversations=len(compared),
         ends_at=ends_at,
     )
+
+
+def _first_of_each_caller(conversations: Sequence[RecordedConversation]) -> list[RecordedConversation]:
+    """Return one conversation of each caller, also of those who came to several gateways; none without a caller."""
+    found: dict[str, RecordedConversation] = {}
+    for one in conversations:
+        if one.caller:
+            found.setdefault(one.caller, one)
+    return list(found.values())
 
 
 def _observation(one: RecordedConversation, strategy: Strategy, events: EventReader) -> Observation:
@@ -147,6 +155,7 @@ def _conversation(
         born=rollout["born"],
         moved=any(record["served"]["rollout"]["moved"] for record in records),
         compared=all(record["served"]["rollout"]["compared"] for record in records),
+        caller=rollout.get("caller", ""),
         task=rollout["task"],
         messages=tuple(messages),
         failed=any(decision.get("failed") for decision in decisions),
@@ -154,20 +163,3 @@ def _conversation(
         stopped=stop is not None,
         outcomes=outcomes,
     )
-
-
-def _lines(path: Path) -> list[Any]:
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    found = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        try:
-            content = json.loads(line)
-            if not isinstance(content, dict) or not ({"served", "outcome"} & content.keys()):
-                raise ValueError("it is no record of a served conversation or outcome")
-            found.append(content)
-        except (ValueError, ValidationError) as error:
-            raise InputError(f"{path}:{number}: {error}") from error
-    return found

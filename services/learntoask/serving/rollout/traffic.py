@@ -17,7 +17,8 @@ class Traffic:
 
     `copies` is the share of conversations that the canary answers unseen, `within` the seconds after which a
     conversation is observed, `slow` the seconds beyond which a call counts as slow, `outcomes` the good ones by name.
-    `no_policy`: the control has the pack's fallback instead of a policy.
+    `no_policy`: the control has the pack's fallback instead of a policy. `by_caller`: callers are assigned, and not
+    their conversations.
     """
 
     rollout: str = ""
@@ -28,6 +29,7 @@ class Traffic:
     within: float = 600.0
     slow: float | None = None
     no_policy: bool = False
+    by_caller: bool = False
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
 
 
@@ -43,5 +45,6 @@ def traffic_of(strategy: Strategy, state: RolloutStatus) -> Traffic:
         within=seconds(strategy.observe_within),
         slow=seconds(latency) if latency else None,
         no_policy=strategy.control == "fallback",
+        by_caller=strategy.unit == "caller",
         outcomes={guard.outcome.name: guard.outcome for guard in strategy.guards if guard.outcome},
     )

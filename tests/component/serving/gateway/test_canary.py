@@ -216,6 +216,39 @@ async def test_the_control_may_be_the_fallback_and_then_only_compared_conversati
         assert origins == {"model", "no_policy"}  # nothing is wrong with the servers
 
 
+async def test_callers_keep_their_policy_over_conversations_calls_and_streams(tmp_path: Path) -> None:
+    strategy = CANARY | {"unit": "caller"}
+    async with (
+        trying(tmp_path, strategy, records=tmp_path / "records") as tried,
+        AsyncClient(tried.front.address, attempts=1) as client,
+    ):
+        await until(lambda: tried.status() is not None)
+        met: dict[str, set[str]] = {}
+        for number in range(24):
+            caller = f"person{number % 8}"
+            if number % 2:
+                decision = await client.decide([user("hi")], conversation_id=f"c{number}", caller_id=caller)
+            else:
+                async with client.converse(conversation_id=f"c{number}", caller_id=caller) as talk:
+                    decision = await talk.say("hi")
+            met.setdefault(caller, set()).add(decision.policy_revision)
+        assert all(len(own) == 1 for own in met.values())
+        assert set.union(*met.values()) == {"old", "new"}
+        unknown = await client.decide([user("hi")], conversation_id="nobody")
+        assert unknown.policy_revision == "old"
+        counts = tried.front.ledger.total()
+        assert (counts.returning, counts.without_caller) == (16, 1)
+        with pytest.raises(CallFailed, match="caller_id: 201 characters"):
+            await client.decide([user("hi")], conversation_id="c", caller_id="x" * 201)
+    recorded = [
+        json.loads(line)["served"]["rollout"]
+        for path in (tmp_path / "records").glob("conversations-*")
+        for line in path.open()
+    ]
+    assert len({one.get("caller") for one in recorded}) == 9
+    assert "person" not in json.dumps(recorded)
+
+
 async def test_outcomes_are_reported_once_recorded_and_counted(tmp_path: Path) -> None:
     guards = [{"metric": "outcome", "outcome": {"name": "booked", "labels": ["yes"]}}]
     strategy = CANARY | {"guards": guards}

@@ -1,4 +1,4 @@
-"""Records that a gateway sends to a bucket, on a real MinIO server."""
+"""Records of a gateway: sent to a bucket, on a real MinIO server, and made into logs for the next run."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from learntoask.client import AsyncClient, user
+from click.testing import CliRunner
+from learntoask.cli.data import data
+from learntoask.client import AsyncClient, assistant, user
+from learntoask.core.manifest import Dataset
+from learntoask.labeling.logs.reader import LogReader
 from worlds.gateway import gateway, samples, write_pack
 from worlds.minio import minio_server
-from worlds.serving import ScriptedEngine, serving
+from worlds.serving import PACK, ScriptedEngine, serving
 from worlds.waiting import until
 
 
@@ -59,3 +63,28 @@ async def test_what_the_store_does_not_take_is_counted_and_stays_on_the_disk(
             assert (await client.decide([user("hi")])).origin == "model"
         assert samples(front, "lta_gateway_record_sending_failures_total") == {(): 1.0}
     assert len(list(records.iterdir())) == 1
+
+
+async def test_an_outcome_that_comes_late_is_in_the_session_that_the_next_run_reads(tmp_path: Path):
+    taken_over = [user("it hurts"), assistant("Since when?", author="expert"), user("monday")]
+    async with serving(ScriptedEngine()) as policy:
+        for day in ("monday", "tuesday"):  # two gateways
+            async with (
+                gateway(write_pack(tmp_path), policy.address, records=tmp_path / day) as front,
+                AsyncClient(front.address) as client,
+            ):
+                decision = await client.decide(taken_over, conversation_id="visit/17")
+                taken_over += [decision.message, user("thanks")]
+                if day == "tuesday":
+                    await client.report_outcome("visit/17", "booked", "yes")
+                    await client.report_outcome("visit/17", "rating", 4.5)
+    files = [str(path) for path in tmp_path.glob("*day/*.jsonl")]
+    assert len(files) == 3
+    logs = tmp_path / "logs.jsonl"
+    done = CliRunner().invoke(data, ["served", *files, "--out", str(logs)], catch_exceptions=False)
+    assert (done.exit_code, "1 sessions, 1 of them with outcomes" in done.output) == (0, True), done.output
+    (entry,) = LogReader(PACK, Dataset(uri=str(logs))).read(logs)
+    assert entry.session is not None
+    assert [message.author for message in entry.session.messages][:3] == ["user", "expert", "user"]
+    assert len(entry.session.messages) == 6
+    assert entry.session.extras["outcomes"] == {"booked": "yes", "rating": 4.5}

@@ -45,8 +45,8 @@ def mature(made: Ledger) -> None:
 class Talk:
     """A conversation whose caller echoes the assignment, if `echoes`."""
 
-    def __init__(self, name: str, *, echoes: bool = True) -> None:
-        self.asked = wire.DecideRequest(conversation_id=name)
+    def __init__(self, name: str, *, echoes: bool = True, caller: str = "") -> None:
+        self.asked = wire.DecideRequest(conversation_id=name, caller_id=caller)
         self.name, self.echoes = name, echoes
         self.arms: list[str] = []
 
@@ -336,6 +336,110 @@ def test_conversations_beyond_the_bound_are_answered_and_left_out(monkeypatch: p
     mature(made)
     counts = made.total().at(50)
     assert counts.canary_ended + counts.control_ended == 10
+
+
+def test_callers_keep_their_arm_and_the_first_conversation_of_each_is_counted() -> None:
+    clock = Clock()
+    made = ledger(clock, by_caller=True)
+    arms: dict[str, set[str]] = {}
+    for number in range(120):
+        caller = f"person{number % 40}"
+        talk = Talk(f"c{number}", caller=caller)
+        talk.turn(made, stop=True)
+        arms.setdefault(caller, set()).update(talk.arms)
+    assert all(len(own) == 1 for own in arms.values())
+    assert set.union(*arms.values()) == {"canary", "control"}
+    clock.now += WITHIN
+    mature(made)
+    counts = made.total()
+    assert counts.born("canary") == counts.ended("canary") == sum(own == {"canary"} for own in arms.values())
+    assert (
+        counts.born("control") == counts.ended("control") == sum(own == {"control"} for own in arms.values())
+    )
+    assert (counts.returning, counts.without_caller) == (80, 0)
+
+
+def test_a_greater_weight_moves_callers_at_their_next_conversation_and_never_back() -> None:
+    clock = Clock()
+    made = ledger(clock, by_caller=True)
+    met: dict[str, list[str]] = {}
+    for weight in (10, 50, 90):
+        made.set_traffic(Traffic(rollout="r", weight=weight, within=WITHIN, by_caller=True))
+        for number in range(60):
+            talk = Talk(f"{weight}-{number}", caller=f"p{number}")
+            talk.turn(made)
+            met.setdefault(f"p{number}", []).extend(talk.arms)
+    assert all(arms == sorted(arms, reverse=True) for arms in met.values())  # control before canary
+    assert sum(arms[0] != arms[-1] for arms in met.values()) > 20
+    assert made.total().born("canary") + made.total().born("control") == 60
+
+
+def test_conversations_without_a_caller_belong_to_the_control_and_do_not_count() -> None:
+    clock = Clock()
+    made = ledger(clock, weight=99, by_caller=True)
+    talks = [Talk(f"c{number}") for number in range(20)]
+    for talk in talks:
+        talk.turn(made)
+        talk.turn(made, stop=True)
+    unnamed = wire.DecideRequest(messages=[wire.Message(role=wire.ROLE_USER, content="hi")])
+    assert made.arm(made.leg("", unnamed, routing_key="hi")) == "control"
+    assert {arm for talk in talks for arm in talk.arms} == {"control"}
+    clock.now += WITHIN
+    mature(made)
+    assert made.total() == RolloutCounts(without_caller=20)
+
+
+def test_one_caller_with_many_conversations_is_one_observation() -> None:
+    clock = Clock()
+    made = ledger(clock, by_caller=True)
+    for number in range(300):
+        Talk(f"c{number}", caller="the only one").turn(made)
+    clock.now += WITHIN
+    mature(made)
+    counts = made.total()
+    assert counts.born("canary") + counts.born("control") == 1
+    assert sum(metric(counts, "abandoned")[1::2]) == 1
+    assert counts.returning == 299
+
+
+def test_a_caller_is_copied_once_and_still_counts_at_the_first_weight() -> None:
+    clock = Clock()
+    made = ledger(clock, weight=0, copies=1.0, by_caller=True)
+    copied = [made.is_copied(Talk(f"c{n}", caller="ann").turn(made)) for n in range(3)]
+    assert copied == [True, False, False]
+    made.set_traffic(Traffic(rollout="r", weight=50, within=WITHIN, by_caller=True))
+    Talk("c4", caller="ann").turn(made)
+    assert made.total().born("canary") + made.total().born("control") == 1
+
+
+def test_callers_beyond_the_bound_are_answered_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("learntoask.serving.rollout.callers.MOST_CALLERS", 10)
+    made = ledger(Clock(), by_caller=True)
+    for number in range(30):
+        Talk(f"c{number}", caller=f"p{number}").turn(made)
+    assert made.total().born("canary") + made.total().born("control") == 10
+
+
+def test_a_conversation_that_another_policy_answers_is_marked_and_left_out() -> None:
+    clock = Clock()
+    made = ledger(clock)
+    leg = Talk(name_of("control")).turn(made)
+    for revision, moved in (
+        ("", False),
+        ("old", False),
+        ("", False),
+        ("old", False),
+        ("new", True),
+        ("old", True),
+    ):
+        decision = wire.Decision(origin=wire.ORIGIN_MODEL, policy_revision=revision)
+        decision.ask.question = "And?"
+        made.answered(leg, wire.DecideRequest(), decision, failed=False)
+        assert decision.assignment.moved == moved, revision
+    assert made.total().switched == 1
+    clock.now += WITHIN
+    mature(made)
+    assert made.total().at(50).control_ended == 0
 
 
 def test_a_copied_conversation_counts_once_by_its_faults() -> None:

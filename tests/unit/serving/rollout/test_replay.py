@@ -92,6 +92,22 @@ def test_what_came_too_late_or_is_not_compared_does_not_count(tmp_path: Path) ->
     assert metrics["error"].canary == 3
 
 
+def test_each_caller_counts_once_also_at_several_gateways(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        record(2, stopped=True, arm="canary", caller="ann"),
+        record(1, stopped=False, arm="canary", caller="ann"),
+        record(3, stopped=True, arm="control", caller="ben"),
+        record(4, stopped=True, arm="control"),
+    )
+    by_caller = STRATEGY.model_copy(update={"unit": "caller"})
+    (found,) = replay([path], by_caller, EVENTS).values()
+    assert found.conversations == 2
+    metrics = {metric.metric: metric for metric in found.state.counts.at(50).metrics}
+    assert (metrics["abandoned"].canary_events, metrics["abandoned"].canary) == (1, 1)
+    assert replay([path], STRATEGY, EVENTS)["r"].conversations == 4
+
+
 def test_records_of_two_gateways_are_one_conversation_and_outcomes_join_it(tmp_path: Path) -> None:
     first, second = record(1, stopped=False, arm="canary"), record(1, stopped=True, arm="canary", age=9.0)
     second["messages"] = [*first["messages"], second["messages"][0], second["messages"][1]]
