@@ -20,9 +20,7 @@ from learntoask.wire.ask_pb2_grpc import AskServiceStub
 
 _LARGE_BYTES = 16_384  # of a request that goes alone, because others would wait behind it
 _MOST_CALLS = 32  # in one message, which is then far smaller than what a server reads
-_LIFETIME_SECONDS = (
-    300.0  # of a stream: one that never ended would keep a connection that the server wants renewed
-)
+_LIFETIME_SECONDS = 300.0  # of a stream: one without end would keep a connection that is to be renewed
 _TRY_AGAIN_SECONDS = 60.0  # after a server knew no streams: a later version may have taken its address
 Metadata = tuple[tuple[str, str], ...]
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
