@@ -10,6 +10,7 @@ Begin with `server.GrpcServer`; `calls.Call` shows what happens to each call.
     config     the settings of a server, read from flags and environment
     security   TLS and the bearer token on the server's side
     calls      request id, status code, metrics and log line of one call
+    batches    messages of a stream that carry several items each
     files      files of certificates, and whether they were replaced
     requests   malformed bytes, invalid fields, limits on sizes
     metrics    counters and latencies for Prometheus

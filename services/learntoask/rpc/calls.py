@@ -137,7 +137,7 @@ class Call:
     ) -> None:
         seconds = time.perf_counter() - self._started
         self._metrics.calls[self.method, code.name] += 1
-        self._metrics.seconds(self.method).observe(seconds)
+        self._metrics.seconds.observe((self.method,), seconds)
         fields = {
             "method": self.method,
             "request_id": self.request_id,

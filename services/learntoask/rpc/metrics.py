@@ -1,14 +1,12 @@
-"""Prometheus metrics of all servers.
-
-Children of labelled metrics are cached, because looking one up for each call would cost more than counting.
-"""
+"""Prometheus metrics of all servers."""
 
 from __future__ import annotations
 
 import hmac
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -16,12 +14,12 @@ from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
     CollectorRegistry,
-    Histogram,
     ProcessCollector,
     start_http_server,
 )
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from learntoask.core.errors import InputError
 from learntoask.core.network.address import listening_host
@@ -56,6 +54,45 @@ class SingleThreadCounter(Collector):
             yield family
 
 
+class SingleThreadHistogram(Collector):
+    """A labelled histogram that only one thread adds to. Like the library's counter, its histogram takes a lock."""
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        labels: Sequence[str],
+        *,
+        bounds: Sequence[float],
+        registry: CollectorRegistry,
+    ) -> None:
+        """`bounds` are the upper bounds of the buckets, which grow; a last one takes what is above them."""
+        self._name, self._documentation, self._labelnames = name, documentation, labels
+        self._bounds = tuple(bounds)
+        self._counts: dict[tuple[str, ...], list[int]] = {}
+        self._sums: defaultdict[tuple[str, ...], float] = defaultdict(float)
+        registry.register(self)
+
+    def observe(self, labels: tuple[str, ...], value: float) -> None:
+        """Add `value` to the series with the values `labels`."""
+        counts = self._counts.get(labels)
+        if counts is None:
+            counts = self._counts[labels] = [0] * (len(self._bounds) + 1)
+        counts[bisect_left(self._bounds, value)] += 1
+        self._sums[labels] += value
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield the metric without samples, so that the registry refuses a second one of the same name."""
+        yield HistogramMetricFamily(self._name, self._documentation, labels=self._labelnames)
+
+    def collect(self) -> Iterator[Metric]:
+        family = HistogramMetricFamily(self._name, self._documentation, labels=self._labelnames)
+        names = [*map(floatToGoString, self._bounds), "+Inf"]
+        for labels, counts in self._counts.copy().items():  # scrapes come from another thread
+            family.add_metric(labels, list(zip(names, accumulate(counts), strict=True)), self._sums[labels])
+        yield family
+
+
 class CallMetrics:
     """Calls and latencies of one server; `prefix` begins the names of its metrics.
 
@@ -71,14 +108,13 @@ class CallMetrics:
         self.calls = SingleThreadCounter(
             f"{prefix}_calls", "Calls by method and status code", ["method", "code"], registry=self.registry
         ).counts
-        seconds = Histogram(
+        self.seconds = SingleThreadHistogram(
             f"{prefix}_answer_seconds",
             "Time from a request to its answer",
             ["method"],
-            buckets=_SECONDS,
+            bounds=_SECONDS,
             registry=self.registry,
         )
-        self.seconds: Callable[[str], Histogram] = cache(seconds.labels)
 
 
 def expose(

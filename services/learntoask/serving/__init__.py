@@ -11,6 +11,7 @@ Begin with `service.decide` and follow it to `decider`; `server` connects the pa
     config        settings
     conversation  what policy server and gateway share of AskService
     service       AskService of the policy server
+    decide_many   many calls of a gateway in one stream
     wire          protobuf requests to contexts
     input_checks  checks of requests
     decider       one decision: queue, deadline, engine, answer

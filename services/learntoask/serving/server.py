@@ -6,12 +6,15 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
+
 from learntoask.core.digest import folder_digest
 from learntoask.core.errors import InputError, LearnToAskError
 from learntoask.core.pack import Pack, load_pack
 from learntoask.core.stages.graph import pack_digests
 from learntoask.grading.cues import read_cues
 from learntoask.rpc.logs import LOGGER
+from learntoask.rpc.requests import tolerant_parser
 from learntoask.rpc.server import GrpcServer
 from learntoask.serving.config import ServeConfig
 from learntoask.serving.conversation import SERVICE, handlers
@@ -24,6 +27,7 @@ from learntoask.serving.records.log import RecordLog
 from learntoask.serving.records.redaction import redaction
 from learntoask.serving.records.writer import RecordWriter
 from learntoask.serving.service import PolicyAskService
+from learntoask.wire import ask_pb2 as wire
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +85,18 @@ class PolicyServer(GrpcServer):
             records=self._records,
         )
         super().__init__(
-            config, service, name=SERVICE, handlers=handlers(service), registry=self.metrics.registry
+            config,
+            service,
+            name=SERVICE,
+            handlers=handlers(
+                service,
+                DecideMany=grpc.stream_stream_rpc_method_handler(
+                    service.decide_many,
+                    tolerant_parser(wire.DecideManyRequest),
+                    wire.DecideManyResponse.SerializeToString,
+                ),
+            ),
+            registry=self.metrics.registry,
         )
 
     async def start(self) -> None:

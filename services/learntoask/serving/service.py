@@ -15,6 +15,7 @@ from learntoask.rpc.calls import Call
 from learntoask.rpc.requests import Unparsable, check_id, require_parsed
 from learntoask.serving.config import ServeConfig
 from learntoask.serving.conversation import ConversationService
+from learntoask.serving.decide_many import DecideMany
 from learntoask.serving.decider import Decider, PolicyDecision
 from learntoask.serving.input_checks import ConversationLimits
 from learntoask.serving.metrics import ServingMetrics
@@ -71,6 +72,10 @@ class PolicyAskService(ConversationService):
                 subject, messages, context, call, conversation=asked.conversation_id
             )
             return wire.DecideResponse(decision=_to_wire(decision, call))
+
+    async def decide_many(self, _requests: object, context: grpc.aio.ServicerContext) -> None:
+        """Answer the calls of a stream, each with the metrics and the log line of a call of its own."""
+        await DecideMany(self.decide, context).run(self._drain_begun)
 
     async def server_info(
         self, request: wire.GetServerInfoRequest | Unparsable, context: grpc.aio.ServicerContext

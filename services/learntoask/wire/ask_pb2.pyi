@@ -81,6 +81,58 @@ class DecideResponse(_message.Message):
     decision: Decision
     def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ...) -> None: ...
 
+class DecideManyRequest(_message.Message):
+    __slots__ = ("calls", "cancelled")
+    class Call(_message.Message):
+        __slots__ = ("id", "request", "seconds", "request_id", "metadata")
+        class MetadataEntry(_message.Message):
+            __slots__ = ("key", "value")
+            KEY_FIELD_NUMBER: _ClassVar[int]
+            VALUE_FIELD_NUMBER: _ClassVar[int]
+            key: str
+            value: str
+            def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+        ID_FIELD_NUMBER: _ClassVar[int]
+        REQUEST_FIELD_NUMBER: _ClassVar[int]
+        SECONDS_FIELD_NUMBER: _ClassVar[int]
+        REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+        METADATA_FIELD_NUMBER: _ClassVar[int]
+        id: int
+        request: DecideRequest
+        seconds: float
+        request_id: str
+        metadata: _containers.ScalarMap[str, str]
+        def __init__(self, id: _Optional[int] = ..., request: _Optional[_Union[DecideRequest, _Mapping]] = ..., seconds: _Optional[float] = ..., request_id: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    calls: _containers.RepeatedCompositeFieldContainer[DecideManyRequest.Call]
+    cancelled: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, calls: _Optional[_Iterable[_Union[DecideManyRequest.Call, _Mapping]]] = ..., cancelled: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class DecideManyResponse(_message.Message):
+    __slots__ = ("results", "draining")
+    class Result(_message.Message):
+        __slots__ = ("id", "decision", "failure")
+        ID_FIELD_NUMBER: _ClassVar[int]
+        DECISION_FIELD_NUMBER: _ClassVar[int]
+        FAILURE_FIELD_NUMBER: _ClassVar[int]
+        id: int
+        decision: Decision
+        failure: DecideManyResponse.Failure
+        def __init__(self, id: _Optional[int] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., failure: _Optional[_Union[DecideManyResponse.Failure, _Mapping]] = ...) -> None: ...
+    class Failure(_message.Message):
+        __slots__ = ("code", "message")
+        CODE_FIELD_NUMBER: _ClassVar[int]
+        MESSAGE_FIELD_NUMBER: _ClassVar[int]
+        code: int
+        message: str
+        def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[DecideManyResponse.Result]
+    draining: bool
+    def __init__(self, results: _Optional[_Iterable[_Union[DecideManyResponse.Result, _Mapping]]] = ..., draining: _Optional[bool] = ...) -> None: ...
+
 class ConverseRequest(_message.Message):
     __slots__ = ("open", "user_message")
     class Open(_message.Message):

@@ -44,6 +44,11 @@ class AskServiceStub:
                 request_serializer=learntoask_dot_v1_dot_ask__pb2.ConverseRequest.SerializeToString,
                 response_deserializer=learntoask_dot_v1_dot_ask__pb2.ConverseResponse.FromString,
                 _registered_method=True)
+        self.DecideMany = channel.stream_stream(
+                '/learntoask.v1.AskService/DecideMany',
+                request_serializer=learntoask_dot_v1_dot_ask__pb2.DecideManyRequest.SerializeToString,
+                response_deserializer=learntoask_dot_v1_dot_ask__pb2.DecideManyResponse.FromString,
+                _registered_method=True)
         self.GetServerInfo = channel.unary_unary(
                 '/learntoask.v1.AskService/GetServerInfo',
                 request_serializer=learntoask_dot_v1_dot_ask__pb2.GetServerInfoRequest.SerializeToString,
@@ -70,6 +75,16 @@ class AskServiceServicer:
         """One conversation held by the stream: `open` first, then one `user_message` after another, each answered by one
         ConverseResponse. A history in `open` that ends with a user message is answered at once, which is how a client
         goes on at another server after UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideMany(self, request_iterator, context):
+        """Decide calls of many conversations on one stream. It is for gateways: a message costs both sides half of a call, and
+        calls that come at the same time share one. The answers come in any order.
+
+        UNIMPLEMENTED: this is a gateway, or a policy server of an earlier version; call Decide.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,6 +120,11 @@ def add_AskServiceServicer_to_server(servicer, server):
                     servicer.Converse,
                     request_deserializer=learntoask_dot_v1_dot_ask__pb2.ConverseRequest.FromString,
                     response_serializer=learntoask_dot_v1_dot_ask__pb2.ConverseResponse.SerializeToString,
+            ),
+            'DecideMany': grpc.stream_stream_rpc_method_handler(
+                    servicer.DecideMany,
+                    request_deserializer=learntoask_dot_v1_dot_ask__pb2.DecideManyRequest.FromString,
+                    response_serializer=learntoask_dot_v1_dot_ask__pb2.DecideManyResponse.SerializeToString,
             ),
             'GetServerInfo': grpc.unary_unary_rpc_method_handler(
                     servicer.GetServerInfo,
@@ -171,6 +191,33 @@ class AskService:
             '/learntoask.v1.AskService/Converse',
             learntoask_dot_v1_dot_ask__pb2.ConverseRequest.SerializeToString,
             learntoask_dot_v1_dot_ask__pb2.ConverseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideMany(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/learntoask.v1.AskService/DecideMany',
+            learntoask_dot_v1_dot_ask__pb2.DecideManyRequest.SerializeToString,
+            learntoask_dot_v1_dot_ask__pb2.DecideManyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,14 +9,18 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
+from itertools import cycle
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import grpc
+import uvloop
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
 from learntoask.rpc.process import run
 from learntoask.serving.config import ServeConfig
+from learntoask.serving.conversation import SERVICE
 from learntoask.serving.engines.protocol import Draft
 from learntoask.serving.gateway.config import GatewayConfig
 from learntoask.serving.gateway.process import GatewayServer
@@ -73,6 +77,9 @@ class Processes:
             _serve_gateway, {"servers": servers, "pack": self.folder / "pack.json", **settings}
         )
 
+    def bare_proxy(self, *servers: str) -> Running:
+        return self._start(_serve_bare_proxy, servers)
+
     def kill_all(self) -> None:
         for running in self._running:
             running.kill()
@@ -112,6 +119,27 @@ def _serve_gateway(pipe: Connection, settings: dict[str, Any]) -> None:
         return GatewayServer(GatewayConfig(port=0, metrics_port=0, **settings))
 
     _run(make, pipe)
+
+
+def _serve_bare_proxy(pipe: Connection, addresses: tuple[str, ...]) -> None:
+    """Pass the bytes of each call on to one of the servers, in turn."""
+
+    async def main() -> None:
+        channels = [grpc.aio.insecure_channel(address) for address in addresses]
+        decide = cycle([channel.unary_unary(f"/{SERVICE}/Decide") for channel in channels])
+
+        async def passed_on(asked: bytes, _context: grpc.aio.ServicerContext) -> bytes:
+            return await next(decide)(asked, timeout=15)
+
+        server = grpc.aio.server()
+        method = grpc.unary_unary_rpc_method_handler(passed_on)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Decide": method}),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        pipe.send(f"127.0.0.1:{port}")
+        await server.wait_for_termination()
+
+    uvloop.run(main())
 
 
 def _run(make: Callable[[], Any], pipe: Connection) -> None:

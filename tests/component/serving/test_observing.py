@@ -38,7 +38,13 @@ async def test_reflection_describes_the_service_as_grpcurl_reads_it():
     assert {symbol, "grpc.health.v1.Health"} <= listed
     described = FileDescriptorProto.FromString(files[0])
     methods = {method.name: method.client_streaming for method in described.service[0].method}
-    assert methods == {"Decide": False, "Converse": True, "ReportOutcome": False, "GetServerInfo": False}
+    assert methods == {
+        "Decide": False,
+        "Converse": True,
+        "DecideMany": True,
+        "ReportOutcome": False,
+        "GetServerInfo": False,
+    }
 
 
 async def test_prometheus_reads_calls_decisions_tokens_and_memory():

@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -23,7 +22,7 @@ from learntoask.serving.gateway import routing
 from learntoask.serving.gateway.metrics import GatewayMetrics
 from learntoask.serving.gateway.resolver import Resolution, resolve
 from learntoask.serving.gateway.routing import BackendState
-from learntoask.wire.ask_pb2_grpc import AskServiceStub
+from learntoask.serving.gateway.stream import Asking
 
 _WATCH_AGAIN_SECONDS = 0.5
 _LOOK_AGAIN_SECONDS = 1.0  # between look-ups while no server serves
@@ -67,10 +66,11 @@ class Backend:
 
     def _connect(self) -> None:
         self._channel = open_channel(self.address, tls=self._in_use, options=_OPTIONS)
-        self.stub = AskServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        self.asking = Asking(self._channel)
 
     def _reconnect(self, tls: ReadTls | None) -> None:
         left, self._in_use = self._channel, tls
+        self.asking.leave()
         self._connect()
         closing = asyncio.create_task(left.close(_LAST_ANSWERS_SECONDS if self.state.in_flight else None))
         self._retired.add(closing)
@@ -78,11 +78,11 @@ class Backend:
 
     def begin(self) -> None:
         """Count a request that is sent."""
-        self.state = replace(self.state, in_flight=self.state.in_flight + 1)
+        self.state = self.state._replace(in_flight=self.state.in_flight + 1)
 
     def end(self) -> None:
         """Count a request that is over."""
-        self.state = replace(self.state, in_flight=self.state.in_flight - 1)
+        self.state = self.state._replace(in_flight=self.state.in_flight - 1)
 
     def record_success(self) -> None:
         """Forget earlier failures."""
@@ -101,7 +101,7 @@ class Backend:
         """Count a failure and ask the server nothing more until its health service reports again."""
         self.record_failure()
         if self.state.serving:
-            self.state = replace(self.state, serving=False)
+            self.state = self.state._replace(serving=False)
             self._watching.cancel()
             self._watching = asyncio.create_task(self._watch())
 
@@ -110,6 +110,7 @@ class Backend:
         self._watching.cancel()
         with suppress(asyncio.CancelledError):
             await self._watching
+        self.asking.leave()
         async with asyncio.timeout(_LAST_ANSWERS_SECONDS + 1):
             await self._channel.close(_LAST_ANSWERS_SECONDS if self.state.in_flight else None)
             await asyncio.gather(*self._retired)
@@ -134,7 +135,7 @@ class Backend:
             trouble = self.trouble or trouble  # what is wrong with TLS says more
         if serving == self.state.serving and trouble == self.trouble:
             return
-        self.state, self.trouble = replace(self.state, serving=serving), trouble
+        self.state, self.trouble = self.state._replace(serving=serving), trouble
         fields = {"server": self.address, "serving": serving, **({"why": trouble} if trouble else {})}
         LOGGER.info("server", extra={"fields": fields})
         async with self._changed:

@@ -75,7 +75,6 @@ class BackendClient:
         """
         start = time.monotonic()
         end = start + seconds * (1 - _RESERVE)
-        metadata = (*self._token, (REQUEST_ID, request_id))
         tried: set[str] = set()
         faults, last = 0, ""
         while (left := end - time.monotonic()) > 0 and faults < self._policy.faults:
@@ -87,12 +86,12 @@ class BackendClient:
             tried.add(backend.address)
             left = min(end - time.monotonic(), self._policy.attempt)
             try:
-                response = await self._attempt(backend, request, metadata, left)
+                decision = await self._attempt(backend, request, request_id, left)
             except grpc.aio.AioRpcError as error:
                 faults += self._record_failure(backend, error, request_id)
                 last = f"{backend.address}: {error.code().name}: {error.details()}"
             else:
-                return Answer(response.decision, backend.address, len(tried) - 1, time.monotonic() - start)
+                return Answer(decision, backend.address, len(tried) - 1, time.monotonic() - start)
         raise Unanswered(last or self._nobody())
 
     async def info(self, *, request_id: str, seconds: float) -> wire.GetServerInfoResponse:
@@ -102,7 +101,7 @@ class BackendClient:
             raise Unanswered(self._nobody())
         metadata = (*self._token, (REQUEST_ID, request_id))
         try:
-            return await backend.stub.GetServerInfo(
+            return await backend.asking.stub.GetServerInfo(
                 wire.GetServerInfoRequest(), timeout=min(seconds, self._policy.attempt), metadata=metadata
             )
         except grpc.aio.AioRpcError as error:
@@ -123,21 +122,19 @@ class BackendClient:
         return backend
 
     async def _attempt(
-        self,
-        backend: Backend,
-        request: wire.DecideRequest,
-        metadata: tuple[tuple[str, str], ...],
-        seconds: float,
-    ) -> wire.DecideResponse:
+        self, backend: Backend, request: wire.DecideRequest, request_id: str, seconds: float
+    ) -> wire.Decision:
         backend.begin()
         try:
             with tracing.calling(_DECIDE, server=backend.address) as headers:
-                response = await backend.stub.Decide(request, timeout=seconds, metadata=(*metadata, *headers))
+                decision = await backend.asking.decide(
+                    request, token=self._token, request_id=request_id, trace=headers, seconds=seconds
+                )
         finally:
             backend.end()
         backend.record_success()
         self._metrics.count_attempt(backend.address, "OK")
-        return response
+        return decision
 
     def _record_failure(self, backend: Backend, error: grpc.aio.AioRpcError, request_id: str) -> int:
         """Count and log a failed attempt; return 1 if it is a FAULT, else 0. Raises UpstreamError for a bad request."""

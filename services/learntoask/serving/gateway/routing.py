@@ -8,9 +8,9 @@ the conversations for which it has the highest score move. A server that is much
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import ceil
+from typing import NamedTuple
 
 from learntoask.core.backoff import Backoff
 
@@ -20,8 +20,7 @@ _FAILURES = 3  # failures in a row after which a server is ejected although its 
 _EJECTION = Backoff(first=1.0, longest=30.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackendState:
+class BackendState(NamedTuple):
     """What is known about a server.
 
     `serving` is the last report of its health service; `in_flight` counts requests, `failures` those in a row.
@@ -65,13 +64,13 @@ def _load_bound(loads: Iterable[int]) -> int:
 
 def after_success(state: BackendState) -> BackendState:
     """Return the state after an answer: failures are forgotten."""
-    return state if not state.failures else replace(state, failures=0, ejected_until=0.0)
+    return state if not state.failures else state._replace(failures=0, ejected_until=0.0)
 
 
 def after_failure(state: BackendState, *, now: float) -> BackendState:
     """Return the state after a failure at time `now`; from the third in a row on, the server is ejected for a while."""
     failures = state.failures + 1
     if failures < _FAILURES:
-        return replace(state, failures=failures)
+        return state._replace(failures=failures)
     ejection = _EJECTION.delay(failures - _FAILURES + 1)
-    return replace(state, failures=failures, ejected_until=now + ejection)
+    return state._replace(failures=failures, ejected_until=now + ejection)
