@@ -118,6 +118,8 @@ def _sft(spec: RunSpec) -> dict[str, JsonValue]:
     sft = _dump(spec.train.sft)
     if not spec.train.grpo.updates:
         sft["keptShare"] = 0.0  # without GRPO, SFT uses all sessions
+    if spec.train.sft.targets == "next":  # keys are older than these settings
+        del sft["targets"], sft["hindsightWeight"]
     return {**_policy(spec), **_trained(spec), **_corruption(spec), "sft": sft}
 
 
