@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from learntoask.training.distributed.process_group import ALONE
 from learntoask.training.grpo.batch import build_batch
 from learntoask.training.grpo.samples import batch_figures, grade_samples, sampled_points
 from learntoask.training.grpo.trainer import GrpoTrainer
-from learntoask.training.grpo.validation import Validation, gain_lower_bound, refusal
+from learntoask.training.grpo.validation import Validation, gain_lower_bound, refusal, validate
 from learntoask.training.optim.checkpoint import restore_weights
 from learntoask.training.optim.learner import Learner
 from learntoask.training.sft import stage as sft_stage
@@ -398,6 +399,21 @@ def found(total: float, ws_stop: float, *, spread: float = 0.0) -> Validation:
     """Twenty sessions of two samples, whose totals lie `spread` above and below in turns."""
     totals = tuple((total + sign * spread, total + sign * spread) for sign in (1, -1) * 10)
     return Validation(total=total, ws_continue=1, ws_stop=ws_stop, wa_gh=1, samples=40, totals=totals)
+
+
+def test_validation_counts_missing_grades_apart_from_answers_that_are_no_question(warm) -> None:
+    held_out = tiny.sessions(8, "validation")
+    found = {}
+    for name, policy in (("untrained", tiny.policy()), ("trained", tiny.warmed(warm))):
+        found[name] = validate(
+            policy, held_out, grader=tiny.WordGrader(lost=4), max_new_tokens=12, max_missing_share=0.5
+        )
+    points = sum(len(one.samples) for one in held_out)
+    for validation in found.values():
+        assert validation.missing == pytest.approx(math.ceil(points / 4) / points)
+    assert found["untrained"].refused == pytest.approx(1 - found["untrained"].missing)
+    assert found["trained"].refused < found["untrained"].refused
+    assert found["trained"].metrics()["unlike_experts"] == 0
 
 
 def test_a_greater_total_does_not_buy_lost_stops() -> None:

@@ -10,14 +10,40 @@ FIELDS = frozenset("abcd")
 
 
 def judged(
-    gold: str, found: str | None, *, session: str = "s", seen: bool = True, refused: bool = False
+    gold: str,
+    found: str | None,
+    *,
+    session: str = "s",
+    seen: bool = True,
+    refused: bool = False,
+    known: bool = False,
 ) -> GradedQuestion:
     """A graded question; with `found` None its grade is missing."""
     target = frozenset(gold)
     grade = MissingGrade("unsure") if found is None else question_grade(frozenset(found), target=target)
     return GradedQuestion(
-        session_id=session, seen=seen, fields=FIELDS, gold=target, grade=REFUSED if refused else grade
+        session_id=session,
+        seen=seen,
+        fields=FIELDS,
+        gold=target,
+        grade=REFUSED if refused else grade,
+        known_wording=known,
     )
+
+
+def test_agreement_on_questions_that_the_grader_knows_by_their_words_is_told_apart():
+    canned = [judged("a", "a", session=str(n), known=True) for n in range(6)]
+    new = [judged("a", "a", session="6"), judged("a", "b", session="7")]
+    found = agreement(canned + new)
+    assert found["known_wording"]["value"] == 0.75
+    assert found["any_hit"]["value"] == 0.875
+    assert found["new_wording"]["questions"] == 2
+    assert found["new_wording"]["any_hit"]["value"] == 0.5
+    assert found["new_wording"]["known_wording"]["value"] == 0
+    nothing_else = agreement(canned)["new_wording"]
+    assert nothing_else["questions"] == 0
+    assert nothing_else["any_hit"] == {"value": None, "low": None, "high": None}
+    assert "new_wording" not in agreement(new)
 
 
 def test_figures_by_hand():

@@ -201,7 +201,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="grader",
-        version=4,
+        version=5,
         inputs=("label",),
         pack=lambda spec: "judging" if spec.grader.method == "llm" else "grading",
         settings=_grader,
@@ -224,7 +224,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name=CALIBRATE,
-        version=2,
+        version=3,
         inputs=("prepare", "label", "grader", "draw", REVIEW),
         only_with_calibrate=True,
         pack="whole",
@@ -241,7 +241,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="grpo",
-        version=3,
+        version=4,
         inputs=("label", "grader", "sft"),
         reads_calibrated=True,
         pack="policy",  # what its rewards need of the pack is in the graders' digest
@@ -260,7 +260,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="evaluate",
-        version=5,
+        version=6,
         inputs=("fetch", "prepare", "label", "grader", "sft", "grpo"),
         reads_calibrated=True,
         pack="whole",

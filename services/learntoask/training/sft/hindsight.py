@@ -63,7 +63,7 @@ class ExpertWording:
         """Return whether `question`, put at turn `asked_at`, refers to what was said since the context of `turn`.
 
         It does if it has a number or a rare word that the user said in between and not before, or if it begins like a
-        follow-up. A sentence before the question, such as "Thanks.", counts only where the expert has asked nothing yet.
+        follow-up. A sentence before the question, such as "Thanks.", only counts where the expert has not asked yet.
         """
         session = labelled.session
         start, end = session.turns[turn].start, session.turns[asked_at].start
