@@ -46,7 +46,7 @@ def test_weighted_branches_have_the_gradient_of_weighted_rows(row_tokens: int) -
     loss, tokens = add_gradients(learner, trees, row_tokens)
     found = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
     assert tokens == sum(map(len, rows))
-    assert loss == pytest.approx(float(expected), rel=1e-5)
+    assert loss == pytest.approx(float(expected.detach()), rel=1e-5)
     torch.testing.assert_close(found, wanted, atol=1e-5 * float(wanted.abs().max()), rtol=1e-3)
     # The weights matter, or else this test would pass without them.
     assert mean_loss(learner, trees, row_tokens) != pytest.approx(loss, rel=1e-3)
