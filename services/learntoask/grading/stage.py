@@ -100,7 +100,7 @@ def run(context: StageContext, adjust: Adjust | None = None) -> StageSummary:
         fits[judge.role] = publish_judge(judge, questions.cues, context)
         (other,) = graders.values()
         figures[judge.role], same, unsure[judge.role] = measure_judge(judge, questions, other, context)
-    warnings: list[JsonValue] = [*_warnings(guard, choice, unsure.values()), *_canned(figures)]
+    warnings: list[JsonValue] = [*_warnings(guard, choice, unsure.values()), *canned_warnings(figures)]
     reporting = figures["reporting"]
     assert isinstance(reporting, dict)
     record: dict[str, JsonValue] = {
@@ -151,7 +151,7 @@ def _warnings(
     yield from filter(None, (check.warning() for check in unsure))
 
 
-def _canned(figures: Mapping[str, JsonValue]) -> Iterator[str]:
+def canned_warnings(figures: Mapping[str, JsonValue]) -> Iterator[str]:
     """Yield a warning for each grader that knows most held-out questions by their words, with what it finds in others.
 
     A log of canned replies gives such a grader an agreement that says nothing about other wordings.

@@ -90,7 +90,11 @@ def validate(
         max_missing_share=max_missing_share,
         where="GRPO, validation sessions",
     )
-    reasons = [grade.reason for grade in grades if isinstance(grade, Grade)]
+    reasons = [
+        grade.reason
+        for case, grade in zip(cases, grades, strict=True)
+        if isinstance(grade, Grade) and decision_of(case.response) == "continue"
+    ]
     summary = _summary(
         [
             _point(labelled, sample, text, grade)
