@@ -81,6 +81,11 @@ def test_a_status_is_shown_and_listed(read: Read, lta: Lta, cluster: Cluster, na
         "stages": [
             {"name": "prepare", "state": "Published", "output": "d" * 64, "attempt": 1},
             {"name": "sft", "state": "Failed", "attempt": 3, "reason": "Crashed", "message": "out of memory"},
+            {
+                "name": "evaluate",
+                "state": "Published",
+                "summary": {"published": "The SFT policy was published."},
+            },
         ],
     }
     path = f"{collection('LearnToAskRun', namespace)}/one/status"
@@ -94,6 +99,7 @@ def test_a_status_is_shown_and_listed(read: Read, lta: Lta, cluster: Cluster, na
             "dddddddddddd",
             "Failed (attempt 3)",
             "stage sft: out of memory",
+            "The SFT policy was published.",
         ):
             assert part in said
     code, said = lta("status", "--cluster", "one", "--json")

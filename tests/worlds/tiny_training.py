@@ -58,7 +58,13 @@ def session(index: int, split: Split = "train") -> LabelledSession:
     for position, field in enumerate(missing):
         remaining = tuple(Item(field=name, value="x") for name in missing[position:])
         samples.append(
-            Sample(turn=len(turns), decision="continue", remaining=remaining, provenance=provenance)
+            Sample(
+                turn=len(turns),
+                decision="continue",
+                remaining=remaining,
+                requested=(field,),
+                provenance=provenance,
+            )
         )
         turns.append(Turn(start=len(messages), end=len(messages) + 1))
         messages.append(Message(role="assistant", content=QUESTIONS[field], author="expert"))
@@ -191,10 +197,11 @@ def warmed(weights: dict[str, torch.Tensor]) -> Policy:
     return found
 
 
-def train_sft(work: Path, out: Path) -> None:
+def train_sft(work: Path, out: Path, targets: str = "next") -> None:
     torch.set_num_threads(1)
     trained = policy()
-    SftTrainer(trained, sessions(20), sessions(4, "validation"), run=sft_run(work)).train(Quiet())
+    run = sft_run(work, targets=targets)
+    SftTrainer(trained, sessions(20), sessions(4, "validation"), run=run).train(Quiet())
     save_file({name: weight.detach() for name, weight in trained.model.named_parameters()}, out)
 
 

@@ -63,10 +63,14 @@ def run_table(shown: RunView) -> Table:
     return table
 
 
-def print_published(console: Console, shown: RunView) -> None:
+def print_published(console: Console, shown: RunView | ShownRun) -> None:
     """Say which policy was published and why, once the run has evaluated it."""
-    evaluated = shown.publications.get("evaluate")
-    if evaluated is not None and (reason := evaluated.summary.get("published")):
+    if isinstance(shown, ShownRun):
+        record = shown.status.record("evaluate")
+        summary = record.summary if record else {}
+    else:
+        summary = shown.publications["evaluate"].summary if "evaluate" in shown.publications else {}
+    if reason := summary.get("published"):
         console.print(str(reason), markup=False)
 
 

@@ -59,7 +59,7 @@ def _show_local_runs(names: list[str], home: Path, *, as_json: bool, all_runs: b
 def _show_cluster_runs(run: str | None, *, as_json: bool, namespace: str | None, context: str | None) -> None:
     from rich.console import Console  # noqa: PLC0415
 
-    from learntoask.cli.run_table import cluster_run_table  # noqa: PLC0415
+    from learntoask.cli.run_table import cluster_run_table, print_published  # noqa: PLC0415
     from learntoask.cluster.display import ShownRun, json_of  # noqa: PLC0415
 
     async def read(kube: Any) -> list[dict[str, Any]]:
@@ -78,6 +78,7 @@ def _show_cluster_runs(run: str | None, *, as_json: bool, namespace: str | None,
         console.print("no runs in that namespace; start one with [bold]lta apply MANIFEST[/]")
     for shown in runs:
         console.print(cluster_run_table(shown, now=time.time()))
+        print_published(console, shown)
         if shown.status.message:
             style = "red" if shown.status.phase == "Failed" else None
             console.print(shown.status.message, markup=False, style=style)

@@ -26,11 +26,15 @@ class ReportModel(BaseModel):
 
 
 class MissingGrades(ReportModel):
-    """Completions that the reporting grader could not grade."""
+    """Completions that the reporting grader could not grade.
+
+    `zero` counts the answers that are no question of an expert, by the reason why they are graded 0 and not missing.
+    """
 
     count: int
     share: float
     reasons: dict[str, int]
+    zero: dict[str, int] = {}
 
 
 class IdentityCheck(ReportModel):

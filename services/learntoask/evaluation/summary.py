@@ -22,6 +22,7 @@ from learntoask.evaluation.stats.metrics import (
     identity_error,
     sums_by_session,
 )
+from learntoask.grading.grades import REFUSED, UNLIKE_EXPERTS
 from learntoask.statistics.bootstrap import Difference, Floats, contrasts, estimates
 
 
@@ -116,8 +117,17 @@ def _missing(decisions: Sequence[DecisionRecord], sums: Floats) -> MissingGrades
         reason for decision in decisions if (reason := decision.missing("reporting")) is not None
     )
     count = round(float(sums[:, COLUMNS.index("missing")].sum()))
+    zero = Counter(
+        decision.reporting.reason
+        for decision in decisions
+        if decision.decision == "continue"
+        and decision.reporting.reason in (REFUSED.reason, UNLIKE_EXPERTS.reason)
+    )
     return MissingGrades(
-        count=count, share=count / len(decisions) if decisions else 0.0, reasons=dict(sorted(reasons.items()))
+        count=count,
+        share=count / len(decisions) if decisions else 0.0,
+        reasons=dict(sorted(reasons.items())),
+        zero=dict(sorted((str(reason), found) for reason, found in zero.items())),
     )
 
 

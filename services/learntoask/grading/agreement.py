@@ -19,6 +19,7 @@ _COUNTS = (
     "questions",
     "missing",
     "refused",
+    "known_wording",
     "graded",
     "hit",
     "exact",
@@ -32,17 +33,24 @@ _Counts = NDArray[np.float64]  # [..., len(_COUNTS)]
 
 @dataclass(frozen=True, kw_only=True)
 class GradedQuestion:
-    """An expert question with the fields that it asks for by its label, and its grade."""
+    """An expert question with the fields that it asks for by its label, and its grade.
+
+    `known_wording`: the grader was fitted on the same words in another session, so its grade is hardly a test.
+    """
 
     session_id: str
     seen: bool  # whether a training session has a task of its group
     fields: frozenset[str]  # all fields of its task
     gold: frozenset[str]  # the fields that it asks for by its label
     grade: Grade | MissingGrade
+    known_wording: bool = False
 
 
 def agreement(graded: Sequence[GradedQuestion], *, seed: int = 0) -> dict[str, JsonValue]:
-    """Return the figures over all questions and, if there are both, over those of seen and of unseen tasks."""
+    """Return the figures over all questions and, if there are both, over those of seen and of unseen tasks.
+
+    If the grader knows some questions by their words, `new_wording` has the figures over the others, perhaps of none.
+    """
     found = _figures(graded, seed)
     groups = {
         "seen": [question for question in graded if question.seen],
@@ -50,6 +58,8 @@ def agreement(graded: Sequence[GradedQuestion], *, seed: int = 0) -> dict[str, J
     }
     if all(groups.values()):
         found |= {name: _figures(group, seed) for name, group in groups.items()}
+    if any(question.known_wording for question in graded):
+        found["new_wording"] = _figures([question for question in graded if not question.known_wording], seed)
     return found
 
 
@@ -93,6 +103,7 @@ def cluster_bootstrap(
 def _counts(question: GradedQuestion) -> _Counts:
     counts = dict.fromkeys(_COUNTS, 0.0)
     counts["questions"] = 1
+    counts["known_wording"] = question.known_wording
     if isinstance(question.grade, MissingGrade):
         counts["missing"] = 1
     else:
@@ -109,8 +120,8 @@ def _counts(question: GradedQuestion) -> _Counts:
 
 
 def _metrics(counts: _Counts) -> dict[str, NDArray[np.float64]]:
-    questions, missing, refused, graded, hit, exact = (
-        counts[..., _COUNTS.index(name)] for name in _COUNTS[:6]
+    questions, missing, refused, known_wording, graded, hit, exact = (
+        counts[..., _COUNTS.index(name)] for name in _COUNTS[:7]
     )
     both, neither = counts[..., _COUNTS.index("both")], counts[..., _COUNTS.index("neither")]
     pairs = counts[..., -4:].sum(axis=-1)
@@ -123,6 +134,7 @@ def _metrics(counts: _Counts) -> dict[str, NDArray[np.float64]]:
         "kappa": np.where(pairs > 0, kappa(counts[..., -4:].reshape(*counts.shape[:-1], 2, 2)), np.nan),
         "missing": _ratio(missing, questions),
         "refused": _ratio(refused, questions),
+        "known_wording": _ratio(known_wording, questions),
     }
 
 

@@ -35,12 +35,14 @@ from learntoask.grading.grades import (
 )
 from learntoask.grading.guard_check import FAIL_ABOVE, WARN_ABOVE, GuardCheck
 from learntoask.grading.judge.stage import measure_judge, publish_judge
+from learntoask.grading.known_wordings import KnownWordings
 from learntoask.grading.nonquestions import non_questions
 from learntoask.grading.questions import Questions, SessionQuestions, read_questions
 from learntoask.grading.unsure_check import FEWEST_SESSIONS, UnsureCheck
 
 _KINDS: tuple[tuple[str, Kind], ...] = (("rewarding", "linear"), ("reporting", "trees"))
 _SHOWN_CUES = 10
+_MOSTLY_KNOWN = 0.5  # share of held-out questions with known wording from which the agreement needs a warning
 _HEADLINE = ("any_hit", "any_hit_of_all", "pair_agreement", "kappa", "missing")
 
 
@@ -78,14 +80,19 @@ def run(context: StageContext, adjust: Adjust | None = None) -> StageSummary:
     encoder = CachingEncoder(load_encoder(choice.name), journal=context.work / "embeddings")
     _encode_questions(questions, context, encoder)
     judge = settings.llm if settings.method == "llm" else None
+    plan = _fit_plan(questions, judge)
     made = {
         role: _fit_and_publish(role, kind, part, questions.cues, context, encoder, adjust)
-        for role, (kind, part) in _fit_plan(questions, judge).items()
+        for role, (kind, part) in plan.items()
     }
     graders = {role: published.grader for role, published in made.items()}
     fits: dict[str, JsonValue] = {role: published.about for role, published in made.items()}
     figures, grades, unsure = measure(
-        graders, questions, pack=pack, max_missing_share=settings.max_missing_share
+        graders,
+        questions,
+        pack=pack,
+        max_missing_share=settings.max_missing_share,
+        wordings={role: KnownWordings(pack, part) for role, (_, part) in plan.items()},
     )
     if judge is None:
         same = share(same_fields(grades["rewarding"], grades["reporting"]))
@@ -93,7 +100,7 @@ def run(context: StageContext, adjust: Adjust | None = None) -> StageSummary:
         fits[judge.role] = publish_judge(judge, questions.cues, context)
         (other,) = graders.values()
         figures[judge.role], same, unsure[judge.role] = measure_judge(judge, questions, other, context)
-    warnings: list[JsonValue] = [*_warnings(guard, choice, unsure.values())]
+    warnings: list[JsonValue] = [*_warnings(guard, choice, unsure.values()), *canned_warnings(figures)]
     reporting = figures["reporting"]
     assert isinstance(reporting, dict)
     record: dict[str, JsonValue] = {
@@ -144,6 +151,32 @@ def _warnings(
     yield from filter(None, (check.warning() for check in unsure))
 
 
+def canned_warnings(figures: Mapping[str, JsonValue]) -> Iterator[str]:
+    """Yield a warning for each grader that knows most held-out questions by their words, with what it finds in others.
+
+    A log of canned replies gives such a grader an agreement that says nothing about other wordings.
+    """
+    for role, found in figures.items():
+        assert isinstance(found, dict)
+        others, known = found.get("new_wording"), found["known_wording"]
+        assert isinstance(known, dict)
+        share_known = known["value"]
+        if not isinstance(others, dict) or not isinstance(share_known, float) or share_known <= _MOSTLY_KNOWN:
+            continue
+        hit = others["any_hit"]
+        assert isinstance(hit, dict)
+        rest = "there is no other to measure it on"
+        if others["questions"]:
+            rest = (
+                f"on the other {others['questions']} it finds an asked field in {hit['value']} "
+                f"[{hit['low']}, {hit['high']}]"
+            )
+        yield (
+            f"{share_known:.0%} of {found['questions']} held-out questions of the experts stand word for word in what "
+            f"the {role} grader was fitted on; {rest}"
+        )
+
+
 def _fit_plan(
     questions: Questions, judge: LlmJudge | None
 ) -> dict[str, tuple[Kind, Sequence[SessionQuestions]]]:
@@ -157,9 +190,17 @@ def _fit_plan(
 
 
 def measure(
-    graders: Mapping[str, Grader], questions: Questions, *, pack: Pack, max_missing_share: float
+    graders: Mapping[str, Grader],
+    questions: Questions,
+    *,
+    pack: Pack,
+    max_missing_share: float,
+    wordings: Mapping[str, KnownWordings],
 ) -> tuple[dict[str, JsonValue], dict[str, list[Grade | MissingGrade]], dict[str, UnsureCheck]]:
-    """Return each grader's agreement with the labels of held-out questions, its grades of them, and their check."""
+    """Return each grader's agreement with the labels of held-out questions, its grades of them, and their check.
+
+    `wordings` are those that each grader was fitted on.
+    """
     asked = [(session, example) for session in questions.evaluation_sessions() for example in session.asked]
     grades = {
         role: grader.grade([example.case() for _, example in asked]) for role, grader in graders.items()
@@ -177,7 +218,7 @@ def measure(
         checks[role].require()
         figures[role] = agreement(
             [
-                _graded_question(session, example, grade, questions, pack)
+                _graded_question(session, example, grade, questions, pack, wordings[role])
                 for (session, example), grade in zip(asked, found, strict=True)
             ]
         )
@@ -271,7 +312,12 @@ def _gold(questions: Questions) -> dict[str, JsonValue]:
 
 
 def _graded_question(
-    session: SessionQuestions, example: Example, grade: Grade | MissingGrade, questions: Questions, pack: Pack
+    session: SessionQuestions,
+    example: Example,
+    grade: Grade | MissingGrade,
+    questions: Questions,
+    pack: Pack,
+    wordings: KnownWordings,
 ) -> GradedQuestion:
     task = pack.task(example.task)
     return GradedQuestion(
@@ -280,4 +326,5 @@ def _graded_question(
         fields=task.field_names,
         gold=example.asked,
         grade=grade,
+        known_wording=wordings.has(example),
     )

@@ -26,7 +26,7 @@ from learntoask.evaluation.heldout import read_held_out
 from learntoask.evaluation.report.html import render, report_page
 from learntoask.evaluation.report_schema import EvaluationReport, read_report
 from learntoask.evaluation.stage import Graders, evaluate_models, open_graders
-from learntoask.grading.grades import Grade, GradeCase, MissingGrade
+from learntoask.grading.grades import REFUSED, Grade, GradeCase, MissingGrade
 from learntoask.policy.stopping import Stopping, publish_stopping
 from worlds import evaluation as world
 
@@ -171,6 +171,26 @@ def test_missing_grades_are_counted_with_their_reason(report: EvaluationReport, 
     assert missing.count == expected > 0
     assert missing.reasons == {"no field is near enough <to be sure>": expected}
     assert missing.share == pytest.approx(expected / len(sampled))
+
+
+def test_answers_that_are_no_question_are_graded_0_and_counted_with_the_reason(
+    report: EvaluationReport, folder: Path
+) -> None:
+    counts = []
+    rows = list(read_records(folder / "out" / "decisions.jsonl", DecisionRecord))
+    for policy in report.policies:
+        for decoding, part in policy.decodings.items():
+            refused = sum(
+                (row.policy, row.decoding) == (policy.name, decoding)
+                and row.decision == "continue"
+                and row.reporting.reason == REFUSED.reason
+                for row in rows
+            )
+            assert part.missing.zero == ({REFUSED.reason: refused} if refused else {})
+            counts += [refused] if refused else []
+    assert (
+        f"not missing but 0: {counts[0]} × {REFUSED.reason}" in (folder / "out" / "report.html").read_text()
+    )
 
 
 def test_one_line_a_decision(report: EvaluationReport, folder: Path) -> None:
@@ -412,7 +432,7 @@ def test_the_page_is_whole_and_needs_nothing_from_outside(report: EvaluationRepo
     assert "no field is near enough <to be sure>" in reader.text
     assert f"{report.policy('grpo').decodings['greedy'].metrics['WA-GH'].value:.3f}" in reader.text
     assert "RealMedConv" in reader.text
-    assert re.search(r"κ over \(question, field\) pairs\s*0\.871\s*0\.842 – 0\.902\s*0\.845", reader.text)
+    assert re.search(r"κ over \(question, field\) pairs\s*0\.871\s*0\.842 – 0\.902, n 335\s*0\.845", reader.text)
     assert re.search(r"same findings\s*0\.958 \(n = 331\)", reader.text)
 
 

@@ -35,15 +35,16 @@ def run(target: Callable[..., None], *arguments: Path | str, kill_after: int | N
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("kind", "rows"), [("sft", 23), ("grpo", 14), ("dpo", 14)])
+@pytest.mark.parametrize(("kind", "rows"), [("next", 23), ("hindsight", 23), ("grpo", 14), ("dpo", 14)])
 def test_killed_runs_end_with_the_same_weights(
     kind: str, rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The fork server of Python 3.11 looks for what it preloads on its own path, not on ours.
     monkeypatch.setenv("PYTHONPATH", str(Path(tiny_training.__file__).parents[1]))
-    target = tiny_training.train_sft if kind == "sft" else tiny_training.train_grpo
-    more: list[Path | str] = []
-    if kind != "sft":
+    is_sft = kind in ("next", "hindsight")
+    target = tiny_training.train_sft if is_sft else tiny_training.train_grpo
+    more: list[Path | str] = [kind] if is_sft else []
+    if not is_sft:
         (tmp_path / "warm").mkdir()
         more = [tmp_path / "warm.safetensors"]
         save_file(tiny_training.warm_weights(tmp_path / "warm"), more[0])

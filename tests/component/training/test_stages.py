@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +20,11 @@ from learntoask.training.distributed.process_group import ALONE
 from learntoask.training.grpo.batch import build_batch
 from learntoask.training.grpo.samples import batch_figures, grade_samples, sampled_points
 from learntoask.training.grpo.trainer import GrpoTrainer
-from learntoask.training.grpo.validation import Validation, gain_lower_bound, refusal
+from learntoask.training.grpo.validation import Validation, gain_lower_bound, refusal, validate
 from learntoask.training.optim.checkpoint import restore_weights
 from learntoask.training.optim.learner import Learner
 from learntoask.training.sft import stage as sft_stage
+from learntoask.training.sft.hindsight import HindsightTargets
 from learntoask.training.sft.targets import split_for_training, supervised_trees, trained_turns
 from learntoask.training.sft.trainer import SftTrainer, mean_loss
 from learntoask.training.tree.attention import enable_tree_attention
@@ -123,6 +125,50 @@ def test_targets_are_the_expert_turns_and_the_stop() -> None:
     assert [tree.in_trunk(completion) for completion in tree.completions] == [True] * (len(texts) - 1) + [
         False
     ]
+
+
+def test_hindsight_targets_are_weighted_branches_of_the_same_trunk() -> None:
+    policy = tiny.policy()
+    labelled = next(session for session in tiny.sessions(20) if len(session.session.turns) == 4)
+    hindsight = HindsightTargets.of(tiny.sessions(20), weight=0.5)
+    (usual,) = supervised_trees(policy, labelled, turns="labelled").trees
+    found = supervised_trees(policy, labelled, turns="labelled", hindsight=hindsight)
+    (tree,) = found.trees
+    first, second, third, stop = (
+        policy.tokenizer.decode(completion.tokens) for completion in usual.completions
+    )
+    texts = [(policy.tokenizer.decode(one.tokens), one.weight) for one in tree.completions]
+    assert texts == [
+        *((first, 1), (second, 0.25), (third, 0.25)),
+        *((second, 1), (third, 0.5)),
+        (third, 1),
+        (stop, 1),
+    ]
+    assert found.later == 3
+    assert tree.trunk == usual.trunk
+    # Each further branch costs its own tokens, without the last, which is predicted only.
+    lengths = {text: len(one.tokens) for (text, _), one in zip(texts, tree.completions, strict=True)}
+    assert tree.size == usual.size + lengths[second] + 2 * lengths[third] - 3
+
+
+def test_sft_learns_hindsight_targets_and_validates_on_the_experts_own_answers(tmp_path: Path) -> None:
+    """The policy comes to ask for more than one of the fields that are missing, and its losses stay comparable."""
+    held_out, labelled = tiny.sessions(3, "validation"), tiny.sessions(20)
+    results, losses = {}, {}
+    for targets in ("next", "hindsight"):
+        (work := tmp_path / targets).mkdir()
+        policy = tiny.policy()
+        run = tiny.sft_run(work, targets=targets, hindsight_weight=1, epochs=4)
+        result, journal = SftTrainer(policy, labelled, held_out, run=run).train(tiny.Quiet())
+        results[targets] = result
+        losses[targets] = [row["loss"] for row in journal.records() if row["kind"] == "validation"]
+        own = [tree for one in held_out for tree in supervised_trees(policy, one, turns="labelled").trees]
+        learner = Learner(policy.model, weight_decay=0.0, precision=torch.float32, workers=ALONE)
+        assert result.best_loss == pytest.approx(mean_loss(learner, own, 200), abs=1e-5)
+    assert results["next"].later == 0
+    assert results["hindsight"].later > 10
+    assert losses["hindsight"] != losses["next"]
+    assert losses["hindsight"][-1] < losses["hindsight"][0]
 
 
 def test_labelled_turns_only_or_all() -> None:
@@ -353,6 +399,21 @@ def found(total: float, ws_stop: float, *, spread: float = 0.0) -> Validation:
     """Twenty sessions of two samples, whose totals lie `spread` above and below in turns."""
     totals = tuple((total + sign * spread, total + sign * spread) for sign in (1, -1) * 10)
     return Validation(total=total, ws_continue=1, ws_stop=ws_stop, wa_gh=1, samples=40, totals=totals)
+
+
+def test_validation_counts_missing_grades_apart_from_answers_that_are_no_question(warm) -> None:
+    held_out = tiny.sessions(8, "validation")
+    found = {}
+    for name, policy in (("untrained", tiny.policy()), ("trained", tiny.warmed(warm))):
+        found[name] = validate(
+            policy, held_out, grader=tiny.WordGrader(lost=4), max_new_tokens=12, max_missing_share=0.5
+        )
+    points = sum(len(one.samples) for one in held_out)
+    for validation in found.values():
+        assert validation.missing == pytest.approx(math.ceil(points / 4) / points)
+    assert found["untrained"].refused == pytest.approx(1 - found["untrained"].missing)
+    assert found["trained"].refused < found["untrained"].refused
+    assert found["trained"].metrics()["unlike_experts"] == 0
 
 
 def test_a_greater_total_does_not_buy_lost_stops() -> None:

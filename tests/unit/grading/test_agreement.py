@@ -5,19 +5,46 @@ from __future__ import annotations
 import pytest
 from learntoask.grading.agreement import GradedQuestion, agreement, same_fields, share
 from learntoask.grading.grades import REFUSED, MissingGrade, question_grade
+from learntoask.grading.stage import canned_warnings
 
 FIELDS = frozenset("abcd")
 
 
 def judged(
-    gold: str, found: str | None, *, session: str = "s", seen: bool = True, refused: bool = False
+    gold: str,
+    found: str | None,
+    *,
+    session: str = "s",
+    seen: bool = True,
+    refused: bool = False,
+    known: bool = False,
 ) -> GradedQuestion:
     """A graded question; with `found` None its grade is missing."""
     target = frozenset(gold)
     grade = MissingGrade("unsure") if found is None else question_grade(frozenset(found), target=target)
     return GradedQuestion(
-        session_id=session, seen=seen, fields=FIELDS, gold=target, grade=REFUSED if refused else grade
+        session_id=session,
+        seen=seen,
+        fields=FIELDS,
+        gold=target,
+        grade=REFUSED if refused else grade,
+        known_wording=known,
     )
+
+
+def test_agreement_on_questions_that_the_grader_knows_by_their_words_is_told_apart():
+    canned = [judged("a", "a", session=str(n), known=True) for n in range(6)]
+    new = [judged("a", "a", session="6"), judged("a", "b", session="7")]
+    found = agreement(canned + new)
+    assert found["known_wording"]["value"] == 0.75
+    assert found["any_hit"]["value"] == 0.875
+    assert found["new_wording"]["questions"] == 2
+    assert found["new_wording"]["any_hit"]["value"] == 0.5
+    assert found["new_wording"]["known_wording"]["value"] == 0
+    nothing_else = agreement(canned)["new_wording"]
+    assert nothing_else["questions"] == 0
+    assert nothing_else["any_hit"] == {"value": None, "low": None, "high": None}
+    assert "new_wording" not in agreement(new)
 
 
 def test_figures_by_hand():
@@ -85,3 +112,19 @@ def test_share_with_wilsons_interval():
 def test_same_findings_leaves_missing_ones_out():
     a, b = question_grade(frozenset("a"), target=FIELDS), question_grade(frozenset("b"), target=FIELDS)
     assert same_fields([a, a, MissingGrade("x"), a], [a, b, a, MissingGrade("x")]) == [True, False]
+
+
+def test_an_agreement_on_canned_replies_is_a_warning_with_what_is_left():
+    canned = [judged("a", "a", session=str(n), known=True) for n in range(6)]
+    new = [judged("a", "a", session="6"), judged("a", "b", session="7")]
+    half = [judged("a", "a", session="8"), judged("a", "a", session="9"), *new]
+    (warning,) = canned_warnings(
+        {"reporting": agreement(canned + new), "rewarding": agreement(half + canned[:4])}
+    )
+    assert warning.startswith("75% of 8 held-out questions")
+    assert (
+        "the reporting grader was fitted on; on the other 2 it finds an asked field in 0.5 [0.0, 1.0]"
+        in warning
+    )
+    (warning,) = canned_warnings({"rewarding": agreement(canned)})
+    assert warning.endswith("the rewarding grader was fitted on; there is no other to measure it on")

@@ -1,7 +1,8 @@
 """The figures of the graders that the stage `grader` writes to agreement.json, as names of metrics below `grader.`.
 
 FIGURE                                   the reporting grader on held-out questions of experts
-rewarding.FIGURE, reporting.FIGURE       either grader; with `seen.` or `unseen.` before FIGURE the tasks of a group
+rewarding.FIGURE, reporting.FIGURE       either grader; with `seen.` or `unseen.` before FIGURE the tasks of a group,
+                                         with `new_wording.` the questions that it was not fitted on word for word
 rewarding.probes.…, reporting.probes.…   a judge (grader.method: llm) on questions with known answers
 rewarding.asked.…, reporting.asked.…     what the judge was asked
 same_findings, refused.…, experts.refused, unsure.…, measured_on.…, fits.…
@@ -12,9 +13,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 ROLES = ("rewarding", "reporting")
-GROUPS = ("seen", "unseen")
+GROUPS = ("seen", "unseen", "new_wording")
 HEADLINE = ("any_hit", "any_hit_of_all", "pair_agreement", "kappa", "missing")
-FIGURES = (*HEADLINE, "exact", "refused")
+FIGURES = (*HEADLINE, "exact", "refused", "known_wording")
 COUNTS = ("questions", "sessions", "pairs")
 PROBES = ("kappa", "right_found", "wrong_found", "missing")
 FORMS = ("position", "length")

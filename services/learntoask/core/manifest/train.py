@@ -51,6 +51,13 @@ class Sft(ManifestModel):
     """Number of sessions per update. All labelled turns of a session are trained in one sequence."""
     turns: Literal["labelled", "all"] = "labelled"
     """Expert turns that are imitated: only those with a label, or all."""
+    targets: Literal["next", "hindsight"] = "next"
+    """Right answers at a labelled turn. `next`: what the expert says there. `hindsight`: also every question that the
+    expert puts later in the session, if all fields that it asks for are in the micro-goal of the turn and it does not
+    lean on what was said in between."""
+    hindsight_weight: Annotated[float, Field(gt=0, le=100)] = 0.5
+    """With `targets: hindsight`, weight in the loss of all later questions of a turn together, which share it equally.
+    The expert's own answer has weight 1."""
     weight_decay: Weight = 0.0
     """Decoupled weight decay of AdamW."""
     decay: Literal["linear", "cosine", "constant"] = "linear"

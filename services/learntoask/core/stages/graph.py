@@ -118,6 +118,8 @@ def _sft(spec: RunSpec) -> dict[str, JsonValue]:
     sft = _dump(spec.train.sft)
     if not spec.train.grpo.updates:
         sft["keptShare"] = 0.0  # without GRPO, SFT uses all sessions
+    if spec.train.sft.targets == "next":  # keys are older than these settings
+        del sft["targets"], sft["hindsightWeight"]
     return {**_policy(spec), **_trained(spec), **_corruption(spec), "sft": sft}
 
 
@@ -199,7 +201,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="grader",
-        version=4,
+        version=5,
         inputs=("label",),
         pack=lambda spec: "judging" if spec.grader.method == "llm" else "grading",
         settings=_grader,
@@ -222,7 +224,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name=CALIBRATE,
-        version=2,
+        version=3,
         inputs=("prepare", "label", "grader", "draw", REVIEW),
         only_with_calibrate=True,
         pack="whole",
@@ -239,7 +241,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="grpo",
-        version=3,
+        version=4,
         inputs=("label", "grader", "sft"),
         reads_calibrated=True,
         pack="policy",  # what its rewards need of the pack is in the graders' digest
@@ -258,7 +260,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="evaluate",
-        version=5,
+        version=6,
         inputs=("fetch", "prepare", "label", "grader", "sft", "grpo"),
         reads_calibrated=True,
         pack="whole",

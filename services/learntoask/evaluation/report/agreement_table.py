@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from learntoask.statistics.bootstrap import Estimate
 
 _ROLES = ("reporting", "rewarding")
-_GROUPS = ("seen", "unseen")
+_GROUPS = ("seen", "unseen", "new_wording")
 _ROWS = {
     "kappa": "κ over (question, field) pairs",
     "pair_agreement": "share of pairs judged as the label says",
@@ -19,6 +19,7 @@ _ROWS = {
     "exact": "finds exactly the items of the label",
     "missing": "grade is missing",
     "refused": "rejected as not a question",
+    "known_wording": "the grader was fitted on the same words",
 }
 
 
@@ -59,14 +60,14 @@ def _columns(agreement: Mapping[str, JsonValue]) -> Iterator[tuple[str, JsonValu
         yield role, node
         if isinstance(node, dict):
             for group in _GROUPS:
-                yield f"{role}, {group}", node.get(group)
+                yield f"{role}, {_readable(group)}", node.get(group)
 
 
 def _figures(node: JsonValue) -> Iterator[tuple[str, Estimate]]:
     if isinstance(node, dict):
         for name, child in node.items():
             if isinstance(child, dict) and _is_figure(child):
-                n = child.get("n", 0)
+                n = child.get("n", node.get("questions", 0))
                 yield (
                     name,
                     Estimate.model_validate(

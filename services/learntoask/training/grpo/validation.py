@@ -12,6 +12,8 @@ from learntoask.core.answer import decision_of
 from learntoask.core.records import Decision, LabelledSession, Sample
 from learntoask.decoding.sessions import SamplingParams, decode_sessions
 from learntoask.grading.grades import (
+    REFUSED,
+    UNLIKE_EXPERTS,
     Grade,
     GradeCase,
     Grader,
@@ -27,7 +29,9 @@ from learntoask.training.distributed.process_group import ALONE, Workers
 class Validation:
     """The metrics of docs/method.md, by the grader that also rewards (the report uses another grader).
 
-    Each metric is 0 where the sessions hold no sample it is about. `totals` holds the Total of every sample, session by
+    Each metric is 0 where the sessions hold no sample it is about. Of all answers, `missing` is the share without a
+    grade, and `refused` and `unlike_experts` are the shares that are graded 0 because they are no fluent question, or
+    are unlike every question of the experts. `totals` holds the Total of every sample, session by
     session; None where the grade is missing.
     """
 
@@ -36,6 +40,9 @@ class Validation:
     ws_stop: float
     wa_gh: float
     samples: int
+    missing: float = 0.0
+    refused: float = 0.0
+    unlike_experts: float = 0.0
     totals: tuple[tuple[float | None, ...], ...] = ()
 
     def metrics(self) -> dict[str, float]:
@@ -77,17 +84,28 @@ def validate(
     ]
     cases = [GradeCase.of_sample(labelled, sample, text) for labelled, sample, text in answers]
     grades = workers.broadcast(lambda: grader.grade(cases))
-    require_answers(
+    missing = require_answers(
         grades,
         [case.response for case in cases],
         max_missing_share=max_missing_share,
         where="GRPO, validation sessions",
     )
-    return _summary(
+    reasons = [
+        grade.reason
+        for case, grade in zip(cases, grades, strict=True)
+        if isinstance(grade, Grade) and decision_of(case.response) == "continue"
+    ]
+    summary = _summary(
         [
             _point(labelled, sample, text, grade)
             for (labelled, sample, text), grade in zip(answers, grades, strict=True)
         ]
+    )
+    return replace(
+        summary,
+        missing=missing,
+        refused=reasons.count(REFUSED.reason) / max(1, len(grades)),
+        unlike_experts=reasons.count(UNLIKE_EXPERTS.reason) / max(1, len(grades)),
     )
 
 

@@ -11,6 +11,7 @@ from learntoask.policy.model import Policy
 from learntoask.training.field_order import session_order
 from learntoask.training.optim.optimizer import Schedule, epoch_order
 from learntoask.training.run import TrainingRun
+from learntoask.training.sft.hindsight import HindsightTargets
 from learntoask.training.sft.targets import SupervisedTrees, supervised_trees
 from learntoask.training.tree.layout import MicroBatch, SessionTree, fill_micro_batches, pack_micro_batch
 
@@ -18,15 +19,21 @@ from learntoask.training.tree.layout import MicroBatch, SessionTree, fill_micro_
 class SftBatches:
     """The batches of a run. A resumed run needs no stored position, because each batch follows from its number.
 
-    `usable` are the sessions with a target. `fallbacks`, `cut` and `cut_answers` count as in `SupervisedTrees`.
+    `usable` are the sessions with a target. `later`, `fallbacks`, `cut` and `cut_answers` count as in
+    `SupervisedTrees`.
     """
 
     def __init__(self, policy: Policy, sessions: Sequence[LabelledSession], run: TrainingRun) -> None:
         self._policy = policy
         self._settings = run.train.sft
         self._seed = run.train.seed
+        weight = self._settings.hindsight_weight
+        self._hindsight = (
+            HindsightTargets.of(sessions, weight=weight) if self._settings.targets == "hindsight" else None
+        )
         trees = [self.trees(session) for session in sessions]
         self.usable = [session for session, found in zip(sessions, trees, strict=True) if found.trees]
+        self.later = sum(found.later for found in trees)
         self.fallbacks = sum(found.fallbacks for found in trees)
         self.cut = sum(found.cut for found in trees)
         self.cut_answers = sum(found.cut_answers for found in trees)
@@ -69,7 +76,11 @@ class SftBatches:
                 policy.pack, record.task, session_id=record.session_id, seed=self._seed, epoch=epoch
             )
             policy = replace(policy, pack=pack)
-        return supervised_trees(policy, session, turns=self._settings.turns)
+        return supervised_trees(policy, session, turns=self._settings.turns, hindsight=self._hindsight)
+
+    def validation_trees(self, session: LabelledSession) -> tuple[SessionTree, ...]:
+        """Return the trees with the expert's own answers alone, so that runs with other targets can be compared."""
+        return supervised_trees(self._policy, session, turns=self._settings.turns).trees
 
 
 def pack_trees(trees: Sequence[SessionTree], row_tokens: int) -> list[MicroBatch]:

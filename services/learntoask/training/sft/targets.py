@@ -1,4 +1,7 @@
-"""The targets of SFT: which sessions it trains on, which of their expert turns, and the trees that hold them."""
+"""The targets of SFT: which sessions it trains on, which of their expert turns, and the trees that hold them.
+
+The answer to a decision point is the expert's own and, with hindsight targets, questions that the expert puts later.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from learntoask.core.records import LabelledSession
+from learntoask.core.records import LabelledSession, Sample
 from learntoask.policy.model import Policy
 from learntoask.policy.prompt import completion_tokens, expert_answer
+from learntoask.training.sft.hindsight import HindsightTargets
 from learntoask.training.tree.layout import Completion, SessionTree
 from learntoask.training.tree.rendering import render_session
 
@@ -19,13 +23,15 @@ class SupervisedTrees:
     """The trees of one session, with the expert's answers as completions.
 
     `fallbacks` and `cut` count its contexts as `tree.rendering.Rendering` does. `cut_answers` counts answers that were
-    longer than a prompt may be; only their beginning is learned, without the end of an answer.
+    longer than a prompt may be; only their beginning is learned, without the end of an answer. `later` counts the
+    hindsight targets.
     """
 
     trees: tuple[SessionTree, ...]
     fallbacks: int
     cut: int
     cut_answers: int
+    later: int
 
     @property
     def size(self) -> int:
@@ -59,17 +65,33 @@ def supervised_trees(
     labelled: LabelledSession,
     *,
     turns: Literal["labelled", "all"],
+    hindsight: HindsightTargets | None = None,
 ) -> SupervisedTrees:
-    """Return the trees of `labelled`; there are none when it has no target."""
+    """Return the trees of `labelled`; there are none when it has no target.
+
+    With `hindsight`, later questions of the expert are further completions of a turn, which share its weight equally.
+    """
     session = labelled.session
     trained = trained_turns(labelled, turns=turns, may_stop=policy.limits.may_stop)
     rendering = render_session(policy, session, turns=trained)
-    answers = {turn: completion_tokens(policy.tokenizer, expert_answer(session, turn)) for turn in trained}
+    samples = {sample.turn: sample for sample in labelled.samples}
     longest = policy.limits.max_prompt_tokens
+    answers: dict[int, list[tuple[tuple[int, ...], float]]] = {}  # by turn: tokens and weights
+    for turn in trained:
+        sample = samples.get(turn)
+        later = hindsight.later(labelled, sample) if hindsight and sample else {}
+        answers[turn] = [
+            (target_tokens(policy, labelled, asked_at, sample), weight)
+            for asked_at, weight in {turn: 1.0, **later}.items()
+        ]
     trees = tuple(
         SessionTree(
             trunk=trunk.tokens,
-            completions=tuple(Completion(end.attach, answers[end.turn][:longest]) for end in trunk.contexts),
+            completions=tuple(
+                Completion(end.attach, tokens[:longest], weight)
+                for end in trunk.contexts
+                for tokens, weight in answers[end.turn]
+            ),
         )
         for trunk in rendering.trunks
     )
@@ -77,8 +99,16 @@ def supervised_trees(
         trees,
         fallbacks=rendering.fallbacks,
         cut=rendering.cut,
-        cut_answers=sum(len(answer) > longest for answer in answers.values()),
+        cut_answers=sum(len(tokens) > longest for of_turn in answers.values() for tokens, _ in of_turn),
+        later=sum(len(of_turn) - 1 for of_turn in answers.values()),
     )
+
+
+def target_tokens(
+    policy: Policy, labelled: LabelledSession, asked_at: int, sample: Sample | None
+) -> tuple[int, ...]:
+    """Return the answer to learn at the decision point of `sample`: what the expert says at turn `asked_at`."""
+    return completion_tokens(policy.tokenizer, expert_answer(labelled.session, asked_at))
 
 
 @dataclass(frozen=True)

@@ -31,14 +31,15 @@ class SftResult:
     """What SFT did. The published weights are those after `best_update` updates.
 
     That is the update of the lowest validation loss (`best_loss`, nats a target token), or the last one where there are
-    no validation sessions. With 0 epochs the base model is published unchanged. `fallbacks`, `cut` and `cut_answers`
-    count as in `targets.SupervisedTrees`.
+    no validation sessions. With 0 epochs the base model is published unchanged. `later`, `fallbacks`, `cut` and
+    `cut_answers` count as in `targets.SupervisedTrees`.
     """
 
     updates: int
     best_update: int
     best_loss: float
     sessions: int
+    later: int
     fallbacks: int
     cut: int
     cut_answers: int
@@ -63,7 +64,7 @@ class SftTrainer:
         self._policy = policy
         self._run = run
         self._batches = SftBatches(policy, sessions, run)
-        self._held_out = [tree for session in validation for tree in self._batches.trees(session).trees]
+        self._held_out = [tree for session in validation for tree in self._batches.validation_trees(session)]
         if run.train.sft.epochs and not self._batches.usable:
             raise StageError(
                 "no training session has a labelled turn to learn from; look at the quarantine of the label stage",
@@ -103,7 +104,7 @@ class SftTrainer:
     def _step(self, journal: TrainingJournal) -> float:
         """Make one update of the weights; returns its loss."""
         update, rate = self._update, self._schedule.rate(self._update)
-        compute = partial(_accumulate, self._learner, self._batches.batch(update))
+        compute = partial(add_gradients, self._learner, self._batches.batch(update))
         loss, tokens = self._budget.attempt(compute, self._learner)
         norm = self._learner.step(rate=rate, loss=loss, update=update)
         journal.write(update, "sft", loss=loss, gradient_norm=norm, learning_rate=rate, target_tokens=tokens)
@@ -156,19 +157,23 @@ class SftTrainer:
             best_update=self._best_update or self._update,
             best_loss=self._best_loss,
             sessions=len(self._batches.usable),
+            later=self._batches.later,
             fallbacks=self._batches.fallbacks,
             cut=self._batches.cut,
             cut_answers=self._batches.cut_answers,
         )
 
 
-def _accumulate(learner: Learner, trees: Sequence[SessionTree], row_tokens: int) -> tuple[float, int]:
-    """Add the gradients of the mean loss over all target tokens of `trees`; returns (loss, target tokens)."""
+def add_gradients(learner: Learner, trees: Sequence[SessionTree], row_tokens: int) -> tuple[float, int]:
+    """Add the gradients of the weighted mean loss over all target tokens of `trees`; returns (loss, target tokens)."""
     micro_batches = pack_trees(trees, row_tokens)
     tokens = sum(len(micro_batch.targets) for micro_batch in micro_batches)
+    whole = sum(float(micro_batch.token_weights.sum()) for micro_batch in micro_batches)
     total = 0.0
     for micro_batch, weight, is_last in learner.share(micro_batches):
-        loss = -learner.forward(micro_batch).logprobs.sum() * weight / tokens
+        logprobs = learner.forward(micro_batch).logprobs
+        of_tokens = torch.from_numpy(micro_batch.token_weights).to(logprobs)
+        loss = -(logprobs * of_tokens).sum() * weight / whole
         learner.backward(loss, is_last=is_last)
         total += float(loss.detach())
     return learner.workers.all_reduce([total])[0], tokens

@@ -24,10 +24,11 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Completion:
-    """Tokens whose log-probabilities are computed given `trunk[:attach]`."""
+    """Tokens whose log-probabilities are computed given `trunk[:attach]`, and their weight in a supervised loss."""
 
     attach: int
     tokens: tuple[int, ...]
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class MicroBatch:
 
     `tokens`, `positions`, `trunk_start`, `trunk_limit` and `branch_start` are [n]. `reads` [m] are the indices of the
     hidden states that predict `targets` [m]. The scored tokens of completion c, counted through all trees, are
-    `offsets[c]:offsets[c + 1]`.
+    `offsets[c]:offsets[c + 1]`, and `weights[c]` is its weight.
     """
 
     tokens: Integers
@@ -110,12 +111,18 @@ class MicroBatch:
     reads: Integers
     targets: Integers
     offsets: Integers
+    weights: NDArray[np.float64]
     spans: tuple[TrunkSpan, ...]
 
     @property
     def lengths(self) -> Integers:
         """Number of scored tokens of each completion: [completions]."""
         return np.diff(self.offsets)
+
+    @cached_property
+    def token_weights(self) -> NDArray[np.float64]:
+        """The weight of the completion of each scored token: [m]."""
+        return np.repeat(self.weights, self.lengths)
 
     def sees(self, query: Integers, key: Integers) -> NDArray[np.bool_]:
         """Return whether token `query` attends to token `key` (broadcast). This is the definition of the mask."""
@@ -182,6 +189,7 @@ def pack_micro_batch(trees: Sequence[SessionTree]) -> MicroBatch:
             )
     return MicroBatch(
         **{name: np.asarray(values, dtype=np.int64) for name, values in vars(columns).items()},
+        weights=np.array([completion.weight for tree in trees for completion in tree.completions]),
         spans=tuple(spans),
     )
 
