@@ -51,6 +51,7 @@ def search(*put: str, threshold: float | None = 0.9) -> list[str]:
     """Return the texts of all candidates and the one that is answered."""
     found = QuestionSearch(
         repeats=lambda text: text in put,
+        stop=("stop", "now"),
         stop_probability=0.15,
         threshold=threshold,
         last_resort=lambda: "last resort",

@@ -64,7 +64,13 @@ def supervised_trees(
     session = labelled.session
     trained = trained_turns(labelled, turns=turns, may_stop=policy.limits.may_stop)
     rendering = render_session(policy, session, turns=trained)
-    answers = {turn: completion_tokens(policy.tokenizer, expert_answer(session, turn)) for turn in trained}
+    samples = {sample.turn: sample for sample in labelled.samples}
+    answers = {
+        turn: completion_tokens(
+            policy.tokenizer, policy.target(expert_answer(session, turn), session.task, samples.get(turn))
+        )
+        for turn in trained
+    }
     longest = policy.limits.max_prompt_tokens
     trees = tuple(
         SessionTree(
