@@ -21,7 +21,7 @@ INSTRUCTION = f"Begin each question with the fields that are still missing: {OPE
 
 _WRITTEN = re.compile(rf"{OPEN}([^<>]*){CLOSE}\s*([^\s].*)", re.DOTALL)
 _TAG = re.compile(rf"{OPEN}([^<>]*){CLOSE}", re.IGNORECASE)
-_PIECE = re.compile(r"<\s*/?\s*need\w*\s*>?|/?\bneed>", re.IGNORECASE)
+_PIECE = re.compile(r"<\s*/?\s*need\w*\s*>?|/?need>", re.IGNORECASE)
 _RESERVED = re.compile(r"[,<>]")
 
 
@@ -104,4 +104,6 @@ def _without_tags(text: str, names: Iterable[str]) -> str:
     listed = rf"(?:(?:{'|'.join(map(re.escape, longest_first))})(?!\w)[\s,]*)*"
     text = _TAG.sub(" ", text)
     text = re.sub(rf"{OPEN}\s*{listed}|^\s*{listed}{CLOSE}", " ", text, flags=re.IGNORECASE)
-    return _PIECE.sub(" ", text).strip()
+    while _PIECE.search(text):  # what a piece separates may be one
+        text = _PIECE.sub(" ", text)
+    return text.strip()
