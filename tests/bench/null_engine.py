@@ -29,6 +29,8 @@ _WORDINGS = (
 
 
 class NullEngine:
+    stop_tokens = (1,)
+
     def __init__(self) -> None:
         usage = TokenUsage(prompt=180, cached=150, completion=8)
         texts = [

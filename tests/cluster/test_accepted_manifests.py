@@ -19,6 +19,7 @@ DEEPSPEED = {"zero_optimization": {"offload_optimizer": {"device": "cpu"}}}
 PARAMETERS = {"chat_template_kwargs": {"enable_thinking": False}, "max_tokens": None, "stop": ["\n"]}
 _OF_A_JUDGE = {name for name in metric_names() if needs_judge(name.removeprefix(GRADER_PREFIX))}
 _OF_PEOPLE = {name for name in metric_names() if {"corrected", "calibration"} & set(name.split("."))}
+_OF_ASSESSMENTS = {name for name in metric_names() if "assessment" in name.split(".")}
 CASES: list[tuple[str, dict[str, Any], str, Any]] = [
     ("LearnToAskRun", RUN, "dataset.uri", "pvc:logs/2026/clinic.jsonl"),
     ("LearnToAskRun", RUN, "dataset.testUri", "s3://logs/test@2026.jsonl"),
@@ -30,6 +31,13 @@ CASES: list[tuple[str, dict[str, Any], str, Any]] = [
     ),
     ("LearnToAskRun", RUN, "dataset.validationShare", 0),
     ("LearnToAskRun", RUN, "pack.uri", "configMap:packs/clinic.yaml"),
+    ("LearnToAskRun", RUN, "train", {"assessment": "fields", "reward": {"assessmentWeight": 0.5}}),
+    (
+        "LearnToAskRun",
+        {**RUN, "train": {"assessment": "fields"}},
+        "gate.thresholds",
+        [{"metric": name, "min": 0} for name in sorted(_OF_ASSESSMENTS)],
+    ),
     ("LearnToAskRun", RUN, "label", {"method": "lexicon", "llm": {"endpoint": MODEL}}),
     (
         "LearnToAskRun",

@@ -39,6 +39,8 @@ class ScriptedEngine:
     `unreadable` is refused; for any other message it asks a question about the message.
     """
 
+    stop_tokens = (1_000_000,)
+
     def __init__(self) -> None:
         self.contexts: list[Context] = []
         self.release = asyncio.Event()

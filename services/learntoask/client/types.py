@@ -45,7 +45,8 @@ class Decision:
     """What to do next: ask `question`, or stop if it is None.
 
     A gateway whose policy servers do not answer asks the domain pack's fallback question, with origin `no_server`. One
-    that tries a new policy tells the `assignment` of the conversation.
+    that tries a new policy tells the `assignment` of the conversation. `missing` are the names of the fields that the
+    policy finds missing; empty at a stop, and for a policy that was not trained to say it.
     """
 
     question: str | None
@@ -55,6 +56,7 @@ class Decision:
     usage: Usage
     request_id: str
     assignment: Assignment | None = None
+    missing: tuple[str, ...] = ()
 
     @property
     def stop(self) -> bool:

@@ -68,6 +68,7 @@ def decision_from(decision: wire.Decision) -> Decision:
         ),
         request_id=decision.request_id,
         assignment=_assignment(decision.assignment) if decision.HasField("assignment") else None,
+        missing=tuple(missing.field for missing in decision.missing),
     )
 
 

@@ -6,6 +6,7 @@ Begin with `records`, `manifest.run` and `stages.planner`.
     manifest/       the manifests as pydantic models
     pack            the domain pack, with default_prompts;  templates: rendering of its prompts
     prompt, answer  from a conversation to the policy's prompt; from its answer to a decision
+    assessment      what the policy says is still missing, written in a tag and read again
     text/           rules for text in any script: cleaning, words, sentences, patterns
     languages/      phrases of single languages: requests without a question mark, refusals, non-answers
     stages/         the graph of stages, their keys, and the planner that decides what runs next

@@ -6,12 +6,13 @@ of the prompt of every longer context of the same session, which session trees r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 from pydantic.alias_generators import to_camel
 
+from learntoask.core.assessment import INSTRUCTION, check_titles
 from learntoask.core.pack import InformationField, Pack
 from learntoask.core.records import STOP, Message
 from learntoask.core.templates import render
@@ -37,14 +38,15 @@ def system_prompt(
     *,
     goal: str | None = None,
     may_stop: bool = True,
+    assess: bool = False,
 ) -> str:
     """Render the policy's system prompt for one task.
 
-    `may_stop=False` leaves out the line about stopping (reward mode `ask_only`). Raises InputError for an invalid
-    template.
+    `may_stop=False` leaves out the line about stopping (reward mode `ask_only`). `assess` appends the sentence that
+    asks for an assessment (`train.assessment: fields`). Raises InputError for an invalid template.
     """
     task = pack.task(task_name)
-    return render(
+    prompt = render(
         pack.prompts.policy,
         where=f"pack {pack.name!r}, prompts.policy",
         goal=goal or task.goal,
@@ -55,10 +57,16 @@ def system_prompt(
         may_stop=may_stop,
         task=task.name,
     )
+    return f"{prompt}\n{INSTRUCTION}" if assess else prompt
 
 
-def check_prompts(pack: Pack) -> None:
-    """Render every prompt of the pack once for every task. Raises InputError that names the prompt at fault."""
+def check_prompts(pack: Pack, *, assess: bool = False) -> None:
+    """Render every prompt of the pack once for every task. Raises InputError that names the prompt at fault.
+
+    With `assess` the names of the fields are checked, too.
+    """
+    if assess:
+        check_titles(pack)
     for task in pack.tasks:
         for may_stop in (True, False):
             system_prompt(pack, task.name, may_stop=may_stop)
@@ -98,14 +106,3 @@ def conversation(messages: Iterable[Message]) -> list[ChatMessage]:
         else:
             turns.append({"role": message.role, "content": text})
     return turns
-
-
-def policy_messages(
-    pack: Pack, task_name: str, messages: Sequence[Message], *, goal: str | None = None, may_stop: bool = True
-) -> list[ChatMessage]:
-    """Return the whole prompt of the policy: the system prompt, then all turns so far."""
-    system: ChatMessage = {
-        "role": "system",
-        "content": system_prompt(pack, task_name, goal=goal, may_stop=may_stop),
-    }
-    return [system, *conversation(messages)]

@@ -91,13 +91,15 @@ def decision_branches(
     max_new_tokens: int,
     *,
     stop: tuple[int, ...],
+    stop_beginning: tuple[int, ...],
     threshold: float | None,
     barred: tuple[tuple[int, ...], ...] = (),
 ) -> tuple[Branch, Branch]:
     """Return the branches of one decision: the greedy answer, and the forced stop string for its probability.
 
     The answer (`Branch.outcome`) is the stop if its probability is at least `threshold`, else the greedy question. With
-    None greedy decoding decides, token by token. The question begins with none of the token sequences `barred`.
+    None greedy decoding decides, token by token. The question begins with none of the token sequences `barred`, nor
+    with `stop_beginning` where a threshold decides.
     """
     forced = Branch(attach, len(stop), forced=stop)
     if threshold is None:
@@ -105,7 +107,7 @@ def decision_branches(
     question = Branch(
         attach,
         max_new_tokens,
-        barred=(stop[:1], *barred),
+        barred=(stop_beginning, *barred),
         stop_branch=forced,
         cancel_above=math.log(threshold),
     )

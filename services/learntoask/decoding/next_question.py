@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from learntoask.core.records import STOP
+from learntoask.policy.prompt import shared_tokens
 
 _MOST_CANDIDATES = 5
 
@@ -35,20 +36,22 @@ class Candidate(Protocol):
 class QuestionSearch:
     """The search at one decision point.
 
-    `repeats` tells whether an answer is a repeated question. `stop_probability` is that of the whole stop string, and
-    `threshold` the one from which the policy stops; with None it never stops because of a refused question.
-    `last_resort` returns the answer if no candidate is new.
+    `repeats` tells whether an answer is a repeated question. `stop_probability` is that of the whole stop string, whose
+    tokens are `stop`, and `threshold` the one from which the policy stops; with None it never stops because of a
+    refused question. `last_resort` returns the answer if no candidate is new.
     """
 
     def __init__(
         self,
         *,
         repeats: Callable[[str], bool],
+        stop: Sequence[int],
         stop_probability: float,
         threshold: float | None,
         last_resort: Callable[[], str],
     ) -> None:
         self._repeats = repeats
+        self._stop = tuple(stop)
         self._stop_probability = stop_probability
         self._threshold = threshold
         self._last_resort = last_resort
@@ -85,14 +88,16 @@ class QuestionSearch:
 
     def _branching_point(self, candidate: Candidate) -> tuple[tuple[int, ...], float] | None:
         """Return the beginning of `candidate` after whose last token's place most other answers leave it."""
+        stop_leaves = shared_tokens(self._stop, candidate.tokens)
         reached, best, most = 1.0, None, -1.0
         for place, logprob in enumerate(candidate.logprobs):
             before, probability = tuple(candidate.tokens[:place]), math.exp(logprob)
             # What is barred at this place is no alternative, and neither is the stop where a threshold decides on it.
             barred = sum(chance for prefix, chance in self._bars.items() if prefix[:-1] == before)
-            if place == 0 and self._threshold is not None:
-                barred += self._stop_probability
-            leaving = reached * max(1 - probability - barred, 0.0)
+            leaving = reached * (1 - probability - barred)
+            if self._threshold is not None and place == stop_leaves:
+                leaving -= self._stop_probability
+            leaving = max(leaving, 0.0)
             if leaving > most:
                 best, most = ((*before, candidate.tokens[place]), probability), leaving
             reached *= probability

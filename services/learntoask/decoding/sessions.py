@@ -38,13 +38,16 @@ class SampledAnswer:
 
     `tokens` include the end-of-turn token if `finished`; otherwise the answer was cut at the token limit. `logprobs`
     has one value a token, of the distribution from which it was drawn: log-softmax of logits / temperature if sampled,
-    of the logits themselves if greedy. `text` has no end of turn.
+    of the logits themselves if greedy. `text` has no end of turn and no tag; `assessment` and `malformed` are those of
+    `core.assessment.AssessedAnswer`.
     """
 
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
     text: str
     finished: bool
+    assessment: tuple[str, ...] | None = None
+    malformed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +101,11 @@ def decode_sessions(
 
     decoded = _decode_sessions(policy, sessions, branches, progress)
     if params.temperature == 0:
-        return [
-            [[_answer(policy, turn[0].outcome)] * params.samples for turn in session] for session in decoded
-        ]
-    return [[[_answer(policy, b) for b in turn] for turn in session] for session in decoded]
+        decoded = [[[turn[0].outcome] * params.samples for turn in session] for session in decoded]
+    return [
+        [[_answer(policy, branch, labelled.session.task) for branch in turn] for turn in session]
+        for labelled, session in zip(sessions, decoded, strict=True)
+    ]
 
 
 def decide_sessions(
@@ -125,13 +129,15 @@ def decide_sessions(
     return [
         [
             PointAnswers(
-                _answer(policy, greedy.outcome),
-                tuple(_answer(policy, b) for b in rest),
+                _answer(policy, greedy.outcome, labelled.session.task),
+                tuple(_answer(policy, b, labelled.session.task) for b in rest),
                 sum(stop.logprobs),
             )
             for greedy, stop, *rest in session
         ]
-        for session in _decode_sessions(policy, sessions, branches, progress)
+        for labelled, session in zip(
+            sessions, _decode_sessions(policy, sessions, branches, progress), strict=True
+        )
     ]
 
 
@@ -153,7 +159,8 @@ def decide_contexts(
     ]
     _decode(policy, _trunks(prompts, branches), None)
     return [
-        PointAnswers(_answer(policy, question.outcome), (), sum(stop.logprobs)) for question, stop in branches
+        PointAnswers(_answer(policy, question.outcome, context.task), (), sum(stop.logprobs))
+        for context, (question, stop) in zip(contexts, branches, strict=True)
     ]
 
 
@@ -233,6 +240,7 @@ def _decision(
         attach,
         max_new_tokens,
         stop=policy.stop_tokens,
+        stop_beginning=policy.stop_beginning,
         threshold=policy.stop_threshold,
         barred=barred,
     )
@@ -244,15 +252,18 @@ def _greedy(policy: Policy, attach: int, max_new_tokens: int) -> list[Branch]:
     return [answer] if answer.stop_branch is None else [answer, stop]
 
 
-def _answer(policy: Policy, branch: Branch) -> SampledAnswer:
+def _answer(policy: Policy, branch: Branch, task: str) -> SampledAnswer:
     if not all(np.isfinite(branch.logprobs)):
         raise StageError(
             "the policy's probabilities are not finite, so its weights are broken (a diverged training run?)",
             reason="NonFinitePolicy",
         )
+    answer = policy.answer(branch.tokens, task)
     return SampledAnswer(
         tokens=tuple(branch.tokens),
         logprobs=tuple(branch.logprobs),
-        text=policy.text(branch.tokens),
+        text=answer.text,
         finished=branch.ended or bool(branch.forced),
+        assessment=answer.assessment,
+        malformed=answer.malformed,
     )

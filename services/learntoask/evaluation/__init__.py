@@ -8,6 +8,7 @@ heldout        chooses the held-out sessions
 policy         the interface of a policy that is evaluated; `torch_policy` implements it with torch
 evaluate       decodes, grades and replays with one policy, and resumes after a kill
 decisions      the records of decisions.jsonl and their grading
+assessments    what policies find missing against the micro-goals;  repeats: repeated questions;  stops: stops by turn
 replay         lets the policy conduct whole sessions with a user simulated from the log
 stats/         metrics and their confidence intervals
 summary        from the decisions of a policy to its figures

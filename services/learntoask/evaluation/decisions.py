@@ -45,7 +45,8 @@ class DecisionRecord(Record):
     `turn` is an index into the session's turns and `target` holds the fields of the micro-goal. `seen` tells whether
     training had sessions of the task's group. `stop_logprob` is the log-probability of the whole stop string, or None
     if it was not measured. `served` is the answer that the server gives in place of a repeated question, None if it
-    gives `response`. `repetition` and `served_repetition` say how these two repeat a question.
+    gives `response`. `repetition` and `served_repetition` say how these two repeat a question. `assessment` and
+    `malformed` are those of `core.assessment.AssessedAnswer`, whose text is `response`.
     """
 
     session: str
@@ -67,6 +68,8 @@ class DecisionRecord(Record):
     served: str | None = None
     repetition: Repetition | None = None
     served_repetition: Repetition | None = None
+    assessment: tuple[str, ...] | None = None
+    malformed: bool = False
 
     @property
     def decision(self) -> Decision:
@@ -100,6 +103,8 @@ class UngradedDecision(Record):
     tokens: int
     stop_logprob: float | None = None
     served: str | None = None
+    assessment: tuple[str, ...] | None = None
+    malformed: bool = False
 
 
 def outcome(decision: DecisionRecord, grader: GraderName) -> Outcome:

@@ -20,6 +20,7 @@ from learntoask.core.manifest import Evaluate
 from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession
 from learntoask.core.stages.contract import Progress, ProgressCallback
+from learntoask.evaluation.assessments import assessment_metrics
 from learntoask.evaluation.corrected import corrected_metrics
 from learntoask.evaluation.decisions import DecisionRecord, Decoding, contexts, grade_decisions
 from learntoask.evaluation.heldout import HeldOut, choose
@@ -98,6 +99,7 @@ def evaluate_policy(
         ),
         stops_by_turn=stops_by_turn(decisions["greedy"]),
         repeats=repeats_of_decisions(decisions["greedy"], resamples=resamples, seed=seed),
+        assessment=assessment_metrics(decisions["greedy"], resamples=resamples, seed=seed),
         replay=replay_report(replays, resamples=resamples, seed=seed) if replays else None,
         corrected=corrected_metrics(decisions["greedy"], setup.human_points),
     )

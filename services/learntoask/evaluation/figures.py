@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from learntoask.core.manifest.metric import CALIBRATION_PREFIX, CORRECTED, GRADER_PREFIX, REPEATS
+from learntoask.core.manifest.metric import ASSESSMENT, CALIBRATION_PREFIX, CORRECTED, GRADER_PREFIX, REPEATS
 from learntoask.evaluation.report_schema import EvaluationReport, PolicyReport
 from learntoask.statistics.bootstrap import Difference, Estimate
 
@@ -55,6 +55,8 @@ def _of_policy(policy: PolicyReport) -> Iterator[tuple[str, Figure]]:
         yield f"{CORRECTED}.{name}", _estimate(estimate)
     for name, estimate in policy.repeats.items():
         yield f"{REPEATS}.{name}", _estimate(estimate)
+    for name, estimate in policy.assessment.items():
+        yield f"{ASSESSMENT}.{name}", _estimate(estimate)
     if policy.replay:
         for name, estimate in policy.replay.metrics.items():
             yield f"replay.{name}", _estimate(estimate)

@@ -135,6 +135,9 @@ class PolicyReport(ReportModel):
     stops_by_turn: list[StopsOfTurn] = []
     repeats: Metrics = {}
     """Shares of the questions under greedy decoding that repeat (core.manifest.metric.REPEAT_METRICS)."""
+    assessment: Metrics = {}
+    """How the fields that the policy finds missing agree with the micro-goals, under greedy decoding
+    (core.manifest.metric.ASSESSMENT_METRICS); empty without `train.assessment`."""
     replay: ReplayReport | None = None
     corrected: Metrics = {}
     """Metrics under greedy decoding, corrected by what people say is true (PPI++); empty without their answers."""

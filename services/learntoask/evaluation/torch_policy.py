@@ -130,6 +130,7 @@ class TorchPolicy:
         may_stop = self._policy.limits.may_stop
         return QuestionSearch(
             repeats=repeats,
+            stop=self._policy.stop_tokens,
             stop_probability=math.exp(min(point.stop_logprob, 0.0)),
             threshold=self._policy.stop_threshold,
             last_resort=lambda: read.last_resort(may_stop=may_stop),
@@ -163,4 +164,6 @@ def _decisions(
                 tokens=len(answer.tokens),
                 stop_logprob=decided.stop_logprob if decoding == "greedy" else None,
                 served=served if decoding == "greedy" and served != answer.text else None,
+                assessment=answer.assessment,
+                malformed=answer.malformed,
             )

@@ -10,12 +10,19 @@ from learntoask.core.records import Decision
 from learntoask.grading.grades import REFUSED, Grade, MissingGrade, stop_grade
 
 
-def reward(grade: Grade | MissingGrade, *, decision: Decision, response: str, spec: Reward) -> float | None:
+def reward(
+    grade: Grade | MissingGrade,
+    *,
+    decision: Decision,
+    response: str,
+    spec: Reward,
+    assessment_f1: float = 0.0,
+) -> float | None:
     """Return the reward of `response` at a decision point whose truth is `decision`; None masks the sample out.
 
     The reward is None if the grade is missing, and for stop samples in mode `ask_only`, which does not train them. A
     response that stops is graded by rule, so its `grade` may be missing. In mode `ask_only` the policy is not offered a
-    stop, so a response that stops counts as no question.
+    stop, so a response that stops counts as no question. `assessment_f1` is the F1 score of the policy's assessment.
     """
     stops = decision_of(response) == "stop"
     if spec.mode == "ask_only" and decision == "stop":
@@ -26,7 +33,7 @@ def reward(grade: Grade | MissingGrade, *, decision: Decision, response: str, sp
         return None
     right = 1.0 if decision_of(response) == decision else 0.0
     content = spec.content_weight * grade.content
-    form = spec.format_weight * grade.format
+    form = spec.format_weight * grade.format + spec.assessment_weight * assessment_f1
     match spec.mode:
         case "product":
             return right * (1.0 + content + form)

@@ -16,11 +16,13 @@ from pathlib import Path
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 from transformers.utils import GENERATION_CONFIG_NAME
 
+from learntoask.core import assessment
+from learntoask.core.assessment import AssessedAnswer
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import Train
 from learntoask.core.pack import Pack
-from learntoask.core.prompt import ChatMessage, Context, conversation, policy_messages
-from learntoask.core.records import STOP, LabelledSession, Session
+from learntoask.core.prompt import ChatMessage, Context, conversation, system_prompt
+from learntoask.core.records import STOP, LabelledSession, Sample, Session
 from learntoask.policy.chat_form import render_chat
 from learntoask.policy.stopping import Stopping, threshold_of
 
@@ -31,12 +33,14 @@ class PromptLimits:
 
     `max_prompt_tokens` bounds a rendered context. `may_stop=False` leaves the stop line out of the prompt (reward mode
     `ask_only`). `stop_threshold` is the probability of the whole stop string from which the policy stops; None leaves
-    the decision to greedy decoding.
+    the decision to greedy decoding. With `assess` the policy writes its assessment before a question
+    (`train.assessment: fields`).
     """
 
     max_prompt_tokens: int = 2048
     may_stop: bool = True
     stop_threshold: float | None = None
+    assess: bool = False
 
     @classmethod
     def of(cls, train: Train, chosen: Stopping | None = None) -> PromptLimits:
@@ -45,6 +49,7 @@ class PromptLimits:
             max_prompt_tokens=train.max_prompt_tokens,
             may_stop=train.reward.mode != "ask_only",
             stop_threshold=threshold_of(train.stop_threshold, chosen),
+            assess=train.assessment == "fields",
         )
 
 
@@ -90,10 +95,37 @@ class PromptRenderer:
         """The whole stop string as the model is trained to write it, including the end of turn."""
         return completion_tokens(self.tokenizer, STOP)
 
-    def text(self, tokens: Sequence[int]) -> str:
-        """Return the text of an answer without the token that ends it. Other special tokens stay visible."""
+    @cached_property
+    def stop_beginning(self) -> tuple[int, ...]:
+        """The shortest beginning of the stop string with which no question begins."""
+        if not self.limits.assess:
+            return self.stop_tokens[:1]
+        tag = completion_tokens(self.tokenizer, assessment.OPEN)
+        return self.stop_tokens[: shared_tokens(self.stop_tokens, tag) + 1]
+
+    def answer(self, tokens: Sequence[int], task: str) -> AssessedAnswer:
+        """Return the answer for a task without the token that ends it. Other special tokens stay visible.
+
+        The assessment is split off here, so that nothing else sees it in a text.
+        """
         body = tokens[:-1] if tokens and tokens[-1] in self.ends else tokens
-        return str(self.tokenizer.decode(list(body), skip_special_tokens=False))
+        text = str(self.tokenizer.decode(list(body), skip_special_tokens=False))
+        if not self.limits.assess:
+            return AssessedAnswer(text)
+        return assessment.parse(text, self.pack.task(task).fields)
+
+    def target(self, text: str, task: str, sample: Sample | None) -> str:
+        """Return what the policy learns to write to answer `text` at the decision point of `sample`."""
+        if not self.limits.assess or sample is None or sample.decision == "stop":
+            return text
+        missing = {item.field for item in sample.remaining}
+        return assessment.render(text, missing=missing, fields=self.pack.task(task).fields)
+
+    def system_message(self, task: str, goal: str | None) -> ChatMessage:
+        """Return the message that every prompt for a task begins with."""
+        limits = self.limits
+        content = system_prompt(self.pack, task, goal=goal, may_stop=limits.may_stop, assess=limits.assess)
+        return {"role": "system", "content": content}
 
     def context_tokens(self, context: Context) -> tuple[int, ...]:
         """Return the rendered context, at most `limits.max_prompt_tokens` tokens long.
@@ -102,13 +134,10 @@ class PromptRenderer:
         the conversation still begins with the user; if the last turn alone is too long, only its end is kept.
         Raises InputError when the system prompt alone does not fit, or when the template refuses the conversation.
         """
-        messages = policy_messages(
-            self.pack, context.task, context.messages, goal=context.goal, may_stop=self.limits.may_stop
-        )
-        tokens = prompt_tokens(self.tokenizer, messages)
+        system, turns = self.system_message(context.task, context.goal), conversation(context.messages)
+        tokens = prompt_tokens(self.tokenizer, [system, *turns])
         if len(tokens) <= self.limits.max_prompt_tokens:
             return tokens
-        system, turns = messages[0], messages[1:]
         starts = [index for index, turn in enumerate(turns) if turn["role"] == "user"]
         kept = bisect_left(
             starts,
@@ -176,6 +205,12 @@ def expert_answer(session: Session, turn: int) -> str:
     span = session.turns[turn]
     messages = conversation(session.messages[span.start : span.end])
     return messages[0]["content"] if messages else ""
+
+
+def shared_tokens(one: Sequence[int], other: Sequence[int]) -> int:
+    """Return the number of tokens with which both sequences begin."""
+    shorter = min(len(one), len(other))
+    return next((place for place in range(shorter) if one[place] != other[place]), shorter)
 
 
 def group_by_prefix(prompts: Sequence[tuple[int, ...]]) -> list[list[int]]:

@@ -13,6 +13,7 @@ from pydantic import Field
 from learntoask.core.manifest import Precision, RunSpec, seconds
 from learntoask.core.manifest.quantity import byte_count
 from learntoask.core.manifest.release import Repeat
+from learntoask.core.manifest.train import Assessment
 from learntoask.policy.stopping import Stopping, threshold_of
 from learntoask.rpc.config import ListenConfig, Positive, read_settings
 from learntoask.serving.records.redaction import compiled_patterns
@@ -36,6 +37,7 @@ class ServeConfig(ListenConfig):
     max_new_tokens: Positive = 64
     max_prompt_tokens: Positive = 2048
     may_stop: bool = True  # False for a policy trained with reward mode ask_only
+    assessment: Assessment = "none"  # what the policy was trained to say before a question
     # The policy stops if its probability of stopping is at least this; None lets greedy decoding decide.
     stop_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     # The log-odds of the model's probability of stopping are divided by this, which calibrates it.
@@ -98,6 +100,7 @@ def settings_of(spec: RunSpec, stopping: Stopping | None = None) -> dict[str, ob
         "max_new_tokens": serve.max_new_tokens,
         "max_prompt_tokens": spec.train.max_prompt_tokens,
         "may_stop": spec.train.reward.mode != "ask_only",
+        "assessment": spec.train.assessment,
         # Exactly the manifest's number, unless it is on another scale.
         "stop_threshold": threshold if temperature == 1 else rescale(math.log(threshold), temperature),
         "stop_temperature": temperature,

@@ -36,8 +36,9 @@ class PolicyDecision(NamedTuple):
     answer: PolicyAnswer
     stop_probability: float  # 0…1
     usage: TokenUsage
-    text: str  # as the model generated it
+    text: str  # as the model generated it, without its assessment
     revision: str
+    missing: tuple[str, ...]  # names of the fields that the policy finds missing
 
 
 class Decider:
@@ -109,20 +110,30 @@ class Decider:
             async with asyncio.timeout(None) as wait:
                 self._deadlines.begin(wait, seconds=deadline)
                 async with self._policy_lock:
-                    draft, revision = await self._engine.decide(context), self.revision
-                    answer, usage = self._answer_of(draft.text), draft.usage
+                    drafted, revision = await self._engine.decide(context), self.revision
+                    answer, draft = self._answer_to(drafted), drafted
                     if self._repeats is not None and answer.question is not None:
-                        answer, usage = await self._unrepeated(context, draft, self._repeats)
+                        answer, draft = await self._unrepeated(context, drafted, self._repeats)
         finally:
             self._deadlines.end(wait)
-        self._metrics.count_decision(answer.action, answer.origin, usage)
-        stop_probability = rescale(draft.stop_logprob, self._stop_temperature)
-        return PolicyDecision(answer, stop_probability, usage, draft.text, revision)
+        self._metrics.count_decision(answer.action, answer.origin, draft.usage)
+        if draft.malformed:
+            self._metrics.malformed_assessments.inc()
+        stop_probability = rescale(drafted.stop_logprob, self._stop_temperature)
+        missing = draft.assessment or () if answer.action == "ask" else ()
+        return PolicyDecision(answer, stop_probability, draft.usage, drafted.text, revision, missing)
+
+    def _answer_to(self, draft: Draft) -> PolicyAnswer:
+        answer = self._answer_of(draft.text)
+        return replace(answer, origin="repaired") if draft.malformed and answer.origin == "model" else answer
 
     async def _unrepeated(
         self, context: Context, draft: Draft, reader: RepeatReader
-    ) -> tuple[PolicyAnswer, TokenUsage]:
-        """Return the answer for `draft`, or the next likely one that repeats no question, with the tokens of all."""
+    ) -> tuple[PolicyAnswer, Draft]:
+        """Return the answer to `draft`, or the next likely one that repeats no question, and the draft that it is from.
+
+        The returned draft counts the tokens of all.
+        """
         read = reader.read(context.task, context.messages)
 
         def repeats(text: str) -> bool:
@@ -135,20 +146,21 @@ class Decider:
 
         search = QuestionSearch(
             repeats=repeats,
+            stop=self._engine.stop_tokens,
             stop_probability=rescale(draft.stop_logprob, 1.0),
             threshold=self._stop_threshold if self._may_stop else None,
             last_resort=lambda: read.last_resort(may_stop=self._may_stop),
         )
-        usage = draft.usage
         while (text := search.offer(draft)) is None:
-            draft = await self._engine.decide(context, barred=search.barred)
-            usage = replace(usage, completion=usage.completion + draft.usage.completion)
-        answer = self._answer_of(text)
+            refused, draft = draft, await self._engine.decide(context, barred=search.barred)
+            completion = refused.usage.completion + draft.usage.completion
+            draft = replace(draft, usage=replace(refused.usage, completion=completion))
+        answer = self._answer_to(replace(draft, text=text))
         if search.refused:
             is_fallback = answer.question == self._pack.fallback
             answer = replace(answer, origin="fallback" if is_fallback else "repaired")
             self._metrics.count_avoided_repeat(answer.action, answer.origin)
-        return answer, usage
+        return answer, draft
 
     async def reload(self, folder: Path, *, revision: str, stop_temperature: float = 1.0) -> None:
         """Decide with the weights of `folder` from now on. Running decisions finish first, later ones wait.

@@ -46,6 +46,11 @@ class ServingMetrics(ConversationMetrics):
             ["action", "origin"],
             registry=self.registry,
         ).counts
+        self.malformed_assessments = Counter(
+            "lta_serving_malformed_assessments",
+            "Answers whose assessment was missing or malformed, for a policy that is trained to give one",
+            registry=self.registry,
+        )
         # Prometheus computes no rate from a counter whose first sample is not 0.
         self._tokens |= dict.fromkeys((_PROMPT, _CACHED, _COMPLETION), 0)
 

@@ -49,6 +49,7 @@ def _engine(config: ServeConfig, pack: Pack) -> Engine:
         max_prompt_tokens=config.max_prompt_tokens,
         may_stop=config.may_stop,
         stop_threshold=config.model_stop_threshold,
+        assess=config.assessment == "fields",
     )
     if config.engine == "vllm":
         return start_vllm(

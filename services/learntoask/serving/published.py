@@ -48,6 +48,7 @@ def fetch_policy(store: Store, publication: str, policy: str, *, cache: Path) ->
         "max_prompt_tokens": published.get("maxPromptTokens"),
         "max_new_tokens": published.get("maxNewTokens"),
         "may_stop": published.get("mayStop"),
+        "assessment": published.get("assessment"),
         "stop_threshold": published.get("stopThreshold"),
         "stop_temperature": published.get("stopTemperature"),
         "repeat": published.get("repeat"),

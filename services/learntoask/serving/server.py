@@ -113,8 +113,8 @@ class PolicyServer(GrpcServer):
     async def reload(self, config: ServeConfig) -> None:
         """Serve the policy of `config.model` from now on, without losing a call.
 
-        Raises InputError and keeps the current policy if the new one has another pack, architecture, tokenizer or stop
-        threshold, which need a new server. After any other exception this server can no longer decide.
+        Raises InputError and keeps the current policy if the new one has another pack, architecture, tokenizer, stop
+        threshold or assessment, which need a new server. After any other exception this server can no longer decide.
         """
         pack, shape, revision = await asyncio.to_thread(
             lambda: (load_pack(config.pack), weights_shape(config.model), policy_revision(config.model))
@@ -129,6 +129,11 @@ class PolicyServer(GrpcServer):
             raise InputError(
                 f"the policy stops at probability {config.stop_threshold}, this server at "
                 f"{self.config.stop_threshold}; start a server with it"
+            )
+        if config.assessment != self.config.assessment:
+            raise InputError(
+                f"the policy was trained with assessment {config.assessment}, this server reads answers with "
+                f"{self.config.assessment}; start a server with it"
             )
         await self._decider.reload(config.model, revision=revision, stop_temperature=config.stop_temperature)
         LOGGER.info("serving another revision", extra={"fields": {"policy_revision": revision}})

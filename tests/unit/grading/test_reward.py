@@ -122,3 +122,29 @@ def test_asking_one_thing_more_never_pays_without_a_hit(asked, extra, target):
         question_grade(asked | {extra}, target=target), decision="continue", response=ASK, spec=spec
     )
     assert asked == frozenset() or more < less or (less == more and len(asked) >= 3 and not asked & target)
+
+
+@pytest.mark.parametrize(
+    ("mode", "decision", "response", "gain"),
+    [
+        ("product", "continue", ASK, 0.25),
+        ("sum", "continue", ASK, 0.25),
+        ("ask_only", "continue", ASK, 0.25),
+        ("stop_only", "continue", ASK, 0.25),
+        ("product", "stop", ASK, 0.0),  # a wrong decision earns nothing
+        ("sum", "stop", ASK, 0.25),
+        ("product", "stop", STOP, 0.25),
+    ],
+)
+def test_the_f1_of_the_assessment_is_added_with_its_weight(mode, decision, response, gain):
+    rewards = [
+        reward(
+            asks("city"),
+            decision=decision,
+            response=response,
+            spec=Reward(mode=mode, assessment_weight=weight),
+            assessment_f1=0.5,
+        )
+        for weight in (0.0, 0.5)
+    ]
+    assert rewards[1] - rewards[0] == pytest.approx(gain)

@@ -34,3 +34,4 @@ def test_longest_first_gives_as_few_groups_as_there_are_prompts_that_begin_no_ot
 def test_limits_follow_the_manifest() -> None:
     train = Train(max_prompt_tokens=512, stop_threshold=0.3, reward=Reward(mode="ask_only"))
     assert PromptLimits.of(train) == PromptLimits(max_prompt_tokens=512, may_stop=False, stop_threshold=0.3)
+    assert PromptLimits.of(Train(assessment="fields")).assess

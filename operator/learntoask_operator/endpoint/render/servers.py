@@ -90,6 +90,7 @@ def _environment(policy: PolicyReference, spec: EndpointSpec, settings: Settings
         MAX_PROMPT_TOKENS=servers.max_prompt_tokens,
         MAY_STOP=servers.may_stop,
         STOP_THRESHOLD=servers.stop_threshold,
+        ASSESSMENT=servers.assessment,
         REPEAT=servers.repeat,
         PRECISION=servers.precision,
         PREFIX_CACHE_BYTES=byte_count(servers.prefix_cache),

@@ -50,6 +50,8 @@ def _conversation(client: Client, console: Console, *, task: str, goal: str) -> 
 def _line(decision: Decision) -> str:
     note = "" if decision.origin == "model" else f", {decision.origin}"
     answer = "[green]stops asking[/]" if decision.question is None else escape(decision.question)
+    if decision.missing:
+        note += f"; missing: {escape(', '.join(decision.missing))}"
     return (
         f"[bold magenta]policy[/] {answer} [dim](stop probability {decision.stop_probability:.3f}{note})[/]"
     )

@@ -17,6 +17,8 @@ from typing import Any
 from learntoask.core.manifest import address, grader_metric
 from learntoask.core.manifest.duration import LONGEST
 from learntoask.core.manifest.metric import (
+    ASSESSMENT,
+    ASSESSMENT_METRICS,
     CALIBRATION_METRICS,
     CALIBRATION_PREFIX,
     CORRECTED,
@@ -78,6 +80,7 @@ def metric_pattern() -> str:
             rf"^{_DIFFERENCES}\.{_any_of(METRICS)}$",
             rf"^{policy}replay\.{_any_of(REPLAY_METRICS)}$",
             rf"^{policy}{REPEATS}\.{_any_of(REPEAT_METRICS)}$",
+            rf"^{policy}{ASSESSMENT}\.{_any_of(ASSESSMENT_METRICS)}$",
             rf"^{policy}{CORRECTED}\.{_any_of(CORRECTED_METRICS)}$",
             rf"^{CALIBRATION_PREFIX.replace('.', '[.]')}{_any_of(CALIBRATION_METRICS)}$",
             rf"^{GRADER_PREFIX}({_grader_pattern()})$".replace(GRADER_PREFIX, "grader[.]"),
@@ -326,6 +329,23 @@ RULES: Mapping[str, Rules] = {
             ),
         )
     ),
+    "Train": Rules(
+        model=(
+            Rule(
+                cel="has(self.assessment) && self.assessment == 'fields' || "
+                "!has(self.reward) || !has(self.reward.assessmentWeight) || self.reward.assessmentWeight == 0.0",
+                message="reward.assessmentWeight rewards an assessment; set assessment: fields, or leave it 0",
+                path=".reward",
+            ),
+            Rule(
+                cel="!has(self.assessment) || self.assessment != 'fields' || "
+                "!has(self.sft) || !has(self.sft.turns) || self.sft.turns != 'all'",
+                message="assessment: fields is learned from labels, which sft.turns: all does without; "
+                "set sft.turns: labelled",
+                path=".sft",
+            ),
+        ),
+    ),
     "RunSpec": Rules(
         model=(
             _gate_needs(
@@ -342,6 +362,11 @@ RULES: Mapping[str, Rules] = {
                 "has(self.calibrate)",
                 rf"^(({{policy}}\.)?{CORRECTED}|calibration)\.",
                 "corrected.… and calibration.… are measured only with calibrate",
+            ),
+            _gate_needs(
+                "self.train.assessment == 'fields'",
+                rf"^({{policy}}\.)?{ASSESSMENT}\.",
+                "assessment.… is measured only with train.assessment: fields",
             ),
             *(
                 _gate_needs(

@@ -16,6 +16,7 @@ from learntoask.core.manifest.quantity import Quantity
 from learntoask.core.manifest.release import Repeat
 from learntoask.core.manifest.run import Metadata
 from learntoask.core.manifest.strategy import Strategy
+from learntoask.core.manifest.train import Assessment
 
 _V4 = r"(\d{1,3}\.){3}\d{1,3}/(3[0-2]|[12]?\d)"
 _V6 = r"[0-9a-fA-F:.]*:[0-9a-fA-F:.]*/(12[0-8]|1[01]\d|[1-9]?\d)"
@@ -88,6 +89,8 @@ class PolicyServers(ManifestModel):
     """Whether the policy may stop asking; false for a policy that was trained with reward mode `ask_only`."""
     stop_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     """The policy stops when its probability of stopping is at least this; a lower value stops sooner."""
+    assessment: Assessment | None = None
+    """What the policy was trained to say before a question (`train.assessment` of its run)."""
     repeat: Repeat | None = None
     """Whether the policy may repeat a question (`allow`), or asks its next likely one or stops instead (`avoid`)."""
     precision: Precision | None = None

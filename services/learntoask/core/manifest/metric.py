@@ -6,6 +6,7 @@ gap.METRIC, gap-growth.METRIC              rewarding grader minus reporting grad
 AFTER-BEFORE.METRIC                        paired difference of two policies, e.g. grpo-sft.WS-stop
 [policy.]replay.METRIC                     session replay
 [policy.]repeats.METRIC                    repeated questions under greedy decoding
+[policy.]assessment.METRIC                 the fields that the policy finds missing, with train.assessment: fields
 [policy.]corrected.METRIC                  a metric corrected by what people say, with spec.calibrate
 calibration.kappa, …                       agreement of the graders with people, with spec.calibrate
 grader.PATH                                a value of the graders' agreement.json (core.manifest.grader_metric)
@@ -45,6 +46,10 @@ REPEATS = "repeats"
 REPEAT_METRICS = ("same-text", "known-field", "same-text-served", "known-field-served")
 """Shares of the questions that were put before in the same words, and of those that ask only for what the user has
 given: as the policy drafts them, and (`-served`) as the server puts them with `serve.repeat`."""
+ASSESSMENT = "assessment"
+ASSESSMENT_METRICS = ("precision", "recall", "F1", "malformed")
+"""Agreement of the fields that the policy finds missing with the micro-goals, over all `continue` decision points, and
+the share of answers there whose assessment is missing or malformed."""
 REPLAY_METRICS = (
     "coverage",
     "questions",
@@ -86,7 +91,11 @@ def metric_names() -> frozenset[str]:
     names |= {
         f"{policy}{scope}.{metric}"
         for policy in ("", *(f"{policy}." for policy in POLICIES))
-        for scope, metrics in (("replay", REPLAY_METRICS), (REPEATS, REPEAT_METRICS))
+        for scope, metrics in (
+            ("replay", REPLAY_METRICS),
+            (REPEATS, REPEAT_METRICS),
+            (ASSESSMENT, ASSESSMENT_METRICS),
+        )
         for metric in metrics
     }
     names |= {GRADER_PREFIX + name for name in grader_metric_names()}

@@ -13,7 +13,7 @@ from learntoask.core.manifest.endpoint import Endpoint
 from learntoask.core.manifest.grader import GraderSettings
 from learntoask.core.manifest.grader_metric import needs_judge
 from learntoask.core.manifest.label import Label
-from learntoask.core.manifest.metric import CORRECTED, GRADER_PREFIX
+from learntoask.core.manifest.metric import ASSESSMENT, CORRECTED, GRADER_PREFIX
 from learntoask.core.manifest.model import ManifestModel, Name
 from learntoask.core.manifest.pod import Pods
 from learntoask.core.manifest.release import Evaluate, GateSettings, Serve
@@ -81,6 +81,8 @@ class RunSpec(ManifestModel):
                 raise ValueError(f"gate: {name} is measured only with evaluate.samples of 1 or more")
             if {CORRECTED, "calibration"} & set(parts[:2]) and self.calibrate is None:
                 raise ValueError(f"gate: {name} is measured only with calibrate")
+            if ASSESSMENT in parts[:2] and self.train.assessment == "none":
+                raise ValueError(f"gate: {name} is measured only with train.assessment: fields")
             if name.startswith(GRADER_PREFIX) and (role := needs_judge(name.removeprefix(GRADER_PREFIX))):
                 judge = self.grader.llm if self.grader.method == "llm" else None
                 if judge is None or judge.role != role:

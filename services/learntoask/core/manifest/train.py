@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from learntoask.core.manifest.address import PACKAGED_BASE, BaseAddress
 from learntoask.core.manifest.model import ManifestModel, Precision
@@ -36,6 +36,9 @@ class Reward(ManifestModel):
     """Weight of the content grade (β)."""
     format_weight: Weight = 1.0
     """Weight of the format grade."""
+    assessment_weight: Weight = 0.0
+    """Weight of the F1 score of the assessment against the micro-goal, which is added to C and F. It needs
+    `assessment: fields`."""
 
 
 class Sft(ManifestModel):
@@ -134,6 +137,7 @@ class Dpo(ManifestModel):
 
 
 Method = Literal["grpo", "dpo", "rewardWeighted"]
+Assessment = Literal["fields", "none"]
 
 
 class Train(ManifestModel):
@@ -153,7 +157,10 @@ class Train(ManifestModel):
     max_prompt_tokens: Count = 2048
     """Largest number of tokens of a prompt. A longer one loses its oldest turns; the system prompt stays."""
     max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = 64
-    """Largest number of tokens of one answer."""
+    """Largest number of tokens of one answer, its assessment included."""
+    assessment: Assessment = "none"
+    """What the policy says before a question. `fields`: the fields that it finds missing, learned from the micro-goals;
+    every decision then carries them, and users never see them. `none`: nothing."""
     stop_threshold: Annotated[float, Field(gt=0, lt=1)] | Literal["auto"] = 0.2
     """The policy stops when its probability of stopping is at least this, and asks its most probable question
     otherwise; a lower value stops sooner. It applies in the validation of GRPO, in evaluation and in serving. `auto`:
@@ -177,3 +184,15 @@ class Train(ManifestModel):
     grpo: Grpo = Grpo()
     dpo: Dpo = Dpo()
     reward: Reward = Reward()
+
+    @model_validator(mode="after")
+    def _assessment_can_be_learned(self) -> Train:
+        if self.assessment == "none" and self.reward.assessment_weight:
+            raise ValueError(
+                "reward.assessmentWeight rewards an assessment; set assessment: fields, or leave it 0"
+            )
+        if self.assessment == "fields" and self.sft.turns == "all":
+            raise ValueError(
+                "assessment: fields is learned from labels, which sft.turns: all does without; set sft.turns: labelled"
+            )
+        return self

@@ -98,7 +98,14 @@ def _policy(spec: RunSpec) -> dict[str, JsonValue]:
         "maxPromptTokens": spec.train.max_prompt_tokens,
         # All other modes have the same prompt, so their runs share the SFT policy.
         "mode": "ask_only" if ask_only else "product",
+        # Nothing by default, since keys are older than the setting.
+        **({"assessment": spec.train.assessment} if spec.train.assessment != "none" else {}),
     }
+
+
+def _reward(spec: RunSpec) -> dict[str, JsonValue]:
+    unused = () if spec.train.reward.assessment_weight else ("assessment_weight",)  # as for `assessment`
+    return _dump(spec.train.reward, *unused)
 
 
 def _trained(spec: RunSpec) -> dict[str, JsonValue]:
@@ -253,7 +260,7 @@ STAGES: tuple[Stage, ...] = (
             "stopThreshold": spec.train.stop_threshold,
             **({"earlyStopCost": spec.train.early_stop_cost} if spec.train.early_stop_cost else {}),
             **_method(spec),
-            "reward": _dump(spec.train.reward),
+            "reward": _reward(spec),
             "maxNewTokens": spec.train.max_new_tokens,
             "maxMissingShare": spec.grader.max_missing_share,
         },
@@ -269,7 +276,7 @@ STAGES: tuple[Stage, ...] = (
             "evaluate": _dump(spec.evaluate),
             **_repeat(spec),
             "stopThreshold": spec.train.stop_threshold,
-            "reward": _dump(spec.train.reward),
+            "reward": _reward(spec),
             "maxNewTokens": spec.train.max_new_tokens,
             "maxMissingShare": spec.grader.max_missing_share,
             "grpo": spec.train.grpo.updates > 0,

@@ -22,8 +22,9 @@ class TokenUsage:
 class Draft:
     """The text that the model generated, before it is checked.
 
-    `stop_logprob` is the natural log of the probability that the answer is exactly the stop string and its end token.
-    `logprobs` are those of `tokens`, the answer's own.
+    `text`, `assessment` and `malformed` are those of `core.assessment.AssessedAnswer`. `stop_logprob` is the natural
+    log of the probability that the answer is exactly the stop string and its end token. `logprobs` are those of
+    `tokens`, the answer's own.
     """
 
     text: str
@@ -31,10 +32,16 @@ class Draft:
     usage: TokenUsage
     tokens: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
+    assessment: tuple[str, ...] | None = None
+    malformed: bool = False
 
 
 class Engine(Protocol):
     """Decodes answers for many contexts at once. It has no deadlines: cancelling a call frees what the call holds."""
+
+    @property
+    def stop_tokens(self) -> tuple[int, ...]:
+        """The tokens of the whole stop string."""
 
     async def decide(self, context: Context, *, barred: tuple[tuple[int, ...], ...] = ()) -> Draft:
         """Decode the answer to `context` that begins with none of the token sequences `barred`.

@@ -31,6 +31,7 @@ class EngineClosed(Exception):
 
 @dataclass(eq=False)
 class _Request:
+    task: str
     tokens: tuple[int, ...]
     barred: tuple[tuple[int, ...], ...]
     answer: asyncio.Future[Draft]
@@ -87,12 +88,16 @@ class TransformersEngine:
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
 
+    @property
+    def stop_tokens(self) -> tuple[int, ...]:
+        return self._policy.stop_tokens
+
     async def decide(self, context: Context, *, barred: tuple[tuple[int, ...], ...] = ()) -> Draft:
         loop = asyncio.get_running_loop()
         if self._inbox.closed:
             raise EngineClosed
         tokens = await loop.run_in_executor(self._rendering, self._policy.context_tokens, context)
-        request = _Request(tokens, barred, loop.create_future(), loop)
+        request = _Request(context.task, tokens, barred, loop.create_future(), loop)
         with self._inbox.changed:
             if self._inbox.closed:
                 raise EngineClosed
@@ -162,6 +167,7 @@ class TransformersEngine:
             len(request.tokens),
             self._max_new_tokens,
             stop=self._policy.stop_tokens,
+            stop_beginning=self._policy.stop_beginning,
             threshold=self._policy.stop_threshold,
             barred=request.barred,
         )
@@ -183,13 +189,16 @@ class TransformersEngine:
         self._running = staying
 
     def _draft(self, running: _RunningRequest) -> Draft:
-        answer = running.answer.outcome
+        branch = running.answer.outcome
+        answer = self._policy.answer(branch.tokens, running.request.task)
         return Draft(
-            self._policy.text(answer.tokens),
+            answer.text,
             sum(running.stop.logprobs),
-            TokenUsage(len(running.trunk.tokens), running.trunk.shared, len(answer.tokens)),
-            tuple(answer.tokens),
-            tuple(answer.logprobs),
+            TokenUsage(len(running.trunk.tokens), running.trunk.shared, len(branch.tokens)),
+            tuple(branch.tokens),
+            tuple(branch.logprobs),
+            answer.assessment,
+            answer.malformed,
         )
 
     def _fail_all(self, error: Exception) -> None:

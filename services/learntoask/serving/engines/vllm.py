@@ -46,12 +46,16 @@ class VllmEngine:
         self._numbers = itertools.count()
         self._rendering = ThreadPoolExecutor(1, thread_name_prefix="rendering")
 
+    @property
+    def stop_tokens(self) -> tuple[int, ...]:
+        return self._prompting.stop_tokens
+
     async def decide(self, context: Context, *, barred: tuple[tuple[int, ...], ...] = ()) -> Draft:
         loop = asyncio.get_running_loop()
         prompt = await loop.run_in_executor(self._rendering, self._prompting.context_tokens, context)
         stop, threshold = self._prompting.stop_tokens, self._prompting.stop_threshold
         if threshold is not None:
-            barred = (stop[:1], *barred)
+            barred = (self._prompting.stop_beginning, *barred)
         answering = asyncio.ensure_future(
             self._generate(prompt, max_tokens=self._max_new_tokens, barred=barred)
         )
@@ -63,12 +67,15 @@ class VllmEngine:
         finally:
             answering.cancel()  # no effect if the answer is complete
         tokens = tuple(output.outputs[0].token_ids)
+        answer = self._prompting.answer(tokens, context.task)
         return Draft(
-            self._prompting.text(tokens),
+            answer.text,
             logprob,
             TokenUsage(len(prompt), output.num_cached_tokens or 0, len(tokens)),
             tokens,
             _logprobs_of(tokens, output),
+            answer.assessment,
+            answer.malformed,
         )
 
     async def with_weights(self, folder: Path) -> VllmEngine:

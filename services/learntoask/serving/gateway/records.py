@@ -100,6 +100,7 @@ class GatewayRecords:
             request_id=decision.request_id,
             policy_revision=decision.policy_revision,
             rollout=_rollout(progress, failed=failed, caller=asked.caller_id),
+            missing=tuple(missing.field for missing in decision.missing),
         )
         self._writer.note(name, Context(subject.task, subject.goal, tuple(messages)), recorded)
         if not conversation:  # without an id no later call can belong to it

@@ -59,13 +59,14 @@ class RecordedRollout:
 
 @dataclass(frozen=True, slots=True)
 class RecordedDecision:
-    """One decision as a record keeps it; `rollout` is None outside rollouts."""
+    """One decision as a record keeps it; `rollout` is None outside rollouts, `missing` as in ask.proto."""
 
     answer: PolicyAnswer
     stop_probability: float
     request_id: str
     policy_revision: str
     rollout: RecordedRollout | None = None
+    missing: tuple[str, ...] = ()
 
 
 class RecordLog:
@@ -109,6 +110,8 @@ class RecordLog:
                 "request_id": decision.request_id,
                 "policy_revision": decision.policy_revision,
             }
+            if decision.missing:
+                of_decision["missing"] = list(decision.missing)
             if decision.rollout is not None:
                 entry.rollout = decision.rollout
                 of_decision |= {"age": round(decision.rollout.age, 3), "failed": decision.rollout.failed}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from learntoask.core.assessment import f1
 from learntoask.core.manifest import Grpo, Reward
 from learntoask.core.records import STOP, Decision, LabelledSession, Sample
 from learntoask.decoding.sessions import SampledAnswer
@@ -16,11 +17,15 @@ from learntoask.grading.reward import reward
 
 @dataclass(frozen=True)
 class GradedAnswer:
-    """A sampled answer with its grade and its reward. `reward` is None where the grade is missing."""
+    """A sampled answer with its grade and its reward. `reward` is None where the grade is missing.
+
+    `assessment_f1` is the F1 score of its assessment against the micro-goal, 0 for a malformed one.
+    """
 
     answer: SampledAnswer
     grade: Grade | MissingGrade
     reward: float | None
+    assessment_f1: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -70,21 +75,26 @@ def grade_samples(
     groups = []
     for index, _, sample, answers in points:
         members = []
+        needed = {item.field for item in sample.remaining}
         for answer in answers:
             grade = next(grades)
-            value = reward(grade, decision=sample.decision, response=answer.text, spec=spec)
-            members.append(GradedAnswer(answer, grade, value))
+            score = 0.0 if answer.malformed else f1(answer.assessment, needed)
+            value = reward(
+                grade, decision=sample.decision, response=answer.text, spec=spec, assessment_f1=score
+            )
+            members.append(GradedAnswer(answer, grade, value, score))
         groups.append(AnswerGroup(index, sample.turn, sample.decision, tuple(members)))
     return groups
 
 
 @dataclass(frozen=True)
 class BatchFigures:
-    """Means over the answers of one batch, for the journal and the guards. All but `reward` are shares, 0 to 1.
+    """Means over the answers of one batch, for the journal and the guards. All but `reward` are between 0 and 1.
 
     `hit` is the share of graded answers at `continue` points that ask for something needed, `wrong_stops` the share of
     stops among all answers there, `missing` that of missing grades, `unfinished` that of answers cut at the token
-    limit, `commonest` that of the most frequent text.
+    limit, `commonest` that of the most frequent text. `assessment_f1` is the mean F1 score of the assessments at
+    `continue` points, `malformed` the share of malformed ones among all answers; both are None for a policy without.
     """
 
     reward: float
@@ -93,6 +103,8 @@ class BatchFigures:
     unfinished: float
     wrong_stops: float
     commonest: float
+    assessment_f1: float | None = None
+    malformed: float | None = None
 
 
 def batch_figures(groups: Sequence[AnswerGroup]) -> BatchFigures:
@@ -100,6 +112,7 @@ def batch_figures(groups: Sequence[AnswerGroup]) -> BatchFigures:
     members = [(group, member) for group in groups for member in group.members]
     rewards = [member.reward for _, member in members if member.reward is not None]
     grades = [member.grade for group, member in members if group.decision == "continue"]
+    assesses = any(member.answer.malformed or member.answer.assessment is not None for _, member in members)
     texts = Counter(member.answer.text for _, member in members)
     return BatchFigures(
         reward=fmean(rewards) if rewards else 0.0,
@@ -110,6 +123,12 @@ def batch_figures(groups: Sequence[AnswerGroup]) -> BatchFigures:
             [float(STOP in member.answer.text) for group, member in members if group.decision == "continue"]
         ),
         commonest=max(texts.values(), default=0) / max(1, len(members)),
+        assessment_f1=_mean(
+            [member.assessment_f1 for group, member in members if group.decision == "continue"]
+        )
+        if assesses
+        else None,
+        malformed=_mean([float(member.answer.malformed) for _, member in members]) if assesses else None,
     )
 
 

@@ -138,7 +138,7 @@ class GrpoTrainer:
         journal.write(
             update,
             run.train.method,
-            **asdict(figures),
+            **{name: value for name, value in asdict(figures).items() if value is not None},
             **metrics,
             groups=batch.groups,
             skipped_groups=batch.skipped,

@@ -81,7 +81,10 @@ class VllmSampler:
                 reason="RolloutEngineFailed",
             ) from error
         completions = [
-            [[_answer(policy, next(drawn)) for _ in range(params.samples)] for _ in session.samples]
+            [
+                [_answer(policy, next(drawn), session.session.task) for _ in range(params.samples)]
+                for _ in session.samples
+            ]
             for session in sessions
         ]
         if self._sleeps:
@@ -132,15 +135,18 @@ def _load(folder: Path, *, longest: int, memory_share: float, dtype: str, sleeps
         ) from error
 
 
-def _answer(policy: Policy, output: RequestOutput) -> SampledAnswer:
+def _answer(policy: Policy, output: RequestOutput, task: str) -> SampledAnswer:
     drawn = output.outputs[0]
     tokens = tuple(drawn.token_ids)
     steps = drawn.logprobs or []
+    answer = policy.answer(tokens, task)
     return SampledAnswer(
         tokens=tokens,
         logprobs=tuple(float(step[token].logprob) for step, token in zip(steps, tokens, strict=True)),
-        text=policy.text(tokens),
+        text=answer.text,
         finished=bool(tokens) and tokens[-1] in policy.ends,
+        assessment=answer.assessment,
+        malformed=answer.malformed,
     )
 
 

@@ -108,7 +108,9 @@ def target_tokens(
     policy: Policy, labelled: LabelledSession, asked_at: int, sample: Sample | None
 ) -> tuple[int, ...]:
     """Return the answer to learn at the decision point of `sample`: what the expert says at turn `asked_at`."""
-    return completion_tokens(policy.tokenizer, expert_answer(labelled.session, asked_at))
+    session = labelled.session
+    text = policy.target(expert_answer(session, asked_at), session.task, sample)
+    return completion_tokens(policy.tokenizer, text)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from learntoask.core.prompt import ChatMessage, Context, conversation, system_prompt
+from learntoask.core.prompt import Context, conversation
 from learntoask.core.records import Session
 from learntoask.policy.prompt import PromptRenderer, group_by_prefix, prompt_tokens
 
@@ -46,12 +46,7 @@ class Rendering:
 
 def render_session(policy: PromptRenderer, session: Session, *, turns: Sequence[int]) -> Rendering:
     """Return trunks that hold the contexts of `turns`."""
-    system: ChatMessage = {
-        "role": "system",
-        "content": system_prompt(
-            policy.pack, session.task, goal=session.goal, may_stop=policy.limits.may_stop
-        ),
-    }
+    system = policy.system_message(session.task, session.goal)
     latest_first = sorted(turns, reverse=True)
     contexts: list[tuple[int, ...]] = []
     cut = 0

@@ -321,6 +321,11 @@ def test_variants_share_the_sft_policy_where_it_is_the_same() -> None:
     assert {key for key, _ in found} == {sft}
     assert len({grpo, *(key for _, key in found)}) == 1 + len(variants)
     assert training_keys(dpo={"beta": 0.5}) == (sft, grpo)  # method grpo does not read it
+    assessing = training_keys(assessment="fields")
+    rewarded = training_keys(assessment="fields", reward={"assessmentWeight": 1})
+    assert len({sft, assessing[0]}) == 2
+    assert rewarded[0] == assessing[0]
+    assert len({grpo, assessing[1], rewarded[1]}) == 3
     # The policy differs without stops in the prompt, and without GRPO, for which SFT leaves out sessions.
     assert training_keys(reward={"mode": "ask_only"})[0] != sft
     assert training_keys(grpo={"updates": 0})[0] != sft

@@ -1,0 +1,109 @@
+"""The policy's assessment of a conversation: the fields that are still missing, written in a tag before the question.
+
+`<need>age, other medicines</need> How old are you?` names the fields by their titles, as the prompt lists them. A stop
+has no tag, because nothing is missing then.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from learntoask.core.answer import is_exact_stop
+from learntoask.core.errors import InputError
+from learntoask.core.pack import InformationField, Pack
+from learntoask.core.records import STOP
+
+OPEN, CLOSE = "<need>", "</need>"
+INSTRUCTION = f"Begin each question with the fields that are still missing: {OPEN}field, field{CLOSE}"
+"""The sentence that the policy's prompt ends with."""
+
+_WRITTEN = re.compile(rf"{OPEN}([^<>]*){CLOSE}\s*([^\s].*)", re.DOTALL)
+_TAG = re.compile(rf"{OPEN}([^<>]*){CLOSE}", re.IGNORECASE)
+_PIECE = re.compile(r"<\s*/?\s*need\w*\s*>?|/?need>", re.IGNORECASE)
+_RESERVED = re.compile(r"[,<>]")
+
+
+@dataclass(frozen=True, slots=True)
+class AssessedAnswer:
+    """An answer of the policy without its tag, and the names of the fields that the policy says are missing.
+
+    `assessment` is None if the answer has none that can be read. A `malformed` answer differs from the form that the
+    policy has learned: its tag is missing, broken or names other fields than those of the task.
+    """
+
+    text: str
+    assessment: tuple[str, ...] | None = None
+    malformed: bool = False
+
+
+def render(question: str, *, missing: Collection[str], fields: Iterable[InformationField]) -> str:
+    """Return `question` with the tag that names the fields `missing`, in the order of `fields`."""
+    titles = (field.title for field in fields if field.name in missing)
+    return f"{OPEN}{', '.join(titles)}{CLOSE} {question}"
+
+
+def parse(text: str, fields: Sequence[InformationField]) -> AssessedAnswer:
+    """Return the answer that `text` holds, for a task with `fields`. No part of a tag is left in it.
+
+    Of a malformed answer remains what may be a question: the text around tags, and after the names in a tag that is not
+    closed.
+    """
+    if is_exact_stop(text):
+        return AssessedAnswer(text, ())
+    names = {field.title: field.name for field in fields}
+    written = _WRITTEN.fullmatch(text.strip())
+    if written is not None:
+        listed = [title.strip() for title in written[1].split(",")]
+        question = written[2]
+        if all(title in names for title in listed) and STOP not in question and not _PIECE.search(question):
+            return AssessedAnswer(question, _known(listed, names))
+    tag = _TAG.search(text)
+    listed = [title.strip() for title in tag[1].split(",")] if tag else []
+    return AssessedAnswer(_without_tags(text, names), _known(listed, names) if tag else None, malformed=True)
+
+
+def f1(assessment: Collection[str] | None, target: Collection[str]) -> float:
+    """Return the F1 score of an assessment against the fields of the micro-goal; 0 without an assessment.
+
+    An empty assessment of an empty micro-goal scores 1.
+    """
+    if assessment is None:
+        return 0.0
+    found, wanted = set(assessment), set(target)
+    return 2 * len(found & wanted) / (len(found) + len(wanted)) if found or wanted else 1.0
+
+
+def check_titles(pack: Pack) -> None:
+    """Raise InputError if a task has fields that a tag could not tell apart."""
+    for task in pack.tasks:
+        seen: dict[str, str] = {}
+        for field in task.fields:
+            where = f"pack {pack.name!r}, task {task.name!r}, field {field.name!r}"
+            if not field.title or _RESERVED.search(field.title):
+                raise InputError(
+                    f"{where}: train.assessment writes the names of fields as a list in a tag, so a name needs a "
+                    "letter and must not hold ',', '<' or '>'; rename it, or set train.assessment to none"
+                )
+            if field.title in seen:
+                raise InputError(
+                    f"{where}: prompts show it as {field.title!r}, as they do {seen[field.title]!r}, and "
+                    "train.assessment cannot tell them apart; rename one, or set train.assessment to none"
+                )
+            seen[field.title] = field.name
+
+
+def _known(listed: Iterable[str], names: dict[str, str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names[title] for title in listed if title in names))
+
+
+def _without_tags(text: str, names: Iterable[str]) -> str:
+    """Return the text without tags, the names in a tag that lacks its beginning or end, and pieces of tags."""
+    longest_first = sorted(names, key=len, reverse=True)
+    listed = rf"(?:(?:{'|'.join(map(re.escape, longest_first))})(?!\w)[\s,]*)*"
+    text = _TAG.sub(" ", text)
+    text = re.sub(rf"{OPEN}\s*{listed}|^\s*{listed}{CLOSE}", " ", text, flags=re.IGNORECASE)
+    while _PIECE.search(text):  # what a piece separates may be one
+        text = _PIECE.sub(" ", text)
+    return text.strip()
