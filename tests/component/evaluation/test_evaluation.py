@@ -432,7 +432,9 @@ def test_the_page_is_whole_and_needs_nothing_from_outside(report: EvaluationRepo
     assert "no field is near enough <to be sure>" in reader.text
     assert f"{report.policy('grpo').decodings['greedy'].metrics['WA-GH'].value:.3f}" in reader.text
     assert "RealMedConv" in reader.text
-    assert re.search(r"κ over \(question, field\) pairs\s*0\.871\s*0\.842 – 0\.902, n 335\s*0\.845", reader.text)
+    assert re.search(
+        r"κ over \(question, field\) pairs\s*0\.871\s*0\.842 – 0\.902, n 335\s*0\.845", reader.text
+    )
     assert re.search(r"same findings\s*0\.958 \(n = 331\)", reader.text)
 
 
