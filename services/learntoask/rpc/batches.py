@@ -12,11 +12,18 @@ Item = TypeVar("Item")
 class Batches(Generic[Item]):
     """Sends items with `send`, one batch after the other. Items that come while one is sent share the next.
 
-    Nothing waits for a batch to fill: alone, an item is sent at once. `most` bounds a batch.
+    `most` bounds a batch. `pause` returns the seconds for which a batch waits for more items; by default it is sent at
+    once.
     """
 
-    def __init__(self, send: Callable[[list[Item]], Awaitable[None]], *, most: int) -> None:
-        self._send, self._most = send, most
+    def __init__(
+        self,
+        send: Callable[[list[Item]], Awaitable[None]],
+        *,
+        most: int,
+        pause: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self._send, self._most, self._pause = send, most, pause
         self._waiting: list[Item] = []
         self._sending: asyncio.Task[None] | None = None
 
@@ -34,6 +41,8 @@ class Batches(Generic[Item]):
     async def _send_all(self) -> None:
         try:
             while self._waiting:
+                if (seconds := self._pause()) > 0:
+                    await asyncio.sleep(seconds)
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
                 await self._send(batch)
         finally:

@@ -80,7 +80,7 @@ def rows(*, quick: bool) -> Iterator[Row]:
             "null engine",
             f"calls/s of a direct call, {name}, 32 clients, same cores",
             f"{share:.0%} ({rates['direct']:.0f} → {rates[name]:.0f})",
-            f"≥ {least:.0%}" if least else "–",
+            f"≥ {least * 100:.0f} %" if least else "–",
             share >= least if least else None,
         )
     for name, clients in itertools.product(called, _CLIENTS):

@@ -46,3 +46,22 @@ async def test_a_batch_that_cannot_be_sent_does_not_hold_up_later_ones():
     batches.put(2)
     await batches.sent()
     assert sent == [[2]]
+
+
+async def test_items_that_come_in_the_pause_before_a_batch_share_it():
+    sent: list[list[int]] = []
+    pauses = [0.001, 0.0]
+
+    async def send(batch: list[int]) -> None:
+        sent.append(batch)
+
+    batches = Batches(send, most=3, pause=lambda: pauses.pop(0))
+    batches.put(1)
+    await asyncio.sleep(0)
+    assert sent == []
+    batches.put(2)
+    await batches.sent()
+    assert sent == [[1, 2]]
+    batches.put(3)
+    await batches.sent()
+    assert sent == [[1, 2], [3]]
