@@ -29,7 +29,7 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Merge:
-    """Two wordings, by row, whose groups were merged, or could be; `margin` is what spoke for it, above 0 if it was."""
+    """Two wordings, by row, whose groups were merged; `margin` is what spoke for it, above 0."""
 
     first: int
     second: int
@@ -38,7 +38,7 @@ class Merge:
     @property
     def is_doubtful(self) -> bool:
         """Whether a person could say otherwise."""
-        return abs(self.margin) <= _DOUBTFUL
+        return self.margin <= _DOUBTFUL
 
 
 @dataclass
@@ -51,12 +51,12 @@ class Wordings:
     asked: NDArray[np.float32]  # [wordings, sessions]: 1 where it was asked and answered
     alive: NDArray[np.bool_]  # [wordings]
 
-    def merge_all(self, *, merge_from: float, like_replies: float) -> tuple[list[Merge], list[Merge]]:
-        """Merge what scores `merge_from` or more. Return the merges in order, and those that were nearly made."""
+    def merge_all(self, *, merge_from: float, like_replies: float) -> list[Merge]:
+        """Merge what scores `merge_from` or more. Return the merges in order."""
         merges: list[Merge] = []
         if not len(self.alive):
-            return merges, []
-        scores = np.stack([self._scores(row, like_replies) for row in range(len(self.alive))])
+            return merges
+        scores = self.scores(like_replies)
         best = scores.argmax(axis=1)
         while True:
             tops = scores[np.arange(len(scores)), best]
@@ -71,8 +71,11 @@ class Wordings:
             row = self._scores(first, like_replies)
             scores[first] = scores[:, first] = row
             best = scores.argmax(axis=1)
-        near = np.argwhere(np.triu(scores >= merge_from - _DOUBTFUL, 1)).tolist()
-        return merges, [Merge(one, other, float(scores[one, other]) - merge_from) for one, other in near]
+        return merges
+
+    def scores(self, like_replies: float) -> Matrix:
+        """Return how much speaks for merging each two wordings, [wordings, wordings]."""
+        return np.array([self._scores(row, like_replies) for row in range(len(self.alive))])
 
     def _merge(self, first: int, second: int) -> None:
         """Add the wording `second` to `first`."""
@@ -87,14 +90,30 @@ class Wordings:
         fewer = np.minimum(self.reply_counts, self.reply_counts[row])
         trust = fewer / (fewer + ENOUGH_REPLIES)
         alike = REPLY_WEIGHT * trust * (_cosines(self.replies, row) - like_replies)
-        together = self.asked @ self.asked[row]
-        asked = self.asked.sum(axis=1)
-        twice = together / np.maximum(1, np.minimum(asked, asked[row]))
+        together, twice = _together(self.asked, self.asked[row])
         scores: Matrix = _cosines(self.texts, row) + alike - TWICE_WEIGHT * twice
-        scores[(together >= FEWEST_TWICE) & (twice > TWICE_AT_MOST)] = _NEVER
+        scores[_too_often(together, twice)] = _NEVER
         scores[row] = _NEVER
         scores[~self.alive] = _NEVER
         return scores
+
+
+def asked_twice(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    """Whether two groups, [sessions], are asked in the same sessions too often to ask for one field."""
+    return bool(_too_often(*_together(one[None], other))[0])
+
+
+def _together(
+    asked: NDArray[np.float32], row: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return in how many sessions each wording is asked as well as `row`, and the share of those with the rarer one."""
+    together = asked @ row
+    return together, together / np.maximum(1, np.minimum(asked.sum(axis=1), row.sum()))
+
+
+def _too_often(together: NDArray[np.float32], twice: NDArray[np.float32]) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = (together >= FEWEST_TWICE) & (twice > TWICE_AT_MOST)
+    return found
 
 
 def _cosines(vectors: Matrix, row: int) -> Matrix:
