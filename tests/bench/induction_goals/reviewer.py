@@ -38,6 +38,8 @@ class SimulatedReviewer:
         truth = self._truths[item.origin.session_id]
         if item.kind == "same_field":
             return self._same(item.messages[0].content, item.messages[2].content)
+        if item.kind == "asks_for":
+            return self._asks_for(item)
         if item.kind == "required":
             asks = [asked for start, asked in truth.asks.items() if start <= item.origin.turn]
             return (NEEDED,) if asks and asks[-1] else (NOTHING,)
@@ -45,6 +47,23 @@ class SimulatedReviewer:
             acts = truth.stop is not None and truth.stop <= item.origin.turn
             return ("acts" if acts else "goes_on",)
         return (item.choices[0].key,)
+
+    def _asks_for(self, item: ReviewItem) -> Answer:
+        """Choose the questions whose items the marked message asks for, as far as turns of the task tell."""
+        task = self._truths[item.origin.session_id].task
+        marked = self._items(item.messages[item.start].content).get(task, [])
+        known = _known(marked)
+        asked = {known} if known is not None else set(frozenset.intersection(*marked) if marked else ())
+        if asked == {""}:
+            return (NOTHING,)
+        if not asked:
+            return CANNOT_SAY
+        offered = {
+            choice.key: _known(self._items(choice.text).get(task, []))
+            for choice in item.choices
+            if choice.key != NOTHING
+        }
+        return tuple(sorted(key for key, known in offered.items() if known in asked))
 
     def _same(self, first: str, second: str) -> Answer:
         """Compare what the texts ask for, in a task that has both if there is one.
