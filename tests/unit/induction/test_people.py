@@ -90,15 +90,6 @@ def test_a_question_that_asks_for_several_things_belongs_to_the_field_of_each(tm
     assert set(fields_of(found, ASKED["phone"][0])) == both
 
 
-def test_several_questions_of_one_field_make_it_one_with_the_question_that_asks_them(tmp_path: Path) -> None:
-    one, other = (text.lower() for text in ASKED["bike"])
-    found = suggested(
-        tmp_path, sessions(60), Said(asks={ASKED["phone"][0].lower(): {one: True, other: True}})
-    )
-    assert len(found.fields) == len(ASKED) - 1
-    assert fields_of(found, ASKED["phone"][0]) == fields_of(found, ASKED["bike"][0])
-
-
 def test_an_offer_is_no_field(found: Suggestion, tmp_path: Path) -> None:
     item = next(item for item in found.cards if item.kind == "asks_for")
     said = said_to(item, (NOTHING,))

@@ -9,7 +9,6 @@ its English, Japanese and Arabic logs (tests/bench/bench_pack_induction.py).
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from learntoask.grading.encoders.encoder import Encoder, EncoderName
-from learntoask.induction.fields.merging import Merge, Wordings, asked_twice
+from learntoask.induction.fields.merging import Merge, Wordings
 from learntoask.induction.fields.questions import Question
 
 FEWEST_QUESTIONS = 5  # of a field
@@ -94,9 +93,9 @@ def cluster_questions(
             members[wording_of[question.plain]].append(index)
     rows = {key: row for row, key in enumerate(sorted(members))}
     wordings = [members[key] for key in rows]
-    sums = _sums(wordings, questions, of_text, of_reply, sessions)
-    asked = sums.asked.copy()
-    merges = sums.merge_all(merge_from=like.merge_from, like_replies=like.like_replies)
+    merges = _sums(wordings, questions, of_text, of_reply, sessions).merge_all(
+        merge_from=like.merge_from, like_replies=like.like_replies
+    )
     row_of = {text: rows[wording] for text, wording in wording_of.items()}
     links = {
         (row_of[first], row_of[second]): alike
@@ -109,9 +108,7 @@ def cluster_questions(
         for text, one_each in (several or {}).items()
         if text in row_of
     }
-    clusters = sorted(
-        _merged(wordings, merges, links, parts, asked), key=lambda cluster: (-len(cluster), cluster)
-    )
+    clusters = sorted(_merged(wordings, merges, links, parts), key=lambda cluster: (-len(cluster), cluster))
     large = [cluster for cluster in clusters if len(cluster) >= FEWEST_QUESTIONS]
     margins = _sums(large, questions, of_text, of_reply, sessions).scores(like.like_replies) - like.merge_from
     return Clustering(tuple(map(tuple, clusters)), of_text, margins, tuple(doubtful))
@@ -132,14 +129,12 @@ def _merged(
     merges: Sequence[Merge],
     links: Mapping[tuple[int, int], bool],
     parts: Mapping[int, Set[int]],
-    asked: NDArray[np.float32],
 ) -> list[list[int]]:
     """Return the clusters after the merges, corrected by what people say of wordings.
 
     Where two are different, the smaller of the two groups that a merge joined leaves the cluster again. Where two are
-    the same, their clusters become one. A wording that asks what several others ask, its `parts`, shows that these are
-    one field, unless they are asked in the same sessions: then its cluster goes into each of theirs. `asked` [wordings,
-    sessions] says where each was asked and answered.
+    the same, their clusters become one. The cluster of a wording that asks what several others ask, its `parts`, goes
+    into each of theirs.
     """
     apart = [pair for pair, alike in links.items() if not alike]
     cluster_of = list(range(len(wordings)))  # by wording
@@ -158,31 +153,18 @@ def _merged(
     for number, group in enumerate(leaving, start=len(wordings)):
         for wording in group:
             cluster_of[wording] = number
-    several = {
-        wording: of
-        for wording, of in parts.items()
-        if _apart([asked[np.array(cluster_of) == cluster] for cluster in {cluster_of[part] for part in of}])
-    }
-    alike = [pair for pair, same in links.items() if same]
-    alike += [(wording, part) for wording, of in parts.items() if wording not in several for part in of]
-    for one, other in sorted(alike):
+    for one, other in sorted(pair for pair, alike in links.items() if alike):
         first, second = cluster_of[one], cluster_of[other]
         cluster_of = [first if cluster == second else cluster for cluster in cluster_of]
     divided = {
         cluster_of[wording]: sorted({cluster_of[part] for part in of} - {cluster_of[wording]})
-        for wording, of in sorted(several.items())
+        for wording, of in sorted(parts.items())
     }
     clusters: dict[int, list[int]] = defaultdict(list)
     for wording, cluster in enumerate(cluster_of):
         for into in divided.get(cluster) or [cluster]:
             clusters[into] += wordings[wording]
     return [sorted(cluster) for cluster in clusters.values()]
-
-
-def _apart(groups: Sequence[NDArray[np.float32]]) -> bool:
-    """Whether any two groups of wordings are asked and answered in the same sessions too often for one field."""
-    sessions = [group.max(axis=0) for group in groups]
-    return any(asked_twice(one, other) for one, other in itertools.combinations(sessions, 2))
 
 
 def medoids(

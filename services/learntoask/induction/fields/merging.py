@@ -90,30 +90,14 @@ class Wordings:
         fewer = np.minimum(self.reply_counts, self.reply_counts[row])
         trust = fewer / (fewer + ENOUGH_REPLIES)
         alike = REPLY_WEIGHT * trust * (_cosines(self.replies, row) - like_replies)
-        together, twice = _together(self.asked, self.asked[row])
+        together = self.asked @ self.asked[row]
+        asked = self.asked.sum(axis=1)
+        twice = together / np.maximum(1, np.minimum(asked, asked[row]))
         scores: Matrix = _cosines(self.texts, row) + alike - TWICE_WEIGHT * twice
-        scores[_too_often(together, twice)] = _NEVER
+        scores[(together >= FEWEST_TWICE) & (twice > TWICE_AT_MOST)] = _NEVER
         scores[row] = _NEVER
         scores[~self.alive] = _NEVER
         return scores
-
-
-def asked_twice(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
-    """Whether two groups, [sessions], are asked in the same sessions too often to ask for one field."""
-    return bool(_too_often(*_together(one[None], other))[0])
-
-
-def _together(
-    asked: NDArray[np.float32], row: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return in how many sessions each wording is asked as well as `row`, and the share of those with the rarer one."""
-    together = asked @ row
-    return together, together / np.maximum(1, np.minimum(asked.sum(axis=1), row.sum()))
-
-
-def _too_often(together: NDArray[np.float32], twice: NDArray[np.float32]) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = (together >= FEWEST_TWICE) & (twice > TWICE_AT_MOST)
-    return found
 
 
 def _cosines(vectors: Matrix, row: int) -> Matrix:
