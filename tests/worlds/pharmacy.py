@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +16,15 @@ sys.path.insert(0, str(PHARMACY))
 
 from pharmacy_gold import GOLD_FILE, Gold, pharmacy_gold  # noqa: E402
 
-__all__ = ["PHARMACY", "Gold", "annotated_logs", "pharmacy_gold"]
+__all__ = ["PHARMACY", "Gold", "annotated_logs", "generated_logs", "pharmacy_gold"]
+
+
+def generated_logs(folder: Path, *, seed: int, sessions: int = 400, language: str = "en") -> Path:
+    """Make pharmacy logs and their truth in `folder`; return the logs."""
+    settings = ["--out", folder, "--seed", str(seed), "--sessions", str(sessions), "--language", language]
+    command = [sys.executable, PHARMACY / "generate_logs.py", *settings]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return folder / "logs.jsonl"
 
 
 def annotated_logs(

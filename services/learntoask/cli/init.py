@@ -62,14 +62,12 @@ def init(
         console.print(text, style="dim", markup=False)
 
     suggestion = read_logs(logs, say=say)
-    said = said_in(out)
-    found = suggestion(said)
     if review:
         from learntoask.cli.suggestion_review import ask_people  # noqa: PLC0415
 
-        ask_people(found, out, title=logs.name, reviewer=reviewer, port=port, browser=browser)
-        said = said_in(out)
-        found = suggestion(said)
+        ask_people(suggestion, out, title=logs.name, reviewer=reviewer, port=port, browser=browser)
+    said = said_in(out)
+    found = suggestion(said)
     if said:
         say(f"{said.count} answers of people in {out / REVIEW} are taken into account")
     if llm is not None and model is not None:

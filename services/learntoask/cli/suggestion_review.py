@@ -1,15 +1,18 @@
-"""The page of `lta init --review`, served until all cards have answers or Ctrl-C."""
+"""The page of `lta init --review`, served until nothing is left to ask or Ctrl-C."""
 
 from __future__ import annotations
 
 import sys
 import time
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from learntoask.induction.people.queue import FOLDER, open_queue
+from learntoask.induction.people.queue import FOLDER, open_queue, said_in
+from learntoask.induction.people.rounds import ROUND, Rounds
+from learntoask.induction.people.said import Said
 from learntoask.induction.suggestion import Suggestion
 
 _LOOK_EVERY = 0.3  # seconds
@@ -17,9 +20,18 @@ _FAREWELL = 5.0  # seconds in which the page can show that all answers are in
 
 
 def ask_people(
-    found: Suggestion, folder: Path, *, title: str, reviewer: str, port: int, browser: bool
+    suggestion: Callable[[Said], Suggestion],
+    folder: Path,
+    *,
+    title: str,
+    reviewer: str,
+    port: int,
+    browser: bool,
 ) -> None:
-    """Ask `reviewer` the cards of a suggestion, whose answers are kept in `folder`. Raises StoreError, InputError."""
+    """Ask `reviewer` the cards of the suggestion that follows from the answers so far, round after round.
+
+    The answers are kept in `folder`. Raises StoreError, InputError.
+    """
     # starlette
     from learntoask.core.pack import parse_pack  # noqa: PLC0415
     from learntoask.induction.output.pack_yaml import pack_yaml  # noqa: PLC0415
@@ -29,9 +41,13 @@ def ask_people(
     from learntoask.review.page.server import bind, in_thread, link_of  # noqa: PLC0415
 
     queue = open_queue(folder)
-    asked = {item.digest for item in found.cards}
-    queue.retire(queue.unanswered() - asked, reason="another suggestion was made since")
-    queue.add(found.cards)
+    found = suggestion(said_in(folder))
+    rounds = Rounds()
+    cards = rounds.next_of(found)
+    queue.retire(
+        queue.unanswered() - {card.digest for card in cards}, reason="another suggestion was made since"
+    )
+    queue.add(cards)
     key = read_key(folder / FOLDER / "links.key", create=True)
     pack = parse_pack(pack_yaml(found, name=title), where="the suggested pack")
     person = invited(reviewer, role=Role.REVIEWER, queue=queue.name, days=1)
@@ -39,14 +55,17 @@ def ask_people(
     with in_thread(page.app(), bind("127.0.0.1", port)) as address:
         link = link_of(address, person, key)
         click.echo(
-            f"{len(found.cards)} questions, about {queue.status().minutes_left:.0f} minutes. Answer them on this page; "
-            f"Ctrl-C goes on with the answers that are there:\n  {link}"
+            f"{len(found.cards)} questions or fewer, about {ROUND} at a time. Answer them on this page; Ctrl-C goes on "
+            f"with the answers that are there:\n  {link}"
         )
         if browser and sys.stdout.isatty():
             webbrowser.open(link)
         try:
-            while queue.status().missing:
-                time.sleep(_LOOK_EVERY)
+            while cards:
+                while queue.status().missing:
+                    time.sleep(_LOOK_EVERY)
+                cards = rounds.next_of(suggestion(said_in(folder))) if rounds.left else ()
+                queue.add(cards)
             time.sleep(_FAREWELL)
         except KeyboardInterrupt:
             click.echo()

@@ -84,6 +84,10 @@ def read_logs(
         )
     if encoder is None:
         choice = choose_encoder("minilm", [question.text for question in asked.questions[:_READ]])
+        if choice.reason:
+            say(
+                "questions are compared by their letters, which finds less: the sentence encoder learned English"
+            )
         encoder = CachingEncoder(load_encoder(choice.name))
     return partial(
         suggest,

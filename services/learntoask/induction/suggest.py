@@ -12,13 +12,12 @@ import numpy as np
 
 from learntoask.grading.encoders.encoder import Encoder
 from learntoask.induction.assembly.fields import (
-    clusters_of,
     not_covered,
     shortest_question,
     sorted_questions,
     suggested_fields,
 )
-from learntoask.induction.assembly.found import DEFAULT, FEWEST_QUESTIONS, LEAST_SHARE, Found
+from learntoask.induction.assembly.found import DEFAULT, LEAST_SHARE, Found
 from learntoask.induction.assembly.tasks import (
     session_groups,
     suggested_tasks,
@@ -26,7 +25,7 @@ from learntoask.induction.assembly.tasks import (
     tasks_of_fields,
 )
 from learntoask.induction.ends import find_ends, without_markers
-from learntoask.induction.fields.clusters import cluster_questions
+from learntoask.induction.fields.clusters import FEWEST_QUESTIONS, cluster_questions
 from learntoask.induction.fields.questions import AskedQuestions
 from learntoask.induction.patterns.fields import ExpertMessage, mine_fields
 from learntoask.induction.people.cards import review_cards
@@ -64,7 +63,9 @@ def suggest(
     said about an earlier suggestion.
     """
     sessions = read.sessions
-    clustering = cluster_questions(asked.questions, encoder, sessions=len(sessions), same=said.same)
+    clustering = cluster_questions(
+        asked.questions, encoder, sessions=len(sessions), same=said.same_field, several=said.several_fields
+    )
     after = [
         said_of((asked.questions[index].plain for index in cluster), said.after)
         for cluster in clustering.clusters
@@ -126,7 +127,7 @@ def suggest(
         questions=len(asked.questions),
         min_words=shortest_question(asked),
         notes=tuple(notes),
-        cards=review_cards(found, clusters_of(found, sound), task_of, tasks, fields, ends, roles, said),
+        cards=review_cards(found, sound, task_of, tasks, fields, ends, roles, said),
     )
 
 
@@ -141,16 +142,17 @@ def _asked_matrix(found: Found) -> Asked:
 
 def _expert_messages(found: Found, ends: SuggestedEnds, keys: TaskKeys | None) -> list[ExpertMessage]:
     """Return all expert messages with the clusters that their questions belong to."""
-    field_of = {
-        index: row for row, number in enumerate(found.kept) for index in found.clustering.clusters[number]
-    }
+    fields_of: dict[int, list[int]] = defaultdict(list)
+    for row, number in enumerate(found.kept):
+        for index in found.clustering.clusters[number]:
+            fields_of[index].append(row)
     rare = {index for cluster in found.clustering.clusters if len(cluster) < _RARE for index in cluster}
-    units: dict[tuple[int, int], list[tuple[int | None, str]]] = defaultdict(list)
+    units: dict[tuple[int, int], list[tuple[int, str]]] = defaultdict(list)
     unclear: set[tuple[int, int]] = set()
     clustered = {index for cluster in found.clustering.clusters for index in cluster}
     for index, question in enumerate(found.asked.questions):
         where = (question.session, question.message)
-        units[where].append((field_of.get(index), question.text))
+        units[where] += [(field, question.text) for field in fields_of[index]]
         if index in rare or index not in clustered:  # it may be another wording of any field
             unclear.add(where)
     messages = []
@@ -165,8 +167,8 @@ def _expert_messages(found: Found, ends: SuggestedEnds, keys: TaskKeys | None) -
                     session=number,
                     task=keys.values[number] if keys else DEFAULT,
                     text=text,
-                    fields=frozenset(field for field, _ in asked if field is not None),
-                    units=tuple((field, text) for field, text in asked if field is not None),
+                    fields=frozenset(field for field, _ in asked),
+                    units=tuple(asked),
                     unclear=(number, place) in unclear,
                 )
             )

@@ -38,6 +38,8 @@ class SimulatedReviewer:
         truth = self._truths[item.origin.session_id]
         if item.kind == "same_field":
             return self._same(item.messages[0].content, item.messages[2].content)
+        if item.kind == "asks_for":
+            return self._asks_for(item)
         if item.kind == "required":
             asks = [asked for start, asked in truth.asks.items() if start <= item.origin.turn]
             return (NEEDED,) if asks and asks[-1] else (NOTHING,)
@@ -45,6 +47,34 @@ class SimulatedReviewer:
             acts = truth.stop is not None and truth.stop <= item.origin.turn
             return ("acts" if acts else "goes_on",)
         return (item.choices[0].key,)
+
+    def _asks_for(self, item: ReviewItem) -> Answer:
+        """Choose a question for each item that the marked one asks for, as far as turns of the task tell.
+
+        Turns with several items tell what a question asks for only where it is all that they say. A question whose item
+        they leave open may be any of theirs.
+        """
+        task = self._truths[item.origin.session_id].task
+        text = item.messages[item.start].content
+        marked = self._items(text).get(task, [])
+        known = _known(marked)
+        asked = {known} if known is not None else self._whole(text, task)
+        if asked == {""}:
+            return (NOTHING,)
+        chosen: dict[str, str] = {}  # by item
+        for choice in item.choices:
+            turns = self._items(choice.text).get(task, []) if choice.key != NOTHING else []
+            of_choice = _known(turns)
+            if of_choice is not None and of_choice in asked:
+                chosen.setdefault(of_choice, choice.key)
+            elif of_choice is None and any(asked & turn for turn in turns):
+                return CANNOT_SAY
+        return tuple(sorted(chosen.values())) if asked else CANNOT_SAY
+
+    def _whole(self, text: str, task: str) -> set[str]:
+        """Return the items of all messages of a task that say this text and nothing else."""
+        turns = [asks for said, of, asks in self._asked if of == task and said == _plain(text)]
+        return set(frozenset.intersection(*turns)) if turns else set()
 
     def _same(self, first: str, second: str) -> Answer:
         """Compare what the texts ask for, in a task that has both if there is one.

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx2
@@ -16,6 +17,7 @@ from learntoask.runner.run_folder import RunFolder
 from worlds.bad_logs import Lines, bad_logs, init_says
 from worlds.induction import ASKED, sessions, write
 from worlds.llm.server import LlmServer, Reply
+from worlds.pharmacy import generated_logs
 from worlds.review import JSON, fields
 
 LINES = [*sessions(60), {"session_id": "bad", "messages": []}]
@@ -114,24 +116,38 @@ def test_a_model_names_the_fields_and_nonsense_is_not_believed(
     assert "named by m from questions" in (folder / "learntoask" / "pack.yaml").read_text()
 
 
+def answered(link: str) -> int:
+    """Answer everything that the page asks, until it ends: the phone number is nothing to find out, no two questions
+    are the same, and of other cards the first choice is right. Return the number of answers."""
+    total = 0
+    with httpx2.Client(base_url=link.partition("/enter")[0], follow_redirects=True) as client:
+        try:
+            client.get(link)
+            while True:
+                page = client.get("/").text
+                keys = re.findall(r'name="answer" value="([^"]*)"', page)
+                if not keys:  # the next round is not there yet
+                    time.sleep(0.05)
+                    continue
+                marked = page.partition("</ol>")[0].rpartition("marked")[2]
+                if "phone number" in marked and "nothing" in keys:
+                    said = {"answer": "nothing"}
+                else:
+                    said = {"say": "none"} if "None of these" in page else {"answer": keys[0]}
+                client.post("/answer", data={**fields(page), **said}, headers=JSON)
+                total += 1
+        except httpx2.TransportError:
+            return total
+
+
 def test_answers_of_a_person_change_the_pack_and_count_the_next_time(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = [sys.executable, "-m", "learntoask.cli.app", "init", "chats.jsonl", "--review"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as started:
         assert started.stdout is not None
-        total = next(
-            int(found[1]) for line in started.stdout if (found := re.match(r"(\d+) questions,", line))
-        )
         link = next(line.strip() for line in started.stdout if "/enter?link=" in line)
-        with httpx2.Client(base_url=link.partition("/enter")[0], follow_redirects=True) as client:
-            client.get(link)
-            for _ in range(total):
-                page = client.get("/").text
-                idle = "What is the expert after" in page and "phone number" in page.partition("</ol>")[0]
-                keys = re.findall(r'name="answer" value="([^"]*)"', page)
-                answer = "nothing" if idle and "nothing" in keys else keys[0]
-                client.post("/answer", data={**fields(page), "answer": answer}, headers=JSON)
+        total = answered(link)
         rest = started.stdout.read()
     assert started.returncode == 0
     assert f"{total} of {total} answers are there" in rest
@@ -149,3 +165,17 @@ def test_answers_of_a_person_change_the_pack_and_count_the_next_time(
 def test_bad_logs_get_a_clear_message(tmp_path: Path, what: str, lines: Lines, wanted: str) -> None:
     said = init_says(write(tmp_path / "logs.jsonl", lines), tmp_path / "out")
     assert wanted in said, what
+
+
+@pytest.mark.parametrize("language", ["ja", "ar"])
+def test_logs_in_another_script_become_a_pack_too(tmp_path: Path, language: str) -> None:
+    logs = generated_logs(tmp_path, seed=5, sessions=60, language=language)
+    said = init_says(logs, tmp_path / "out")
+    assert f"sessions in {language} (100%)" in said
+    assert "compared by their letters" in said
+    assert "sessions are few" in said
+    assert f"lta run {tmp_path / 'out' / 'run.yaml'}" in said
+    pack = load_pack(tmp_path / "out" / "pack.yaml")
+    assert pack.language == language
+    assert len(pack.tasks[0].fields) >= 5
+    assert pack.end_markers

@@ -10,7 +10,8 @@ from learntoask.calibration.answers import collect
 from learntoask.grading.encoders.hashing import HashingEncoder
 from learntoask.induction.from_logs import suggest_from_logs
 from learntoask.induction.people.cards import MOST_CARDS
-from learntoask.induction.people.said import NOTHING_SAID, Said
+from learntoask.induction.people.rounds import ROUND, Rounds
+from learntoask.induction.people.said import NOTHING, NOTHING_SAID, Said
 from learntoask.induction.suggestion import Suggestion
 from learntoask.labeling.logs.patterns import any_of
 from learntoask.review.records import CANNOT_SAY, Answer, ReviewAnswer, ReviewItem
@@ -62,6 +63,56 @@ def test_questions_that_people_call_different_become_two_fields(tmp_path: Path) 
     found = suggested(tmp_path, sessions(60), said)
     assert len(found.fields) == len(ASKED) + 1
     assert fields_of(found, one) != fields_of(found, other)
+
+
+def test_a_question_that_asks_what_another_one_asks_joins_its_field(
+    found: Suggestion, tmp_path: Path
+) -> None:
+    item = next(item for item in found.cards if item.kind == "asks_for")
+    marked = item.messages[item.start].content
+    assert marked not in [choice.text for choice in item.choices]
+    again = suggested(tmp_path, sessions(60, marker=False), said_to(item, (item.choices[0].key,)))
+    assert len(again.fields) == len(found.fields) - 1
+    assert fields_of(again, marked) == fields_of(again, item.choices[0].text)
+    assert item.digest not in {one.digest for one in again.cards}
+
+
+def test_a_question_that_asks_for_several_things_belongs_to_the_field_of_each(tmp_path: Path) -> None:
+    several = {
+        ASKED["bike"][0].lower(): True,
+        ASKED["day"][0].lower(): True,
+        ASKED["since"][0].lower(): False,
+    }
+    found = suggested(tmp_path, sessions(60), Said(asks={ASKED["phone"][0].lower(): several}))
+    assert len(found.fields) == len(ASKED) - 1
+    both = {*fields_of(found, ASKED["bike"][0]), *fields_of(found, ASKED["day"][0])}
+    assert len(both) == 2
+    assert set(fields_of(found, ASKED["phone"][0])) == both
+
+
+def test_an_offer_is_no_field(found: Suggestion, tmp_path: Path) -> None:
+    item = next(item for item in found.cards if item.kind == "asks_for")
+    said = said_to(item, (NOTHING,))
+    assert said.count == 1
+    again = suggested(tmp_path, sessions(60, marker=False), said)
+    assert fields_of(again, item.messages[item.start].content) == []
+
+
+def test_a_question_that_is_none_of_the_others_stays_a_field(found: Suggestion, tmp_path: Path) -> None:
+    item = next(item for item in found.cards if item.kind == "asks_for")
+    said = said_to(item, ())
+    assert said.count == 1
+    again = suggested(tmp_path, sessions(60, marker=False), said)
+    assert len(again.fields) == len(found.fields)
+    assert item.digest not in {one.digest for one in again.cards}
+
+
+def test_rounds_ask_at_most_thirty_cards_and_none_twice(found: Suggestion) -> None:
+    rounds, asked = Rounds(left=15), []
+    while cards := rounds.next_of(found):
+        assert len(cards) <= ROUND
+        asked += cards
+    assert [card.digest for card in asked] == [card.digest for card in found.cards[:15]]
 
 
 def test_what_people_say_of_a_question_decides_about_its_field(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from learntoask.induction.fields.questions import AskedQuestions
 from learntoask.labeling.logs.parsing import LogSession
 
 DEFAULT = "default"  # the task of sessions that name none
-FEWEST_QUESTIONS = 5  # of a field
 LEAST_SHARE = 0.01  # of the sessions in which a field is asked for
 
 

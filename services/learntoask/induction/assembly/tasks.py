@@ -10,7 +10,8 @@ import numpy as np
 from learntoask.core.text.characters import one_line
 from learntoask.core.text.words import is_unspaced, words
 from learntoask.grading.encoders.encoder import Encoder
-from learntoask.induction.assembly.found import DEFAULT, FEWEST_QUESTIONS, LEAST_SHARE, Found
+from learntoask.induction.assembly.found import DEFAULT, LEAST_SHARE, Found
+from learntoask.induction.fields.clusters import FEWEST_QUESTIONS
 from learntoask.induction.patterns.fields import FieldPatterns
 from learntoask.induction.suggestion import (
     FieldUse,

@@ -10,7 +10,7 @@ its English, Japanese and Arabic logs (tests/bench/bench_pack_induction.py).
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from learntoask.grading.encoders.encoder import Encoder, EncoderName
 from learntoask.induction.fields.merging import Merge, Wordings
 from learntoask.induction.fields.questions import Question
 
+FEWEST_QUESTIONS = 5  # of a field
 MOST_TEXTS = 6_000  # different questions that are clustered, the most frequent ones
 _REPLY_CHARACTERS = 200
 
@@ -42,11 +43,13 @@ LIKENESS: dict[EncoderName, Likeness] = {
 
 SameField = Mapping[tuple[str, str], bool]
 """Whether two questions, by their plain texts, ask for the same field, as people say."""
+SeveralFields = Mapping[str, frozenset[str]]
+"""Questions that ask for several fields at once, each with questions that ask for one of these, as people say."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two groups of questions, and how much spoke for merging them, above 0 where they were merged."""
+    """Two groups of questions that were merged, and how much spoke for it, above 0."""
 
     first: tuple[int, ...]
     second: tuple[int, ...]
@@ -57,18 +60,26 @@ class Pair:
 class Clustering:
     """Clusters of questions, as indices into the questions, the largest first; `vectors` are those of the texts.
 
-    `doubtful` are the merges that were made or left out by a small margin.
+    A question that asks for several fields is in several clusters. `margins` [n, n] are what speaks for merging each
+    two of the first n clusters, those that are large enough for a field. `doubtful` are the merges that were made by a
+    small margin.
     """
 
     clusters: tuple[tuple[int, ...], ...]
     vectors: dict[str, NDArray[np.float32]]
+    margins: NDArray[np.float64]
     doubtful: tuple[Pair, ...] = ()
 
 
 def cluster_questions(
-    questions: Sequence[Question], encoder: Encoder, *, sessions: int, same: SameField | None = None
+    questions: Sequence[Question],
+    encoder: Encoder,
+    *,
+    sessions: int,
+    same: SameField | None = None,
+    several: SeveralFields | None = None,
 ) -> Clustering:
-    """Cluster the questions of `sessions` sessions. `same` is what people say."""
+    """Cluster the questions of `sessions` sessions. `same` and `several` are what people say."""
     like = LIKENESS[encoder.name]
     texts = [text for text, _ in by_frequency(Counter(question.plain for question in questions))[:MOST_TEXTS]]
     replies = sorted({_reply(question) for question in questions if _counts(question)})
@@ -82,7 +93,7 @@ def cluster_questions(
             members[wording_of[question.plain]].append(index)
     rows = {key: row for row, key in enumerate(sorted(members))}
     wordings = [members[key] for key in rows]
-    merges, near = _sums(wordings, questions, of_text, of_reply, sessions).merge_all(
+    merges = _sums(wordings, questions, of_text, of_reply, sessions).merge_all(
         merge_from=like.merge_from, like_replies=like.like_replies
     )
     row_of = {text: rows[wording] for text, wording in wording_of.items()}
@@ -91,31 +102,39 @@ def cluster_questions(
         for (first, second), alike in (same or {}).items()
         if first in row_of and second in row_of
     }
-    doubtful = _pairs(wordings, merges, near)
-    clusters = sorted(_merged(wordings, merges, links), key=lambda cluster: (-len(cluster), cluster))
-    return Clustering(tuple(map(tuple, clusters)), of_text, tuple(doubtful))
+    doubtful = _pairs(wordings, merges)
+    parts = {
+        row_of[text]: {row_of[part] for part in one_each if part in row_of}
+        for text, one_each in (several or {}).items()
+        if text in row_of
+    }
+    clusters = sorted(_merged(wordings, merges, links, parts), key=lambda cluster: (-len(cluster), cluster))
+    large = [cluster for cluster in clusters if len(cluster) >= FEWEST_QUESTIONS]
+    margins = _sums(large, questions, of_text, of_reply, sessions).scores(like.like_replies) - like.merge_from
+    return Clustering(tuple(map(tuple, clusters)), of_text, margins, tuple(doubtful))
 
 
-def _pairs(
-    wordings: Sequence[Sequence[int]], merges: Sequence[Merge], near: Sequence[Merge]
-) -> Iterator[Pair]:
+def _pairs(wordings: Sequence[Sequence[int]], merges: Sequence[Merge]) -> Iterator[Pair]:
     """Yield the doubtful merges with the questions of both groups at that time."""
     groups = [tuple(wording) for wording in wordings]
-    for merge in (*merges, *near):
+    for merge in merges:
         pair = Pair(groups[merge.first], groups[merge.second], merge.margin)
         if merge.is_doubtful:
             yield pair
-        if merge.margin >= 0:
-            groups[merge.first] = pair.first + pair.second
+        groups[merge.first] = pair.first + pair.second
 
 
 def _merged(
-    wordings: Sequence[Sequence[int]], merges: Sequence[Merge], links: Mapping[tuple[int, int], bool]
+    wordings: Sequence[Sequence[int]],
+    merges: Sequence[Merge],
+    links: Mapping[tuple[int, int], bool],
+    parts: Mapping[int, Set[int]],
 ) -> list[list[int]]:
-    """Return the clusters after the merges, corrected by what people say of pairs of wordings.
+    """Return the clusters after the merges, corrected by what people say of wordings.
 
     Where two are different, the smaller of the two groups that a merge joined leaves the cluster again. Where two are
-    the same, their clusters become one.
+    the same, their clusters become one. The cluster of a wording that asks what several others ask, its `parts`, goes
+    into each of theirs.
     """
     apart = [pair for pair, alike in links.items() if not alike]
     cluster_of = list(range(len(wordings)))  # by wording
@@ -137,9 +156,14 @@ def _merged(
     for one, other in sorted(pair for pair, alike in links.items() if alike):
         first, second = cluster_of[one], cluster_of[other]
         cluster_of = [first if cluster == second else cluster for cluster in cluster_of]
+    divided = {
+        cluster_of[wording]: sorted({cluster_of[part] for part in of} - {cluster_of[wording]})
+        for wording, of in sorted(parts.items())
+    }
     clusters: dict[int, list[int]] = defaultdict(list)
     for wording, cluster in enumerate(cluster_of):
-        clusters[cluster] += wordings[wording]
+        for into in divided.get(cluster) or [cluster]:
+            clusters[into] += wordings[wording]
     return [sorted(cluster) for cluster in clusters.values()]
 
 

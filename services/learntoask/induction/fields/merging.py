@@ -29,7 +29,7 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Merge:
-    """Two wordings, by row, whose groups were merged, or could be; `margin` is what spoke for it, above 0 if it was."""
+    """Two wordings, by row, whose groups were merged; `margin` is what spoke for it, above 0."""
 
     first: int
     second: int
@@ -38,7 +38,7 @@ class Merge:
     @property
     def is_doubtful(self) -> bool:
         """Whether a person could say otherwise."""
-        return abs(self.margin) <= _DOUBTFUL
+        return self.margin <= _DOUBTFUL
 
 
 @dataclass
@@ -51,12 +51,12 @@ class Wordings:
     asked: NDArray[np.float32]  # [wordings, sessions]: 1 where it was asked and answered
     alive: NDArray[np.bool_]  # [wordings]
 
-    def merge_all(self, *, merge_from: float, like_replies: float) -> tuple[list[Merge], list[Merge]]:
-        """Merge what scores `merge_from` or more. Return the merges in order, and those that were nearly made."""
+    def merge_all(self, *, merge_from: float, like_replies: float) -> list[Merge]:
+        """Merge what scores `merge_from` or more. Return the merges in order."""
         merges: list[Merge] = []
         if not len(self.alive):
-            return merges, []
-        scores = np.stack([self._scores(row, like_replies) for row in range(len(self.alive))])
+            return merges
+        scores = self.scores(like_replies)
         best = scores.argmax(axis=1)
         while True:
             tops = scores[np.arange(len(scores)), best]
@@ -71,8 +71,11 @@ class Wordings:
             row = self._scores(first, like_replies)
             scores[first] = scores[:, first] = row
             best = scores.argmax(axis=1)
-        near = np.argwhere(np.triu(scores >= merge_from - _DOUBTFUL, 1)).tolist()
-        return merges, [Merge(one, other, float(scores[one, other]) - merge_from) for one, other in near]
+        return merges
+
+    def scores(self, like_replies: float) -> Matrix:
+        """Return how much speaks for merging each two wordings, [wordings, wordings]."""
+        return np.array([self._scores(row, like_replies) for row in range(len(self.alive))])
 
     def _merge(self, first: int, second: int) -> None:
         """Add the wording `second` to `first`."""

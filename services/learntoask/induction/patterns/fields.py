@@ -15,6 +15,7 @@ from learntoask.induction.patterns.mining import MessageIndex, MinedPattern, Tar
 from learntoask.induction.patterns.tokens import Gram, grams
 
 _LEAST_FOUND = 0.3  # share of a field's messages in a task that patterns find, from which it is a field there
+_FEWEST_FOUND = 4  # such messages, or all if there are fewer
 
 
 @dataclass(frozen=True)
@@ -96,15 +97,16 @@ class _Miner:
             for task, target in of_task.items()
         }
         return {
-            task: patterns if self._finds_enough(patterns, of_task[task]) else ()
+            task: patterns if self._finds_enough(patterns, of_task[task], len(halves) / 2) else ()
             for task, patterns in found.items()
         }
 
-    def _finds_enough(self, patterns: Iterable[MinedPattern], target: Target) -> bool:
-        """Whether the patterns find enough of the field's messages in a task for it to be a field there."""
+    def _finds_enough(self, patterns: Iterable[MinedPattern], target: Target, part: float) -> bool:
+        """Whether the patterns find enough messages of a task, or of a part of it, for the field to be one of it."""
         texts = set().union(*(self.candidates[pattern.gram] for pattern in patterns))
         right, wrong = target.counts(texts)
-        return right >= _LEAST_FOUND * sum(target.wanted.values()) and right > wrong
+        total = sum(target.wanted.values())
+        return right >= max(_LEAST_FOUND * total, min(_FEWEST_FOUND * part, total)) and right > wrong
 
     def _target(self, messages: Iterable[ExpertMessage], halves: Sequence[int]) -> Target:
         wanted: Counter[int] = Counter()

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from learntoask.calibration.answers import NO, YES
 from learntoask.core.records import Message
 from learntoask.core.text.characters import one_line
-from learntoask.induction.assembly.fields import common_words, question_texts
-from learntoask.induction.assembly.found import DEFAULT, FEWEST_QUESTIONS, Found
+from learntoask.induction.assembly.fields import clusters_of, common_words, question_texts
+from learntoask.induction.assembly.found import DEFAULT, Found
 from learntoask.induction.ends import without_markers
-from learntoask.induction.fields.clusters import Pair, medoids
+from learntoask.induction.fields.clusters import FEWEST_QUESTIONS, Pair, medoids
 from learntoask.induction.fields.questions import Question
 from learntoask.induction.names import name_choices
+from learntoask.induction.patterns.mining import FEWEST_FOUND
 from learntoask.induction.people.said import HELPFUL, NEEDED, NOTHING, Said, said_of
 from learntoask.induction.reading.roles import FoundRoles, side_names
 from learntoask.induction.suggestion import SuggestedEnds, SuggestedField, SuggestedTask
@@ -28,17 +29,28 @@ from learntoask.labeling.logs.parsing import LogMessage
 from learntoask.review.records import Choice, Kind, Origin, ReviewItem, Vote
 
 MOST_CARDS = 30
-_SCALE = 0.08  # of the margin; the chance of another answer halves about every 0.06
+_SCALE = 0.08  # of the margin; the chance that a merge was wrong halves about every 0.06
+_EVEN = -0.3  # margin at which two groups that were left apart ask for one thing as often as not
+_SCALE_APART = 0.1
+_CERTAIN = 50.0
+_COMMON = 20  # questions at which a group is a field of its own as often as not
+_REQUIRED_CHANCE = 0.001  # whether a field is required changes no label of a question
 _NAME_CHANCE = 0.0001  # a name changes no label, so names are asked where cards are left
 _IDLE = 0.01  # share of suggested fields whose questions find out nothing
 _IDLE_REPLIES = 30  # how much likelier it is where all replies are one of a few
 _FEW_REPLIES = 3
 _CLAUSE_END = re.compile(r"[.,;:!?，。！？、،؟]")
 _ELSEWHERE = 0.1  # labels that a question in another task counts as
+_OFFERED = 8  # questions to choose from, with keys of their own
 _BEFORE = 3  # messages that are shown before a question
 _SAME = (
     Choice(key=YES, text="The same", description="one answer would do for both"),
     Choice(key=NO, text="Something else", description="each needs its own answer"),
+)
+_IDLE_CHOICE = Choice(
+    key=NOTHING,
+    text="Nothing to find out",
+    description="an offer, a check of what is known, or small talk",
 )
 JUDGE = "the suggestion"
 
@@ -51,7 +63,7 @@ class _Card:
 
 def review_cards(
     found: Found,
-    clusters: Sequence[Sequence[int]],
+    sound: Sequence[int],
     task_of: Sequence[str | None],
     tasks: Sequence[SuggestedTask],
     fields: Sequence[SuggestedField],
@@ -61,13 +73,15 @@ def review_cards(
 ) -> tuple[ReviewItem, ...]:
     """Return the cards, the most telling first.
 
-    `clusters` are the questions of each field, and `task_of` the task of each session.
+    `sound` are the kept clusters that became the fields, and `task_of` the task of each session.
     """
+    clusters = clusters_of(found, sound)
     cards = Cards(found, task_of, roles, said)
     required = {use.field.name for task in tasks for use in task.fields if use.required}
     names = name_choices(question_texts(found, clusters), common_words(found))
     proposed = [
         *cards.same_field(),
+        *cards.asks_for(sound),
         *cards.ends(ends),
         *(
             card
@@ -100,7 +114,7 @@ class Cards:
         return side_names(self.roles.user, self.roles.expert)[1]
 
     def same_field(self) -> Iterator[_Card]:
-        """Ask about merges of questions that were made or left out by a small margin."""
+        """Ask about merges of questions that were made by a small margin."""
         for pair in self.found.clustering.doubtful:
             if max(len(pair.first), len(pair.second)) < FEWEST_QUESTIONS:
                 continue
@@ -108,7 +122,7 @@ class Cards:
             if not first.reply or not second.reply or self._is_answered(first, second):
                 continue
             yield _Card(
-                _chance(pair) * self._at_stake(pair),
+                _chance_wrong(pair.margin) * self._at_stake(pair),
                 self._item(
                     "same_field",
                     f"Does the marked message ask the {self.user} for the same thing as the first one?",
@@ -116,7 +130,45 @@ class Cards:
                     (*_exchange(first), *_exchange(second)),
                     2,
                     (second.session, second.message),
-                    YES if pair.margin >= 0 else NO,
+                    YES,
+                ),
+            )
+
+    def asks_for(self, sound: Sequence[int]) -> Iterator[_Card]:
+        """Ask of each group that could be a field whether it asks for what a larger one does, for several, or nothing.
+
+        `sound` are the kept clusters that are fields.
+        """
+        fields = {self.found.kept[row] for row in sound}
+        for number, margins in enumerate(self.found.clustering.margins):
+            cluster = self.found.clustering.clusters[number]
+            if number in self.found.left_out or any(text in self.said.asks for text in self._plain(cluster)):
+                continue
+            by_task = self._by_task(cluster)
+            task = max(by_task, key=lambda name: (len(by_task[name]), name or ""))
+            question = self._typical(by_task[task])
+            offered: dict[str, Choice] = {}
+            larger = -math.inf  # a smaller one is asked about by itself
+            for other in sorted(fields - {number}, key=lambda one: (-margins[one], one)):
+                like = self._by_task(self.found.clustering.clusters[other]).get(task, ())
+                if len(like) >= FEWEST_FOUND and (text := self._typical(like)).plain != question.plain:
+                    offered.setdefault(text.plain, Choice(key=text.plain, text=text.text))
+                    larger = max(larger, float(margins[other]) if other < number else -math.inf)
+            if not offered:
+                continue
+            idle = self._idle_chance(cluster) if number in fields else 0.0
+            before = _shown(self.found.sessions[question.session].messages[: question.message])
+            yield _Card(
+                (_chance_same(larger) + idle) * _at_stake(cluster),
+                self._item(
+                    "asks_for",
+                    f"Which of these does the {self.expert} ask in the marked message, in these or other words? Choose "
+                    "none if it asks for something else, and several only if it asks for several things at once.",
+                    (*list(offered.values())[:_OFFERED], _IDLE_CHOICE),
+                    (*before, *_exchange(question)),
+                    len(before),
+                    (question.session, question.message),
+                    "",
                 ),
             )
 
@@ -129,7 +181,7 @@ class Cards:
         session = self.found.sessions[question.session]
         before = _shown(session.messages[: question.message])
         yield _Card(
-            self._idle_chance(cluster) * len(cluster),
+            _REQUIRED_CHANCE * len(cluster),
             self._item(
                 "required",
                 f"What is the {expert} after in the marked message?",
@@ -142,11 +194,7 @@ class Cards:
                         text="Something helpful",
                         description=f"good to know, but the {expert} can act without it",
                     ),
-                    Choice(
-                        key=NOTHING,
-                        text="Nothing to find out",
-                        description="an offer, a check of what is known, or small talk",
-                    ),
+                    _IDLE_CHOICE,
                 ),
                 (*before, *_exchange(question)),
                 len(before),
@@ -278,13 +326,24 @@ class Cards:
             inclusion=1.0,
             split="search",
             why="disagreement",
-            votes=(Vote(judge=JUDGE, answer=(suggested,)),),
+            several=kind == "asks_for",
+            votes=(Vote(judge=JUDGE, answer=(suggested,) if suggested else ()),),
         )
 
 
-def _chance(pair: Pair) -> float:
-    """Return the chance that people say otherwise."""
-    return 1 / (1 + math.exp(abs(pair.margin) / _SCALE))
+def _chance_wrong(margin: float) -> float:
+    """Return the chance that a merge was wrong."""
+    return 0.5 / (1 + math.exp(margin / _SCALE))
+
+
+def _chance_same(margin: float) -> float:
+    """Return the chance that two groups which were left apart ask for one thing."""
+    return 1 / (1 + math.exp(min(_CERTAIN, (_EVEN - margin) / _SCALE_APART)))
+
+
+def _at_stake(cluster: Sequence[int]) -> float:
+    """Return the questions of a group that may be no field of its own. The more it has, the likelier it is one."""
+    return len(cluster) / (1 + len(cluster) / _COMMON)
 
 
 def _shown(messages: Sequence[LogMessage]) -> list[Message]:

@@ -11,7 +11,10 @@ from learntoask.review.settings import ReviewSettings
 from learntoask.review.storage.folder import FolderStorage
 
 FOLDER = "review"
-_DECIDES = "The pack is made from your answers. You can close this page: the terminal goes on."
+_DECIDES = (
+    "The pack is made from your answers. Further questions may follow from them, so look again; if none do, the "
+    "terminal goes on by itself."
+)
 
 
 def open_queue(folder: Path) -> ReviewQueue:
