@@ -149,6 +149,7 @@ class SkilledPolicy:
                             finished=True,
                             tokens=7,
                             stop_logprob=(-0.2 if sample.decision == "stop" else -2.5) if greedy else None,
+                            assessment=target[:1],
                         )
                     )
         progress(len(sessions), len(sessions))

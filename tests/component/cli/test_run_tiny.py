@@ -21,12 +21,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def manifest(folder: Path, seed: int) -> Path:
-    """The example itself, or the same with another seed."""
+    """The example itself, or the same with another seed and a policy that says what it finds missing."""
     if seed == 0:
         return MANIFEST
     document = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
     document["metadata"]["name"] += f"-{seed}"
-    document["spec"]["train"]["seed"] = seed
+    document["spec"]["train"] |= {
+        "seed": seed,
+        "assessment": "fields",
+        "reward": {"assessmentWeight": 0.5},
+        "maxNewTokens": 48,
+    }
     for part in ("dataset", "pack"):
         document["spec"][part]["uri"] = str(MANIFEST.parent / document["spec"][part]["uri"])
     path = folder / f"seed-{seed}.yaml"
@@ -63,4 +68,6 @@ def test_run_tiny_ends_with_a_report(folder: Path, seed: int, threads: int) -> N
     assert set(stages["evaluate"]["headline"]) == {"base", "sft", "grpo"}
     shown = lta(folder, "report", found["run"], "--out", "report.html", threads=threads)
     assert shown.returncode == 0, shown.stderr
-    assert "<svg" in (folder / "report.html").read_text(encoding="utf-8")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "<svg" in page
+    assert ("What the policy finds missing" in page) == (seed != 0)

@@ -144,6 +144,13 @@ def test_every_name_that_a_threshold_may_have_is_in_a_full_report(report: Evalua
     assert found == metric_names() - of_people - of_graders
 
 
+def test_who_names_one_field_of_many_is_precise_and_recalls_little(report: EvaluationReport) -> None:
+    found = report.policy("grpo").assessment
+    assert (found["precision"].value, found["malformed"].value) == (1.0, 0.0)
+    assert found["F1"].value == pytest.approx(2 * found["recall"].value / (1 + found["recall"].value))
+    assert found["recall"].value < 0.7
+
+
 def test_seen_and_unseen_tasks_are_told_apart_by_the_groups_training_has(report: EvaluationReport) -> None:
     groups = report.policy("grpo").decodings["greedy"].groups
     assert groups["seen"].sessions == groups["unseen"].sessions == 45
@@ -432,6 +439,7 @@ def test_the_page_is_whole_and_needs_nothing_from_outside(report: EvaluationRepo
     assert "no field is near enough <to be sure>" in reader.text
     assert f"{report.policy('grpo').decodings['greedy'].metrics['WA-GH'].value:.3f}" in reader.text
     assert "RealMedConv" in reader.text
+    assert "What the policy finds missing" in reader.text
     assert re.search(
         r"κ over \(question, field\) pairs\s*0\.871\s*0\.842 – 0\.902, n 335\s*0\.845", reader.text
     )
