@@ -64,9 +64,8 @@ class Desk:
 
     @property
     def status(self) -> Json:
-        return dict(
-            self.cluster.request("GET", f"{collection('AskEndpoint', self.namespace)}/desk").body["status"]
-        )
+        answer = self.cluster.request("GET", f"{collection('AskEndpoint', self.namespace)}/desk")
+        return dict(answer.body.get("status", {}))
 
     def condition(self, type: str) -> Json:
         found = (one for one in self.status.get("conditions", ()) if one["type"] == type)
@@ -75,10 +74,10 @@ class Desk:
     def kubectl(self, *arguments: str) -> str:
         return self.cluster.kubectl("-n", self.namespace, *arguments)
 
-    def rollout_status(self) -> str:
-        """What `lta rollout status desk` prints."""
+    def lta(self, command: str) -> str:
+        """Run a command of `lta rollout` for the endpoint, and return what it prints."""
         done = subprocess.run(
-            [sys.executable, "-m", "learntoask.cli.app", "rollout", "status", "desk", "-n", self.namespace],
+            [sys.executable, "-m", "learntoask.cli.app", "rollout", command, "desk", "-n", self.namespace],
             env={**os.environ, "KUBECONFIG": str(self.cluster.kubeconfig), "COLUMNS": "130"},
             capture_output=True,
             text=True,
@@ -87,6 +86,12 @@ class Desk:
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def show(self) -> str:
+        """Print and return what people see: the endpoint's line, and the rollout."""
+        shown = f"{self.kubectl('get', 'askep', 'desk')}\n{self.lta('status')}"
+        print(shown)
+        return shown
 
     def gateways(self) -> list[str]:
         """The addresses of the gateways' pods."""
@@ -147,9 +152,12 @@ def test_a_worse_policy_is_rolled_back_and_a_good_one_promoted_while_users_ask(d
 
         def tries(name: str) -> str:
             """Publish a policy, and return its revision once users meet it."""
-            before = desk.status.get("rollout", {}).get("id")
+            before = desk.status.get("rollout")
             desk.change_policy(name)
-            until(lambda: desk.status.get("rollout", {}).get("id") != before, what=desk.story)
+            until(
+                lambda: (desk.status.get("rollout") or {}).get("id") != (before or {}).get("id"),
+                what=desk.story,
+            )
             until(lambda: name in users.seen.first_policies, what=desk.story)
             return str(desk.status["rollout"]["canary"])
 
@@ -167,22 +175,24 @@ def test_a_worse_policy_is_rolled_back_and_a_good_one_promoted_while_users_ask(d
             return found
 
         worse = tries("hasty-60")
-        shown = desk.rollout_status()
-        assert "Hold" in shown
-        assert "stoppedEarly" in shown
-        print(shown, desk.kubectl("get", "askep", "desk"))
         rolled_back = ends("Rollback")
         until(lambda: desk.condition("RolledOut")["reason"] == "RolledBack", what=desk.story)
         harm = desk.condition("RolloutHealthy")
         assert (harm["status"], harm["reason"]) == ("False", "HarmShown")
-        canary = next(found for found in rolled_back["verdicts"][-1]["evidence"] if found["harm"] > 0)
+        evidence = rolled_back["verdicts"][-1]["evidence"]
+        canary = next(found for found in evidence if found["metric"] == "stoppedEarly")
         share = f"stoppedEarly: {canary['canary']:.1%} of {canary['observed']} conversations of the canary"
         assert harm["message"].startswith(share)
         assert share in until(lambda: desk.events().get("HarmShown"), what="the Event of the rollback")
         assert desk.status["revision"] == first
-        print(desk.rollout_status(), desk.kubectl("get", "askep", "desk"))
+        assert "Rollback: stoppedEarly" in desk.show()
 
-        good = tries("better-0")
+        desk.kubectl("annotate", "askep", "desk", "learntoask.io/rollout-paused=true")
+        good = tries("better-0")  # paused, so that it is seen before its verdict
+        until(lambda: desk.status["rollout"]["counts"]["weights"], what=desk.story)
+        shown = desk.show()
+        assert all(word in shown for word in ("Hold", "paused", "stoppedEarly", good))
+        desk.lta("resume")
         ends("Promote")
         until(lambda: desk.condition("RolledOut")["reason"] == "RolloutComplete", what=desk.story)
         assert desk.condition("RolloutHealthy")["reason"] == "Promoted"
@@ -190,11 +200,8 @@ def test_a_worse_policy_is_rolled_back_and_a_good_one_promoted_while_users_ask(d
         told = users.seen.ended
         until(lambda: users.seen.ended > told + 20, what=desk.story)
         assert set(users.seen.first_policies[-10:]) == {"better-0"}
-        print(
-            desk.rollout_status(),
-            desk.kubectl("get", "askep", "desk"),
-            desk.kubectl("describe", "askep", "desk"),
-        )
+        assert "Promote" in desk.show()
+        print("Events:", desk.kubectl("describe", "askep", "desk").partition("\nEvents:")[2])
     seen = users.seen
     print(f"{seen.ended} conversations, {seen.asks} asks; moved: {seen.moved}")
     assert seen.failures == []

@@ -16,6 +16,7 @@ from learntoask.client.wire import to_wire_assignment
 
 _TOGETHER = 8  # conversations at once
 _MOST_TURNS = 6
+_LONGEST = 4000  # characters; the example logs have a message that no server reads
 
 
 @dataclass
@@ -94,7 +95,7 @@ class ReplayedUsers:
 
 
 def _said(logs: Path) -> list[list[str]]:
-    """What the user says in each session of a log file; lines of other shapes are left out."""
+    """What the user says in each session of a log file; other lines are left out."""
     found = []
     for line in logs.read_bytes().splitlines():
         try:
@@ -102,5 +103,6 @@ def _said(logs: Path) -> list[list[str]]:
             said = [one["content"].strip() for one in messages if one["role"] == "user"]
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
-        found.append([text for text in said if text][:_MOST_TURNS])
+        if all(len(text) <= _LONGEST for text in said):
+            found.append([text for text in said if text][:_MOST_TURNS])
     return [said for said in found if said]
