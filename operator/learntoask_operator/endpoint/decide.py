@@ -114,7 +114,12 @@ def decide(
         scale[new.name] = seen.wanted  # conversations finish with the policy that was rolled back
     wakes += [at for at in (over, trial.look_again) if at is not None]
     past = [revision for revision in others if revision.state not in _LIVE]
-    told = _told(trial, [revision.name for revision in traffic], is_over=over is not None and now >= over)
+    settled = len(traffic) == 1 and all(revision.state != "Draining" for revision in kept)
+    told = _told(
+        trial,
+        [revision.name for revision in traffic] if settled else [],
+        is_over=over is not None and now >= over,
+    )
     return EndpointDecision(
         revisions=(new, *_history([*kept, *past], rollout.history)),
         scale=scale,
@@ -129,7 +134,8 @@ def decide(
 
 
 def _told(trial: Trial, traffic: Sequence[str], *, is_over: bool) -> RolloutStatus | None:
-    """The rollout as gateways follow it: to the end of its conversations, and until a promoted policy has all calls."""
+    """The rollout as gateways follow it: to the end of its conversations, and until a promoted policy has all calls and
+    no gateway can still ask old servers. `traffic` is empty until then."""
     state = trial.state
     if state is None or (is_over and (state.stage == "RolledBack" or list(traffic) == [state.canary])):
         return None

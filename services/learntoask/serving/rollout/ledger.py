@@ -107,9 +107,9 @@ class Ledger:
         known = self._legs.get(name)
         if known is not None:
             self._legs.move_to_end(name)
-        if not traffic.rollout:
-            return known or self._remember(Leg(name, None))
         carried = from_wire(asked.assignment) if asked.HasField("assignment") else None
+        if not traffic.rollout:  # one of a rollout that is over keeps its assignment
+            return known or self._remember(Leg(name, carried))
         if carried is not None and carried.rollout == traffic.rollout:
             if known is None or not self.is_current(known) or asked.assignment.gateway != self.gateway:
                 known = self._remember(self._arrived(name, carried, asked))
@@ -146,13 +146,14 @@ class Ledger:
     def move(self, leg: Leg) -> None:
         """Mark a conversation that goes on with another policy; one of the canary is answered by the control."""
         if leg.progress is not None and not leg.progress.moved:
+            self.counts.switched += self.is_current(leg)
             leg.progress = replace(leg.progress, moved=True)
-            self.counts.switched += 1
 
     def answered(self, leg: Leg, asked: wire.DecideRequest, decision: wire.Decision, *, failed: bool) -> None:
-        """Note an answer, and write the assignment into it. `failed`: a server of its arm failed."""
+        """Note an answer, and write the assignment into it, also once the rollout is over. `failed`: a server of its
+        arm failed."""
         before = leg.progress
-        if before is None or not leg.name or not self.is_current(leg):
+        if before is None or not leg.name:
             return
         stopped, policy = decision.HasField("stop"), decision.policy_revision
         if before.policy and policy not in ("", before.policy):  # for example the control's servers ended

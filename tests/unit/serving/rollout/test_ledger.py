@@ -442,6 +442,23 @@ def test_a_conversation_that_another_policy_answers_is_marked_and_left_out() -> 
     assert made.total().at(50).control_ended == 0
 
 
+def test_a_conversation_that_outlives_its_rollout_is_still_marked_also_at_another_gateway() -> None:
+    decision = wire.Decision(origin=wire.ORIGIN_MODEL, policy_revision="old")
+    decision.ask.question = "And?"
+    made = ledger(Clock())
+    leg = Talk(name_of("canary")).turn(made)
+    made.answered(leg, wire.DecideRequest(), decision, failed=False)
+    asked = wire.DecideRequest(conversation_id=leg.name, assignment=decision.assignment)
+    for at in (made, ledger(Clock(), gateway="g2")):
+        at.set_traffic(Traffic())
+        later = wire.Decision(origin=wire.ORIGIN_MODEL, policy_revision="new")
+        found = at.leg(leg.name, asked, routing_key=leg.name)
+        assert at.arm(found) == "control"
+        at.answered(found, asked, later, failed=False)
+        assert later.assignment.moved
+        assert at.total() == RolloutCounts()
+
+
 def test_a_copied_conversation_counts_once_by_its_faults() -> None:
     clock = Clock()
     made = ledger(clock, weight=0, copies=1.0)
