@@ -110,7 +110,10 @@ def _with_fields(found: Suggestion, renamed: dict[str, SuggestedField]) -> Sugge
         dataclasses.replace(
             task,
             fields=tuple(
-                dataclasses.replace(use, field=renamed.get(use.field.name, use.field)) for use in task.fields
+                dataclasses.replace(use, field=named, description=named.description)
+                if (named := renamed.get(use.field.name))
+                else use
+                for use in task.fields
             ),
         )
         for task in found.tasks

@@ -50,10 +50,15 @@ class SuggestedField:
 
 @dataclass(frozen=True, kw_only=True)
 class FieldUse:
-    """A field in one task: the number of the task's sessions in which it is asked for."""
+    """A field in one task: the number of the task's sessions in which it is asked for, and how it is asked for there.
+
+    One thing is asked for in other words in another task ("How many tickets?", "How many seats?").
+    """
 
     field: SuggestedField
     sessions: int
+    description: str
+    questions: tuple[str, ...]
     required: bool
     patterns: tuple[MinedPattern, ...]  # that tell it from the other fields of the task
 

@@ -84,6 +84,24 @@ def test_the_key_that_tells_what_is_asked_names_the_task(tmp_path: Path) -> None
     assert {task.name: len(task.fields) for task in found.tasks} == {"repair": 2, "rental": 2}
 
 
+def test_a_task_shows_a_field_in_the_words_of_its_own_experts(tmp_path: Path) -> None:
+    wordings = {"repair": "Which day suits you for the visit?", "rental": "On which day can you visit us?"}
+    lines = sessions(80, kinds={"repair": ("bike", "day"), "rental": ("day", "phone")})
+    for session in lines:
+        for message in session["messages"]:
+            if message["content"] in ASKED["day"]:
+                message["content"] = wordings[session["topic"]]
+    found = suggested(tmp_path, lines)
+    shown = {
+        task.name: (use.field.name, use.description, use.questions)
+        for task in found.tasks
+        for use in task.fields
+        if any(question in ASKED["day"] for question in use.questions)
+    }
+    (name,) = {name for name, _, _ in shown.values()}  # one field, in both tasks
+    assert shown == {task: (name, wording.rstrip("?"), (wording,)) for task, wording in wordings.items()}
+
+
 def test_logs_without_a_key_have_one_task_and_show_their_kinds(tmp_path: Path) -> None:
     kinds = {"repair": ("bike", "since"), "rental": ("day", "phone")}
     lines = [

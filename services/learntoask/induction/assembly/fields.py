@@ -24,7 +24,7 @@ from learntoask.induction.suggestion import (
 )
 from learntoask.labeling.logs.patterns import any_of
 
-_EXAMPLES = 3
+EXAMPLES = 3  # questions of a field
 _SHOWN = 12  # groups of questions that are not covered
 _SHOWN_TO_MODEL = 12  # questions of a field, spread over the sessions
 
@@ -58,11 +58,11 @@ def suggested_fields(
     for name, row, cluster, texts, answers in zip(names, sound, clusters, replies, gives, strict=True):
         patterns = mined[row]
         shown = cluster[:: max(1, len(cluster) // _SHOWN_TO_MODEL)][:_SHOWN_TO_MODEL]
-        examples = medoids(questions, found.clustering, cluster, count=_EXAMPLES)
+        examples = medoids(questions, found.clustering, cluster, count=EXAMPLES)
         fields.append(
             SuggestedField(
                 name=name,
-                description=_description(examples[0]),
+                description=description_of(examples[0]),
                 patterns=_all_patterns(patterns),
                 answer_patterns=answers,
                 values=possible_values(texts),
@@ -123,7 +123,8 @@ def _replies(questions: Sequence[Question], cluster: Sequence[int]) -> list[str]
     ]
 
 
-def _description(question: str) -> str:
+def description_of(question: str) -> str:
+    """Return the description of a field: a question for it without its marks."""
     return question.strip(" .?!？！。؟")
 
 
@@ -158,8 +159,8 @@ def not_covered(found: Found, sound: Sequence[int], fields: Sequence[SuggestedFi
     return NotCovered(
         questions=tuple(left[:_SHOWN]),
         total=total,
-        small_talk=tuple(by_frequency(Counter(found.asked.small_talk))[:_EXAMPLES]),
-        confirmations=tuple(by_frequency(Counter(found.asked.confirmations))[:_EXAMPLES]),
+        small_talk=tuple(by_frequency(Counter(found.asked.small_talk))[:EXAMPLES]),
+        confirmations=tuple(by_frequency(Counter(found.asked.confirmations))[:EXAMPLES]),
     )
 
 

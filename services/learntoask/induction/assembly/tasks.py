@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import numpy as np
 
 from learntoask.core.text.characters import one_line
 from learntoask.core.text.words import is_unspaced, words
 from learntoask.grading.encoders.encoder import Encoder
+from learntoask.induction.assembly.fields import EXAMPLES, description_of
 from learntoask.induction.assembly.found import DEFAULT, LEAST_SHARE, Found
-from learntoask.induction.fields.clusters import FEWEST_QUESTIONS
+from learntoask.induction.fields.clusters import FEWEST_QUESTIONS, medoids
 from learntoask.induction.patterns.fields import FieldPatterns
 from learntoask.induction.suggestion import (
     FieldUse,
@@ -75,23 +76,43 @@ def suggested_tasks(
             count = int(columns[rows, row].sum())
             share = np.mean(columns[done, row] | known[done, field])
             said = required[field]
+            examples = _questions_in(found, row, set(rows)) or fields[field].questions
             own.append(
                 FieldUse(
                     field=fields[field],
                     sessions=count,
+                    description=description_of(examples[0]),
+                    questions=examples,
                     required=bool(share >= REQUIRED_FROM) if said is None else said,
                     patterns=patterns.by_task[value],
                 )
             )
         if not own:  # a task needs a field; these sessions ask for something rare
             own = [
-                FieldUse(field=field, sessions=0, required=False, patterns=field.patterns) for field in fields
+                FieldUse(
+                    field=field,
+                    sessions=0,
+                    description=field.description,
+                    questions=field.questions,
+                    required=False,
+                    patterns=field.patterns,
+                )
+                for field in fields
             ]
         own.sort(key=lambda use: (-use.sessions, use.field.name))
         tasks.append(
             SuggestedTask(name=value, goal=_goal(found, rows), sessions=len(rows), fields=tuple(own))
         )
     return tuple(tasks)
+
+
+def _questions_in(found: Found, row: int, sessions: Set[int]) -> tuple[str, ...]:
+    """Return the questions that stand best for those of a field in `sessions`."""
+    questions = found.asked.questions
+    cluster = [
+        index for index in found.clustering.clusters[found.kept[row]] if questions[index].session in sessions
+    ]
+    return tuple(medoids(questions, found.clustering, cluster, count=EXAMPLES))
 
 
 def _completed(found: Found, ends: SuggestedEnds) -> list[bool]:

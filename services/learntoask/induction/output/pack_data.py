@@ -43,7 +43,7 @@ def task_data(task: SuggestedTask) -> dict[str, Any]:
 def field_data(use: FieldUse) -> dict[str, Any]:
     """Return a field of a task as the pack writes it."""
     field = use.field
-    data: dict[str, Any] = {"name": field.name, "description": field.description}
+    data: dict[str, Any] = {"name": field.name, "description": use.description}
     if not use.required:
         data["required"] = False
     data["patterns"] = [pattern.expression for pattern in use.patterns]
@@ -51,7 +51,7 @@ def field_data(use: FieldUse) -> dict[str, Any]:
         data["answerPatterns"] = list(field.answer_patterns)
     if field.values:
         data["values"] = list(field.values)
-    data["questions"] = list(field.questions)
+    data["questions"] = list(use.questions)
     return data
 
 
