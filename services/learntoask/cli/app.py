@@ -22,7 +22,7 @@ from learntoask.runner.extras import missing_extra
 app = LazyGroup(
     "lta",
     help="Turn logs of expert conversations into an assistant that knows what to ask and when to stop.\n\n"
-    "Begin with `lta data check` for your logs, then `lta run` for a manifest.",
+    "Begin with `lta init` for your logs, then `lta run` for the manifest that it writes.",
     epilog=(__doc__ or "").split("\n\n", 1)[1],
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )

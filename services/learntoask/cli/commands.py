@@ -62,7 +62,8 @@ COMMANDS = {
     "stage": CommandSource("pod", "stage", "Compute one stage in a pod."),
 }
 SECTIONS = {
-    "Runs": ("data", "run", "review", "status", "report", "compare", "evaluate", "sweep", "gc", "schema"),
+    "Logs": ("init", "pack", "data"),
+    "Runs": ("run", "review", "status", "report", "compare", "evaluate", "sweep", "gc", "schema"),
     "Servers": ("serve", "chat", "gateway", "rollout", "grader"),
     "Clusters": ("apply", "logs", "suspend", "resume", "rerun", "retry", "rollback", "try"),
 }

@@ -108,6 +108,8 @@ def served(records: tuple[Path, ...], out: Path) -> None:
     lines = (json.dumps(session, ensure_ascii=False) for session in found.sessions)
     out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     click.echo(f"{out}: {len(found.sessions)} sessions, {found.with_outcomes} of them with outcomes")
+    if not found.with_experts:
+        click.echo("no session has a turn of an expert, and a run learns from those alone")
     if found.unknown:
         click.echo(f"{found.unknown} outcomes belong to no conversation of these files")
     if found.ambiguous:

@@ -51,8 +51,8 @@ def _needed(
         return None
     events = sum(step.canary_events + step.control_events for step in steps)
     speed = _speed(round((events + _PRIOR[0]) / (observed + _PRIOR[1]), 3), share, margin)
-    seen = observed / ended if ended else 1.0
-    return (limit - known + (0.0 if observed else _MIXTURE_COST)) / speed / max(seen, 1e-6)
+    seen = observed / ended if observed else 1.0  # what is not observed yet may be soon
+    return (limit - known + (0.0 if observed else _MIXTURE_COST)) / speed / seen
 
 
 @lru_cache(maxsize=4096)

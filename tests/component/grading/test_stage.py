@@ -235,8 +235,7 @@ def test_a_guard_that_refuses_the_experts_stops_the_run_or_is_warned_of(tmp_path
     found = run(grader_context(tmp_path / "lax", sessions(), pack=pack(forbidden=(r"\bdestination\b",))))
     assert 0.1 < found["agreement"]["experts"]["refused"]["value"] < 0.5
     assert found["agreement"]["experts"]["reason"] == "a match of fluency.forbidden"
-    (warning,) = found["warnings"]
-    assert "the fluency guard refuses" in warning
+    (warning,) = (text for text in found["warnings"] if "the fluency guard refuses" in text)
     assert "'What is your destination?'" in warning
 
 

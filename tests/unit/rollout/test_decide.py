@@ -236,6 +236,13 @@ def test_callers_that_no_request_names_are_the_reason(more: dict[str, Any]) -> N
     assert state.reason != "CallersUnknown"
 
 
+def test_a_metric_that_is_not_observed_yet_makes_no_number_of_astronomers() -> None:
+    tried = strategy(guards=[{"metric": "abandoned"}, {"metric": "stoppedEarly"}])
+    state = decide(tried, started(tried), counted((2, 20), (6, 60)), now=NOW)
+    assert state.remaining is not None
+    assert state.remaining < 5_000
+
+
 def test_a_metric_that_is_never_observed_is_named_instead_of_a_number() -> None:
     tried = strategy(guards=[{"metric": "abandoned"}, {"metric": "stoppedEarly"}])
     state = decide(tried, started(tried), counted((10, 100), (90, 900)), now=NOW)

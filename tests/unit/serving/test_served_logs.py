@@ -62,6 +62,19 @@ def test_an_outcome_of_an_id_that_was_used_twice_is_left_out_and_counted() -> No
     assert (found.with_outcomes, found.unknown, found.ambiguous) == (0, 0, 1)
 
 
+def test_what_users_write_ends_no_record(tmp_path: Path) -> None:
+    path = tmp_path / "conversations.jsonl"
+    written = record("c", "one\u2028two\u2029three\x85four\x0cfive")
+    path.write_text(json.dumps(written, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert list(record_lines([path])) == [written]
+
+
+def test_sessions_with_an_expert_are_counted() -> None:
+    taken_over = record("d", "hi")
+    taken_over["messages"].append({"role": "assistant", "content": "I take over", "author": "expert"})
+    assert served_logs([record("c", "hi"), taken_over]).with_experts == 1
+
+
 @pytest.mark.parametrize("line", ["{", "[]", '{"outcome": "booked"}', '{"served": {}, "messages": []}'])
 def test_a_line_of_another_kind_is_named(line: str, tmp_path: Path) -> None:
     path = tmp_path / "outcomes.jsonl"

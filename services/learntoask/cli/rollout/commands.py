@@ -230,12 +230,18 @@ def _find(rollout: str, namespace: str | None, context: str | None) -> RolloutFi
     if _is_file(rollout):
         from learntoask.serving.rollout.file import read_rollout, state_path  # noqa: PLC0415
 
-        path = state_path(Path(rollout))
+        strategy = Path(rollout)
+        if not strategy.exists():
+            raise InputError(
+                f"{rollout} does not exist; give the strategy's file, or the name of an endpoint"
+            )
+        path = state_path(strategy)
         found = read_rollout(path)
         if found is None or found.state is None:
             raise InputError(
-                f"{path} does not exist: no gateway has begun this rollout. Start one with lta gateway --server … "
-                f"--canary … --strategy {rollout}"
+                f"{path} does not exist: no gateway has begun this rollout. A gateway that runs begins once both "
+                "servers have told their policies, and its log says what it waits for. Start one with lta gateway "
+                f"--server … --canary … --strategy {rollout}"
             )
         return found
 

@@ -19,7 +19,10 @@ def record_lines(paths: Iterable[Path]) -> Iterator[Any]:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path} cannot be read: {error}") from error
-        for number, line in enumerate(text.splitlines(), start=1):
+        # Only "\n" ends a record, because users may write what str.splitlines takes for an end, such as U+2028.
+        for number, line in enumerate(text.split("\n"), start=1):
+            if not line:
+                continue
             try:
                 content = json.loads(line)
                 if not isinstance(content, dict) or not any(keys <= content.keys() for keys in _KEYS):

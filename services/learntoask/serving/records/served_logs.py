@@ -9,13 +9,15 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class ServedLogs:
-    """Sessions in the format of logs, those with an outcome among them, and outcomes that were left out.
+    """Sessions in the format of logs, how many of them have an outcome, how many a message of an expert, and outcomes
+    that were left out.
 
     `unknown` belong to no recorded conversation, and `ambiguous` to an id that several conversations have.
     """
 
     sessions: list[Any]
     with_outcomes: int
+    with_experts: int
     unknown: int
     ambiguous: int
 
@@ -43,6 +45,11 @@ def served_logs(lines: Iterable[Any]) -> ServedLogs:
     return ServedLogs(
         sessions=[record for records in found.values() for record in records],
         with_outcomes=sum(name in outcomes and len(records) == 1 for name, records in found.items()),
+        with_experts=sum(
+            any(message["author"] == "expert" for message in record["messages"])
+            for records in found.values()
+            for record in records
+        ),
         unknown=sum(len(own) for name, own in outcomes.items() if name not in found),
         ambiguous=sum(len(own) for name, own in outcomes.items() if len(found.get(name, ())) > 1),
     )

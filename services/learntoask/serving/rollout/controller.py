@@ -20,7 +20,7 @@ from learntoask.rollout.decide import begin, decide, is_over
 from learntoask.rpc.files import Versions, file_versions
 from learntoask.rpc.logs import LOGGER
 from learntoask.serving.gateway.client import BackendClient, Unanswered
-from learntoask.serving.rollout.file import read_orders, read_rollout, write
+from learntoask.serving.rollout.file import orders_path, read_orders, read_rollout, write
 from learntoask.serving.rollout.ledger import Ledger
 from learntoask.serving.rollout.traffic import Traffic, traffic_of
 from learntoask.wire import gateway_pb2
@@ -190,6 +190,8 @@ class Decider:
                 self._set_traffic()
         elif self._state is None or self._state.id != id:
             self._before = RolloutCounts()
+            # Orders were for the rollout before, which may have had this one's id: the same pair of policies.
+            orders_path(self._state_path).unlink(missing_ok=True)
             self._take(
                 begin(self._strategy, id=id, stable=stable[:80], canary=canary[:80], now=self._clock())
             )
