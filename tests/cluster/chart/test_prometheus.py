@@ -126,7 +126,7 @@ class Processes:
         for metrics in (self.gateway, self.server):
             for code in ("OK", "INTERNAL", "RESOURCE_EXHAUSTED"):
                 metrics.calls["Decide", code] += 1
-            metrics.seconds("Decide").observe(20.0)
+            metrics.seconds.observe(("Decide",), 20.0)
         for action, origin in (("ask", "model"), ("stop", "model"), ("ask", "no_server")):
             self.gateway.count_decision(action, origin)
             self.server.count_decision(action, origin, TokenUsage(prompt=100, cached=0, completion=8))
