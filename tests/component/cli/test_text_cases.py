@@ -117,7 +117,9 @@ def test_a_chinese_run_trains_on_grades_that_mean_something(chinese: Path) -> No
     agreement = summaries["grader"]["agreement"]
     assert agreement["any_hit"]["value"] > 0.8
     assert agreement["experts"]["refused"]["value"] == 0
-    assert agreement["warnings"] == []
+    assert all(
+        "word for word" in warning for warning in agreement["warnings"]
+    )  # its questions are from templates
     assert agreement["refused"]["made"]["value"] >= 0.98
 
 
