@@ -70,7 +70,10 @@ CASES: list[tuple[str, dict[str, Any], str, Any]] = [
         "LearnToAskRun",
         RUN,
         "gate.thresholds",
-        [{"metric": name, "min": 0} for name in sorted(metric_names() - _OF_A_JUDGE - _OF_PEOPLE)[-256:]],
+        [
+            {"metric": name, "min": 0}
+            for name in sorted(metric_names() - _OF_A_JUDGE - _OF_PEOPLE - _OF_ASSESSMENTS)[-256:]
+        ],
     ),
     ("LearnToAskRun", RUN, "serve", {"port": 0, "prefixCache": "1000000", "redact": [r"(?<=id )\d+"]}),
     (

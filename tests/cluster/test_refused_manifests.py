@@ -93,7 +93,7 @@ RUNS: list[tuple[str, Any, str]] = [
     ("gate.thresholds", [{"metric": "WS-stop"}], "give min, max or both"),
     ("gate", _gate("corrected.TA"), "measured only with calibrate"),
     ("gate", _gate("sft.assessment.F1"), "measured only with train.assessment: fields"),
-    ("train.reward.assessmentWeight", 1, "set assessment: fields, or leave it 0"),
+    ("train.reward", {"assessmentWeight": 1}, "set assessment: fields, or leave it 0"),
     ("train", {"assessment": "fields", "sft": {"turns": "all"}}, "set sft.turns: labelled"),
     ("train.assessment", "values", "Unsupported value"),
     ("calibrate", {"onDeadline": "fail"}, "needs a deadline"),

@@ -24,6 +24,8 @@ from learntoask.serving.server import PolicyServer, ServedPolicy
 class KnownEngine:
     """Decides by the patterns of `pack`. In `hasty` percent of the conversations it stops at once."""
 
+    stop_tokens = (1,)
+
     def __init__(self, pack: Pack, *, hasty: int) -> None:
         self._pack, self._hasty = pack, hasty
         self._reader = RepeatReader(pack)
