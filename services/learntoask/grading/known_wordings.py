@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from learntoask.core.pack import Pack
-from learntoask.core.text.characters import one_line
+from learntoask.core.text.characters import folded_line
 from learntoask.grading.examples import Example, pack_questions
 from learntoask.grading.questions import SessionQuestions
 
@@ -18,12 +18,8 @@ class KnownWordings:
         self._sessions: dict[str, set[str]] = defaultdict(set)
         fitted = [*pack_questions(pack), *(example for session in sessions for example in session.asked)]
         for example in fitted:
-            self._sessions[_plain(example.text)].add(example.session_id)
+            self._sessions[folded_line(example.text)].add(example.session_id)
 
     def has(self, example: Example) -> bool:
         """Return whether the text of `example` stands in another session; a grader leaves the question's own out."""
-        return not self._sessions.get(_plain(example.text), set()) <= {example.session_id}
-
-
-def _plain(text: str) -> str:
-    return one_line(text).casefold()
+        return not self._sessions.get(folded_line(example.text), set()) <= {example.session_id}

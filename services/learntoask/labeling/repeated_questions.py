@@ -13,7 +13,7 @@ from typing import Literal
 from learntoask.core.languages.pack_phrases import PackPhrases
 from learntoask.core.pack import Pack, Task
 from learntoask.core.records import STOP, Message
-from learntoask.core.text.characters import one_line
+from learntoask.core.text.characters import folded_line
 from learntoask.core.text.patterns import Search
 from learntoask.labeling.labellers.exchanges import FieldPatterns, read_exchanges
 from learntoask.labeling.logs.patterns import any_of
@@ -78,8 +78,8 @@ class ReadConversation:
 
     def repetition(self, question: str) -> Repetition | None:
         """Return how `question` repeats what was asked or given, None if it does not."""
-        asked = one_line(question).casefold()
-        if any(one_line(m.content).casefold() == asked for m in self.messages if m.role == "assistant"):
+        asked = folded_line(question)
+        if any(folded_line(m.content) == asked for m in self.messages if m.role == "assistant"):
             return "same-text"
         if self.fields is None:
             return None

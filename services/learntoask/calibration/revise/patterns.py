@@ -17,7 +17,7 @@ from learntoask.calibration.answers import Answered
 from learntoask.calibration.draw.findings import LABELLER, Finding
 from learntoask.calibration.labels.evidence import ASKED_FROM, Asked, TurnKey
 from learntoask.core.pack import InformationField, Pack, Task
-from learntoask.core.text.characters import one_line, plain_text
+from learntoask.core.text.characters import folded_line, plain_text
 from learntoask.core.text.patterns import Search
 from learntoask.core.text.sentences import question_parts, sentences
 from learntoask.core.text.words import is_unspaced, words
@@ -109,7 +109,7 @@ def _edits_of(
         for pattern, because in _patterns(field.name, missed, right, wrong, corpus, asked, others):
             for other in tasks:
                 yield Edit(other.name, field.name, "add pattern", pattern, because)
-        known = {one_line(text).casefold() for text in field.questions}
+        known = {folded_line(text) for text in field.questions}
         alone = [one for one in right if sum(one.said.values()) == 1 and one.text.casefold() not in known]
         room = _MOST_QUESTIONS - len(field.questions)
         for one in sorted(alone, key=lambda one: (len(one.text), one.text))[: max(0, room)]:

@@ -75,3 +75,8 @@ def plain_pattern(pattern: str) -> str:
 def one_line(text: str) -> str:
     """Return the plain text on one line with single spaces, as patterns and graders read it."""
     return " ".join(plain_text(text).split())
+
+
+def folded_line(text: str) -> str:
+    """Return the text on one line without case: equal for texts that say the same thing word for word."""
+    return one_line(text).casefold()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from learntoask.core.records import LabelledSession, Sample
-from learntoask.core.text.characters import one_line
+from learntoask.core.text.characters import folded_line
 from learntoask.core.text.sentences import has_question_mark, sentences
 from learntoask.core.text.words import words
 from learntoask.policy.prompt import expert_answer
@@ -108,8 +108,8 @@ class HindsightTargets:
         start = session.turns[sample.turn].start
         wanted = {item.field for item in sample.remaining}
         wanted -= {answer.field for answer in labelled.answers if answer.message < start}
-        texts = {_plain(message.content) for message in session.messages[:start]}
-        texts.add(_plain(expert_answer(session, sample.turn)))
+        texts = {folded_line(message.content) for message in session.messages[:start]}
+        texts.add(folded_line(expert_answer(session, sample.turn)))
         found: list[int] = []
         for later in labelled.samples:
             if later.turn <= sample.turn or later.decision == "stop":
@@ -117,11 +117,11 @@ class HindsightTargets:
             question = expert_answer(session, later.turn)
             if not question or not later.requested or not wanted.issuperset(later.requested):
                 continue
-            if _plain(question) in texts:
+            if folded_line(question) in texts:
                 continue
             if self.wording.leans(question, labelled, turn=sample.turn, asked_at=later.turn):
                 continue
-            texts.add(_plain(question))
+            texts.add(folded_line(question))
             found.append(later.turn)
         nearest = found[:MOST_LATER]
         return {turn: self.weight / len(nearest) for turn in nearest}
@@ -172,7 +172,3 @@ def _opening(text: str) -> str:
 def _asking_sentence(text: str) -> str:
     """The first sentence with a question mark, or else the whole text."""
     return next((sentence for sentence in sentences(text) if has_question_mark(sentence)), text)
-
-
-def _plain(text: str) -> str:
-    return one_line(text).casefold()
