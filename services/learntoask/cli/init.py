@@ -65,10 +65,10 @@ def init(
     if review:
         from learntoask.cli.suggestion_review import ask_people  # noqa: PLC0415
 
-        ask_people(suggestion, out, title=logs.name, reviewer=reviewer, port=port, browser=browser)
-    said = said_in(out)
-    found = suggestion(said)
-    if said:
+        found = ask_people(suggestion, out, title=logs.name, reviewer=reviewer, port=port, browser=browser)
+    else:
+        found = suggestion(said_in(out))
+    if said := said_in(out):
         say(f"{said.count} answers of people in {out / REVIEW} are taken into account")
     if llm is not None and model is not None:
         from learntoask.induction.model_names import name_by_model  # noqa: PLC0415

@@ -27,10 +27,10 @@ def ask_people(
     reviewer: str,
     port: int,
     browser: bool,
-) -> None:
+) -> Suggestion:
     """Ask `reviewer` the cards of the suggestion that follows from the answers so far, round after round.
 
-    The answers are kept in `folder`. Raises StoreError, InputError.
+    Return the suggestion that follows from all answers, which are kept in `folder`. Raises StoreError, InputError.
     """
     # starlette
     from learntoask.core.pack import parse_pack  # noqa: PLC0415
@@ -40,8 +40,12 @@ def ask_people(
     from learntoask.review.page.guideline import wording_of  # noqa: PLC0415
     from learntoask.review.page.server import bind, in_thread, link_of  # noqa: PLC0415
 
+    def of_answers() -> tuple[Said, Suggestion]:
+        said = said_in(folder)
+        return said, suggestion(said)
+
     queue = open_queue(folder)
-    found = suggestion(said_in(folder))
+    said, found = of_answers()
     rounds = Rounds()
     cards = rounds.next_of(found)
     queue.retire(
@@ -64,10 +68,13 @@ def ask_people(
             while cards:
                 while queue.status().missing:
                     time.sleep(_LOOK_EVERY)
-                cards = rounds.next_of(suggestion(said_in(folder))) if rounds.left else ()
+                said, found = of_answers()
+                cards = rounds.next_of(found)
                 queue.add(cards)
             time.sleep(_FAREWELL)
         except KeyboardInterrupt:
             click.echo()
     status = queue.status()
     click.echo(f"{status.given} of {status.needed} answers are there")
+    # After Ctrl-C there may be answers that no round has taken in; a suggestion takes minutes, so none is made twice.
+    return found if said == said_in(folder) else suggestion(said_in(folder))
