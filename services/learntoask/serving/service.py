@@ -74,7 +74,7 @@ class PolicyAskService(ConversationService):
             return wire.DecideResponse(decision=_to_wire(decision, call))
 
     async def decide_many(self, _requests: object, context: grpc.aio.ServicerContext) -> None:
-        """Answer the calls of a stream, each with the metrics and the log line of a call of its own."""
+        """Answer the calls of a stream, each with metrics and a log line as for a single call."""
         await DecideMany(self.decide, context).run(self._drain_begun)
 
     async def server_info(

@@ -2,7 +2,7 @@
 
 The servers, the gateway and the driver share the cores, so calls/s depend on all of them. What a call costs in
 processor time depends least on what else the machine does. A bare proxy shows what grpc.aio alone costs: it passes the
-bytes of each call on in a call of its own, and decides, checks, counts and logs nothing.
+bytes of each call on as another single call, and decides, checks, counts and logs nothing.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from learntoask.induction.patterns.mining import MessageIndex, MinedPattern, Tar
 from learntoask.induction.patterns.tokens import Gram, grams
 
 _LEAST_FOUND = 0.3  # share of a field's messages in a task that patterns find, from which it is a field there
-_FEWEST_FOUND = 4  # such messages, or all if there are fewer
+_ENOUGH_FOUND = 4  # such messages, or all if there are fewer
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class _Miner:
         texts = set().union(*(self.candidates[pattern.gram] for pattern in patterns))
         right, wrong = target.counts(texts)
         total = sum(target.wanted.values())
-        return right >= max(_LEAST_FOUND * total, min(_FEWEST_FOUND * part, total)) and right > wrong
+        return right >= max(_LEAST_FOUND * total, min(_ENOUGH_FOUND * part, total)) and right > wrong
 
     def _target(self, messages: Iterable[ExpertMessage], halves: Sequence[int]) -> Target:
         wanted: Counter[int] = Counter()

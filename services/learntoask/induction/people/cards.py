@@ -33,7 +33,7 @@ _SCALE = 0.08  # of the margin; the chance that a merge was wrong halves about e
 _EVEN = -0.3  # margin at which two groups that were left apart ask for one thing as often as not
 _SCALE_APART = 0.1
 _CERTAIN = 50.0
-_COMMON = 20  # questions at which a group is a field of its own as often as not
+_COMMON = 20  # questions of a group that is a separate field as often as not
 _REQUIRED_CHANCE = 0.001  # whether a field is required changes no label of a question
 _NAME_CHANCE = 0.0001  # a name changes no label, so names are asked where cards are left
 _IDLE = 0.01  # share of suggested fields whose questions find out nothing
@@ -159,7 +159,7 @@ class Cards:
             idle = self._idle_chance(cluster) if number in fields else 0.0
             before = _shown(self.found.sessions[question.session].messages[: question.message])
             yield _Card(
-                (_chance_same(larger) + idle) * _at_stake(cluster),
+                (_chance_same(larger) + idle) * _uncertain_questions(cluster),
                 self._item(
                     "asks_for",
                     f"Which of these does the {self.expert} ask in the marked message, in these or other words? Choose "
@@ -341,8 +341,11 @@ def _chance_same(margin: float) -> float:
     return 1 / (1 + math.exp(min(_CERTAIN, (_EVEN - margin) / _SCALE_APART)))
 
 
-def _at_stake(cluster: Sequence[int]) -> float:
-    """Return the questions of a group that may be no field of its own. The more it has, the likelier it is one."""
+def _uncertain_questions(cluster: Sequence[int]) -> float:
+    """Return the expected number of questions of a group that belong to another field.
+
+    It grows more slowly than the group, because a large group is more likely to be a separate field.
+    """
     return len(cluster) / (1 + len(cluster) / _COMMON)
 
 

@@ -1,6 +1,6 @@
-"""Calls of Decide to one server: in one stream that all of them share, or each on its own.
+"""Send calls of Decide to one server, in one stream that all of them share or as single calls.
 
-A call of its own costs gateway and server about twice as much. Servers of earlier versions know no streams.
+A single call costs gateway and server about twice as much, but servers of earlier versions have no stream.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class _Stream:
         finally:
             timer.cancel()
             if self._waiting.pop(number, None) is not None and not self._reading.done():
-                self._out.put(number)  # nobody waits for it any more
+                self._out.put(number)  # tells the server that nobody waits for this answer
 
     def leave(self) -> None:
         """Begin no more calls."""
