@@ -31,9 +31,11 @@ def logs_folder(example: str) -> Path:
     return folder
 
 
-def converter(example: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run the converter of examples/`example`."""
-    command = [sys.executable, str(ROOT / f"examples/{example}/make_pack.py"), *map(str, arguments)]
+def converter(
+    example: str, *arguments: str | Path, script: str = "make_pack.py"
+) -> subprocess.CompletedProcess[str]:
+    """Run a script of examples/`example`, which makes the pack unless another one is named."""
+    command = [sys.executable, str(ROOT / f"examples/{example}/{script}"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 

@@ -22,10 +22,25 @@ def other_faults(folder: Path) -> Iterator[tuple[str, str, str]]:
     init_says(logs, out)
     wanted = "already holds pack.yaml, run.yaml, suggest.html; --force writes over them"
     yield "an existing pack in the way", init_says(logs, out), wanted
+    for name, content, wanted in other_formats():
+        path = folder / name
+        path.write_bytes(content)
+        yield f"another format: {name}", init_says(path, folder / f"out-{name}"), wanted
     with LlmServer(_nonsense) as server:
         said = init_says(logs, out, "--force", "--llm", server.uri, "--model", "m")
     wanted = "keeps its name: 'a b; c' is not a name of letters, digits and _"
     yield "a model that names clusters nonsense", said, wanted
+
+
+def other_formats() -> Iterator[tuple[str, bytes, str]]:
+    """Yield files that are no JSON Lines of sessions: the name, the content, and what `lta init` should say."""
+    lines = sessions(5)
+    yield "list.json", json.dumps(lines).encode(), "one JSON list: jq -c '.[]' FILE"
+    yield "indented.json", json.dumps(lines[0], indent=1).encode(), "the objects span several lines"
+    yield "table.csv", b"id,role,text\n1,user,hello\n", "line 1: not valid JSON"
+    yield "utf16.jsonl", json.dumps(lines[0]).encode("utf-16"), "line 1: "
+    rows = [{"session_id": "1", "role": "user", "text": "hello"}]
+    yield "rows.jsonl", json.dumps(rows[0]).encode(), "the first one has 'session_id', 'role', 'text'"
 
 
 def bad_logs() -> Iterator[tuple[str, Lines, str]]:
@@ -38,6 +53,31 @@ def bad_logs() -> Iterator[tuple[str, Lines, str]]:
         "questions in images",
         _with(lambda role, text: (role, _said(role, text, "[image]"))),
         "not as images or buttons",
+    )
+    unnamed = sessions(20)
+    for line in unnamed:
+        del line["session_id"]
+    yield (
+        "no ids",
+        unnamed,
+        "20 missing-session-id, such as line 1: session_id: is missing; give every session",
+    )
+    people = sessions(60)
+    for number, line in enumerate(people):
+        for message in line["messages"]:
+            message["role"] = f"{message['role']} {number}"
+    yield "names of people as roles", people, "as if names of people stood in place of roles"
+    others = sessions(20)
+    for line in others:
+        line["messages"] = [{"sender": one["role"], "text": one["content"]} for one in line["messages"]]
+    yield "other keys of messages", others, "the first message has 'sender', 'text'"
+    emptied = sessions(40)
+    for line in emptied[::2]:
+        line["messages"][1]["content"] = " "
+    yield (
+        "empty messages",
+        emptied,
+        "20 of 40 lines are set aside: 20 empty-message, such as line 1: messages[1]",
     )
     german = _with(lambda role, text: (role, f"Wie alt ist das und seit wann haben Sie es: {text}"))
     for line in german:

@@ -63,7 +63,8 @@ def stopping_of_run(folder: Path) -> tuple[Stopping, dict[tuple[str, int], str]]
         for name in STAGE_BY_NAME["grpo"].inputs
     }
     train = {
-        "grpo": {"updates": 0},
+        # Without GRPO no session is kept from SFT.
+        "grpo": {"updates": 1, "batchSessions": 1, "groupSize": 2},
         "sft": {"keptShare": KEPT_SHARE},
         "stopThreshold": "auto",
         "maxNewTokens": 4,

@@ -36,6 +36,8 @@ _ISSUER = "https://kubernetes.default.svc.cluster.local"
 _ADMINS = ("system:masters",)
 _LOOPBACK = "127.0.0.1"
 _NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "10.96.0.1")
+# MiB. By default the API server begins a new file after 100 MiB, and tests read one file.
+_NEVER_ROTATED = 100_000
 _AUDIT_POLICY = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}
 
 
@@ -282,7 +284,11 @@ class ControlPlane:
         if self.audit:
             policy = self.folder / "audit-policy.yaml"
             policy.write_text(json.dumps(_AUDIT_POLICY))
-            audit = [f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}"]
+            audit = [
+                f"--audit-policy-file={policy}",
+                f"--audit-log-path={self.audit_log}",
+                f"--audit-log-maxsize={_NEVER_ROTATED}",
+            ]
         return [
             str(tool("kube-apiserver")),
             f"--bind-address={self.address}",
