@@ -84,13 +84,21 @@ def init(
     if not report.sessions:
         console.print("No session is left: see the problems above", style="yellow")
         return
+    again = f"lta init {logs}{'' if out == FOLDER else f' --out {out}'} --review --force"
     console.print("Do next:")
     console.print(f"  open {out / PAGE}", markup=False, style="bold")
+    if not report.stop_samples:
+        console.print(
+            f"No session has an end, so a run would fail. `{again}` asks you what the last messages do; or add "
+            f"the words with which experts act to actionPatterns in {out / PACK}. Logs that end before the expert acts "
+            "need another export.",
+            markup=False,
+            style="yellow",
+        )
+        return
     console.print(f"  lta run {out / RUN}", markup=False, style="bold")
     if found.cards and not review:
-        console.print(
-            f"`lta init {logs} --review --force` asks you what would improve the pack most", markup=False
-        )
+        console.print(f"`{again}` asks you what would improve the pack most", markup=False)
 
 
 def _present(console: Console, found: object) -> None:

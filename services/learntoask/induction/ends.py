@@ -32,7 +32,7 @@ _MARKER = re.compile(
     r"|(?<!\w)/[a-z_]{3,30}(?!\w)|\b[A-Z]{2,}_[A-Z_]{2,}\b"
 )
 _MARKED = 0.05  # share of the sessions from which a string is a marker
-_FINAL = 0.95  # share of the messages with a marker after which nothing is asked
+_FINAL = 0.8  # share of the messages with a marker after which no question is answered; users thank for advice as well
 _RELIABLE = 0.5  # share of the sessions with a marker from which one without it is not completed
 _PRECISION = 0.95  # of a pattern of an end; a wrong stop ends a conversation too early
 _MOST_PATTERNS = 60  # experts act in more ways than they ask for one field
@@ -67,7 +67,8 @@ def find_ends(
     """
     said = said or {}
     last_asking = _last_asking(asking)
-    markers = _markers(sessions, last_asking)
+    last_answered = _last_answered(sessions, asking)
+    markers = _markers(sessions, last_answered)
     literal = tuple(marker for marker, _ in markers)
     ends = [
         _end(index, session, last_asking.get(index, -1), literal) for index, session in enumerate(sessions)
@@ -81,11 +82,10 @@ def find_ends(
     fewest = max(3, int(_FEW * len(sessions)))
     if not markers:
         # What the expert says last, and nobody answers, may be an act that ends with an offer ("Shall I book it?").
-        last_asking = _last_asking(place for place in asking if _is_answered(sessions[place[0]], place[1]))
         ends = [
-            _end(index, session, last_asking.get(index, -1), ()) for index, session in enumerate(sessions)
+            _end(index, session, last_answered.get(index, -1), ()) for index, session in enumerate(sessions)
         ]
-        index, before = _before_end(sessions, last_asking, ())
+        index, before = _before_end(sessions, last_answered, ())
     quiet = [end for end in ends if end.quiet and not end.marker]
     actions: list[MinedPattern] = []
     handoffs: list[MinedPattern] = []
@@ -137,6 +137,26 @@ def _is_answered(session: LogSession, place: int) -> bool:
     return any(message.role == "user" for message in session.messages[place + 1 :])
 
 
+def _last_answered(sessions: Sequence[LogSession], asking: Set[tuple[int, int]]) -> dict[int, int]:
+    """Return the last message of each session that asks for something and is answered.
+
+    A question after which the expert says nothing more, such as "Is there anything else?", does not count where the
+    expert has said something without a question since the one before. The expert can have acted there.
+    """
+    answered = {place for place in asking if _is_answered(sessions[place[0]], place[1])}
+    last: dict[int, int] = {}
+    for index, place in sorted(answered):
+        messages = sessions[index].messages
+        is_last_word = not any(message.role != "user" for message in messages[place + 1 :])
+        stated = any(
+            messages[between].author == "expert" and (index, between) not in asking
+            for between in range(last.get(index, place) + 1, place)
+        )
+        if not (is_last_word and stated):
+            last[index] = place
+    return last
+
+
 def _last_asking(asking: Iterable[tuple[int, int]]) -> dict[int, int]:
     last: dict[int, int] = {}
     for session, message in asking:
@@ -144,8 +164,11 @@ def _last_asking(asking: Iterable[tuple[int, int]]) -> dict[int, int]:
     return last
 
 
-def _markers(sessions: Sequence[LogSession], last_asking: Mapping[int, int]) -> list[tuple[str, int]]:
-    """Return the strings that mark the expert's act, with the number of sessions that hold them."""
+def _markers(sessions: Sequence[LogSession], last_answered: Mapping[int, int]) -> list[tuple[str, int]]:
+    """Return the strings that mark the expert's act, with the number of sessions that hold them.
+
+    What seems to ask after a marker, such as "Please read the leaflet", and is not answered, does not count.
+    """
     found: dict[str, set[int]] = defaultdict(set)
     final: Counter[str] = Counter()
     uses: Counter[str] = Counter()
@@ -156,7 +179,7 @@ def _markers(sessions: Sequence[LogSession], last_asking: Mapping[int, int]) -> 
             for marker in set(_MARKER.findall(message.content)):
                 found[marker].add(index)
                 uses[marker] += 1
-                final[marker] += place >= last_asking.get(index, -1)
+                final[marker] += place >= last_answered.get(index, -1)
     kept = [
         (marker, len(holding))
         for marker, holding in found.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from learntoask.core.errors import InputError
 from learntoask.core.languages.pack_phrases import language_of
@@ -14,15 +15,17 @@ from learntoask.grading.encoders.encoder import Encoder
 from learntoask.induction.fields.questions import QuestionFinder
 from learntoask.induction.people.said import NOTHING_SAID, Said
 from learntoask.induction.reading.language import ENOUGH, languages
-from learntoask.induction.reading.roles import find_roles, roles_of
+from learntoask.induction.reading.roles import FoundRoles, find_roles, roles_of
 from learntoask.induction.reading.sample import MOST_SESSIONS, sample_lines
-from learntoask.induction.reading.sessions import json_objects, provisional_pack, read_sessions
+from learntoask.induction.reading.sessions import ReadSessions, json_objects, provisional_pack, read_sessions
 from learntoask.induction.suggest import suggest
 from learntoask.induction.suggestion import Suggestion
-from learntoask.labeling.logs.parsing import LogSession
+from learntoask.labeling.check import NO_SESSION, why_no_session
+from learntoask.labeling.logs.lines import LogLine
 
 _FEW_SESSIONS = 100  # below which patterns are a beginning and no more
 _FEWEST_SESSIONS = 4
+_LOST = 0.05  # share of the lines from which it is worth saying that they are no sessions
 _READ = 500  # questions that the encoder is chosen by
 
 
@@ -60,13 +63,16 @@ def read_logs(
         say(
             f"{sample.total:,} lines; the pack is made from {len(sample.lines):,} of them, drawn by their digest"
         )
-    roles = find_roles(json_objects(sample.lines)) if pack is None else roles_of(pack)
+    logged = json_objects(sample.lines)
+    if not any("messages" in log for log in logged):
+        raise InputError(f"{path}: {_no_messages(sample.lines, logged)}", reason="NoSessions")
+    roles = find_roles(logged) if pack is None else roles_of(pack)
     read = read_sessions(sample.lines, roles, uri=path.name)
     if len(read.sessions) < _FEWEST_SESSIONS:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(read.rejected.items()))
+        why = read.why_rejected()
         raise InputError(
-            f"{path} holds {len(read.sessions)} different sessions{f' ({reasons})' if reasons else ''}, and a pack "
-            f"needs at least {_FEWEST_SESSIONS}, better {_FEW_SESSIONS}; export more conversations",
+            f"{path} holds {len(read.sessions)} different sessions, and a pack needs at least {_FEWEST_SESSIONS}, "
+            f"better {_FEW_SESSIONS}; " + (f"set aside are {why}" if why else "export more conversations"),
             reason="TooFewSessions",
         )
     texts = [" ".join(message.content for message in session.messages) for session in read.sessions]
@@ -100,14 +106,31 @@ def read_logs(
         logs=path.name,
         task_from=pack.task_from if pack is not None else None,
         total=sample.total,
-        notes=list(_notes(read.sessions, spoken, roles.unsure, len(asked.questions))),
+        notes=list(_notes(read, spoken, roles.unsure, len(asked.questions))),
     )
 
 
-def _notes(
-    sessions: Sequence[LogSession], spoken: Mapping[str, float], unsure: str, questions: int
-) -> Iterator[str]:
+def _no_messages(lines: Sequence[LogLine], logged: Sequence[Mapping[str, Any]]) -> str:
+    """Return why no line of the logs has messages, and what to do."""
+    wanted = 'write one conversation a line, as {"session_id": "1", "messages": [{"role": "user", "content": "…"}, …]}'
+    if logged:
+        keys = ", ".join(map(repr, list(logged[0])[:6])) or "none"
+        return f"no line has the key 'messages'; the first one has {keys}: {wanted}"
+    first = next((line.text.strip() for line in lines if line.text.strip()), b"")
+    if told := why_no_session(first[:100]):
+        return told
+    _, why = next(
+        iter(read_sessions(lines[:1], FoundRoles(("user",), ("assistant",), ""), uri="logs").examples.items())
+    )
+    return f"{NO_SESSION}: {why}, and {wanted}"
+
+
+def _notes(read: ReadSessions, spoken: Mapping[str, float], unsure: str, questions: int) -> Iterator[str]:
     """Yield what a person should look at."""
+    sessions = read.sessions
+    lost = sum(read.rejected.values())
+    if lost >= _LOST * (lost + len(sessions)):
+        yield f"{lost} of {lost + len(sessions)} lines are set aside: {read.why_rejected()}"
     if unsure:
         yield unsure
     if len(sessions) < _FEW_SESSIONS:

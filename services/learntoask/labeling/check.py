@@ -293,20 +293,25 @@ def _language_warning(pack: Pack) -> Iterator[str]:
     )
 
 
-def _no_session(first_line: bytes) -> str:
-    """Return why a file holds no session at all, as its first line shows."""
+NO_SESSION = "no line is a session"
+
+
+def why_no_session(first_line: bytes) -> str:
+    """Return why a file holds no session, as its first line with text shows; "" if that does not tell."""
     if not first_line:
-        return "no line is a session, because the file is empty"
+        return f"{NO_SESSION}, because the file is empty"
     if first_line.startswith(b"["):
-        return "no line is a session, because the file is one JSON list: jq -c '.[]' FILE writes its entries on lines"
+        return (
+            f"{NO_SESSION}, because the file is one JSON list: jq -c '.[]' FILE writes its entries on lines"
+        )
     if first_line == b"{":
-        return "no line is a session, because the objects span several lines: jq -c . FILE writes each on one"
-    return "no line is a session"
+        return f"{NO_SESSION}, because the objects span several lines: jq -c . FILE writes each on one"
+    return ""
 
 
 def _warnings(counts: _Counts, coverage: Sequence[FieldCoverage]) -> Iterator[str]:
     if not counts.tasks:
-        yield _no_session(counts.first_line)
+        yield why_no_session(counts.first_line) or NO_SESSION
         return
     if counts.tasks.total() < FEWEST_SESSIONS:
         yield (

@@ -4,7 +4,8 @@ Fields are matched through the gold items of the turns that their patterns find,
 item is a gold slot in the sessions that the pack takes for one task: a pack that sees one task in "search a flight" and
 "book a flight" asks for one origin, and a pack that sees two asks for two. A field is right if at least half of its
 turns carry one gold item and it finds at least 30 % of that item's turns; a gold item counts for one field only, so two
-fields for one item are one mistake.
+fields for one item are one mistake. Items that are asked for in fewer than five turns are too rare to be missed, and a
+field that would be right for one of them counts neither as right nor as wrong.
 """
 
 from __future__ import annotations
@@ -110,8 +111,8 @@ def label(pack: Pack, domain: Domain, logs: Path) -> Labelled:
     )
 
 
-def matches(labelled: Labelled) -> dict[Field, Item]:
-    """Return the gold item of each field that is right."""
+def matches(labelled: Labelled, *, fewest: int = FEWEST) -> dict[Field, Item]:
+    """Return the gold item of each field that is right, of the items with at least `fewest` turns."""
     candidates = []
     for field, turns in labelled.fields.items():
         counts: Counter[Item] = Counter(
@@ -121,7 +122,7 @@ def matches(labelled: Labelled) -> dict[Field, Item]:
         )
         for item, count in counts.items():
             true = len(labelled.items[item])
-            if true >= FEWEST and count >= PURE * len(turns) and count >= COVERED * true:
+            if true >= fewest and count >= PURE * len(turns) and count >= COVERED * true:
                 candidates.append((count, field, item))
     taken: dict[Field, Item] = {}
     for _, field, item in sorted(candidates, key=lambda one: (-one[0], one[1:])):
@@ -133,8 +134,10 @@ def matches(labelled: Labelled) -> dict[Field, Item]:
 def field_score(labelled: Labelled) -> Score:
     """Return the share of fields that are right and of gold items that have a field."""
     right = len(matches(labelled))
+    rare = sum(len(labelled.items[item]) < FEWEST for item in matches(labelled, fewest=1).values())
+    found = len(labelled.fields) - rare
     true = sum(len(turns) >= FEWEST for turns in labelled.items.values())
-    return Score(right / max(1, len(labelled.fields)), right / max(1, true), len(labelled.fields), true)
+    return Score(right / max(1, found), right / max(1, true), found, true)
 
 
 def pattern_score(taken: dict[Field, Item], labelled: Labelled) -> Score:

@@ -52,7 +52,7 @@ class SimulatedReviewer:
         """Choose a question for each item that the marked one asks for, as far as turns of the task tell.
 
         Turns with several items tell what a question asks for only where it is all that they say. A question whose item
-        they leave open may be any of theirs.
+        they leave open may be any of theirs. Of several items each needs a choice, as the card says.
         """
         task = self._truths[item.origin.session_id].task
         text = item.messages[item.start].content
@@ -69,7 +69,9 @@ class SimulatedReviewer:
                 chosen.setdefault(of_choice, choice.key)
             elif of_choice is None and any(asked & turn for turn in turns):
                 return CANNOT_SAY
-        return tuple(sorted(chosen.values())) if asked else CANNOT_SAY
+        if not asked or (len(asked) > 1 and len(chosen) < len(asked)):
+            return CANNOT_SAY
+        return tuple(sorted(chosen.values()))
 
     def _whole(self, text: str, task: str) -> set[str]:
         """Return the items of all messages of a task that say this text and nothing else."""

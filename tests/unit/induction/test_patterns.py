@@ -46,6 +46,15 @@ def test_a_zero_stands_for_any_number() -> None:
     assert not search.search("i am here")
 
 
+@pytest.mark.parametrize(
+    ("part", "torn"),
+    [("t", True), ("s your", True), ("ll need", True), ("don't", False), ("d'un", False), ("to", False)],
+)
+def test_a_piece_is_torn_if_it_begins_within_a_contraction(part: str, torn: bool) -> None:
+    assert Gram((part,)).is_torn is torn
+    assert Gram(("know", part)).is_torn is torn
+
+
 def test_every_expression_is_a_valid_pattern_of_a_pack() -> None:
     found = [gram.expression for text in TEXTS for gram in grams(text)]
     assert InformationField(name="x", patterns=tuple(found)).patterns == tuple(found)

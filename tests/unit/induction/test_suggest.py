@@ -64,6 +64,26 @@ def test_without_a_marker_the_words_of_the_act_are_found(tmp_path: Path) -> None
     assert not any(search(text) for texts in ASKED.values() for text in texts)
 
 
+def test_closing_questions_do_not_hide_the_act(tmp_path: Path) -> None:
+    lines = sessions(80, marker=False)
+    closings = ("Is there anything else I can help with?", "Would you rate this chat?", "Goodbye!")
+    for number, log in enumerate(lines):
+        said = ("ok thanks", closings[number % 3], "no bye")
+        roles = ("user", "assistant", "user")
+        log["messages"] += [{"role": role, "content": text} for role, text in zip(roles, said, strict=True)]
+    ends = suggested(tmp_path, lines).ends
+    search = any_of(tuple(pattern.expression for pattern in ends.actions))
+    assert search("Thank you, I have booked you in for that.")
+    assert not any(search(text) for text in (*closings, "What is your phone number?"))
+
+
+def test_the_last_question_of_cut_logs_is_no_act(tmp_path: Path) -> None:
+    lines = sessions(80, marker=False)
+    for log in lines:
+        del log["messages"][-1]
+    assert suggested(tmp_path, lines).ends.actions == ()
+
+
 def test_acts_that_share_nothing_but_numbers_are_found(tmp_path: Path) -> None:
     lines = sessions(80, marker=False)
     acts = [f"Tuesday{number} at {number % 12}:{number} am" for number in range(80)]

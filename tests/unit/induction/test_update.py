@@ -92,6 +92,24 @@ def test_a_new_field_is_added_to_its_task(found: Suggestion) -> None:
     assert len(new.tasks[0].fields) == 4
 
 
+def test_a_new_field_gets_a_name_that_the_task_does_not_have(found: Suggestion) -> None:
+    names = [use.field.name for use in found.tasks[0].fields]
+    fields = "".join(
+        f"      - name: {name}\n        patterns: ['{pattern}']\n"
+        for name, pattern in (
+            (names[0], "day"),  # its pattern finds the questions of another suggestion
+            (names[1], "nobody says this"),  # finds nothing, so its name decides
+        )
+    )
+    text = f"name: workshop\ntasks:\n  - name: default\n    fields:\n{fields}"
+    changes = pack_changes(parse_pack(text, where="pack"), found).changes
+    pack = parse_pack(edited(text, changes, where="pack.yaml"), where="pack")
+    got = [field.name for field in pack.tasks[0].fields]
+    assert got[:2] == names[:2]
+    assert len(set(got)) == len(got)
+    assert set(got) <= {*names, f"{names[0]}_2"}
+
+
 def test_a_pattern_is_removed_with_its_line() -> None:
     change = WrongPattern("default", "begin", "how long ago", 9, 8, "How long ago?")
     new = edited(PACK, (change,), where="pack.yaml")

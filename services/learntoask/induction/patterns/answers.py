@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +12,10 @@ from learntoask.induction.patterns.mining import MessageIndex, Target, frame_wor
 from learntoask.induction.patterns.tokens import Gram, grams
 
 _MOST_WORDS = 3  # of a value
-_BEFORE = r"(?:[\w']+ ){0,2}"  # words before the one that tells, as in "about three days"
+_AROUND = r"[^,.!?;\n]{0,60}"  # what stands with the words that tell, as in "since about three days"
+_AROUND_OTHERS = r"[^,.!?;،؟।，、。！？\n]{0,60}"
+_NUMBER = re.compile(r"\\b(?:(0+)|\\d\+)\\b")
+_ZEROS = re.compile("0+")
 _MOST_PATTERNS = 12
 _FEWEST_REPLIES = 10
 _LEAST_COVERAGE = 0.3  # share of the replies from which the patterns are worth having
@@ -45,7 +49,10 @@ def answer_patterns(replies: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
         hit = set().union(*(candidates[pattern.gram] for pattern in patterns))
         covered = sum(index.number[text] in hit for text in texts)
         enough = len(texts) >= _FEWEST_REPLIES and covered >= _LEAST_COVERAGE * len(texts)
-        expressions = dict.fromkeys(_with_group(pattern.expression) for pattern in patterns)
+        others_count = any("0" in index.texts[text] for text in others)
+        expressions = dict.fromkeys(
+            _with_group(pattern.expression, any_length=not others_count) for pattern in patterns
+        )
         found.append(tuple(expressions) if enough else ())
     return found
 
@@ -86,14 +93,17 @@ def _tells(word: str) -> bool:
     return is_unspaced(word) or (len(word) > 2 and word not in FUNCTION_WORDS)
 
 
-def _with_group(expression: str) -> str:
-    """Return the expression with group 1 around the value: any number in place of zeros, and the words before."""
-    numbered = expression
-    while "00" in numbered:
-        numbered = numbered.replace("00", "0")
-    numbered = numbered.replace("0", r"\d+")
-    if not numbered.startswith(r"\b"):
-        return f"({numbered})"
-    inner = numbered.removeprefix(r"\b").removesuffix(r"\b")
-    before = "" if inner.startswith(r"\d+") else _BEFORE
-    return rf"\b({before}{inner})\b"
+def _with_group(expression: str, *, any_length: bool) -> str:
+    """Return the expression with group 1 around the part of the sentence that it is in, which holds the value.
+
+    Zeros become any number. Without `any_length` a number alone keeps its length, because fields may differ in nothing
+    else: an account has eight digits and a model four.
+    """
+    around = _AROUND if expression.isascii() else _AROUND_OTHERS
+    alone = _NUMBER.fullmatch(expression)
+    if alone is None or any_length:
+        number = _ZEROS.sub(r"\\d+", expression)
+    else:
+        length = len(alone[1] or "0")
+        number = r"\b\d\b" if length == 1 else rf"\b\d{{{length}}}\b"
+    return f"({around}{number}{around})"

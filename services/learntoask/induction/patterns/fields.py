@@ -153,7 +153,8 @@ def _candidates(messages: Sequence[ExpertMessage], index: MessageIndex) -> _Cand
         for gram in grams(text):
             of_field[field][gram] += number
     kept = {
-        field: {gram for gram, number in found.items() if number > 1} for field, found in of_field.items()
+        field: {gram for gram, number in found.items() if number > 1 and not gram.is_torn}
+        for field, found in of_field.items()
     }
     wanted = set().union(*kept.values()) if kept else set()
     return _Candidates(defaultdict(set, kept), index.with_grams(wanted))

@@ -31,6 +31,7 @@ _GLUE = frozenset(("", " ", "'", "-"))
 _SENTENCE_END = re.compile(r"[.!?。！？؟।]")
 _ZERO = re.compile(r"\b0\b")
 _QUESTION_MARKS = frozenset("?？؟")
+_TORN = re.compile(r"(?:t|s|d|m|ll|re|ve)(?: |$)")  # what follows the apostrophe of a contraction of English
 
 
 class Gram(NamedTuple):
@@ -49,6 +50,11 @@ class Gram(NamedTuple):
     def words(self) -> tuple[str, ...]:
         """The tokens, without what stands between them."""
         return tuple(token for part in self.parts for token in _TOKEN.findall(part))
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether a part begins within a contraction, as "t know" does in "don't know"."""
+        return any(_TORN.match(part) for part in self.parts)
 
 
 def tokens(text: str) -> list[str]:

@@ -163,7 +163,8 @@ class Cards:
                 self._item(
                     "asks_for",
                     f"Which of these does the {self.expert} ask in the marked message, in these or other words? Choose "
-                    "none if it asks for something else, and several only if it asks for several things at once.",
+                    "none if it asks for something else, several only if it asks for several things at once, and "
+                    "“Cannot say” if it asks for more things than are here.",
                     (*list(offered.values())[:_OFFERED], _IDLE_CHOICE),
                     (*before, *_exchange(question)),
                     len(before),

@@ -41,16 +41,27 @@ def find_roles(logs: Iterable[Mapping[str, Any]]) -> FoundRoles:
     Words that the pack's defaults know decide. Otherwise the expert is the role with the larger share of messages that
     ask; who opens the session decides a tie. Raises InputError for logs with a single role.
     """
+    logs = list(logs)
     counts = _count(logs)
     total = max(1, sum(counts.opens.values()))
     roles = [role for role, number in counts.sessions.most_common() if number >= _FEW * total]
-    if len(roles) < 2:
-        written = f"one role only ({roles[0]!r})" if roles else "no messages with a role"
+    remedy = (
+        "export the messages of both sides, each with its role, such as "
+        '{"role": "user", …} and {"role": "assistant", …}'
+    )
+    rare = sum(number for role, number in counts.sessions.items() if role not in roles)
+    if rare > total / 2:
+        names = [role for role, _ in counts.sessions.most_common() if role not in roles]
         raise InputError(
-            f"the logs hold {written}; export the messages of both sides, each with its role, such as "
-            '{"role": "user", …} and {"role": "assistant", …}',
-            reason="OneRole",
+            f"the logs have {len(counts.sessions)} roles, such as {_listed(names[:3])}, as if names of people stood "
+            f"in place of roles; {remedy}",
+            reason="RolesAreNames",
         )
+    if len(roles) < 2:
+        written = (
+            f"one role only ({roles[0]!r})" if roles else f"no messages with a role{_keys_of_message(logs)}"
+        )
+        raise InputError(f"the logs hold {written}; {remedy}", reason="OneRole")
     known = Roles()
     users = [role for role in roles if role in (*known.user_aliases, known.user)]
     experts = [role for role in roles if role in (*known.expert_aliases, known.expert)]
@@ -75,8 +86,8 @@ def find_roles(logs: Iterable[Mapping[str, Any]]) -> FoundRoles:
             f"{counts.question_share(user):.0%} of those of {user!r}"
         )
     unsure = (
-        f"the role {_listed(others)} is neither of the two sides; its messages count as the expert's. Leave them out "
-        "of the export if they are not"
+        f"{_listed(others)} {'is' if len(others) == 1 else 'are'} none of the usual words for the two sides; these "
+        "messages count as the expert's. Leave them out of the export if they are not"
         if others
         else ""
     )
@@ -115,6 +126,13 @@ def _count(logs: Iterable[Mapping[str, Any]]) -> _Counts:
             counts.messages[role] += 1
             counts.asking[role] += has_question_mark(content)
     return counts
+
+
+def _keys_of_message(logs: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the first message has in place of a role and a content; empty if there is no message."""
+    messages = next((log["messages"] for log in logs if isinstance(log.get("messages"), list)), [])
+    first = next((message for message in messages if isinstance(message, dict)), {})
+    return f" and a content (the first message has {_listed(list(first)[:6])})" if first else ""
 
 
 def _listed(roles: Iterable[str]) -> str:

@@ -18,11 +18,20 @@ from learntoask.labeling.logs.quarantine import Rejected
 
 @dataclass(frozen=True)
 class ReadSessions:
-    """The sessions of a sample, and how many lines are none: by reason, or copies of other sessions."""
+    """The sessions of a sample, and how many lines are none: by reason, or copies of other sessions.
+
+    `examples` has the first line that was rejected for each reason, with what is wrong and what to do.
+    """
 
     sessions: tuple[LogSession, ...]
     rejected: dict[str, int]
+    examples: dict[str, str]
     copies: int
+
+    def why_rejected(self) -> str:
+        """Return how many lines are no sessions and why, the commonest reason first; empty if there are none."""
+        ordered = sorted(self.rejected.items(), key=lambda entry: (-entry[1], entry[0]))
+        return "; ".join(f"{count} {reason}, such as {self.examples[reason]}" for reason, count in ordered)
 
 
 def json_objects(lines: Iterable[LogLine]) -> list[dict[str, Any]]:
@@ -43,20 +52,23 @@ def read_sessions(lines: Sequence[LogLine], roles: FoundRoles, *, uri: str) -> R
     form = LogFormat.of(provisional_pack(roles), Dataset(uri=uri))
     sessions: list[LogSession] = []
     rejected: dict[str, int] = {}
+    examples: dict[str, str] = {}
     seen: set[bytes] = set()
     copies = 0
     for line in lines:
         try:
             session = parse_session(line, form)
         except Rejected as rejection:
-            rejected[rejection.reason.value] = rejected.get(rejection.reason.value, 0) + 1
+            reason = rejection.reason.value
+            rejected[reason] = rejected.get(reason, 0) + 1
+            examples.setdefault(reason, f"line {line.number}: {rejection}")
             continue
         text = text_bytes(message.content for message in session.messages)
         copies += text in seen
         if text not in seen:
             sessions.append(session)
         seen.add(text)
-    return ReadSessions(tuple(sessions), rejected, copies)
+    return ReadSessions(tuple(sessions), rejected, examples, copies)
 
 
 def provisional_pack(roles: FoundRoles, language: str = "en") -> Pack:

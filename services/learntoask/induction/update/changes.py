@@ -1,19 +1,21 @@
 """Compare an existing pack with what its logs suggest.
 
 A suggested field is a field of the pack if the pack's patterns already match at least three in ten of its questions,
-and more than those of any other field. Then the patterns for its unmatched questions are missing. Otherwise the field
-is new. A pattern of the pack that matches no question is unused, and one whose questions mostly ask for another field
-teaches wrong labels.
+and more than those of any other field, or if it has the name of a field that no other suggestion is. Then the patterns
+for its unmatched questions are missing. Otherwise the field is new, with a name that the task does not have. A pattern
+of the pack that matches no question of any task is unused, and one whose questions mostly ask for another field teaches
+wrong labels.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from learntoask.core.pack import InformationField, Pack, Task
 from learntoask.induction.fields.clusters import by_frequency
+from learntoask.induction.names import unused_name
 from learntoask.induction.suggestion import FieldUse, SortedQuestion, SuggestedTask, Suggestion
 from learntoask.labeling.logs.patterns import any_of
 
@@ -72,6 +74,8 @@ def pack_changes(pack: Pack, found: Suggestion) -> PackChanges:
     changes: list[Change] = []
     unused: list[tuple[str, str, str]] = []
     unmatched: Counter[str] = Counter()
+    # The same field is asked for in other words in another task.
+    texts = sorted({question.text for question in found.sorted_questions})
     for task in pack.tasks:
         of_task = suggested.get(task.name) or (
             found.tasks[0] if len(found.tasks) == len(pack.tasks) == 1 else None
@@ -81,7 +85,7 @@ def pack_changes(pack: Pack, found: Suggestion) -> PackChanges:
         questions = [question for question in found.sorted_questions if question.task == of_task.name]
         matches = _matches(task, of_task, questions)
         changes += _changes(task, of_task, questions, matches)
-        unused += _unused(task, questions)
+        unused += _unused(task, texts)
         search = any_of(tuple(pattern for field in task.fields for pattern in field.patterns))
         for question in questions:
             if question.field is None and not search(question.text):
@@ -104,6 +108,10 @@ def _matches(
         best = max(task.fields, key=lambda field: shares[field.name])
         if total and shares[best.name] >= _SAME_FIELD * total:
             found[use.field.name] = best
+    taken = {field.name for field in found.values()}
+    for field in task.fields:
+        if field.name not in taken and any(use.field.name == field.name for use in suggested.fields):
+            found.setdefault(field.name, field)
     return found
 
 
@@ -113,10 +121,13 @@ def _changes(
     questions: Sequence[SortedQuestion],
     matches: Mapping[str, InformationField],
 ) -> Iterator[Change]:
+    names = {field.name for field in task.fields}
     for use in suggested.fields:
         field = matches.get(use.field.name)
         if field is None:
-            yield NewField(task.name, use)
+            name = unused_name(use.field.name, names, ())
+            names.add(name)
+            yield NewField(task.name, replace(use, field=replace(use.field, name=name)))
             continue
         known = any_of(field.patterns)
         missed = [
@@ -156,9 +167,9 @@ def _wrong(
                 yield WrongPattern(task.name, field.name, pattern, total, asked[other], example[other])
 
 
-def _unused(task: Task, questions: Sequence[SortedQuestion]) -> Iterator[tuple[str, str, str]]:
+def _unused(task: Task, texts: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     for field in task.fields:
         for pattern in field.patterns:
             search = any_of((pattern,))
-            if not any(search(question.text) for question in questions):
+            if not any(map(search, texts)):
                 yield task.name, field.name, pattern
