@@ -1,13 +1,15 @@
 """Tokens a second of tree sampling against transformers' generate: one prompt at a time, and padded batches.
 
     python tests/bench/bench_tree_sampling.py --model FOLDER [--threads 2] [--sessions 6] [--samples 6] [--bf16]
+        [--check]
 
 FOLDER is a published `model/` (stage fetch, sft or grpo). Sessions are synthetic, with the lengths of the annotated
 SGD logs: 2–5 decision points, about 15 tokens a message. All ways sample at temperature 1 until the end of turn or
 `--new-tokens`, and only tokens up to the end of turn count. The tree decodes every completion; the other ways are
 timed on completions chosen at random, one padded batch and `--single` prompts. CPU seconds are printed in addition to
 wall seconds. On a shared machine CPU seconds are the fair measure; with a GPU, which is used if present, wall seconds
-are.
+are. `--check` exits with 1 if the tree is slower, against a padded batch or against one prompt with its completions
+together, than the least of the figures of docs/measurements.md.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ EXPERT = [
     "Alright. Which {} would you like?",
 ]
 VALUES = ["three", "the 8th of March", "Los Angeles", "economy, if there is any left", "next Friday evening"]
+LEAST_PADDED, LEAST_TOGETHER = 8.4, 5.6  # times by CPU seconds, one thread, in docs/measurements.md
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,8 @@ def generated(policy: Policy, prompts: list[tuple[int, ...]], new_tokens: int, *
     )
 
 
-def main() -> None:
+def main() -> int:
+    """Time all ways, print the table, and return the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -139,6 +143,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64, help="rows of a padded batch")
     parser.add_argument("--bf16", action="store_true", help="weights in bfloat16")
     parser.add_argument("--single", type=int, default=8, help="completions decoded one at a time")
+    parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
@@ -166,26 +171,36 @@ def main() -> None:
 
     decode_sessions(policy, made[:1], SamplingParams(temperature=1.0, max_new_tokens=2))  # warm up
     generated(policy, rows[:1], 2)
+    padded, together = (
+        f"a padded batch of {len(batch)}",
+        f"one prompt at a time, its {arguments.samples} together",
+    )
     ways: dict[str, Callable[[], int]] = {
         "tree": tree,
-        f"a padded batch of {len(batch)}": lambda: generated(policy, batch, new),
-        f"one prompt at a time, its {arguments.samples} together": lambda: sum(
-            generated(policy, [prompt], new, each=arguments.samples) for prompt in some
-        ),
+        padded: lambda: generated(policy, batch, new),
+        together: lambda: sum(generated(policy, [prompt], new, each=arguments.samples) for prompt in some),
         "one completion at a time": lambda: sum(generated(policy, [prompt], new) for prompt in some),
     }
     print(f"{'way':<42}{'tokens':>8}{'wall s':>9}{'CPU s':>9}{'tokens/s':>10}{'tree is':>9}{'by CPU':>8}")
     best = None
+    by_cpu: dict[str, float] = {}
     for way, decode in ways.items():
         timing = timed(decode)
         best = best or timing
+        by_cpu[way] = best.tokens / best.cpu / (timing.tokens / timing.cpu)
         print(
             f"{way:<42}{timing.tokens:>8}{timing.wall:>9.1f}{timing.cpu:>9.1f}{timing.tokens / timing.wall:>10.1f}"
             f"{best.tokens / best.wall / (timing.tokens / timing.wall):>8.1f}×"
-            f"{best.tokens / best.cpu / (timing.tokens / timing.cpu):>7.1f}×",
+            f"{by_cpu[way]:>7.1f}×",
             flush=True,
         )
+    slower = [
+        way for way, least in ((padded, LEAST_PADDED), (together, LEAST_TOGETHER)) if by_cpu[way] < least
+    ]
+    for way in slower:
+        print(f"falls short: {by_cpu[way]:.1f}× against {way}")
+    return int(arguments.check and bool(slower))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
