@@ -101,6 +101,8 @@ def _present(console: Console, shown: RunView) -> None:
 def _print_demo(console: Console, shown: RunView) -> None:
     demo = json.loads((shown.output("serve") / "demo.json").read_text())
     lines = [f"[bold]{turn['role']}[/]: {escape(turn['text'])}" for turn in demo["turns"]]
+    if not lines:  # the pack has no demo
+        return
     console.print(
         Panel("\n".join(lines), title="a conversation with the policy, over gRPC", title_align="left")
     )

@@ -20,7 +20,16 @@ a conversation is replayed there. Begin with `asynchronous`, which does the work
 
 from learntoask.client.asynchronous import AsyncClient, AsyncConversation
 from learntoask.client.blocking import Client, Conversation
-from learntoask.client.types import Assignment, CallFailed, Decision, ServerInfo, Usage, assistant, user
+from learntoask.client.types import (
+    Assignment,
+    CallFailed,
+    Decision,
+    ServerInfo,
+    Usage,
+    assistant,
+    user,
+)
+from learntoask.core.assessment import MissingField
 from learntoask.rpc.channels import Tls
 
 __all__ = [
@@ -31,6 +40,7 @@ __all__ = [
     "Client",
     "Conversation",
     "Decision",
+    "MissingField",
     "ServerInfo",
     "Tls",
     "Usage",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from learntoask.core.assessment import MissingField
 from learntoask.core.errors import LearnToAskError
 from learntoask.core.records import STOP, Message
 
@@ -45,8 +46,8 @@ class Decision:
     """What to do next: ask `question`, or stop if it is None.
 
     A gateway whose policy servers do not answer asks the domain pack's fallback question, with origin `no_server`. One
-    that tries a new policy tells the `assignment` of the conversation. `missing` are the names of the fields that the
-    policy finds missing; empty at a stop, and for a policy that was not trained to say it.
+    that tries a new policy tells the `assignment` of the conversation. `missing` are the fields that the policy finds
+    missing; empty at a stop, and for a policy that was not trained to say it.
     """
 
     question: str | None
@@ -56,7 +57,7 @@ class Decision:
     usage: Usage
     request_id: str
     assignment: Assignment | None = None
-    missing: tuple[str, ...] = ()
+    missing: tuple[MissingField, ...] = ()
 
     @property
     def stop(self) -> bool:

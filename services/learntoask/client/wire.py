@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import grpc
 
 from learntoask.client.types import Assignment, CallFailed, Decision, Origin, ServerInfo, Usage
+from learntoask.core.assessment import MissingField
 from learntoask.core.records import Author, Message, Role
 from learntoask.rpc.calls import REQUEST_ID
 from learntoask.wire import ask_pb2 as wire
@@ -68,7 +69,10 @@ def decision_from(decision: wire.Decision) -> Decision:
         ),
         request_id=decision.request_id,
         assignment=_assignment(decision.assignment) if decision.HasField("assignment") else None,
-        missing=tuple(missing.field for missing in decision.missing),
+        missing=tuple(
+            MissingField(found.field, found.probability if found.HasField("probability") else None)
+            for found in decision.missing
+        ),
     )
 
 

@@ -6,6 +6,7 @@ has no tag, because nothing is missing then.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,18 @@ _WRITTEN = re.compile(rf"{OPEN}([^<>]*){CLOSE}\s*([^\s].*)", re.DOTALL)
 _TAG = re.compile(rf"{OPEN}([^<>]*){CLOSE}", re.IGNORECASE)
 _PIECE = re.compile(r"<\s*/?\s*need\w*\s*>?|/?need>", re.IGNORECASE)
 _RESERVED = re.compile(r"[,<>]")
+_LISTED = re.compile(r"[^,]+")
+
+
+@dataclass(frozen=True, slots=True)
+class MissingField:
+    """A field that the policy finds missing.
+
+    `probability` is the one with which the policy names it, given what it wrote before; None if that is not known.
+    """
+
+    name: str
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +43,14 @@ class AssessedAnswer:
     """An answer of the policy without its tag, and the names of the fields that the policy says are missing.
 
     `assessment` is None if the answer has none that can be read. A `malformed` answer differs from the form that the
-    policy has learned: its tag is missing, broken or names other fields than those of the task.
+    policy has learned: its tag is missing, broken or names other fields than those of the task. `spans` are the places
+    of the names in what the policy wrote, as (start, end) in characters.
     """
 
     text: str
     assessment: tuple[str, ...] | None = None
     malformed: bool = False
+    spans: tuple[tuple[int, int], ...] = dataclasses.field(default=(), compare=False)
 
 
 def render(question: str, *, missing: Collection[str], fields: Iterable[InformationField]) -> str:
@@ -53,15 +68,16 @@ def parse(text: str, fields: Sequence[InformationField]) -> AssessedAnswer:
     if is_exact_stop(text):
         return AssessedAnswer(text, ())
     names = {field.title: field.name for field in fields}
-    written = _WRITTEN.fullmatch(text.strip())
+    tag, written = _TAG.search(text), _WRITTEN.fullmatch(text.strip())
+    named = _named(tag, names) if tag else {}
+    spans = tuple(named.values())
     if written is not None:
-        listed = [title.strip() for title in written[1].split(",")]
-        question = written[2]
-        if all(title in names for title in listed) and STOP not in question and not _PIECE.search(question):
-            return AssessedAnswer(question, _known(listed, names))
-    tag = _TAG.search(text)
-    listed = [title.strip() for title in tag[1].split(",")] if tag else []
-    return AssessedAnswer(_without_tags(text, names), _known(listed, names) if tag else None, malformed=True)
+        listed, question = written[1].split(","), written[2]
+        known = all(title.strip() in names for title in listed)
+        if known and STOP not in question and not _PIECE.search(question):
+            return AssessedAnswer(question, tuple(named), spans=spans)
+    assessment = tuple(named) if tag else None
+    return AssessedAnswer(_without_tags(text, names), assessment, malformed=True, spans=spans)
 
 
 def f1(assessment: Collection[str] | None, target: Collection[str]) -> float:
@@ -94,8 +110,15 @@ def check_titles(pack: Pack) -> None:
             seen[field.title] = field.name
 
 
-def _known(listed: Iterable[str], names: dict[str, str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names[title] for title in listed if title in names))
+def _named(tag: re.Match[str], names: dict[str, str]) -> dict[str, tuple[int, int]]:
+    """Return the fields that a tag names, in its order, each with the place where the text first names it."""
+    found: dict[str, tuple[int, int]] = {}
+    for listed in _LISTED.finditer(tag.string, *tag.span(1)):
+        title = listed[0].strip()
+        if title in names:
+            start = listed.start() + listed[0].index(title)
+            found.setdefault(names[title], (start, start + len(title)))
+    return found
 
 
 def _without_tags(text: str, names: Iterable[str]) -> str:

@@ -110,3 +110,8 @@ class LabelledSession(Record):
     def context(self, sample: Sample) -> tuple[Message, ...]:
         """Return the messages before the decision point."""
         return self.session.messages[: self.session.turns[sample.turn].start]
+
+    def given_before(self, turn: int) -> frozenset[str]:
+        """Return the fields that the user has given before the expert's turn `turn`."""
+        start = self.session.turns[turn].start
+        return frozenset(answer.field for answer in self.answers if answer.message < start)

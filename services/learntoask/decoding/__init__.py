@@ -4,6 +4,7 @@
     next_question  the next likely answer after a question that repeats
     decoder      Decoder: admit trunks, step, cancel; the policy server calls it directly
     branch       Branch and Trunk; how a branch chooses its next token
+    drafts       guesses of how answers go on, so that a step computes several of their tokens
     prefill      which tokens of new trunks must be computed, in which batches
     attention    branches that share a trunk's keys and values
     vllm_cpu     settings for vLLM without a GPU

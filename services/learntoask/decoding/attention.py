@@ -74,9 +74,9 @@ class PrefillAttention:
 
 @dataclass(frozen=True, eq=False)
 class TrunkGroup:
-    """Rows `start:stop` of a step, which see the first `length` tokens of one trunk, except what `mask` hides.
+    """Tokens `start:stop` of a step, which see the first `length` tokens of one trunk, except what `mask` hides.
 
-    `mask` is additive, [1, 1, fold · rows, length]; None if all rows attach at `length`.
+    `mask` is additive, [1, 1, fold · tokens, length]; None if all rows attach at `length`.
     """
 
     start: int
@@ -88,36 +88,40 @@ class TrunkGroup:
 
 @dataclass(frozen=True, eq=False)
 class StepAttention:
-    """Plan of a step: one new token for each of b rows.
+    """Plan of a step: n new tokens for b rows, one or more each, of which at most `most` belong to one row.
 
-    `own` [layers, 2, b, kv heads, capacity, d] holds the keys and values of the branches, and `slots` [b] says where
-    those of the new token go. Rows of one trunk lie next to each other (`groups`). `longest` is the greatest slot.
-    `mask` is additive, [b, 1, 1, longest + 1]; None if all slots are equal.
+    The tokens of a row lie next to each other, and so do rows of one trunk (`groups`). Token i is the `places[i]`-th
+    new one of row `rows[i]`. `own` [layers, 2, b, kv heads, capacity, d] holds the keys and values of the branches, and
+    `slots` [n] says where those of the new tokens go. `longest` is the greatest slot. `mask` is additive, [b, 1, fold ·
+    most, longest + 1]; None if nothing is hidden.
     """
 
     groups: Sequence[TrunkGroup]
     own: Tensor
+    rows: Tensor
+    places: Tensor
     slots: Tensor
+    most: int
     longest: int
     mask: Tensor | None
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        heads, rows, width = query.shape
+        heads, tokens, width = query.shape
         kv_heads = key.shape[0]
         fold = heads // kv_heads
-        every = torch.arange(rows, device=query.device)
         keys, values = self.own[layer]
-        keys[every, :, self.slots] = key.transpose(0, 1).to(keys.dtype)
-        values[every, :, self.slots] = value.transpose(0, 1).to(values.dtype)
+        keys[self.rows, :, self.slots] = key.transpose(0, 1).to(keys.dtype)
+        values[self.rows, :, self.slots] = value.transpose(0, 1).to(values.dtype)
 
-        asked = query.view(kv_heads, fold, rows, width)
+        asked = query.view(kv_heads, fold, tokens, width)
         own, own_lse = attention(
-            asked.permute(2, 0, 1, 3),
+            self._by_row(asked.permute(2, 0, 1, 3)),
             keys[:, :, : self.longest + 1],
             values[:, :, : self.longest + 1],
             scale=scale,
-            mask=None if self.mask is None else self.mask.expand(-1, -1, fold, -1),
+            mask=self.mask,
         )
+        own, own_lse = self._by_token(own, fold), self._by_token(own_lse[..., None], fold)[..., 0]
         trunk = torch.empty_like(own)
         trunk_lse = torch.empty_like(own_lse)
         for group in self.groups:
@@ -133,7 +137,23 @@ class StepAttention:
             )
             trunk[span] = part.view(kv_heads, fold, size, width).permute(2, 0, 1, 3)
             trunk_lse[span] = lse.view(kv_heads, fold, size).permute(2, 0, 1)
-        return merge_attention(trunk, trunk_lse, own, own_lse).reshape(rows, heads, width)
+        return merge_attention(trunk, trunk_lse, own, own_lse).reshape(tokens, heads, width)
+
+    def _by_row(self, queries: Tensor) -> Tensor:
+        """Return queries [n, kv heads, fold, d] of tokens as those of rows [b, kv heads, fold · most, d]."""
+        if self.most == 1:
+            return queries
+        _, kv_heads, fold, width = queries.shape
+        rows = queries.new_zeros(self.own.shape[2], kv_heads, fold, self.most, width)
+        rows[self.rows, :, :, self.places] = queries
+        return rows.flatten(2, 3)
+
+    def _by_token(self, outputs: Tensor, fold: int) -> Tensor:
+        """Return outputs [b, kv heads, fold · most, d] of rows as those of tokens [n, kv heads, fold, d]."""
+        if self.most == 1:
+            return outputs
+        rows, kv_heads, _, width = outputs.shape
+        return outputs.reshape(rows, kv_heads, fold, self.most, width)[self.rows, :, :, self.places]
 
 
 def attention(

@@ -130,7 +130,10 @@ def choose(logits: Tensor, places: Sequence[tuple[int, Branch]]) -> tuple[list[i
     `logits` is [rows, vocabulary]; `places` are (row of the logits, branch), rows ascending.
     """
     device = logits.device
-    rows = torch.tensor([row for row, _ in places], device=device)
+    used = {row: index for index, row in enumerate(dict.fromkeys(row for row, _ in places))}
+    if len(used) < len(logits):
+        logits = logits[list(used)]
+    rows = torch.tensor([used[row] for row, _ in places], device=device)
     tokens = torch.empty(len(places), dtype=torch.long, device=device)
     logprobs = torch.empty(len(places), device=device)
     for temperature in sorted({branch.temperature for _, branch in places}):

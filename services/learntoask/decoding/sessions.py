@@ -147,17 +147,19 @@ def decide_contexts(
     *,
     max_new_tokens: int,
     barred: Sequence[tuple[tuple[int, ...], ...]] | None = None,
+    decoder: Decoder | None = None,
 ) -> list[PointAnswers]:
     """Return the greedy answer and the stop's probability after each context, for conversations that are not logged.
 
     `barred` has the token sequences with which the answer to each context must not begin (`decoding.next_question`).
+    `decoder` is one that has kept what earlier calls computed, None for a new one.
     """
     prompts = [policy.context_tokens(context) for context in contexts]
     branches = [
         list(_decision(policy, len(prompt), max_new_tokens, barred=beginnings))
         for prompt, beginnings in zip(prompts, barred or [()] * len(prompts), strict=True)
     ]
-    _decode(policy, _trunks(prompts, branches), None)
+    _decode(decoder or new_decoder(policy), _trunks(prompts, branches), None)
     return [
         PointAnswers(_answer(policy, question.outcome, context.task), (), sum(stop.logprobs))
         for context, (question, stop) in zip(contexts, branches, strict=True)
@@ -180,7 +182,7 @@ def _decode_sessions(
         ]
         trunks += _trunks(prompts, branches)
         results.append(branches)
-    _decode(policy, trunks, progress)
+    _decode(new_decoder(policy), trunks, progress)
     return results
 
 
@@ -197,14 +199,18 @@ def _trunks(prompts: Sequence[tuple[int, ...]], branches: Sequence[list[Branch]]
     ]
 
 
-def _decode(policy: Policy, trunks: Sequence[Trunk], progress: ProgressCallback | None) -> None:
+def new_decoder(policy: Policy, *, kept_tokens: int = 0) -> Decoder:
+    """Return a decoder of the policy, which keeps keys and values of `kept_tokens` tokens for later calls."""
+    return Decoder(policy.model, ends=policy.ends, kept_tokens=kept_tokens)
+
+
+def _decode(decoder: Decoder, trunks: Sequence[Trunk], progress: ProgressCallback | None) -> None:
     """Decode every branch of `trunks`. A trunk is admitted as soon as the batch has room for it."""
-    decoder = Decoder(policy.model, ends=policy.ends)
     waiting = deque(trunks)
     done, total = 0, sum(len(trunk.branches) for trunk in trunks)
-    with branching_attention(policy.model):
+    with branching_attention(decoder.model):
         while waiting or decoder.rows:
-            admitted = _next_trunks(waiting, decoder, policy.model.device.type)
+            admitted = _next_trunks(waiting, decoder, decoder.model.device.type)
             finished = decoder.admit(admitted) if admitted else []
             finished += decoder.step()
             done += len(finished)

@@ -170,25 +170,31 @@ def _decide(
         progress=progress,
     )
     before = contexts(sessions)
-    grades = zip(
-        *(grade_decisions(decisions, grader, before) for grader in (setup.reporting, setup.rewarding)),
-        strict=True,
+    reporting, rewarding = (
+        grade_decisions(decisions, grader, before) for grader in (setup.reporting, setup.rewarding)
     )
     groups = [setup.pack.task(decision.task).group_name for decision in decisions]
-    repetitions = repetitions_of(decisions, RepeatReader(setup.pack), before)
+    repetitions = repetitions_of(
+        decisions,
+        reporting,
+        sessions=sessions,
+        contexts=before,
+        reader=RepeatReader(setup.pack),
+        grader=setup.reporting,
+    )
     return [
         DecisionRecord(
             **dict(decision),
             policy=name,
             group=group,
             seen=group in setup.held_out.seen_groups,
-            reporting=reporting,
-            rewarding=rewarding,
+            reporting=reported,
+            rewarding=rewarded,
             repetition=drafted,
             served_repetition=served,
         )
-        for decision, group, (reporting, rewarding), (drafted, served) in zip(
-            decisions, groups, grades, repetitions, strict=True
+        for decision, group, reported, rewarded, (drafted, served) in zip(
+            decisions, groups, reporting, rewarding, repetitions, strict=True
         )
     ]
 

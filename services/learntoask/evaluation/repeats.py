@@ -1,4 +1,9 @@
-"""Count the questions that repeat, as the policy drafts them and as the server puts them."""
+"""Count the questions that repeat, as the policy drafts them and as the server puts them.
+
+A question that the server's rule does not refuse also counts as one for known fields if it asks, by the reporting
+grader, only for fields that the user of the log has given and that are not needed again. Packs without patterns, such
+as those of annotated logs, have no other way to tell.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from learntoask.core.answer import decision_of
-from learntoask.evaluation.decisions import Contexts, DecisionRecord, UngradedDecision
+from learntoask.core.records import LabelledSession
+from learntoask.evaluation.decisions import (
+    Contexts,
+    DecisionRecord,
+    RecordedGrade,
+    UngradedDecision,
+    grade_decisions,
+)
 from learntoask.evaluation.report_schema import Metrics
+from learntoask.grading.grades import Grader
 from learntoask.labeling.repeated_questions import ReadConversation, RepeatReader, Repetition
 from learntoask.statistics.bootstrap import Floats, mean_estimates
 
@@ -28,16 +41,42 @@ def repetition_of(read: ReadConversation, answer: str) -> Repetition | None:
     return None if decision_of(answer) == "stop" else read.repetition(answer)
 
 
+def counted_repetition(
+    read: ReadConversation, answer: str, *, asked: frozenset[str], known: frozenset[str]
+) -> Repetition | None:
+    """Return how an answer repeats a question, given the fields that it asks for and those that need no question."""
+    return repetition_of(read, answer) or ("known-field" if asked and asked <= known else None)
+
+
 def repetitions_of(
-    decisions: Sequence[UngradedDecision], reader: RepeatReader, contexts: Contexts
+    decisions: Sequence[UngradedDecision],
+    grades: Sequence[RecordedGrade],
+    *,
+    sessions: Sequence[LabelledSession],
+    contexts: Contexts,
+    reader: RepeatReader,
+    grader: Grader,
 ) -> list[tuple[Repetition | None, Repetition | None]]:
-    """Return how the policy's answer and the served one repeat a question, for every decision."""
+    """Return how the policy's answer and the served one repeat a question, for every decision.
+
+    `grades` are those of the policy's answers by `grader`, which also grades what is served in their place.
+    """
+    by_id = {one.session.session_id: one for one in sessions}
+    replaced = [index for index, decision in enumerate(decisions) if decision.served is not None]
+    served = [decisions[index].model_copy(update={"response": decisions[index].served}) for index in replaced]
+    served_grades = dict(zip(replaced, grade_decisions(served, grader, contexts), strict=True))
     found = []
-    for decision in decisions:
+    for index, (decision, grade) in enumerate(zip(decisions, grades, strict=True)):
         read = reader.read(decision.task, contexts[decision.session, decision.turn])
-        drafted = repetition_of(read, decision.response)
-        served = drafted if decision.served is None else repetition_of(read, decision.served)
-        found.append((drafted, served))
+        known = by_id[decision.session].given_before(decision.turn) - set(decision.target)
+        drafted, put = (
+            counted_repetition(read, text, asked=frozenset(of_text.asked), known=known)
+            for text, of_text in (
+                (decision.response, grade),
+                (decision.served or decision.response, served_grades.get(index, grade)),
+            )
+        )
+        found.append((drafted, put))
     return found
 
 

@@ -17,7 +17,7 @@ A session that the log does not bring to a stop has no verdict; it counts only f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -28,13 +28,15 @@ from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession, Message, Record
 from learntoask.core.stages.contract import ProgressCallback
 from learntoask.evaluation.policy import Dialogue, PolicyUnderTest, Reply
-from learntoask.evaluation.repeats import PutQuestion, repeat_shares
+from learntoask.evaluation.repeats import PutQuestion, counted_repetition, repeat_shares
 from learntoask.evaluation.report_schema import ReplayReport
 from learntoask.grading.grades import GradeCase, Grader, MissingGrade
 from learntoask.labeling.repeated_questions import RepeatReader, Repetition
 from learntoask.statistics.bootstrap import mean_estimates
 
 ReplayVerdict = Literal["on-time", "too-early", "too-late", "endless"]
+TOGETHER = 16
+"""Sessions that are replayed together, so few that the policy can keep what it has computed for their next turns."""
 SPARE_QUESTIONS = 3  # how many more than the expert's questions (or the wanted items) a replay may have
 
 
@@ -118,11 +120,24 @@ class _ReplayState:
     def add(self, role: Literal["user", "assistant"], text: str) -> None:
         self.messages.append(Message(role=role, content=text, author="user" if role == "user" else "policy"))
 
-    def count_repeats(self, reply: Reply, reader: RepeatReader) -> None:
+    def case(self, question: str) -> GradeCase:
+        """Return the case of a question that is put next."""
+        session = self.labelled.session
+        return GradeCase(
+            session_id=session.session_id,
+            task=session.task,
+            response=question,
+            target=self.wanted - self.covered,
+            context=tuple(self.messages),
+        )
+
+    def count_repeats(self, reply: Reply, reader: RepeatReader, asked: Mapping[str, frozenset[str]]) -> None:
+        """Count how the questions of a reply repeat; `asked` has the fields that each of them asks for."""
         read = reader.read(self.labelled.session.task, self.messages)
         for text, found in ((reply.draft, self.drafts), (reply.text, self.puts)):
-            if decision_of(text) == "continue":
-                found.append(read.repetition(text))
+            if text in asked:
+                known = frozenset(self.user.given)
+                found.append(counted_repetition(read, text, asked=asked[text], known=known))
 
     def verdict(self) -> ReplayVerdict | None:
         if self.labelled.session.stop_turn is None:
@@ -142,21 +157,15 @@ def replay(
     pack: Pack,
     progress: ProgressCallback,
 ) -> list[ReplayedSession]:
-    """Replay every session that has a decision point; each round advances all open sessions by one turn."""
+    """Replay every session that has a decision point, a few together; each round advances these by one turn."""
     states = [_start(labelled, pack) for labelled in sessions if labelled.session.turns]
     reader = RepeatReader(pack)
-    while active := [state for state in states if not state.over]:
-        progress(len(states) - len(active), len(states))
-        replies = policy.reply([state.dialogue() for state in active])
-        asking = []
-        for state, reply in zip(active, replies, strict=True):
-            state.count_repeats(reply, reader)
-            if decision_of(reply.text) == "stop":
-                state.stop = reply.text
-            else:
-                state.add("assistant", reply.text)
-                asking.append((state, reply.text))
-        _answer(asking, grader)
+    for start in range(0, len(states), TOGETHER):
+        group = states[start : start + TOGETHER]
+        while active := [state for state in group if not state.over]:
+            progress(start + len(group) - len(active), len(states))
+            replies = policy.reply([state.dialogue() for state in active])
+            _advance(active, replies, grader, reader)
     progress(len(states), len(states))
     return [_result(state, name) for state in states]
 
@@ -184,24 +193,35 @@ def _start(labelled: LabelledSession, pack: Pack) -> _ReplayState:
     )
 
 
-def _answer(asking: Sequence[tuple[_ReplayState, str]], grader: Grader) -> None:
-    cases = [
-        GradeCase(
-            session_id=state.labelled.session.session_id,
-            task=state.labelled.session.task,
-            response=answer,
-            target=state.wanted - state.covered,
-            context=tuple(state.messages[:-1]),
-        )
-        for state, answer in asking
+def _advance(
+    states: Sequence[_ReplayState], replies: Sequence[Reply], grader: Grader, reader: RepeatReader
+) -> None:
+    """Let each user answer the policy's reply. Drafts that were not put are graded too, to count what they repeat."""
+    questions = [
+        (index, text)
+        for index, reply in enumerate(replies)
+        for text in dict.fromkeys((reply.draft, reply.text))
+        if decision_of(text) == "continue"
     ]
-    for (state, _), grade in zip(asking, grader.grade(cases) if cases else [], strict=True):
+    cases = [states[index].case(text) for index, text in questions]
+    grades = dict(zip(questions, grader.grade(cases) if cases else [], strict=True))
+    for index, (state, reply) in enumerate(zip(states, replies, strict=True)):
+        asked = {
+            text: frozenset[str]() if isinstance(grade, MissingGrade) else grade.asked
+            for (at, text), grade in grades.items()
+            if at == index
+        }
+        state.count_repeats(reply, reader, asked)
+        if decision_of(reply.text) == "stop":
+            state.stop = reply.text
+            continue
         state.questions += 1
         state.beyond += state.covered == state.wanted
-        state.missing += isinstance(grade, MissingGrade)
-        reply, known = state.user.reply(frozenset() if isinstance(grade, MissingGrade) else grade.asked)
+        state.missing += isinstance(grades[index, reply.text], MissingGrade)
+        state.add("assistant", reply.text)
+        answer, known = state.user.reply(asked[reply.text])
         state.unanswered += not known
-        state.add("user", reply)
+        state.add("user", answer)
 
 
 def _result(state: _ReplayState, policy: str) -> ReplayedSession:

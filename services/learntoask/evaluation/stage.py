@@ -43,7 +43,9 @@ def run(context: StageContext) -> StageSummary:
     from learntoask.evaluation.torch_policy import policy_loader  # noqa: PLC0415 - torch, only where a model is run
 
     inputs, spec = context.inputs, context.spec
-    models = {"base": inputs["fetch"] / "model"}
+    models: dict[str, Path] = {}
+    if spec.evaluate.base or not (spec.train.sft.epochs or spec.train.grpo.updates):
+        models["base"] = inputs["fetch"] / "model"
     if spec.train.sft.epochs:  # without epochs the SFT stage publishes the base model
         models["sft"] = inputs["sft"] / "model"
     if spec.train.grpo.updates:  # without updates the GRPO stage publishes the SFT model

@@ -18,6 +18,7 @@ from learntoask.decoding.sessions import (
     SamplingParams,
     decide_contexts,
     decide_sessions,
+    new_decoder,
 )
 from learntoask.evaluation.decisions import Decoding, UngradedDecision, targets
 from learntoask.evaluation.policy import Dialogue, PolicyLoader, Reply
@@ -27,6 +28,9 @@ from learntoask.policy.model import Policy, best_device
 from learntoask.policy.precision import resolve_precision
 from learntoask.policy.prompt import PromptLimits, session_contexts
 from learntoask.policy.stopping import Stopping
+
+_KEPT_TOKENS = 16_384  # 380 MB of keys and values of a model of 135M parameters in bfloat16
+_CONTEXTS_AT_ONCE = 64  # whose tokens fit in there, with the usual four of a session that begin alike
 
 
 def policy_loader(spec: RunSpec, pack: Pack, stopping: Stopping | None = None) -> PolicyLoader:
@@ -61,6 +65,8 @@ class TorchPolicy:
         self._policy = policy
         self._max_new_tokens = max_new_tokens
         self._reader = RepeatReader(policy.pack) if avoid_repeats else None
+        # Turns of one replay, and candidates at one decision point, begin alike.
+        self._decoder = new_decoder(policy, kept_tokens=_KEPT_TOKENS)
 
     def decide(
         self,
@@ -94,12 +100,23 @@ class TorchPolicy:
             Context(task=dialogue.task, goal=dialogue.goal, messages=dialogue.messages)
             for dialogue in dialogues
         ]
-        points = decide_contexts(self._policy, contexts, max_new_tokens=self._max_new_tokens)
+        points = decide_contexts(
+            self._policy, contexts, max_new_tokens=self._max_new_tokens, decoder=self._decoder
+        )
         texts = self._served(contexts, points)
         return [Reply(text=text, draft=point.greedy.text) for text, point in zip(texts, points, strict=True)]
 
     def _served(self, contexts: Sequence[Context], points: Sequence[PointAnswers]) -> list[str]:
         """Return what the server would answer after each context: the greedy answer unless it repeats a question."""
+        return [
+            text
+            for start in range(0, len(contexts), _CONTEXTS_AT_ONCE)
+            for text in self._searched(
+                contexts[start : start + _CONTEXTS_AT_ONCE], points[start : start + _CONTEXTS_AT_ONCE]
+            )
+        ]
+
+    def _searched(self, contexts: Sequence[Context], points: Sequence[PointAnswers]) -> list[str]:
         texts: list[str | None] = [point.greedy.text for point in points]
         if self._reader is None:
             return [text or "" for text in texts]
@@ -116,6 +133,7 @@ class TorchPolicy:
                 self._policy,
                 [contexts[index] for index in open_ones],
                 max_new_tokens=self._max_new_tokens,
+                decoder=self._decoder,
                 barred=[searches[index].barred for index in open_ones],
             )
             offered = {index: found.greedy for index, found in zip(open_ones, decoded, strict=True)}

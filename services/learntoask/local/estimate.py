@@ -66,14 +66,14 @@ def _model_seconds(spec: RunSpec, sessions: int) -> dict[str, float]:
     dataset, sft, grpo, evaluate = spec.dataset, spec.train.sft, spec.train.grpo, spec.evaluate
     test = sessions * (0.0 if dataset.test_uri else dataset.test_share)
     validation = sessions * dataset.validation_share
-    kept = sft.kept_share if grpo.updates else 0.0
+    kept = spec.train.kept_share
     trained = (sessions - test - validation) * (1 - kept)
     answers = grpo.updates * grpo.batch_sessions * grpo.group_size
     validations = 1 + -(-grpo.updates // grpo.validate_every) if grpo.updates else 0
     evaluated = min(evaluate.max_sessions or sessions, max(test, 1))
     replayed = min(evaluate.replay_sessions, max(test, 1)) if evaluate.replay else 0
     decoded = evaluated * (1 + evaluate.samples) + 2 * replayed  # a replay has about twice the turns
-    policies = 3 if grpo.updates else 2
+    policies = evaluate.base + bool(sft.epochs) + bool(grpo.updates) or 1
     return {
         "fetch": 10.0,
         "sft": sft.epochs * (trained + validation / 3) * _TRAIN_SESSION,

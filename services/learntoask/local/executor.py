@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import selectors
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -98,7 +98,7 @@ class Executor:
             try:
                 while True:
                     current = self.plan(now())
-                    self._display.planned(current)
+                    self._display.planned(current if needed is None else _part(current, needed))
                     self._awaited.intersection_update(action.stage for action in current.actions)
                     for action in current.actions:
                         if needed is None or action.stage in needed:
@@ -260,6 +260,11 @@ class Executor:
     def _remember(self, state: RunState) -> None:
         self._state = state
         self._folder.write(state)
+
+
+def _part(plan: Plan, stages: Container[str]) -> Plan:
+    """Return the plan without the other stages, which a run `until` a stage does not compute."""
+    return replace(plan, stages=tuple(status for status in plan.stages if status.name in stages))
 
 
 def _published(plan: Plan, stage: str) -> bool:

@@ -6,6 +6,7 @@ training rendered.
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBas
 from transformers.utils import GENERATION_CONFIG_NAME
 
 from learntoask.core import assessment
-from learntoask.core.assessment import AssessedAnswer
+from learntoask.core.assessment import AssessedAnswer, MissingField
 from learntoask.core.errors import InputError
 from learntoask.core.manifest import Train
 from learntoask.core.pack import Pack
@@ -113,6 +114,20 @@ class PromptRenderer:
         if not self.limits.assess:
             return AssessedAnswer(text)
         return assessment.parse(text, self.pack.task(task).fields)
+
+    def missing(
+        self, answer: AssessedAnswer, tokens: Sequence[int], logprobs: Sequence[float]
+    ) -> tuple[MissingField, ...]:
+        """Return the fields that `answer` names; `logprobs` are those of `tokens`, from which it was read."""
+        ends = [
+            len(self.tokenizer.decode(list(tokens[: index + 1]), skip_special_tokens=False))
+            for index in range(len(tokens) if answer.spans else 0)
+        ]
+        places = list(zip([0, *ends], ends, logprobs, strict=False))
+        return tuple(
+            MissingField(name, math.exp(sum(p for begin, end, p in places if begin < last and end > first)))
+            for name, (first, last) in zip(answer.assessment or (), answer.spans, strict=True)
+        )
 
     def target(self, text: str, task: str, sample: Sample | None) -> str:
         """Return what the policy learns to write to answer `text` at the decision point of `sample`."""

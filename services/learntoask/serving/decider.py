@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
+from learntoask.core.assessment import MissingField
 from learntoask.core.pack import Pack
 from learntoask.core.prompt import Context
 from learntoask.decoding.next_question import QuestionSearch
@@ -38,7 +39,7 @@ class PolicyDecision(NamedTuple):
     usage: TokenUsage
     text: str  # as the model generated it, without its assessment
     revision: str
-    missing: tuple[str, ...]  # names of the fields that the policy finds missing
+    missing: tuple[MissingField, ...]
 
 
 class Decider:
@@ -120,7 +121,7 @@ class Decider:
         if draft.malformed:
             self._metrics.malformed_assessments.inc()
         stop_probability = rescale(drafted.stop_logprob, self._stop_temperature)
-        missing = draft.assessment or () if answer.action == "ask" else ()
+        missing = draft.missing if answer.action == "ask" else ()
         return PolicyDecision(answer, stop_probability, draft.usage, drafted.text, revision, missing)
 
     def _answer_to(self, draft: Draft) -> PolicyAnswer:

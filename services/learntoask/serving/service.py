@@ -142,7 +142,7 @@ class PolicyAskService(ConversationService):
             "completion_tokens": decision.usage.completion,
         }
         if decision.missing:
-            call.fields["missing"] = decision.missing
+            call.fields["missing"] = [missing.name for missing in decision.missing]
         if self._config.log_messages:
             call.fields["said"] = decision.text
         if self._records is not None:
@@ -165,7 +165,7 @@ class PolicyAskService(ConversationService):
             stop_probability=decision.stop_probability,
             request_id=call.request_id,
             policy_revision=decision.revision,
-            missing=decision.missing,
+            missing=tuple(missing.name for missing in decision.missing),
         )
         whole = Context(subject.task, subject.goal, tuple(messages))
         records.note(conversation or call.request_id, whole, recorded)
@@ -225,5 +225,8 @@ def _to_wire(decision: PolicyDecision, call: Call) -> wire.Decision:
         ),
         origin=WIRE_ORIGINS[decision.answer.origin],
         request_id=call.request_id,
-        missing=[wire.MissingField(field=name) for name in decision.missing],
+        missing=[
+            wire.MissingField(field=missing.name, probability=missing.probability)
+            for missing in decision.missing
+        ],
     )

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17learntoask/v1/ask.proto\x12\rlearntoask.v1\"d\n\x07Message\x12!\n\x04role\x18\x01 \x01(\x0e\x32\x13.learntoask.v1.Role\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12%\n\x06\x61uthor\x18\x03 \x01(\x0e\x32\x15.learntoask.v1.Author\"\xb0\x01\n\rDecideRequest\x12(\n\x08messages\x18\x01 \x03(\x0b\x32\x16.learntoask.v1.Message\x12\x0c\n\x04task\x18\x02 \x01(\t\x12\x0c\n\x04goal\x18\x03 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x04 \x01(\t\x12-\n\nassignment\x18\x05 \x01(\x0b\x32\x19.learntoask.v1.Assignment\x12\x11\n\tcaller_id\x18\x06 \x01(\t\";\n\x0e\x44\x65\x63ideResponse\x12)\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x17.learntoask.v1.Decision\"\xbd\x02\n\x11\x44\x65\x63ideManyRequest\x12\x34\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32%.learntoask.v1.DecideManyRequest.Call\x12\x11\n\tcancelled\x18\x02 \x03(\x04\x1a\xde\x01\n\x04\x43\x61ll\x12\n\n\x02id\x18\x01 \x01(\x04\x12-\n\x07request\x18\x02 \x01(\x0b\x32\x1c.learntoask.v1.DecideRequest\x12\x0f\n\x07seconds\x18\x03 \x01(\x01\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x45\n\x08metadata\x18\x05 \x03(\x0b\x32\x33.learntoask.v1.DecideManyRequest.Call.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x98\x02\n\x12\x44\x65\x63ideManyResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32(.learntoask.v1.DecideManyResponse.Result\x12\x10\n\x08\x64raining\x18\x02 \x01(\x08\x1a\x8a\x01\n\x06Result\x12\n\n\x02id\x18\x01 \x01(\x04\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x17.learntoask.v1.DecisionH\x00\x12<\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32).learntoask.v1.DecideManyResponse.FailureH\x00\x42\t\n\x07outcome\x1a(\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x90\x02\n\x0f\x43onverseRequest\x12\x33\n\x04open\x18\x01 \x01(\x0b\x32#.learntoask.v1.ConverseRequest.OpenH\x00\x12\x16\n\x0cuser_message\x18\x02 \x01(\tH\x00\x1a\xa6\x01\n\x04Open\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0c\n\x04task\x18\x02 \x01(\t\x12\x0c\n\x04goal\x18\x03 \x01(\t\x12\'\n\x07history\x18\x04 \x03(\x0b\x32\x16.learntoask.v1.Message\x12-\n\nassignment\x18\x05 \x01(\x0b\x32\x19.learntoask.v1.Assignment\x12\x11\n\tcaller_id\x18\x06 \x01(\tB\x07\n\x05\x65vent\"=\n\x10\x43onverseResponse\x12)\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x17.learntoask.v1.Decision\"\xcc\x02\n\x08\x44\x65\x63ision\x12!\n\x03\x61sk\x18\x01 \x01(\x0b\x32\x12.learntoask.v1.AskH\x00\x12#\n\x04stop\x18\x02 \x01(\x0b\x32\x13.learntoask.v1.StopH\x00\x12\x18\n\x10stop_probability\x18\x03 \x01(\x01\x12\x17\n\x0fpolicy_revision\x18\x04 \x01(\t\x12#\n\x05usage\x18\x05 \x01(\x0b\x32\x14.learntoask.v1.Usage\x12%\n\x06origin\x18\x06 \x01(\x0e\x32\x15.learntoask.v1.Origin\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12-\n\nassignment\x18\x08 \x01(\x0b\x32\x19.learntoask.v1.Assignment\x12,\n\x07missing\x18\t \x03(\x0b\x32\x1b.learntoask.v1.MissingFieldB\x08\n\x06\x61\x63tion\"\x1d\n\x0cMissingField\x12\r\n\x05\x66ield\x18\x01 \x01(\t\"\xc7\x01\n\nAssignment\x12\x0f\n\x07rollout\x18\x01 \x01(\t\x12\x1f\n\x03\x61rm\x18\x02 \x01(\x0e\x32\x12.learntoask.v1.Arm\x12\x0e\n\x06weight\x18\x03 \x01(\x05\x12\x0c\n\x04\x62orn\x18\x04 \x01(\x01\x12\x0f\n\x07gateway\x18\x05 \x01(\t\x12\x0e\n\x06\x65vents\x18\x06 \x03(\t\x12\x0f\n\x07stopped\x18\x07 \x01(\x08\x12\r\n\x05moved\x18\x08 \x01(\x08\x12\x0f\n\x07\x61\x64opted\x18\t \x01(\x08\x12\x17\n\x0fpolicy_revision\x18\n \x01(\t\"\x17\n\x03\x41sk\x12\x10\n\x08question\x18\x01 \x01(\t\"\x06\n\x04Stop\"P\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x15\n\rcached_tokens\x18\x02 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\x05\"\x98\x01\n\x14ReportOutcomeRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x05label\x18\x03 \x01(\tH\x00\x12\x10\n\x06number\x18\x04 \x01(\x01H\x00\x12-\n\nassignment\x18\x05 \x01(\x0b\x32\x19.learntoask.v1.AssignmentB\x07\n\x05value\"\x17\n\x15ReportOutcomeResponse\"\x16\n\x14GetServerInfoRequest\"\xdb\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x17\n\x0fpolicy_revision\x18\x02 \x01(\t\x12\x0c\n\x04pack\x18\x03 \x01(\t\x12\x13\n\x0bpack_digest\x18\x04 \x01(\t\x12&\n\x05tasks\x18\x05 \x03(\x0b\x32\x17.learntoask.v1.TaskInfo\x12\x14\n\x0c\x64\x65\x66\x61ult_task\x18\x06 \x01(\t\x12%\n\x06limits\x18\x07 \x01(\x0b\x32\x15.learntoask.v1.Limits\x12\x10\n\x08\x64raining\x18\x08 \x01(\x08\"6\n\x08TaskInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04goal\x18\x02 \x01(\t\x12\x0e\n\x06\x66ields\x18\x03 \x03(\t\"\xb7\x01\n\x06Limits\x12\x14\n\x0cmax_messages\x18\x01 \x01(\x05\x12\x19\n\x11max_message_bytes\x18\x02 \x01(\x05\x12\x19\n\x11max_prompt_tokens\x18\x03 \x01(\x05\x12\x16\n\x0emax_new_tokens\x18\x04 \x01(\x05\x12\x16\n\x0emax_concurrent\x18\x05 \x01(\x05\x12\x11\n\tmax_queue\x18\x06 \x01(\x05\x12\x1e\n\x16max_conversation_bytes\x18\x07 \x01(\x05*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_USER\x10\x01\x12\x12\n\x0eROLE_ASSISTANT\x10\x02*W\n\x06\x41uthor\x12\x16\n\x12\x41UTHOR_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x41UTHOR_USER\x10\x01\x12\x11\n\rAUTHOR_EXPERT\x10\x02\x12\x11\n\rAUTHOR_POLICY\x10\x03*;\n\x03\x41rm\x12\x13\n\x0f\x41RM_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x41RM_CONTROL\x10\x01\x12\x0e\n\nARM_CANARY\x10\x02*r\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x10\n\x0cORIGIN_MODEL\x10\x01\x12\x13\n\x0fORIGIN_REPAIRED\x10\x02\x12\x13\n\x0fORIGIN_FALLBACK\x10\x03\x12\x14\n\x10ORIGIN_NO_SERVER\x10\x04\x32\xb3\x03\n\nAskService\x12\x45\n\x06\x44\x65\x63ide\x12\x1c.learntoask.v1.DecideRequest\x1a\x1d.learntoask.v1.DecideResponse\x12O\n\x08\x43onverse\x12\x1e.learntoask.v1.ConverseRequest\x1a\x1f.learntoask.v1.ConverseResponse(\x01\x30\x01\x12U\n\nDecideMany\x12 .learntoask.v1.DecideManyRequest\x1a!.learntoask.v1.DecideManyResponse(\x01\x30\x01\x12Z\n\rGetServerInfo\x12#.learntoask.v1.GetServerInfoRequest\x1a$.learntoask.v1.GetServerInfoResponse\x12Z\n\rReportOutcome\x12#.learntoask.v1.ReportOutcomeRequest\x1a$.learntoask.v1.ReportOutcomeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17learntoask/v1/ask.proto\x12\rlearntoask.v1\"d\n\x07Message\x12!\n\x04role\x18\x01 \x01(\x0e\x32\x13.learntoask.v1.Role\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12%\n\x06\x61uthor\x18\x03 \x01(\x0e\x32\x15.learntoask.v1.Author\"\xb0\x01\n\rDecideRequest\x12(\n\x08messages\x18\x01 \x03(\x0b\x32\x16.learntoask.v1.Message\x12\x0c\n\x04task\x18\x02 \x01(\t\x12\x0c\n\x04goal\x18\x03 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x04 \x01(\t\x12-\n\nassignment\x18\x05 \x01(\x0b\x32\x19.learntoask.v1.Assignment\x12\x11\n\tcaller_id\x18\x06 \x01(\t\";\n\x0e\x44\x65\x63ideResponse\x12)\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x17.learntoask.v1.Decision\"\xbd\x02\n\x11\x44\x65\x63ideManyRequest\x12\x34\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32%.learntoask.v1.DecideManyRequest.Call\x12\x11\n\tcancelled\x18\x02 \x03(\x04\x1a\xde\x01\n\x04\x43\x61ll\x12\n\n\x02id\x18\x01 \x01(\x04\x12-\n\x07request\x18\x02 \x01(\x0b\x32\x1c.learntoask.v1.DecideRequest\x12\x0f\n\x07seconds\x18\x03 \x01(\x01\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x45\n\x08metadata\x18\x05 \x03(\x0b\x32\x33.learntoask.v1.DecideManyRequest.Call.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x98\x02\n\x12\x44\x65\x63ideManyResponse\x12\x39\n\x07results\x18\x01 \x03(\x0b\x32(.learntoask.v1.DecideManyResponse.Result\x12\x10\n\x08\x64raining\x18\x02 \x01(\x08\x1a\x8a\x01\n\x06Result\x12\n\n\x02id\x18\x01 \x01(\x04\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x17.learntoask.v1.DecisionH\x00\x12<\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32).learntoask.v1.DecideManyResponse.FailureH\x00\x42\t\n\x07outcome\x1a(\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x90\x02\n\x0f\x43onverseRequest\x12\x33\n\x04open\x18\x01 \x01(\x0b\x32#.learntoask.v1.ConverseRequest.OpenH\x00\x12\x16\n\x0cuser_message\x18\x02 \x01(\tH\x00\x1a\xa6\x01\n\x04Open\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0c\n\x04task\x18\x02 \x01(\t\x12\x0c\n\x04goal\x18\x03 \x01(\t\x12\'\n\x07history\x18\x04 \x03(\x0b\x32\x16.learntoask.v1.Message\x12-\n\nassignment\x18\x05 \x01(\x0b\x32\x19.learntoask.v1.Assignment\x12\x11\n\tcaller_id\x18\x06 \x01(\tB\x07\n\x05\x65vent\"=\n\x10\x43onverseResponse\x12)\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x17.learntoask.v1.Decision\"\xcc\x02\n\x08\x44\x65\x63ision\x12!\n\x03\x61sk\x18\x01 \x01(\x0b\x32\x12.learntoask.v1.AskH\x00\x12#\n\x04stop\x18\x02 \x01(\x0b\x32\x13.learntoask.v1.StopH\x00\x12\x18\n\x10stop_probability\x18\x03 \x01(\x01\x12\x17\n\x0fpolicy_revision\x18\x04 \x01(\t\x12#\n\x05usage\x18\x05 \x01(\x0b\x32\x14.learntoask.v1.Usage\x12%\n\x06origin\x18\x06 \x01(\x0e\x32\x15.learntoask.v1.Origin\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12-\n\nassignment\x18\x08 \x01(\x0b\x32\x19.learntoask.v1.Assignment\x12,\n\x07missing\x18\t \x03(\x0b\x32\x1b.learntoask.v1.MissingFieldB\x08\n\x06\x61\x63tion\"G\n\x0cMissingField\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x18\n\x0bprobability\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_probability\"\xc7\x01\n\nAssignment\x12\x0f\n\x07rollout\x18\x01 \x01(\t\x12\x1f\n\x03\x61rm\x18\x02 \x01(\x0e\x32\x12.learntoask.v1.Arm\x12\x0e\n\x06weight\x18\x03 \x01(\x05\x12\x0c\n\x04\x62orn\x18\x04 \x01(\x01\x12\x0f\n\x07gateway\x18\x05 \x01(\t\x12\x0e\n\x06\x65vents\x18\x06 \x03(\t\x12\x0f\n\x07stopped\x18\x07 \x01(\x08\x12\r\n\x05moved\x18\x08 \x01(\x08\x12\x0f\n\x07\x61\x64opted\x18\t \x01(\x08\x12\x17\n\x0fpolicy_revision\x18\n \x01(\t\"\x17\n\x03\x41sk\x12\x10\n\x08question\x18\x01 \x01(\t\"\x06\n\x04Stop\"P\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x15\n\rcached_tokens\x18\x02 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\x05\"\x98\x01\n\x14ReportOutcomeRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x05label\x18\x03 \x01(\tH\x00\x12\x10\n\x06number\x18\x04 \x01(\x01H\x00\x12-\n\nassignment\x18\x05 \x01(\x0b\x32\x19.learntoask.v1.AssignmentB\x07\n\x05value\"\x17\n\x15ReportOutcomeResponse\"\x16\n\x14GetServerInfoRequest\"\xdb\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x17\n\x0fpolicy_revision\x18\x02 \x01(\t\x12\x0c\n\x04pack\x18\x03 \x01(\t\x12\x13\n\x0bpack_digest\x18\x04 \x01(\t\x12&\n\x05tasks\x18\x05 \x03(\x0b\x32\x17.learntoask.v1.TaskInfo\x12\x14\n\x0c\x64\x65\x66\x61ult_task\x18\x06 \x01(\t\x12%\n\x06limits\x18\x07 \x01(\x0b\x32\x15.learntoask.v1.Limits\x12\x10\n\x08\x64raining\x18\x08 \x01(\x08\"6\n\x08TaskInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04goal\x18\x02 \x01(\t\x12\x0e\n\x06\x66ields\x18\x03 \x03(\t\"\xb7\x01\n\x06Limits\x12\x14\n\x0cmax_messages\x18\x01 \x01(\x05\x12\x19\n\x11max_message_bytes\x18\x02 \x01(\x05\x12\x19\n\x11max_prompt_tokens\x18\x03 \x01(\x05\x12\x16\n\x0emax_new_tokens\x18\x04 \x01(\x05\x12\x16\n\x0emax_concurrent\x18\x05 \x01(\x05\x12\x11\n\tmax_queue\x18\x06 \x01(\x05\x12\x1e\n\x16max_conversation_bytes\x18\x07 \x01(\x05*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_USER\x10\x01\x12\x12\n\x0eROLE_ASSISTANT\x10\x02*W\n\x06\x41uthor\x12\x16\n\x12\x41UTHOR_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x41UTHOR_USER\x10\x01\x12\x11\n\rAUTHOR_EXPERT\x10\x02\x12\x11\n\rAUTHOR_POLICY\x10\x03*;\n\x03\x41rm\x12\x13\n\x0f\x41RM_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x41RM_CONTROL\x10\x01\x12\x0e\n\nARM_CANARY\x10\x02*r\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x10\n\x0cORIGIN_MODEL\x10\x01\x12\x13\n\x0fORIGIN_REPAIRED\x10\x02\x12\x13\n\x0fORIGIN_FALLBACK\x10\x03\x12\x14\n\x10ORIGIN_NO_SERVER\x10\x04\x32\xb3\x03\n\nAskService\x12\x45\n\x06\x44\x65\x63ide\x12\x1c.learntoask.v1.DecideRequest\x1a\x1d.learntoask.v1.DecideResponse\x12O\n\x08\x43onverse\x12\x1e.learntoask.v1.ConverseRequest\x1a\x1f.learntoask.v1.ConverseResponse(\x01\x30\x01\x12U\n\nDecideMany\x12 .learntoask.v1.DecideManyRequest\x1a!.learntoask.v1.DecideManyResponse(\x01\x30\x01\x12Z\n\rGetServerInfo\x12#.learntoask.v1.GetServerInfoRequest\x1a$.learntoask.v1.GetServerInfoResponse\x12Z\n\rReportOutcome\x12#.learntoask.v1.ReportOutcomeRequest\x1a$.learntoask.v1.ReportOutcomeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,14 +33,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DECIDEMANYREQUEST_CALL_METADATAENTRY']._loaded_options = None
   _globals['_DECIDEMANYREQUEST_CALL_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_ROLE']._serialized_start=2676
-  _globals['_ROLE']._serialized_end=2739
-  _globals['_AUTHOR']._serialized_start=2741
-  _globals['_AUTHOR']._serialized_end=2828
-  _globals['_ARM']._serialized_start=2830
-  _globals['_ARM']._serialized_end=2889
-  _globals['_ORIGIN']._serialized_start=2891
-  _globals['_ORIGIN']._serialized_end=3005
+  _globals['_ROLE']._serialized_start=2718
+  _globals['_ROLE']._serialized_end=2781
+  _globals['_AUTHOR']._serialized_start=2783
+  _globals['_AUTHOR']._serialized_end=2870
+  _globals['_ARM']._serialized_start=2872
+  _globals['_ARM']._serialized_end=2931
+  _globals['_ORIGIN']._serialized_start=2933
+  _globals['_ORIGIN']._serialized_end=3047
   _globals['_MESSAGE']._serialized_start=42
   _globals['_MESSAGE']._serialized_end=142
   _globals['_DECIDEREQUEST']._serialized_start=145
@@ -68,27 +68,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECISION']._serialized_start=1326
   _globals['_DECISION']._serialized_end=1658
   _globals['_MISSINGFIELD']._serialized_start=1660
-  _globals['_MISSINGFIELD']._serialized_end=1689
-  _globals['_ASSIGNMENT']._serialized_start=1692
-  _globals['_ASSIGNMENT']._serialized_end=1891
-  _globals['_ASK']._serialized_start=1893
-  _globals['_ASK']._serialized_end=1916
-  _globals['_STOP']._serialized_start=1918
-  _globals['_STOP']._serialized_end=1924
-  _globals['_USAGE']._serialized_start=1926
-  _globals['_USAGE']._serialized_end=2006
-  _globals['_REPORTOUTCOMEREQUEST']._serialized_start=2009
-  _globals['_REPORTOUTCOMEREQUEST']._serialized_end=2161
-  _globals['_REPORTOUTCOMERESPONSE']._serialized_start=2163
-  _globals['_REPORTOUTCOMERESPONSE']._serialized_end=2186
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=2188
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=2210
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=2213
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=2432
-  _globals['_TASKINFO']._serialized_start=2434
-  _globals['_TASKINFO']._serialized_end=2488
-  _globals['_LIMITS']._serialized_start=2491
-  _globals['_LIMITS']._serialized_end=2674
-  _globals['_ASKSERVICE']._serialized_start=3008
-  _globals['_ASKSERVICE']._serialized_end=3443
+  _globals['_MISSINGFIELD']._serialized_end=1731
+  _globals['_ASSIGNMENT']._serialized_start=1734
+  _globals['_ASSIGNMENT']._serialized_end=1933
+  _globals['_ASK']._serialized_start=1935
+  _globals['_ASK']._serialized_end=1958
+  _globals['_STOP']._serialized_start=1960
+  _globals['_STOP']._serialized_end=1966
+  _globals['_USAGE']._serialized_start=1968
+  _globals['_USAGE']._serialized_end=2048
+  _globals['_REPORTOUTCOMEREQUEST']._serialized_start=2051
+  _globals['_REPORTOUTCOMEREQUEST']._serialized_end=2203
+  _globals['_REPORTOUTCOMERESPONSE']._serialized_start=2205
+  _globals['_REPORTOUTCOMERESPONSE']._serialized_end=2228
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=2230
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=2252
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=2255
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=2474
+  _globals['_TASKINFO']._serialized_start=2476
+  _globals['_TASKINFO']._serialized_end=2530
+  _globals['_LIMITS']._serialized_start=2533
+  _globals['_LIMITS']._serialized_end=2716
+  _globals['_ASKSERVICE']._serialized_start=3050
+  _globals['_ASKSERVICE']._serialized_end=3485
 # @@protoc_insertion_point(module_scope)

@@ -185,10 +185,12 @@ class Decision(_message.Message):
     def __init__(self, ask: _Optional[_Union[Ask, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., stop_probability: _Optional[float] = ..., policy_revision: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., origin: _Optional[_Union[Origin, str]] = ..., request_id: _Optional[str] = ..., assignment: _Optional[_Union[Assignment, _Mapping]] = ..., missing: _Optional[_Iterable[_Union[MissingField, _Mapping]]] = ...) -> None: ...
 
 class MissingField(_message.Message):
-    __slots__ = ("field",)
+    __slots__ = ("field", "probability")
     FIELD_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     field: str
-    def __init__(self, field: _Optional[str] = ...) -> None: ...
+    probability: float
+    def __init__(self, field: _Optional[str] = ..., probability: _Optional[float] = ...) -> None: ...
 
 class Assignment(_message.Message):
     __slots__ = ("rollout", "arm", "weight", "born", "gateway", "events", "stopped", "moved", "adopted", "policy_revision")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from learntoask.client import AsyncClient, user
-from learntoask.core.assessment import parse
+from learntoask.core.assessment import MissingField, parse
 from learntoask.core.prompt import Context
 from learntoask.serving.engines.protocol import Draft, TokenUsage
 from worlds.gateway import gateway, write_pack
@@ -26,9 +26,8 @@ class AssessingEngine(ScriptedEngine):
 
     async def decide(self, context: Context, *, barred: tuple[tuple[int, ...], ...] = ()) -> Draft:
         answer = parse(self.text, FIELDS)
-        return Draft(
-            answer.text, -3.0, TokenUsage(10, 5, 7), (1,), (-0.1,), answer.assessment, answer.malformed
-        )
+        missing = tuple(MissingField(name, 0.5) for name in answer.assessment or ())
+        return Draft(answer.text, -3.0, TokenUsage(10, 5, 7), (1,), (-0.1,), missing, answer.malformed)
 
 
 async def test_callers_behind_a_gateway_and_records_are_told_what_is_missing(tmp_path: Path) -> None:
@@ -42,7 +41,11 @@ async def test_callers_behind_a_gateway_and_records_are_told_what_is_missing(tmp
         asked = await client.decide([user("it hurts")], conversation_id="a")
         engine.text = "<stop />"
         stopped = await client.decide([user("it hurts")], conversation_id="b")
-    assert (asked.question, asked.missing, asked.origin) == ("Since when?", ("duration",), "model")
+    assert (asked.question, asked.missing, asked.origin) == (
+        "Since when?",
+        (MissingField("duration", 0.5),),
+        "model",
+    )
     assert (stopped.stop, stopped.missing, stopped.origin) == (True, (), "model")
     for folder in (at_server, at_gateway):
         lines = {line["session_id"][0]: line["served"]["decisions"][0] for line in recorded(folder)}
@@ -66,7 +69,8 @@ async def test_a_malformed_assessment_is_repaired_and_counted(
     async with serving(AssessingEngine(generated)) as server, AsyncClient(server.address) as client:
         decision = await client.decide([user("it hurts")])
         assert samples(server, "lta_serving_malformed_assessments_total") == {(): 1.0}
-    assert (decision.question, decision.missing, decision.origin) == (question, missing, origin)
+    named = tuple(found.name for found in decision.missing)
+    assert (decision.question, named, decision.origin) == (question, missing, origin)
 
 
 async def test_no_part_of_a_tag_is_asked_whatever_the_model_generates() -> None:

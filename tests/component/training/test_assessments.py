@@ -146,5 +146,9 @@ def test_evaluation_and_server_read_what_the_manifest_says(trained: Policy, tmp_
     with local_server(config) as server, Client(server.address, timeout=60) as client:
         answer, _ = answers[0]
         decision = client.decide([user(sessions[0].session.messages[0].content)])
-        assert (decision.question, decision.missing) == (answer.text, answer.assessment)
+        assert (decision.question, tuple(found.name for found in decision.missing)) == (
+            answer.text,
+            answer.assessment,
+        )
+        assert all(0 < (found.probability or 0) <= 1 for found in decision.missing)
         assert decision.question == parse(decision.question, tiny.pack().task("order").fields).text

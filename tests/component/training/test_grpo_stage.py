@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from learntoask.core.json_lines import read_records
 from learntoask.core.manifest import Dataset, RunSpec
 from learntoask.core.records import LabelledSession
@@ -38,17 +39,32 @@ def test_the_policy_carries_the_cues_of_the_grader_that_rewarded_it(tmp_path: Pa
     assert (choice.policy, published_stopping(out)) == ("sft", None)
 
 
-def test_a_chosen_threshold_is_published_with_what_it_rests_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("updates", "kept_share"), [(0, 0.0), (1, 0.5)])  # without GRPO SFT learns from all
+def test_a_chosen_threshold_is_published_with_what_it_rests_on(
+    tmp_path: Path, updates: int, kept_share: float
+) -> None:
     labelled = []
     logs = swahili.write_logs(tmp_path / "logs.jsonl", 30)
     check_file(logs, swahili.PACK, Dataset(uri="logs.jsonl"), examine=labelled.append)
+    for index in range(0, len(labelled), 5):
+        session = labelled[index].session.model_copy(update={"split": "validation"})
+        labelled[index] = labelled[index].model_copy(update={"session": session})
     graded = grader_context(tmp_path / "grader", labelled, pack=swahili.PACK)
     grader.run(graded)
-    out = run_grpo(tmp_path, graded, stopThreshold="auto", maxNewTokens=4, sft={"keptShare": 0.5})
+    out = run_grpo(
+        tmp_path,
+        graded,
+        stopThreshold="auto",
+        maxNewTokens=4,
+        sft={"keptShare": 0.5},
+        grpo={"updates": updates, "batchSessions": 2, "groupSize": 2},
+    )
     stopping = published_stopping(out)
     assert stopping is not None
     kept = split_for_training(
-        read_records(graded.inputs["label"] / "labelled.jsonl", LabelledSession), kept_share=0.5, seed=0
+        read_records(graded.inputs["label"] / "labelled.jsonl", LabelledSession),
+        kept_share=kept_share,
+        seed=0,
     )
     held = [*kept.validation, *kept.kept]
     assert stopping.sessions == len(held) > 0
@@ -59,7 +75,7 @@ def test_a_chosen_threshold_is_published_with_what_it_rests_on(tmp_path: Path) -
 
 
 def run_grpo(folder: Path, graded: StageContext, **train: object) -> Path:
-    """Run the stage without updates on a tiny policy, and return what it published."""
+    """Run the stage on a tiny policy, without updates unless `train` names some, and return what it published."""
     tokenizer = tiny_tokenizer(packaged_tokenizer())
     tiny_model(tokenizer, seed=0).save_pretrained(folder / "sft" / "model")
     tokenizer.save_pretrained(folder / "sft" / "model")

@@ -24,6 +24,7 @@ from learntoask.training.grpo.validation import Validation, gain_lower_bound, re
 from learntoask.training.optim.checkpoint import restore_weights
 from learntoask.training.optim.learner import Learner
 from learntoask.training.sft import stage as sft_stage
+from learntoask.training.sft.batches import SftBatches
 from learntoask.training.sft.hindsight import HindsightTargets
 from learntoask.training.sft.targets import split_for_training, supervised_trees, trained_turns
 from learntoask.training.sft.trainer import SftTrainer, mean_loss
@@ -149,6 +150,22 @@ def test_hindsight_targets_are_weighted_branches_of_the_same_trunk() -> None:
     # Each further branch costs its own tokens, without the last, which is predicted only.
     lengths = {text: len(one.tokens) for (text, _), one in zip(texts, tree.completions, strict=True)}
     assert tree.size == usual.size + lengths[second] + 2 * lengths[third] - 3
+
+
+def test_a_greeting_is_replaced_by_the_next_question_in_training_and_validation(tmp_path: Path) -> None:
+    labelled = next(session for session in tiny.sessions(20) if len(session.session.turns) == 4)
+    greeting = labelled.samples[0].model_copy(update={"requested": ()})
+    labelled = labelled.model_copy(update={"samples": (greeting, *labelled.samples[1:])})
+    run = tiny.sft_run(tmp_path, targets="question")
+    batches = SftBatches(tiny.policy(), [labelled, *tiny.sessions(20)], run)
+    said = [
+        supervised_trees(tiny.policy(), labelled, turns="labelled").trees[0].completions[n] for n in (0, 1)
+    ]
+    for trees in (batches.trees(labelled).trees, batches.validation_trees(labelled)):
+        learned = [completion.tokens for completion in trees[0].completions]
+        assert learned[:2] == [said[1].tokens, said[1].tokens]
+    assert batches.trees(labelled).later == 1
+    assert batches.later == 1  # no other session has an answer that asks for nothing
 
 
 def test_sft_learns_hindsight_targets_and_validates_on_the_experts_own_answers(tmp_path: Path) -> None:

@@ -367,6 +367,10 @@ def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:
             "sampled.Total is measured only with evaluate.samples of 1 or more",
         ),
         (
+            {"evaluate": {"base": False}, "gate": {"thresholds": [{"metric": "sft-base.TA", "min": 0}]}},
+            "sft-base.TA is measured only with evaluate.base: true",
+        ),
+        (
             {"gate": {"thresholds": [{"metric": "sft.assessment.F1", "min": 0.5}]}},
             "sft.assessment.F1 is measured only with train.assessment: fields",
         ),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from learntoask.decoding.attention import additive_mask, attention, merge_attention
 from learntoask.decoding.branch import Branch, Trunk, draw, uniforms
 from learntoask.decoding.decoder import Decoder
+from learntoask.decoding.drafts import FREE_TOKENS, MOST_AHEAD, EarlierAnswers
 from learntoask.decoding.prefill import MIN_SHARED
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
@@ -106,18 +107,40 @@ def forests(draw_: st.DrawFn) -> list[Trunk]:
     return trunks
 
 
+def remembered(answers: list[list[int]]) -> EarlierAnswers:
+    earlier = EarlierAnswers()
+    for answer in answers:
+        earlier.remember(answer)
+    return earlier
+
+
 @cache
 def model_on(device: str, kind: str) -> PreTrainedModel:
     return deepcopy(MODELS[kind]).to(device)
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@settings(max_examples=40, deadline=None)
-@given(kind=st.sampled_from(sorted(MODELS)), trunks=forests(), waits=st.lists(st.integers(0, 3), min_size=4))
-def test_every_branch_decodes_as_by_itself(
-    device: str, kind: str, trunks: list[Trunk], waits: list[int]
+@settings(max_examples=60, deadline=None)
+@given(
+    kind=st.sampled_from(sorted(MODELS)),
+    trunks=forests(),
+    waits=st.lists(st.integers(0, 3), min_size=4),
+    earlier=st.none() | st.lists(st.lists(tokens, max_size=12), max_size=40).map(remembered),
+    twice=st.booleans(),
+)
+def test_every_branch_decodes_as_by_itself_whatever_is_guessed(
+    device: str,
+    kind: str,
+    trunks: list[Trunk],
+    waits: list[int],
+    earlier: EarlierAnswers | None,
+    twice: bool,
 ) -> None:
-    decoder = Decoder(model_on(device, kind), ends=ENDS, kept_tokens=60)
+    decoder = Decoder(model_on(device, kind), ends=ENDS, kept_tokens=60, earlier=earlier)
+    if twice:  # some guesses are right the second time
+        decoder.admit(deepcopy(trunks))
+        while decoder.rows:
+            decoder.step()
     done = []
     for trunk, wait in zip(trunks, waits, strict=False):  # trunks join while others are under way
         done += decoder.admit([trunk])
@@ -149,6 +172,56 @@ def test_equal_branches_are_one_row_until_they_part() -> None:
     decoder.admit([trunk])
 
     assert decoder.rows == 1
+
+
+def steps_and_tokens(decoder: Decoder) -> tuple[int, list[int]]:
+    branch = Branch(10, 19)
+    return steps_of(decoder, branch), branch.tokens
+
+
+def steps_of(decoder: Decoder, *branches: Branch) -> int:
+    decoder.admit([Trunk(np.arange(2, 12), list(branches))])
+    steps = 0
+    while decoder.rows:
+        decoder.step()
+        steps += 1
+    return steps
+
+
+def test_an_answer_that_was_given_before_takes_a_few_steps() -> None:
+    decoder = Decoder(MODELS["llama"], ends=frozenset(), earlier=EarlierAnswers())
+    ends = frozenset({steps_and_tokens(decoder)[1][-1]})
+    decoder = Decoder(MODELS["llama"], ends=ends, earlier=EarlierAnswers())
+    first, again = steps_and_tokens(decoder), steps_and_tokens(decoder)
+
+    assert first[1] == again[1]
+    assert first[0] == len(first[1]) - 1
+    assert again[0] == -(-first[0] // (MOST_AHEAD + 1))
+
+
+def test_guesses_follow_most_answers_and_then_the_latest() -> None:
+    earlier = EarlierAnswers()
+    for answer in ([2, 3, 4, 5], [2, 3, 4, 5], [2, 3, 6, 7]):
+        earlier.remember(answer)
+    assert earlier.guess([2], 8) == (3, 4, 5)
+    assert earlier.guess([2], 2) == (3, 4)
+    assert earlier.guess([9, 9, 3, 6], 8) == (7,)  # the last two tokens tell, where the last six are new
+    assert earlier.guess([9], 8) == ()
+    for _ in range(3):
+        earlier.remember([2, 3, 6, 7])
+    assert earlier.guess([2], 8) == (3, 6, 7)
+
+
+def test_a_forced_answer_takes_a_few_steps_where_a_step_has_room() -> None:
+    forced = tuple(range(2, 2 + MOST_AHEAD + 2))
+
+    assert steps_of(Decoder(MODELS["llama"], ends=ENDS), Branch(10, 1, forced=forced)) == 1
+    full = [Branch(10, 1, forced=forced)] + [
+        Branch(attach, 19, 1.0, uniforms("full", attach, other, count=19))
+        for attach in range(1, 10)
+        for other in range(FREE_TOKENS)
+    ]
+    assert steps_of(Decoder(MODELS["llama"], ends=frozenset()), *full) >= len(forced) - 1
 
 
 def test_a_continued_conversation_is_read_from_where_it_was_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -235,8 +235,9 @@ def test_repeated_questions_are_counted_as_drafted_and_as_put() -> None:
 
     (found,) = run(Guarded("age?", "dose?", "<stop />"))
     assert found.drafts == (None, "same-text", "same-text")
-    assert found.puts == (None, None)
+    assert found.puts == (None, "known-field")  # the user gave both at once, as the grader and the log tell
     metrics = replay_report([found], resamples=100, seed=0).metrics
     assert metrics["same-text"].value == pytest.approx(2 / 3)
     assert (metrics["same-text-served"].value, metrics["same-text-served"].n) == (0, 2)
     assert (metrics["known-field"].value, metrics["known-field"].n) == (0, 3)
+    assert (metrics["known-field-served"].value, metrics["known-field-served"].n) == (0.5, 2)

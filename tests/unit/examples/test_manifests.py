@@ -91,5 +91,9 @@ def test_all_manifests_are_found() -> None:
     assert [name(path) for path in of_kind("LearnToAskSweep")] == [
         "pharmacy/sweep.yaml",
         "sgd/robustness.yaml",
+        "sgd/seeds.yaml",
+        "sgd/sessions.yaml",
+        "sgd/targets.yaml",
+        "star/targets.yaml",
     ]
     assert len(of_kind("LearnToAskRun")) == 11

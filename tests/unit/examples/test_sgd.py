@@ -123,6 +123,31 @@ def test_the_demo_is_about_a_task_of_the_pack(pack: Pack) -> None:
     assert pack.demo
 
 
+@pytest.mark.data
+def test_settings_are_chosen_on_services_that_training_never_saw(tmp_path: Path) -> None:
+    arguments = ("--data", logs_folder("sgd"), "--out", tmp_path)
+    ended = converter("sgd", *arguments, script="make_development_split.py")
+    assert ended.returncode == 0, ended.stderr
+    found = {
+        path.stem: [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        for path in tmp_path.glob("*.jsonl")
+    }
+    assert {name: len(sessions) for name, sessions in found.items()} == {
+        "train": 499,
+        "train-all": 1775,
+        "test": 201,
+        "all": 2290,
+    }
+    services, ids = (
+        {name: {read(session) for session in sessions} for name, sessions in found.items()}
+        for read in (lambda one: one["annotations"]["service"], lambda one: one["session_id"])
+    )
+    assert services["train"] == services["train-all"]
+    assert len(services["test"] - services["train"]) == 4
+    assert ids["train"] < ids["train-all"] < ids["all"]
+    assert not ids["test"] & ids["train-all"]
+
+
 def test_the_manifest_reads_the_pack_that_the_converter_writes() -> None:
     spec = load_manifest(SGD / "run.yaml").spec
     assert (SGD / spec.pack.uri).resolve() == SGD / "pack.yaml"

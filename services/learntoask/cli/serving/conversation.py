@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
-from learntoask.client import CallFailed, Client, Decision
+from learntoask.client import CallFailed, Client, Decision, MissingField
 
 _HELP = "/new begins a new conversation, /quit or Ctrl-D ends"
 
@@ -47,11 +47,15 @@ def _conversation(client: Client, console: Console, *, task: str, goal: str) -> 
                 return True
 
 
+def _named(missing: MissingField) -> str:
+    return missing.name if missing.probability is None else f"{missing.name} ({missing.probability:.2f})"
+
+
 def _line(decision: Decision) -> str:
     note = "" if decision.origin == "model" else f", {decision.origin}"
     answer = "[green]stops asking[/]" if decision.question is None else escape(decision.question)
     if decision.missing:
-        note += f"; missing: {escape(', '.join(decision.missing))}"
+        note += f"; missing: {escape(', '.join(map(_named, decision.missing)))}"
     return (
         f"[bold magenta]policy[/] {answer} [dim](stop probability {decision.stop_probability:.3f}{note})[/]"
     )

@@ -359,6 +359,11 @@ RULES: Mapping[str, Rules] = {
                 "sampled.… is measured only with evaluate.samples of 1 or more",
             ),
             _gate_needs(
+                "self.evaluate.base",
+                r"^([a-z]+-)?base\.",
+                "base.… and …-base.… are measured only with evaluate.base: true",
+            ),
+            _gate_needs(
                 "has(self.calibrate)",
                 rf"^(({{policy}}\.)?{CORRECTED}|calibration)\.",
                 "corrected.… and calibration.… are measured only with calibrate",

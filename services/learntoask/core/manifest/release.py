@@ -22,6 +22,9 @@ class Evaluate(ManifestModel):
     """Number of answers that are sampled for each decision point (R), besides the greedy one; 0 samples none."""
     temperature: Annotated[float, Field(gt=0, le=2)] = 1.0
     """Temperature of the sampled answers."""
+    base: bool = True
+    """Also evaluate the base model, which takes longer than the trained policies because its answers are long. A run
+    that trains nothing evaluates it in any case."""
     max_sessions: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     """Evaluate on this many held-out sessions, chosen at random; on all of them if left out."""
     bootstrap: Annotated[int, Field(ge=100, le=100000)] = 1000

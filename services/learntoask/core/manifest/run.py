@@ -79,6 +79,8 @@ class RunSpec(ManifestModel):
                 raise ValueError(f"gate: {name} is measured only with evaluate.replay: true")
             if "sampled" in parts[:2] and not self.evaluate.samples:
                 raise ValueError(f"gate: {name} is measured only with evaluate.samples of 1 or more")
+            if (parts[0] == "base" or parts[0].endswith("-base")) and not self.evaluate.base:
+                raise ValueError(f"gate: {name} is measured only with evaluate.base: true")
             if {CORRECTED, "calibration"} & set(parts[:2]) and self.calibrate is None:
                 raise ValueError(f"gate: {name} is measured only with calibrate")
             if ASSESSMENT in parts[:2] and self.train.assessment == "none":

@@ -54,10 +54,12 @@ class Sft(ManifestModel):
     """Number of sessions per update. All labelled turns of a session are trained in one sequence."""
     turns: Literal["labelled", "all"] = "labelled"
     """Expert turns that are imitated: only those with a label, or all."""
-    targets: Literal["next", "hindsight"] = "next"
-    """Right answers at a labelled turn. `next`: what the expert says there. `hindsight`: also every question that the
-    expert puts later in the session, if all fields that it asks for are in the micro-goal of the turn and it does not
-    lean on what was said in between."""
+    targets: Literal["next", "question", "hindsight"] = "question"
+    """Right answers at a labelled turn. `next`: what the expert says there. `question`: the same, but where that asks
+    for no field of the micro-goal, as a greeting does, the expert's next question that asks for such fields alone and
+    does not lean on what was said in between. With the labels of patterns (`lexicon`) only an answer without a question
+    mark is replaced, because patterns miss wordings. `hindsight`: what the expert says there and all such later
+    questions."""
     hindsight_weight: Annotated[float, Field(gt=0, le=100)] = 0.5
     """With `targets: hindsight`, weight in the loss of all later questions of a turn together, which share it equally.
     The expert's own answer has weight 1."""
@@ -184,6 +186,11 @@ class Train(ManifestModel):
     grpo: Grpo = Grpo()
     dpo: Dpo = Dpo()
     reward: Reward = Reward()
+
+    @property
+    def kept_share(self) -> float:
+        """Share of the training sessions that SFT leaves to GRPO; 0 without GRPO, because SFT then learns from all."""
+        return self.sft.kept_share if self.grpo.updates else 0.0
 
     @model_validator(mode="after")
     def _assessment_can_be_learned(self) -> Train:

@@ -123,10 +123,11 @@ def _trained(spec: RunSpec) -> dict[str, JsonValue]:
 
 def _sft(spec: RunSpec) -> dict[str, JsonValue]:
     sft = _dump(spec.train.sft)
-    if not spec.train.grpo.updates:
-        sft["keptShare"] = 0.0  # without GRPO, SFT uses all sessions
-    if spec.train.sft.targets == "next":  # keys are older than these settings
-        del sft["targets"], sft["hindsightWeight"]
+    sft["keptShare"] = spec.train.kept_share
+    if spec.train.sft.targets == "question":  # keys are older than these settings
+        del sft["targets"]
+    if spec.train.sft.targets != "hindsight":
+        del sft["hindsightWeight"]
     return {**_policy(spec), **_trained(spec), **_corruption(spec), "sft": sft}
 
 
@@ -139,6 +140,12 @@ def _method(spec: RunSpec) -> dict[str, JsonValue]:
     if train.method == "grpo":
         return {}
     return {"method": train.method, **({"dpo": _dump(train.dpo)} if train.method == "dpo" else {})}
+
+
+def _threshold_sessions(spec: RunSpec) -> dict[str, JsonValue]:
+    """Without GRPO, a threshold was once chosen on sessions that SFT had learned from; such results do not count."""
+    chosen = spec.train.stop_threshold == "auto" and not spec.train.grpo.updates
+    return {"stopThresholdFrom": "validation"} if chosen else {}
 
 
 def _label(spec: RunSpec) -> dict[str, JsonValue]:
@@ -239,7 +246,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="sft",
-        version=2,
+        version=3,
         inputs=("fetch", "label"),
         after=("grader",),  # it refuses packs that nothing can be learned with, before anything is trained
         reads_calibrated=True,
@@ -258,6 +265,7 @@ STAGES: tuple[Stage, ...] = (
             **_corruption(spec),
             "grpo": _dump(spec.train.grpo),
             "stopThreshold": spec.train.stop_threshold,
+            **_threshold_sessions(spec),
             **({"earlyStopCost": spec.train.early_stop_cost} if spec.train.early_stop_cost else {}),
             **_method(spec),
             "reward": _reward(spec),
@@ -267,13 +275,16 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="evaluate",
-        version=6,
+        version=7,
         inputs=("fetch", "prepare", "label", "grader", "sft", "grpo"),
         reads_calibrated=True,
         pack="whole",
         settings=lambda spec: {
             **_policy(spec),
-            "evaluate": _dump(spec.evaluate),
+            "evaluate": {
+                **_dump(spec.evaluate, "base"),
+                **({} if spec.evaluate.base else {"base": False}),
+            },
             **_repeat(spec),
             "stopThreshold": spec.train.stop_threshold,
             "reward": _reward(spec),

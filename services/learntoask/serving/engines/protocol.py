@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
+from learntoask.core.assessment import MissingField
 from learntoask.core.prompt import Context
 
 
@@ -22,9 +23,9 @@ class TokenUsage:
 class Draft:
     """The text that the model generated, before it is checked.
 
-    `text`, `assessment` and `malformed` are those of `core.assessment.AssessedAnswer`. `stop_logprob` is the natural
-    log of the probability that the answer is exactly the stop string and its end token. `logprobs` are those of
-    `tokens`, the answer's own.
+    `text` and `malformed` are those of `core.assessment.AssessedAnswer`, and `missing` is what it names. `stop_logprob`
+    is the natural log of the probability that the answer is exactly the stop string and its end token. `logprobs` are
+    those of `tokens`, the answer's own.
     """
 
     text: str
@@ -32,7 +33,7 @@ class Draft:
     usage: TokenUsage
     tokens: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
-    assessment: tuple[str, ...] | None = None
+    missing: tuple[MissingField, ...] = ()
     malformed: bool = False
 
 

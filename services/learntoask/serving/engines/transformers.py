@@ -2,6 +2,7 @@
 
 Requests join and leave the batch between its steps, and each step reads the weights once for all of them. Keys and
 values of a conversation are kept for its next turn and for conversations with the same beginning (task, system prompt).
+Answers that resemble earlier ones take fewer steps (`decoding.drafts`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from transformers import AutoModelForCausalLM
 from learntoask.core.prompt import Context
 from learntoask.decoding.branch import Branch, Trunk, decision_branches
 from learntoask.decoding.decoder import Decoder
+from learntoask.decoding.drafts import EarlierAnswers
 from learntoask.policy.model import Policy
 from learntoask.serving.engines.protocol import Draft, TokenUsage
 
@@ -80,6 +82,7 @@ class TransformersEngine:
         self._threads = threads
         self._token_bytes = _bytes_per_token(policy)
         self._kept_tokens = cache_bytes // self._token_bytes
+        self._earlier = EarlierAnswers()
         self._decoder = self._new_decoder()
         self._running: list[_RunningRequest] = []
         self._inbox = _Inbox()
@@ -197,7 +200,7 @@ class TransformersEngine:
             TokenUsage(len(running.trunk.tokens), running.trunk.shared, len(branch.tokens)),
             tuple(branch.tokens),
             tuple(branch.logprobs),
-            answer.assessment,
+            self._policy.missing(answer, branch.tokens, branch.logprobs),
             answer.malformed,
         )
 
@@ -211,7 +214,12 @@ class TransformersEngine:
         self._decoder = self._new_decoder()
 
     def _new_decoder(self) -> Decoder:
-        return Decoder(self._policy.model, ends=self._policy.ends, kept_tokens=self._kept_tokens)
+        return Decoder(
+            self._policy.model,
+            ends=self._policy.ends,
+            kept_tokens=self._kept_tokens,
+            earlier=self._earlier,
+        )
 
 
 def _settle(request: _Request, outcome: Draft | Exception) -> None:

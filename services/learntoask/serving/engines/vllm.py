@@ -67,14 +67,14 @@ class VllmEngine:
         finally:
             answering.cancel()  # no effect if the answer is complete
         tokens = tuple(output.outputs[0].token_ids)
-        answer = self._prompting.answer(tokens, context.task)
+        answer, logprobs = self._prompting.answer(tokens, context.task), _logprobs_of(tokens, output)
         return Draft(
             answer.text,
             logprob,
             TokenUsage(len(prompt), output.num_cached_tokens or 0, len(tokens)),
             tokens,
-            _logprobs_of(tokens, output),
-            answer.assessment,
+            logprobs,
+            self._prompting.missing(answer, tokens, logprobs),
             answer.malformed,
         )
 

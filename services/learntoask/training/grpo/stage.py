@@ -38,7 +38,7 @@ def run(context: StageContext) -> StageSummary:
 def _train(context: StageContext, workers: Workers) -> StageSummary:
     transformers_logging.disable_progress_bar()
     train = context.spec.train
-    split = split_for_training(training_sessions(context), kept_share=train.sft.kept_share, seed=train.seed)
+    split = split_for_training(training_sessions(context), kept_share=train.kept_share, seed=train.seed)
     policy, adapters, precision = open_trainable(context, "sft", workers)
     run = GrpoRun(
         train=train,

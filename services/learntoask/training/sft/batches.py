@@ -27,9 +27,9 @@ class SftBatches:
         self._policy = policy
         self._settings = run.train.sft
         self._seed = run.train.seed
-        weight = self._settings.hindsight_weight
+        weight = self._settings.hindsight_weight if self._settings.targets == "hindsight" else None
         self._hindsight = (
-            HindsightTargets.of(sessions, weight=weight) if self._settings.targets == "hindsight" else None
+            None if self._settings.targets == "next" else HindsightTargets.of(sessions, weight=weight)
         )
         trees = [self.trees(session) for session in sessions]
         self.usable = [session for session, found in zip(sessions, trees, strict=True) if found.trees]
@@ -79,8 +79,9 @@ class SftBatches:
         return supervised_trees(policy, session, turns=self._settings.turns, hindsight=self._hindsight)
 
     def validation_trees(self, session: LabelledSession) -> tuple[SessionTree, ...]:
-        """Return the trees with the expert's own answers alone, so that runs with other targets can be compared."""
-        return supervised_trees(self._policy, session, turns=self._settings.turns).trees
+        """Return the trees without further answers, so that runs with and without hindsight can be compared."""
+        replaced = self._hindsight if self._settings.targets == "question" else None
+        return supervised_trees(self._policy, session, turns=self._settings.turns, hindsight=replaced).trees
 
 
 def pack_trees(trees: Sequence[SessionTree], row_tokens: int) -> list[MicroBatch]:

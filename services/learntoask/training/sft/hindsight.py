@@ -1,4 +1,4 @@
-"""Hindsight targets: questions that the expert puts later and that are right answers at an earlier turn already.
+"""Targets that only the rest of a session shows: questions that the expert puts later and that are right already.
 
 At a decision point every later question of the session is right if the fields that it asks for are in the micro-goal
 I*_t. A later question that leans on what was said in between would be odd earlier, and is no target.
@@ -86,28 +86,46 @@ class ExpertWording:
 
 @dataclass(frozen=True)
 class HindsightTargets:
-    """Chooses the later questions of a decision point; together they have `weight` in the loss."""
+    """Chooses the answers that are learned at a decision point.
+
+    With a `weight` they are the expert's own answer and all later questions, which share that weight in the loss.
+    Without one they are the expert's own answer or, if that asks for nothing that is needed, the next question. What
+    looks like a question may ask for something needed if patterns made the labels, because they miss wordings.
+    """
 
     wording: ExpertWording
-    weight: float
+    weight: float | None
 
     @classmethod
-    def of(cls, sessions: Sequence[LabelledSession], *, weight: float) -> HindsightTargets:
+    def of(cls, sessions: Sequence[LabelledSession], *, weight: float | None) -> HindsightTargets:
         """Learn the filter from the training sessions."""
         return cls(ExpertWording.of(sessions), weight)
 
-    def later(self, labelled: LabelledSession, sample: Sample) -> dict[int, float]:
-        """Return the later turns whose questions are targets at `sample`, with their weights; none at a stop.
+    def targets(self, labelled: LabelledSession, sample: Sample) -> dict[int, float]:
+        """Return the turns whose answers are learned at `sample`, with their weights."""
+        own = {sample.turn: 1.0}
+        if self.weight is not None:
+            nearest = self._later(labelled, sample)[:MOST_LATER]
+            return own | {turn: self.weight / len(nearest) for turn in nearest}
+        if {item.field for item in sample.remaining}.intersection(sample.requested):
+            return own
+        answer = expert_answer(labelled.session, sample.turn)
+        if sample.provenance.labeller == "lexicon" and has_question_mark(answer):
+            return own
+        later = self._later(labelled, sample)
+        return {later[0]: 1.0} if later else own
+
+    def _later(self, labelled: LabelledSession, sample: Sample) -> list[int]:
+        """Return the later turns whose questions are right at `sample`; none at a stop.
 
         Left out are questions for what the user has given already, repetitions of a text that stands in the context, is
         the expert's own answer or another target, and what `ExpertWording.leans` finds.
         """
         if sample.decision == "stop":
-            return {}
+            return []
         session = labelled.session
         start = session.turns[sample.turn].start
-        wanted = {item.field for item in sample.remaining}
-        wanted -= {answer.field for answer in labelled.answers if answer.message < start}
+        wanted = {item.field for item in sample.remaining} - labelled.given_before(sample.turn)
         texts = {folded_line(message.content) for message in session.messages[:start]}
         texts.add(folded_line(expert_answer(session, sample.turn)))
         found: list[int] = []
@@ -123,8 +141,7 @@ class HindsightTargets:
                 continue
             texts.add(folded_line(question))
             found.append(later.turn)
-        nearest = found[:MOST_LATER]
-        return {turn: self.weight / len(nearest) for turn in nearest}
+        return found
 
 
 def _follow_ups(sessions: Iterable[LabelledSession]) -> frozenset[str]:

@@ -28,11 +28,7 @@ def _train(context: StageContext, workers: Workers) -> StageSummary:
     transformers_logging.disable_progress_bar()
     train = context.spec.train
     policy, adapters, precision = open_trainable(context, "fetch", workers)
-    split = split_for_training(
-        training_sessions(context),
-        kept_share=train.sft.kept_share if train.grpo.updates else 0.0,
-        seed=train.seed,
-    )
+    split = split_for_training(training_sessions(context), kept_share=train.kept_share, seed=train.seed)
     run = TrainingRun(
         train=train,
         precision=precision,

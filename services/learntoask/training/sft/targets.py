@@ -1,6 +1,6 @@
 """The targets of SFT: which sessions it trains on, which of their expert turns, and the trees that hold them.
 
-The answer to a decision point is the expert's own and, with hindsight targets, questions that the expert puts later.
+The answer to a decision point is the expert's own, or what `HindsightTargets` chooses.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class SupervisedTrees:
 
     `fallbacks` and `cut` count its contexts as `tree.rendering.Rendering` does. `cut_answers` counts answers that were
     longer than a prompt may be; only their beginning is learned, without the end of an answer. `later` counts the
-    hindsight targets.
+    targets that the expert says at a later turn.
     """
 
     trees: tuple[SessionTree, ...]
@@ -69,7 +69,7 @@ def supervised_trees(
 ) -> SupervisedTrees:
     """Return the trees of `labelled`; there are none when it has no target.
 
-    With `hindsight`, later questions of the expert are further completions of a turn, which share its weight equally.
+    The completions of a turn are the answers that `hindsight` chooses, or the expert's own.
     """
     session = labelled.session
     trained = trained_turns(labelled, turns=turns, may_stop=policy.limits.may_stop)
@@ -77,12 +77,13 @@ def supervised_trees(
     samples = {sample.turn: sample for sample in labelled.samples}
     longest = policy.limits.max_prompt_tokens
     answers: dict[int, list[tuple[tuple[int, ...], float]]] = {}  # by turn: tokens and weights
+    later = 0
     for turn in trained:
         sample = samples.get(turn)
-        later = hindsight.later(labelled, sample) if hindsight and sample else {}
+        chosen = hindsight.targets(labelled, sample) if hindsight and sample else {turn: 1.0}
+        later += sum(asked_at != turn for asked_at in chosen)
         answers[turn] = [
-            (target_tokens(policy, labelled, asked_at, sample), weight)
-            for asked_at, weight in {turn: 1.0, **later}.items()
+            (target_tokens(policy, labelled, asked_at, sample), weight) for asked_at, weight in chosen.items()
         ]
     trees = tuple(
         SessionTree(
@@ -100,7 +101,7 @@ def supervised_trees(
         fallbacks=rendering.fallbacks,
         cut=rendering.cut,
         cut_answers=sum(len(tokens) > longest for of_turn in answers.values() for tokens, _ in of_turn),
-        later=sum(len(of_turn) - 1 for of_turn in answers.values()),
+        later=later,
     )
 
 

@@ -26,7 +26,8 @@ CHANGED = {
     "that nobody sees; half an emoji no longer costs its session",
     "label": "patterns and non-answers compare plain texts, so a curly apostrophe or another language is understood; "
     "annotated values that are true, false or numbers are taken as their text",
-    "sft": "an expert's answer is learned up to the length of a prompt only",
+    "sft": "an expert's answer is learned up to the length of a prompt only; one that asks for nothing needed gives "
+    "way to the next question",
     "evaluate": "a report names its models by the digest that a served answer carries; records have all their keys; "
     "repeated questions are measured and avoided in replay; stops by turn; which policy was published",
     "grpo": "the stage publishes which policy it chose, and why",

@@ -66,7 +66,10 @@ PARTY = ("party", "How many people will come?", "only us")
 def later(
     labelled: LabelledSession, *, turn: int = 0, others: Sequence[LabelledSession] = (), weight: float = 1.0
 ) -> dict[int, float]:
-    return HindsightTargets.of([labelled, *others], weight=weight).later(labelled, labelled.samples[turn])
+    """The later turns that are learned at `turn`, too, with their weights."""
+    found = HindsightTargets.of([labelled, *others], weight=weight).targets(labelled, labelled.samples[turn])
+    assert found.pop(turn) == 1
+    return found
 
 
 def many(exchanges: Sequence[Exchange], count: int = 60) -> list[LabelledSession]:
@@ -83,7 +86,7 @@ def test_all_later_questions_share_the_weight_equally() -> None:
 def test_a_stop_has_no_later_targets() -> None:
     labelled = session([CITY, DATE])
     stop = labelled.samples[-1].model_copy(update={"turn": 0})
-    assert HindsightTargets.of([labelled], weight=1).later(labelled, stop) == {}
+    assert HindsightTargets.of([labelled], weight=1).targets(labelled, stop) == {0: 1}
 
 
 def test_a_later_question_must_ask_for_fields_of_the_micro_goal_alone() -> None:
@@ -93,9 +96,9 @@ def test_a_later_question_must_ask_for_fields_of_the_micro_goal_alone() -> None:
     )
     of_two = labelled.samples[1].model_copy(update={"requested": ("date", "party")})
     found = HindsightTargets.of(many([CITY, DATE, PARTY]), weight=1)
-    assert found.later(labelled, unanswered) == {1: 1}
+    assert found.targets(labelled, unanswered) == {0: 1, 1: 1}
     changed = labelled.model_copy(update={"samples": (unanswered, of_two, *labelled.samples[2:])})
-    assert found.later(changed, unanswered) == {}
+    assert found.targets(changed, unanswered) == {0: 1}
 
 
 def test_a_turn_that_asks_for_nothing_known_is_no_target() -> None:
@@ -162,3 +165,33 @@ def test_of_many_later_questions_the_nearest_are_taken() -> None:
     found = later(labelled, others=many([CITY]))
     assert list(found) == list(range(1, MOST_LATER + 1))
     assert sum(found.values()) == pytest.approx(1)
+
+
+GREETING = ("", "Hello, how can I help?", "I want to travel")
+CHAT = ("", "That is a lovely place.", "Yes, it is")
+
+
+@pytest.mark.parametrize(
+    ("exchanges", "turn", "learned"),
+    [
+        ([GREETING, CITY, DATE], 0, 1),
+        ([GREETING, CITY, DATE], 1, 1),  # it asks for something that is needed
+        ([CITY, CHAT, DATE], 1, 2),
+        ([CITY, DATE, CHAT], 2, 2),  # nothing is asked later
+        ([GREETING, CITY], 2, 2),  # the stop
+    ],
+)
+def test_an_answer_that_asks_for_nothing_needed_gives_way_to_the_next_question(
+    exchanges: Sequence[Exchange], turn: int, learned: int
+) -> None:
+    labelled = session(exchanges)
+    choice = HindsightTargets.of([labelled, *many(exchanges)], weight=None)
+    assert choice.targets(labelled, labelled.samples[turn]) == {learned: 1.0}
+
+
+@pytest.mark.parametrize(("exchange", "learned"), [(GREETING, 0), (CHAT, 1)])
+def test_patterns_may_have_missed_what_a_question_asks_for(exchange: Exchange, learned: int) -> None:
+    labelled = session([exchange, CITY])
+    by_patterns = labelled.samples[0].model_copy(update={"provenance": Provenance(labeller="lexicon")})
+    choice = HindsightTargets.of([labelled], weight=None)
+    assert choice.targets(labelled, by_patterns) == {learned: 1.0}
