@@ -24,6 +24,7 @@ DATA = Path(os.environ.get("LTA_DATA", HERE.parents[2] / "shared/data")) / "sgd"
 UNSEEN = frozenset({"RentalCars_2", "Homes_1", "Services_2", "Banks_1"})
 """Services that training does not see: two of domains that it sees (cars, doctors), two of domains that it does not."""
 SEEN_SESSIONS = 100
+MOST_OF_A_SERVICE = 120
 
 
 def service(line: str) -> str:
@@ -35,13 +36,28 @@ def split(train: list[str], more: list[str]) -> dict[str, list[str]]:
     known = [line for line in train if service(line) not in UNSEEN]
     unseen = [line for line in train if service(line) in UNSEEN]
     seen = [line for line in more if service(line) not in UNSEEN]
-    seen.sort(key=lambda line: hashlib.sha256(json.loads(line)["session_id"].encode()).digest())
+    seen.sort(key=digest)
     return {
         "train.jsonl": known,
         "train-all.jsonl": known + seen[SEEN_SESSIONS:],
         "test.jsonl": unseen + seen[:SEEN_SESSIONS],
         "all.jsonl": train + more,
+        "balanced.jsonl": balanced(train + more),
     }
+
+
+def balanced(lines: list[str]) -> list[str]:
+    """Return at most `MOST_OF_A_SERVICE` lines of each service, in the order of `lines`."""
+    of_service: dict[str, list[str]] = {}
+    for line in sorted(lines, key=digest):
+        of_service.setdefault(service(line), []).append(line)
+    kept = {line for found in of_service.values() for line in found[:MOST_OF_A_SERVICE]}
+    return [line for line in lines if line in kept]
+
+
+def digest(line: str) -> bytes:
+    """Return a hash by which sessions are chosen whatever their order."""
+    return hashlib.sha256(json.loads(line)["session_id"].encode()).digest()
 
 
 def main(arguments: list[str] | None = None) -> int:
