@@ -24,7 +24,7 @@ DATA = Path(os.environ.get("LTA_DATA", HERE.parents[2] / "shared/data")) / "sgd"
 UNSEEN = frozenset({"RentalCars_2", "Homes_1", "Services_2", "Banks_1"})
 """Services that training does not see: two of domains that it sees (cars, doctors), two of domains that it does not."""
 SEEN_SESSIONS = 100
-MOST_OF_A_SERVICE = 120
+MOST_OF_A_SERVICE = 80
 
 
 def service(line: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,7 @@ def test_settings_are_chosen_on_services_that_training_never_saw(tmp_path: Path)
         "train-all": 1775,
         "test": 201,
         "all": 2290,
+        "balanced": 1149,
     }
     services, ids = (
         {name: {read(session) for session in sessions} for name, sessions in found.items()}
@@ -145,6 +147,10 @@ def test_settings_are_chosen_on_services_that_training_never_saw(tmp_path: Path)
     assert services["train"] == services["train-all"]
     assert len(services["test"] - services["train"]) == 4
     assert ids["train"] < ids["train-all"] < ids["all"]
+    assert ids["balanced"] < ids["all"]
+    of_service = Counter(session["annotations"]["service"] for session in found["balanced"])
+    assert set(of_service) == services["all"]
+    assert max(of_service.values()) == 80
     assert not ids["test"] & ids["train-all"]
 
 
