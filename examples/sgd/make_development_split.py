@@ -4,9 +4,9 @@
 
 `train.jsonl` gets the 499 training sessions of 15 services, and `train-all.jsonl` also those of the 15 services from
 the further training logs (`train-more.jsonl`), 1,775 in all. `test.jsonl` gets the 101 sessions of the other four
-services, which training then never sees, and 100 further sessions of the 15 services. `all.jsonl` gets all 2,290
-training sessions, for policies that are measured on SGD's own test sessions. The choice is the same every time. The
-files are not committed (the data is CC BY-SA 4.0).
+services, which training then never sees, and 100 further sessions of the 15 services. For policies that are measured on
+SGD's own test sessions `all.jsonl` gets all 2,290 training sessions, and `balanced.jsonl` at most 80 of each service,
+1,149 in all. The choice is the same every time. The files are not committed (the data is CC BY-SA 4.0).
 """
 
 from __future__ import annotations
