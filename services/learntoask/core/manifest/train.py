@@ -70,10 +70,6 @@ class Sft(ManifestModel):
     shuffle_fields: bool = True
     """List the fields of the task in a new random order in every epoch, so that the policy has to read its prompt and
     cannot memorise the tasks."""
-    field_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Probability with which a session's prompt lacks a required field in an epoch; its micro-goals lose the field, and
-    it stops where all other required fields are known. The policy then asks for what its prompt lists instead of what
-    it remembers of the task."""
     kept_share: Annotated[float, Field(ge=0, lt=1)] = 0.15
     """Share of the training sessions that SFT does not see. GRPO trains on all sessions and needs some whose stops are
     not memorised, because a memorised stop has no gradient left that could protect it."""

@@ -6,13 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from learntoask.core.pack import Pack
 from learntoask.core.records import LabelledSession
 from learntoask.policy.model import Policy
 from learntoask.training.field_order import session_order
 from learntoask.training.optim.optimizer import Schedule, epoch_order
 from learntoask.training.run import TrainingRun
-from learntoask.training.sft.field_dropout import dropped_fields, labels_for, without_fields
 from learntoask.training.sft.hindsight import HindsightTargets
 from learntoask.training.sft.targets import SupervisedTrees, supervised_trees
 from learntoask.training.tree.layout import MicroBatch, SessionTree, fill_micro_batches, pack_micro_batch
@@ -70,33 +68,15 @@ class SftBatches:
         return [tree for session in chosen for tree in self.trees(session, epoch=epoch).trees]
 
     def trees(self, session: LabelledSession, *, epoch: int | None = None) -> SupervisedTrees:
-        """Return the trees of `session`; with `epoch`, with the fields that its prompt lists in that epoch."""
-        if epoch is None:
-            return self._supervised(self._policy.pack, session)
-        found = self._supervised(*self._of_epoch(session, epoch))
-        # Nothing may be left to learn without the dropped fields, and a batch needs a target.
-        return found if found.trees else self._supervised(self._policy.pack, session)
-
-    def _supervised(self, pack: Pack, session: LabelledSession) -> SupervisedTrees:
-        policy = replace(self._policy, pack=pack)
-        return supervised_trees(policy, session, turns=self._settings.turns, hindsight=self._hindsight)
-
-    def _of_epoch(self, labelled: LabelledSession, epoch: int) -> tuple[Pack, LabelledSession]:
-        """Return the pack with the fields of the session's task reordered and some dropped, and the labels for it."""
-        session, pack = labelled.session, self._policy.pack
-        if self._settings.shuffle_fields:
+        """Return the trees of `session`; with `epoch`, its prompts list the fields in that epoch's order."""
+        policy = self._policy
+        if epoch is not None and self._settings.shuffle_fields:
+            record = session.session
             pack = session_order(
-                pack, session.task, session_id=session.session_id, seed=self._seed, epoch=epoch
+                policy.pack, record.task, session_id=record.session_id, seed=self._seed, epoch=epoch
             )
-        task = pack.task(session.task)
-        key = f"{self._seed}:{epoch}:{session.session_id}"
-        dropped = dropped_fields(task, share=self._settings.field_dropout, key=key)
-        if not dropped:
-            return pack, labelled
-        fewer = without_fields(task, dropped)
-        changed = labels_for(labelled, fewer)
-        pack = pack.with_tasks(fewer if other.name == task.name else other for other in pack.tasks)
-        return pack, changed
+            policy = replace(policy, pack=pack)
+        return supervised_trees(policy, session, turns=self._settings.turns, hindsight=self._hindsight)
 
     def validation_trees(self, session: LabelledSession) -> tuple[SessionTree, ...]:
         """Return the trees without further answers, so that runs with and without hindsight can be compared."""

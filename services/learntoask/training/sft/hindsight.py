@@ -7,7 +7,7 @@ I*_t. A later question that leans on what was said in between would be odd earli
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from learntoask.core.records import LabelledSession, Sample
@@ -101,21 +101,16 @@ class HindsightTargets:
         """Learn the filter from the training sessions."""
         return cls(ExpertWording.of(sessions), weight)
 
-    def targets(
-        self, labelled: LabelledSession, sample: Sample, *, known: Container[str]
-    ) -> dict[int, float]:
-        """Return the turns whose answers are learned at `sample`, with their weights.
-
-        The expert's own answer is none of them if it asks for a field that is not `known`, the fields of the task.
-        """
-        own = own_target(sample, known=known)
+    def targets(self, labelled: LabelledSession, sample: Sample) -> dict[int, float]:
+        """Return the turns whose answers are learned at `sample`, with their weights."""
+        own = {sample.turn: 1.0}
         if self.weight is not None:
             nearest = self._later(labelled, sample)[:MOST_LATER]
             return own | {turn: self.weight / len(nearest) for turn in nearest}
-        if own and {item.field for item in sample.remaining}.intersection(sample.requested):
+        if {item.field for item in sample.remaining}.intersection(sample.requested):
             return own
         answer = expert_answer(labelled.session, sample.turn)
-        if own and sample.provenance.labeller == "lexicon" and has_question_mark(answer):
+        if sample.provenance.labeller == "lexicon" and has_question_mark(answer):
             return own
         later = self._later(labelled, sample)
         return {later[0]: 1.0} if later else own
@@ -147,11 +142,6 @@ class HindsightTargets:
             texts.add(folded_line(question))
             found.append(later.turn)
         return found
-
-
-def own_target(sample: Sample, *, known: Container[str]) -> dict[int, float]:
-    """Return the turn of `sample` with weight 1, or nothing if the expert asks there for a field that is not known."""
-    return {sample.turn: 1.0} if all(field in known for field in sample.requested) else {}
 
 
 def _follow_ups(sessions: Iterable[LabelledSession]) -> frozenset[str]:

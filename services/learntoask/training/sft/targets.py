@@ -13,7 +13,7 @@ from typing import Literal
 from learntoask.core.records import LabelledSession, Sample
 from learntoask.policy.model import Policy
 from learntoask.policy.prompt import completion_tokens, expert_answer
-from learntoask.training.sft.hindsight import HindsightTargets, own_target
+from learntoask.training.sft.hindsight import HindsightTargets
 from learntoask.training.tree.layout import Completion, SessionTree
 from learntoask.training.tree.rendering import render_session
 
@@ -72,27 +72,19 @@ def supervised_trees(
     The completions of a turn are the answers that `hindsight` chooses, or the expert's own.
     """
     session = labelled.session
+    trained = trained_turns(labelled, turns=turns, may_stop=policy.limits.may_stop)
+    rendering = render_session(policy, session, turns=trained)
     samples = {sample.turn: sample for sample in labelled.samples}
-    known = {field.name for field in policy.pack.task(session.task).fields}
     longest = policy.limits.max_prompt_tokens
     answers: dict[int, list[tuple[tuple[int, ...], float]]] = {}  # by turn: tokens and weights
     later = 0
-    for turn in trained_turns(labelled, turns=turns, may_stop=policy.limits.may_stop):
+    for turn in trained:
         sample = samples.get(turn)
-        chosen = {turn: 1.0}
-        if sample:
-            chosen = (
-                hindsight.targets(labelled, sample, known=known)
-                if hindsight
-                else own_target(sample, known=known)
-            )
-        if not chosen:
-            continue
+        chosen = hindsight.targets(labelled, sample) if hindsight and sample else {turn: 1.0}
         later += sum(asked_at != turn for asked_at in chosen)
         answers[turn] = [
             (target_tokens(policy, labelled, asked_at, sample), weight) for asked_at, weight in chosen.items()
         ]
-    rendering = render_session(policy, session, turns=list(answers))
     trees = tuple(
         SessionTree(
             trunk=trunk.tokens,

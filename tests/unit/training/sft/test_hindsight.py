@@ -61,16 +61,13 @@ def session(
 CITY = ("city", "Which city do you want to visit?", "I want to see Oslo")
 DATE = ("date", "On which date?", "on Friday")
 PARTY = ("party", "How many people will come?", "only us")
-KNOWN = {"city", "date", "party"}
 
 
 def later(
     labelled: LabelledSession, *, turn: int = 0, others: Sequence[LabelledSession] = (), weight: float = 1.0
 ) -> dict[int, float]:
     """The later turns that are learned at `turn`, too, with their weights."""
-    choice = HindsightTargets.of([labelled, *others], weight=weight)
-    known = {field for sample in labelled.samples for field in sample.requested}
-    found = choice.targets(labelled, labelled.samples[turn], known=known)
+    found = HindsightTargets.of([labelled, *others], weight=weight).targets(labelled, labelled.samples[turn])
     assert found.pop(turn) == 1
     return found
 
@@ -89,7 +86,7 @@ def test_all_later_questions_share_the_weight_equally() -> None:
 def test_a_stop_has_no_later_targets() -> None:
     labelled = session([CITY, DATE])
     stop = labelled.samples[-1].model_copy(update={"turn": 0})
-    assert HindsightTargets.of([labelled], weight=1).targets(labelled, stop, known=KNOWN) == {0: 1}
+    assert HindsightTargets.of([labelled], weight=1).targets(labelled, stop) == {0: 1}
 
 
 def test_a_later_question_must_ask_for_fields_of_the_micro_goal_alone() -> None:
@@ -99,9 +96,9 @@ def test_a_later_question_must_ask_for_fields_of_the_micro_goal_alone() -> None:
     )
     of_two = labelled.samples[1].model_copy(update={"requested": ("date", "party")})
     found = HindsightTargets.of(many([CITY, DATE, PARTY]), weight=1)
-    assert found.targets(labelled, unanswered, known=KNOWN) == {0: 1, 1: 1}
+    assert found.targets(labelled, unanswered) == {0: 1, 1: 1}
     changed = labelled.model_copy(update={"samples": (unanswered, of_two, *labelled.samples[2:])})
-    assert found.targets(changed, unanswered, known=KNOWN) == {0: 1}
+    assert found.targets(changed, unanswered) == {0: 1}
 
 
 def test_a_turn_that_asks_for_nothing_known_is_no_target() -> None:
@@ -189,7 +186,7 @@ def test_an_answer_that_asks_for_nothing_needed_gives_way_to_the_next_question(
 ) -> None:
     labelled = session(exchanges)
     choice = HindsightTargets.of([labelled, *many(exchanges)], weight=None)
-    assert choice.targets(labelled, labelled.samples[turn], known=KNOWN) == {learned: 1.0}
+    assert choice.targets(labelled, labelled.samples[turn]) == {learned: 1.0}
 
 
 @pytest.mark.parametrize(("exchange", "learned"), [(GREETING, 0), (CHAT, 1)])
@@ -197,4 +194,4 @@ def test_patterns_may_have_missed_what_a_question_asks_for(exchange: Exchange, l
     labelled = session([exchange, CITY])
     by_patterns = labelled.samples[0].model_copy(update={"provenance": Provenance(labeller="lexicon")})
     choice = HindsightTargets.of([labelled], weight=None)
-    assert choice.targets(labelled, by_patterns, known=KNOWN) == {learned: 1.0}
+    assert choice.targets(labelled, by_patterns) == {learned: 1.0}
