@@ -74,7 +74,11 @@ def _by_parts(
     dtype = value.dtype  # under autocast the rotary embedding leaves queries and keys in float32
     per_key = query[0].to(dtype).view(kv_heads, -1, size, width).transpose(1, 2).contiguous()
     out: Tensor = PartwiseAttention.apply(
-        per_key, key[0].to(dtype), value[0], parts, width**-0.5 if scale is None else scale
+        per_key,
+        key[0].to(dtype).contiguous(),
+        value[0].contiguous(),
+        parts,
+        width**-0.5 if scale is None else scale,
     )
     return out.transpose(0, 1).reshape(1, size, heads, width)
 
