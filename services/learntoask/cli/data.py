@@ -76,7 +76,7 @@ def check_logs(
     if method is not None:
         settings = dataclasses.replace(settings, method=method)
     dataset = spec.dataset if spec is not None else Dataset(uri=str(file))
-    check_prompts(pack, assess=spec is not None and spec.train.assessment == "fields")
+    check_prompts(pack, assess=spec is not None and spec.train.assesses)
     experts = ExpertCheck(pack)
     report = check_file(file, pack, dataset, settings=settings, examine=experts.add)
     experts.finish()

@@ -39,7 +39,7 @@ def fetch_inputs(pod: PodEnvironment, *, roles: Collection[str] | None) -> PodIn
     spec = pod.run.spec
     pack_path, _ = _fetch(pod, spec.pack.uri, "spec.pack.uri")
     pack = parse_pack(read_document(pack_path, what="spec.pack.uri:"), where=spec.pack.uri)
-    check_prompts(pack, assess=spec.train.assessment == "fields")
+    check_prompts(pack, assess=spec.train.assesses)
     planned = pod.order.pack
     if planned is not None and pack_digests(pack)["whole"] != planned:
         raise _changed_input("spec.pack.uri", spec.pack.uri)

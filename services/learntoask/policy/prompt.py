@@ -50,7 +50,7 @@ class PromptLimits:
             max_prompt_tokens=train.max_prompt_tokens,
             may_stop=train.reward.mode != "ask_only",
             stop_threshold=threshold_of(train.stop_threshold, chosen),
-            assess=train.assessment == "fields",
+            assess=train.assesses,
         )
 
 

@@ -69,7 +69,7 @@ def read_sources(manifest_path: Path, *, home: Path) -> Sources:
             )
     pack_text = read_document(pack_path, what="spec.pack.uri:")
     pack = parse_pack(pack_text, where=str(pack_path))
-    check_prompts(pack, assess=spec.train.assessment == "fields")
+    check_prompts(pack, assess=spec.train.assesses)
     return Sources(
         path=manifest_path.resolve(),
         manifest=manifest,

@@ -188,17 +188,22 @@ class Train(ManifestModel):
     reward: Reward = Reward()
 
     @property
+    def assesses(self) -> bool:
+        """Whether the policy writes an assessment before its questions."""
+        return self.assessment == "fields"
+
+    @property
     def kept_share(self) -> float:
         """Share of the training sessions that SFT leaves to GRPO; 0 without GRPO, because SFT then learns from all."""
         return self.sft.kept_share if self.grpo.updates else 0.0
 
     @model_validator(mode="after")
     def _assessment_can_be_learned(self) -> Train:
-        if self.assessment == "none" and self.reward.assessment_weight:
+        if not self.assesses and self.reward.assessment_weight:
             raise ValueError(
                 "reward.assessmentWeight rewards an assessment; set assessment: fields, or leave it 0"
             )
-        if self.assessment == "fields" and self.sft.turns == "all":
+        if self.assesses and self.sft.turns == "all":
             raise ValueError(
                 "assessment: fields is learned from labels, which sft.turns: all does without; set sft.turns: labelled"
             )
