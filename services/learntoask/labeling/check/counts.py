@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from learntoask.core.pack import Pack
 from learntoask.labeling.check.report import FieldCoverage
+from learntoask.labeling.counts import LabelCounts
 from learntoask.labeling.labellers.annotated import ANNOTATIONS
 from learntoask.labeling.labellers.protocol import Findings, TurnLabel
 from learntoask.labeling.logs.lines import LogLine
@@ -26,19 +27,14 @@ class Counts:
     several_stops: int = 0
     html_messages: int = 0
     cleaned_messages: int = 0
-    decision_points: int = 0
-    empty: int = 0
-    questions: int = 0
-    unnamed: int = 0
     quarantined: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
-    decisions: Counter[str] = field(default_factory=Counter)
     ends: Counter[str] = field(default_factory=Counter)
-    unknown_items: Counter[str] = field(default_factory=Counter)
     tasks: Counter[str] = field(default_factory=Counter)
     asked: Counter[tuple[str, str]] = field(default_factory=Counter)
     given: Counter[tuple[str, str]] = field(default_factory=Counter)
     problems: Problems = field(default_factory=Problems)
+    labels: LabelCounts = field(default_factory=LabelCounts)
 
     def add_session(self, entry: ReadLine) -> None:
         """Add what the line of a session shows before labelling."""
@@ -48,17 +44,12 @@ class Counts:
 
     def add_labels(self, labelling: Labelling, findings: Findings, *, line: int) -> None:
         """Add what the labeller found in the session of `line`, and the labels that follow."""
+        self.labels.add(labelling, findings)
         session = labelling.labelled.session
         for _, failure in labelling.failures:
             self.failed[failure.reason.value] += 1
             self.problems.add(line, failure.reason, ANNOTATIONS, failure.message)
-        self.unknown_items.update(findings.unknown_items)
         self.ends[session.end.value] += 1
-        self.decision_points += labelling.decision_points
-        self.empty += labelling.empty
-        self.questions += findings.questions
-        self.unnamed += findings.unnamed_questions
-        self.decisions.update(sample.decision for sample in labelling.labelled.samples)
         self.tasks[session.task] += 1
         asked = {name for turn in findings.turns if isinstance(turn, TurnLabel) for name in turn.requested}
         self.asked.update((session.task, name) for name in asked)

@@ -41,6 +41,7 @@ def language_warning(pack: Pack) -> Iterator[str]:
 
 def label_warnings(counts: Counts, coverage: Sequence[FieldCoverage]) -> Iterator[str]:
     """Yield what will train a poor policy, by the counts of a whole log."""
+    labels = counts.labels
     if not counts.tasks:
         yield why_no_session(counts.first_line) or NO_SESSION
         return
@@ -49,24 +50,27 @@ def label_warnings(counts: Counts, coverage: Sequence[FieldCoverage]) -> Iterato
             f"a run needs {FEWEST_SESSIONS} sessions or more for its graders and splits, and these are "
             f"{counts.tasks.total()}"
         )
-    if not counts.decisions["stop"]:
+    if not labels.decisions["stop"]:
         yield "no session holds a stop: check endMarkers, actionPatterns and requireEndMarker of the pack"
-    if not counts.decisions["continue"] and not counts.asked:
+    if not labels.decisions["continue"] and not counts.asked:
         yield "no decision point has anything left to ask: check that the pack's fields and patterns fit these logs"
     if counts.several_stops:
         yield f"{counts.several_stops} sessions hold several end markers; the first one counts and ends the session"
-    if counts.unknown_items:
-        named = ", ".join(f"{name} ({count})" for name, count in counts.unknown_items.most_common(MOST_NAMED))
+    if labels.unknown_items:
+        named = ", ".join(f"{name} ({count})" for name, count in labels.unknown_items.most_common(MOST_NAMED))
         yield (
-            f"{counts.unknown_items.total()} annotated items are not in the pack ({named}): add them as fields, or set "
+            f"{labels.unknown_items.total()} annotated items are not in the pack ({named}): add them as fields, or set "
             "label.unknownItems: ignore to leave them out"
         )
-    if counts.unnamed > counts.questions / 2:
-        yield f"{counts.unnamed} of {counts.questions} questions match no pattern of the pack, so `lexicon` misses them"
+    if labels.unnamed_questions > labels.questions / 2:
+        yield (
+            f"{labels.unnamed_questions} of {labels.questions} questions match no pattern of the pack, so "
+            "`lexicon` misses them"
+        )
     unanswered = [
         f"{entry.task}: {entry.field}"
         for entry in coverage
-        if entry.asked and (not counts.decisions["continue"] or (not entry.given and entry.asked >= ENOUGH))
+        if entry.asked and (not labels.decisions["continue"] or (not entry.given and entry.asked >= ENOUGH))
     ]
     if unanswered:
         more = f" and {len(unanswered) - 5} more" if len(unanswered) > 5 else ""
