@@ -83,7 +83,7 @@ class RunSpec(ManifestModel):
                 raise ValueError(f"gate: {name} is measured only with evaluate.base: true")
             if {CORRECTED, "calibration"} & set(parts[:2]) and self.calibrate is None:
                 raise ValueError(f"gate: {name} is measured only with calibrate")
-            if ASSESSMENT in parts[:2] and self.train.assessment == "none":
+            if ASSESSMENT in parts[:2] and not self.train.assesses:
                 raise ValueError(f"gate: {name} is measured only with train.assessment: fields")
             if name.startswith(GRADER_PREFIX) and (role := needs_judge(name.removeprefix(GRADER_PREFIX))):
                 judge = self.grader.llm if self.grader.method == "llm" else None

@@ -99,7 +99,7 @@ def _policy(spec: RunSpec) -> dict[str, JsonValue]:
         # All other modes have the same prompt, so their runs share the SFT policy.
         "mode": "ask_only" if ask_only else "product",
         # Nothing by default, since keys are older than the setting.
-        **({"assessment": spec.train.assessment} if spec.train.assessment != "none" else {}),
+        **({"assessment": spec.train.assessment} if spec.train.assesses else {}),
     }
 
 

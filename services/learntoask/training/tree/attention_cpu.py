@@ -190,11 +190,11 @@ class PartwiseAttention(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         *saved, lse = ctx.saved_tensors
         # In bfloat16 the kernel's backward takes two to three times as long as in float32, about a millisecond for the
-        # smallest part. Branches are selected up to fifty times as fast from contiguous tokens.
+        # smallest part, and the small ones of the many gradients that are added for one key would be lost. Branches are
+        # selected up to fifty times as fast from contiguous tokens.
         grad, query, key, value, out = (tokens.to(lse.dtype).contiguous() for tokens in (grad, *saved))
         fold = query.shape[2]
         of_query = torch.empty_like(query)
-        # Many parts add to the gradient of one key; in bfloat16 the small ones would be lost.
         of_key, of_value = torch.zeros_like(key), torch.zeros_like(value)
 
         def attend_backward(part: AttentionPart) -> Tensor:
